@@ -1,0 +1,413 @@
+//! Commands: the wish to change a pass or a contact.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Amount, CommandId, ContactId, ContactInput, FieldValue, FlowId, KeyId, LinkCode, OrgId, Origin, PassId, ProjectId,
+    RefusedScan, Sighting, SourceEventId, SourceId, UninstallReason, Validity, VariantId, Wallet,
+};
+
+/// A wish to change a pass or a contact, with everything that deciding it needs beside the present state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// Its id; event ids are derived from it, so that deciding it again gives the same ones.
+    pub id: CommandId,
+    /// Whose passes it may touch.
+    pub org: OrgId,
+    /// Who asks. Carried into the events, never interpreted.
+    pub actor: Actor,
+    /// What led to it. Carried into the events, never interpreted.
+    pub cause: Cause,
+    /// With a key it happens once, and asking again gives the stored answer.
+    pub key: Option<IdempotencyKey>,
+    /// What is wished.
+    pub action: Action,
+}
+
+/// Under which name a command happens at most once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey {
+    /// Who chose the key; equal keys of different principals are different keys.
+    pub principal: String,
+    /// The key.
+    pub key: String,
+    /// SHA-256 of what was asked; the same key with another fingerprint is a conflict.
+    pub fingerprint: [u8; 32],
+}
+
+/// Who asks for a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Actor {
+    /// A client of the API.
+    Key {
+        /// The key it used.
+        id: KeyId,
+    },
+    /// An event source, through a flow.
+    Source {
+        /// The source.
+        id: SourceId,
+    },
+    /// The holder, on a page or by their wallet.
+    Holder,
+    /// Passbridge itself: sweeps and jobs.
+    System,
+}
+
+/// What led to a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Cause {
+    /// A request to the API or a dialect of it.
+    Request,
+    /// A step of a flow for a source event.
+    SourceEvent {
+        /// The source event.
+        id: SourceEventId,
+        /// The flow.
+        flow: FlowId,
+        /// The step.
+        step: String,
+    },
+    /// A page that was opened, or a form that was sent.
+    Page,
+    /// A wallet's protocol.
+    Wallet,
+    /// A due time.
+    Schedule,
+}
+
+/// What is wished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Issue a pass.
+    Issue(Box<Issue>),
+    /// Change a pass.
+    Update {
+        /// Which.
+        pass: PassRef,
+        /// How.
+        change: Box<PassChange>,
+        /// Only if the pass still has this version.
+        expected_version: Option<u64>,
+    },
+    /// Switch a pass on: from inactive, or back from revoked or expired.
+    Activate {
+        /// Which.
+        pass: PassRef,
+    },
+    /// Call a pass back.
+    Revoke {
+        /// Which.
+        pass: PassRef,
+        /// Why, in the issuer's words.
+        reason: Option<String>,
+    },
+    /// Present a pass at a reader.
+    Scan {
+        /// Which.
+        pass: PassRef,
+        /// By whom and how.
+        scan: ScanInput,
+    },
+    /// Tell the holder something.
+    Notify {
+        /// Which.
+        pass: PassRef,
+        /// What, at most 500 characters.
+        text: String,
+    },
+    /// Remove a pass, leaving a tombstone.
+    Delete {
+        /// Which.
+        pass: PassRef,
+    },
+    /// A wallet holds the pass now.
+    RecordInstall {
+        /// Which.
+        pass: PassRef,
+        /// Which wallet.
+        wallet: Wallet,
+        /// Which device; empty for Google.
+        device: String,
+        /// Apple: where a push wakes the device.
+        push_token: Option<String>,
+        /// What the request tells.
+        sighting: Sighting,
+    },
+    /// A wallet holds the pass no more.
+    RecordUninstall {
+        /// Which.
+        pass: PassRef,
+        /// Which wallet.
+        wallet: Wallet,
+        /// Which device; empty for Google.
+        device: String,
+        /// How we know.
+        reason: UninstallReason,
+    },
+    /// The pass's page was shown, or a package or object was made for a wallet.
+    RecordVisit {
+        /// Which.
+        pass: PassRef,
+        /// What was seen.
+        kind: VisitKind,
+        /// What the request tells.
+        sighting: Sighting,
+    },
+    /// Expire the pass if its validity has ended.
+    Expire {
+        /// Which.
+        pass: PassRef,
+    },
+    /// Make or change a contact.
+    PutContact {
+        /// The id it gets if it is new.
+        new_id: ContactId,
+        /// What is told.
+        input: ContactInput,
+    },
+    /// Destroy everything personal about a contact, and void and blank their passes.
+    EraseContact {
+        /// Who.
+        contact: ContactRef,
+    },
+}
+
+/// What was seen of a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VisitKind {
+    /// Its page.
+    Page,
+    /// An Apple package was made of it.
+    ApplePackage,
+    /// A Google object or save link was made of it.
+    GoogleObject,
+}
+
+/// What a new pass is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    /// The id it gets.
+    pub id: PassId,
+    /// The secret part of its page's address.
+    pub code: LinkCode,
+    /// Its project.
+    pub project: ProjectId,
+    /// Its variant; none means the project's first.
+    pub variant: Option<VariantId>,
+    /// The id that the customer's own systems know it by; a second issue with it meets `if_exists`.
+    pub external_id: Option<String>,
+    /// Who holds it.
+    pub contact: Option<ContactInput>,
+    /// The id the contact gets if it is new.
+    pub new_contact: ContactId,
+    /// Its own fields.
+    pub fields: BTreeMap<String, FieldValue>,
+    /// Its balances, over the project's starting ones.
+    pub balances: BTreeMap<String, Amount>,
+    /// When it may be used.
+    pub validity: Validity,
+    /// Most uses; none means the project's limit.
+    pub uses_limit: Option<u32>,
+    /// Whether it waits to be activated.
+    pub inactive: bool,
+    /// How it came about.
+    pub origin: Origin,
+    /// What to do when there is one already.
+    pub if_exists: IfExists,
+}
+
+/// What an issue does when the project has a pass of that external id already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IfExists {
+    /// Refuse.
+    #[default]
+    Reject,
+    /// Leave it as it is and answer with it.
+    Keep,
+    /// Change its fields, variant, validity and contact to what is given; balances are kept.
+    Update,
+}
+
+/// How to find a pass.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PassRef {
+    /// By its id.
+    Id(PassId),
+    /// By the id that the customer's own systems know it by.
+    External {
+        /// In which project.
+        project: ProjectId,
+        /// The external id.
+        external_id: String,
+    },
+    /// The newest pass of a person that is not deleted.
+    OfContact {
+        /// In which project.
+        project: ProjectId,
+        /// Whose.
+        contact: ContactRef,
+    },
+}
+
+/// How to find a contact.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ContactRef {
+    /// By its id.
+    Id(ContactId),
+    /// By the id that the customer's own systems know the person by.
+    External(String),
+    /// By e-mail address.
+    Email(String),
+}
+
+/// What changes about a pass; only what is given is changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PassChange {
+    /// Move it to another variant.
+    pub variant: Option<VariantId>,
+    /// Give it an external id.
+    pub external_id: Option<String>,
+    /// Who holds it.
+    pub contact: Option<ContactInput>,
+    /// The id the contact gets if it is new; needed with `contact` when the pass has none.
+    pub new_contact: Option<ContactId>,
+    /// Fields to set; none removes.
+    pub fields: BTreeMap<String, Option<FieldValue>>,
+    /// Balances to change.
+    pub balances: BTreeMap<String, BalanceChange>,
+    /// Not before; `Some(None)` lifts it.
+    pub starts_at: Option<Option<crate::Timestamp>>,
+    /// Not from then on; `Some(None)` lifts it.
+    pub expires_at: Option<Option<crate::Timestamp>>,
+    /// Most uses; `Some(None)` lifts the limit.
+    pub uses_limit: Option<Option<u32>>,
+    /// A lock-screen message that goes with the change.
+    pub message: Option<String>,
+}
+
+/// What happens to a balance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BalanceChange {
+    /// It becomes this.
+    Set(Amount),
+    /// This is added; it may be negative. The result must not be below zero.
+    Add(Amount),
+}
+
+/// By whom and how a pass is scanned.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ScanInput {
+    /// Who scanned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+    /// With which device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+}
+
+/// What became of a command. Refused scans are answers with an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Answer {
+    /// State changed.
+    Done {
+        /// The pass.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pass: Option<PassId>,
+        /// The contact.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        contact: Option<ContactId>,
+        /// The pass's (or else the contact's) version after it.
+        version: u64,
+        /// Whether the pass (or else the contact) is new.
+        created: bool,
+    },
+    /// It was so already.
+    Unchanged {
+        /// The pass.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pass: Option<PassId>,
+        /// The contact.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        contact: Option<ContactId>,
+        /// The pass's (or else the contact's) version.
+        version: u64,
+    },
+    /// The pass was not accepted at the reader.
+    ScanRefused {
+        /// The pass.
+        pass: PassId,
+        /// Why.
+        reason: RefusedScan,
+        /// The pass's version after it.
+        version: u64,
+    },
+}
+
+impl Answer {
+    /// The pass that it is about.
+    pub fn pass(&self) -> Option<PassId> {
+        match self {
+            Self::Done { pass, .. } | Self::Unchanged { pass, .. } => *pass,
+            Self::ScanRefused { pass, .. } => Some(*pass),
+        }
+    }
+    /// The contact that it is about.
+    pub fn contact(&self) -> Option<ContactId> {
+        match self {
+            Self::Done { contact, .. } | Self::Unchanged { contact, .. } => *contact,
+            Self::ScanRefused { .. } => None,
+        }
+    }
+}
+
+/// Why a command cannot be carried out as it stands. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Reject {
+    /// What kind of fault.
+    pub code: RejectCode,
+    /// Which part of the command, as a dotted path, or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// What to change.
+    pub message: String,
+}
+
+impl Reject {
+    /// A rejection.
+    pub fn new(code: RejectCode, path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code, path: path.into(), message: message.into() }
+    }
+}
+
+/// The kinds of rejection, stable names for clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectCode {
+    /// No such pass, contact or project.
+    NotFound,
+    /// The external id is taken.
+    AlreadyExists,
+    /// The pass has changed since the version that was named.
+    VersionConflict,
+    /// The idempotency key was used for something else.
+    KeyReused,
+    /// The pass's lifecycle does not allow it.
+    NotAllowed,
+    /// A value is missing or does not fit.
+    Invalid,
+    /// A balance would fall below zero.
+    Insufficient,
+}

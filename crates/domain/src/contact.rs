@@ -1,0 +1,123 @@
+//! The person who holds passes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ContactId, FieldValue, ProjectId, Timestamp};
+
+/// The person who holds passes. Everything but the id is personal and sealed at rest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// Its id.
+    pub id: ContactId,
+    /// Bumped by every change.
+    pub version: u64,
+    /// The id that the customer's own systems know the person by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// Name as shown to people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// E-mail address, normalised (trimmed, lower case).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Phone number as given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// Anything else that was told about the person.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub traits: BTreeMap<String, FieldValue>,
+    /// How many of the person's live passes are in each wallet now, per project.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub wallets: BTreeMap<ProjectId, WalletStatus>,
+    /// Set once the person was erased; nothing personal is left then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased_at: Option<Timestamp>,
+    /// When the person was first seen.
+    pub created_at: Timestamp,
+    /// When this last changed.
+    pub updated_at: Timestamp,
+}
+
+/// In which wallets live passes are installed, counted in passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WalletStatus {
+    /// Passes in Apple Wallet.
+    pub apple: u32,
+    /// Passes in Google Wallet.
+    pub google: u32,
+}
+
+impl WalletStatus {
+    /// `none`, `apple`, `google` or `both`.
+    pub const fn name(self) -> &'static str {
+        match (self.apple > 0, self.google > 0) {
+            (false, false) => "none",
+            (true, false) => "apple",
+            (false, true) => "google",
+            (true, true) => "both",
+        }
+    }
+}
+
+impl Contact {
+    /// The wallet status over all projects.
+    pub fn wallet_status(&self) -> WalletStatus {
+        self.wallets.values().fold(WalletStatus::default(), |sum, status| WalletStatus {
+            apple: sum.apple + status.apple,
+            google: sum.google + status.google,
+        })
+    }
+
+    /// Takes over what `input` says; reports whether anything changed.
+    pub fn merge(&mut self, input: &ContactInput) -> bool {
+        let before = (self.external_id.clone(), self.name.clone(), self.email.clone(), self.phone.clone());
+        let traits = self.traits.clone();
+        for (held, given) in
+            [(&mut self.external_id, &input.external_id), (&mut self.name, &input.name), (&mut self.phone, &input.phone)]
+        {
+            if given.is_some() {
+                held.clone_from(given);
+            }
+        }
+        if let Some(email) = &input.email {
+            self.email = Some(normalise_email(email));
+        }
+        self.traits.extend(input.traits.iter().map(|(key, value)| (key.clone(), value.clone())));
+        before != (self.external_id.clone(), self.name.clone(), self.email.clone(), self.phone.clone()) || traits != self.traits
+    }
+}
+
+/// What is told about a person; only what is given is changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ContactInput {
+    /// The id that the customer's own systems know the person by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// Name as shown to people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// E-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Phone number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// Anything else.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub traits: BTreeMap<String, FieldValue>,
+}
+
+impl ContactInput {
+    /// Whether it names somebody: an external id or an e-mail address.
+    pub fn identifies(&self) -> bool {
+        self.external_id.is_some() || self.email.is_some()
+    }
+}
+
+/// An e-mail address in the form it is compared in: trimmed and lower case.
+pub fn normalise_email(email: &str) -> String {
+    email.trim().to_lowercase()
+}

@@ -1,0 +1,302 @@
+//! Events: facts in the life of a pass or contact, in the event log, never changed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Actor, Amount, Cause, Confidence, Contact, ContactId, EventId, Message, OrgId, Pass, PassId, ProjectId, ProjectKind,
+    RefusedScan, ScanInput, Sighting, Timestamp, UninstallReason, VariantId, VisitKind, Wallet,
+};
+
+/// A place in a log: dense and rising within its shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// The shard.
+    pub shard: u16,
+    /// The number within it, from 1.
+    pub seq: u64,
+}
+
+/// A fact in the life of a pass or contact. The image makes every body that is sent about it a pure function of the
+/// event and the receiver's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its id.
+    pub id: EventId,
+    /// Whose.
+    pub org: OrgId,
+    /// Where it stands in the log.
+    pub position: Position,
+    /// Version of the shape of facts and image.
+    pub schema: u16,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+    /// When we wrote it down.
+    pub recorded_at: Timestamp,
+    /// Who caused it.
+    pub actor: Actor,
+    /// What led to it.
+    pub cause: Cause,
+    /// The project it belongs to.
+    pub project: Option<ProjectId>,
+    /// The pass it is about.
+    pub pass: Option<PassId>,
+    /// The contact it is about.
+    pub contact: Option<ContactId>,
+    /// The pass's (or else the contact's) version after it.
+    pub version: u64,
+    /// What happened.
+    pub facts: Facts,
+    /// How things stood afterwards.
+    pub image: Image,
+}
+
+impl Event {
+    /// The present [`Event::schema`].
+    pub const SCHEMA: u16 = 1;
+
+    /// What kind of fact it is.
+    pub fn kind(&self) -> EventKind {
+        self.facts.kind()
+    }
+}
+
+/// What happened, with the facts that only this kind of event has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Facts {
+    /// A pass was issued.
+    PassCreated,
+    /// A pass's page was shown or a package or object was made for a wallet.
+    PassRendered {
+        /// What was seen.
+        kind: VisitKind,
+        /// What the request tells.
+        sighting: Sighting,
+    },
+    /// A wallet holds the pass now.
+    PassInstalled {
+        /// Which wallet.
+        wallet: Wallet,
+        /// Which device; empty for Google.
+        device: String,
+        /// Whether it was there before and gone in between.
+        again: bool,
+        /// What the request tells.
+        sighting: Sighting,
+    },
+    /// A wallet holds the pass no more.
+    PassUninstalled {
+        /// Which wallet.
+        wallet: Wallet,
+        /// Which device; empty for Google.
+        device: String,
+        /// How we know.
+        reason: UninstallReason,
+        /// How sure we are.
+        confidence: Confidence,
+        /// Installations of the pass that remain, over all wallets.
+        remaining: u32,
+    },
+    /// A pass changed.
+    PassUpdated {
+        /// Dotted names of what changed.
+        changed: Vec<String>,
+        /// By how much balances changed.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        balance_changes: BTreeMap<String, Amount>,
+        /// The variant it came from, when it moved.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        previous_variant: Option<VariantId>,
+    },
+    /// A pass was switched on.
+    PassActivated,
+    /// A pass was accepted at a reader.
+    PassScanned {
+        /// By whom and how.
+        scan: ScanInput,
+        /// Uses that are left; none means no limit.
+        remaining: Option<u32>,
+    },
+    /// A pass was not accepted at a reader.
+    PassScanRefused {
+        /// By whom and how.
+        scan: ScanInput,
+        /// Why.
+        reason: RefusedScan,
+    },
+    /// The holder was told something.
+    PassNotified {
+        /// What.
+        message: Message,
+    },
+    /// A pass's validity ended.
+    PassExpired,
+    /// A pass was called back.
+    PassRevoked {
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// A pass was removed.
+    PassDeleted,
+    /// A contact was first seen.
+    ContactCreated,
+    /// A contact changed.
+    ContactUpdated,
+    /// A contact was erased.
+    ContactErased,
+}
+
+/// The kinds of event. Text form: `pass.created` and so on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum EventKind {
+    /// A pass was issued.
+    #[serde(rename = "pass.created")]
+    PassCreated,
+    /// A pass's page was shown or a package or object was made for a wallet.
+    #[serde(rename = "pass.rendered")]
+    PassRendered,
+    /// A wallet holds the pass now.
+    #[serde(rename = "pass.installed")]
+    PassInstalled,
+    /// A wallet holds the pass no more.
+    #[serde(rename = "pass.uninstalled")]
+    PassUninstalled,
+    /// A pass changed.
+    #[serde(rename = "pass.updated")]
+    PassUpdated,
+    /// A pass was switched on.
+    #[serde(rename = "pass.activated")]
+    PassActivated,
+    /// A pass was accepted at a reader.
+    #[serde(rename = "pass.scanned")]
+    PassScanned,
+    /// A pass was not accepted at a reader.
+    #[serde(rename = "pass.scan_refused")]
+    PassScanRefused,
+    /// The holder was told something.
+    #[serde(rename = "pass.notified")]
+    PassNotified,
+    /// A pass's validity ended.
+    #[serde(rename = "pass.expired")]
+    PassExpired,
+    /// A pass was called back.
+    #[serde(rename = "pass.revoked")]
+    PassRevoked,
+    /// A pass was removed.
+    #[serde(rename = "pass.deleted")]
+    PassDeleted,
+    /// A contact was first seen.
+    #[serde(rename = "contact.created")]
+    ContactCreated,
+    /// A contact changed.
+    #[serde(rename = "contact.updated")]
+    ContactUpdated,
+    /// A contact was erased.
+    #[serde(rename = "contact.erased")]
+    ContactErased,
+}
+
+impl EventKind {
+    /// Every kind, with its stable number in the store and its name.
+    const TABLE: [(Self, i16, &'static str); 15] = [
+        (Self::PassCreated, 1, "pass.created"),
+        (Self::PassRendered, 2, "pass.rendered"),
+        (Self::PassInstalled, 3, "pass.installed"),
+        (Self::PassUninstalled, 4, "pass.uninstalled"),
+        (Self::PassUpdated, 5, "pass.updated"),
+        (Self::PassActivated, 6, "pass.activated"),
+        (Self::PassScanned, 7, "pass.scanned"),
+        (Self::PassScanRefused, 8, "pass.scan_refused"),
+        (Self::PassNotified, 9, "pass.notified"),
+        (Self::PassExpired, 10, "pass.expired"),
+        (Self::PassRevoked, 11, "pass.revoked"),
+        (Self::PassDeleted, 12, "pass.deleted"),
+        (Self::ContactCreated, 20, "contact.created"),
+        (Self::ContactUpdated, 21, "contact.updated"),
+        (Self::ContactErased, 22, "contact.erased"),
+    ];
+
+    /// Every kind.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::TABLE.iter().map(|row| row.0)
+    }
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::TABLE.iter().find(|row| row.0 == self).map_or("", |row| row.2)
+    }
+    /// Its number in the store.
+    pub fn number(self) -> i16 {
+        Self::TABLE.iter().find(|row| row.0 == self).map_or(0, |row| row.1)
+    }
+    /// The kind of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::TABLE.iter().find(|row| row.2 == name).map(|row| row.0)
+    }
+    /// The kind of that number.
+    pub fn from_number(number: i16) -> Option<Self> {
+        Self::TABLE.iter().find(|row| row.1 == number).map(|row| row.0)
+    }
+}
+
+impl Facts {
+    /// What kind of fact it is.
+    pub const fn kind(&self) -> EventKind {
+        match self {
+            Self::PassCreated => EventKind::PassCreated,
+            Self::PassRendered { .. } => EventKind::PassRendered,
+            Self::PassInstalled { .. } => EventKind::PassInstalled,
+            Self::PassUninstalled { .. } => EventKind::PassUninstalled,
+            Self::PassUpdated { .. } => EventKind::PassUpdated,
+            Self::PassActivated => EventKind::PassActivated,
+            Self::PassScanned { .. } => EventKind::PassScanned,
+            Self::PassScanRefused { .. } => EventKind::PassScanRefused,
+            Self::PassNotified { .. } => EventKind::PassNotified,
+            Self::PassExpired => EventKind::PassExpired,
+            Self::PassRevoked { .. } => EventKind::PassRevoked,
+            Self::PassDeleted => EventKind::PassDeleted,
+            Self::ContactCreated => EventKind::ContactCreated,
+            Self::ContactUpdated => EventKind::ContactUpdated,
+            Self::ContactErased => EventKind::ContactErased,
+        }
+    }
+}
+
+/// How things stood after an event.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Image {
+    /// The pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass: Option<Pass>,
+    /// The contact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<Contact>,
+    /// The pass's project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ProjectImage>,
+    /// The pass's variant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<VariantImage>,
+}
+
+/// What an event keeps of a project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectImage {
+    /// Its id.
+    pub id: ProjectId,
+    /// Its name.
+    pub name: String,
+    /// What its passes are.
+    pub kind: ProjectKind,
+}
+
+/// What an event keeps of a variant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VariantImage {
+    /// Its id.
+    pub id: VariantId,
+    /// Its name.
+    pub name: String,
+}

@@ -1,0 +1,48 @@
+//! The values of the house and the rules that hold for them everywhere.
+//!
+//! Nothing here performs I/O, reads a clock or draws randomness: time comes in as a [`Timestamp`], randomness as
+//! [`Entropy`]. A value that exists is valid; what cannot be valid cannot be built.
+
+mod amount;
+mod base62;
+mod command;
+mod contact;
+mod event;
+mod id;
+mod installation;
+mod org;
+mod pass;
+mod project;
+mod source;
+mod target;
+mod template;
+mod text;
+mod time;
+mod value;
+
+pub use amount::{Amount, AmountError};
+pub use command::{
+    Action, Actor, Answer, BalanceChange, Cause, Command, ContactRef, IdempotencyKey, IfExists, Issue, PassChange, PassRef,
+    Reject, RejectCode, ScanInput, VisitKind,
+};
+pub use contact::{Contact, ContactInput, WalletStatus, normalise_email};
+pub use event::{Event, EventKind, Facts, Image, Position, ProjectImage, VariantImage};
+pub use id::{
+    CommandId, ContactId, DeliveryId, Entropy, EventId, FlowId, Id, IdError, IdKind, KeyId, OrgId, PassId, ProjectId, SignerId,
+    SourceEventId, SourceId, TargetId, TemplateId,
+};
+pub use installation::{Confidence, Installation, InstallationState, UninstallReason, Wallet};
+pub use org::{ApiKey, Organization, Scope};
+pub use pass::{
+    Holding, Lifecycle, LifecycleBits, LinkCode, Message, Origin, Pass, Place, RefusedScan, Sighting, Status, Uses, Validity,
+};
+pub use project::{FieldDef, FieldType, Project, ProjectKind, Variant, VariantId};
+pub use source::{Source, SourceKind};
+pub use target::{Target, TargetEvents, UninstallName};
+pub use template::{
+    Barcode, BarcodeFormat, Colors, Design, DesignField, DesignProblem, FieldPlace, ImageRole, ImageSet, Link, NumberFormat,
+    Template, TemplateStatus,
+};
+pub use text::{Text, TextError};
+pub use time::{Clock, Timestamp, TimestampError};
+pub use value::FieldValue;

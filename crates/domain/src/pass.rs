@@ -1,0 +1,397 @@
+//! Passes and their lifecycle.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use crate::{
+    Amount, ContactId, Entropy, FieldValue, PassId, ProjectId, TemplateId, Timestamp, UninstallReason, VariantId, Wallet, base62,
+};
+
+/// One issued card. Personal, and sealed at rest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pass {
+    /// Its id.
+    pub id: PassId,
+    /// Its project.
+    pub project: ProjectId,
+    /// Its tier, offer, ticket type or fare.
+    pub variant: VariantId,
+    /// The design that it is drawn with.
+    pub template: TemplateId,
+    /// Who holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<ContactId>,
+    /// The id that the customer's own systems know the pass by, unique in the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// Apple's serial number: the id, or a foreign one kept at import.
+    pub serial: String,
+    /// The secret part of its page's address.
+    pub code: LinkCode,
+    /// The log shard that its events go to; chosen when it is issued, never changed.
+    pub shard: u16,
+    /// Bumped by every change.
+    pub version: u64,
+    /// Bumped by every change that a wallet shows; starts at 1.
+    pub content_version: u64,
+    /// `Last-Modified` of its content in unix seconds: strictly rises with every content version.
+    pub last_modified: i64,
+    /// Generation of its Apple token.
+    pub token_epoch: u32,
+    /// Where it stands.
+    pub lifecycle: Lifecycle,
+    /// When it may be used.
+    #[serde(default)]
+    pub validity: Validity,
+    /// How often it was and may be used.
+    #[serde(default)]
+    pub uses: Uses,
+    /// Its own fields.
+    #[serde(default)]
+    pub fields: BTreeMap<String, FieldValue>,
+    /// Points, stamps and money by name.
+    #[serde(default)]
+    pub balances: BTreeMap<String, Amount>,
+    /// The last message to the holder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Message>,
+    /// How it came about.
+    #[serde(default)]
+    pub origin: Origin,
+    /// The last time that its page was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered: Option<Sighting>,
+    /// The last installation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed: Option<Sighting>,
+    /// In Apple Wallet.
+    #[serde(default)]
+    pub apple: Holding,
+    /// In Google Wallet.
+    #[serde(default)]
+    pub google: Holding,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// Where a pass stands. Each state owns the facts that exist only in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Lifecycle {
+    /// Issued, not yet switched on.
+    Inactive,
+    /// May be used.
+    Active,
+    /// Its last use is spent.
+    Used {
+        /// Since when.
+        at: Timestamp,
+    },
+    /// Its validity has ended.
+    Expired {
+        /// Since when.
+        at: Timestamp,
+    },
+    /// Called back by its issuer.
+    Revoked {
+        /// Since when.
+        at: Timestamp,
+        /// Why, in the issuer's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// Removed: a tombstone that keeps answering phones with a voided, blank pass.
+    Deleted {
+        /// Since when.
+        at: Timestamp,
+    },
+}
+
+impl Lifecycle {
+    /// Its name, in lower case.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::Active => "active",
+            Self::Used { .. } => "used",
+            Self::Expired { .. } => "expired",
+            Self::Revoked { .. } => "revoked",
+            Self::Deleted { .. } => "deleted",
+        }
+    }
+    /// Whether wallets show the pass as void.
+    pub const fn is_void(&self) -> bool {
+        !matches!(self, Self::Inactive | Self::Active)
+    }
+    /// Whether the pass is a tombstone.
+    pub const fn is_deleted(&self) -> bool {
+        matches!(self, Self::Deleted { .. })
+    }
+}
+
+/// Why a scan is refused. Refusals are facts and end up as events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusedScan {
+    /// No use is left.
+    AlreadyUsed,
+    /// Its validity has ended.
+    Expired,
+    /// Its validity has not begun.
+    NotYetValid,
+    /// Not switched on yet.
+    Inactive,
+    /// Called back.
+    Revoked,
+    /// Removed.
+    Deleted,
+}
+
+/// When a pass may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Validity {
+    /// Not before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<Timestamp>,
+    /// Not from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// How often a pass was and may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Uses {
+    /// Accepted scans so far.
+    pub count: u32,
+    /// Most scans that are accepted; 1 is single use, none is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// A message to the holder, shown on the back of the pass and on the lock screen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// What it says.
+    pub text: String,
+    /// When it was sent.
+    pub at: Timestamp,
+}
+
+/// How a pass came about.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Origin {
+    /// Campaign parameters without their `utm_` prefix.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub utm: BTreeMap<String, String>,
+    /// The page that led there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referrer: Option<String>,
+    /// Address of the client that caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+}
+
+/// Who looked at or installed a pass, as far as the request tells.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Sighting {
+    /// When.
+    pub at: Timestamp,
+    /// Address of the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+    /// The `User-Agent` header, at most 512 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+    /// Bits of PassKit's `DeviceAttributes`, or-ed.
+    #[serde(default)]
+    pub attributes: u32,
+    /// Where the address is registered, when a place database is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+/// A place that an address is registered at. Coordinates in microdegrees, WGS 84.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Place {
+    /// ISO 3166-1 alpha-2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// City, in English.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city: Option<String>,
+    /// First subdivision, in English.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Latitude × 10^6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latitude_micros: Option<i64>,
+    /// Longitude × 10^6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longitude_micros: Option<i64>,
+}
+
+/// A pass in one wallet: counts over its installations and the times that PassKit's metadata shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Holding {
+    /// Installations that are there now.
+    pub active: u32,
+    /// When a package or object for this wallet was first made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// First installation ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_installed_at: Option<Timestamp>,
+    /// Latest installation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_installed_at: Option<Timestamp>,
+    /// First removal ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_uninstalled_at: Option<Timestamp>,
+    /// Latest removal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_uninstalled_at: Option<Timestamp>,
+    /// Why the latest removal is thought to be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_uninstall_reason: Option<UninstallReason>,
+}
+
+/// The best determined status of a pass, PassKit's `Status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Issued, in no wallet yet.
+    Issued,
+    /// In at least one wallet.
+    Installed,
+    /// In no wallet any more.
+    Uninstalled,
+    /// Used, expired, revoked or deleted.
+    Invalidated,
+}
+
+/// Bits of PassKit's `LifecycleEvents` that a pass has collected, or-ed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LifecycleBits(pub u32);
+
+impl LifecycleBits {
+    /// The single bits, ascending.
+    pub fn each(self) -> impl Iterator<Item = u32> {
+        (0..32).map(|shift| 1 << shift).filter(move |bit| self.0 & bit != 0)
+    }
+}
+
+impl Pass {
+    /// Its part in a wallet.
+    pub fn holding(&self, wallet: Wallet) -> &Holding {
+        match wallet {
+            Wallet::Apple => &self.apple,
+            Wallet::Google => &self.google,
+        }
+    }
+
+    /// Its part in a wallet, to change.
+    pub fn holding_mut(&mut self, wallet: Wallet) -> &mut Holding {
+        match wallet {
+            Wallet::Apple => &mut self.apple,
+            Wallet::Google => &mut self.google,
+        }
+    }
+
+    /// The best determined status.
+    pub fn status(&self) -> Status {
+        if self.lifecycle.is_void() {
+            Status::Invalidated
+        } else if self.apple.active + self.google.active > 0 {
+            Status::Installed
+        } else if self.apple.last_uninstalled_at.is_some() || self.google.last_uninstalled_at.is_some() {
+            Status::Uninstalled
+        } else {
+            Status::Issued
+        }
+    }
+
+    /// PassKit's lifecycle bits.
+    pub fn lifecycle_bits(&self) -> LifecycleBits {
+        let bits = [
+            (self.rendered.is_some(), 0x1),
+            (self.apple.first_installed_at.is_some(), 0x2),
+            (self.google.first_installed_at.is_some(), 0x4),
+            (self.apple.first_uninstalled_at.is_some(), 0x400),
+            (self.google.first_uninstalled_at.is_some(), 0x800),
+            (self.apple.created_at.is_some(), 0x2000),
+            (self.google.created_at.is_some(), 0x4000),
+            (self.lifecycle.is_void(), 0x4_0000),
+            (self.lifecycle.is_void(), 0x8_0000),
+        ];
+        LifecycleBits(bits.iter().filter(|(set, _)| *set).fold(0, |all, (_, bit)| all | bit))
+    }
+
+    /// When the expiry sweep must look at it; only a pass that is not void expires.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        if self.lifecycle.is_void() { None } else { self.validity.expires_at }
+    }
+
+    /// Why a scan at `now` would be refused, or nothing when it would be accepted.
+    pub fn refuses_scan(&self, now: Timestamp) -> Option<RefusedScan> {
+        match &self.lifecycle {
+            Lifecycle::Used { .. } => return Some(RefusedScan::AlreadyUsed),
+            Lifecycle::Expired { .. } => return Some(RefusedScan::Expired),
+            Lifecycle::Revoked { .. } => return Some(RefusedScan::Revoked),
+            Lifecycle::Deleted { .. } => return Some(RefusedScan::Deleted),
+            Lifecycle::Inactive => return Some(RefusedScan::Inactive),
+            Lifecycle::Active => {}
+        }
+        if self.validity.expires_at.is_some_and(|end| end <= now) {
+            Some(RefusedScan::Expired)
+        } else if self.validity.starts_at.is_some_and(|start| start > now) {
+            Some(RefusedScan::NotYetValid)
+        } else if self.uses.limit.is_some_and(|limit| self.uses.count >= limit) {
+            Some(RefusedScan::AlreadyUsed)
+        } else {
+            None
+        }
+    }
+}
+
+/// The secret part of a pass page's address: 128 random bits in base62, unrelated to the pass id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct LinkCode(String);
+
+impl LinkCode {
+    /// A new code.
+    pub fn mint(entropy: &dyn Entropy) -> Self {
+        let mut bytes = [0u8; 16];
+        entropy.fill(&mut bytes);
+        Self::from_bits(u128::from_be_bytes(bytes))
+    }
+    /// The code of 128 bits that were drawn before.
+    pub fn from_bits(bits: u128) -> Self {
+        Self(base62::encode(bits).iter().map(|byte| char::from(*byte)).collect())
+    }
+    /// The text of it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+impl FromStr for LinkCode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        base62::decode(text).map(|_| Self(text.to_owned())).ok_or("a link code has 22 base62 characters")
+    }
+}
+impl fmt::Display for LinkCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl<'de> Deserialize<'de> for LinkCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,36 @@
+//! Event sources.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{SourceId, Timestamp};
+
+/// Something that sends business events. Its write key is shown once; a hash of it is kept in the directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Its id; its webhook address is `/ingest/{id}`.
+    pub id: SourceId,
+    /// Short name, unique in the organization, used in flows.
+    pub slug: String,
+    /// Name shown to people.
+    pub name: String,
+    /// Which connector reads it.
+    pub kind: SourceKind,
+    /// First characters of the write key, to recognise it by.
+    pub key_prefix: String,
+    /// Whether its events are taken; when not, senders get 404 as RudderStack's gateway answers for a disabled source.
+    pub enabled: bool,
+    /// Whether one event that cannot be read fails its whole batch with 400, as RudderStack's gateway does. Otherwise the
+    /// good ones are taken and the bad one is kept with its reason.
+    #[serde(default)]
+    pub strict: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Which connector reads a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceKind {
+    /// RudderStack: webhook destination and data plane.
+    Rudderstack,
+}

@@ -1,0 +1,48 @@
+//! Values of a pass's own fields.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a pass field holds: JSON text, number or boolean. Dates are text in RFC 3339.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FieldValue {
+    /// A number, kept digit by digit.
+    Number(serde_json::Number),
+    /// A flag.
+    Flag(bool),
+    /// Text.
+    Text(String),
+}
+
+/// Most bytes of one field's text.
+const MAX_TEXT_BYTES: usize = 4_096;
+
+impl FieldValue {
+    /// From JSON, unless it is null, an array, an object or text of more than 4,096 bytes.
+    pub fn from_json(value: &serde_json::Value) -> Option<Self> {
+        match value {
+            serde_json::Value::String(text) if text.len() <= MAX_TEXT_BYTES => Some(Self::Text(text.clone())),
+            serde_json::Value::Number(number) => Some(Self::Number(number.clone())),
+            serde_json::Value::Bool(flag) => Some(Self::Flag(*flag)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for FieldValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Flag(flag) => write!(f, "{flag}"),
+        }
+    }
+}
+
+impl From<&str> for FieldValue {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
