@@ -37,7 +37,7 @@ pub use pass::{
     Holding, Lifecycle, LifecycleBits, LinkCode, Message, Origin, Pass, Place, RefusedScan, Sighting, Status, Uses, Validity,
 };
 pub use project::{FieldDef, FieldType, Project, ProjectKind, Variant, VariantId};
-pub use source::{Source, SourceKind};
+pub use source::{Source, SourceEvent, SourceKind};
 pub use target::{Target, TargetEvents, UninstallName};
 pub use template::{
     Barcode, BarcodeFormat, Colors, Design, DesignField, DesignProblem, FieldPlace, ImageRole, ImageSet, Link, NumberFormat,

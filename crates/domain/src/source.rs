@@ -34,3 +34,18 @@ pub enum SourceKind {
     /// RudderStack: webhook destination and data plane.
     Rudderstack,
 }
+
+/// Something that happened in the business, as it reached us, in the terms that the inbox needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceEvent {
+    /// The sender's own id of it; the same one again from the same source is a duplicate.
+    pub dedupe_key: String,
+    /// Events of one key are handled in the order of arrival: userId, else anonymousId, e-mail, dedupe key.
+    pub order_key: String,
+    /// What it is called, for people: `track membership_signed_up`.
+    pub name: String,
+    /// When it happened, by the sender's clock.
+    pub occurred_at: Option<Timestamp>,
+    /// The event as JSON, as flows see it.
+    pub payload: String,
+}
