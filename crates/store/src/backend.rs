@@ -1,0 +1,206 @@
+//! The contract that an adapter fulfils. [`crate::Store`] speaks it in domain words; nobody else uses it.
+
+use async_trait::async_trait;
+use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, TargetId, Timestamp};
+use uuid::Uuid;
+
+use crate::{
+    Accepted, AttemptFilter, AttemptRow, AuditRow, BlobRow, CaptureRow, CommitRows, Committed, ConfigWrite, ConfigWritten,
+    ContactRow, DeliveryRow, DeliverySettlement, EventRow, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement,
+    InstallationRow, Lease, LeaseRow, LoadKeys, LoadedRows, PassRow, PushSettlement, ResourceRow, StaleDevice, error::Result,
+};
+
+/// A reader of a log, with a watermark per shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reader {
+    /// Flows, of the inbox.
+    Flows,
+    /// Webhooks and connectors, of the event log.
+    Webhooks,
+    /// Wallet sync, of the passes' `content_seq`.
+    WalletSync,
+    /// Integrity check after the start, of the event log.
+    Integrity,
+}
+
+impl Reader {
+    /// Its name in the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Flows => "flows",
+            Self::Webhooks => "webhooks",
+            Self::WalletSync => "wallet_sync",
+            Self::Integrity => "integrity",
+        }
+    }
+}
+
+/// The two logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Log {
+    /// Source events.
+    Inbox,
+    /// Events.
+    Events,
+}
+
+/// How long things are kept by [`Backend::maintain`].
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Rows of the inbox and their results received before this go, unless the flows reader has not passed them.
+    pub inbox_before: Timestamp,
+    /// Events recorded before this go, unless a reader has not passed them or a delivery needs them.
+    pub events_before: Timestamp,
+    /// Attempts made before this go.
+    pub attempts_before: Timestamp,
+}
+
+/// What an adapter can do. Every call is one transaction and may be run again when it failed.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// How many shards its logs have: 1 in SQLite, 16 in PostgreSQL.
+    fn shards(&self) -> u16;
+    /// `sqlite` or `postgres`, for people.
+    fn name(&self) -> &'static str;
+    /// Brings the schema up to date, one numbered step after another, each in its own transaction.
+    async fn migrate(&self, now: Timestamp) -> Result<()>;
+    /// The epoch of the logs, a random number chosen when the database was made; import and restore choose another.
+    async fn log_epoch(&self) -> Result<u64>;
+    /// Succeeds when the database could be written now.
+    async fn ready(&self) -> Result<()>;
+    /// Makes partitions ahead of time, forgets expired keys, drops what nobody needs any more. Small steps; call it often.
+    async fn maintain(&self, now: Timestamp, keep: Retention) -> Result<()>;
+    /// Finishes what is running and closes.
+    async fn close(&self);
+
+    // Configuration.
+
+    /// The configuration version.
+    async fn config_version(&self) -> Result<i64>;
+    /// All resources changed after a configuration version, deleted ones included, oldest change first.
+    async fn config_since(&self, version: i64) -> Result<Vec<ResourceRow>>;
+    /// Writes a configuration change.
+    async fn write_config(&self, write: ConfigWrite) -> Result<ConfigWritten>;
+    /// All organizations' wrapped keys.
+    async fn org_keys(&self) -> Result<Vec<(OrgId, Vec<u8>)>>;
+    /// What a global name stands for.
+    async fn look_up(&self, kind: i16, name: &[u8]) -> Result<Option<(OrgId, Uuid)>>;
+    /// The audit log, newest first, before an entry.
+    async fn audit(&self, org: OrgId, before: Option<Uuid>, limit: u32) -> Result<Vec<AuditRow>>;
+    /// A blob.
+    async fn blob(&self, org: OrgId, sha256: [u8; 32]) -> Result<Option<BlobRow>>;
+
+    // Inbox.
+
+    /// Takes source events in, all or none; those whose dedupe key is known are duplicates (also within the batch). Rows
+    /// with a fault get a parked result at once.
+    async fn accept(&self, rows: Vec<InboxInsert>) -> Result<Vec<Accepted>>;
+    /// The next source events of a shard, in order.
+    async fn read_inbox(&self, shard: u16, after: u64, limit: u32) -> Result<Vec<InboxRow>>;
+    /// Source events of a shard that wait and are due.
+    async fn due_inbox(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<InboxRow>>;
+    /// Order keys of a shard that have an event waiting; later events of theirs must wait too.
+    async fn waiting_keys(&self, shard: u16) -> Result<Vec<(OrgId, Hash)>>;
+    /// Writes outcomes.
+    async fn settle_inbox(&self, settlement: InboxSettlement) -> Result<()>;
+    /// One source event.
+    async fn source_event(&self, org: OrgId, id: SourceEventId) -> Result<Option<InboxRow>>;
+    /// Source events, newest first.
+    async fn source_events(&self, org: OrgId, filter: &InboxFilter, limit: u32) -> Result<Vec<InboxRow>>;
+
+    // Engine.
+
+    /// The rows that a batch of commands touches.
+    async fn load(&self, keys: &LoadKeys) -> Result<LoadedRows>;
+    /// Writes what a batch of commands changes.
+    async fn commit(&self, rows: CommitRows) -> Result<Committed>;
+
+    // Reading passes and contacts.
+
+    /// Passes of an organization in the order of their ids, after one, optionally of a project or contact.
+    async fn passes(
+        &self,
+        org: OrgId,
+        project: Option<ProjectId>,
+        contact: Option<ContactId>,
+        after: Option<PassId>,
+        limit: u32,
+    ) -> Result<Vec<PassRow>>;
+    /// Contacts of an organization in the order of their ids, after one.
+    async fn contacts(&self, org: OrgId, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>>;
+    /// Passes of a shard that are due for expiry, earliest first.
+    async fn due_passes(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<(OrgId, PassId)>>;
+
+    // Event log.
+
+    /// The number of the last row of each shard of a log.
+    async fn heads(&self, log: Log) -> Result<Vec<u64>>;
+    /// The next events of a shard, in order.
+    async fn read_events(&self, shard: u16, after: u64, limit: u32) -> Result<Vec<EventRow>>;
+    /// Events at given positions; those that are gone are left out.
+    async fn events_at(&self, positions: &[Position]) -> Result<Vec<EventRow>>;
+    /// Events of an organization after a number per shard, each shard in order.
+    async fn feed(&self, org: OrgId, after: &[u64], limit: u32) -> Result<Vec<EventRow>>;
+    /// Events of a pass, oldest first.
+    async fn events_of_pass(&self, org: OrgId, pass: PassId, after: u64, limit: u32) -> Result<Vec<EventRow>>;
+    /// One event.
+    async fn event(&self, org: OrgId, id: EventId) -> Result<Option<EventRow>>;
+
+    // Readers and leases.
+
+    /// How far a reader has come, per shard.
+    async fn watermarks(&self, reader: Reader) -> Result<Vec<u64>>;
+    /// Moves a reader's watermark of the lease's shard.
+    async fn advance(&self, reader: Reader, lease: Lease, to: u64) -> Result<()>;
+    /// All shards' leases.
+    async fn leases(&self) -> Result<Vec<LeaseRow>>;
+    /// Takes a shard's lease if its epoch is still the one seen; the new epoch, or nothing when somebody was faster.
+    async fn seize(&self, seen: Lease, owner: &str) -> Result<Option<Lease>>;
+    /// Shows that the owner is alive; the leases that it still holds.
+    async fn beat(&self, owner: &str) -> Result<Vec<Lease>>;
+    /// Gives the owner's leases back.
+    async fn release(&self, owner: &str) -> Result<()>;
+
+    // Deliveries.
+
+    /// Claims due deliveries of a shard until a time, earliest first.
+    async fn claim_deliveries(&self, lease: Lease, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<DeliveryRow>>;
+    /// Makes all claimed deliveries of a shard due now: called when its lease was taken.
+    async fn unclaim_deliveries(&self, lease: Lease, now: Timestamp) -> Result<()>;
+    /// Writes outcomes.
+    async fn settle_deliveries(&self, settlement: DeliverySettlement) -> Result<()>;
+    /// Deliveries of events after a number that have any attempt or are owed: what a restarted reader must not send again
+    /// as new.
+    async fn touched_deliveries(&self, shard: u16, after: u64) -> Result<Vec<DeliveryId>>;
+    /// When the next delivery of a shard is due.
+    async fn next_delivery(&self, shard: u16) -> Result<Option<Timestamp>>;
+    /// Unsettled deliveries of an organization, optionally of a target, earliest due first.
+    async fn deliveries(&self, org: OrgId, target: Option<TargetId>, limit: u32) -> Result<Vec<DeliveryRow>>;
+    /// One unsettled delivery.
+    async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<Option<DeliveryRow>>;
+    /// Adds a delivery to the unsettled ones, due at once, whatever became of it before (resend).
+    async fn owe(&self, row: DeliveryRow) -> Result<()>;
+    /// Attempts, newest first.
+    async fn attempts(&self, org: OrgId, filter: &AttemptFilter, limit: u32) -> Result<Vec<AttemptRow>>;
+
+    // Wallets.
+
+    /// Active registrations of an Apple device with their passes.
+    async fn passes_on_device(&self, org: OrgId, device: &str) -> Result<Vec<PassRow>>;
+    /// Installations of a pass.
+    async fn installations(&self, org: OrgId, pass: PassId) -> Result<Vec<InstallationRow>>;
+    /// The next passes of a shard whose content changed after a number: highest number looked at, and the active Apple
+    /// installations among them that were not woken for it.
+    async fn stale_devices(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<StaleDevice>)>;
+    /// Active Apple installations of a shard whose push is to be tried again.
+    async fn due_pushes(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<StaleDevice>>;
+    /// Writes outcomes of pushes.
+    async fn settle_pushes(&self, settlement: PushSettlement) -> Result<()>;
+
+    // Rings.
+
+    /// Adds to a ring and cuts it to its newest rows.
+    async fn capture(&self, row: CaptureRow, keep: u32) -> Result<()>;
+    /// What a ring holds, newest first.
+    async fn captures(&self, org: OrgId, ring: &str, limit: u32) -> Result<Vec<CaptureRow>>;
+}

@@ -1,0 +1,146 @@
+//! Stable numbers of kinds and states in the store.
+
+use domain::{InstallationState, Lifecycle, UninstallReason, Wallet};
+
+/// Kinds of configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i16)]
+pub enum ResourceKind {
+    /// The organization itself.
+    Organization = 1,
+    /// API keys.
+    Key = 2,
+    /// Projects.
+    Project = 3,
+    /// Templates.
+    Template = 4,
+    /// Apple signers, with their keys sealed.
+    Signer = 5,
+    /// Google service accounts, with their keys sealed.
+    GoogleAccount = 6,
+    /// Sources.
+    Source = 7,
+    /// Flows.
+    Flow = 8,
+    /// Targets, with their secrets sealed.
+    Target = 9,
+}
+
+impl ResourceKind {
+    /// Its number in the store.
+    pub const fn number(self) -> i16 {
+        self as i16
+    }
+}
+
+/// Kinds of globally unique names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i16)]
+pub enum NameKind {
+    /// SHA-256 of an API key's secret → the key.
+    ApiKey = 1,
+    /// SHA-256 of a source's write key → the source.
+    WriteKey = 2,
+    /// A source's id → the source.
+    Source = 3,
+    /// A pass page's code → the pass.
+    LinkCode = 4,
+    /// An Apple pass type identifier → the signer.
+    PassType = 5,
+    /// A Google issuer id → the account.
+    GoogleIssuer = 6,
+    /// A project's slug with an enrolment page → the project.
+    Enrolment = 7,
+    /// Pass type, zero byte and a foreign serial → the pass.
+    ForeignSerial = 8,
+    /// An inspector bin's name → itself.
+    InspectorBin = 9,
+}
+
+impl NameKind {
+    /// Its number in the store.
+    pub const fn number(self) -> i16 {
+        self as i16
+    }
+}
+
+/// What became of a source event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(i16)]
+pub enum InboxStatus {
+    /// No flow matched.
+    Ignored = 1,
+    /// All that it led to was done.
+    Done = 2,
+    /// Something in it or in a flow has to be mended by somebody; it can be replayed.
+    Parked = 3,
+    /// It is tried again by itself.
+    Waiting = 4,
+}
+
+impl InboxStatus {
+    /// Its number in the store.
+    pub const fn number(self) -> i16 {
+        self as i16
+    }
+    /// The status of a number.
+    pub const fn from_number(number: i16) -> Option<Self> {
+        match number {
+            1 => Some(Self::Ignored),
+            2 => Some(Self::Done),
+            3 => Some(Self::Parked),
+            4 => Some(Self::Waiting),
+            _ => None,
+        }
+    }
+}
+
+/// A lifecycle state's number in the store.
+pub const fn pass_state_number(lifecycle: &Lifecycle) -> i16 {
+    match lifecycle {
+        Lifecycle::Inactive => 0,
+        Lifecycle::Active => 1,
+        Lifecycle::Used { .. } => 2,
+        Lifecycle::Expired { .. } => 3,
+        Lifecycle::Revoked { .. } => 4,
+        Lifecycle::Deleted { .. } => DELETED,
+    }
+}
+
+/// The number of the deleted state.
+pub const DELETED: i16 = 5;
+
+/// A wallet's number in the store.
+pub const fn wallet_number(wallet: Wallet) -> i16 {
+    match wallet {
+        Wallet::Apple => 1,
+        Wallet::Google => 2,
+    }
+}
+
+pub(crate) const fn wallet_from_number(number: i16) -> Option<Wallet> {
+    match number {
+        1 => Some(Wallet::Apple),
+        2 => Some(Wallet::Google),
+        _ => None,
+    }
+}
+
+pub(crate) const fn reason_number(state: &InstallationState) -> Option<i16> {
+    match state {
+        InstallationState::Active { .. } => None,
+        InstallationState::Gone { reason: UninstallReason::Unregistered, .. } => Some(1),
+        InstallationState::Gone { reason: UninstallReason::TokenDead, .. } => Some(2),
+        InstallationState::Gone { reason: UninstallReason::Removed, .. } => Some(3),
+    }
+}
+
+pub(crate) const fn reason_from_number(number: i16) -> Option<UninstallReason> {
+    match number {
+        1 => Some(UninstallReason::Unregistered),
+        2 => Some(UninstallReason::TokenDead),
+        3 => Some(UninstallReason::Removed),
+        _ => None,
+    }
+}

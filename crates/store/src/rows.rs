@@ -1,0 +1,621 @@
+//! Rows as adapters see them: plain columns and sealed bodies. An adapter converts them to SQL and back, and nothing else.
+
+use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SourceId, TargetId, Timestamp};
+use uuid::Uuid;
+
+/// A blind index: keyed hash of a value that must be found again without being readable.
+pub type Hash = [u8; 16];
+
+/// Configuration of an organization, one row per thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceRow {
+    /// Whose.
+    pub org: OrgId,
+    /// What kind of thing, see [`crate::ResourceKind`].
+    pub kind: i16,
+    /// Its id.
+    pub id: Uuid,
+    /// Short name, unique per organization and kind among those that are not deleted.
+    pub slug: Option<String>,
+    /// JSON; secrets in it are sealed one by one.
+    pub body: String,
+    /// Counts its changes, from 1.
+    pub revision: i64,
+    /// The store-wide configuration version that it was last changed in.
+    pub changed: i64,
+    /// Whether it is gone; kept so that other nodes learn of it.
+    pub deleted: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// One globally unique name, in the one table that is not keyed by organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryRow {
+    /// What kind of name, see [`crate::NameKind`].
+    pub kind: i16,
+    /// The name or a hash of it.
+    pub name: Vec<u8>,
+    /// Whose.
+    pub org: OrgId,
+    /// What it names.
+    pub target: Uuid,
+}
+
+/// Who changed what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Whose.
+    pub org: OrgId,
+    /// Its id, sorts by time.
+    pub id: Uuid,
+    /// When.
+    pub at: Timestamp,
+    /// Who, as JSON.
+    pub actor: String,
+    /// What was done: `create`, `update`, `delete`.
+    pub action: String,
+    /// Kind of the thing.
+    pub kind: i16,
+    /// The thing.
+    pub resource: Uuid,
+    /// Its body before.
+    pub before: Option<String>,
+    /// Its body after.
+    pub after: Option<String>,
+}
+
+/// A configuration change: rows, names and audit in one commit that bumps the configuration version.
+#[derive(Debug, Clone, Default)]
+pub struct ConfigWrite {
+    /// Rows to insert (revision 1) or replace (where the stored revision is one less).
+    pub resources: Vec<ResourceRow>,
+    /// Names to add.
+    pub names: Vec<DirectoryRow>,
+    /// Names to remove, by kind and name.
+    pub removed_names: Vec<(i16, Vec<u8>)>,
+    /// Who did it.
+    pub audit: Vec<AuditRow>,
+    /// A new organization's wrapped key.
+    pub org_keys: Vec<(OrgId, Vec<u8>)>,
+    /// Blobs to store under their SHA-256; existing ones stay.
+    pub blobs: Vec<BlobRow>,
+}
+
+/// What became of a configuration change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigWritten {
+    /// Written; this is the new configuration version.
+    Done(i64),
+    /// Somebody else changed one of the rows meanwhile.
+    Conflict,
+}
+
+/// A content-addressed file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobRow {
+    /// Whose.
+    pub org: OrgId,
+    /// SHA-256 of the bytes.
+    pub sha256: [u8; 32],
+    /// Its media type.
+    pub media_type: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// When it was first stored.
+    pub created_at: Timestamp,
+}
+
+/// A source event to take into the inbox. The adapter gives it its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxInsert {
+    /// Whose.
+    pub org: OrgId,
+    /// The id it gets if it is new.
+    pub id: SourceEventId,
+    /// Where it came from.
+    pub source: SourceId,
+    /// Blind index of the sender's id for it, unique per source.
+    pub dedupe: Hash,
+    /// Until when a duplicate is recognised.
+    pub dedupe_until: Timestamp,
+    /// Blind index of whom it is about: events of one key are handled in order. Decides the shard.
+    pub order_key: Hash,
+    /// The shard.
+    pub shard: u16,
+    /// When it reached us.
+    pub received_at: Timestamp,
+    /// When it happened, by the sender's clock.
+    pub occurred_at: Option<Timestamp>,
+    /// What it is called.
+    pub name: String,
+    /// The event's own data key, wrapped; kept in `data_keys` under the event's id.
+    pub data_key: Vec<u8>,
+    /// The event, sealed.
+    pub body: Vec<u8>,
+    /// When set, the event cannot be read and is kept with this reason instead of being handed to flows.
+    pub fault: Option<String>,
+}
+
+/// What became of a source event at the door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// Written down.
+    New(Position),
+    /// It was there already, under this id.
+    Duplicate(SourceEventId),
+}
+
+/// A source event in the inbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxRow {
+    /// Where it stands.
+    pub position: Position,
+    /// Whose.
+    pub org: OrgId,
+    /// Its id.
+    pub id: SourceEventId,
+    /// Where it came from.
+    pub source: SourceId,
+    /// Blind index of whom it is about.
+    pub order_key: Hash,
+    /// When it reached us.
+    pub received_at: Timestamp,
+    /// When it happened, by the sender's clock.
+    pub occurred_at: Option<Timestamp>,
+    /// What it is called.
+    pub name: String,
+    /// Its data key, wrapped; none after erasure.
+    pub data_key: Option<Vec<u8>>,
+    /// The event, sealed.
+    pub body: Vec<u8>,
+    /// What became of it; none while no flow reader has come by.
+    pub result: Option<InboxResult>,
+}
+
+/// What flows made of a source event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxResult {
+    /// Where it stands: see [`crate::InboxStatus`].
+    pub status: i16,
+    /// How many runs it took so far.
+    pub runs: i32,
+    /// When it is tried again; for waiting ones.
+    pub due_at: Option<Timestamp>,
+    /// When this was written.
+    pub at: Timestamp,
+    /// The trace as JSON without personal values: flows, steps, outcomes, reasons.
+    pub trace: String,
+}
+
+/// Outcomes of source events, written together with the watermark of the shard they were read from.
+#[derive(Debug, Clone)]
+pub struct InboxSettlement {
+    /// The lease under which this is written.
+    pub lease: Lease,
+    /// Outcomes, replacing earlier ones of the same event.
+    pub results: Vec<(OrgId, SourceEventId, InboxResult)>,
+    /// Whose events they turned out to be, so that erasing the contact destroys their keys.
+    pub owners: Vec<(OrgId, SourceEventId, ContactId)>,
+    /// How far the flows reader has come in the lease's shard; none leaves it.
+    pub watermark: Option<u64>,
+}
+
+/// Which source events to list.
+#[derive(Debug, Clone, Default)]
+pub struct InboxFilter {
+    /// Only of this source.
+    pub source: Option<SourceId>,
+    /// Only with this status (see [`crate::InboxStatus`]).
+    pub status: Option<i16>,
+    /// Only ids before this one (ids sort by time; the list is newest first).
+    pub before: Option<SourceEventId>,
+}
+
+/// A pass as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassRow {
+    /// Whose.
+    pub org: OrgId,
+    /// Its id.
+    pub id: PassId,
+    /// Its project.
+    pub project: ProjectId,
+    /// Its log shard.
+    pub shard: u16,
+    /// Its version.
+    pub version: i64,
+    /// Sequence number, in its shard, of the last event that changed what a wallet shows.
+    pub content_seq: i64,
+    /// Who holds it.
+    pub contact: Option<ContactId>,
+    /// Blind index of its external id, unique per project.
+    pub external: Option<Hash>,
+    /// Its lifecycle state, see [`crate::pass_state_number`].
+    pub state: i16,
+    /// When the expiry sweep must look at it.
+    pub due_at: Option<Timestamp>,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// Under whose data key the body is sealed: the contact, or the pass itself.
+    pub subject: Uuid,
+    /// That data key, wrapped; filled when read, ignored when written.
+    pub data_key: Option<Vec<u8>>,
+    /// The pass, sealed.
+    pub body: Vec<u8>,
+}
+
+/// A pass to write.
+#[derive(Debug, Clone)]
+pub struct PassWrite {
+    /// The row; `content_seq` is taken from `content_event`.
+    pub row: PassRow,
+    /// The version that it must still have; none means that it must not exist.
+    pub expected: Option<i64>,
+    /// Index, in the commit's events, of the last one that changed what a wallet shows; none leaves `content_seq`.
+    pub content_event: Option<usize>,
+    /// Its page's code, added to the directory when the pass is new.
+    pub code: Option<String>,
+}
+
+/// A contact as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContactRow {
+    /// Whose.
+    pub org: OrgId,
+    /// Its id.
+    pub id: ContactId,
+    /// Its version.
+    pub version: i64,
+    /// When it was first seen.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// Its data key, wrapped; filled when read, ignored when written.
+    pub data_key: Option<Vec<u8>>,
+    /// The contact, sealed.
+    pub body: Vec<u8>,
+}
+
+/// A contact to write.
+#[derive(Debug, Clone)]
+pub struct ContactWrite {
+    /// The row.
+    pub row: ContactRow,
+    /// The version that it must still have; none means that it must not exist.
+    pub expected: Option<i64>,
+    /// Blind indexes under which it is found, replacing earlier ones of the contact. A hash that another contact holds is
+    /// a conflict when `required`, else left out.
+    pub keys: Vec<ContactKey>,
+}
+
+/// A name under which a contact is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContactKey {
+    /// Blind index of kind and value.
+    pub hash: Hash,
+    /// Whether another contact's holding it is a conflict (external ids) or not (e-mail addresses).
+    pub required: bool,
+}
+
+/// An installation as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstallationRow {
+    /// Whose.
+    pub org: OrgId,
+    /// The pass.
+    pub pass: PassId,
+    /// The wallet: 1 Apple, 2 Google.
+    pub wallet: i16,
+    /// The device; empty for Google.
+    pub device: String,
+    /// The pass's shard.
+    pub shard: u16,
+    /// Whether it is there now.
+    pub active: bool,
+    /// Since when it is there or gone.
+    pub since: Timestamp,
+    /// Why it is thought to be gone: 1 unregistered, 2 token dead, 3 removed.
+    pub reason: Option<i16>,
+    /// When it first got there.
+    pub first_installed_at: Timestamp,
+    /// Apple: where a push wakes the device.
+    pub push_token: Option<String>,
+    /// The pass's `content_seq` that the device was last woken for. Written by [`PushSettlement`], not by commits; a new
+    /// row starts with the pass's present one, because the device has just fetched it.
+    pub pushed_seq: i64,
+    /// When a failed push is tried again.
+    pub push_due_at: Option<Timestamp>,
+}
+
+/// An event to append; the adapter gives it its number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventRow {
+    /// Where it stands; the number is 0 in a commit and filled when read.
+    pub position: Position,
+    /// Whose.
+    pub org: OrgId,
+    /// Its id.
+    pub id: EventId,
+    /// Its kind's number, see [`domain::EventKind::number`].
+    pub kind: i16,
+    /// Version of the shape of the body.
+    pub schema: i16,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+    /// When it was written down.
+    pub recorded_at: Timestamp,
+    /// Its project.
+    pub project: Option<ProjectId>,
+    /// Its pass.
+    pub pass: Option<PassId>,
+    /// Its contact.
+    pub contact: Option<ContactId>,
+    /// The subject's version after it.
+    pub version: i64,
+    /// Under whose data key the body is sealed.
+    pub subject: Uuid,
+    /// That data key, wrapped; filled when read, ignored when written. None after erasure.
+    pub data_key: Option<Vec<u8>>,
+    /// Actor, cause, facts and image as JSON, sealed.
+    pub body: Vec<u8>,
+}
+
+/// The stored result of a command, under its idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultRow {
+    /// Whose.
+    pub org: OrgId,
+    /// Who chose the key.
+    pub principal: String,
+    /// The key.
+    pub key: String,
+    /// SHA-256 of what was asked.
+    pub fingerprint: [u8; 32],
+    /// Under whose data key the body is sealed; nil means that it holds nothing personal and is not sealed.
+    pub subject: Uuid,
+    /// That data key, wrapped; filled when read, ignored when written.
+    pub data_key: Option<Vec<u8>>,
+    /// The result.
+    pub body: Vec<u8>,
+    /// Until when it is kept.
+    pub expires_at: Timestamp,
+}
+
+/// Which rows a batch of commands touches.
+#[derive(Debug, Clone, Default)]
+pub struct LoadKeys {
+    /// Passes by id.
+    pub passes: Vec<(OrgId, PassId)>,
+    /// Passes by external id.
+    pub externals: Vec<(OrgId, ProjectId, Hash)>,
+    /// Contacts by id.
+    pub contacts: Vec<(OrgId, ContactId)>,
+    /// Contacts by a name.
+    pub contact_keys: Vec<(OrgId, Hash)>,
+    /// All passes that are not deleted of contacts by id.
+    pub passes_of: Vec<(OrgId, ContactId)>,
+    /// All passes that are not deleted of contacts by a name.
+    pub passes_of_keys: Vec<(OrgId, Hash)>,
+    /// Installations.
+    pub installations: Vec<(OrgId, PassId, i16, String)>,
+    /// Stored results by principal and key.
+    pub results: Vec<(OrgId, String, String)>,
+}
+
+/// The rows that were asked for, with the contacts of all passes among them.
+#[derive(Debug, Clone, Default)]
+pub struct LoadedRows {
+    /// Passes, each once.
+    pub passes: Vec<PassRow>,
+    /// Contacts, each once: those asked for and those of the passes.
+    pub contacts: Vec<ContactRow>,
+    /// Which contact each name belongs to.
+    pub contact_keys: Vec<(OrgId, Hash, ContactId)>,
+    /// Installations.
+    pub installations: Vec<InstallationRow>,
+    /// Results that have not expired.
+    pub results: Vec<ResultRow>,
+    /// The store-wide configuration version.
+    pub config_version: i64,
+}
+
+/// Everything that a batch of commands changes, written in one transaction or not at all. Rows are locked in key order, log
+/// heads last in ascending shard order.
+#[derive(Debug, Clone, Default)]
+pub struct CommitRows {
+    /// The present, for expiring keys.
+    pub now: Timestamp,
+    /// Passes.
+    pub passes: Vec<PassWrite>,
+    /// Contacts.
+    pub contacts: Vec<ContactWrite>,
+    /// Installations, inserted or replaced except for `pushed_seq`.
+    pub installations: Vec<InstallationRow>,
+    /// New data keys: organization, subject, wrapped key.
+    pub data_keys: Vec<(OrgId, Uuid, Vec<u8>)>,
+    /// Subjects whose data keys are destroyed, with those of the source events that they own.
+    pub destroyed_keys: Vec<(OrgId, Uuid)>,
+    /// Events, appended to their shard's log in this order.
+    pub events: Vec<EventRow>,
+    /// Results under their idempotency keys.
+    pub results: Vec<ResultRow>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    /// Written; positions of the events in the order given.
+    Done(Vec<Position>),
+    /// Somebody else was faster with one of the rows or keys: load and decide again. Nothing was written.
+    Conflict,
+}
+
+/// A lease on a shard: the right to work on it, and the fence that every write of a worker is checked against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The shard.
+    pub shard: u16,
+    /// Rises whenever the lease changes hands.
+    pub epoch: i64,
+}
+
+/// A shard's lease as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseRow {
+    /// The lease.
+    pub lease: Lease,
+    /// Which node holds it; empty when nobody does.
+    pub owner: String,
+    /// Rises while its holder is alive.
+    pub beat: i64,
+}
+
+/// One event owed to one target, not settled yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryRow {
+    /// Whose.
+    pub org: OrgId,
+    /// UUIDv5 of event and target.
+    pub id: DeliveryId,
+    /// To whom.
+    pub target: TargetId,
+    /// Which event.
+    pub event: EventId,
+    /// Where the event stands.
+    pub position: Position,
+    /// Attempts so far.
+    pub attempts: i32,
+    /// When the next attempt is due.
+    pub due_at: Timestamp,
+}
+
+/// How a delivery attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptOutcome {
+    /// The target took it.
+    Delivered,
+    /// It failed and will be tried again.
+    Retrying,
+    /// It failed for good.
+    Failed,
+    /// It was given up because its log partition had to go, or its target was switched off.
+    Expired,
+}
+
+/// One try at a delivery, append-only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// Whose.
+    pub org: OrgId,
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// To whom.
+    pub target: TargetId,
+    /// Which event.
+    pub event: EventId,
+    /// Where the event stands.
+    pub position: Position,
+    /// Counts the tries of the delivery, from 1.
+    pub attempt: i32,
+    /// When it started.
+    pub at: Timestamp,
+    /// How long it took, in microseconds.
+    pub elapsed_micros: i64,
+    /// How it ended: 1 delivered, 2 retrying, 3 failed, 4 expired.
+    pub outcome: i16,
+    /// The HTTP status, when there was one.
+    pub status: Option<i16>,
+    /// What went wrong, in words that are safe to show.
+    pub error: Option<String>,
+    /// When the next one is due, when there is one.
+    pub next_at: Option<Timestamp>,
+    /// Under whose data key the detail is sealed (the event's subject).
+    pub subject: Uuid,
+    /// That data key, wrapped; filled when read, ignored when written.
+    pub data_key: Option<Vec<u8>>,
+    /// Request and reply, capped, as JSON, sealed.
+    pub detail: Vec<u8>,
+}
+
+/// Outcomes of deliveries, written in one transaction under the shard's lease.
+#[derive(Debug, Clone)]
+pub struct DeliverySettlement {
+    /// The lease under which this is written.
+    pub lease: Lease,
+    /// Tries that were made.
+    pub attempts: Vec<AttemptRow>,
+    /// Deliveries that are over: removed if they were spilled.
+    pub finished: Vec<(OrgId, DeliveryId)>,
+    /// Deliveries to keep for later, inserted or replaced, no longer claimed.
+    pub owed: Vec<DeliveryRow>,
+    /// How far the webhooks reader has come in the lease's shard; none leaves it.
+    pub watermark: Option<u64>,
+}
+
+/// Which attempts to list, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct AttemptFilter {
+    /// Only of this target.
+    pub target: Option<TargetId>,
+    /// Only of this event.
+    pub event: Option<EventId>,
+    /// Only those that started before.
+    pub before: Option<Timestamp>,
+}
+
+/// A pass whose devices may be behind it.
+#[derive(Debug, Clone)]
+pub struct StaleDevice {
+    /// The installation.
+    pub installation: InstallationRow,
+    /// What the pass's `content_seq` is now.
+    pub content_seq: i64,
+    /// The pass's project, for its pass type.
+    pub project: ProjectId,
+}
+
+/// Outcomes of pushes, written under the shard's lease.
+#[derive(Debug, Clone)]
+pub struct PushSettlement {
+    /// The lease under which this is written.
+    pub lease: Lease,
+    /// What became of each installation's push.
+    pub pushes: Vec<PushOutcome>,
+    /// How far the wallet-sync reader has come in the lease's shard; none leaves it.
+    pub watermark: Option<u64>,
+}
+
+/// What became of one push.
+#[derive(Debug, Clone)]
+pub struct PushOutcome {
+    /// Whose.
+    pub org: OrgId,
+    /// The pass.
+    pub pass: PassId,
+    /// The device.
+    pub device: String,
+    /// What it was woken for; none when that failed.
+    pub pushed_seq: Option<i64>,
+    /// When to try again; none when done or given up.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// A request or line kept in a bounded ring, for people to look at: inspector bins, phones' logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaptureRow {
+    /// Whose.
+    pub org: OrgId,
+    /// Which ring.
+    pub ring: String,
+    /// Its id, sorts by time.
+    pub id: Uuid,
+    /// When.
+    pub at: Timestamp,
+    /// JSON, sealed with the organization's key.
+    pub body: Vec<u8>,
+}
