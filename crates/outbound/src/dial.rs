@@ -1,0 +1,159 @@
+//! Name → allowed addresses → connected socket.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use crate::policy::{AddressPolicy, Host, Refusal, Target};
+
+/// Addresses of one name that are considered; the rest is ignored.
+const MAX_ADDRESSES: usize = 16;
+/// Head start of each address before the next one is tried beside it (RFC 8305 recommends 250 ms).
+const HEAD_START: Duration = Duration::from_millis(250);
+/// Names being resolved at once. The system resolver blocks a thread per name, also after its caller has given up.
+const MAX_LOOKUPS: usize = 128;
+
+/// Why there is no socket.
+#[derive(Debug)]
+pub(crate) enum DialError {
+    Refused(Refusal),
+    Dns(String),
+    Connect(io::Error),
+}
+
+/// Opens sockets under a policy.
+#[derive(Debug, Clone)]
+pub(crate) struct Dialler {
+    policy: Arc<AddressPolicy>,
+    lookups: Arc<Semaphore>,
+}
+
+impl Dialler {
+    pub(crate) fn new(policy: AddressPolicy) -> Self {
+        Self { policy: Arc::new(policy), lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
+    }
+
+    pub(crate) fn policy(&self) -> &AddressPolicy {
+        &self.policy
+    }
+
+    /// The addresses of the target that may be dialled, in the order in which to try them.
+    pub(crate) async fn resolve(&self, target: &Target) -> Result<Vec<SocketAddr>, DialError> {
+        let found = match &target.host {
+            Host::Address(address) => vec![SocketAddr::new(*address, target.port)],
+            Host::Name(name) => self.look_up(name.clone(), target.port).await?,
+        };
+        let mut refused = None;
+        let mut allowed = Vec::with_capacity(found.len());
+        for address in found {
+            match self.policy.check_address(address.ip()) {
+                Ok(()) => allowed.push(address),
+                Err(refusal) => {
+                    refused.get_or_insert(refusal);
+                }
+            }
+        }
+        match refused {
+            Some(refusal) if allowed.is_empty() => Err(DialError::Refused(refusal)),
+            _ if allowed.is_empty() => Err(DialError::Dns("the name has no address".to_owned())),
+            _ => Ok(alternate_families(allowed)),
+        }
+    }
+
+    async fn look_up(&self, name: String, port: u16) -> Result<Vec<SocketAddr>, DialError> {
+        let gone = |_| DialError::Dns("the resolver has stopped".to_owned());
+        let permit = Arc::clone(&self.lookups).acquire_owned().await.map_err(gone)?;
+        let resolving = tokio::task::spawn_blocking(move || {
+            let found = (name.as_str(), port).to_socket_addrs().map(|all| all.take(MAX_ADDRESSES).collect());
+            drop(permit);
+            found
+        });
+        match resolving.await {
+            Ok(Ok(addresses)) => Ok(addresses),
+            Ok(Err(error)) => Err(DialError::Dns(error.to_string())),
+            Err(_) => Err(DialError::Dns("the resolver has stopped".to_owned())),
+        }
+    }
+}
+
+/// The first address that accepts a connection. Each gets a head start over the next, so that one which swallows
+/// packets does not use up the deadline; the first to connect ends the race.
+pub(crate) async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, DialError> {
+    let mut waiting = addresses.iter();
+    let mut racing = FuturesUnordered::new();
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    loop {
+        if let Some(address) = waiting.next() {
+            racing.push(TcpStream::connect(*address));
+        }
+        if racing.is_empty() {
+            return Err(DialError::Connect(last));
+        }
+        tokio::select! {
+            Some(outcome) = racing.next() => match outcome {
+                Ok(stream) => {
+                    // Requests are small and written whole; waiting for more to send would only delay them.
+                    stream.set_nodelay(true).map_err(DialError::Connect)?;
+                    return Ok(stream);
+                }
+                Err(error) => last = error,
+            },
+            () = tokio::time::sleep(HEAD_START), if waiting.len() > 0 => {}
+        }
+    }
+}
+
+/// Interleaves IPv6 and IPv4, keeping the resolver's order within each and its first choice first.
+fn alternate_families(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let Some(first) = addresses.first() else {
+        return addresses;
+    };
+    let first_is_v6 = matches!(first.ip(), IpAddr::V6(_));
+    let (mut a, mut b): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|x| x.is_ipv6() == first_is_v6);
+    let mut mixed = Vec::with_capacity(a.len() + b.len());
+    a.reverse();
+    b.reverse();
+    while !(a.is_empty() && b.is_empty()) {
+        mixed.extend(a.pop());
+        mixed.extend(b.pop());
+    }
+    mixed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_alternate_and_the_first_choice_stays_first() {
+        let parse = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let given = ["[2606::1]:1", "[2606::2]:1", "[2606::3]:1", "9.9.9.9:1"].map(parse).to_vec();
+        let mixed = alternate_families(given);
+        assert_eq!(mixed, ["[2606::1]:1", "9.9.9.9:1", "[2606::2]:1", "[2606::3]:1"].map(parse));
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_does_not_keep_the_open_one_from_being_reached() {
+        let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let stream = connect(&[closed, open.local_addr().unwrap()]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), open.local_addr().unwrap());
+        assert!(matches!(connect(&[closed]).await, Err(DialError::Connect(_))));
+    }
+
+    #[tokio::test]
+    async fn only_allowed_addresses_of_a_name_come_back() {
+        let target = Target { host: Host::Name("localhost".into()), port: 80, https: false };
+        let strict = Dialler::new(AddressPolicy::default()).resolve(&target).await;
+        assert!(matches!(strict, Err(DialError::Refused(_))), "{strict:?}");
+        let v4_only = AddressPolicy { allow_networks: vec!["127.0.0.0/8".parse().unwrap()], ..AddressPolicy::default() };
+        let found = Dialler::new(v4_only).resolve(&target).await.unwrap();
+        assert_eq!(found, ["127.0.0.1:80".parse().unwrap()]);
+    }
+}

@@ -1,0 +1,233 @@
+//! HTTP/1.1 and HTTP/2, plain and over TLS, with or without a certificate of our own; so APNs too.
+//!
+//! One [`Client`] is shared by everything that has the same policy and identity: it pools connections, and building
+//! one costs a TLS configuration. It follows no redirect, reads no proxy from the environment and retries nothing
+//! that a peer may have seen.
+
+mod classify;
+mod connector;
+mod failure;
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{HeaderMap, Request, StatusCode};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body as _, Incoming};
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
+
+use crate::dial::Dialler;
+use crate::policy::AddressPolicy;
+use connector::{Call, Connector};
+pub use failure::{ConnectReason, Failure, Phase, TlsReason};
+pub use tls::{BadIdentity, BadRoot, Identity, Roots};
+
+/// Idle connections kept per host unless set otherwise.
+pub const IDLE_PER_HOST: usize = 8;
+/// How long an idle connection is kept unless set otherwise.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Most header lines of an answer over HTTP/1.1.
+pub const MAX_HEADERS: usize = 128;
+/// Most header bytes of an answer.
+pub const MAX_HEADER_BYTES: u32 = 64 * 1024;
+/// Longest deadline of one request; a longer one is cut to this.
+pub const MAX_DEADLINE: Duration = Duration::from_secs(15 * 60);
+/// Silence after which an HTTP/2 connection with requests under way is probed.
+const PING_AFTER: Duration = Duration::from_secs(30);
+/// How long the probe may take.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams that a peer may have reset and we not yet forgotten, per HTTP/2 connection.
+const MAX_RESET_STREAMS: usize = 128;
+
+/// Which HTTP is spoken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/2 where the peer offers it by ALPN, else HTTP/1.1.
+    #[default]
+    Negotiated,
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/2 without asking, over TLS or plain; what APNs expects.
+    Http2,
+}
+
+/// What a client is built from.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Which addresses may be dialled.
+    pub policy: AddressPolicy,
+    /// Whom we trust.
+    pub roots: Roots,
+    /// Our certificate, where the peer asks for one.
+    pub identity: Option<Identity>,
+    /// Which HTTP is spoken.
+    pub protocol: Protocol,
+    /// Idle connections kept per host.
+    pub idle_per_host: usize,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+}
+
+impl Settings {
+    /// No certificate of our own, negotiated HTTP, the default pool.
+    #[must_use]
+    pub fn new(policy: AddressPolicy, roots: Roots) -> Self {
+        Self {
+            policy,
+            roots,
+            identity: None,
+            protocol: Protocol::default(),
+            idle_per_host: IDLE_PER_HOST,
+            idle_timeout: IDLE_TIMEOUT,
+        }
+    }
+}
+
+/// The bounds of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Time for everything from resolving the name to the last byte of the body, up to [`MAX_DEADLINE`].
+    pub deadline: Duration,
+    /// Bytes of the body that are read; more is left unread and the connection dropped.
+    pub max_body: usize,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The status, whatever it is: 3xx, 4xx and 5xx are answers too.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, up to [`Limits::max_body`] bytes.
+    pub body: Bytes,
+    /// Whether the peer had more to say.
+    pub body_truncated: bool,
+    /// From the call to the last byte.
+    pub elapsed: Duration,
+}
+
+/// A pooled client. Cheap to clone; clones share the pool.
+#[derive(Clone)]
+pub struct Client {
+    inner: legacy::Client<Connector, Full<Bytes>>,
+    dialler: Dialler,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("policy", self.dialler.policy()).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Builds a client and its TLS configuration. Opens nothing yet.
+    ///
+    /// # Errors
+    /// When the identity's key does not belong to its certificate, or cannot be read.
+    pub fn new(settings: Settings) -> Result<Self, BadIdentity> {
+        let tls = tls::configuration(&settings.roots, settings.identity.as_ref(), settings.protocol)?;
+        let dialler = Dialler::new(settings.policy);
+        let connector = Connector::new(dialler.clone(), Arc::new(tls));
+        let inner = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(settings.idle_timeout)
+            .pool_max_idle_per_host(settings.idle_per_host)
+            .http1_max_headers(MAX_HEADERS)
+            .http1_max_buf_size(MAX_HEADER_BYTES as usize)
+            .http2_only(settings.protocol == Protocol::Http2)
+            .http2_max_header_list_size(MAX_HEADER_BYTES)
+            .http2_max_concurrent_reset_streams(MAX_RESET_STREAMS)
+            .http2_keep_alive_interval(PING_AFTER)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .build(connector);
+        Ok(Self { inner, dialler })
+    }
+
+    /// The policy under which this client dials.
+    #[must_use]
+    pub fn policy(&self) -> &AddressPolicy {
+        self.dialler.policy()
+    }
+
+    /// Sends one request and reads its answer within `limits`. A stale pooled connection is replaced silently as long
+    /// as nothing was written to it.
+    ///
+    /// # Errors
+    /// The [`Failure`] says how far the request got.
+    pub async fn send(&self, request: Request<Bytes>, limits: Limits) -> Result<Reply, Failure> {
+        let started = Instant::now();
+        let target = self.policy().check_uri(request.uri()).map_err(Failure::Forbidden)?;
+        let call = Call::new(started, limits.deadline.min(MAX_DEADLINE));
+        let exchange = connector::CALL.scope(call.clone(), self.inner.request(request.map(Full::new)));
+        let response = match tokio::time::timeout_at(call.deadline, exchange).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(classify::of_exchange(&error, &target)),
+            Err(_) => return Err(call.timeout(call.phase(), None)),
+        };
+        let (head, body) = response.into_parts();
+        let reading = tokio::time::timeout_at(call.deadline, read_capped(body, limits.max_body));
+        let (body, body_truncated) = match reading.await {
+            Ok(Ok(read)) => read,
+            Ok(Err(error)) => return Err(classify::of_body(&error, head.status)),
+            Err(_) => return Err(call.timeout(Phase::Body, Some(head.status))),
+        };
+        let elapsed = started.elapsed();
+        Ok(Reply { status: head.status, headers: head.headers, body, body_truncated, elapsed })
+    }
+}
+
+/// Reads up to `max` bytes. Dropping the rest closes an HTTP/1.1 connection and resets an HTTP/2 stream.
+async fn read_capped(mut body: Incoming, max: usize) -> Result<(Bytes, bool), hyper::Error> {
+    let mut read = Gathered::default();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        let room = max - read.len();
+        if data.len() > room {
+            read.push(data.slice(..room));
+            return Ok((read.finish(), true));
+        }
+        read.push(data);
+        if read.len() == max && !body.is_end_stream() && body.size_hint().exact() != Some(0) {
+            // Exactly at the cap with no end in sight yet: one more frame decides.
+            let more = matches!(body.frame().await.transpose()?, Some(frame) if frame.is_data());
+            return Ok((read.finish(), more));
+        }
+    }
+    Ok((read.finish(), false))
+}
+
+/// A body that usually arrives in one piece, which is then handed on without a copy.
+#[derive(Default)]
+struct Gathered {
+    first: Bytes,
+    rest: BytesMut,
+}
+
+impl Gathered {
+    fn len(&self) -> usize {
+        if self.rest.is_empty() { self.first.len() } else { self.rest.len() }
+    }
+
+    fn push(&mut self, data: Bytes) {
+        if self.len() == 0 {
+            self.first = data;
+            return;
+        }
+        if self.rest.is_empty() {
+            self.rest.extend_from_slice(&self.first);
+        }
+        self.rest.extend_from_slice(&data);
+    }
+
+    fn finish(self) -> Bytes {
+        if self.rest.is_empty() { self.first } else { self.rest.freeze() }
+    }
+}
