@@ -79,7 +79,7 @@ pub trait Backend: Send + Sync + 'static {
     async fn config_version(&self) -> Result<i64>;
     /// All resources changed after a configuration version, deleted ones included, oldest change first.
     async fn config_since(&self, version: i64) -> Result<Vec<ResourceRow>>;
-    /// Writes a configuration change.
+    /// Writes a configuration change. A slug or name that exists already is [`crate::StoreError::Taken`].
     async fn write_config(&self, write: ConfigWrite) -> Result<ConfigWritten>;
     /// All organizations' wrapped keys.
     async fn org_keys(&self) -> Result<Vec<(OrgId, Vec<u8>)>>;
@@ -112,7 +112,7 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The rows that a batch of commands touches.
     async fn load(&self, keys: &LoadKeys) -> Result<LoadedRows>;
-    /// Writes what a batch of commands changes.
+    /// Writes what a batch of commands changes. A link code that exists already is [`crate::StoreError::Taken`].
     async fn commit(&self, rows: CommitRows) -> Result<Committed>;
 
     // Reading passes and contacts.
@@ -189,8 +189,9 @@ pub trait Backend: Send + Sync + 'static {
     async fn passes_on_device(&self, org: OrgId, device: &str) -> Result<Vec<PassRow>>;
     /// Installations of a pass.
     async fn installations(&self, org: OrgId, pass: PassId) -> Result<Vec<InstallationRow>>;
-    /// The next passes of a shard whose content changed after a number: highest number looked at, and the active Apple
-    /// installations among them that were not woken for it.
+    /// The next passes of a shard whose content changed after a number: highest number looked at (`after` when there is
+    /// none), and the active Apple installations among them that were not woken for it. Passes that share a number come
+    /// together, beyond the limit if need be.
     async fn stale_devices(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<StaleDevice>)>;
     /// Active Apple installations of a shard whose push is to be tried again.
     async fn due_pushes(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<StaleDevice>>;

@@ -74,7 +74,7 @@ pub struct ConfigWrite {
     pub resources: Vec<ResourceRow>,
     /// Names to add.
     pub names: Vec<DirectoryRow>,
-    /// Names to remove, by kind and name.
+    /// Names to remove, by kind and name; before others are added.
     pub removed_names: Vec<(i16, Vec<u8>)>,
     /// Who did it.
     pub audit: Vec<AuditRow>,
@@ -135,7 +135,8 @@ pub struct InboxInsert {
     pub data_key: Vec<u8>,
     /// The event, sealed.
     pub body: Vec<u8>,
-    /// When set, the event cannot be read and is kept with this reason instead of being handed to flows.
+    /// When set, the event cannot be read and is kept with this reason instead of being handed to flows: a parked result
+    /// of no runs, written at `received_at`, whose trace is this text as it stands.
     pub fault: Option<String>,
 }
 
@@ -197,7 +198,8 @@ pub struct InboxSettlement {
     pub lease: Lease,
     /// Outcomes, replacing earlier ones of the same event.
     pub results: Vec<(OrgId, SourceEventId, InboxResult)>,
-    /// Whose events they turned out to be, so that erasing the contact destroys their keys.
+    /// Whose events they turned out to be, so that erasing the contact destroys their keys. Where the contact has no data
+    /// key any more (it was erased meanwhile), the event's key is destroyed at once.
     pub owners: Vec<(OrgId, SourceEventId, ContactId)>,
     /// How far the flows reader has come in the lease's shard; none leaves it.
     pub watermark: Option<u64>,
@@ -326,9 +328,9 @@ pub struct InstallationRow {
     /// Apple: where a push wakes the device.
     pub push_token: Option<String>,
     /// The pass's `content_seq` that the device was last woken for. Written by [`PushSettlement`], not by commits; a new
-    /// row starts with the pass's present one, because the device has just fetched it.
+    /// row starts with the one that the pass had before the commit, because the device has just fetched that.
     pub pushed_seq: i64,
-    /// When a failed push is tried again.
+    /// When a failed push is tried again; written by [`PushSettlement`], none in a new row.
     pub push_due_at: Option<Timestamp>,
 }
 
@@ -389,9 +391,11 @@ pub struct ResultRow {
 /// Which rows a batch of commands touches.
 #[derive(Debug, Clone, Default)]
 pub struct LoadKeys {
+    /// The present: results that expired by then are not returned.
+    pub now: Timestamp,
     /// Passes by id.
     pub passes: Vec<(OrgId, PassId)>,
-    /// Passes by external id.
+    /// Passes that are not deleted by external id.
     pub externals: Vec<(OrgId, ProjectId, Hash)>,
     /// Contacts by id.
     pub contacts: Vec<(OrgId, ContactId)>,
@@ -434,11 +438,11 @@ pub struct CommitRows {
     pub passes: Vec<PassWrite>,
     /// Contacts.
     pub contacts: Vec<ContactWrite>,
-    /// Installations, inserted or replaced except for `pushed_seq`.
+    /// Installations, inserted or replaced except for `pushed_seq` and `push_due_at`, which belong to [`PushSettlement`].
     pub installations: Vec<InstallationRow>,
-    /// New data keys: organization, subject, wrapped key.
+    /// New data keys: organization, subject, wrapped key. One that is there already is a conflict.
     pub data_keys: Vec<(OrgId, Uuid, Vec<u8>)>,
-    /// Subjects whose data keys are destroyed, with those of the source events that they own.
+    /// Subjects whose data keys are destroyed, with those of the source events that they own; before new ones are added.
     pub destroyed_keys: Vec<(OrgId, Uuid)>,
     /// Events, appended to their shard's log in this order.
     pub events: Vec<EventRow>,
