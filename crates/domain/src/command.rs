@@ -35,6 +35,8 @@ pub struct IdempotencyKey {
     pub key: String,
     /// SHA-256 of what was asked; the same key with another fingerprint is a conflict.
     pub fingerprint: [u8; 32],
+    /// Whether the pass and contact as they were are kept with the answer, so that it can be given again to the letter.
+    pub keep_image: bool,
 }
 
 /// Who asks for a command.

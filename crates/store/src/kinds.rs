@@ -31,6 +31,21 @@ impl ResourceKind {
     pub const fn number(self) -> i16 {
         self as i16
     }
+    /// The kind of a number.
+    pub const fn from_number(number: i16) -> Option<Self> {
+        match number {
+            1 => Some(Self::Organization),
+            2 => Some(Self::Key),
+            3 => Some(Self::Project),
+            4 => Some(Self::Template),
+            5 => Some(Self::Signer),
+            6 => Some(Self::GoogleAccount),
+            7 => Some(Self::Source),
+            8 => Some(Self::Flow),
+            9 => Some(Self::Target),
+            _ => None,
+        }
+    }
 }
 
 /// Kinds of globally unique names.

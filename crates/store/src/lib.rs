@@ -5,11 +5,21 @@
 //! down and opened on the way up. Adapters decide nothing; the conformance suite holds every one of them to the contract.
 
 mod backend;
+mod config;
 mod error;
+mod keyring;
 mod kinds;
+mod logs;
 mod rows;
+mod states;
+mod store;
 
 pub use backend::{Backend, Log, Reader, Retention};
+pub use config::{Catalog, OrgCatalog, Resource, Stored, StoredFlow, StoredGoogleAccount, StoredSigner, StoredTarget};
 pub use error::{Result, StoreError};
+pub use keyring::{DataKey, Keyring, MasterKey};
 pub use kinds::{DELETED, InboxStatus, NameKind, ResourceKind, pass_state_number, wallet_number};
+pub use logs::{Arrival, DEDUPE_DAYS, EventOutline, InboxEntry, LoggedEvent, SealedUnder};
 pub use rows::*;
+pub use states::{Changes, Held, NewEvent, NewResult, RESULT_DAYS, States, StoredResult, Touch};
+pub use store::{ConfigChange, Store, Wake};

@@ -1,0 +1,251 @@
+//! Configuration in domain words, and the snapshot of it that every worker and request looks at.
+
+use std::{collections::HashMap, sync::Arc};
+
+use domain::{
+    ApiKey, FlowId, OrgId, Organization, Project, ProjectId, SignerId, Source, Target, Template, TemplateId, Timestamp,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use crate::{
+    error::{Result, StoreError},
+    kinds::ResourceKind,
+    rows::ResourceRow,
+};
+
+/// Something that is configured.
+pub trait Resource: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+    /// Its kind.
+    const KIND: ResourceKind;
+    /// Its id.
+    fn id(&self) -> Uuid;
+    /// Its slug, unique among those of its kind in the organization.
+    fn slug(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// A flow as it was saved: the checked document of `crates/flows`, in JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredFlow {
+    /// Its id.
+    pub id: FlowId,
+    /// Its slug.
+    pub slug: String,
+    /// The flow document.
+    pub document: serde_json::Value,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// An Apple signer: certificates in the clear, the private key sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSigner {
+    /// Its id.
+    pub id: SignerId,
+    /// The pass type identifier that it signs for.
+    pub pass_type: String,
+    /// The team that it belongs to.
+    pub team: String,
+    /// Leaf and intermediate, PEM.
+    pub certificates: String,
+    /// End of the leaf's validity.
+    pub not_after: Timestamp,
+    /// PKCS#8 private key, PEM, sealed, base64.
+    pub sealed_key: String,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// A Google service account and the issuer it acts for, the key file sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredGoogleAccount {
+    /// Its id.
+    pub id: SignerId,
+    /// The issuer id.
+    pub issuer: String,
+    /// The account's e-mail address.
+    pub client_email: String,
+    /// The key file, sealed, base64.
+    pub sealed_key: String,
+    /// Whether it is a development key that Google does not know.
+    #[serde(default)]
+    pub development: bool,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// A target with its signing secrets sealed; the first is the present one, others are still valid in a rotation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredTarget {
+    /// The target.
+    pub target: Target,
+    /// Signing secrets, sealed, base64.
+    pub sealed_secrets: Vec<String>,
+}
+
+macro_rules! resource {
+    ($type:ty, $kind:ident, |$it:ident| $id:expr, $slug:expr) => {
+        impl Resource for $type {
+            const KIND: ResourceKind = ResourceKind::$kind;
+            fn id(&self) -> Uuid {
+                let $it = self;
+                $id.uuid()
+            }
+            fn slug(&self) -> Option<&str> {
+                let $it = self;
+                $slug
+            }
+        }
+    };
+}
+resource!(Organization, Organization, |it| it.id, {
+    let _ = it;
+    None
+});
+resource!(ApiKey, Key, |it| it.id, {
+    let _ = it;
+    None
+});
+resource!(Project, Project, |it| it.id, Some(&it.slug));
+resource!(Template, Template, |it| it.id, {
+    let _ = it;
+    None
+});
+resource!(StoredSigner, Signer, |it| it.id, Some(&it.pass_type));
+resource!(StoredGoogleAccount, GoogleAccount, |it| it.id, Some(&it.issuer));
+resource!(Source, Source, |it| it.id, Some(&it.slug));
+resource!(StoredFlow, Flow, |it| it.id, Some(&it.slug));
+resource!(StoredTarget, Target, |it| it.target.id, {
+    let _ = it;
+    None
+});
+
+/// One configured thing with its place in the store.
+#[derive(Debug, Clone)]
+pub struct Stored<T> {
+    /// The thing.
+    pub value: Arc<T>,
+    /// Counts its changes, from 1.
+    pub revision: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// All configuration of one organization.
+#[derive(Debug, Clone, Default)]
+pub struct OrgCatalog {
+    /// The organization.
+    pub organization: Option<Stored<Organization>>,
+    /// API keys.
+    pub keys: HashMap<Uuid, Stored<ApiKey>>,
+    /// Projects.
+    pub projects: HashMap<Uuid, Stored<Project>>,
+    /// Templates.
+    pub templates: HashMap<Uuid, Stored<Template>>,
+    /// Apple signers.
+    pub signers: HashMap<Uuid, Stored<StoredSigner>>,
+    /// Google accounts.
+    pub google_accounts: HashMap<Uuid, Stored<StoredGoogleAccount>>,
+    /// Sources.
+    pub sources: HashMap<Uuid, Stored<Source>>,
+    /// Flows.
+    pub flows: HashMap<Uuid, Stored<StoredFlow>>,
+    /// Targets.
+    pub targets: HashMap<Uuid, Stored<StoredTarget>>,
+}
+
+impl OrgCatalog {
+    /// A project.
+    pub fn project(&self, id: ProjectId) -> Option<&Arc<Project>> {
+        self.projects.get(&id.uuid()).map(|stored| &stored.value)
+    }
+    /// A project by its slug or the text of its id.
+    pub fn project_named(&self, name: &str) -> Option<&Arc<Project>> {
+        match name.parse::<ProjectId>() {
+            Ok(id) => self.project(id),
+            Err(_) => self.projects.values().map(|stored| &stored.value).find(|project| project.slug == name),
+        }
+    }
+    /// A template.
+    pub fn template(&self, id: TemplateId) -> Option<&Arc<Template>> {
+        self.templates.get(&id.uuid()).map(|stored| &stored.value)
+    }
+    /// The signer of a pass type.
+    pub fn signer_of(&self, pass_type: &str) -> Option<&Stored<StoredSigner>> {
+        self.signers.values().find(|stored| stored.value.pass_type == pass_type)
+    }
+    /// The account of a Google issuer.
+    pub fn google_account_of(&self, issuer: &str) -> Option<&Stored<StoredGoogleAccount>> {
+        self.google_accounts.values().find(|stored| stored.value.issuer == issuer)
+    }
+
+    fn apply(&mut self, row: &ResourceRow) -> Result<()> {
+        match ResourceKind::from_number(row.kind) {
+            Some(ResourceKind::Organization) => {
+                let mut one = HashMap::new();
+                put(&mut one, row)?;
+                self.organization = one.into_values().next();
+            }
+            Some(ResourceKind::Key) => put(&mut self.keys, row)?,
+            Some(ResourceKind::Project) => put(&mut self.projects, row)?,
+            Some(ResourceKind::Template) => put(&mut self.templates, row)?,
+            Some(ResourceKind::Signer) => put(&mut self.signers, row)?,
+            Some(ResourceKind::GoogleAccount) => put(&mut self.google_accounts, row)?,
+            Some(ResourceKind::Source) => put(&mut self.sources, row)?,
+            Some(ResourceKind::Flow) => put(&mut self.flows, row)?,
+            Some(ResourceKind::Target) => put(&mut self.targets, row)?,
+            None => return Err(inconsistent(row, "kind", format!("{} is no kind of resource", row.kind))),
+        }
+        Ok(())
+    }
+}
+
+fn put<T: Resource>(map: &mut HashMap<Uuid, Stored<T>>, row: &ResourceRow) -> Result<()> {
+    if row.deleted {
+        map.remove(&row.id);
+        return Ok(());
+    }
+    let value: T = serde_json::from_str(&row.body).map_err(|error| inconsistent(row, "body", error.to_string()))?;
+    let stored =
+        Stored { value: Arc::new(value), revision: row.revision, created_at: row.created_at, updated_at: row.updated_at };
+    map.insert(row.id, stored);
+    Ok(())
+}
+
+fn inconsistent(row: &ResourceRow, column: &'static str, why: String) -> StoreError {
+    StoreError::Inconsistent { table: "resources", column, row: format!("{} {}", row.kind, row.id), why }
+}
+
+/// A snapshot of all configuration, immutable and shared.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    /// The configuration version that it shows.
+    pub version: i64,
+    orgs: HashMap<OrgId, Arc<OrgCatalog>>,
+}
+
+impl Catalog {
+    /// An organization's part.
+    pub fn org(&self, org: OrgId) -> Option<&Arc<OrgCatalog>> {
+        self.orgs.get(&org)
+    }
+    /// Every organization's part.
+    pub fn orgs(&self) -> impl Iterator<Item = (OrgId, &Arc<OrgCatalog>)> {
+        self.orgs.iter().map(|(id, org)| (*id, org))
+    }
+
+    /// The snapshot after some changes.
+    pub(crate) fn after(&self, rows: &[ResourceRow]) -> Result<Self> {
+        let mut next = self.clone();
+        for row in rows {
+            let org = next.orgs.entry(row.org).or_default();
+            Arc::make_mut(org).apply(row)?;
+            next.version = next.version.max(row.changed);
+        }
+        Ok(next)
+    }
+}

@@ -1,0 +1,289 @@
+//! The two logs in domain words: source events in, events out.
+
+use domain::{
+    Actor, Cause, Event, EventId, EventKind, Facts, Image, OrgId, PassId, Position, SourceEvent, SourceEventId, SourceId,
+    Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    Accepted, InboxFilter, InboxInsert, InboxResult, InboxRow, Store,
+    error::Result,
+    rows::{EventRow, Hash},
+    states::{EVENT_CONTEXT, context, parse},
+};
+
+/// How long the inbox recognises a duplicate.
+pub const DEDUPE_DAYS: u64 = 30;
+const INBOX_CONTEXT: &[u8] = b"source event";
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct EventBody {
+    actor: Actor,
+    cause: Cause,
+    facts: Facts,
+    image: Image,
+}
+
+impl EventBody {
+    pub(crate) fn of(event: &Event) -> Self {
+        Self { actor: event.actor.clone(), cause: event.cause.clone(), facts: event.facts.clone(), image: event.image.clone() }
+    }
+}
+
+/// An event as it was read: whole, or only its outline once whom it is about was erased.
+#[derive(Debug, Clone)]
+pub enum LoggedEvent {
+    /// The event, and under whose data key things about it are sealed.
+    Whole(Box<Event>, SealedUnder),
+    /// What is left of it.
+    Erased(EventOutline),
+}
+
+/// Under whose data key an event is sealed, for sealing more about it.
+#[derive(Debug, Clone)]
+pub struct SealedUnder {
+    subject: Uuid,
+    data_key: Option<Vec<u8>>,
+}
+
+/// What is left of an event after erasure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventOutline {
+    /// Its id.
+    pub id: EventId,
+    /// Where it stands.
+    pub position: Position,
+    /// Its kind, unless a newer version wrote it.
+    pub kind: Option<EventKind>,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+    /// Its pass.
+    pub pass: Option<PassId>,
+}
+
+impl LoggedEvent {
+    /// The event, unless it was erased.
+    pub fn whole(self) -> Option<Event> {
+        match self {
+            Self::Whole(event, _) => Some(*event),
+            Self::Erased(_) => None,
+        }
+    }
+    /// Where it stands.
+    pub fn position(&self) -> Position {
+        match self {
+            Self::Whole(event, _) => event.position,
+            Self::Erased(outline) => outline.position,
+        }
+    }
+}
+
+/// A source event in the inbox, opened.
+#[derive(Debug, Clone)]
+pub struct InboxEntry {
+    /// Where it stands.
+    pub position: Position,
+    /// Whose.
+    pub org: OrgId,
+    /// Its id.
+    pub id: SourceEventId,
+    /// Where it came from.
+    pub source: SourceId,
+    /// Blind index of whom it is about.
+    pub order_key: Hash,
+    /// When it reached us.
+    pub received_at: Timestamp,
+    /// When it happened, by the sender's clock.
+    pub occurred_at: Option<Timestamp>,
+    /// What it is called.
+    pub name: String,
+    /// The event as JSON; none after erasure.
+    pub payload: Option<String>,
+    /// What became of it.
+    pub result: Option<InboxResult>,
+}
+
+/// A source event at the door.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Whose.
+    pub org: OrgId,
+    /// Where it came from.
+    pub source: SourceId,
+    /// When it reached us.
+    pub received_at: Timestamp,
+    /// The event.
+    pub event: SourceEvent,
+    /// When set, it cannot be read and is kept with this reason, with what arrived as payload.
+    pub fault: Option<String>,
+}
+
+impl Store {
+    /// Takes source events in; answers after they are written down. The ids are those of the first arrival for duplicates.
+    pub async fn accept(&self, arrivals: Vec<Arrival>) -> Result<Vec<(SourceEventId, Accepted)>> {
+        let mut rows = Vec::with_capacity(arrivals.len());
+        for arrival in arrivals {
+            rows.push(self.seal_arrival(arrival)?);
+        }
+        let ids: Vec<SourceEventId> = rows.iter().map(|row| row.id).collect();
+        let accepted = self.backend.accept(rows).await?;
+        self.wake().tick_inbox();
+        let with_id = |(id, accepted)| match accepted {
+            Accepted::New(_) => (id, accepted),
+            Accepted::Duplicate(first) => (first, accepted),
+        };
+        Ok(ids.into_iter().zip(accepted).map(with_id).collect())
+    }
+
+    fn seal_arrival(&self, arrival: Arrival) -> Result<InboxInsert> {
+        let Arrival { org, source, received_at, event, fault } = arrival;
+        let id = SourceEventId::mint(received_at, self.entropy());
+        let (key, data_key) = self.keyring.mint_data_key(org, id.uuid())?;
+        let order_key = self.keyring.blind(org, "order key", &event.order_key)?;
+        let source_text = source.uuid().to_string();
+        let word = u64::from_be_bytes([
+            order_key[0],
+            order_key[1],
+            order_key[2],
+            order_key[3],
+            order_key[4],
+            order_key[5],
+            order_key[6],
+            order_key[7],
+        ]);
+        Ok(InboxInsert {
+            org,
+            id,
+            source,
+            dedupe: self.keyring.blind(org, &source_text, &event.dedupe_key)?,
+            dedupe_until: received_at.plus(std::time::Duration::from_secs(DEDUPE_DAYS * 86_400)),
+            order_key,
+            shard: (word % u64::from(self.backend.shards())) as u16,
+            received_at,
+            occurred_at: event.occurred_at,
+            name: event.name,
+            body: self.keyring.seal(&key, &context(INBOX_CONTEXT, id.uuid()), event.payload.as_bytes())?,
+            data_key,
+            fault,
+        })
+    }
+
+    /// The next source events of a shard, in order.
+    pub async fn read_inbox(&self, shard: u16, after: u64, limit: u32) -> Result<Vec<InboxEntry>> {
+        let rows = self.backend.read_inbox(shard, after, limit).await?;
+        rows.into_iter().map(|row| self.open_inbox(row)).collect()
+    }
+
+    /// Source events of a shard that wait and are due.
+    pub async fn due_inbox(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<InboxEntry>> {
+        let rows = self.backend.due_inbox(shard, now, limit).await?;
+        rows.into_iter().map(|row| self.open_inbox(row)).collect()
+    }
+
+    /// One source event.
+    pub async fn source_event(&self, org: OrgId, id: SourceEventId) -> Result<Option<InboxEntry>> {
+        self.backend.source_event(org, id).await?.map(|row| self.open_inbox(row)).transpose()
+    }
+
+    /// Source events, newest first.
+    pub async fn source_events(&self, org: OrgId, filter: &InboxFilter, limit: u32) -> Result<Vec<InboxEntry>> {
+        let rows = self.backend.source_events(org, filter, limit).await?;
+        rows.into_iter().map(|row| self.open_inbox(row)).collect()
+    }
+
+    fn open_inbox(&self, row: InboxRow) -> Result<InboxEntry> {
+        let id = row.id.uuid();
+        let body = self.unseal(row.org, id, row.data_key.as_deref(), || context(INBOX_CONTEXT, id), &row.body)?;
+        Ok(InboxEntry {
+            position: row.position,
+            org: row.org,
+            id: row.id,
+            source: row.source,
+            order_key: row.order_key,
+            received_at: row.received_at,
+            occurred_at: row.occurred_at,
+            name: row.name,
+            payload: body.map(|body| String::from_utf8_lossy(&body).into_owned()),
+            result: row.result,
+        })
+    }
+
+    /// The next events of a shard, in order.
+    pub async fn read_events(&self, shard: u16, after: u64, limit: u32) -> Result<Vec<LoggedEvent>> {
+        self.open_events(&self.backend.read_events(shard, after, limit).await?)
+    }
+
+    /// Events at given positions; those that are gone are left out.
+    pub async fn events_at(&self, positions: &[Position]) -> Result<Vec<LoggedEvent>> {
+        self.open_events(&self.backend.events_at(positions).await?)
+    }
+
+    /// Events of an organization after a number per shard.
+    pub async fn feed(&self, org: OrgId, after: &[u64], limit: u32) -> Result<Vec<LoggedEvent>> {
+        self.open_events(&self.backend.feed(org, after, limit).await?)
+    }
+
+    /// Events of a pass, oldest first.
+    pub async fn events_of_pass(&self, org: OrgId, pass: PassId, after: u64, limit: u32) -> Result<Vec<LoggedEvent>> {
+        self.open_events(&self.backend.events_of_pass(org, pass, after, limit).await?)
+    }
+
+    /// One event.
+    pub async fn event(&self, org: OrgId, id: EventId) -> Result<Option<LoggedEvent>> {
+        self.backend.event(org, id).await?.map(|row| self.open_event(&row)).transpose()
+    }
+
+    fn open_events(&self, rows: &[EventRow]) -> Result<Vec<LoggedEvent>> {
+        rows.iter().map(|row| self.open_event(row)).collect()
+    }
+
+    /// Opens an event. Schema 1 is the only one so far; later ones are upcast here.
+    fn open_event(&self, row: &EventRow) -> Result<LoggedEvent> {
+        let id = row.id.uuid();
+        let body = self.unseal(row.org, row.subject, row.data_key.as_deref(), || context(EVENT_CONTEXT, id), &row.body)?;
+        let Some(body) = body else {
+            return Ok(LoggedEvent::Erased(EventOutline {
+                id: row.id,
+                position: row.position,
+                kind: EventKind::from_number(row.kind),
+                occurred_at: row.occurred_at,
+                pass: row.pass,
+            }));
+        };
+        let body: EventBody = parse(&body, "events", id)?;
+        let event = Event {
+            id: row.id,
+            org: row.org,
+            position: row.position,
+            schema: u16::try_from(row.schema).unwrap_or(0),
+            occurred_at: row.occurred_at,
+            recorded_at: row.recorded_at,
+            actor: body.actor,
+            cause: body.cause,
+            project: row.project,
+            pass: row.pass,
+            contact: row.contact,
+            version: u64::try_from(row.version).unwrap_or(0),
+            facts: body.facts,
+            image: body.image,
+        };
+        let under = SealedUnder { subject: row.subject, data_key: row.data_key.clone() };
+        Ok(LoggedEvent::Whole(Box::new(event), under))
+    }
+
+    /// Seals something about an event (what a delivery sent and got back) as the event itself is sealed, so that erasing its
+    /// subject erases this too. The subject and the sealed bytes are what an [`crate::AttemptRow`] keeps.
+    pub fn seal_detail(&self, event: &Event, under: &SealedUnder, detail: &[u8]) -> Result<(Uuid, Vec<u8>)> {
+        let Some(wrapped) = &under.data_key else { return Ok((under.subject, detail.to_vec())) };
+        let key = self.keyring.open_data_key(event.org, under.subject, wrapped)?;
+        Ok((under.subject, self.keyring.seal(&key, &context(b"attempt", event.id.uuid()), detail)?))
+    }
+
+    /// Opens what [`Store::seal_detail`] sealed; nothing after erasure.
+    pub fn open_detail(&self, row: &crate::AttemptRow) -> Result<Option<Vec<u8>>> {
+        let about = || context(b"attempt", row.event.uuid());
+        self.unseal(row.org, row.subject, row.data_key.as_deref(), about, &row.detail)
+    }
+}

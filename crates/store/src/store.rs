@@ -1,0 +1,272 @@
+//! The store as the house uses it: [`Backend`] in domain words, sealing on the way down and opening on the way up.
+
+use std::sync::Arc;
+
+use domain::{Entropy, OrgId, Organization, Timestamp};
+use parking_lot::RwLock;
+use serde::Serialize;
+use tokio::sync::watch;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::{
+    Catalog, ConfigWrite, ConfigWritten, DirectoryRow, Keyring, MasterKey, NameKind, Resource, ResourceRow, StoreError,
+    backend::Backend,
+    error::Result,
+    rows::{AuditRow, BlobRow},
+};
+
+/// Ticks when something was written, for readers in this process. A wake-up carries no data: whoever is woken asks the
+/// store what there is, and asks by itself now and then in case a tick was missed.
+#[derive(Debug)]
+pub struct Wake {
+    inbox: watch::Sender<u64>,
+    events: watch::Sender<u64>,
+    config: watch::Sender<u64>,
+}
+
+impl Wake {
+    /// Ticks when source events were accepted.
+    pub fn inbox(&self) -> watch::Receiver<u64> {
+        self.inbox.subscribe()
+    }
+    /// Ticks when events were committed.
+    pub fn events(&self) -> watch::Receiver<u64> {
+        self.events.subscribe()
+    }
+    /// Ticks when configuration changed.
+    pub fn config(&self) -> watch::Receiver<u64> {
+        self.config.subscribe()
+    }
+    pub(crate) fn tick_inbox(&self) {
+        self.inbox.send_modify(|count| *count += 1);
+    }
+    pub(crate) fn tick_events(&self) {
+        self.events.send_modify(|count| *count += 1);
+    }
+    fn tick_config(&self) {
+        self.config.send_modify(|count| *count += 1);
+    }
+}
+
+/// The store.
+pub struct Store {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) keyring: Keyring,
+    catalog: RwLock<Arc<Catalog>>,
+    refreshing: tokio::sync::Mutex<()>,
+    wake: Wake,
+    epoch: u64,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// A change of one configured thing.
+pub struct ConfigChange<'a> {
+    /// Whose.
+    pub org: OrgId,
+    /// Who changes it, as JSON, for the audit log.
+    pub actor: String,
+    /// The present.
+    pub now: Timestamp,
+    /// Names to add beside it.
+    pub names: Vec<(NameKind, Vec<u8>, Uuid)>,
+    /// Names to remove beside it.
+    pub removed_names: Vec<(NameKind, &'a [u8])>,
+}
+
+impl Store {
+    /// Opens a store whose schema is up to date: unlocks every organization's key and reads the configuration.
+    pub async fn open(backend: Arc<dyn Backend>, master: &MasterKey, entropy: Arc<dyn Entropy>) -> Result<Arc<Self>> {
+        let keyring = Keyring::new(master, Arc::clone(&entropy))?;
+        for (org, wrapped) in backend.org_keys().await? {
+            keyring.open_org(org, &wrapped)?;
+        }
+        let epoch = backend.log_epoch().await?;
+        let (inbox, events, config) = (watch::Sender::new(0), watch::Sender::new(0), watch::Sender::new(0));
+        let store = Arc::new(Self {
+            backend,
+            keyring,
+            catalog: RwLock::default(),
+            refreshing: tokio::sync::Mutex::default(),
+            wake: Wake { inbox, events, config },
+            epoch,
+            entropy,
+        });
+        store.refresh().await?;
+        Ok(store)
+    }
+
+    /// The adapter, for calls that hold nothing sealed.
+    pub fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+    /// Every organization's keys.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+    /// Ticks for readers in this process.
+    pub fn wake(&self) -> &Wake {
+        &self.wake
+    }
+    /// The epoch of the logs: part of every cursor and update tag, so that one from another life is recognised.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+    /// The randomness that ids are minted from.
+    pub fn entropy(&self) -> &dyn Entropy {
+        &*self.entropy
+    }
+
+    /// The shard of something that is named by an id; the same for ever, for a given number of shards.
+    pub fn shard_of(&self, org: OrgId, id: Uuid) -> u16 {
+        let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        let hash = org.uuid().as_bytes().iter().chain(id.as_bytes()).fold(0xcbf2_9ce4_8422_2325, fnv);
+        ((hash ^ (hash >> 32)) % u64::from(self.backend.shards())) as u16
+    }
+
+    /// The configuration as last read.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.read())
+    }
+
+    /// The configuration, read anew if its version is another than the one given.
+    pub async fn catalog_at(&self, version: i64) -> Result<Arc<Catalog>> {
+        if self.catalog.read().version < version {
+            self.refresh().await?;
+        }
+        Ok(self.catalog())
+    }
+
+    /// Reads what changed in the configuration since it was last read.
+    pub async fn refresh(&self) -> Result<()> {
+        let _one_at_a_time = self.refreshing.lock().await;
+        let known = self.catalog();
+        let rows = self.backend.config_since(known.version).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if rows.iter().any(|row| !self.keyring.knows(row.org)) {
+            for (org, wrapped) in self.backend.org_keys().await? {
+                self.keyring.open_org(org, &wrapped)?;
+            }
+        }
+        *self.catalog.write() = Arc::new(known.after(&rows)?);
+        self.wake.tick_config();
+        Ok(())
+    }
+
+    /// Sets up a new organization with its key.
+    pub async fn create_org(&self, organization: &Organization, actor: String, now: Timestamp) -> Result<()> {
+        let wrapped = self.keyring.create_org(organization.id)?;
+        let change = ConfigChange { org: organization.id, actor, now, names: Vec::new(), removed_names: Vec::new() };
+        let mut write = self.config_write(&change, organization, 0, false)?;
+        write.org_keys.push((organization.id, wrapped));
+        self.written(write).await.map(drop)
+    }
+
+    /// Adds (`revision` 0) or changes (the revision it was read at) a configured thing; false when somebody else changed it
+    /// meanwhile.
+    pub async fn put<T: Resource>(&self, change: &ConfigChange<'_>, value: &T, revision: i64) -> Result<bool> {
+        self.written(self.config_write(change, value, revision, false)?).await
+    }
+
+    /// Removes a configured thing that was read at a revision; false when somebody else changed it meanwhile.
+    pub async fn remove<T: Resource>(&self, change: &ConfigChange<'_>, value: &T, revision: i64) -> Result<bool> {
+        self.written(self.config_write(change, value, revision, true)?).await
+    }
+
+    /// Several configuration changes at once: all or none.
+    pub async fn written(&self, write: ConfigWrite) -> Result<bool> {
+        match self.backend.write_config(write).await? {
+            ConfigWritten::Done(_) => {
+                self.refresh().await?;
+                Ok(true)
+            }
+            ConfigWritten::Conflict => Ok(false),
+        }
+    }
+
+    /// The rows of one configuration change, to be merged with others before [`Store::written`].
+    pub fn config_write<T: Resource>(
+        &self,
+        change: &ConfigChange<'_>,
+        value: &T,
+        revision: i64,
+        deleted: bool,
+    ) -> Result<ConfigWrite> {
+        let body = to_json(value)?;
+        let created_at = change.now;
+        let audit = AuditRow {
+            org: change.org,
+            id: domain::Id::<domain::EventIdKind>::mint(change.now, self.entropy()).uuid(),
+            at: change.now,
+            actor: change.actor.clone(),
+            action: if deleted {
+                "delete"
+            } else if revision == 0 {
+                "create"
+            } else {
+                "update"
+            }
+            .to_owned(),
+            kind: T::KIND.number(),
+            resource: value.id(),
+            before: None,
+            after: (!deleted).then(|| body.clone()),
+        };
+        let row = ResourceRow {
+            org: change.org,
+            kind: T::KIND.number(),
+            id: value.id(),
+            slug: value.slug().map(str::to_owned),
+            body,
+            revision: revision + 1,
+            changed: 0,
+            deleted,
+            created_at,
+            updated_at: change.now,
+        };
+        let named = |(kind, name, target): &(NameKind, Vec<u8>, Uuid)| DirectoryRow {
+            kind: kind.number(),
+            name: name.clone(),
+            org: change.org,
+            target: *target,
+        };
+        Ok(ConfigWrite {
+            resources: vec![row],
+            names: change.names.iter().map(named).collect(),
+            removed_names: change.removed_names.iter().map(|(kind, name)| (kind.number(), name.to_vec())).collect(),
+            audit: vec![audit],
+            ..ConfigWrite::default()
+        })
+    }
+
+    /// What a global name stands for.
+    pub async fn look_up(&self, kind: NameKind, name: &[u8]) -> Result<Option<(OrgId, Uuid)>> {
+        self.backend.look_up(kind.number(), name).await
+    }
+
+    /// Stores a file under its SHA-256 and tells that.
+    pub async fn put_blob(&self, org: OrgId, media_type: &str, bytes: Vec<u8>, now: Timestamp) -> Result<[u8; 32]> {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(digest.as_ref());
+        let blob = BlobRow { org, sha256, media_type: media_type.to_owned(), bytes, created_at: now };
+        self.backend.write_config(ConfigWrite { blobs: vec![blob], ..ConfigWrite::default() }).await?;
+        Ok(sha256)
+    }
+
+    /// Opens an organization's secret that was sealed in a resource, for example a target's signing secret.
+    pub fn open_secret(&self, org: OrgId, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        self.keyring.open_secret(org, context, sealed)
+    }
+
+    /// Seals an organization's secret for keeping in a resource.
+    pub fn seal_secret(&self, org: OrgId, context: &[u8], secret: &[u8]) -> Result<Vec<u8>> {
+        self.keyring.seal_secret(org, context, secret)
+    }
+}
+
+pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| StoreError::Internal(error.to_string()))
+}
