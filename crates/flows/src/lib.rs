@@ -1,0 +1,20 @@
+//! The languages of a flow, and the flow itself: a source event in, commands on passes out.
+//!
+//! Three small languages that marketers and data engineers already know, each compiled once and then evaluated on JSON
+//! without I/O, clock, randomness or an unbounded loop:
+//!
+//! - [`fql`]: conditions in Segment's Filter Query Language, as text or as the JSON tree that Segment's editor uses;
+//! - [`mapping`]: Segment's mapping-kit directives, RudderStack from/to lists and flat `field: {{path}}` maps;
+//! - [`message`]: texts for people, in Jinja's syntax, under a fuel limit.
+//!
+//! A mistake never passes silently: compiling answers with every [`Problem`] and where it is.
+
+pub mod fql;
+pub mod mapping;
+pub mod message;
+pub mod path;
+
+mod js;
+mod problem;
+
+pub use problem::Problem;

@@ -1,0 +1,109 @@
+//! Field mappings: JSON that says how an event becomes the values a step needs.
+//!
+//! The language is Segment's mapping kit: raw values with directives among them, objects with one `@`-key, such as
+//! `{"@path": "$.properties.total"}` (`packages/core/src/mapping-kit` of segmentio/action-destinations). A directive that
+//! finds nothing removes its field; null stays null. Understood: `@path`, `@template`, `@literal`, `@if` (`exists`,
+//! `blank`), `@arrayPath`, `@case`, `@replace`, `@merge`, `@transform`, `@flatten`, `@json`, `@excludeWhenNull`, and one of
+//! our own, `@coalesce`: the first of a list that is neither missing nor null.
+//!
+//! Two other ways of writing that people bring along are taken as they are: a list of `{"from": "properties.x", "to":
+//! "fields.y"}` (RudderStack), and plain texts with a path or placeholders, `"$.properties.x"` or `"Hi {{traits.name}}"`
+//! (Zapier). Inside `@literal` a text is just that text.
+//!
+//! A mapping is compiled once ([`Mapping::compile`]) and answers in time and space that its [limits](MAX_OUTPUT_BYTES)
+//! bound, whatever the event.
+
+mod compile;
+mod resolve;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use serde_json::Value;
+
+pub use template::Template;
+
+use crate::Problem;
+use crate::path::Path;
+
+/// How deep a mapping may nest.
+pub const MAX_DEPTH: usize = 32;
+/// The most values and directives in one mapping.
+pub const MAX_NODES: usize = 5_000;
+/// The longest pattern and replacement of `@replace`, in characters.
+pub const MAX_REPLACE_CHARS: usize = 100;
+/// The most values that resolving may make or copy.
+pub const MAX_OUTPUT_VALUES: usize = 100_000;
+/// The most bytes of text that resolving may make or copy.
+pub const MAX_OUTPUT_BYTES: usize = 4 * 1024 * 1024;
+
+/// A mapping ready to be resolved.
+#[derive(Debug, Clone)]
+pub struct Mapping {
+    plan: Plan,
+}
+
+impl Mapping {
+    /// Compiles a mapping.
+    ///
+    /// # Errors
+    /// Every mistake with its place, relative to `mapping`.
+    pub fn compile(mapping: &Value) -> Result<Self, Vec<Problem>> {
+        compile::compile(mapping).map(|plan| Self { plan })
+    }
+
+    /// What the mapping makes of a payload. None: nothing, as when a path leads nowhere.
+    ///
+    /// # Errors
+    /// When the result outgrows [`MAX_OUTPUT_VALUES`] or [`MAX_OUTPUT_BYTES`], or a directive that is computed from the
+    /// payload (a path, a template) is no text.
+    pub fn resolve(&self, payload: &Value) -> Result<Option<Value>, Problem> {
+        resolve::resolve(&self.plan, payload)
+    }
+
+    /// The value, when it is the same for every payload.
+    #[must_use]
+    pub fn constant(&self) -> Option<&Value> {
+        match &self.plan {
+            Plan::Raw(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// A compiled mapping.
+#[derive(Debug, Clone)]
+enum Plan {
+    Raw(Value),
+    Object(Vec<(String, Plan)>),
+    List(Vec<Plan>),
+    Path(Path),
+    PathOf(Box<Plan>),
+    Template(Template),
+    TemplateOf(Box<Plan>),
+    If { test: Box<Plan>, blank: bool, then: Option<Box<Plan>>, otherwise: Option<Box<Plan>> },
+    Coalesce(Vec<Plan>),
+    Case { upper: bool, value: Box<Plan> },
+    Replace { value: Box<Plan>, rules: Vec<Replacement>, ignore_case: bool, all: bool },
+    ArrayPath { root: Box<Plan>, shape: Option<Box<Plan>> },
+    Merge { objects: Vec<Plan>, first_wins: bool },
+    Transform { apply: Box<Plan>, mapping: Box<Plan> },
+    Flatten { value: Box<Plan>, separator: String, omit_arrays: bool },
+    Encode(Box<Plan>),
+    Decode(Box<Plan>),
+    ExcludeWhenNull(Box<Plan>),
+}
+
+/// One pattern of `@replace` and what takes its place.
+#[derive(Debug, Clone)]
+struct Replacement {
+    pattern: Vec<char>,
+    with: Vec<Insert>,
+}
+
+/// A piece of a replacement.
+#[derive(Debug, Clone)]
+enum Insert {
+    Text(String),
+    Match,
+}
