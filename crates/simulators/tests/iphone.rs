@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
@@ -14,7 +15,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use sha1::{Digest, Sha1};
 use simulators::iphone::{Iphone, Network, Outcome, PassKey, PhoneError, WalletPass};
 
 const TYPE: &str = "pass.example.loyalty";
@@ -42,7 +42,9 @@ fn package(change: impl FnOnce(&mut Value), tamper: impl FnOnce(&mut BTreeMap<St
     ]);
     let manifest: BTreeMap<_, _> = files
         .iter()
-        .map(|(name, content)| (name, Sha1::digest(content).iter().map(|b| format!("{b:02x}")).collect::<String>()))
+        .map(|(name, content)| {
+            (name, digest(&SHA1_FOR_LEGACY_USE_ONLY, content).as_ref().iter().map(|b| format!("{b:02x}")).collect::<String>())
+        })
         .collect();
     let manifest = serde_json::to_vec(&manifest).unwrap();
     files.insert("manifest.json".to_owned(), manifest);

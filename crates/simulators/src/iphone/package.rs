@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use serde_json::Value;
-use sha1::{Digest, Sha1};
 
 use super::archive;
 
@@ -150,7 +150,8 @@ fn check_manifest(files: &BTreeMap<String, Vec<u8>>) -> Result<(), Refused> {
     let manifest: BTreeMap<String, String> =
         serde_json::from_slice(manifest).map_err(|error| Refused(format!("manifest.json: {error}")))?;
     for (name, content) in files.iter().filter(|(name, _)| !matches!(name.as_str(), "manifest.json" | "signature")) {
-        let hash = Sha1::digest(content).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hash =
+            digest(&SHA1_FOR_LEGACY_USE_ONLY, content).as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         match manifest.get(name) {
             None => return refuse(format!("{name} is not in the manifest")),
             Some(listed) if *listed != hash => return refuse(format!("{name} does not match its hash in the manifest")),
