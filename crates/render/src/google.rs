@@ -1,0 +1,96 @@
+//! Google's side: a class per template, an object per pass.
+//!
+//! The class depends on the template and the project alone, so that a thousand passes share one and a new version of the
+//! template patches one. Which vertical a pass takes follows from the project's kind; a boarding pass is a flight only
+//! when the design's `google` keys name the flight, because at Google one class is one flight on one day.
+//!
+//! Image slots differ: Google's logo is a round crop, so Apple's square icon goes there, and Apple's wide logo goes to
+//! the wide logo of the same shape.
+
+mod class;
+mod object;
+mod slots;
+
+use domain::{BarcodeFormat, Design, ImageRole, Pass, Project, ProjectKind, Template};
+use google_wallet::model::{Barcode, BarcodeType, Image, LocalizedString};
+use google_wallet::{IdError, ResourceId, Vertical};
+
+pub use class::google_class;
+pub use object::google_object;
+
+use crate::PassView;
+
+/// Keys of a flight class that Google requires; a design that sets them all makes its boarding passes flights.
+const FLIGHT_KEYS: [&str; 4] = ["flightHeader", "origin", "destination", "localScheduledDepartureDateTime"];
+
+/// What Google's side needs beside the pass.
+#[derive(Clone, Copy)]
+pub struct GoogleContext<'a> {
+    /// The issuer's number.
+    pub issuer_id: &'a str,
+    /// BCP 47 tag of the language that the design is written in.
+    pub language: &'a str,
+    /// Where Google reports that a pass was saved or deleted, https; none to leave it out.
+    pub callback_url: Option<&'a str>,
+    /// The public https address of an image, by its hash.
+    pub image_url: &'a dyn Fn(&str) -> String,
+}
+
+impl GoogleContext<'_> {
+    fn localized(&self, text: impl Into<String>) -> LocalizedString {
+        LocalizedString::new(self.language, text)
+    }
+
+    /// The first of the roles that the design has an image for, at the highest resolution.
+    fn image(&self, design: &Design, roles: &[ImageRole]) -> Option<Image> {
+        let set = roles.iter().find_map(|role| design.images.get(role).filter(|set| set.each().next().is_some()))?;
+        let (_, hash) = set.each().last()?;
+        Some(Image::at((self.image_url)(hash)).described(self.localized(design.issuer.as_str())))
+    }
+}
+
+/// The vertical of a project's passes.
+#[must_use]
+pub fn vertical(project: &Project, design: &Design) -> Vertical {
+    match project.kind {
+        ProjectKind::Membership => Vertical::Loyalty,
+        ProjectKind::Coupon => Vertical::Offer,
+        ProjectKind::EventTicket => Vertical::EventTicket,
+        ProjectKind::BoardingPass if FLIGHT_KEYS.iter().all(|key| design.google.contains_key(*key)) => Vertical::Flight,
+        ProjectKind::BoardingPass | ProjectKind::Generic => Vertical::Generic,
+        ProjectKind::GiftCard => Vertical::GiftCard,
+        ProjectKind::Transit => Vertical::Transit,
+    }
+}
+
+/// The id of a template's class.
+pub fn class_id(issuer_id: &str, template: &Template) -> Result<ResourceId, IdError> {
+    ResourceId::new(issuer_id, &template.id.to_string())
+}
+
+/// The id of a pass's object.
+pub fn object_id(issuer_id: &str, pass: &Pass) -> Result<ResourceId, IdError> {
+    ResourceId::new(issuer_id, &pass.id.to_string())
+}
+
+fn barcode(view: &PassView<'_>) -> Option<Barcode> {
+    let design = view.template.design.barcode.as_ref()?;
+    let value = view.text(&design.value);
+    if value.is_empty() {
+        return None;
+    }
+    let kind = match design.format {
+        BarcodeFormat::Qr => BarcodeType::QrCode,
+        BarcodeFormat::Pdf417 => BarcodeType::Pdf417,
+        BarcodeFormat::Aztec => BarcodeType::Aztec,
+        BarcodeFormat::Code128 => BarcodeType::Code128,
+    };
+    let latin = value.chars().all(|c| u32::from(c) < 0x100);
+    Some(Barcode {
+        kind: Some(kind),
+        value: Some(value),
+        alternate_text: design.alt_text.as_ref().map(|text| view.text(text)).filter(|text| !text.trim().is_empty()),
+        render_encoding: (!latin).then(|| "UTF_8".to_owned()),
+        ..Barcode::default()
+    })
+}

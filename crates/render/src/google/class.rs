@@ -1,0 +1,107 @@
+//! The class: what all passes of one template share.
+
+use domain::{ImageRole, Project, Template};
+use google_wallet::model::{
+    CallbackOptions, ClassCommon, EventTicketClass, FlightClass, GenericClass, GiftCardClass, LoyaltyClass, OfferClass,
+    RedemptionChannel, ReviewStatus, TransitClass, TransitType,
+};
+use google_wallet::{Class, Vertical};
+
+use super::{GoogleContext, class_id, slots, vertical};
+use crate::RenderError;
+use crate::overlay::{self, OverlayError};
+
+/// Keys of a class that a design cannot set: they name it, or say who is told of its passes.
+const PROTECTED: [&str; 2] = ["id", "callbackOptions"];
+
+/// Draws the class of a template.
+pub fn google_class(project: &Project, template: &Template, context: &GoogleContext<'_>) -> Result<Class, RenderError> {
+    let vertical = vertical(project, &template.design);
+    let class = draw(vertical, project, template, context)?;
+    let keys = &template.design.google;
+    if keys.is_empty() {
+        return Ok(class);
+    }
+    let fault = |fault: String| OverlayError { part: "google", fault };
+    let mut value = serde_json::to_value(&class).map_err(|error| fault(error.to_string()))?;
+    overlay::merge(&mut value, keys, &PROTECTED);
+    Ok(Class::from_value(vertical, value).map_err(|error| fault(error.to_string()))?)
+}
+
+fn draw(vertical: Vertical, project: &Project, template: &Template, context: &GoogleContext<'_>) -> Result<Class, RenderError> {
+    let design = &template.design;
+    let common = common(vertical, template, context)?;
+    let name = title(project, template);
+    let logo = context.image(design, &[ImageRole::Icon, ImageRole::Logo]);
+    let wide_logo = context.image(design, &[ImageRole::Logo]);
+    Ok(match vertical {
+        Vertical::Generic => Class::Generic(Box::new(GenericClass { common, ..GenericClass::default() })),
+        Vertical::Loyalty => Class::Loyalty(Box::new(LoyaltyClass {
+            program_name: Some(name),
+            program_logo: logo,
+            wide_program_logo: wide_logo,
+            common,
+            ..LoyaltyClass::default()
+        })),
+        Vertical::Offer => Class::Offer(Box::new(OfferClass {
+            title: Some(name),
+            provider: Some(design.issuer.clone()),
+            redemption_channel: Some(RedemptionChannel::Both),
+            title_image: logo,
+            wide_title_image: wide_logo,
+            common,
+            ..OfferClass::default()
+        })),
+        Vertical::EventTicket => Class::EventTicket(Box::new(EventTicketClass {
+            event_name: Some(context.localized(name)),
+            logo,
+            wide_logo,
+            common,
+            ..EventTicketClass::default()
+        })),
+        Vertical::Flight => Class::Flight(Box::new(FlightClass { common, ..FlightClass::default() })),
+        Vertical::Transit => Class::Transit(Box::new(TransitClass {
+            transit_type: Some(TransitType::Rail),
+            transit_operator_name: Some(context.localized(design.issuer.as_str())),
+            logo,
+            wide_logo,
+            common,
+            ..TransitClass::default()
+        })),
+        Vertical::GiftCard => Class::GiftCard(Box::new(GiftCardClass {
+            merchant_name: Some(name),
+            program_logo: logo,
+            wide_program_logo: wide_logo,
+            allow_barcode_redemption: Some(design.barcode.is_some()),
+            common,
+            ..GiftCardClass::default()
+        })),
+    })
+}
+
+fn common(vertical: Vertical, template: &Template, context: &GoogleContext<'_>) -> Result<ClassCommon, RenderError> {
+    let design = &template.design;
+    let callback = context.callback_url.map(|url| CallbackOptions { url: Some(url.to_owned()), ..CallbackOptions::default() });
+    let common = ClassCommon {
+        id: class_id(context.issuer_id, template)?.to_string(),
+        callback_options: callback,
+        class_template_info: slots::rows(vertical, design),
+        ..ClassCommon::default()
+    };
+    if vertical == Vertical::Generic {
+        return Ok(common); // its branding belongs to the objects
+    }
+    Ok(ClassCommon {
+        issuer_name: Some(design.issuer.clone()),
+        review_status: Some(ReviewStatus::UnderReview),
+        hex_background_color: design.colors.background.clone(),
+        hero_image: context.image(design, &[ImageRole::Strip, ImageRole::Background]),
+        ..common
+    })
+}
+
+/// The title as far as it is the same for all passes; the project's name when nothing is left of it.
+fn title(project: &Project, template: &Template) -> String {
+    let title = template.design.title.fill(|name| (name == "project.name").then(|| project.name.clone()));
+    if title.trim().is_empty() { project.name.clone() } else { title.trim().to_owned() }
+}

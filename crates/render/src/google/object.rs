@@ -1,0 +1,250 @@
+//! The object: what one holder has.
+//!
+//! Some facts have a slot of their own at Google. They are taken from the contact, and from fields of the pass that are
+//! called `seat`, `row`, `section`, `gate`, `boarding_group`, `confirmation_code`, `passenger_name`, `origin`,
+//! `destination` and `departure`.
+
+use domain::{Lifecycle, NumberFormat};
+use google_wallet::model::{
+    BoardingAndSeatingInfo, DateTime, EventReservationInfo, EventSeat, EventTicketObject, FlightObject, GenericObject,
+    GiftCardObject, LinksModule, LocalizedString, LoyaltyObject, LoyaltyPoints, MAX_LIST_ENTRIES, Message, MessageType, Money,
+    ObjectCommon, OfferObject, PointsBalance, ReservationInfo, State, TextModule, TicketLeg, TimeInterval, TransitObject,
+    TripType, Uri,
+};
+use google_wallet::{Object, Vertical};
+
+use super::slots::{Slot, Slotted, slots};
+use super::{GoogleContext, barcode, class_id, object_id, vertical};
+use crate::values::{Value, formatted, micros, wallet_time};
+use crate::{PassView, RenderError};
+use domain::ImageRole;
+
+/// What stands where Google requires a text and a pass has none.
+const NOTHING: &str = "–";
+/// Decimal places of an amount.
+const AMOUNT_SCALE: u32 = 6;
+
+/// Draws the object of a pass.
+pub fn google_object(view: &PassView<'_>, context: &GoogleContext<'_>) -> Result<Object, RenderError> {
+    let vertical = vertical(view.project, &view.template.design);
+    let slotted = if view.is_blank() { Vec::new() } else { slots(vertical, &view.template.design) };
+    let common = common(view, context, &slotted)?;
+    let holder = view.contact.and_then(|contact| contact.name.clone()).filter(|_| !view.is_blank());
+    Ok(match vertical {
+        Vertical::Generic => Object::Generic(Box::new(generic(view, context, &slotted, common))),
+        Vertical::Loyalty => Object::Loyalty(Box::new(LoyaltyObject {
+            account_id: account_id(view),
+            account_name: holder,
+            loyalty_points: points(view, &slotted, Slot::Points),
+            secondary_loyalty_points: points(view, &slotted, Slot::SecondPoints),
+            common,
+            ..LoyaltyObject::default()
+        })),
+        Vertical::Offer => Object::Offer(Box::new(OfferObject { common, ..OfferObject::default() })),
+        Vertical::EventTicket => Object::EventTicket(Box::new(ticket(view, context, holder, common))),
+        Vertical::Flight => Object::Flight(Box::new(flight(view, holder, common))),
+        Vertical::Transit => Object::Transit(Box::new(transit(view, context, holder, common))),
+        Vertical::GiftCard => Object::GiftCard(Box::new(GiftCardObject {
+            card_number: Some(account_id(view).unwrap_or_else(|| view.pass.id.to_string())),
+            balance: gift_balance(view, &slotted),
+            balance_update_time: (!view.is_blank()).then(|| DateTime::at(wallet_time(view.pass.updated_at))),
+            common,
+            ..GiftCardObject::default()
+        })),
+    })
+}
+
+fn common(view: &PassView<'_>, context: &GoogleContext<'_>, slotted: &[Slotted<'_>]) -> Result<ObjectCommon, RenderError> {
+    let blank = ObjectCommon {
+        id: object_id(context.issuer_id, view.pass)?.to_string(),
+        class_id: class_id(context.issuer_id, view.template)?.to_string(),
+        state: Some(state(&view.pass.lifecycle)),
+        ..ObjectCommon::default()
+    };
+    if view.is_blank() {
+        return Ok(blank);
+    }
+    Ok(ObjectCommon {
+        barcode: barcode(view),
+        text_modules_data: texts(view, slotted),
+        links_module_data: links(view),
+        messages: message(view).into_iter().collect(),
+        valid_time_interval: interval(view),
+        ..blank
+    })
+}
+
+/// A pass that is not yet switched on is active at Google too: every other state files it under the expired ones.
+fn state(lifecycle: &Lifecycle) -> State {
+    match lifecycle {
+        Lifecycle::Inactive | Lifecycle::Active => State::Active,
+        Lifecycle::Used { .. } => State::Completed,
+        Lifecycle::Expired { .. } => State::Expired,
+        Lifecycle::Revoked { .. } | Lifecycle::Deleted { .. } => State::Inactive,
+    }
+}
+
+/// Fields without a slot of their own, front before back, as many as Google takes.
+fn texts(view: &PassView<'_>, slotted: &[Slotted<'_>]) -> Vec<TextModule> {
+    let mut shown: Vec<_> = slotted.iter().filter(|slotted| slotted.slot == Slot::Text).collect();
+    shown.sort_by_key(|slotted| slotted.field.place == domain::FieldPlace::Back);
+    let module = |slotted: &&Slotted<'_>| {
+        let value = view.value(&slotted.field.value)?;
+        let body = formatted(&value, slotted.field.number.as_ref());
+        let mut module = TextModule::new(slotted.id.as_str(), slotted.field.label.as_str(), body);
+        module.header = module.header.filter(|header| !header.is_empty());
+        Some(module)
+    };
+    shown.iter().filter_map(module).take(MAX_LIST_ENTRIES).collect()
+}
+
+fn links(view: &PassView<'_>) -> Option<LinksModule> {
+    let links = view.template.design.links.iter().take(MAX_LIST_ENTRIES);
+    let uris: Vec<Uri> = links
+        .enumerate()
+        .map(|(index, link)| Uri {
+            id: Some(format!("link-{index}")),
+            uri: Some(link.url.clone()),
+            description: Some(link.label.clone()),
+            ..Uri::default()
+        })
+        .collect();
+    (!uris.is_empty()).then(|| LinksModule { uris, ..LinksModule::default() })
+}
+
+fn message(view: &PassView<'_>) -> Option<Message> {
+    let message = view.pass.message.as_ref()?;
+    Some(Message {
+        id: Some(format!("message-{}", message.at.as_millis())),
+        header: Some(view.template.design.message_label.clone()),
+        body: Some(message.text.clone()),
+        message_type: Some(MessageType::Text),
+        ..Message::default()
+    })
+}
+
+fn interval(view: &PassView<'_>) -> Option<TimeInterval> {
+    let validity = &view.pass.validity;
+    if validity.starts_at.is_none() && validity.expires_at.is_none() {
+        return None;
+    }
+    let at = |time: Option<domain::Timestamp>| time.map(|time| DateTime::at(wallet_time(time)));
+    Some(TimeInterval { start: at(validity.starts_at), end: at(validity.expires_at), ..TimeInterval::default() })
+}
+
+/// The number that the customer's own systems know the pass or else its holder by.
+fn account_id(view: &PassView<'_>) -> Option<String> {
+    let holder = || view.contact.and_then(|contact| contact.external_id.clone());
+    view.pass.external_id.clone().or_else(holder).filter(|_| !view.is_blank())
+}
+
+fn points(view: &PassView<'_>, slotted: &[Slotted<'_>], slot: Slot) -> Option<LoyaltyPoints> {
+    let field = slotted.iter().find(|slotted| slotted.slot == slot)?.field;
+    let value = view.value(&field.value)?;
+    let balance = match (&value, &field.number, micros(&value)) {
+        (_, Some(NumberFormat::Currency(code)), Some(amount)) => money(amount, code).map(PointsBalance::money),
+        (Value::Number(number), None | Some(NumberFormat::Decimal), _) => number.as_i64().map(PointsBalance::whole),
+        _ => None,
+    };
+    let balance = balance.unwrap_or_else(|| PointsBalance::text(formatted(&value, field.number.as_ref())));
+    let label = Some(field.label.clone()).filter(|label| !label.is_empty());
+    Some(LoyaltyPoints { label, balance: Some(balance), ..LoyaltyPoints::default() })
+}
+
+fn gift_balance(view: &PassView<'_>, slotted: &[Slotted<'_>]) -> Option<Money> {
+    let field = slotted.iter().find(|slotted| slotted.slot == Slot::Balance)?.field;
+    match &field.number {
+        Some(NumberFormat::Currency(code)) => money(micros(&view.value(&field.value)?)?, code),
+        _ => None,
+    }
+}
+
+fn money(micros: i64, code: &str) -> Option<Money> {
+    Money::from_decimal(i128::from(micros), AMOUNT_SCALE, code)
+}
+
+fn generic(view: &PassView<'_>, context: &GoogleContext<'_>, slotted: &[Slotted<'_>], common: ObjectCommon) -> GenericObject {
+    let design = &view.template.design;
+    let title = if view.is_blank() { String::new() } else { view.text(&design.title) };
+    let title = if title.trim().is_empty() { design.issuer.clone() } else { title };
+    let main = slotted.iter().find(|slotted| slotted.slot == Slot::Header).map(|slotted| slotted.field);
+    let header = main.and_then(|field| Some(formatted(&view.value(&field.value)?, field.number.as_ref())));
+    let subheader =
+        main.filter(|field| header.is_some() && !field.label.is_empty()).map(|field| context.localized(field.label.as_str()));
+    GenericObject {
+        header: Some(context.localized(header.unwrap_or_else(|| NOTHING.to_owned()))),
+        subheader,
+        card_title: Some(context.localized(title)),
+        logo: context.image(design, &[ImageRole::Icon, ImageRole::Logo]),
+        wide_logo: context.image(design, &[ImageRole::Logo]),
+        hex_background_color: design.colors.background.clone(),
+        common: ObjectCommon { hero_image: context.image(design, &[ImageRole::Strip, ImageRole::Background]), ..common },
+        ..GenericObject::default()
+    }
+}
+
+fn ticket(view: &PassView<'_>, context: &GoogleContext<'_>, holder: Option<String>, common: ObjectCommon) -> EventTicketObject {
+    if view.is_blank() {
+        return EventTicketObject { common, ..EventTicketObject::default() };
+    }
+    let field = |key: &str| view.field_text(key).map(|text| context.localized(text));
+    let seat = EventSeat {
+        seat: field("seat"),
+        row: field("row"),
+        section: field("section"),
+        gate: field("gate"),
+        ..EventSeat::default()
+    };
+    let code = view.field_text("confirmation_code");
+    let reservation = code.map(|code| EventReservationInfo { confirmation_code: Some(code), ..EventReservationInfo::default() });
+    let variant = view.project.variant(Some(&view.pass.variant));
+    EventTicketObject {
+        ticket_holder_name: holder,
+        ticket_number: Some(view.pass.external_id.clone().unwrap_or_else(|| view.pass.serial.clone())),
+        ticket_type: variant.map(|variant| context.localized(variant.name.as_str())),
+        seat_info: (seat != EventSeat::default()).then_some(seat),
+        reservation_info: reservation,
+        common,
+        ..EventTicketObject::default()
+    }
+}
+
+fn flight(view: &PassView<'_>, holder: Option<String>, common: ObjectCommon) -> FlightObject {
+    let field = |key: &str| view.field_text(key).filter(|_| !view.is_blank());
+    let seating = BoardingAndSeatingInfo {
+        seat_number: field("seat"),
+        boarding_group: field("boarding_group"),
+        ..BoardingAndSeatingInfo::default()
+    };
+    FlightObject {
+        passenger_name: Some(field("passenger_name").or(holder).unwrap_or_else(|| NOTHING.to_owned())),
+        reservation_info: Some(ReservationInfo { confirmation_code: field("confirmation_code"), ..ReservationInfo::default() }),
+        boarding_and_seating_info: (seating != BoardingAndSeatingInfo::default()).then_some(seating),
+        common,
+        ..FlightObject::default()
+    }
+}
+
+fn transit(view: &PassView<'_>, context: &GoogleContext<'_>, holder: Option<String>, common: ObjectCommon) -> TransitObject {
+    let blank = TransitObject { trip_type: Some(TripType::OneWay), common, ..TransitObject::default() };
+    if view.is_blank() {
+        return blank;
+    }
+    let field = |key: &str| -> Option<LocalizedString> { view.field_text(key).map(|text| context.localized(text)) };
+    let departure = match view.field("departure") {
+        Some(Value::Time(time)) => Some(time.wallet()),
+        _ => None,
+    };
+    let leg = TicketLeg {
+        origin_name: field("origin"),
+        destination_name: field("destination"),
+        departure_date_time: departure,
+        ..TicketLeg::default()
+    };
+    TransitObject {
+        passenger_names: view.field_text("passenger_name").or(holder),
+        ticket_number: Some(view.pass.external_id.clone().unwrap_or_else(|| view.pass.serial.clone())),
+        ticket_leg: (leg.origin_name.is_some() && leg.destination_name.is_some()).then_some(leg),
+        ..blank
+    }
+}

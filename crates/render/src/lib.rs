@@ -1,0 +1,50 @@
+//! One template and one pass become what each wallet shows: Apple's `pass.json`, Google's class and object, and the card
+//! on the pass's own page. No I/O: keys, addresses and images are handed in, so the same input gives the same output.
+//!
+//! - [`apple()`] and [`apple_assets`]: what goes into a `.pkpass`. Assets are prepared once per template version.
+//! - [`google_class`] and [`google_object`]: a class per template, an object per pass.
+//! - [`preview_html`] and [`preview_css`]: the card as HTML, for the pass's page and the console.
+//! - [`loss_report`]: what a wallet will not show of a design.
+//!
+//! A field whose value comes out empty is left out. A deleted pass is drawn blank and void: that is all that a phone that
+//! still holds it may learn.
+
+mod apple;
+mod barcode;
+mod google;
+mod loss;
+mod overlay;
+mod preview;
+mod values;
+
+use domain::{Contact, Pass, Project, Template};
+
+pub use apple::{AppleContext, AssetsError, MESSAGE_FIELD, apple, apple_assets};
+pub use google::{GoogleContext, class_id, google_class, google_object, object_id, vertical};
+pub use loss::{Loss, loss_report};
+pub use overlay::OverlayError;
+pub use preview::{PreviewContext, preview_css, preview_html};
+
+/// Everything that a pass is drawn from.
+#[derive(Debug, Clone, Copy)]
+pub struct PassView<'a> {
+    /// The project that the pass belongs to.
+    pub project: &'a Project,
+    /// The template that it is drawn with.
+    pub template: &'a Template,
+    /// The pass.
+    pub pass: &'a Pass,
+    /// Who holds it.
+    pub contact: Option<&'a Contact>,
+}
+
+/// Why a pass cannot be drawn.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// Keys that the design sets as they stand do not fit.
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
+    /// The Google issuer is no number.
+    #[error("Google issuer: {0}")]
+    GoogleId(#[from] google_wallet::IdError),
+}
