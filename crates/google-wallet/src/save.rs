@@ -1,8 +1,9 @@
 //! The link behind the "Add to Google Wallet" button.
 //!
 //! A link carries a signed token, and browsers, messengers and mail clients cut long addresses, so it must stay short.
-//! What Google already holds is named by its id alone; what it does not hold yet must travel in full. The shortest
-//! allowed form is always taken: it also keeps personal data out of addresses, logs and mail scanners.
+//! What Google already holds is named by its id alone; what it does not hold yet must travel in the link. The shortest
+//! allowed form is always taken: it also keeps personal data out of addresses, logs and mail scanners. What travels loses
+//! its trimmings when it would not fit otherwise, and the link says which, so that a later patch can bring them.
 //! Public source: <https://developers.google.com/wallet/reference/rest/v1/Jwt>.
 
 use serde::Serialize;
@@ -19,6 +20,13 @@ pub const SAVE_LINK_PREFIX: &str = "https://pay.google.com/gp/v/save/";
 pub const MAX_JWT_CHARACTERS: usize = 1800;
 /// Web sites that may show the button of one link.
 pub const MAX_ORIGINS: usize = 20;
+
+/// What a travelling class or object can do without, step by step; required fields are never among them.
+const TRIMMINGS: [&[&str]; 3] = [
+    &["contentDescription", "messages", "imageModulesData", "merchantLocations", "linksModuleData"],
+    &["heroImage", "wideLogo", "wideProgramLogo", "wideTitleImage", "classTemplateInfo", "homepageUri"],
+    &["textModulesData"],
+];
 
 /// A class or an object of a link, and whether Google already holds it.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +80,8 @@ pub struct SaveLink {
     pub jwt: String,
     /// How much it carries.
     pub form: Form,
+    /// Keys that had to be left out of what travels; patch class and object once they are saved.
+    pub left_out: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -82,7 +92,7 @@ struct Claims<'a> {
     iat: i64,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     origins: &'a [String],
-    payload: Map<String, Value>,
+    payload: &'a Map<String, Value>,
 }
 
 /// Signs the shortest allowed link. `iat_unix` is the time of issue in seconds since 1970.
@@ -91,20 +101,44 @@ pub fn save_link(account: &ServiceAccount, request: &SaveRequest<'_>, iat_unix: 
     if request.objects.is_empty() {
         return Err(SaveError::NothingToSave);
     }
-    let (payload, form) = payload(request)?;
-    let claims = Claims {
-        iss: account.client_email(),
-        aud: "google",
-        typ: "savetowallet",
-        iat: iat_unix,
-        origins: request.origins,
-        payload,
-    };
-    let jwt = account.sign_jwt(&claims, false)?;
-    if jwt.len() > MAX_JWT_CHARACTERS {
-        return Err(SaveError::too_long(jwt.len(), form));
+    let (mut payload, form) = payload(request)?;
+    let mut left_out = Vec::new();
+    let mut steps = TRIMMINGS.iter();
+    loop {
+        let claims = Claims {
+            iss: account.client_email(),
+            aud: "google",
+            typ: "savetowallet",
+            iat: iat_unix,
+            origins: request.origins,
+            payload: &payload,
+        };
+        let jwt = account.sign_jwt(&claims, false)?;
+        if jwt.len() <= MAX_JWT_CHARACTERS {
+            return Ok(SaveLink { url: format!("{SAVE_LINK_PREFIX}{jwt}"), jwt, form, left_out });
+        }
+        let Some(keys) = steps.next().filter(|_| form != Form::Skinny) else {
+            return Err(SaveError::too_long(jwt.len(), form));
+        };
+        left_out.extend(keys.iter().filter(|key| trim(&mut payload, key)));
     }
-    Ok(SaveLink { url: format!("{SAVE_LINK_PREFIX}{jwt}"), jwt, form })
+}
+
+/// Removes a key wherever it stands; says whether it stood anywhere.
+fn trim(object: &mut Map<String, Value>, key: &str) -> bool {
+    let mut found = object.shift_remove(key).is_some();
+    for value in object.values_mut() {
+        found |= trim_value(value, key);
+    }
+    found
+}
+
+fn trim_value(value: &mut Value, key: &str) -> bool {
+    match value {
+        Value::Object(object) => trim(object, key),
+        Value::Array(list) => list.iter_mut().filter_map(|value| trim_value(value, key).then_some(())).count() > 0,
+        _ => false,
+    }
 }
 
 fn payload(request: &SaveRequest<'_>) -> Result<(Map<String, Value>, Form), SaveError> {

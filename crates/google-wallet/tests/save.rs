@@ -128,6 +128,37 @@ fn a_link_is_never_longer_than_google_calls_safe() {
 }
 
 #[test]
+fn what_travels_loses_its_trimmings_before_it_loses_the_link() {
+    let account = account();
+    let described = |name: &str| {
+        json!({"sourceUri": {"uri": format!("https://example.com/images/{name}/{}.png", "0".repeat(150))},
+        "contentDescription": {"defaultValue": {"language": "en", "value": "Nordlicht"}}})
+    };
+    let mut rich = serde_json::to_value(class()).unwrap();
+    rich["heroImage"] = described("hero");
+    rich["programLogo"] = described("logo");
+    rich["wideProgramLogo"] = described("wide");
+    let class = Class::from_value(Vertical::Loyalty, rich).unwrap();
+    let mut object = serde_json::to_value(object("Mira")).unwrap();
+    object["messages"] = json!([{"header": "News", "body": "x".repeat(300)}]);
+    let object = Object::from_value(Vertical::Loyalty, object).unwrap();
+    let request = SaveRequest { origins: &[], classes: &[Part::carried(&class)], objects: &[Part::carried(&object)] };
+    let link = save_link(&account, &request, NOW).unwrap();
+    assert_eq!(
+        (link.form, link.left_out.as_slice()),
+        (Form::Full, ["contentDescription", "messages", "heroImage", "wideProgramLogo"].as_slice())
+    );
+    assert!(link.jwt.len() <= MAX_JWT_CHARACTERS && openssl_verifies(&account, &link.jwt));
+    let payload = &claims(&link.jwt)["payload"];
+    assert_eq!(payload["loyaltyClasses"][0]["programLogo"]["sourceUri"]["uri"], described("logo")["sourceUri"]["uri"]);
+    assert!(Class::from_value(Vertical::Loyalty, payload["loyaltyClasses"][0].clone()).unwrap().validate().is_empty());
+    assert!(Object::from_value(Vertical::Loyalty, payload["loyaltyObjects"][0].clone()).unwrap().validate().is_empty());
+
+    let request = SaveRequest { origins: &[], classes: &[], objects: &[Part::inserted(&object)] };
+    assert_eq!(save_link(&account, &request, NOW).unwrap().left_out, Vec::<&str>::new());
+}
+
+#[test]
 fn bad_requests_are_named() {
     let (account, good) = (account(), object("Mira"));
     let nothing = SaveRequest { origins: &[], classes: &[], objects: &[] };
