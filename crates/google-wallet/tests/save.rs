@@ -131,7 +131,7 @@ fn a_link_is_never_longer_than_google_calls_safe() {
 fn what_travels_loses_its_trimmings_before_it_loses_the_link() {
     let account = account();
     let described = |name: &str| {
-        json!({"sourceUri": {"uri": format!("https://example.com/images/{name}/{}.png", "0".repeat(150))},
+        json!({"sourceUri": {"uri": format!("https://example.com/images/{name}/{}.png", "0".repeat(250))},
         "contentDescription": {"defaultValue": {"language": "en", "value": "Nordlicht"}}})
     };
     let mut rich = serde_json::to_value(class()).unwrap();
