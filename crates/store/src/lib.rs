@@ -6,6 +6,8 @@
 
 mod backend;
 mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod keyring;
 mod kinds;

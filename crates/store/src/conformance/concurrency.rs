@@ -1,0 +1,121 @@
+//! Many writers at once.
+
+use std::collections::BTreeSet;
+
+use domain::Position;
+use tokio::task::JoinSet;
+
+use super::fixtures::{
+    Shared, commit, contact, day, done, event, hash, id, insert, insert_contact, org, pass, result, source_event, update,
+};
+use crate::{Accepted, CommitRows, Committed, InboxInsert, LoadKeys, Log, NameKind, PassRow, PassWrite, StoreError};
+
+const WRITERS: u64 = 12;
+const ROUNDS: u64 = 15;
+
+/// While writers run, readers see every number in order and no gap that is filled later.
+pub async fn logs_stay_dense_under_concurrent_writers(backend: &Shared) {
+    let shards = u64::from(backend.shards().min(2));
+    let mut writers = JoinSet::new();
+    for writer in 0..WRITERS {
+        let backend = backend.clone();
+        writers.spawn(async move {
+            let mut places = Vec::new();
+            for round in 0..ROUNDS {
+                let n = 1_000 + writer * 100 + round * 2;
+                // Every batch holds one event that all writers send, under ids of their own.
+                let common = InboxInsert { id: id(n + 1), dedupe: hash(round), ..source_event(n + 1, 0) };
+                let rows = vec![source_event(n, (n % shards) as u16), common];
+                backend.accept(rows).await.unwrap();
+                let events = (0..2).map(|k| event(n + k, &PassRow { shard: ((n + k) % shards) as u16, ..pass(10) }));
+                places.extend(done(&backend, CommitRows { events: events.collect(), ..commit() }).await);
+            }
+            places
+        });
+    }
+    let reader = tokio::spawn({
+        let backend = backend.clone();
+        async move {
+            let total = WRITERS * ROUNDS * 2 / shards;
+            let mut seen = 0;
+            while seen < total {
+                for row in backend.read_events(0, seen, 50).await.unwrap() {
+                    assert_eq!(row.position.seq, seen + 1, "a reader never skips a number");
+                    seen += 1;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let places: Vec<Position> = writers.join_all().await.into_iter().flatten().collect();
+    reader.await.unwrap();
+    let distinct: BTreeSet<_> = places.iter().copied().collect();
+    assert_eq!(distinct.len(), places.len(), "no number is given twice");
+    let heads = backend.heads(Log::Events).await.unwrap();
+    assert_eq!(heads.iter().sum::<u64>(), WRITERS * ROUNDS * 2, "no number is lost");
+    let inbox: u64 = backend.heads(Log::Inbox).await.unwrap().iter().sum();
+    assert_eq!(inbox, WRITERS * ROUNDS + ROUNDS, "what all sent is there once");
+    for (shard, head) in heads.iter().enumerate() {
+        let numbers = backend.read_events(shard as u16, 0, 10_000).await.unwrap();
+        assert!(numbers.iter().map(|row| row.position.seq).eq(1..=*head));
+    }
+}
+
+/// Load, change, commit, again on conflict: every change counts.
+pub async fn no_update_is_lost(backend: &Shared) {
+    done(backend, CommitRows { passes: vec![insert(PassRow { body: vec![0], ..pass(10) })], ..commit() }).await;
+    let mut writers = JoinSet::new();
+    for writer in 0..WRITERS {
+        let backend = backend.clone();
+        writers.spawn(async move {
+            let mut number = 0;
+            while number < ROUNDS {
+                let keys = LoadKeys { passes: vec![(org(), id(10))], ..LoadKeys::default() };
+                let mut row = backend.load(&keys).await.unwrap().passes.remove(0);
+                row.body[0] += 1;
+                let events = vec![event(1_000 + writer * 100 + number, &row)];
+                let passes = vec![PassWrite { content_event: Some(0), ..update(&row) }];
+                if let Committed::Done(_) = backend.commit(CommitRows { passes, events, ..commit() }).await.unwrap() {
+                    number += 1;
+                }
+            }
+        });
+    }
+    writers.join_all().await;
+    let keys = LoadKeys { passes: vec![(org(), id(10))], ..LoadKeys::default() };
+    let row = backend.load(&keys).await.unwrap().passes.remove(0);
+    let total = WRITERS * ROUNDS;
+    assert_eq!(u64::from(row.body[0]), total);
+    assert_eq!((row.version as u64, row.content_seq as u64), (total + 1, total));
+    assert_eq!(backend.heads(Log::Events).await.unwrap()[0], total, "a lost race takes no number");
+}
+
+/// Of many that want one external id, dedupe key, result key or code, exactly one has it.
+pub async fn one_of_many_wins_a_name(backend: &Shared) {
+    let mut writers = JoinSet::new();
+    for n in 100..100 + WRITERS {
+        let backend = backend.clone();
+        writers.spawn(async move {
+            let row = PassRow { external: Some(hash(1)), ..pass(n) };
+            let external = backend.commit(CommitRows { passes: vec![insert(row)], ..commit() }).await.unwrap();
+            let key = backend.commit(CommitRows { results: vec![result("a", day(1))], ..commit() }).await.unwrap();
+            let contact = insert_contact(contact(n), &[(40, true)]);
+            let name = backend.commit(CommitRows { contacts: vec![contact], ..commit() }).await.unwrap();
+            let coded = PassWrite { code: Some("code".to_owned()), ..insert(pass(n + 500)) };
+            let code = match backend.commit(CommitRows { passes: vec![coded], ..commit() }).await {
+                Err(StoreError::Taken(_)) => Committed::Conflict,
+                other => other.unwrap(),
+            };
+            let sent = InboxInsert { dedupe: hash(9), ..source_event(n, 0) };
+            let new = matches!(backend.accept(vec![sent]).await.unwrap()[..], [Accepted::New(_)]);
+            let won = [external, key, name, code].map(|outcome| outcome != Committed::Conflict);
+            (won, new)
+        });
+    }
+    let outcomes = writers.join_all().await;
+    for of in 0..4 {
+        assert_eq!(outcomes.iter().filter(|(won, _)| won[of]).count(), 1, "name {of}");
+    }
+    assert_eq!(outcomes.iter().filter(|(_, new)| *new).count(), 1);
+    assert!(backend.look_up(NameKind::LinkCode.number(), b"code").await.unwrap().is_some());
+}

@@ -1,0 +1,166 @@
+//! What targets are owed, and the tries at it.
+
+use std::collections::BTreeSet;
+
+use domain::{DeliveryId, Position, Timestamp};
+
+use super::fixtures::{Shared, at, commit, delivery, done, id, key_bytes, lease, org, other_org, uuid};
+use crate::{AttemptFilter, AttemptRow, CommitRows, DeliveryRow, DeliverySettlement, Lease};
+
+fn settle(lease: Lease) -> DeliverySettlement {
+    DeliverySettlement { lease, attempts: vec![], finished: vec![], owed: vec![], watermark: None }
+}
+
+fn place(seq: u64) -> Position {
+    Position { shard: 0, seq }
+}
+
+fn attempt(of: &DeliveryRow, number: i32, at: Timestamp) -> AttemptRow {
+    AttemptRow {
+        org: of.org,
+        delivery: of.id,
+        target: of.target,
+        event: of.event,
+        position: of.position,
+        attempt: number,
+        at,
+        elapsed_micros: 1_500,
+        outcome: 2,
+        status: Some(503),
+        error: Some("the target answered 503".to_owned()),
+        next_at: Some(at),
+        subject: uuid(10),
+        data_key: None,
+        detail: vec![3; 70],
+    }
+}
+
+fn ids(rows: &[DeliveryRow]) -> Vec<DeliveryId> {
+    rows.iter().map(|row| row.id).collect()
+}
+
+/// What is owed comes when it is due, earliest first, and is not handed out twice.
+pub async fn owed_deliveries_are_claimed_when_due(backend: &Shared) {
+    let lease = lease(backend, 0, "a").await;
+    assert_eq!(backend.next_delivery(0).await.unwrap(), None);
+    let owed = [300, 100, 200].map(|seconds| delivery(seconds, place(seconds), at(seconds)));
+    backend.settle_deliveries(DeliverySettlement { owed: owed.to_vec(), ..settle(lease) }).await.unwrap();
+    assert_eq!(backend.next_delivery(0).await.unwrap(), Some(at(100)));
+    let claim = async |now, limit| backend.claim_deliveries(lease, at(now), at(1_000), limit).await.unwrap();
+    assert!(claim(99, 9).await.is_empty());
+    let first = claim(250, 1).await;
+    assert_eq!(first.len(), 1);
+    let expected = &owed[1];
+    assert_eq!((first[0].id, first[0].event, first[0].position), (expected.id, expected.event, expected.position));
+    assert_eq!((first[0].org, first[0].target, first[0].attempts), (expected.org, expected.target, 0));
+    assert_eq!(backend.next_delivery(0).await.unwrap(), Some(at(200)), "what is claimed is not next");
+    assert_eq!(ids(&claim(250, 9).await), [id(200)]);
+    assert!(claim(250, 9).await.is_empty(), "claimed ones are not handed out again");
+}
+
+/// A claim ends by its time, or at once when the lease changed hands.
+pub async fn claims_end_and_can_be_taken_back(backend: &Shared) {
+    let lease = lease(backend, 0, "a").await;
+    let owed = vec![delivery(1, place(1), at(10)), delivery(2, place(2), at(10)), delivery(3, place(3), at(500))];
+    backend.settle_deliveries(DeliverySettlement { owed, ..settle(lease) }).await.unwrap();
+    assert_eq!(backend.claim_deliveries(lease, at(20), at(50), 9).await.unwrap().len(), 2);
+    assert!(backend.claim_deliveries(lease, at(49), at(80), 9).await.unwrap().is_empty());
+    assert_eq!(backend.claim_deliveries(lease, at(50), at(400), 9).await.unwrap().len(), 2, "the claim ended");
+    backend.unclaim_deliveries(lease, at(60)).await.unwrap();
+    assert_eq!(backend.next_delivery(0).await.unwrap(), Some(at(60)));
+    assert_eq!(backend.claim_deliveries(lease, at(60), at(400), 9).await.unwrap().len(), 2, "taken back");
+    let late = backend.deliveries(org(), None, 9).await.unwrap().into_iter().find(|row| row.id == id(3));
+    assert_eq!(late.map(|row| row.due_at), Some(at(500)), "what was not claimed keeps its time");
+}
+
+/// Finished ones go, kept ones change, attempts and watermark are written with them.
+pub async fn settling_finishes_and_keeps(backend: &Shared) {
+    let lease = lease(backend, 0, "a").await;
+    let [one, two] = [1, 2].map(|n| delivery(n, place(n), at(10)));
+    let write = DeliverySettlement { owed: vec![one.clone(), two.clone()], watermark: Some(2), ..settle(lease) };
+    backend.settle_deliveries(write).await.unwrap();
+    assert_eq!(backend.watermarks(crate::Reader::Webhooks).await.unwrap()[0], 2);
+    backend.claim_deliveries(lease, at(10), at(400), 9).await.unwrap();
+    let later = DeliveryRow { attempts: 1, due_at: at(90), ..two.clone() };
+    let never_spilled = delivery(3, place(3), at(10));
+    let write = DeliverySettlement {
+        attempts: vec![attempt(&one, 1, at(11)), attempt(&two, 1, at(12)), attempt(&never_spilled, 1, at(13))],
+        finished: vec![(org(), one.id), (org(), never_spilled.id)],
+        owed: vec![later.clone()],
+        ..settle(lease)
+    };
+    backend.settle_deliveries(write).await.unwrap();
+    assert_eq!(backend.delivery(org(), one.id).await.unwrap(), None);
+    assert_eq!(backend.delivery(org(), two.id).await.unwrap(), Some(later.clone()));
+    assert_eq!(backend.watermarks(crate::Reader::Webhooks).await.unwrap()[0], 2, "no watermark leaves it");
+    assert_eq!(backend.next_delivery(0).await.unwrap(), Some(at(90)), "no longer claimed");
+    let claimed = backend.claim_deliveries(lease, at(90), at(400), 9).await.unwrap();
+    assert_eq!((claimed.len(), claimed[0].attempts), (1, 1));
+    assert_eq!(backend.attempts(org(), &AttemptFilter::default(), 9).await.unwrap().len(), 3);
+}
+
+/// A restarted reader learns what was tried or is owed of the events after its watermark.
+pub async fn touched_deliveries_are_remembered(backend: &Shared) {
+    let lease = lease(backend, 0, "a").await;
+    let rows: Vec<_> = (1..6).map(|n| delivery(n, place(n), at(10))).collect();
+    let write = DeliverySettlement {
+        attempts: vec![attempt(&rows[0], 1, at(1)), attempt(&rows[2], 1, at(1)), attempt(&rows[2], 2, at(2))],
+        finished: vec![(org(), rows[2].id)],
+        owed: vec![rows[1].clone(), rows[3].clone()],
+        ..settle(lease)
+    };
+    backend.settle_deliveries(write).await.unwrap();
+    let touched = async |after| backend.touched_deliveries(0, after).await.unwrap().into_iter().collect::<BTreeSet<_>>();
+    assert_eq!(touched(0).await, [1, 2, 3, 4].map(id).into());
+    assert_eq!(touched(2).await, [3, 4].map(id).into());
+    assert_eq!(touched(4).await, BTreeSet::new());
+}
+
+/// People see what is owed and what was tried, of their organization only.
+pub async fn deliveries_and_attempts_are_listed(backend: &Shared) {
+    let lease = lease(backend, 0, "a").await;
+    let rows: Vec<_> = (1..5).map(|n| delivery(n, place(n), at(100 - n))).collect();
+    let foreign = DeliveryRow { org: other_org(), ..delivery(9, place(9), at(1)) };
+    let attempts: Vec<_> = rows.iter().zip(1..).map(|(row, n)| attempt(row, 1, at(n))).collect();
+    let keys = CommitRows { data_keys: vec![(org(), uuid(10), key_bytes(10))], ..commit() };
+    done(backend, keys).await;
+    let mut write = DeliverySettlement { owed: rows.clone(), attempts: attempts.clone(), ..settle(lease) };
+    write.attempts.push(attempt(&foreign, 1, at(3)));
+    write.attempts.push(AttemptRow { attempt: 2, status: None, error: None, next_at: None, at: at(50), ..attempts[0].clone() });
+    write.owed.push(foreign);
+    backend.settle_deliveries(write).await.unwrap();
+
+    assert_eq!(ids(&backend.deliveries(org(), None, 9).await.unwrap()), [4, 3, 2, 1].map(id), "earliest due first");
+    assert_eq!(ids(&backend.deliveries(org(), Some(id(61)), 9).await.unwrap()), [3, 1].map(id));
+    assert_eq!(backend.deliveries(org(), None, 2).await.unwrap().len(), 2);
+    assert_eq!(backend.delivery(other_org(), id(1)).await.unwrap(), None);
+
+    let list = async |filter, limit| -> Vec<_> {
+        let found = backend.attempts(org(), &filter, limit).await.unwrap();
+        found.into_iter().map(|row| (row.delivery, row.attempt)).collect()
+    };
+    let newest_first = [(id(1), 2), (id(4), 1), (id(3), 1), (id(2), 1), (id(1), 1)];
+    assert_eq!(list(AttemptFilter::default(), 9).await, newest_first);
+    assert_eq!(list(AttemptFilter::default(), 2).await, newest_first[..2]);
+    let of_target = AttemptFilter { target: Some(id(61)), ..AttemptFilter::default() };
+    assert_eq!(list(of_target, 9).await, [(id(1), 2), (id(3), 1), (id(1), 1)]);
+    let of_event = AttemptFilter { event: Some(id(1)), ..AttemptFilter::default() };
+    assert_eq!(list(of_event, 9).await, [(id(1), 2), (id(1), 1)]);
+    let before = AttemptFilter { before: Some(at(4)), ..AttemptFilter::default() };
+    assert_eq!(list(before, 9).await, newest_first[2..]);
+    let stored = backend.attempts(org(), &AttemptFilter { before: Some(at(2)), ..AttemptFilter::default() }, 9).await.unwrap();
+    assert_eq!(stored, [AttemptRow { data_key: Some(key_bytes(10)), ..attempts[0].clone() }]);
+}
+
+/// A resend is due whatever became of the delivery before.
+pub async fn resends_are_owed_again(backend: &Shared) {
+    let lease = lease(backend, 0, "a").await;
+    let row = delivery(1, place(1), at(10));
+    backend.owe(row.clone()).await.unwrap();
+    assert_eq!(backend.claim_deliveries(lease, at(10), at(900), 9).await.unwrap().len(), 1);
+    let again = DeliveryRow { attempts: 4, due_at: at(20), ..row };
+    backend.owe(again.clone()).await.unwrap();
+    assert_eq!(backend.delivery(org(), id(1)).await.unwrap(), Some(again));
+    let claimed = backend.claim_deliveries(lease, at(20), at(900), 9).await.unwrap();
+    assert_eq!((claimed.len(), claimed[0].attempts), (1, 4), "one row, claimed no more");
+}

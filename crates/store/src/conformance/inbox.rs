@@ -1,0 +1,182 @@
+//! Source events: dedupe, order, outcomes, owners.
+
+use std::collections::BTreeSet;
+
+use domain::Position;
+
+use super::fixtures::{
+    Shared, at, commit, day, done, hash, id, inbox_ids, key_bytes, lease, org, other_org, outcome, settlement, source_event, uuid,
+};
+use crate::{Accepted, CommitRows, InboxFilter, InboxInsert, InboxStatus, Log, Reader, StoreError};
+
+/// A dedupe key counts once, whether its rows come together or one after the other.
+pub async fn duplicates_are_told_within_a_batch_and_across(backend: &Shared) {
+    let first = source_event(10, 0);
+    let again = InboxInsert { id: id(11), ..first.clone() };
+    let next = source_event(12, 0);
+    let accepted = backend.accept(vec![first.clone(), again, next]).await.unwrap();
+    let at = |seq| Accepted::New(Position { shard: 0, seq });
+    assert_eq!(accepted, [at(1), Accepted::Duplicate(first.id), at(2)]);
+
+    let later = InboxInsert { id: id(13), received_at: day(1), ..first.clone() };
+    let accepted = backend.accept(vec![later, source_event(14, 0)]).await.unwrap();
+    assert_eq!(accepted, [Accepted::Duplicate(first.id), at(3)], "a duplicate takes no number");
+    assert_eq!(inbox_ids(backend, 0, 0).await, [id(10), id(12), id(14)]);
+    assert!(backend.accept(Vec::new()).await.unwrap().is_empty());
+}
+
+/// The sender's id is unique per source of an organization only.
+pub async fn sources_and_organizations_do_not_share_dedupe_keys(backend: &Shared) {
+    let first = source_event(10, 0);
+    let of_source = InboxInsert { id: id(11), source: id(71), ..first.clone() };
+    let of_org = InboxInsert { id: id(12), org: other_org(), ..first.clone() };
+    for row in [first, of_source, of_org] {
+        assert!(matches!(backend.accept(vec![row]).await.unwrap()[..], [Accepted::New(_)]));
+    }
+}
+
+/// Every shard counts from 1 without gaps, in the order of the batch.
+pub async fn positions_are_dense_per_shard(backend: &Shared) {
+    let shards = backend.shards().min(3);
+    let mut expected = vec![0u64; usize::from(backend.shards())];
+    for batch in 0..4u64 {
+        let rows: Vec<_> = (0..10).map(|n| source_event(batch * 10 + n, (n % u64::from(shards)) as u16)).collect();
+        let accepted = backend.accept(rows.clone()).await.unwrap();
+        for (row, accepted) in rows.iter().zip(accepted) {
+            let head = &mut expected[usize::from(row.shard)];
+            *head += 1;
+            assert_eq!(accepted, Accepted::New(Position { shard: row.shard, seq: *head }));
+        }
+    }
+    assert_eq!(backend.heads(Log::Inbox).await.unwrap(), expected);
+    assert_eq!(backend.heads(Log::Events).await.unwrap(), vec![0; usize::from(backend.shards())]);
+    for shard in 0..shards {
+        let rows = backend.read_inbox(shard, 2, 3).await.unwrap();
+        let places: Vec<_> = rows.iter().map(|row| row.position).collect();
+        assert_eq!(places, [3, 4, 5].map(|seq| Position { shard, seq }), "after a number, up to a limit");
+    }
+}
+
+/// Nothing is lost or changed on the way.
+pub async fn rows_come_back_as_they_went_in(backend: &Shared) {
+    let shard = backend.shards() - 1;
+    let sent = InboxInsert { body: (0..=255).collect(), name: "Ünïcode ☃".to_owned(), ..source_event(10, shard) };
+    backend.accept(vec![sent.clone(), source_event(11, shard)]).await.unwrap();
+    let read = backend.read_inbox(shard, 0, 1).await.unwrap().remove(0);
+    assert_eq!(read.position, Position { shard, seq: 1 });
+    assert_eq!((read.org, read.id, read.source, read.order_key), (sent.org, sent.id, sent.source, sent.order_key));
+    assert_eq!((read.received_at, read.occurred_at), (sent.received_at, sent.occurred_at));
+    assert_eq!((&read.name, &read.data_key, &read.body), (&sent.name, &Some(sent.data_key), &sent.body));
+    assert_eq!(read.result, None, "no flow reader has come by");
+    assert_eq!(backend.source_event(org(), sent.id).await.unwrap(), Some(read));
+    assert_eq!(backend.source_event(org(), id(11)).await.unwrap().unwrap().occurred_at, None);
+    assert_eq!(backend.source_event(other_org(), sent.id).await.unwrap(), None, "another organization sees nothing");
+    assert_eq!(backend.source_event(org(), id(99)).await.unwrap(), None);
+}
+
+/// What cannot be read is kept, in its place, with the reason.
+pub async fn unreadable_events_are_parked_at_once(backend: &Shared) {
+    let fault = r#"{"fault":"the body is no JSON: line 1 column 2"}"#.to_owned();
+    let bad = InboxInsert { fault: Some(fault.clone()), ..source_event(10, 0) };
+    backend.accept(vec![bad.clone(), source_event(11, 0)]).await.unwrap();
+    let rows = backend.read_inbox(0, 0, 10).await.unwrap();
+    let result = rows[0].result.clone().expect("parked");
+    assert_eq!((result.status, result.runs, result.due_at), (InboxStatus::Parked.number(), 0, None));
+    assert_eq!((result.at, result.trace), (bad.received_at, fault));
+    assert_eq!(rows[1].result, None);
+    assert!(backend.waiting_keys(0).await.unwrap().is_empty(), "parked events hold nobody back");
+}
+
+/// Outcomes replace earlier ones and move with the watermark; without the lease nothing is written.
+pub async fn outcomes_and_watermark_are_written_under_the_lease(backend: &Shared) {
+    backend.accept((10..13).map(|n| source_event(n, 0)).collect()).await.unwrap();
+    let lost = lease(backend, 0, "a").await;
+    let held = lease(backend, 0, "b").await;
+    let mut write = settlement(lost);
+    write.results = vec![(org(), id(10), outcome(InboxStatus::Done, None))];
+    write.watermark = Some(1);
+    let refused = backend.settle_inbox(write.clone()).await;
+    assert!(matches!(refused, Err(StoreError::LeaseLost { shard: 0 })), "{refused:?}");
+    assert_eq!(backend.watermarks(Reader::Flows).await.unwrap()[0], 0);
+    assert_eq!(backend.source_event(org(), id(10)).await.unwrap().unwrap().result, None, "nothing was written");
+
+    write.lease = held;
+    write.results.push((org(), id(11), outcome(InboxStatus::Waiting, Some(at(60)))));
+    write.watermark = Some(2);
+    backend.settle_inbox(write).await.unwrap();
+    assert_eq!(backend.watermarks(Reader::Flows).await.unwrap()[0], 2);
+    assert_eq!(backend.watermarks(Reader::Webhooks).await.unwrap()[0], 0, "each reader has its own");
+
+    let mut again = settlement(held);
+    let replaced = crate::InboxResult { runs: 2, trace: "{}".to_owned(), ..outcome(InboxStatus::Parked, None) };
+    again.results = vec![(org(), id(11), replaced.clone())];
+    backend.settle_inbox(again).await.unwrap();
+    assert_eq!(backend.watermarks(Reader::Flows).await.unwrap()[0], 2, "no watermark leaves it");
+    let results: Vec<_> = backend.read_inbox(0, 0, 9).await.unwrap().into_iter().map(|row| row.result).collect();
+    assert_eq!(results, [Some(outcome(InboxStatus::Done, None)), Some(replaced), None]);
+}
+
+/// A waiting event comes back when it is due, and its key is named until it is settled.
+pub async fn waiting_events_hold_their_key(backend: &Shared) {
+    backend.accept((10..16).map(|n| source_event(n, 0)).collect()).await.unwrap();
+    let lease = lease(backend, 0, "a").await;
+    let mut write = settlement(lease);
+    write.results = vec![
+        (org(), id(10), outcome(InboxStatus::Waiting, Some(at(100)))),
+        (org(), id(11), outcome(InboxStatus::Waiting, Some(at(50)))),
+        (org(), id(12), outcome(InboxStatus::Parked, None)),
+        (org(), id(13), outcome(InboxStatus::Waiting, Some(at(200)))),
+    ];
+    backend.settle_inbox(write).await.unwrap();
+    let waiting: BTreeSet<_> = backend.waiting_keys(0).await.unwrap().into_iter().collect();
+    assert_eq!(waiting, BTreeSet::from([(org(), hash(1)), (org(), hash(2))]), "each key once");
+    assert!(backend.due_inbox(0, at(49), 9).await.unwrap().is_empty());
+    let due: Vec<_> = backend.due_inbox(0, at(100), 9).await.unwrap().into_iter().map(|row| row.id).collect();
+    assert_eq!(due, [id(11), id(10)], "what is due by now, earliest first");
+    assert_eq!(backend.due_inbox(0, at(500), 2).await.unwrap().len(), 2, "the limit holds");
+    let mut write = settlement(lease);
+    write.results = vec![(org(), id(11), outcome(InboxStatus::Done, None))];
+    backend.settle_inbox(write).await.unwrap();
+    let due: Vec<_> = backend.due_inbox(0, at(100), 9).await.unwrap().into_iter().map(|row| row.id).collect();
+    assert_eq!(due, [id(10)]);
+    assert_eq!(backend.waiting_keys(0).await.unwrap(), [(org(), hash(1))]);
+}
+
+/// Lists are newest first and narrow by source and status.
+pub async fn source_events_are_listed_newest_first(backend: &Shared) {
+    let mut rows: Vec<_> = (10..16).map(|n| source_event(n, (n % u64::from(backend.shards())) as u16)).collect();
+    rows[2].source = id(71);
+    rows[4].fault = Some("{}".to_owned());
+    rows.push(InboxInsert { org: other_org(), ..source_event(20, 0) });
+    backend.accept(rows).await.unwrap();
+    let list = async |filter: InboxFilter, limit| -> Vec<_> {
+        backend.source_events(org(), &filter, limit).await.unwrap().into_iter().map(|row| row.id).collect()
+    };
+    assert_eq!(list(InboxFilter::default(), 9).await, [15, 14, 13, 12, 11, 10].map(id));
+    assert_eq!(list(InboxFilter::default(), 2).await, [15, 14].map(id));
+    assert_eq!(list(InboxFilter { before: Some(id(14)), ..InboxFilter::default() }, 2).await, [13, 12].map(id));
+    assert_eq!(list(InboxFilter { source: Some(id(71)), ..InboxFilter::default() }, 9).await, [id(12)]);
+    let parked = Some(InboxStatus::Parked.number());
+    assert_eq!(list(InboxFilter { status: parked, ..InboxFilter::default() }, 9).await, [id(14)]);
+    let both = InboxFilter { status: parked, source: Some(id(71)), ..InboxFilter::default() };
+    assert!(list(both, 9).await.is_empty());
+}
+
+/// A source event's key goes with the contact that it turned out to be about, even when that is found out afterwards.
+pub async fn erasing_a_contact_destroys_the_keys_of_its_source_events(backend: &Shared) {
+    backend.accept((10..14).map(|n| source_event(n, 0)).collect()).await.unwrap();
+    let people = vec![(org(), uuid(30), key_bytes(30)), (org(), uuid(31), key_bytes(31))];
+    done(backend, CommitRows { data_keys: people, ..commit() }).await;
+    let lease = lease(backend, 0, "a").await;
+    let mut write = settlement(lease);
+    write.owners = vec![(org(), id(10), id(30)), (org(), id(11), id(31))];
+    backend.settle_inbox(write).await.unwrap();
+    done(backend, CommitRows { destroyed_keys: vec![(org(), uuid(30))], ..commit() }).await;
+    let keys =
+        async || -> Vec<_> { backend.read_inbox(0, 0, 9).await.unwrap().into_iter().map(|row| row.data_key.is_some()).collect() };
+    assert_eq!(keys().await, [false, true, true, true]);
+    let mut late = settlement(lease);
+    late.owners = vec![(org(), id(12), id(30)), (org(), id(13), id(31))];
+    backend.settle_inbox(late).await.unwrap();
+    assert_eq!(keys().await, [false, true, false, true], "the contact was erased while the event was on its way");
+}

@@ -1,0 +1,139 @@
+//! The event log and lists of passes and contacts.
+
+use domain::Position;
+
+use super::fixtures::{
+    Shared, at, commit, contact, done, event, id, insert, insert_contact, key_bytes, org, other_org, pass, update, uuid,
+};
+use crate::{CommitRows, DELETED, EventRow, Log, PassRow};
+
+fn numbers(rows: &[EventRow]) -> Vec<u64> {
+    rows.iter().map(|row| row.position.seq).collect()
+}
+
+/// A shard is read in the order of its numbers, after one, up to a limit.
+pub async fn events_come_back_in_order(backend: &Shared) {
+    let last = backend.shards() - 1;
+    let rows: Vec<_> = (10..16).map(|n| PassRow { shard: if n % 2 == 0 { 0 } else { last }, ..pass(n) }).collect();
+    let events: Vec<_> = rows.iter().map(|row| event(row.body[0].into(), row)).collect();
+    let mut sparse = EventRow { position: Position { shard: 0, seq: 0 }, project: None, pass: None, ..events[0].clone() };
+    sparse.id = id(90);
+    let mut all = events.clone();
+    all.push(sparse.clone());
+    let positions = done(backend, CommitRows { events: all.clone(), ..commit() }).await;
+    for shard in [0, last] {
+        let expected: Vec<_> = positions.iter().filter(|place| place.shard == shard).map(|place| place.seq).collect();
+        assert_eq!(expected, (1..=expected.len() as u64).collect::<Vec<_>>(), "in the order given");
+        let read = backend.read_events(shard, 0, 100).await.unwrap();
+        assert_eq!(numbers(&read), expected);
+        assert_eq!(numbers(&backend.read_events(shard, 1, 2).await.unwrap()), [2, 3]);
+        assert_eq!(backend.heads(Log::Events).await.unwrap()[usize::from(shard)], expected.len() as u64);
+    }
+    for (position, sent) in positions.iter().zip(&all) {
+        let stored = backend.event(org(), sent.id).await.unwrap();
+        assert_eq!(stored, Some(EventRow { position: *position, ..sent.clone() }));
+    }
+    assert_eq!(backend.event(other_org(), id(90)).await.unwrap(), None);
+
+    let gone = Position { shard: 0, seq: 999 };
+    let mut asked = vec![gone, positions[6], positions[1]];
+    let mut found: Vec<_> = backend.events_at(&asked).await.unwrap().into_iter().map(|row| row.position).collect();
+    asked.remove(0);
+    asked.sort();
+    found.sort();
+    assert_eq!(found, asked);
+    assert!(backend.events_at(&[]).await.unwrap().is_empty());
+}
+
+/// A feed walks through an organization's events and sees no other's.
+pub async fn feeds_hold_one_organization(backend: &Shared) {
+    let shards = backend.shards().min(2);
+    let events = (100..140u64).map(|n| {
+        let owner = if n % 4 == 0 { other_org() } else { org() };
+        event(n, &PassRow { org: owner, shard: (n % u64::from(shards)) as u16, ..pass(10) })
+    });
+    done(backend, CommitRows { events: events.collect(), ..commit() }).await;
+    let mut after = vec![0u64; usize::from(backend.shards())];
+    let mut seen = Vec::new();
+    for _ in 0..40 {
+        let page = backend.feed(org(), &after, 7).await.unwrap();
+        assert!(page.len() <= 7);
+        for row in &page {
+            let head = &mut after[usize::from(row.position.shard)];
+            assert!(row.position.seq > *head, "each shard in order, nothing twice");
+            *head = row.position.seq;
+            assert_eq!(row.org, org());
+            seen.push(row.id);
+        }
+        if page.is_empty() {
+            break;
+        }
+    }
+    seen.sort();
+    assert_eq!(seen, (100..140).filter(|n| n % 4 != 0).map(id).collect::<Vec<_>>());
+}
+
+/// The life of one pass, oldest first.
+pub async fn events_of_a_pass(backend: &Shared) {
+    let [mine, neighbour] = [pass(10), pass(11)];
+    let foreign = PassRow { org: other_org(), ..pass(10) };
+    let events = (100..112u64).map(|n| event(n, [&mine, &neighbour, &foreign][n as usize % 3])).collect();
+    done(backend, CommitRows { events, ..commit() }).await;
+    let all = backend.events_of_pass(org(), mine.id, 0, 10).await.unwrap();
+    assert!(all.iter().all(|row| row.pass == Some(mine.id) && row.org == org()));
+    assert_eq!(all.len(), 4);
+    let all = numbers(&all);
+    assert!(all.is_sorted());
+    assert_eq!(numbers(&backend.events_of_pass(org(), mine.id, all[0], 2).await.unwrap()), all[1..3]);
+}
+
+/// Passes are listed in the order of their ids, deleted ones included.
+pub async fn passes_are_paged(backend: &Shared) {
+    let rows = (10..20u64).map(|n| {
+        let project = id(50 + n % 2);
+        let contact = (n % 5 == 0).then(|| id(30));
+        let state = if n == 13 { DELETED } else { 1 };
+        insert(PassRow { project, contact, state, ..pass(n) })
+    });
+    let mut passes: Vec<_> = rows.rev().collect();
+    passes.push(insert(PassRow { org: other_org(), ..pass(15) }));
+    done(backend, CommitRows { passes, ..commit() }).await;
+    let list = async |project, contact, after, limit| -> Vec<_> {
+        backend.passes(org(), project, contact, after, limit).await.unwrap().into_iter().map(|row| row.id).collect()
+    };
+    assert_eq!(list(None, None, None, 100).await, (10..20).map(id).collect::<Vec<_>>());
+    assert_eq!(list(None, None, Some(id(12)), 3).await, [13, 14, 15].map(id));
+    assert_eq!(list(Some(id(51)), None, None, 100).await, [11, 13, 15, 17, 19].map(id));
+    assert_eq!(list(Some(id(51)), None, Some(id(13)), 2).await, [15, 17].map(id));
+    assert_eq!(list(None, Some(id(30)), None, 100).await, [10, 15].map(id));
+    assert_eq!(list(Some(id(51)), Some(id(30)), None, 100).await, [id(15)]);
+    assert_eq!(list(Some(id(50)), Some(id(30)), Some(id(10)), 100).await, []);
+}
+
+/// Contacts are listed in the order of their ids.
+pub async fn contacts_are_paged(backend: &Shared) {
+    let mut contacts: Vec<_> = (30..36).rev().map(|n| insert_contact(contact(n), &[])).collect();
+    contacts.push(insert_contact(crate::ContactRow { org: other_org(), ..contact(31) }, &[]));
+    done(backend, CommitRows { contacts, data_keys: vec![(org(), uuid(33), key_bytes(33))], ..commit() }).await;
+    let all = backend.contacts(org(), None, 100).await.unwrap();
+    assert_eq!(all.iter().map(|row| row.id).collect::<Vec<_>>(), (30..36).map(id).collect::<Vec<_>>());
+    let page = backend.contacts(org(), Some(id(32)), 2).await.unwrap();
+    assert_eq!(page.iter().map(|row| row.id).collect::<Vec<_>>(), [33, 34].map(id));
+    assert_eq!((&page[0].data_key, &page[1].data_key), (&Some(key_bytes(33)), &None));
+}
+
+/// The expiry sweep finds what is due, earliest first, until it is written without a due time.
+pub async fn due_passes_come_earliest_first(backend: &Shared) {
+    let due = |n, seconds| PassRow { due_at: Some(at(seconds)), ..pass(n) };
+    let passes = vec![insert(due(10, 300)), insert(due(11, 100)), insert(due(12, 200)), insert(pass(13))];
+    done(backend, CommitRows { passes, ..commit() }).await;
+    let found = async |now, limit| -> Vec<_> {
+        backend.due_passes(0, at(now), limit).await.unwrap().into_iter().map(|(_, pass)| pass).collect()
+    };
+    assert_eq!(found(99, 9).await, []);
+    assert_eq!(found(200, 9).await, [11, 12].map(id));
+    assert_eq!(found(900, 2).await, [11, 12].map(id));
+    let expired = PassRow { due_at: None, ..due(11, 100) };
+    done(backend, CommitRows { passes: vec![update(&expired)], ..commit() }).await;
+    assert_eq!(found(900, 9).await, [12, 10].map(id));
+}
