@@ -1,0 +1,83 @@
+//! What every handler can reach.
+
+use std::sync::Arc;
+
+use domain::{Clock, Entropy, Timestamp};
+use ipnet::IpNet;
+use metrics_exporter_prometheus::PrometheusHandle;
+use store::Store;
+
+/// What every handler can reach; shared by all of them as the router's state.
+pub struct App {
+    /// The store.
+    pub store: Arc<Store>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where ids, codes and keys are drawn from.
+    pub entropy: Arc<dyn Entropy>,
+    /// What was configured.
+    pub settings: Settings,
+    /// Renders `/metrics`; without one that path answers 404.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// What was configured about listening.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the outside reaches us, without a slash at its end: `https://passes.example.com`. Baked into every pass.
+    pub public_url: String,
+    /// Proxies whose word about the client's address counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Which header those proxies write.
+    pub forwarded_by: ForwardedBy,
+    /// Requests per second that an API key may make, unless it has a limit of its own.
+    pub rate_per_second: u32,
+    /// Most bytes of a JSON body.
+    pub body_bytes: usize,
+    /// Most bytes of an uploaded image.
+    pub image_bytes: usize,
+}
+
+impl Settings {
+    /// Requests per second that an API key may make by default.
+    pub const RATE_PER_SECOND: u32 = 100;
+    /// Most bytes of a JSON body by default: 1 MiB.
+    pub const BODY_BYTES: usize = 1 << 20;
+    /// Most bytes of an uploaded image by default: 4 MiB.
+    pub const IMAGE_BYTES: usize = 4 << 20;
+
+    /// The defaults for a server that is reached at an address.
+    pub fn new(public_url: &str) -> Self {
+        Self {
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            trusted_proxies: Vec::new(),
+            forwarded_by: ForwardedBy::default(),
+            rate_per_second: Self::RATE_PER_SECOND,
+            body_bytes: Self::BODY_BYTES,
+            image_bytes: Self::IMAGE_BYTES,
+        }
+    }
+}
+
+/// The header in which trusted proxies name the client. Only one is read: a proxy replaces the one that it knows and passes
+/// the other on as the client wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ForwardedBy {
+    /// `X-Forwarded-For`, the custom.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded`, RFC 7239.
+    Forwarded,
+}
+
+impl App {
+    /// The present.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The absolute address of one of our paths.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.settings.public_url)
+    }
+}

@@ -1,0 +1,151 @@
+//! Bytes from outside become values here, or a problem that says where and what to change.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::PathRejection};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header, request::Parts};
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    app::App,
+    problem::{FieldError, Problem},
+};
+
+/// Seconds within which a body has to arrive.
+const BODY_SECONDS: u64 = 30;
+
+/// A JSON body of bounded size, with the bytes that it was read from. An empty body counts as `{}`.
+#[derive(Debug, Clone)]
+pub struct Body<T> {
+    /// What it says.
+    pub value: T,
+    /// What it was read from.
+    pub bytes: Bytes,
+}
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let is_json = is_json(request.headers());
+        let bytes = read_body(request, app.settings.body_bytes).await?;
+        if bytes.is_empty() {
+            return Ok(Self { value: parse(b"{}")?, bytes });
+        }
+        if !is_json {
+            return Err(Problem::MediaType("application/json"));
+        }
+        Ok(Self { value: parse(&bytes)?, bytes })
+    }
+}
+
+/// Reads JSON; a fault names its place.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        if inner.is_data() {
+            // The line and column are of no use beside a path.
+            let text = inner.to_string();
+            let text = text.split(" at line ").next().unwrap_or_default().to_owned();
+            Problem::Invalid(vec![FieldError::new(
+                if path == "." { String::new() } else { path.replace("[", ".").replace("]", "") },
+                text,
+            )])
+        } else {
+            Problem::Malformed(format!("not JSON: {inner}"))
+        }
+    })?;
+    reader.end().map_err(|error| Problem::Malformed(format!("not JSON: {error}")))?;
+    Ok(value)
+}
+
+/// Reads a body of bounded size within bounded time.
+pub async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > limit as u64) {
+        return Err(Problem::TooLarge(limit));
+    }
+    let mut body = request.into_body();
+    let read = async {
+        let mut bytes = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Problem::Malformed(format!("the body ended early: {error}")))?;
+            if let Ok(data) = frame.into_data() {
+                if bytes.len() + data.len() > limit {
+                    return Err(Problem::TooLarge(limit));
+                }
+                bytes.extend_from_slice(&data);
+            }
+        }
+        Ok(bytes.freeze())
+    };
+    let deadline = std::time::Duration::from_secs(BODY_SECONDS);
+    tokio::time::timeout(deadline, read).await.map_err(|_| Problem::Timeout(BODY_SECONDS))?
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+/// Path parameters. One that cannot be read names nothing that exists.
+#[derive(Debug, Clone, Copy)]
+pub struct PathParam<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for PathParam<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        match Path::<T>::from_request_parts(parts, app).await {
+            Ok(Path(value)) => Ok(Self(value)),
+            Err(PathRejection::FailedToDeserializePathParams(error)) => Err(Problem::NotFound(error.body_text().into())),
+            Err(error) => Err(Problem::Internal(error.to_string())),
+        }
+    }
+}
+
+/// Query parameters; ones that nobody knows are refused by the types' own `deny_unknown_fields`.
+#[derive(Debug, Clone, Copy)]
+pub struct QueryParams<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for QueryParams<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Problem> {
+        let read = Query::<T>::try_from_uri(&parts.uri);
+        read.map(|Query(value)| Self(value)).map_err(|error| {
+            let text = error.body_text();
+            let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+            Problem::parameter("query", text)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Thing {
+        #[allow(dead_code, reason = "only its reading is tested")]
+        list: Vec<u8>,
+    }
+
+    #[test]
+    fn faults_name_their_place() {
+        let fault = parse::<Thing>(br#"{"list":[1,300]}"#).unwrap_err();
+        assert!(matches!(&fault, Problem::Invalid(errors) if errors[0].path == "list.1"), "{fault:?}");
+        let fault = parse::<Thing>(br#"{"list":[],"other":1}"#).unwrap_err();
+        assert!(matches!(&fault, Problem::Invalid(errors) if errors[0].message.contains("other")), "{fault:?}");
+        for bad in [&b"{"[..], b"", b"\xff", br#"{"list":["\ud800"]}"#, br#"{"list":[]} x"#] {
+            let status = parse::<Thing>(bad).unwrap_err().status();
+            assert!(status.is_client_error(), "{bad:?}");
+        }
+    }
+}

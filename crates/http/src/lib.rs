@@ -1,0 +1,30 @@
+//! Everything that listens.
+//!
+//! A handler authenticates, parses, then makes one engine call, one read or one configuration write, and shapes the answer.
+//! It knows no SQL and no lifecycle rules and calls nobody outside: what needs the outside is work for the workers.
+//!
+//! [`router`] puts the rooms together; the composition root serves it with the peer's address as
+//! `axum::extract::ConnectInfo<SocketAddr>` in the request.
+
+mod app;
+mod client;
+mod extract;
+mod frame;
+mod ops;
+mod problem;
+
+use std::sync::Arc;
+
+use axum::Router;
+
+pub use app::{App, ForwardedBy, Settings};
+pub use client::Client;
+pub use extract::{Body, PathParam, QueryParams, read_body};
+pub use frame::RequestId;
+pub use problem::{FieldError, Problem};
+
+/// Everything that listens on the main port.
+pub fn router(app: Arc<App>) -> Router {
+    let rooms = Router::new().merge(ops::routes());
+    frame::around(rooms, &app).with_state(app)
+}
