@@ -1,0 +1,9 @@
+//! JSON as the edges need it: objects of raw members, checks that serde leaves out, Go's way of writing.
+
+mod go;
+mod object;
+mod scan;
+
+pub use go::to_go_json;
+pub use object::{Kind, Object, kind, push_text, text};
+pub use scan::{MAX_DEPTH, Trouble, TroubleKind, offset_of, path_at, scan};

@@ -1,0 +1,126 @@
+//! Signatures over bodies. Standard Webhooks 1.0.0: <https://www.standardwebhooks.com>.
+
+use std::fmt::Write as _;
+
+use aws_lc_rs::{constant_time, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::Timestamp;
+
+use super::{Secret, Secrets};
+
+/// HMAC-SHA256 of the body in lower-case hex, keyed by the secret's text as it stands.
+pub fn hex_hmac(secret: &Secret, body: &[u8]) -> String {
+    let tag = hmac::sign(secret.literal_key(), body);
+    tag.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// Whether `hex` is [`hex_hmac`] of the body, compared in constant time.
+pub fn is_hex_hmac(secret: &Secret, body: &[u8], hex: &str) -> bool {
+    constant_time::verify_slices_are_equal(hex_hmac(secret, body).as_bytes(), hex.trim().as_bytes()).is_ok()
+}
+
+/// The `webhook-signature` header: one `v1,` signature per secret, separated by blanks.
+pub fn standard(secrets: &Secrets, id: &str, attempt_at: Timestamp, body: &[u8]) -> String {
+    let mut header = String::with_capacity(48);
+    for secret in secrets.all() {
+        if !header.is_empty() {
+            header.push(' ');
+        }
+        header.push_str("v1,");
+        STANDARD.encode_string(sign(secret, id, attempt_at.as_seconds(), body), &mut header);
+    }
+    header
+}
+
+/// Farthest that a `webhook-timestamp` may be from now, in seconds; the reference libraries use the same.
+pub const TOLERANCE_SECONDS: i64 = 5 * 60;
+
+/// Why a Standard Webhooks signature does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// The timestamp is no number, or too far from now.
+    #[error("webhook-timestamp is not within {TOLERANCE_SECONDS} seconds of now")]
+    Stale,
+    /// No signature in the header was made with any of the secrets over this id, timestamp and body.
+    #[error("no signature in webhook-signature fits the body")]
+    Mismatch,
+}
+
+/// Checks the three headers of a Standard Webhooks message, signatures in constant time.
+pub fn check_standard(
+    secrets: &Secrets,
+    id: &str,
+    timestamp: &str,
+    signatures: &str,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<(), Invalid> {
+    let seconds: i64 = timestamp.trim().parse().map_err(|_| Invalid::Stale)?;
+    if seconds.saturating_sub(now.as_seconds()).saturating_abs() > TOLERANCE_SECONDS {
+        return Err(Invalid::Stale);
+    }
+    let fits = |secret: &Secret| {
+        let expected = STANDARD.encode(sign(secret, id, seconds, body));
+        signatures
+            .split_ascii_whitespace()
+            .filter_map(|part| part.strip_prefix("v1,"))
+            .any(|given| constant_time::verify_slices_are_equal(expected.as_bytes(), given.as_bytes()).is_ok())
+    };
+    if secrets.all().any(fits) { Ok(()) } else { Err(Invalid::Mismatch) }
+}
+
+fn sign(secret: &Secret, id: &str, seconds: i64, body: &[u8]) -> hmac::Tag {
+    let mut context = hmac::Context::with_key(secret.decoded_key());
+    context.update(id.as_bytes());
+    context.update(format!(".{seconds}.").as_bytes());
+    context.update(body);
+    context.sign()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(byte: u8) -> Secret {
+        format!("whsec_{}", STANDARD.encode([byte; 24])).parse().unwrap()
+    }
+
+    #[test]
+    fn the_specification_s_example_holds() {
+        // The example of the specification's symmetric signature section.
+        let secrets = Secrets::one("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap());
+        let body = br#"{"test": 2432232314}"#;
+        let at = Timestamp::from_seconds(1_614_265_330);
+        let header = standard(&secrets, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body);
+        assert_eq!(header, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn rotation_signs_with_both_and_tampering_fails() {
+        let at = Timestamp::from_seconds(1_700_000_000);
+        let both = Secrets { current: secret(2), previous: vec![secret(1)] };
+        let header = standard(&both, "id", at, b"{}");
+        assert_eq!(header.split(' ').count(), 2);
+        for old_or_new in [secret(1), secret(2)] {
+            assert_eq!(check_standard(&Secrets::one(old_or_new), "id", "1700000000", &header, b"{}", at), Ok(()));
+        }
+        let check = |secrets: Secrets, id, time, header: &str, body| check_standard(&secrets, id, time, header, body, at);
+        assert_eq!(check(Secrets::one(secret(3)), "id", "1700000000", &header, b"{}"), Err(Invalid::Mismatch));
+        assert_eq!(check(both.clone(), "di", "1700000000", &header, b"{}"), Err(Invalid::Mismatch));
+        assert_eq!(check(both.clone(), "id", "1700000001", &header, b"{}"), Err(Invalid::Mismatch));
+        assert_eq!(check(both.clone(), "id", "1700000000", &header, b"{ }"), Err(Invalid::Mismatch));
+        assert_eq!(check(both.clone(), "id", "1699999000", &header, b"{}"), Err(Invalid::Stale));
+        assert_eq!(check(both, "id", "-9223372036854775808", &header, b"{}"), Err(Invalid::Stale));
+    }
+
+    #[test]
+    fn hex_signatures_check() {
+        let tag = hex_hmac(&secret(1), b"{}");
+        assert!(tag.len() == 64 && is_hex_hmac(&secret(1), b"{}", &tag));
+        assert!(!is_hex_hmac(&secret(2), b"{}", &tag) && !is_hex_hmac(&secret(1), b"{}", ""));
+    }
+}

@@ -1,0 +1,12 @@
+//! Sources and destinations, one folder per vendor, as pure functions: bytes and settings in, values out.
+//!
+//! A source turns a request into [`domain::SourceEvent`]s, a destination turns [`domain::Event`]s into requests and
+//! a reply into an outcome. Nothing here opens a socket, reads a clock, draws randomness or touches the store: the
+//! time, the fresh ids and the secrets are handed in, so the same input always gives the same bytes.
+//!
+//! [`catalog`] lists what there is; [`kit`] holds what all of them share.
+
+pub mod catalog;
+pub mod kit;
+pub mod passkit;
+pub mod rudderstack;
