@@ -52,7 +52,7 @@ pub struct StoredSigner {
     pub certificates: String,
     /// End of the leaf's validity.
     pub not_after: Timestamp,
-    /// PKCS#8 private key, PEM, sealed, base64.
+    /// PKCS#8 private key, PEM, sealed by [`crate::Store::seal_for`].
     pub sealed_key: String,
     /// When it was added.
     pub created_at: Timestamp,
@@ -67,7 +67,7 @@ pub struct StoredGoogleAccount {
     pub issuer: String,
     /// The account's e-mail address.
     pub client_email: String,
-    /// The key file, sealed, base64.
+    /// The key file (JSON), sealed by [`crate::Store::seal_for`].
     pub sealed_key: String,
     /// Whether it is a development key that Google does not know.
     #[serde(default)]
@@ -81,7 +81,7 @@ pub struct StoredGoogleAccount {
 pub struct StoredTarget {
     /// The target.
     pub target: Target,
-    /// Signing secrets, sealed, base64.
+    /// Signing secrets (the bytes behind `whsec_`), sealed by [`crate::Store::seal_for`].
     pub sealed_secrets: Vec<String>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
 use domain::{Entropy, OrgId, Organization, Timestamp};
 use parking_lot::RwLock;
 use serde::Serialize;
@@ -261,10 +262,33 @@ impl Store {
         self.keyring.open_secret(org, context, sealed)
     }
 
+    /// Seals a secret for keeping in a resource of this kind and id, as base64; [`Store::open_of`] opens it.
+    pub fn seal_for<T: Resource>(&self, org: OrgId, id: Uuid, secret: &[u8]) -> Result<String> {
+        let sealed = self.keyring.seal_secret(org, &resource_context::<T>(id), secret)?;
+        Ok(base64::engine::general_purpose::STANDARD.encode(sealed))
+    }
+
+    /// Opens a secret out of a resource of this kind and id: a signer's or account's key, a target's signing secret.
+    pub fn open_of<T: Resource>(&self, org: OrgId, id: Uuid, sealed: &str) -> Result<Zeroizing<Vec<u8>>> {
+        let damaged = |why: &str| StoreError::Inconsistent {
+            table: "resources",
+            column: "body",
+            row: format!("{} {id}", T::KIND.number()),
+            why: why.to_owned(),
+        };
+        let sealed = base64::engine::general_purpose::STANDARD.decode(sealed).map_err(|_| damaged("no base64"))?;
+        self.keyring.open_secret(org, &resource_context::<T>(id), &sealed)
+    }
+
     /// Seals an organization's secret for keeping in a resource.
     pub fn seal_secret(&self, org: OrgId, context: &[u8], secret: &[u8]) -> Result<Vec<u8>> {
         self.keyring.seal_secret(org, context, secret)
     }
+}
+
+/// Ties a sealed secret to the resource that it lies in.
+fn resource_context<T: Resource>(id: Uuid) -> Vec<u8> {
+    [b"resource".as_slice(), &T::KIND.number().to_be_bytes(), id.as_bytes()].concat()
 }
 
 pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String> {
