@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use aws_lc_rs::digest;
 use domain::{SourceEvent, Timestamp};
+use serde_json::error::Category;
 use uuid::{Builder, Uuid};
 
 use super::time::Times;
@@ -41,6 +42,18 @@ pub(super) struct Problem {
 impl Problem {
     pub(super) fn new(words: Words, path: &str, message: impl Into<String>) -> Self {
         Self { words, path: path.to_owned(), message: message.into() }
+    }
+}
+
+/// What serde says about text that is no JSON, or not the JSON that it should be.
+pub(super) fn unreadable(text: &str, error: &serde_json::Error) -> Problem {
+    let path = json::path_at(text, json::offset_of(text, error.line(), error.column()));
+    match error.classify() {
+        Category::Data if !text.starts_with(['{', '[']) => {
+            Problem::new(Words::NotAnEvent, "", format!("expected an object, found {}", json::kind(text).name()))
+        }
+        Category::Data => Problem::new(Words::NotAnEvent, &path, error.to_string()),
+        Category::Syntax | Category::Eof | Category::Io => Problem::new(Words::InvalidJson, &path, format!("not JSON: {error}")),
     }
 }
 
@@ -80,8 +93,7 @@ pub(super) fn normalise(
         path: json::path_at(text, trouble.at),
         message: trouble.kind.to_string(),
     })?;
-    let event = Object::parse(text)
-        .map_err(|_| Problem::new(Words::NotAnEvent, "", format!("expected an object, found {}", json::kind(text).name())))?;
+    let event = Object::parse(text).map_err(|error| unreadable(text, &error))?;
     let call = call_of(&event, shared)?;
     let mut integrations = object(&event, "integrations")?;
     integrations.fill_from(&shared.integrations);

@@ -133,7 +133,7 @@ fn split(inbound: &Inbound) -> Result<(Shared<'_>, Items<'_>), Problem> {
             Problem::new(Words::NoSuchPath, "", message)
         })?),
     };
-    let text = grammatical(&inbound.body)?;
+    let text = text_of(&inbound.body)?;
     let mut shared = Shared {
         entrance: inbound.entrance,
         call: call.filter(|call| *call != Call::Batch),
@@ -144,10 +144,14 @@ fn split(inbound: &Inbound) -> Result<(Shared<'_>, Items<'_>), Problem> {
     };
     let single = call.is_some_and(|call| call != Call::Batch);
     let items = match (text.as_bytes().first(), call) {
-        (Some(b'['), None) => enumerate(text, Place::Item)?,
+        (Some(b'['), None) => {
+            let items = serde_json::from_str(text).map_err(|error| normal::unreadable(text, &error))?;
+            enumerate(items, "", Place::Item)?
+        }
         (Some(b'{'), _) if !single && (call.is_some() || is_batch(text)) => batch(text, &mut shared)?,
         (Some(b'{'), _) => vec![(Place::Whole, text)],
         _ => {
+            serde_json::from_str::<&RawValue>(text).map_err(|error| normal::unreadable(text, &error))?;
             let expected = if call.is_none() { "an object or an array of objects" } else { "an object" };
             let message = format!("expected {expected}, found {}", json::kind(text).name());
             return Err(Problem::new(Words::NotAnEvent, "", message));
@@ -156,8 +160,8 @@ fn split(inbound: &Inbound) -> Result<(Shared<'_>, Items<'_>), Problem> {
     Ok((shared, items))
 }
 
-/// The body as JSON text without blanks around it.
-fn grammatical(body: &[u8]) -> Result<&str, Problem> {
+/// The body as text without blanks around it.
+fn text_of(body: &[u8]) -> Result<&str, Problem> {
     if body.len() > MAX_BODY_BYTES {
         let message = format!("the request has {} bytes, more than {MAX_BODY_BYTES}: send fewer events with it", body.len());
         return Err(Problem::new(Words::TooLarge, "", message));
@@ -168,32 +172,43 @@ fn grammatical(body: &[u8]) -> Result<&str, Problem> {
     if text.trim_ascii().is_empty() {
         return Err(Problem::new(Words::NoBody, "", "the body is empty: send JSON"));
     }
-    let raw: &RawValue = serde_json::from_str(text).map_err(|error| Problem {
-        words: Words::InvalidJson,
-        path: json::path_at(text, json::offset_of(text, error.line(), error.column())),
-        message: format!("not JSON: {error}"),
-    })?;
-    Ok(raw.get())
+    Ok(text.trim_ascii())
 }
 
+/// Whether an object at the webhook is a batch and no event: it has `batch` and no `type`.
 fn is_batch(text: &str) -> bool {
-    Object::parse(text).is_ok_and(|object| object.given("type").is_none() && object.given("batch").is_some())
+    text.contains("\"batch\"")
+        && Object::parse(text).is_ok_and(|object| object.given("type").is_none() && object.given("batch").is_some())
+}
+
+/// A batch call's body. Read in one go, as batches are the bulk of the traffic.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    batch: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    context: Option<&'a RawValue>,
+    #[serde(borrow)]
+    integrations: Option<&'a RawValue>,
+    #[serde(borrow)]
+    sent_at: Option<&'a RawValue>,
 }
 
 fn batch<'a>(text: &'a str, shared: &mut Shared<'a>) -> Result<Items<'a>, Problem> {
-    let envelope = Object::parse(text).map_err(|error| Problem::new(Words::InvalidJson, "", error.to_string()))?;
-    for (key, slot) in [("context", &mut shared.context), ("integrations", &mut shared.integrations)] {
-        if let Some(value) = envelope.given(key) {
-            check(value, key)?;
-            *slot = normal::member_object(Some(value), key)?;
-            shared.bytes += value.len();
+    let envelope: Envelope<'a> = serde_json::from_str(text).map_err(|error| normal::unreadable(text, &error))?;
+    for (key, given, slot) in
+        [("context", envelope.context, &mut shared.context), ("integrations", envelope.integrations, &mut shared.integrations)]
+    {
+        if let Some(value) = given {
+            check(value.get(), key)?;
+            *slot = normal::member_object(Some(value.get()), key)?;
+            shared.bytes += value.get().len();
         }
     }
-    shared.sent = envelope.given("sentAt").and_then(time::parse);
-    match envelope.given("batch") {
-        Some(items) if items.starts_with('[') => enumerate(items, Place::InBatch),
-        _ => Err(Problem::new(Words::EmptyBatch, "batch", "expected an array of events in batch")),
-    }
+    shared.sent = envelope.sent_at.and_then(|value| time::parse(value.get()));
+    let items = envelope.batch.ok_or_else(|| Problem::new(Words::EmptyBatch, "batch", "expected an array of events in batch"))?;
+    enumerate(items, "batch", Place::InBatch)
 }
 
 fn check(value: &str, key: &str) -> Result<(), Problem> {
@@ -204,11 +219,7 @@ fn check(value: &str, key: &str) -> Result<(), Problem> {
     })
 }
 
-fn enumerate(array: &str, place: fn(usize) -> Place) -> Result<Items<'_>, Problem> {
-    let path = place(0).path("");
-    let path = path.trim_end_matches("[0]");
-    let raw: Vec<&RawValue> =
-        serde_json::from_str(array).map_err(|error| Problem::new(Words::InvalidJson, path, error.to_string()))?;
+fn enumerate<'a>(raw: Vec<&'a RawValue>, path: &str, place: fn(usize) -> Place) -> Result<Items<'a>, Problem> {
     match raw.len() {
         0 => Err(Problem::new(Words::EmptyBatch, path, "the array has no events")),
         1..=MAX_EVENTS => Ok(raw.into_iter().enumerate().map(|(number, raw)| (place(number), raw.get())).collect()),

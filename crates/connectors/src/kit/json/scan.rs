@@ -30,7 +30,7 @@ pub enum TroubleKind {
 }
 
 /// Looks for what serde's raw values let pass: nesting deeper than [`MAX_DEPTH`], lone surrogates, infinite numbers.
-/// `text` must be grammatical JSON.
+/// What is no JSON at all is left to the parser.
 pub fn scan(text: &str) -> Result<(), Trouble> {
     let bytes = text.as_bytes();
     let mut at = 0;
