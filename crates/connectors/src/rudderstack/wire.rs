@@ -47,8 +47,8 @@ impl Call {
         ];
         CALLS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, call)| *call)
     }
-    /// The call that path segments below the data plane's address name: `v1/track`, or `v1/b` as Segment's browser SDK
-    /// shortens it.
+    /// The call that path segments below the data plane's address name: `v1/track`, `v1/b` as Segment's browser SDK
+    /// shortens it, or `beacon/v1/batch`.
     pub fn from_path<S: AsRef<str>>(path: &[S]) -> Option<Self> {
         let short = |name: &str| match name {
             "t" => Some(Self::Track),
@@ -61,6 +61,9 @@ impl Call {
         };
         match path {
             [version, call] if version.as_ref() == "v1" => short(call.as_ref()),
+            [beacon, version, call] if beacon.as_ref() == "beacon" && version.as_ref() == "v1" => {
+                short(call.as_ref()).filter(|call| *call == Self::Batch)
+            }
             _ => None,
         }
     }
@@ -107,6 +110,24 @@ impl Words {
             Self::TooLarge => 413,
             Self::NoSuchPath => 404,
             _ => 400,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_calls() {
+        let of = |path: &str| Call::from_path(&path.split('/').collect::<Vec<_>>());
+        assert_eq!(of("v1/identify"), Some(Call::Identify));
+        assert_eq!(
+            (of("v1/import"), of("v1/b"), of("beacon/v1/batch")),
+            (Some(Call::Batch), Some(Call::Batch), Some(Call::Batch))
+        );
+        for path in ["", "v1", "v2/track", "v1/merge", "v1/track/x", "beacon/v1/track"] {
+            assert_eq!(of(path), None, "{path}");
         }
     }
 }
