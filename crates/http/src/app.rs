@@ -7,6 +7,8 @@ use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::Store;
 
+use crate::auth::Doors;
+
 /// What every handler can reach; shared by all of them as the router's state.
 pub struct App {
     /// The store.
@@ -19,6 +21,7 @@ pub struct App {
     pub settings: Settings,
     /// Renders `/metrics`; without one that path answers 404.
     pub metrics: Option<PrometheusHandle>,
+    pub(crate) doors: Doors,
 }
 
 /// What was configured about listening.
@@ -71,6 +74,17 @@ pub enum ForwardedBy {
 }
 
 impl App {
+    /// Puts together what the composition root built.
+    pub fn new(
+        store: Arc<Store>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        settings: Settings,
+        metrics: Option<PrometheusHandle>,
+    ) -> Arc<Self> {
+        Arc::new(Self { store, clock, entropy, settings, metrics, doors: Doors::default() })
+    }
+
     /// The present.
     pub fn now(&self) -> Timestamp {
         self.clock.now()

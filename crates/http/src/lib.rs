@@ -6,10 +6,13 @@
 //! [`router`] puts the rooms together; the composition root serves it with the peer's address as
 //! `axum::extract::ConnectInfo<SocketAddr>` in the request.
 
+mod api;
 mod app;
+mod auth;
 mod client;
 mod extract;
 mod frame;
+mod limits;
 mod ops;
 mod problem;
 
@@ -17,7 +20,9 @@ use std::sync::Arc;
 
 use axum::Router;
 
+pub use api::openapi;
 pub use app::{App, ForwardedBy, Settings};
+pub use auth::{Caller, source_of_write_key};
 pub use client::Client;
 pub use extract::{Body, PathParam, QueryParams, read_body};
 pub use frame::RequestId;
@@ -25,6 +30,6 @@ pub use problem::{FieldError, Problem};
 
 /// Everything that listens on the main port.
 pub fn router(app: Arc<App>) -> Router {
-    let rooms = Router::new().merge(ops::routes());
+    let rooms = Router::new().merge(ops::routes()).merge(api::routes(&app));
     frame::around(rooms, &app).with_state(app)
 }

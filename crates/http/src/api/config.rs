@@ -1,0 +1,111 @@
+//! What all configured things have in common: how they are shown, and how a change of one is written.
+
+use axum::{
+    Json,
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
+};
+use domain::OrgId;
+use http::{HeaderValue, StatusCode, header, request::Parts};
+use serde::Serialize;
+use std::sync::Arc;
+use store::{ConfigChange, OrgCatalog, Resource, Stored};
+use uuid::Uuid;
+
+use crate::{App, Problem, auth::Caller};
+
+/// The organization's configuration as last read.
+pub(crate) fn org(app: &App, org: OrgId) -> Result<Arc<OrgCatalog>, Problem> {
+    app.store.catalog().org(org).cloned().ok_or_else(|| Problem::no_such("organization"))
+}
+
+/// A thing by its id.
+pub(crate) fn one<'a, T>(
+    things: &'a std::collections::HashMap<Uuid, Stored<T>>,
+    id: Uuid,
+    what: &str,
+) -> Result<&'a Stored<T>, Problem> {
+    things.get(&id).ok_or_else(|| Problem::no_such(what))
+}
+
+/// A change by a caller, to be written now.
+pub(crate) fn change<'a>(app: &App, caller: &Caller) -> ConfigChange<'a> {
+    let actor = serde_json::json!({ "type": "key", "id": caller.key.id.to_string() }).to_string();
+    ConfigChange { org: caller.org, actor, now: app.now(), names: Vec::new(), removed_names: Vec::new() }
+}
+
+/// Writes a new thing (revision 0) or a change of one that was read at a revision.
+pub(crate) async fn put<T: Resource>(app: &App, change: &ConfigChange<'_>, value: &T, revision: i64) -> Result<(), Problem> {
+    if app.store.put(change, value, revision).await? { Ok(()) } else { Err(Problem::raced()) }
+}
+
+/// Removes a thing.
+pub(crate) async fn remove<T: Resource>(app: &App, change: &ConfigChange<'_>, stored: &Stored<T>) -> Result<StatusCode, Problem> {
+    let removed = app.store.remove(change, &*stored.value, stored.revision).await?;
+    if removed { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::raced()) }
+}
+
+/// The version that the client has seen, out of `If-Match`; none, or `*`, means that it does not care.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IfMatch(pub(crate) Option<u64>);
+
+impl<S: Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get(header::IF_MATCH) else { return Ok(Self(None)) };
+        let text = value.to_str().unwrap_or_default().trim();
+        if text == "*" {
+            return Ok(Self(None));
+        }
+        let tag = text.strip_prefix("W/").unwrap_or(text).trim_matches('"');
+        let version = tag.parse().map_err(|_| Problem::parameter("If-Match", "expected an ETag that we gave, or *"))?;
+        Ok(Self(Some(version)))
+    }
+}
+
+impl IfMatch {
+    /// Refuses when the thing is another than the client has seen.
+    pub(crate) fn check(self, revision: i64) -> Result<(), Problem> {
+        match self.0 {
+            Some(seen) if i64::try_from(seen) != Ok(revision) => {
+                Err(Problem::Changed(format!("it has version {revision} now: read it again and repeat the change")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An answer with a thing: its version as `ETag`, its address when it is new.
+#[derive(Debug)]
+pub(crate) struct Shown<V> {
+    status: StatusCode,
+    location: Option<String>,
+    etag: Option<u64>,
+    body: V,
+}
+
+impl<V> Shown<V> {
+    /// As it is.
+    pub(crate) fn at(version: i64, body: V) -> Self {
+        Self { status: StatusCode::OK, location: None, etag: u64::try_from(version).ok(), body }
+    }
+    /// Just made, at this path.
+    pub(crate) fn new(path: String, body: V) -> Self {
+        Self { status: StatusCode::CREATED, location: Some(path), etag: Some(1), body }
+    }
+}
+
+impl<V: Serialize> IntoResponse for Shown<V> {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body)).into_response();
+        let headers = response.headers_mut();
+        if let Some(Ok(etag)) = self.etag.map(|version| HeaderValue::from_str(&format!("\"{version}\""))) {
+            headers.insert(header::ETAG, etag);
+        }
+        if let Some(Ok(location)) = self.location.map(|path| HeaderValue::from_str(&path)) {
+            headers.insert(header::LOCATION, location);
+        }
+        response
+    }
+}

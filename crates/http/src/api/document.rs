@@ -1,0 +1,129 @@
+//! The OpenAPI document, completed: what every operation has in common is added here once.
+
+use serde_json::{Map, Value, json};
+use utoipa::openapi::OpenApi;
+
+/// Completes what the operations say about themselves.
+pub(crate) fn complete(document: OpenApi) -> Value {
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    document["openapi"] = json!("3.1.0");
+    document["info"] = json!({
+        "title": "Passbridge",
+        "version": "1",
+        "summary": "Wallet passes for Apple and Google, issued by business events.",
+        "description": DESCRIPTION,
+        "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+    });
+    document["components"]["securitySchemes"] =
+        json!({ "key": { "type": "http", "scheme": "bearer", "description": "An API key, `pbk_...`." } });
+    add_problem_schema(&mut document);
+    merge_flattened(&mut document);
+    for (method, operation) in operations(&mut document) {
+        complete_operation(&method, operation);
+    }
+    document
+}
+
+const DESCRIPTION: &str = "\
+Authenticate with an API key: `Authorization: Bearer pbk_...`. A key with the operator scope names the organization that it \
+works in by the header `Passbridge-Organization`.\n\n\
+Errors are problem details (RFC 9457) with a stable `code`, and with the path of every value that does not fit.\n\n\
+A `POST`, `PATCH` or `DELETE` that changes passes or contacts may carry an `Idempotency-Key`: the same request again gives the \
+same answer with `Idempotency-Replayed: true`, another request under the same key gives 409. Keys are kept for 30 days.\n\n\
+Lists are read with `limit` and the `next_cursor` of the page before. Versions are `ETag`s; `If-Match` guards a change.\n\n\
+Every answer says in `RateLimit` what is left of the key's limit.";
+
+fn operations(document: &mut Value) -> Vec<(String, &mut Map<String, Value>)> {
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut);
+    let methods = paths.into_iter().flat_map(|paths| paths.values_mut()).filter_map(Value::as_object_mut);
+    let operations = methods.flat_map(|methods| methods.iter_mut());
+    operations.filter_map(|(method, operation)| Some((method.clone(), operation.as_object_mut()?))).collect()
+}
+
+/// Adds the parameters and answers that follow from the method, the path and the body.
+fn complete_operation(method: &str, operation: &mut Map<String, Value>) {
+    let has_body = operation.contains_key("requestBody");
+    let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
+    let has_path = parameters.as_array().is_some_and(|list| list.iter().any(|parameter| parameter["in"] == "path"));
+    if let Some(list) = parameters.as_array_mut() {
+        list.push(json!({
+            "name": "Passbridge-Organization", "in": "header", "required": false,
+            "description": "The organization to work in; only for keys with the operator scope.",
+            "schema": { "$ref": "#/components/schemas/Id" },
+        }));
+        if matches!(method, "put" | "patch" | "delete") {
+            list.push(json!({
+                "name": "If-Match", "in": "header", "required": false,
+                "description": "Only if its `ETag` is still this one.",
+                "schema": { "type": "string", "pattern": "^(\\*|(W/)?\"?[0-9]{1,18}\"?)$" },
+            }));
+        }
+    }
+    let mut common = vec![(400, "A parameter or the body cannot be read."), (401, "No valid API key.")];
+    common.extend([(403, "The key lacks the scope."), (404, "No such thing, or not in this organization.")]);
+    if method != "get" {
+        common.push((409, "It contradicts what there is; `code` says how."));
+    }
+    if matches!(method, "put" | "patch" | "delete") {
+        common.push((412, "Changed meanwhile."));
+    }
+    if has_body {
+        common.extend([(408, "The body is too slow."), (413, "The body is too long."), (415, "The body is of another type.")]);
+        common.push((422, "Values do not fit; `errors` says which."));
+    }
+    common.extend([(429, "Too many requests: wait as `Retry-After` says."), (500, "A fault of ours.")]);
+    common.push((503, "The database does not answer now: try again as `Retry-After` says."));
+    let _ = has_path;
+    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
+    for (status, description) in common {
+        responses.entry(status.to_string()).or_insert_with(|| problem_response(description));
+    }
+}
+
+fn problem_response(description: &str) -> Value {
+    let schema = json!({ "$ref": "#/components/schemas/Problem" });
+    json!({ "description": description, "content": { "application/problem+json": { "schema": schema } } })
+}
+
+fn add_problem_schema(document: &mut Value) {
+    use utoipa::{PartialSchema, ToSchema};
+    let mut schemas = Vec::new();
+    crate::problem::ProblemBody::schemas(&mut schemas);
+    schemas.push((crate::problem::ProblemBody::name().into_owned(), crate::problem::ProblemBody::schema()));
+    for (name, schema) in schemas {
+        document["components"]["schemas"][name] = serde_json::to_value(schema).unwrap_or_default();
+    }
+}
+
+/// A struct within a struct comes out as `allOf`, in which closed objects contradict each other: they are made one object.
+fn merge_flattened(document: &mut Value) {
+    let schemas = document["components"]["schemas"].as_object().cloned().unwrap_or_default();
+    let Some(all) = document["components"]["schemas"].as_object_mut() else { return };
+    for schema in all.values_mut() {
+        if let Some(parts) = schema.get("allOf").and_then(Value::as_array).cloned() {
+            let mut whole = json!({ "type": "object", "properties": {}, "required": [] });
+            for part in &parts {
+                absorb(&mut whole, part, &schemas);
+            }
+            if let Some(description) = schema.get("description") {
+                whole["description"] = description.clone();
+            }
+            *schema = whole;
+        }
+    }
+}
+
+fn absorb(whole: &mut Value, part: &Value, schemas: &Map<String, Value>) {
+    if let Some(name) = part.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next()) {
+        return schemas.get(name).map_or((), |named| absorb(whole, named, schemas));
+    }
+    for nested in part.get("allOf").and_then(Value::as_array).into_iter().flatten() {
+        absorb(whole, nested, schemas);
+    }
+    if let (Some(from), Some(to)) = (part.get("properties").and_then(Value::as_object), whole["properties"].as_object_mut()) {
+        to.extend(from.clone());
+    }
+    if let (Some(from), Some(to)) = (part.get("required").and_then(Value::as_array), whole["required"].as_array_mut()) {
+        to.extend(from.clone());
+    }
+}

@@ -1,0 +1,344 @@
+//! `/v1/projects`: programmes, campaigns, events and routes.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{Json, extract::State};
+use domain::{
+    Amount, FieldDef, FieldType, FieldValue, Project, ProjectId, ProjectKind, TemplateId, Timestamp, Variant, VariantId,
+};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use store::{NameKind, OrgCatalog};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    config::{self, IfMatch, Shown},
+    page::{Page, Paging},
+    schema::{self, AmountInput, IdText, TimeText},
+    text,
+};
+use crate::{
+    App, Body, FieldError, PathParam, Problem, QueryParams,
+    auth::{Can, scope},
+};
+
+/// Most variants of a project.
+const MAX_VARIANTS: usize = 200;
+/// Most fields of a project.
+const MAX_FIELDS: usize = 100;
+/// Most balances of a project.
+const MAX_BALANCES: usize = 20;
+/// Most characters of a field's or balance's key.
+const MAX_KEY_CHARS: usize = 64;
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(get, replace, delete))
+}
+
+/// What a project is made of.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ProjectInput {
+    /// Short name, unique in the organization, used in flows and links: lower case letters, digits and inner hyphens.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9-]+$")]
+    slug: String,
+    /// Name shown to people: 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// What its passes are.
+    #[schema(value_type = schema::ProjectKind)]
+    kind: ProjectKind,
+    /// Tiers, offers, ticket types or fares; the first is the default. None are needed before passes are issued.
+    #[serde(default)]
+    #[schema(max_items = 200)]
+    variants: Vec<VariantInput>,
+    /// The fields its passes have beside the built-in ones.
+    #[serde(default)]
+    #[schema(max_items = 100)]
+    fields: Vec<FieldInput>,
+    /// The balances its passes start with, by name: points, stamps, money.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, AmountInput>)]
+    balances: BTreeMap<String, Amount>,
+    /// How often one pass may be used; null means as often as liked.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    uses_limit: Option<u32>,
+    /// Apple pass type identifier whose signer signs its passes; null means no Apple passes.
+    #[serde(default)]
+    apple_pass_type: Option<String>,
+    /// Google issuer id under which its classes and objects live; null means no Google passes.
+    #[serde(default)]
+    google_issuer: Option<String>,
+    /// Whether `/e/{slug}` issues passes to whoever fills in the form; the slug is then unique on the whole server.
+    #[serde(default)]
+    enrolment: bool,
+}
+
+/// A tier, offer, ticket type or fare.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Variant)]
+#[serde(deny_unknown_fields)]
+struct VariantInput {
+    /// Its id within the project: 1 to 64 bytes without blanks.
+    #[schema(value_type = String, min_length = 1, max_length = 64, pattern = "^\\S+$")]
+    id: VariantId,
+    /// Name shown to people: 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// The design of its passes.
+    #[schema(value_type = IdText)]
+    template: TemplateId,
+}
+
+/// A field that every pass of a project has.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = FieldDefinition)]
+#[serde(deny_unknown_fields)]
+struct FieldInput {
+    /// Its key in `fields`: letters, digits, `_` and `-`.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]+$")]
+    key: String,
+    /// Label shown to people: 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
+    label: String,
+    /// What it holds.
+    #[serde(rename = "type", default)]
+    #[schema(value_type = schema::FieldType, required = false)]
+    field_type: FieldType,
+    /// Whether a pass cannot be issued without it.
+    #[serde(default)]
+    required: bool,
+    /// Its value where none is given.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::FieldValue>)]
+    default: Option<FieldValue>,
+    /// Whether the enrolment form asks for it.
+    #[serde(default)]
+    on_form: bool,
+}
+
+/// One programme, campaign, event or route.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Project)]
+struct View {
+    /// Its id.
+    #[schema(value_type = IdText)]
+    id: ProjectId,
+    #[serde(flatten)]
+    input: ProjectInput,
+    /// When it was made.
+    #[schema(value_type = TimeText)]
+    created_at: Timestamp,
+}
+
+impl View {
+    fn of(project: &Project) -> Self {
+        let variant = |it: &Variant| VariantInput { id: it.id.clone(), name: it.name.clone(), template: it.template };
+        let field = |it: &FieldDef| FieldInput {
+            key: it.key.clone(),
+            label: it.label.clone(),
+            field_type: it.field_type,
+            required: it.required,
+            default: it.default.clone(),
+            on_form: it.on_form,
+        };
+        let input = ProjectInput {
+            slug: project.slug.clone(),
+            name: project.name.clone(),
+            kind: project.kind,
+            variants: project.variants.iter().map(variant).collect(),
+            fields: project.fields.iter().map(field).collect(),
+            balances: project.balances.clone(),
+            uses_limit: project.uses_limit,
+            apple_pass_type: project.apple_pass_type.clone(),
+            google_issuer: project.google_issuer.clone(),
+            enrolment: project.enrolment,
+        };
+        Self { id: project.id, input, created_at: project.created_at }
+    }
+}
+
+impl ProjectInput {
+    fn check(self, id: ProjectId, created_at: Timestamp, catalog: &OrgCatalog) -> Result<Project, Problem> {
+        let mut faults = Vec::new();
+        self.faults(&mut |path, message: &str| faults.push(FieldError::new(path, message)), id, catalog);
+        if !faults.is_empty() {
+            return Err(Problem::Invalid(faults));
+        }
+        text::slug(&self.slug, "slug")?;
+        let variant = |it: VariantInput| Variant { id: it.id, name: it.name, template: it.template };
+        let field = |it: FieldInput| FieldDef {
+            key: it.key,
+            label: it.label,
+            field_type: it.field_type,
+            required: it.required,
+            default: it.default,
+            on_form: it.on_form,
+        };
+        Ok(Project {
+            id,
+            slug: self.slug,
+            name: text::name(self.name, "name")?,
+            kind: self.kind,
+            variants: self.variants.into_iter().map(variant).collect(),
+            fields: self.fields.into_iter().map(field).collect(),
+            balances: self.balances,
+            uses_limit: self.uses_limit,
+            apple_pass_type: self.apple_pass_type,
+            google_issuer: self.google_issuer,
+            enrolment: self.enrolment,
+            created_at,
+        })
+    }
+
+    fn faults(&self, fault: &mut dyn FnMut(String, &str), id: ProjectId, catalog: &OrgCatalog) {
+        for (name, count, most) in [
+            ("variants", self.variants.len(), MAX_VARIANTS),
+            ("fields", self.fields.len(), MAX_FIELDS),
+            ("balances", self.balances.len(), MAX_BALANCES),
+        ] {
+            if count > most {
+                fault(name.to_owned(), &format!("at most {most}"));
+            }
+        }
+        if self.uses_limit == Some(0) {
+            fault("uses_limit".to_owned(), "at least 1, or null for no limit");
+        }
+        for (index, variant) in self.variants.iter().enumerate() {
+            if self.variants[..index].iter().any(|earlier| earlier.id == variant.id) {
+                fault(format!("variants.{index}.id"), "used twice");
+            }
+            if text::name(variant.name.clone(), "").is_err() {
+                fault(format!("variants.{index}.name"), "expected 1 to 200 characters");
+            }
+            if catalog.template(variant.template).is_none_or(|template| template.project != id) {
+                fault(format!("variants.{index}.template"), "no such template of this project");
+            }
+        }
+        for (index, field) in self.fields.iter().enumerate() {
+            if !is_key(&field.key) || self.fields[..index].iter().any(|earlier| earlier.key == field.key) {
+                fault(format!("fields.{index}.key"), "used twice, or not 1 to 64 letters, digits, _ and -");
+            }
+            if text::name(field.label.clone(), "").is_err() {
+                fault(format!("fields.{index}.label"), "expected 1 to 200 characters");
+            }
+            if let Some(misfit) = field.default.as_ref().and_then(|value| field.field_type.misfit(value)) {
+                fault(format!("fields.{index}.default"), misfit);
+            }
+        }
+        for (name, amount) in &self.balances {
+            if !is_key(name) || *amount < Amount::ZERO {
+                fault(format!("balances.{name}"), "expected a name of letters, digits, _ and -, and no less than zero");
+            }
+        }
+        if self.apple_pass_type.as_ref().is_some_and(|pass_type| catalog.signer_of(pass_type).is_none()) {
+            fault("apple_pass_type".to_owned(), "no signer for this pass type: add it with POST /v1/signers");
+        }
+        if self.google_issuer.as_ref().is_some_and(|issuer| catalog.google_account_of(issuer).is_none()) {
+            fault("google_issuer".to_owned(), "no account for this issuer: add it with POST /v1/google-accounts");
+        }
+    }
+}
+
+fn is_key(key: &str) -> bool {
+    (1..=MAX_KEY_CHARS).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+fn enrolment_name(project: &Project) -> Option<Vec<u8>> {
+    project.enrolment.then(|| project.slug.as_bytes().to_vec())
+}
+
+/// Make a project.
+///
+/// Its templates are made afterwards (they belong to it) and named by its variants with `PUT /v1/projects/{project}`.
+#[utoipa::path(post, path = "/v1/projects", tag = "Projects", security(("key" = ["config_write"])),
+    request_body = ProjectInput, responses((status = 201, body = View, description = "Made.")))]
+async fn create(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    body: Body<ProjectInput>,
+) -> Result<Shown<View>, Problem> {
+    let now = app.now();
+    let project = body.value.check(ProjectId::mint(now, &*app.entropy), now, &*config::org(&app, can.org)?)?;
+    let mut change = config::change(&app, &can);
+    change.names.extend(enrolment_name(&project).map(|name| (NameKind::Enrolment, name, project.id.uuid())));
+    config::put(&app, &change, &project, 0).await?;
+    Ok(Shown::new(format!("/v1/projects/{}", project.id), View::of(&project)))
+}
+
+/// List projects.
+#[utoipa::path(get, path = "/v1/projects", tag = "Projects", security(("key" = ["config_read"])),
+    params(Paging), responses((status = 200, body = Page<View>, description = "A page.")))]
+async fn list(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    QueryParams(paging): QueryParams<Paging>,
+) -> Result<Json<Page<View>>, Problem> {
+    Ok(Json(paging.of(&config::org(&app, can.org)?.projects, |stored| View::of(&stored.value))))
+}
+
+/// Read a project.
+#[utoipa::path(get, path = "/v1/projects/{project}", tag = "Projects", security(("key" = ["config_read"])),
+    params(("project" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "It.")))]
+async fn get(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<ProjectId>,
+) -> Result<Shown<View>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = config::one(&catalog.projects, id.uuid(), "project")?;
+    Ok(Shown::at(stored.revision, View::of(&stored.value)))
+}
+
+/// Replace a project.
+#[utoipa::path(put, path = "/v1/projects/{project}", tag = "Projects", security(("key" = ["config_write"])),
+    params(("project" = IdText, Path, description = "Its id.")),
+    request_body = ProjectInput, responses((status = 200, body = View, description = "As it is now.")))]
+async fn replace(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<ProjectId>,
+    if_match: IfMatch,
+    body: Body<ProjectInput>,
+) -> Result<Shown<View>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = config::one(&catalog.projects, id.uuid(), "project")?;
+    if_match.check(stored.revision)?;
+    let project = body.value.check(id, stored.value.created_at, &catalog)?;
+    if project.kind != stored.value.kind {
+        return Err(Problem::field("kind", "cannot change once the project exists: make another project"));
+    }
+    let (before, after) = (enrolment_name(&stored.value), enrolment_name(&project));
+    let mut change = config::change(&app, &can);
+    if before != after {
+        change.removed_names.extend(before.as_deref().map(|name| (NameKind::Enrolment, name)));
+        change.names.extend(after.map(|name| (NameKind::Enrolment, name, id.uuid())));
+    }
+    config::put(&app, &change, &project, stored.revision).await?;
+    Ok(Shown::at(stored.revision + 1, View::of(&project)))
+}
+
+/// Delete a project.
+///
+/// Only one that never issued a pass: a pass on a phone keeps asking about its project.
+#[utoipa::path(delete, path = "/v1/projects/{project}", tag = "Projects", security(("key" = ["config_write"])),
+    params(("project" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Deleted.")))]
+async fn delete(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<ProjectId>,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = config::one(&catalog.projects, id.uuid(), "project")?;
+    if_match.check(stored.revision)?;
+    if !app.store.backend().passes(can.org, Some(id), None, None, 1).await?.is_empty() {
+        return Err(Problem::Conflict { code: "in_use", detail: "the project has passes".to_owned() });
+    }
+    let name = enrolment_name(&stored.value);
+    let mut change = config::change(&app, &can);
+    change.removed_names.extend(name.as_deref().map(|name| (NameKind::Enrolment, name)));
+    config::remove(&app, &change, stored).await
+}
