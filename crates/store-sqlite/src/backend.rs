@@ -1,0 +1,305 @@
+//! The contract, call by call: which thread does it, and which function.
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, TargetId, Timestamp};
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use store::{
+    Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, CommitRows, Committed, ConfigWrite,
+    ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, Hash, InboxFilter, InboxInsert, InboxRow,
+    InboxSettlement, InstallationRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, PassRow, PushSettlement, Reader, ResourceRow,
+    Result, Retention, StaleDevice, StoreError,
+};
+use uuid::Uuid;
+
+use crate::{
+    commit, config, deliveries, fault,
+    folder::Folder,
+    inbox, leases, load, log,
+    readers::Readers,
+    schema,
+    upkeep::{self, Cursors},
+    wallets,
+    writer::{Writer, Written},
+};
+
+/// Shards of the logs: one process and one disk gain nothing from more.
+pub(crate) const SHARDS: u16 = 1;
+
+/// How the database is run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Threads that read, at least one.
+    pub readers: u8,
+    /// Memory for pages of the writing thread, KiB.
+    pub writer_cache_kib: u32,
+    /// Memory for pages of each reading thread, KiB.
+    pub reader_cache_kib: u32,
+    /// Pages of 4 KiB that the database may grow to; past them the disk counts as full.
+    pub max_pages: Option<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { readers: 3, writer_cache_kib: 16 << 10, reader_cache_kib: 4 << 10, max_pages: None }
+    }
+}
+
+/// A database in a folder that this process has to itself.
+pub struct Sqlite {
+    writer: Writer,
+    readers: Readers,
+    cursors: Arc<Mutex<Cursors>>,
+}
+
+impl Sqlite {
+    /// Opens the database in the folder `path`, making both if need be. [`Backend::migrate`] comes next.
+    ///
+    /// Fails with [`StoreError::Locked`] when another process has the folder, [`StoreError::Corrupt`] when the file is
+    /// damaged or somebody else's, and [`StoreError::TooNew`] when a newer version has written it.
+    pub fn open(path: &Path, options: &Options) -> Result<Arc<Self>> {
+        let folder = Folder::lock(path)?;
+        let database = folder.database();
+        let writer = Writer::start(folder, options)?;
+        let readers = Readers::start(&database, options)?;
+        Ok(Arc::new(Self { writer, readers, cursors: Arc::default() }))
+    }
+
+    async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> fault::Result<Written<T>> + Send + 'static,
+    {
+        self.writer.call(work).await
+    }
+
+    async fn read<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> fault::Result<T> + Send + 'static,
+    {
+        self.readers.call(work).await
+    }
+
+    async fn sweep<F>(&self, step: F) -> Result<()>
+    where
+        F: FnOnce(&Connection, &mut Cursors) -> fault::Result<Written<bool>> + Send + 'static,
+    {
+        let cursors = self.cursors.clone();
+        self.write(move |db| step(db, &mut cursors.lock())).await.map(|_| ())
+    }
+}
+
+#[async_trait]
+impl Backend for Sqlite {
+    fn shards(&self) -> u16 {
+        SHARDS
+    }
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+    async fn migrate(&self, _now: Timestamp) -> Result<()> {
+        self.writer.alone(schema::migrate).await
+    }
+    async fn log_epoch(&self) -> Result<u64> {
+        self.read(|db| config::meta(db, "log_epoch")).await.map(|epoch| epoch as u64)
+    }
+    async fn ready(&self) -> Result<()> {
+        self.write(|db| {
+            db.prepare_cached("UPDATE meta SET value = value + 1 WHERE name = 'written'")?.execute([])?;
+            Ok(Written::Done(()))
+        })
+        .await
+    }
+    async fn maintain(&self, now: Timestamp, keep: Retention) -> Result<()> {
+        self.sweep(move |db, cursors| upkeep::inbox(db, keep, cursors)).await?;
+        self.sweep(move |db, cursors| upkeep::events(db, keep, cursors)).await?;
+        self.sweep(move |db, cursors| upkeep::attempts(db, keep, cursors)).await?;
+        self.sweep(move |db, cursors| upkeep::results(db, now, cursors)).await?;
+        self.sweep(move |db, cursors| upkeep::dedupe(db, now, cursors)).await
+    }
+    async fn close(&self) {
+        self.readers.close();
+        self.writer.close().await;
+    }
+
+    async fn config_version(&self) -> Result<i64> {
+        self.read(config::version).await
+    }
+    async fn config_since(&self, version: i64) -> Result<Vec<ResourceRow>> {
+        self.read(move |db| config::since(db, version)).await
+    }
+    async fn write_config(&self, write: ConfigWrite) -> Result<ConfigWritten> {
+        self.write(move |db| config::write(db, &write)).await
+    }
+    async fn org_keys(&self) -> Result<Vec<(OrgId, Vec<u8>)>> {
+        self.read(config::org_keys).await
+    }
+    async fn look_up(&self, kind: i16, name: &[u8]) -> Result<Option<(OrgId, Uuid)>> {
+        let name = name.to_vec();
+        self.read(move |db| config::look_up(db, kind, &name)).await
+    }
+    async fn audit(&self, org: OrgId, before: Option<Uuid>, limit: u32) -> Result<Vec<AuditRow>> {
+        self.read(move |db| config::audit(db, org, before, limit)).await
+    }
+    async fn blob(&self, org: OrgId, sha256: [u8; 32]) -> Result<Option<BlobRow>> {
+        self.read(move |db| config::blob(db, org, sha256)).await
+    }
+
+    async fn accept(&self, rows: Vec<InboxInsert>) -> Result<Vec<Accepted>> {
+        if let Some(row) = rows.iter().find(|row| row.shard >= SHARDS) {
+            return Err(no_shard(row.shard));
+        }
+        self.write(move |db| inbox::accept(db, &rows)).await
+    }
+    async fn read_inbox(&self, shard: u16, after: u64, limit: u32) -> Result<Vec<InboxRow>> {
+        self.read(move |db| inbox::next(db, shard, after, limit)).await
+    }
+    async fn due_inbox(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<InboxRow>> {
+        self.read(move |db| inbox::due(db, shard, now, limit)).await
+    }
+    async fn waiting_keys(&self, shard: u16) -> Result<Vec<(OrgId, Hash)>> {
+        self.read(move |db| inbox::waiting(db, shard)).await
+    }
+    async fn settle_inbox(&self, settlement: InboxSettlement) -> Result<()> {
+        self.write(move |db| inbox::settle(db, &settlement)).await
+    }
+    async fn source_event(&self, org: OrgId, id: SourceEventId) -> Result<Option<InboxRow>> {
+        self.read(move |db| inbox::one(db, org, id)).await
+    }
+    async fn source_events(&self, org: OrgId, filter: &InboxFilter, limit: u32) -> Result<Vec<InboxRow>> {
+        let filter = filter.clone();
+        self.read(move |db| inbox::list(db, org, &filter, limit)).await
+    }
+
+    async fn load(&self, keys: &LoadKeys) -> Result<LoadedRows> {
+        let keys = keys.clone();
+        self.read(move |db| load::load(db, &keys)).await
+    }
+    async fn commit(&self, rows: CommitRows) -> Result<Committed> {
+        if let Some(row) = rows.events.iter().find(|row| row.position.shard >= SHARDS) {
+            return Err(no_shard(row.position.shard));
+        }
+        self.write(move |db| commit::commit(db, &rows)).await
+    }
+
+    async fn passes(
+        &self,
+        org: OrgId,
+        project: Option<ProjectId>,
+        contact: Option<ContactId>,
+        after: Option<PassId>,
+        limit: u32,
+    ) -> Result<Vec<PassRow>> {
+        self.read(move |db| load::list_passes(db, org, project, contact, after, limit)).await
+    }
+    async fn contacts(&self, org: OrgId, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>> {
+        self.read(move |db| load::list_contacts(db, org, after, limit)).await
+    }
+    async fn due_passes(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<(OrgId, PassId)>> {
+        self.read(move |db| load::due(db, shard, now, limit)).await
+    }
+
+    async fn heads(&self, log: Log) -> Result<Vec<u64>> {
+        self.read(move |db| log::heads(db, log)).await
+    }
+    async fn read_events(&self, shard: u16, after: u64, limit: u32) -> Result<Vec<EventRow>> {
+        self.read(move |db| log::next(db, shard, after, limit)).await
+    }
+    async fn events_at(&self, positions: &[Position]) -> Result<Vec<EventRow>> {
+        let positions = positions.to_vec();
+        self.read(move |db| log::at(db, &positions)).await
+    }
+    async fn feed(&self, org: OrgId, after: &[u64], limit: u32) -> Result<Vec<EventRow>> {
+        let after = after.to_vec();
+        self.read(move |db| log::feed(db, org, &after, limit)).await
+    }
+    async fn events_of_pass(&self, org: OrgId, pass: PassId, after: u64, limit: u32) -> Result<Vec<EventRow>> {
+        self.read(move |db| log::of_pass(db, org, pass, after, limit)).await
+    }
+    async fn event(&self, org: OrgId, id: EventId) -> Result<Option<EventRow>> {
+        self.read(move |db| log::one(db, org, id)).await
+    }
+
+    async fn watermarks(&self, reader: Reader) -> Result<Vec<u64>> {
+        self.read(move |db| leases::watermarks(db, reader)).await
+    }
+    async fn advance(&self, reader: Reader, lease: Lease, to: u64) -> Result<()> {
+        self.write(move |db| leases::advance(db, reader, lease, to)).await
+    }
+    async fn leases(&self) -> Result<Vec<LeaseRow>> {
+        self.read(leases::list).await
+    }
+    async fn seize(&self, seen: Lease, owner: &str) -> Result<Option<Lease>> {
+        let owner = owner.to_owned();
+        self.write(move |db| leases::seize(db, seen, &owner)).await
+    }
+    async fn beat(&self, owner: &str) -> Result<Vec<Lease>> {
+        let owner = owner.to_owned();
+        self.write(move |db| leases::beat(db, &owner)).await
+    }
+    async fn release(&self, owner: &str) -> Result<()> {
+        let owner = owner.to_owned();
+        self.write(move |db| leases::release(db, &owner)).await
+    }
+
+    async fn claim_deliveries(&self, lease: Lease, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<DeliveryRow>> {
+        self.write(move |db| deliveries::claim(db, lease, now, until, limit)).await
+    }
+    async fn unclaim_deliveries(&self, lease: Lease, now: Timestamp) -> Result<()> {
+        self.write(move |db| deliveries::unclaim(db, lease, now)).await
+    }
+    async fn settle_deliveries(&self, settlement: DeliverySettlement) -> Result<()> {
+        self.write(move |db| deliveries::settle(db, &settlement)).await
+    }
+    async fn touched_deliveries(&self, shard: u16, after: u64) -> Result<Vec<DeliveryId>> {
+        self.read(move |db| deliveries::touched(db, shard, after)).await
+    }
+    async fn next_delivery(&self, shard: u16) -> Result<Option<Timestamp>> {
+        self.read(move |db| deliveries::next_due(db, shard)).await
+    }
+    async fn deliveries(&self, org: OrgId, target: Option<TargetId>, limit: u32) -> Result<Vec<DeliveryRow>> {
+        self.read(move |db| deliveries::list(db, org, target, limit)).await
+    }
+    async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<Option<DeliveryRow>> {
+        self.read(move |db| deliveries::one(db, org, id)).await
+    }
+    async fn owe(&self, row: DeliveryRow) -> Result<()> {
+        self.write(move |db| deliveries::put(db, &row).map(Written::Done)).await
+    }
+    async fn attempts(&self, org: OrgId, filter: &AttemptFilter, limit: u32) -> Result<Vec<AttemptRow>> {
+        let filter = filter.clone();
+        self.read(move |db| deliveries::attempts(db, org, &filter, limit)).await
+    }
+
+    async fn passes_on_device(&self, org: OrgId, device: &str) -> Result<Vec<PassRow>> {
+        let device = device.to_owned();
+        self.read(move |db| wallets::on_device(db, org, &device)).await
+    }
+    async fn installations(&self, org: OrgId, pass: PassId) -> Result<Vec<InstallationRow>> {
+        self.read(move |db| wallets::of_pass(db, org, pass)).await
+    }
+    async fn stale_devices(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<StaleDevice>)> {
+        self.read(move |db| wallets::stale(db, shard, after, limit)).await
+    }
+    async fn due_pushes(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<StaleDevice>> {
+        self.read(move |db| wallets::due(db, shard, now, limit)).await
+    }
+    async fn settle_pushes(&self, settlement: PushSettlement) -> Result<()> {
+        self.write(move |db| wallets::settle(db, &settlement)).await
+    }
+
+    async fn capture(&self, row: CaptureRow, keep: u32) -> Result<()> {
+        self.write(move |db| upkeep::capture(db, &row, keep)).await
+    }
+    async fn captures(&self, org: OrgId, ring: &str, limit: u32) -> Result<Vec<CaptureRow>> {
+        let ring = ring.to_owned();
+        self.read(move |db| upkeep::captures(db, org, &ring, limit)).await
+    }
+}
+
+fn no_shard(shard: u16) -> StoreError {
+    StoreError::Internal(format!("there is no shard {shard}: the embedded store has {SHARDS}"))
+}

@@ -1,0 +1,215 @@
+//! Commits of the engine.
+
+use domain::{OrgId, PassId, Position};
+use rusqlite::{Connection, params};
+use store::{CommitRows, Committed, ContactWrite, InstallationRow, NameKind, PassRow, PassWrite, ResultRow, StoreError};
+use uuid::Uuid;
+
+use crate::{
+    fault::{Result, is_unique},
+    log,
+    row::key,
+    writer::Written,
+};
+
+/// Writes all of it, or tells of a conflict.
+pub(crate) fn commit(db: &Connection, rows: &CommitRows) -> Result<Written<Committed>> {
+    Ok(match write(db, rows)? {
+        None => Written::Undone(Committed::Conflict),
+        Some(positions) if rows.destroyed_keys.is_empty() => Written::Done(Committed::Done(positions)),
+        Some(positions) => Written::Erased(Committed::Done(positions)),
+    })
+}
+
+/// Nothing where somebody else was faster.
+fn write(db: &Connection, rows: &CommitRows) -> Result<Option<Vec<Position>>> {
+    destroy_keys(db, &rows.destroyed_keys)?;
+    let won = claim_results(db, rows)? && add_keys(db, &rows.data_keys)? && write_contacts(db, &rows.contacts)?;
+    if !won {
+        return Ok(None);
+    }
+    // Before the passes: a new installation has seen what its pass was until now.
+    for row in &rows.installations {
+        write_installation(db, row)?;
+    }
+    let positions = log::append(db, &rows.events)?;
+    for pass in &rows.passes {
+        if !write_pass(db, pass, &positions)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(positions))
+}
+
+fn destroy_keys(db: &Connection, subjects: &[(OrgId, Uuid)]) -> Result<()> {
+    let mut own = db.prepare_cached("DELETE FROM data_keys WHERE org = ?1 AND subject = ?2")?;
+    let mut owned = db.prepare_cached("DELETE FROM data_keys WHERE org = ?1 AND owner = ?2")?;
+    for (org, subject) in subjects {
+        own.execute(params![key(*org), subject.as_bytes()])?;
+        owned.execute(params![key(*org), subject.as_bytes()])?;
+    }
+    Ok(())
+}
+
+fn add_keys(db: &Connection, keys: &[(OrgId, Uuid, Vec<u8>)]) -> Result<bool> {
+    let mut statement = db.prepare_cached(
+        "INSERT INTO data_keys (org, subject, wrapped) VALUES (?1, ?2, ?3) ON CONFLICT (org, subject) DO NOTHING",
+    )?;
+    for (org, subject, wrapped) in keys {
+        if statement.execute(params![key(*org), subject.as_bytes(), wrapped])? == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn claim_results(db: &Connection, rows: &CommitRows) -> Result<bool> {
+    let mut statement = db.prepare_cached(
+        "INSERT INTO results (org, principal, key, fingerprint, subject, body, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (org, principal, key) DO UPDATE SET fingerprint = excluded.fingerprint, subject = excluded.subject,
+             body = excluded.body, expires_at = excluded.expires_at WHERE results.expires_at <= ?8",
+    )?;
+    for row in &rows.results {
+        let ResultRow { org, principal, key: name, fingerprint, subject, body, expires_at, .. } = row;
+        let times = (expires_at.as_micros(), rows.now.as_micros());
+        let row = params![key(*org), principal, name, fingerprint, subject.as_bytes(), body, times.0, times.1];
+        if statement.execute(row)? == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn write_contacts(db: &Connection, writes: &[ContactWrite]) -> Result<bool> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO contacts (org, id, version, created_at, updated_at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (org, id) DO NOTHING",
+    )?;
+    let mut update = db.prepare_cached(
+        "UPDATE contacts SET version = ?3, created_at = ?4, updated_at = ?5, body = ?6
+         WHERE org = ?1 AND id = ?2 AND version = ?7",
+    )?;
+    let mut release = db.prepare_cached("DELETE FROM contact_keys WHERE org = ?1 AND contact = ?2")?;
+    for ContactWrite { row, expected, .. } in writes {
+        let (org, id) = (key(row.org), key(row.id));
+        let (made, changed) = (row.created_at.as_micros(), row.updated_at.as_micros());
+        let written = match expected {
+            None => insert.execute(params![org, id, row.version, made, changed, row.body])?,
+            Some(expected) => update.execute(params![org, id, row.version, made, changed, row.body, expected])?,
+        };
+        if written == 0 {
+            return Ok(false);
+        }
+        release.execute(params![org, id])?;
+    }
+    let mut claim = db
+        .prepare_cached("INSERT INTO contact_keys (org, hash, contact) VALUES (?1, ?2, ?3) ON CONFLICT (org, hash) DO NOTHING")?;
+    let mut own = db.prepare_cached("SELECT 1 FROM contact_keys WHERE org = ?1 AND hash = ?2 AND contact = ?3")?;
+    for ContactWrite { row, keys, .. } in writes {
+        for name in keys {
+            let claimed = params![key(row.org), name.hash, key(row.id)];
+            if claim.execute(claimed)? == 0 && name.required && !own.exists(claimed)? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+fn write_installation(db: &Connection, row: &InstallationRow) -> Result<()> {
+    let mut statement = db.prepare_cached(
+        "INSERT INTO installations (org, pass, wallet, device, shard, active, since, reason, first_installed_at, push_token,
+             pushed_seq, push_due_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
+             coalesce((SELECT content_seq FROM passes WHERE org = ?1 AND id = ?2), 0), NULL)
+         ON CONFLICT (org, pass, wallet, device) DO UPDATE SET shard = excluded.shard, active = excluded.active,
+             since = excluded.since, reason = excluded.reason, first_installed_at = excluded.first_installed_at,
+             push_token = excluded.push_token",
+    )?;
+    statement.execute(params![
+        key(row.org),
+        key(row.pass),
+        row.wallet,
+        row.device,
+        row.shard,
+        row.active,
+        row.since.as_micros(),
+        row.reason,
+        row.first_installed_at.as_micros(),
+        row.push_token
+    ])?;
+    Ok(())
+}
+
+/// False where the pass is not as it was loaded, or its external id belongs to another.
+fn write_pass(db: &Connection, write: &PassWrite, positions: &[Position]) -> Result<bool> {
+    let row = &write.row;
+    let content_seq = match write.content_event {
+        None => None,
+        Some(index) => {
+            let lacking = || StoreError::Internal(format!("the commit has no event {index}"));
+            Some(positions.get(index).ok_or_else(lacking)?.seq as i64)
+        }
+    };
+    let Some(expected) = write.expected else {
+        return Ok(insert_pass(db, row, content_seq)? && add_code(db, row.org, row.id, write.code.as_deref())?);
+    };
+    let mut statement = db.prepare_cached(
+        "UPDATE OR IGNORE passes SET project = ?3, shard = ?4, version = ?5, content_seq = coalesce(?6, content_seq),
+             contact = ?7, external = ?8, state = ?9, due_at = ?10, issued_at = ?11, updated_at = ?12, subject = ?13, body = ?14
+         WHERE org = ?1 AND id = ?2 AND version = ?15",
+    )?;
+    let written = statement.execute(params![
+        key(row.org),
+        key(row.id),
+        key(row.project),
+        row.shard,
+        row.version,
+        content_seq,
+        row.contact.map(key),
+        row.external,
+        row.state,
+        row.due_at.map(|at| at.as_micros()),
+        row.issued_at.as_micros(),
+        row.updated_at.as_micros(),
+        row.subject.as_bytes(),
+        row.body,
+        expected
+    ])?;
+    Ok(written == 1)
+}
+
+fn insert_pass(db: &Connection, row: &PassRow, content_seq: Option<i64>) -> Result<bool> {
+    let mut statement = db.prepare_cached(
+        "INSERT INTO passes (org, id, project, shard, version, content_seq, contact, external, state, due_at, issued_at,
+             updated_at, subject, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT DO NOTHING",
+    )?;
+    let written = statement.execute(params![
+        key(row.org),
+        key(row.id),
+        key(row.project),
+        row.shard,
+        row.version,
+        content_seq.unwrap_or(0),
+        row.contact.map(key),
+        row.external,
+        row.state,
+        row.due_at.map(|at| at.as_micros()),
+        row.issued_at.as_micros(),
+        row.updated_at.as_micros(),
+        row.subject.as_bytes(),
+        row.body
+    ])?;
+    Ok(written == 1)
+}
+
+fn add_code(db: &Connection, org: OrgId, pass: PassId, code: Option<&str>) -> Result<bool> {
+    let Some(code) = code else { return Ok(true) };
+    let mut statement = db.prepare_cached("INSERT INTO directory (kind, name, org, target) VALUES (?1, ?2, ?3, ?4)")?;
+    match statement.execute(params![NameKind::LinkCode.number(), code.as_bytes(), key(org), key(pass)]) {
+        Ok(_) => Ok(true),
+        Err(error) if is_unique(&error) => Err(StoreError::Taken("the link code".to_owned()).into()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,204 @@
+//! Configuration, names, keys, blobs, audit.
+
+use domain::OrgId;
+use rusqlite::{Connection, Row, params};
+use store::{AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, ResourceRow, StoreError};
+use uuid::Uuid;
+
+use crate::{
+    fault::{Fault, Result, is_unique},
+    row::{Columns, all, first, key},
+    writer::Written,
+};
+
+/// The configuration version.
+pub(crate) fn version(db: &Connection) -> Result<i64> {
+    meta(db, "config_version")
+}
+
+/// A number of the whole store.
+pub(crate) fn meta(db: &Connection, name: &str) -> Result<i64> {
+    Ok(db.prepare_cached("SELECT value FROM meta WHERE name = ?1")?.query_row([name], |row| row.get(0))?)
+}
+
+/// Resources changed after a version.
+pub(crate) fn since(db: &Connection, version: i64) -> Result<Vec<ResourceRow>> {
+    let mut statement = db.prepare_cached(
+        "SELECT org, kind, id, slug, body, revision, changed, deleted, created_at, updated_at
+         FROM resources WHERE changed > ?1 ORDER BY changed, rowid",
+    )?;
+    all(statement.query([version])?, |row| {
+        let names = "org, kind, id, slug, body, revision, changed, deleted, created_at, updated_at";
+        let mut columns = Columns::new(row, "resources", names);
+        Ok(ResourceRow {
+            org: columns.id()?,
+            kind: columns.value()?,
+            id: columns.uuid()?,
+            slug: columns.value()?,
+            body: columns.value()?,
+            revision: columns.value()?,
+            changed: columns.value()?,
+            deleted: columns.value()?,
+            created_at: columns.time()?,
+            updated_at: columns.time()?,
+        })
+    })
+}
+
+/// Writes a change, all or nothing.
+pub(crate) fn write(db: &Connection, write: &ConfigWrite) -> Result<Written<ConfigWritten>> {
+    let version = version(db)? + 1;
+    for row in &write.resources {
+        if !write_resource(db, row, version)? {
+            return Ok(Written::Undone(ConfigWritten::Conflict));
+        }
+    }
+    let mut remove = db.prepare_cached("DELETE FROM directory WHERE kind = ?1 AND name = ?2")?;
+    for (kind, name) in &write.removed_names {
+        remove.execute(params![kind, name])?;
+    }
+    for row in &write.names {
+        add_name(db, row)?;
+    }
+    for row in &write.audit {
+        add_audit(db, row)?;
+    }
+    let mut add_key = db.prepare_cached("INSERT INTO org_keys (org, wrapped) VALUES (?1, ?2) ON CONFLICT (org) DO NOTHING")?;
+    for (org, wrapped) in &write.org_keys {
+        if add_key.execute(params![key(*org), wrapped])? == 0 {
+            return Ok(Written::Undone(ConfigWritten::Conflict));
+        }
+    }
+    let mut add_blob = db.prepare_cached(
+        "INSERT INTO blobs (org, sha256, media_type, bytes, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (org, sha256) DO NOTHING",
+    )?;
+    for blob in &write.blobs {
+        let at = blob.created_at.as_micros();
+        add_blob.execute(params![key(blob.org), blob.sha256, blob.media_type, blob.bytes, at])?;
+    }
+    db.prepare_cached("UPDATE meta SET value = ?1 WHERE name = 'config_version'")?.execute([version])?;
+    Ok(Written::Done(ConfigWritten::Done(version)))
+}
+
+/// False where somebody else was faster.
+fn write_resource(db: &Connection, row: &ResourceRow, version: i64) -> Result<bool> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO resources (org, kind, id, slug, body, revision, changed, deleted, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (org, kind, id) DO NOTHING",
+    )?;
+    let mut update = db.prepare_cached(
+        "UPDATE resources SET slug = ?4, body = ?5, revision = ?6, changed = ?7, deleted = ?8, created_at = ?9, updated_at = ?10
+         WHERE org = ?1 AND kind = ?2 AND id = ?3 AND revision = ?6 - 1",
+    )?;
+    let statement = if row.revision == 1 { &mut insert } else { &mut update };
+    let written = statement.execute(params![
+        key(row.org),
+        row.kind,
+        row.id.as_bytes(),
+        row.slug,
+        row.body,
+        row.revision,
+        version,
+        row.deleted,
+        row.created_at.as_micros(),
+        row.updated_at.as_micros()
+    ]);
+    let slug = || format!("the short name {}", row.slug.as_deref().unwrap_or_default());
+    Ok(written.map_err(|error| taken(error, slug))? == 1)
+}
+
+fn add_name(db: &Connection, row: &DirectoryRow) -> Result<()> {
+    let mut statement = db.prepare_cached("INSERT INTO directory (kind, name, org, target) VALUES (?1, ?2, ?3, ?4)")?;
+    let added = statement.execute(params![row.kind, row.name, key(row.org), row.target.as_bytes()]);
+    // Some names are hashes or binary; those are told by their kind alone.
+    let name = || match std::str::from_utf8(&row.name) {
+        Ok(text) if !text.contains(char::is_control) => format!("the name {text}"),
+        _ => format!("a name of kind {}", row.kind),
+    };
+    added.map_err(|error| taken(error, name))?;
+    Ok(())
+}
+
+fn taken(error: rusqlite::Error, what: impl FnOnce() -> String) -> Fault {
+    if is_unique(&error) { StoreError::Taken(what()).into() } else { error.into() }
+}
+
+fn add_audit(db: &Connection, row: &AuditRow) -> Result<()> {
+    let mut statement = db.prepare_cached(
+        "INSERT INTO audit (org, id, at, actor, action, kind, resource, before, after)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?;
+    let AuditRow { org, id, at, actor, action, kind, resource, before, after } = row;
+    statement.execute(params![
+        key(*org),
+        id.as_bytes(),
+        at.as_micros(),
+        actor,
+        action,
+        kind,
+        resource.as_bytes(),
+        before,
+        after
+    ])?;
+    Ok(())
+}
+
+/// All organizations' wrapped keys.
+pub(crate) fn org_keys(db: &Connection) -> Result<Vec<(OrgId, Vec<u8>)>> {
+    let mut statement = db.prepare_cached("SELECT org, wrapped FROM org_keys")?;
+    all(statement.query([])?, |row| {
+        let mut columns = Columns::new(row, "org_keys", "org, wrapped");
+        Ok((columns.id()?, columns.value()?))
+    })
+}
+
+/// What a name stands for.
+pub(crate) fn look_up(db: &Connection, kind: i16, name: &[u8]) -> Result<Option<(OrgId, Uuid)>> {
+    let mut statement = db.prepare_cached("SELECT org, target FROM directory WHERE kind = ?1 AND name = ?2")?;
+    first(statement.query(params![kind, name])?, |row| {
+        let mut columns = Columns::new(row, "directory", "org, target");
+        Ok((columns.id()?, columns.uuid()?))
+    })
+}
+
+fn read_audit(row: &Row<'_>) -> Result<AuditRow> {
+    let mut columns = Columns::new(row, "audit", "org, id, at, actor, action, kind, resource, before, after");
+    Ok(AuditRow {
+        org: columns.id()?,
+        id: columns.uuid()?,
+        at: columns.time()?,
+        actor: columns.value()?,
+        action: columns.value()?,
+        kind: columns.value()?,
+        resource: columns.uuid()?,
+        before: columns.value()?,
+        after: columns.value()?,
+    })
+}
+
+/// The audit log, newest first.
+pub(crate) fn audit(db: &Connection, org: OrgId, before: Option<Uuid>, limit: u32) -> Result<Vec<AuditRow>> {
+    let before = before.map_or([0xFF; 16], Uuid::into_bytes);
+    let mut statement = db.prepare_cached(
+        "SELECT org, id, at, actor, action, kind, resource, before, after FROM audit
+         WHERE org = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
+    )?;
+    all(statement.query(params![key(org), before, limit])?, read_audit)
+}
+
+/// A blob.
+pub(crate) fn blob(db: &Connection, org: OrgId, sha256: [u8; 32]) -> Result<Option<BlobRow>> {
+    let mut statement =
+        db.prepare_cached("SELECT org, sha256, media_type, bytes, created_at FROM blobs WHERE org = ?1 AND sha256 = ?2")?;
+    first(statement.query(params![key(org), sha256])?, |row| {
+        let mut columns = Columns::new(row, "blobs", "org, sha256, media_type, bytes, created_at");
+        Ok(BlobRow {
+            org: columns.id()?,
+            sha256: columns.value()?,
+            media_type: columns.value()?,
+            bytes: columns.value()?,
+            created_at: columns.time()?,
+        })
+    })
+}

@@ -1,0 +1,200 @@
+//! What targets are owed, and attempts.
+
+use domain::{DeliveryId, OrgId, TargetId, Timestamp};
+use rusqlite::{Connection, Row, params};
+use store::{AttemptFilter, AttemptRow, DeliveryRow, DeliverySettlement, Lease, Reader};
+
+use crate::{
+    fault::Result,
+    leases,
+    row::{Columns, all, end, first, key, place, pos},
+    writer::Written,
+};
+
+fn read(row: &Row<'_>) -> Result<DeliveryRow> {
+    let mut columns = Columns::new(row, "deliveries", "org, id, target, event, pos, attempts, due_at");
+    Ok(DeliveryRow {
+        org: columns.id()?,
+        id: columns.id()?,
+        target: columns.id()?,
+        event: columns.id()?,
+        position: columns.position()?,
+        attempts: columns.value()?,
+        due_at: columns.time()?,
+    })
+}
+
+/// Claims due rows: until its time a claimed row is not due.
+pub(crate) fn claim(
+    db: &Connection,
+    lease: Lease,
+    now: Timestamp,
+    until: Timestamp,
+    limit: u32,
+) -> Result<Written<Vec<DeliveryRow>>> {
+    leases::check(db, lease)?;
+    let mut due = db.prepare_cached(
+        "SELECT org, id, target, event, pos, attempts, due_at FROM deliveries INDEXED BY deliveries_due
+         WHERE due_at <= ?1 AND pos > ?2 AND pos <= ?3 ORDER BY due_at LIMIT ?4",
+    )?;
+    let rows = due.query(params![now.as_micros(), place(lease.shard, 0), end(lease.shard), limit])?;
+    let found = all(rows, read)?;
+    if found.is_empty() {
+        return Ok(Written::Undone(found));
+    }
+    let mut claim = db.prepare_cached("UPDATE deliveries SET claimed = 1, due_at = ?3 WHERE org = ?1 AND id = ?2")?;
+    for row in &found {
+        claim.execute(params![key(row.org), key(row.id), until.as_micros()])?;
+    }
+    Ok(Written::Done(found))
+}
+
+/// Makes claimed rows due.
+pub(crate) fn unclaim(db: &Connection, lease: Lease, now: Timestamp) -> Result<Written<()>> {
+    leases::check(db, lease)?;
+    let mut statement = db.prepare_cached(
+        "UPDATE deliveries INDEXED BY deliveries_claimed SET claimed = 0, due_at = ?1
+         WHERE claimed = 1 AND pos > ?2 AND pos <= ?3",
+    )?;
+    statement.execute(params![now.as_micros(), place(lease.shard, 0), end(lease.shard)])?;
+    Ok(Written::Done(()))
+}
+
+/// Writes outcomes under the lease.
+pub(crate) fn settle(db: &Connection, settlement: &DeliverySettlement) -> Result<Written<()>> {
+    leases::check(db, settlement.lease)?;
+    for attempt in &settlement.attempts {
+        add_attempt(db, attempt)?;
+    }
+    let mut finish = db.prepare_cached("DELETE FROM deliveries WHERE org = ?1 AND id = ?2")?;
+    for (org, id) in &settlement.finished {
+        finish.execute(params![key(*org), key(*id)])?;
+    }
+    for row in &settlement.owed {
+        put(db, row)?;
+    }
+    if let Some(watermark) = settlement.watermark {
+        leases::set_watermark(db, Reader::Webhooks, settlement.lease.shard, watermark)?;
+    }
+    Ok(Written::Done(()))
+}
+
+/// Adds or replaces a delivery that nobody has claimed.
+pub(crate) fn put(db: &Connection, row: &DeliveryRow) -> Result<()> {
+    let mut statement = db.prepare_cached(
+        "INSERT INTO deliveries (org, id, target, event, pos, attempts, due_at, claimed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)
+         ON CONFLICT (org, id) DO UPDATE SET target = excluded.target, event = excluded.event, pos = excluded.pos,
+             attempts = excluded.attempts, due_at = excluded.due_at, claimed = 0",
+    )?;
+    let ids = (key(row.org), key(row.id), key(row.target), key(row.event));
+    statement.execute(params![ids.0, ids.1, ids.2, ids.3, pos(row.position), row.attempts, row.due_at.as_micros()])?;
+    Ok(())
+}
+
+fn add_attempt(db: &Connection, row: &AttemptRow) -> Result<()> {
+    let mut statement = db.prepare_cached(
+        "INSERT INTO attempts (org, delivery, target, event, pos, attempt, at, elapsed_micros, outcome, status, error, next_at,
+             subject, detail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    )?;
+    statement.execute(params![
+        key(row.org),
+        key(row.delivery),
+        key(row.target),
+        key(row.event),
+        pos(row.position),
+        row.attempt,
+        row.at.as_micros(),
+        row.elapsed_micros,
+        row.outcome,
+        row.status,
+        row.error,
+        row.next_at.map(Timestamp::as_micros),
+        row.subject.as_bytes(),
+        row.detail
+    ])?;
+    Ok(())
+}
+
+/// Deliveries of later events that were tried or are owed.
+pub(crate) fn touched(db: &Connection, shard: u16, after: u64) -> Result<Vec<DeliveryId>> {
+    let mut statement = db.prepare_cached(
+        "SELECT id FROM deliveries WHERE pos > ?1 AND pos <= ?2
+         UNION SELECT delivery FROM attempts WHERE pos > ?1 AND pos <= ?2",
+    )?;
+    let rows = statement.query(params![place(shard, after), end(shard)])?;
+    all(rows, |row| Columns::new(row, "deliveries", "id").id())
+}
+
+/// When the next one is due.
+pub(crate) fn next_due(db: &Connection, shard: u16) -> Result<Option<Timestamp>> {
+    let mut statement = db.prepare_cached(
+        "SELECT due_at FROM deliveries INDEXED BY deliveries_due WHERE pos > ?1 AND pos <= ?2 ORDER BY due_at LIMIT 1",
+    )?;
+    first(statement.query(params![place(shard, 0), end(shard)])?, |row| Columns::new(row, "deliveries", "due_at").time())
+}
+
+/// What an organization's targets are owed.
+pub(crate) fn list(db: &Connection, org: OrgId, target: Option<TargetId>, limit: u32) -> Result<Vec<DeliveryRow>> {
+    let mut statement = db.prepare_cached(
+        "SELECT org, id, target, event, pos, attempts, due_at FROM deliveries INDEXED BY deliveries_due
+         WHERE org = ?1 AND (?2 IS NULL OR target = ?2) ORDER BY due_at LIMIT ?3",
+    )?;
+    all(statement.query(params![key(org), target.map(key), limit])?, read)
+}
+
+/// One delivery.
+pub(crate) fn one(db: &Connection, org: OrgId, id: DeliveryId) -> Result<Option<DeliveryRow>> {
+    let mut statement =
+        db.prepare_cached("SELECT org, id, target, event, pos, attempts, due_at FROM deliveries WHERE org = ?1 AND id = ?2")?;
+    first(statement.query(params![key(org), key(id)])?, read)
+}
+
+const ATTEMPT: &str = "a.org, a.delivery, a.target, a.event, a.pos, a.attempt, a.at, a.elapsed_micros, a.outcome, a.status, \
+                       a.error, a.next_at, a.subject, k.wrapped, a.detail";
+
+macro_rules! select_attempts {
+    ($rest:literal) => {
+        concat!(
+            "SELECT a.org, a.delivery, a.target, a.event, a.pos, a.attempt, a.at, a.elapsed_micros, a.outcome, a.status,
+                    a.error, a.next_at, a.subject, k.wrapped, a.detail
+             FROM attempts a LEFT JOIN data_keys k ON k.org = a.org AND k.subject = a.subject
+             WHERE a.org = ?1 AND a.at < ?4 AND ",
+            $rest,
+            " ORDER BY a.at DESC, a.n DESC LIMIT ?5"
+        )
+    };
+}
+
+fn read_attempt(row: &Row<'_>) -> Result<AttemptRow> {
+    let mut columns = Columns::new(row, "attempts", ATTEMPT);
+    Ok(AttemptRow {
+        org: columns.id()?,
+        delivery: columns.id()?,
+        target: columns.id()?,
+        event: columns.id()?,
+        position: columns.position()?,
+        attempt: columns.value()?,
+        at: columns.time()?,
+        elapsed_micros: columns.value()?,
+        outcome: columns.value()?,
+        status: columns.value()?,
+        error: columns.value()?,
+        next_at: columns.time_option()?,
+        subject: columns.uuid()?,
+        data_key: columns.value()?,
+        detail: columns.value()?,
+    })
+}
+
+/// Attempts, newest first.
+pub(crate) fn attempts(db: &Connection, org: OrgId, filter: &AttemptFilter, limit: u32) -> Result<Vec<AttemptRow>> {
+    let mut statement = match (filter.target, filter.event) {
+        (_, Some(_)) => db.prepare_cached(select_attempts!("a.event = ?3 AND (?2 IS NULL OR a.target = ?2)"))?,
+        (Some(_), None) => db.prepare_cached(select_attempts!("a.target = ?2 AND ?3 IS NULL"))?,
+        (None, None) => db.prepare_cached(select_attempts!("?2 IS NULL AND ?3 IS NULL"))?,
+    };
+    let before = filter.before.map_or(i64::MAX, Timestamp::as_micros);
+    let filters = (filter.target.map(key), filter.event.map(key));
+    all(statement.query(params![key(org), filters.0, filters.1, before, limit])?, read_attempt)
+}

@@ -1,0 +1,208 @@
+//! Source events.
+
+use std::collections::BTreeMap;
+
+use domain::{OrgId, Position, SourceEventId, Timestamp};
+use rusqlite::{Connection, Row, params};
+use store::{Accepted, Hash, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Reader};
+
+use crate::{
+    fault::Result,
+    leases,
+    log::Heads,
+    row::{Columns, all, end, first, key, place, pos},
+    schema::INBOX,
+    writer::Written,
+};
+
+/// Takes rows in; duplicates keep the id of the first.
+pub(crate) fn accept(db: &Connection, rows: &[InboxInsert]) -> Result<Written<Vec<Accepted>>> {
+    let mut heads = Heads::new(INBOX);
+    let mut accepted = Vec::with_capacity(rows.len());
+    let mut claim = db.prepare_cached(
+        "INSERT INTO dedupe (org, source, dedupe, id, until) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (org, source, dedupe) DO NOTHING",
+    )?;
+    let mut data_key = db.prepare_cached("INSERT INTO data_keys (org, subject, wrapped) VALUES (?1, ?2, ?3)")?;
+    let mut insert = db.prepare_cached(
+        "INSERT INTO inbox (pos, org, id, source, order_key, received_at, occurred_at, name, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?;
+    for row in rows {
+        let (org, id, source) = (key(row.org), key(row.id), key(row.source));
+        if claim.execute(params![org, source, row.dedupe, id, row.dedupe_until.as_micros()])? == 0 {
+            accepted.push(Accepted::Duplicate(claimed(db, row)?));
+            continue;
+        }
+        let position = Position { shard: row.shard, seq: heads.next(db, row.shard)? };
+        let times = (row.received_at.as_micros(), row.occurred_at.map(Timestamp::as_micros));
+        insert.execute(params![pos(position), org, id, source, row.order_key, times.0, times.1, row.name, row.body])?;
+        data_key.execute(params![org, id, row.data_key])?;
+        if let Some(fault) = &row.fault {
+            let status = InboxStatus::Parked.number();
+            let result = InboxResult { status, runs: 0, due_at: None, at: row.received_at, trace: fault.clone() };
+            write_result(db, pos(position), row.org, row.id, &result)?;
+        }
+        accepted.push(Accepted::New(position));
+    }
+    heads.write(db)?;
+    Ok(Written::Done(accepted))
+}
+
+fn claimed(db: &Connection, row: &InboxInsert) -> Result<SourceEventId> {
+    let mut statement = db.prepare_cached("SELECT id FROM dedupe WHERE org = ?1 AND source = ?2 AND dedupe = ?3")?;
+    let mut rows = statement.query(params![key(row.org), key(row.source), row.dedupe])?;
+    let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    Columns::new(row, "dedupe", "id").id()
+}
+
+fn write_result(db: &Connection, pos: i64, org: OrgId, id: SourceEventId, result: &InboxResult) -> Result<()> {
+    let mut statement = db.prepare_cached(
+        "INSERT INTO inbox_results (pos, org, id, status, runs, due_at, at, trace) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (pos) DO UPDATE SET status = excluded.status, runs = excluded.runs, due_at = excluded.due_at,
+             at = excluded.at, trace = excluded.trace",
+    )?;
+    let InboxResult { status, runs, due_at, at, trace } = result;
+    statement.execute(params![pos, key(org), key(id), status, runs, due_at.map(Timestamp::as_micros), at.as_micros(), trace])?;
+    Ok(())
+}
+
+const COLUMNS: &str = "i.pos, i.org, i.id, i.source, i.order_key, i.received_at, i.occurred_at, i.name, k.wrapped, i.body, \
+                       r.status, r.runs, r.due_at, r.at, r.trace";
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT i.pos, i.org, i.id, i.source, i.order_key, i.received_at, i.occurred_at, i.name, k.wrapped, i.body,
+                    r.status, r.runs, r.due_at, r.at, r.trace ",
+            $rest
+        )
+    };
+}
+
+fn read(row: &Row<'_>) -> Result<InboxRow> {
+    let mut columns = Columns::new(row, "inbox", COLUMNS);
+    Ok(InboxRow {
+        position: columns.position()?,
+        org: columns.id()?,
+        id: columns.id()?,
+        source: columns.id()?,
+        order_key: columns.value()?,
+        received_at: columns.time()?,
+        occurred_at: columns.time_option()?,
+        name: columns.value()?,
+        data_key: columns.value()?,
+        body: columns.value()?,
+        result: match columns.value::<Option<i16>>()? {
+            None => None,
+            Some(status) => Some(InboxResult {
+                status,
+                runs: columns.value()?,
+                due_at: columns.time_option()?,
+                at: columns.time()?,
+                trace: columns.value()?,
+            }),
+        },
+    })
+}
+
+/// The next rows of a shard.
+pub(crate) fn next(db: &Connection, shard: u16, after: u64, limit: u32) -> Result<Vec<InboxRow>> {
+    let mut statement = db.prepare_cached(select!(
+        "FROM inbox i LEFT JOIN inbox_results r ON r.pos = i.pos
+             LEFT JOIN data_keys k ON k.org = i.org AND k.subject = i.id
+         WHERE i.pos > ?1 AND i.pos <= ?2 ORDER BY i.pos LIMIT ?3"
+    ))?;
+    all(statement.query(params![place(shard, after), end(shard), limit])?, read)
+}
+
+/// Waiting rows that are due.
+pub(crate) fn due(db: &Connection, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<InboxRow>> {
+    let mut statement = db.prepare_cached(select!(
+        "FROM inbox_results r CROSS JOIN inbox i ON i.pos = r.pos
+             LEFT JOIN data_keys k ON k.org = i.org AND k.subject = i.id
+         WHERE r.status = 4 AND r.due_at <= ?1 AND r.pos > ?2 AND r.pos <= ?3
+         ORDER BY r.due_at, r.pos LIMIT ?4"
+    ))?;
+    all(statement.query(params![now.as_micros(), place(shard, 0), end(shard), limit])?, read)
+}
+
+/// Keys that have an event waiting.
+pub(crate) fn waiting(db: &Connection, shard: u16) -> Result<Vec<(OrgId, Hash)>> {
+    let mut statement = db.prepare_cached(
+        "SELECT DISTINCT i.org, i.order_key FROM inbox_results r CROSS JOIN inbox i ON i.pos = r.pos
+         WHERE r.status = 4 AND r.pos > ?1 AND r.pos <= ?2",
+    )?;
+    all(statement.query(params![place(shard, 0), end(shard)])?, |row| {
+        let mut columns = Columns::new(row, "inbox", "org, order_key");
+        Ok((columns.id()?, columns.value()?))
+    })
+}
+
+/// Writes outcomes under the lease.
+pub(crate) fn settle(db: &Connection, settlement: &InboxSettlement) -> Result<Written<()>> {
+    leases::check(db, settlement.lease)?;
+    for (org, id, result) in &settlement.results {
+        // An event that was swept meanwhile has nothing left to write about.
+        if let Some(pos) = position_of(db, *org, *id)? {
+            write_result(db, pos, *org, *id, result)?;
+        }
+    }
+    let mut own = db.prepare_cached("UPDATE data_keys SET owner = ?3 WHERE org = ?1 AND subject = ?2")?;
+    let mut known = db.prepare_cached("SELECT 1 FROM data_keys WHERE org = ?1 AND subject = ?2")?;
+    let mut erased = BTreeMap::new();
+    for (org, event, contact) in &settlement.owners {
+        if known.exists(params![key(*org), key(*contact)])? {
+            own.execute(params![key(*org), key(*event), key(*contact)])?;
+        } else {
+            erased.insert((*org, *event), ());
+        }
+    }
+    let mut destroy = db.prepare_cached("DELETE FROM data_keys WHERE org = ?1 AND subject = ?2")?;
+    let mut destroyed = 0;
+    for (org, event) in erased.keys() {
+        destroyed += destroy.execute(params![key(*org), key(*event)])?;
+    }
+    if let Some(watermark) = settlement.watermark {
+        leases::set_watermark(db, Reader::Flows, settlement.lease.shard, watermark)?;
+    }
+    Ok(if destroyed > 0 { Written::Erased(()) } else { Written::Done(()) })
+}
+
+fn position_of(db: &Connection, org: OrgId, id: SourceEventId) -> Result<Option<i64>> {
+    let mut statement = db.prepare_cached("SELECT pos FROM inbox INDEXED BY inbox_id WHERE org = ?1 AND id = ?2")?;
+    first(statement.query(params![key(org), key(id)])?, |row| Columns::new(row, "inbox", "pos").value())
+}
+
+/// One source event.
+pub(crate) fn one(db: &Connection, org: OrgId, id: SourceEventId) -> Result<Option<InboxRow>> {
+    let mut statement = db.prepare_cached(select!(
+        "FROM inbox i LEFT JOIN inbox_results r ON r.pos = i.pos
+             LEFT JOIN data_keys k ON k.org = i.org AND k.subject = i.id
+         WHERE i.org = ?1 AND i.id = ?2"
+    ))?;
+    first(statement.query(params![key(org), key(id)])?, read)
+}
+
+/// Source events, newest first.
+pub(crate) fn list(db: &Connection, org: OrgId, filter: &InboxFilter, limit: u32) -> Result<Vec<InboxRow>> {
+    let source = filter.source.map(key);
+    // Before the first page there is nothing: no id is greater than this one but itself.
+    let before = filter.before.map_or([0xFF; 16], key);
+    let open = [InboxStatus::Parked.number(), InboxStatus::Waiting.number()];
+    let mut statement = match filter.status {
+        Some(status) if open.contains(&status) => db.prepare_cached(select!(
+            "FROM inbox_results r CROSS JOIN inbox i ON i.pos = r.pos
+                 LEFT JOIN data_keys k ON k.org = i.org AND k.subject = i.id
+             WHERE r.org = ?1 AND r.status = ?4 AND r.status IN (3, 4) AND r.id < ?2 AND (?3 IS NULL OR i.source = ?3)
+             ORDER BY r.id DESC LIMIT ?5"
+        ))?,
+        _ => db.prepare_cached(select!(
+            "FROM inbox i LEFT JOIN inbox_results r ON r.pos = i.pos
+                 LEFT JOIN data_keys k ON k.org = i.org AND k.subject = i.id
+             WHERE i.org = ?1 AND i.id < ?2 AND (?3 IS NULL OR i.source = ?3) AND (?4 IS NULL OR r.status = ?4)
+             ORDER BY i.id DESC LIMIT ?5"
+        ))?,
+    };
+    all(statement.query(params![key(org), before, source, filter.status, limit])?, read)
+}

@@ -1,0 +1,34 @@
+//! The embedded store: SQLite in a folder of its own.
+//!
+//! One thread owns the only connection that can write. Calls that wait while it commits are written together in the next
+//! transaction, each in a savepoint of its own, and answered after its COMMIT: many callers share one fsync and nobody
+//! fails because of a neighbour. A few more threads read; the write-ahead log keeps the two apart.
+//!
+//! Durability is `synchronous=FULL`: an answer means that the rows survive a power cut. The write-ahead log is copied into
+//! the database by the writer when it has nothing else to do, or when it has grown past a bound.
+//!
+//! Erasure is real: deleted content is overwritten with zeros (`secure_delete=ON`; the cheaper `FAST` leaves traces on
+//! freed pages, the tests look for them), and a commit that destroys data keys is answered only after the log, which
+//! still held the keys, was copied and cut to nothing.
+//!
+//! The folder belongs to one process, by a lock on a file in it that the operating system takes back when the process dies.
+//! It must be on a local disk: the locks and the shared memory of SQLite do not work over network file systems.
+
+mod backend;
+mod commit;
+mod config;
+mod deliveries;
+mod fault;
+mod folder;
+mod inbox;
+mod leases;
+mod load;
+mod log;
+mod readers;
+mod row;
+mod schema;
+mod upkeep;
+mod wallets;
+mod writer;
+
+pub use backend::{Options, Sqlite};

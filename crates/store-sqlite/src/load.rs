@@ -1,0 +1,204 @@
+//! What a batch of commands touches, and lists of passes and contacts.
+
+use std::collections::BTreeSet;
+
+use domain::{ContactId, OrgId, PassId, ProjectId, Timestamp};
+use rusqlite::{Connection, Row, params};
+use store::{ContactRow, Hash, LoadKeys, LoadedRows, PassRow, ResultRow};
+
+use crate::{
+    config,
+    fault::Result,
+    row::{Columns, all, first, key},
+    wallets,
+};
+
+const PASS: &str = "p.org, p.id, p.project, p.shard, p.version, p.content_seq, p.contact, p.external, p.state, p.due_at, \
+                    p.issued_at, p.updated_at, p.subject, k.wrapped, p.body";
+
+macro_rules! select_passes {
+    ($rest:literal) => {
+        concat!(
+            "SELECT p.org, p.id, p.project, p.shard, p.version, p.content_seq, p.contact, p.external, p.state, p.due_at,
+                    p.issued_at, p.updated_at, p.subject, k.wrapped, p.body
+             FROM passes p LEFT JOIN data_keys k ON k.org = p.org AND k.subject = p.subject ",
+            $rest
+        )
+    };
+}
+pub(crate) use select_passes;
+
+/// A pass from a row of [`select_passes`].
+pub(crate) fn read_pass(row: &Row<'_>) -> Result<PassRow> {
+    let mut columns = Columns::new(row, "passes", PASS);
+    Ok(PassRow {
+        org: columns.id()?,
+        id: columns.id()?,
+        project: columns.id()?,
+        shard: columns.value()?,
+        version: columns.value()?,
+        content_seq: columns.value()?,
+        contact: columns.id_option()?,
+        external: columns.value()?,
+        state: columns.value()?,
+        due_at: columns.time_option()?,
+        issued_at: columns.time()?,
+        updated_at: columns.time()?,
+        subject: columns.uuid()?,
+        data_key: columns.value()?,
+        body: columns.value()?,
+    })
+}
+
+macro_rules! select_contacts {
+    ($rest:literal) => {
+        concat!(
+            "SELECT c.org, c.id, c.version, c.created_at, c.updated_at, k.wrapped, c.body
+             FROM contacts c LEFT JOIN data_keys k ON k.org = c.org AND k.subject = c.id ",
+            $rest
+        )
+    };
+}
+
+fn read_contact(row: &Row<'_>) -> Result<ContactRow> {
+    let names = "c.org, c.id, c.version, c.created_at, c.updated_at, k.wrapped, c.body";
+    let mut columns = Columns::new(row, "contacts", names);
+    Ok(ContactRow {
+        org: columns.id()?,
+        id: columns.id()?,
+        version: columns.value()?,
+        created_at: columns.time()?,
+        updated_at: columns.time()?,
+        data_key: columns.value()?,
+        body: columns.value()?,
+    })
+}
+
+/// Everything under the keys.
+pub(crate) fn load(db: &Connection, keys: &LoadKeys) -> Result<LoadedRows> {
+    let mut found = LoadedRows { config_version: config::version(db)?, ..LoadedRows::default() };
+    let mut contacts: BTreeSet<(OrgId, ContactId)> = keys.contacts.iter().copied().collect();
+    let mut holders: BTreeSet<(OrgId, ContactId)> = keys.passes_of.iter().copied().collect();
+    let names: BTreeSet<_> = keys.contact_keys.iter().chain(&keys.passes_of_keys).copied().collect();
+    let with_passes: BTreeSet<_> = keys.passes_of_keys.iter().copied().collect();
+    for (org, hash) in names {
+        if let Some(contact) = holder(db, org, hash)? {
+            found.contact_keys.push((org, hash, contact));
+            contacts.insert((org, contact));
+            if with_passes.contains(&(org, hash)) {
+                holders.insert((org, contact));
+            }
+        }
+    }
+    contacts.extend(&holders);
+    found.passes = passes(db, keys, &holders)?;
+    contacts.extend(found.passes.iter().filter_map(|pass| Some((pass.org, pass.contact?))));
+    let mut contact = db.prepare_cached(select_contacts!("WHERE c.org = ?1 AND c.id = ?2"))?;
+    for (org, id) in contacts {
+        found.contacts.extend(first(contact.query(params![key(org), key(id)])?, read_contact)?);
+    }
+    let installations: BTreeSet<_> = keys.installations.iter().collect();
+    for (org, pass, wallet, device) in installations {
+        found.installations.extend(wallets::one(db, *org, *pass, *wallet, device)?);
+    }
+    let results: BTreeSet<_> = keys.results.iter().collect();
+    for (org, principal, name) in results {
+        found.results.extend(result(db, *org, principal, name, keys.now)?);
+    }
+    Ok(found)
+}
+
+fn holder(db: &Connection, org: OrgId, hash: Hash) -> Result<Option<ContactId>> {
+    let mut statement = db.prepare_cached("SELECT contact FROM contact_keys WHERE org = ?1 AND hash = ?2")?;
+    first(statement.query(params![key(org), hash])?, |row| Columns::new(row, "contact_keys", "contact").id())
+}
+
+/// Passes by id, by external id and of contacts, each once.
+fn passes(db: &Connection, keys: &LoadKeys, holders: &BTreeSet<(OrgId, ContactId)>) -> Result<Vec<PassRow>> {
+    let mut found = Vec::new();
+    let mut by_id = db.prepare_cached(select_passes!("WHERE p.org = ?1 AND p.id = ?2"))?;
+    let ids: BTreeSet<_> = keys.passes.iter().copied().collect();
+    for (org, id) in ids {
+        found.extend(first(by_id.query(params![key(org), key(id)])?, read_pass)?);
+    }
+    let mut by_external = db.prepare_cached(select_passes!(
+        "WHERE p.org = ?1 AND p.project = ?2 AND p.external = ?3 AND p.external IS NOT NULL AND p.state <> 5"
+    ))?;
+    for (org, project, external) in &keys.externals {
+        found.extend(first(by_external.query(params![key(*org), key(*project), external])?, read_pass)?);
+    }
+    let mut of_contact = db.prepare_cached(select_passes!("WHERE p.org = ?1 AND p.contact = ?2 AND p.state <> 5"))?;
+    for (org, contact) in holders {
+        found.extend(all(of_contact.query(params![key(*org), key(*contact)])?, read_pass)?);
+    }
+    found.sort_by_key(|pass: &PassRow| (pass.org, pass.id));
+    found.dedup_by_key(|pass| (pass.org, pass.id));
+    Ok(found)
+}
+
+fn result(db: &Connection, org: OrgId, principal: &str, name: &str, now: Timestamp) -> Result<Option<ResultRow>> {
+    let mut statement = db.prepare_cached(
+        "SELECT r.org, r.principal, r.key, r.fingerprint, r.subject, k.wrapped, r.body, r.expires_at
+         FROM results r LEFT JOIN data_keys k ON k.org = r.org AND k.subject = r.subject
+         WHERE r.org = ?1 AND r.principal = ?2 AND r.key = ?3 AND r.expires_at > ?4",
+    )?;
+    first(statement.query(params![key(org), principal, name, now.as_micros()])?, |row| {
+        let names = "r.org, r.principal, r.key, r.fingerprint, r.subject, k.wrapped, r.body, r.expires_at";
+        let mut columns = Columns::new(row, "results", names);
+        Ok(ResultRow {
+            org: columns.id()?,
+            principal: columns.value()?,
+            key: columns.value()?,
+            fingerprint: columns.value()?,
+            subject: columns.uuid()?,
+            data_key: columns.value()?,
+            body: columns.value()?,
+            expires_at: columns.time()?,
+        })
+    })
+}
+
+/// Passes in the order of their ids.
+pub(crate) fn list_passes(
+    db: &Connection,
+    org: OrgId,
+    project: Option<ProjectId>,
+    contact: Option<ContactId>,
+    after: Option<PassId>,
+    limit: u32,
+) -> Result<Vec<PassRow>> {
+    let mut statement = match (project, contact) {
+        (_, Some(_)) => db.prepare_cached(select_passes!(
+            "WHERE p.org = ?1 AND p.contact = ?3 AND (?2 IS NULL OR p.project = ?2) AND p.id > ?4 ORDER BY p.id LIMIT ?5"
+        ))?,
+        (Some(_), None) => db.prepare_cached(select_passes!(
+            "WHERE p.org = ?1 AND p.project = ?2 AND ?3 IS NULL AND p.id > ?4 ORDER BY p.id LIMIT ?5"
+        ))?,
+        (None, None) => db.prepare_cached(select_passes!(
+            "WHERE p.org = ?1 AND ?2 IS NULL AND ?3 IS NULL AND p.id > ?4 ORDER BY p.id LIMIT ?5"
+        ))?,
+    };
+    // A blob of nothing sorts before every id.
+    let after = after.map(key);
+    let after: &[u8] = after.as_ref().map_or(&[], |id| id);
+    all(statement.query(params![key(org), project.map(key), contact.map(key), after, limit])?, read_pass)
+}
+
+/// Contacts in the order of their ids.
+pub(crate) fn list_contacts(db: &Connection, org: OrgId, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>> {
+    let after = after.map(key);
+    let after: &[u8] = after.as_ref().map_or(&[], |id| id);
+    let mut statement = db.prepare_cached(select_contacts!("WHERE c.org = ?1 AND c.id > ?2 ORDER BY c.id LIMIT ?3"))?;
+    all(statement.query(params![key(org), after, limit])?, read_contact)
+}
+
+/// Passes that are due for expiry.
+pub(crate) fn due(db: &Connection, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<(OrgId, PassId)>> {
+    let mut statement = db.prepare_cached(
+        "SELECT org, id FROM passes WHERE shard = ?1 AND due_at IS NOT NULL AND due_at <= ?2 ORDER BY due_at LIMIT ?3",
+    )?;
+    all(statement.query(params![shard, now.as_micros(), limit])?, |row| {
+        let mut columns = Columns::new(row, "passes", "org, id");
+        Ok((columns.id()?, columns.id()?))
+    })
+}

@@ -1,0 +1,71 @@
+//! The schema, one numbered step after another; `user_version` counts the steps done.
+
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use store::{Reader, StoreError};
+
+use crate::{backend::SHARDS, fault::Result};
+
+/// Every step, in order. A step that was released is never changed.
+const STEPS: [&str; 1] = [include_str!("../migrations/0001_start.sql")];
+
+/// Marks the file as ours in its header: "PBdg".
+const APPLICATION: i64 = 0x5042_6467;
+
+/// The number of a log in `heads`.
+pub(crate) const INBOX: i64 = 1;
+/// See [`INBOX`].
+pub(crate) const EVENTS: i64 = 2;
+
+const READERS: [Reader; 4] = [Reader::Flows, Reader::Webhooks, Reader::WalletSync, Reader::Integrity];
+
+/// Refuses files of others and of newer versions.
+pub(crate) fn check(db: &Connection) -> Result<()> {
+    let application: i64 = db.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 && application != APPLICATION {
+        let text = "the file is a database of another program: name another data folder".to_owned();
+        return Err(StoreError::Corrupt(text).into());
+    }
+    let known = STEPS.len() as i64;
+    if found > known {
+        return Err(StoreError::TooNew { found, known }.into());
+    }
+    Ok(())
+}
+
+/// Does the steps that are missing, each in its own transaction.
+pub(crate) fn migrate(db: &Connection) -> Result<()> {
+    check(db)?;
+    let done: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    for (step, sql) in STEPS.iter().enumerate().skip(usize::try_from(done).unwrap_or(0)) {
+        let transaction = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
+        transaction.execute_batch(sql)?;
+        if step == 0 {
+            start(&transaction)?;
+        }
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "user_version", step as i64 + 1)?;
+        transaction.commit()?;
+        tracing::info!(step = step + 1, "database schema brought up to date");
+    }
+    Ok(())
+}
+
+/// Rows that are there from the start.
+fn start(db: &Connection) -> Result<()> {
+    db.execute_batch(
+        "INSERT INTO meta (name, value)
+         VALUES ('log_epoch', random() & 0x7fffffffffffffff), ('config_version', 0), ('written', 0)",
+    )?;
+    for shard in 0..SHARDS {
+        for log in [INBOX, EVENTS] {
+            db.execute("INSERT INTO heads (log, shard, seq) VALUES (?1, ?2, 0)", params![log, shard])?;
+        }
+        for reader in READERS {
+            db.execute("INSERT INTO watermarks (reader, shard, seq) VALUES (?1, ?2, 0)", params![reader.name(), shard])?;
+        }
+        db.execute("INSERT INTO leases (shard, epoch, owner, beat) VALUES (?1, 0, '', 0)", [shard])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! Installations and pushes.
+
+use domain::{OrgId, PassId, Timestamp};
+use rusqlite::{Connection, Row, params};
+use store::{InstallationRow, PassRow, PushSettlement, Reader, StaleDevice};
+
+use crate::{
+    fault::Result,
+    leases,
+    load::{read_pass, select_passes},
+    row::{Columns, all, first, key},
+    writer::Written,
+};
+
+const COLUMNS: &str = "i.org, i.pass, i.wallet, i.device, i.shard, i.active, i.since, i.reason, i.first_installed_at, \
+                       i.push_token, i.pushed_seq, i.push_due_at, p.content_seq, p.project";
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT i.org, i.pass, i.wallet, i.device, i.shard, i.active, i.since, i.reason, i.first_installed_at,
+                    i.push_token, i.pushed_seq, i.push_due_at",
+            $rest
+        )
+    };
+}
+
+fn read(columns: &mut Columns<'_>) -> Result<InstallationRow> {
+    Ok(InstallationRow {
+        org: columns.id()?,
+        pass: columns.id()?,
+        wallet: columns.value()?,
+        device: columns.value()?,
+        shard: columns.value()?,
+        active: columns.value()?,
+        since: columns.time()?,
+        reason: columns.value()?,
+        first_installed_at: columns.time()?,
+        push_token: columns.value()?,
+        pushed_seq: columns.value()?,
+        push_due_at: columns.time_option()?,
+    })
+}
+
+fn read_row(row: &Row<'_>) -> Result<InstallationRow> {
+    read(&mut Columns::new(row, "installations", COLUMNS))
+}
+
+fn read_stale(row: &Row<'_>) -> Result<StaleDevice> {
+    let mut columns = Columns::new(row, "installations", COLUMNS);
+    Ok(StaleDevice { installation: read(&mut columns)?, content_seq: columns.value()?, project: columns.id()? })
+}
+
+/// One installation.
+pub(crate) fn one(db: &Connection, org: OrgId, pass: PassId, wallet: i16, device: &str) -> Result<Option<InstallationRow>> {
+    let mut statement =
+        db.prepare_cached(select!(" FROM installations i WHERE i.org = ?1 AND i.pass = ?2 AND i.wallet = ?3 AND i.device = ?4"))?;
+    first(statement.query(params![key(org), key(pass), wallet, device])?, read_row)
+}
+
+/// Installations of a pass.
+pub(crate) fn of_pass(db: &Connection, org: OrgId, pass: PassId) -> Result<Vec<InstallationRow>> {
+    let mut statement = db.prepare_cached(select!(" FROM installations i WHERE i.org = ?1 AND i.pass = ?2"))?;
+    all(statement.query(params![key(org), key(pass)])?, read_row)
+}
+
+/// Passes that a device holds.
+pub(crate) fn on_device(db: &Connection, org: OrgId, device: &str) -> Result<Vec<PassRow>> {
+    let mut statement = db.prepare_cached(select_passes!(
+        "WHERE p.org = ?1 AND p.id IN (SELECT pass FROM installations WHERE org = ?1 AND device = ?2 AND wallet = 1 AND active = 1)"
+    ))?;
+    all(statement.query(params![key(org), device])?, read_pass)
+}
+
+/// Devices behind the next passes whose content changed, and the last number looked at.
+pub(crate) fn stale(db: &Connection, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<StaleDevice>)> {
+    let mut last = db.prepare_cached(
+        "SELECT max(content_seq) FROM
+             (SELECT content_seq FROM passes WHERE shard = ?1 AND content_seq > ?2 ORDER BY content_seq LIMIT ?3)",
+    )?;
+    let after = after.min(i64::MAX as u64) as i64;
+    let to = first(last.query(params![shard, after, limit])?, |row| {
+        Columns::new(row, "passes", "content_seq").value::<Option<i64>>()
+    })?;
+    let Some(to) = to.flatten() else { return Ok((after as u64, Vec::new())) };
+    let mut statement = db.prepare_cached(select!(
+        ", p.content_seq, p.project
+         FROM passes p INDEXED BY passes_content CROSS JOIN installations i ON i.org = p.org AND i.pass = p.id AND i.wallet = 1
+         WHERE p.shard = ?1 AND p.content_seq > ?2 AND p.content_seq <= ?3 AND i.active = 1 AND i.pushed_seq < p.content_seq
+         ORDER BY p.content_seq"
+    ))?;
+    Ok((to as u64, all(statement.query(params![shard, after, to])?, read_stale)?))
+}
+
+/// Devices whose push is to be tried again.
+pub(crate) fn due(db: &Connection, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<StaleDevice>> {
+    let mut statement = db.prepare_cached(select!(
+        ", p.content_seq, p.project
+         FROM installations i INDEXED BY installations_push CROSS JOIN passes p ON p.org = i.org AND p.id = i.pass
+         WHERE i.shard = ?1 AND i.push_due_at IS NOT NULL AND i.push_due_at <= ?2 AND i.active = 1 AND i.wallet = 1
+         ORDER BY i.push_due_at LIMIT ?3"
+    ))?;
+    all(statement.query(params![shard, now.as_micros(), limit])?, read_stale)
+}
+
+/// Writes outcomes of pushes under the lease.
+pub(crate) fn settle(db: &Connection, settlement: &PushSettlement) -> Result<Written<()>> {
+    leases::check(db, settlement.lease)?;
+    let mut statement = db.prepare_cached(
+        "UPDATE installations SET pushed_seq = coalesce(?4, pushed_seq), push_due_at = ?5
+         WHERE org = ?1 AND pass = ?2 AND wallet = 1 AND device = ?3",
+    )?;
+    for push in &settlement.pushes {
+        let retry_at = push.retry_at.map(Timestamp::as_micros);
+        statement.execute(params![key(push.org), key(push.pass), push.device, push.pushed_seq, retry_at])?;
+    }
+    if let Some(watermark) = settlement.watermark {
+        leases::set_watermark(db, Reader::WalletSync, settlement.lease.shard, watermark)?;
+    }
+    Ok(Written::Done(()))
+}

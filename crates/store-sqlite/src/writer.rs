@@ -1,0 +1,342 @@
+//! The thread that writes.
+//!
+//! It takes what is queued, runs it in one transaction with a savepoint per call, commits, and only then answers.
+
+use std::{
+    path::Path,
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags, TransactionState};
+use store::StoreError;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::{
+    Options,
+    fault::{Fault, Result, named},
+    folder::Folder,
+    schema,
+};
+
+/// Calls that are written in one transaction at most.
+const GROUP_CALLS: usize = 128;
+/// Calls that are let into the queue; more wait outside.
+const QUEUE_CALLS: usize = 1_024;
+/// Pages of the write-ahead log (of 4 KiB) from which on the writer copies them into the database between two groups.
+const LOG_PAGES: i64 = 4_096;
+/// Bytes that the log's file may keep after it was copied.
+const LOG_BYTES_KEPT: i64 = 32 << 20;
+/// How long the queue must be empty before the writer uses the time to copy the log.
+const IDLE: Duration = Duration::from_millis(100);
+/// How long a cut of the log waits for readers to finish.
+const CUT_WAIT: Duration = Duration::from_secs(2);
+/// Statements that stay prepared.
+const STATEMENTS: usize = 160;
+
+/// What a call leaves.
+pub(crate) enum Written<T> {
+    /// Keep what it wrote, answer this.
+    Done(T),
+    /// Undo what it wrote, answer this.
+    Undone(T),
+    /// Keep what it wrote, and answer only when no old version of it is left in the log: something was erased.
+    Erased(T),
+}
+
+/// How a call ended within its transaction.
+enum Ran {
+    Keep,
+    Erase,
+    Undo,
+    /// SQLite refused something with this code; it may have ended the transaction.
+    Failed(rusqlite::ffi::Error),
+}
+
+/// A call that waits for its transaction.
+trait Call: Send {
+    /// Runs it and keeps its answer.
+    fn run(&mut self, db: &Connection) -> Ran;
+    /// Gives the answer, or the reason why nothing of the transaction was kept.
+    fn answer(self: Box<Self>, lost: Option<&rusqlite::Error>);
+}
+
+struct Waiting<T, F> {
+    work: Option<F>,
+    result: Option<Result<T>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, F: FnOnce(&Connection) -> Result<Written<T>> + Send> Call for Waiting<T, F> {
+    fn run(&mut self, db: &Connection) -> Ran {
+        let Some(work) = self.work.take() else { return Ran::Undo };
+        let (ran, result) = match work(db) {
+            Ok(Written::Done(value)) => (Ran::Keep, Ok(value)),
+            Ok(Written::Erased(value)) => (Ran::Erase, Ok(value)),
+            Ok(Written::Undone(value)) => (Ran::Undo, Ok(value)),
+            Err(Fault::Sqlite(rusqlite::Error::SqliteFailure(code, text))) => {
+                (Ran::Failed(code), Err(rusqlite::Error::SqliteFailure(code, text).into()))
+            }
+            Err(fault) => (Ran::Undo, Err(fault)),
+        };
+        self.result = Some(result);
+        ran
+    }
+
+    fn answer(self: Box<Self>, lost: Option<&rusqlite::Error>) {
+        let result = match (lost, self.result) {
+            (Some(_), Some(Err(Fault::Sqlite(own)))) => Err(named(&own)),
+            // Also where the call refused by itself: it may have seen rows of neighbours that are not there now.
+            (Some(lost), _) => Err(named(lost)),
+            (None, Some(Err(fault))) => Err(fault.into()),
+            (None, Some(Ok(value))) => Ok(value),
+            (None, None) => Err(StoreError::Internal("a write was never run".to_owned())),
+        };
+        // Whoever asked may have gone; what was written stays.
+        let _ = self.reply.send(result);
+    }
+}
+
+enum Message {
+    Call(Box<dyn Call>),
+    /// Work that makes its own transactions.
+    Alone(Box<dyn FnOnce(&Connection) + Send>),
+    Close(oneshot::Sender<()>),
+}
+
+/// The way to the thread.
+pub(crate) struct Writer {
+    queue: Sender<Message>,
+    room: Semaphore,
+}
+
+impl Writer {
+    /// Opens the database for writing and starts the thread, which holds the folder until it ends.
+    pub(crate) fn start(folder: Folder, options: &Options) -> Result<Self> {
+        let db = open(&folder.database(), options)?;
+        let (queue, calls) = channel();
+        let thread = std::thread::Builder::new().name("store-writer".to_owned());
+        let run = move || {
+            Thread { db, calls, dirty: false, cut: false }.run();
+            drop(folder);
+        };
+        thread.spawn(run).map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?;
+        Ok(Self { queue, room: Semaphore::new(QUEUE_CALLS) })
+    }
+
+    /// Runs `work` in a transaction, answers after its COMMIT.
+    pub(crate) async fn call<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<Written<T>> + Send + 'static,
+    {
+        let _room = self.room.acquire().await.map_err(|_| closed())?;
+        let (reply, answer) = oneshot::channel();
+        let call = Waiting { work: Some(work), result: None, reply };
+        self.queue.send(Message::Call(Box::new(call))).map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Runs `work` outside of any transaction of the thread's.
+    pub(crate) async fn alone<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let work = move |db: &Connection| drop(reply.send(work(db).map_err(StoreError::from)));
+        self.queue.send(Message::Alone(Box::new(work))).map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Finishes what is queued and closes the database.
+    pub(crate) async fn close(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.queue.send(Message::Close(reply)).is_ok() {
+            let _ = answer.await;
+        }
+    }
+}
+
+pub(crate) fn closed() -> StoreError {
+    StoreError::Unavailable("the store is closed".to_owned())
+}
+
+fn open(path: &Path, options: &Options) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    // Nobody else has the folder; only our own readers can hold a lock, and only for the length of a cut.
+    db.busy_timeout(CUT_WAIT)?;
+    schema::check(&db)?;
+    let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        let text = format!("the data folder's file system allows no write-ahead log (mode {mode}): use a local disk");
+        return Err(StoreError::Unavailable(text).into());
+    }
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "secure_delete", "ON")?;
+    db.pragma_update(None, "wal_autocheckpoint", 0)?;
+    db.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
+    db.pragma_update(None, "temp_store", "MEMORY")?;
+    db.pragma_update(None, "cache_size", -i64::from(options.writer_cache_kib))?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    if let Some(pages) = options.max_pages {
+        db.pragma_update(None, "max_page_count", pages)?;
+    }
+    Ok(db)
+}
+
+struct Thread {
+    db: Connection,
+    calls: Receiver<Message>,
+    /// Whether something was committed since the log was last copied whole.
+    dirty: bool,
+    /// Whether the log still holds what was erased, because a reader kept it from being cut.
+    cut: bool,
+}
+
+impl Thread {
+    fn run(mut self) {
+        let closing = loop {
+            let first = if self.dirty || self.cut {
+                match self.calls.recv_timeout(IDLE) {
+                    Ok(message) => message,
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.tidy();
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => break None,
+                }
+            } else {
+                match self.calls.recv() {
+                    Ok(message) => message,
+                    Err(_) => break None,
+                }
+            };
+            let mut group = Vec::new();
+            let last = self.gather(first, &mut group);
+            self.write(group);
+            match last {
+                None | Some(Message::Call(_)) => {}
+                Some(Message::Alone(work)) => {
+                    work(&self.db);
+                    self.dirty = true;
+                }
+                Some(Message::Close(reply)) => break Some(reply),
+            }
+            self.bound_log();
+        };
+        self.cut_log();
+        if let Err((_, error)) = self.db.close() {
+            tracing::warn!(%error, "the database did not close cleanly");
+        }
+        if let Some(reply) = closing {
+            let _ = reply.send(());
+        }
+    }
+
+    /// Takes the calls that wait, up to one that has to run alone.
+    fn gather(&self, first: Message, group: &mut Vec<Box<dyn Call>>) -> Option<Message> {
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Call(call) => group.push(call),
+                other => return Some(other),
+            }
+            next = if group.len() < GROUP_CALLS { self.calls.try_recv().ok() } else { None };
+        }
+        None
+    }
+
+    fn write(&mut self, mut group: Vec<Box<dyn Call>>) {
+        if group.is_empty() {
+            return;
+        }
+        let outcome = self.transaction(&mut group);
+        match &outcome {
+            Ok(erased) => {
+                self.dirty = true;
+                if *erased {
+                    self.cut = true;
+                    self.cut_log();
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, calls = group.len(), "a transaction was not written");
+                if self.db.transaction_state(None::<&str>).is_ok_and(|state| state != TransactionState::None) {
+                    let _ = self.execute("ROLLBACK");
+                }
+            }
+        }
+        for call in group {
+            call.answer(outcome.as_ref().err());
+        }
+    }
+
+    /// Whether something was erased.
+    fn transaction(&self, group: &mut [Box<dyn Call>]) -> Result<bool, rusqlite::Error> {
+        self.execute("BEGIN IMMEDIATE")?;
+        let mut kept = false;
+        let mut erased = false;
+        for call in &mut *group {
+            self.execute("SAVEPOINT call")?;
+            match call.run(&self.db) {
+                Ran::Keep => kept = true,
+                Ran::Erase => (kept, erased) = (true, true),
+                // A full disk or a fault in reading or writing ends the whole transaction.
+                Ran::Failed(code) if self.db.is_autocommit() => return Err(rusqlite::Error::SqliteFailure(code, None)),
+                Ran::Undo | Ran::Failed(_) => self.execute("ROLLBACK TO call")?,
+            }
+            self.execute("RELEASE call")?;
+        }
+        self.execute(if kept { "COMMIT" } else { "ROLLBACK" })?;
+        Ok(erased)
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), rusqlite::Error> {
+        self.db.prepare_cached(sql)?.execute([]).map(|_| ())
+    }
+
+    /// Copies the log into the database while nobody waits.
+    fn tidy(&mut self) {
+        if self.cut {
+            self.cut_log();
+        }
+        match self.checkpoint("PASSIVE") {
+            Ok(done) => self.dirty = !done,
+            Err(error) => {
+                tracing::warn!(%error, "the write-ahead log could not be copied");
+                self.dirty = false;
+            }
+        }
+    }
+
+    /// Copies the log when it has grown past its bound.
+    fn bound_log(&mut self) {
+        let pages = self
+            .db
+            .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
+            .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(1)));
+        if pages.is_ok_and(|pages| pages >= LOG_PAGES) {
+            self.tidy();
+        }
+    }
+
+    /// Copies the log and cuts its file, so that nothing old is left in it.
+    fn cut_log(&mut self) {
+        match self.checkpoint("TRUNCATE") {
+            Ok(true) => (self.cut, self.dirty) = (false, false),
+            Ok(false) => tracing::warn!("the write-ahead log could not be cut while a reader uses it; trying again"),
+            Err(error) => tracing::warn!(%error, "the write-ahead log could not be cut"),
+        }
+    }
+
+    /// Whether the whole log was copied.
+    fn checkpoint(&self, mode: &str) -> Result<bool, Fault> {
+        let sql = format!("PRAGMA wal_checkpoint({mode})");
+        let mut statement = self.db.prepare_cached(&sql)?;
+        let (busy, pages, copied) =
+            statement.query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))?;
+        Ok(busy == 0 && pages == copied)
+    }
+}
