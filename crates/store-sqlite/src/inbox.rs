@@ -119,7 +119,7 @@ pub(crate) fn next(db: &Connection, shard: u16, after: u64, limit: u32) -> Resul
 /// Waiting rows that are due.
 pub(crate) fn due(db: &Connection, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<InboxRow>> {
     let mut statement = db.prepare_cached(select!(
-        "FROM inbox_results r CROSS JOIN inbox i ON i.pos = r.pos
+        "FROM inbox_results r INDEXED BY inbox_results_waiting CROSS JOIN inbox i ON i.pos = r.pos
              LEFT JOIN data_keys k ON k.org = i.org AND k.subject = i.id
          WHERE r.status = 4 AND r.due_at <= ?1 AND r.pos > ?2 AND r.pos <= ?3
          ORDER BY r.due_at, r.pos LIMIT ?4"
@@ -130,7 +130,8 @@ pub(crate) fn due(db: &Connection, shard: u16, now: Timestamp, limit: u32) -> Re
 /// Keys that have an event waiting.
 pub(crate) fn waiting(db: &Connection, shard: u16) -> Result<Vec<(OrgId, Hash)>> {
     let mut statement = db.prepare_cached(
-        "SELECT DISTINCT i.org, i.order_key FROM inbox_results r CROSS JOIN inbox i ON i.pos = r.pos
+        "SELECT DISTINCT i.org, i.order_key
+         FROM inbox_results r INDEXED BY inbox_results_waiting CROSS JOIN inbox i ON i.pos = r.pos
          WHERE r.status = 4 AND r.pos > ?1 AND r.pos <= ?2",
     )?;
     all(statement.query(params![place(shard, 0), end(shard)])?, |row| {
@@ -192,7 +193,7 @@ pub(crate) fn list(db: &Connection, org: OrgId, filter: &InboxFilter, limit: u32
     let open = [InboxStatus::Parked.number(), InboxStatus::Waiting.number()];
     let mut statement = match filter.status {
         Some(status) if open.contains(&status) => db.prepare_cached(select!(
-            "FROM inbox_results r CROSS JOIN inbox i ON i.pos = r.pos
+            "FROM inbox_results r INDEXED BY inbox_results_open CROSS JOIN inbox i ON i.pos = r.pos
                  LEFT JOIN data_keys k ON k.org = i.org AND k.subject = i.id
              WHERE r.org = ?1 AND r.status = ?4 AND r.status IN (3, 4) AND r.id < ?2 AND (?3 IS NULL OR i.source = ?3)
              ORDER BY r.id DESC LIMIT ?5"

@@ -9,7 +9,8 @@
 //!
 //! Erasure is real: deleted content is overwritten with zeros (`secure_delete=ON`; the cheaper `FAST` leaves traces on
 //! freed pages, the tests look for them), and a commit that destroys data keys is answered only after the log, which
-//! still held the keys, was copied and cut to nothing.
+//! still held the keys, was copied and cut to nothing. A reader can hold that up for two seconds; then the answer is given,
+//! a warning logged, and the cut tried again until it is done.
 //!
 //! The folder belongs to one process, by a lock on a file in it that the operating system takes back when the process dies.
 //! It must be on a local disk: the locks and the shared memory of SQLite do not work over network file systems.

@@ -67,7 +67,9 @@ pub(crate) fn of_pass(db: &Connection, org: OrgId, pass: PassId) -> Result<Vec<I
 /// Passes that a device holds.
 pub(crate) fn on_device(db: &Connection, org: OrgId, device: &str) -> Result<Vec<PassRow>> {
     let mut statement = db.prepare_cached(select_passes!(
-        "WHERE p.org = ?1 AND p.id IN (SELECT pass FROM installations WHERE org = ?1 AND device = ?2 AND wallet = 1 AND active = 1)"
+        "WHERE p.org = ?1 AND p.id IN
+             (SELECT pass FROM installations INDEXED BY installations_device
+              WHERE org = ?1 AND device = ?2 AND wallet = 1 AND active = 1)"
     ))?;
     all(statement.query(params![key(org), device])?, read_pass)
 }

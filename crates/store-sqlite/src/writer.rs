@@ -116,11 +116,8 @@ impl Writer {
         let db = open(&folder.database(), options)?;
         let (queue, calls) = channel();
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
-        let run = move || {
-            Thread { db, calls, dirty: false, cut: false }.run();
-            drop(folder);
-        };
-        thread.spawn(run).map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?;
+        let run = Thread { db, calls, folder, dirty: false, cut: false };
+        thread.spawn(move || run.run()).map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?;
         Ok(Self { queue, room: Semaphore::new(QUEUE_CALLS) })
     }
 
@@ -189,6 +186,7 @@ fn open(path: &Path, options: &Options) -> Result<Connection> {
 struct Thread {
     db: Connection,
     calls: Receiver<Message>,
+    folder: Folder,
     /// Whether something was committed since the log was last copied whole.
     dirty: bool,
     /// Whether the log still holds what was erased, because a reader kept it from being cut.
@@ -230,6 +228,7 @@ impl Thread {
         if let Err((_, error)) = self.db.close() {
             tracing::warn!(%error, "the database did not close cleanly");
         }
+        drop(self.folder);
         if let Some(reply) = closing {
             let _ = reply.send(());
         }

@@ -59,6 +59,12 @@ pub async fn names_lead_to_contacts_and_their_passes(backend: &Shared) {
         assert_eq!(loaded.contacts.len(), 1, "{keys:?}");
         assert_eq!(loaded.contact_keys.len(), keys.passes_of_keys.len(), "{keys:?}");
     }
+    done(backend, CommitRows { contacts: vec![insert_contact(contact(31), &[(41, true)])], ..commit() }).await;
+    let without = LoadKeys { passes_of_keys: vec![(org(), hash(41))], ..LoadKeys::default() };
+    let loaded = backend.load(&without).await.unwrap();
+    assert!(loaded.passes.is_empty());
+    assert_eq!(loaded.contacts.iter().map(|row| row.id).collect::<Vec<_>>(), [id(31)], "also one without passes");
+    assert_eq!(loaded.contact_keys, [(org(), hash(41), id(31))]);
     let deleted = LoadKeys { passes: vec![(org(), id(12))], ..LoadKeys::default() };
     assert_eq!(backend.load(&deleted).await.unwrap().passes.len(), 1, "by its id a deleted pass is found");
 }

@@ -1,0 +1,226 @@
+//! What happens to the files: locks, damage, other versions, full disks, erasure.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{fs, path::Path, sync::Arc};
+
+use domain::{Id, IdKind, OrgId, Position, Timestamp};
+use rusqlite::Connection;
+use store::{Accepted, Backend, CommitRows, Committed, InboxInsert, Lease, Log, StoreError, conformance::START};
+use store_sqlite::{Options, Sqlite};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+const DATABASE: &str = "passbridge.db";
+
+fn id<K: IdKind>(n: u64) -> Id<K> {
+    Id::from_uuid(Uuid::from_u128((0x0190 << 112) + u128::from(n)))
+}
+
+fn org() -> OrgId {
+    id(1)
+}
+
+fn row(n: u64, size: usize) -> InboxInsert {
+    InboxInsert {
+        org: org(),
+        id: id(n),
+        source: id(2),
+        dedupe: u128::from(n).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835).to_be_bytes(),
+        dedupe_until: Timestamp::from_micros(i64::MAX),
+        order_key: [3; 16],
+        shard: 0,
+        received_at: START,
+        occurred_at: None,
+        name: "purchase".to_owned(),
+        data_key: secret(n),
+        body: vec![5; size],
+        fault: None,
+    }
+}
+
+/// A key that can be told from everything else in a file.
+fn secret(n: u64) -> Vec<u8> {
+    let word = |k: u64| (n * 4 + k + 1).wrapping_mul(0xD6E8_FEB8_6659_FD93).rotate_left(29).to_be_bytes();
+    (0..7).flat_map(|k| word(k % 4 + k / 4)).collect()
+}
+
+async fn open(folder: &Path, options: &Options) -> Arc<Sqlite> {
+    let store = Sqlite::open(folder, options).expect("the folder opens");
+    store.migrate(START).await.expect("the schema is made");
+    store
+}
+
+#[tokio::test]
+async fn a_folder_belongs_to_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep").join("data");
+    let first = open(&path, &Options::default()).await;
+    let Err(StoreError::Locked(text)) = Sqlite::open(&path, &Options::default()) else { panic!("the folder is taken") };
+    assert!(text.contains(&std::process::id().to_string()), "who has it is told: {text}");
+    assert!(text.contains("stop it"), "and what to do: {text}");
+    first.accept(vec![row(10, 10)]).await.unwrap();
+    first.close().await;
+    assert!(matches!(first.ready().await, Err(StoreError::Unavailable(_))), "closed is closed");
+    assert!(matches!(first.config_version().await, Err(StoreError::Unavailable(_))));
+    let second = open(&path, &Options::default()).await;
+    assert_eq!(second.heads(Log::Inbox).await.unwrap(), [1]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_folder_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    let _store = open(&path, &Options::default()).await;
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(DATABASE), "dear diary, ".repeat(1_000)).unwrap();
+    let result = Sqlite::open(folder.path(), &Options::default()).map(|_| ());
+    assert!(matches!(&result, Err(StoreError::Corrupt(text)) if text.contains("no SQLite database")), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_database_of_another_program_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(DATABASE);
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
+    let before = fs::read(&path).unwrap();
+    let result = Sqlite::open(folder.path(), &Options::default()).map(|_| ());
+    assert!(matches!(&result, Err(StoreError::Corrupt(text)) if text.contains("another program")), "{result:?}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
+async fn damaged_pages_are_told_and_not_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), &Options::default()).await;
+    store.accept((10..300).map(|n| row(n, 500)).collect()).await.unwrap();
+    store.close().await;
+    let path = folder.path().join(DATABASE);
+    let mut bytes = fs::read(&path).unwrap();
+    let pages = bytes.len() / 4_096;
+    // Everything after the schema's pages.
+    for page in 60..pages {
+        bytes[page * 4_096..page * 4_096 + 400].fill(0xA5);
+    }
+    fs::write(&path, bytes).unwrap();
+    let store = Sqlite::open(folder.path(), &Options::default()).expect("the first pages are whole");
+    let read = store.read_inbox(0, 0, 1_000).await;
+    assert!(matches!(&read, Err(StoreError::Corrupt(text)) if text.contains("backup")), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_row_that_contradicts_itself_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), &Options::default()).await;
+    store.accept(vec![row(10, 10)]).await.unwrap();
+    store.close().await;
+    let db = Connection::open(folder.path().join(DATABASE)).unwrap();
+    db.execute_batch("UPDATE inbox SET source = x'0102'").unwrap();
+    drop(db);
+    let store = open(folder.path(), &Options::default()).await;
+    let read = store.read_inbox(0, 0, 9).await;
+    let Err(StoreError::Inconsistent { table, column, row, .. }) = &read else { panic!("{read:?}") };
+    assert_eq!((*table, *column, row.as_str()), ("inbox", "i.source", "1"));
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path(), &Options::default()).await.close().await;
+    let db = Connection::open(folder.path().join(DATABASE)).unwrap();
+    db.pragma_update(None, "user_version", 999).unwrap();
+    drop(db);
+    let result = Sqlite::open(folder.path(), &Options::default()).map(|_| ());
+    assert!(matches!(result, Err(StoreError::TooNew { found: 999, known: 1 })), "{result:?}");
+}
+
+/// SQLite's own page limit makes the same error as a full disk, at the same places.
+#[tokio::test]
+async fn a_full_disk_refuses_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = Options { max_pages: Some(200), ..Options::default() };
+    let store = open(folder.path(), &small).await;
+    let mut writers = JoinSet::new();
+    for writer in 0..8u64 {
+        let store = store.clone();
+        writers.spawn(async move {
+            let mut taken = Vec::new();
+            for n in 0..60 {
+                let number = 1_000 + writer * 100 + n;
+                match store.accept(vec![row(number, 3_000)]).await {
+                    Ok(accepted) => taken.extend(accepted.into_iter().map(|accepted| (number, accepted))),
+                    Err(StoreError::DiskFull) => {}
+                    Err(other) => panic!("the disk is full, not {other}"),
+                }
+            }
+            taken
+        });
+    }
+    let taken: Vec<_> = writers.join_all().await.into_iter().flatten().collect();
+    assert!((20..480).contains(&taken.len()), "some fit and some did not: {}", taken.len());
+    let lease = store.seize(Lease { shard: 0, epoch: 0 }, "a").await;
+    assert!(matches!(lease, Ok(Some(_)) | Err(StoreError::DiskFull)), "{lease:?}");
+    assert_eq!(store.read_inbox(0, 0, 1_000).await.unwrap().len(), taken.len(), "reading goes on");
+    store.close().await;
+
+    let store = open(folder.path(), &Options::default()).await;
+    let rows = store.read_inbox(0, 0, 1_000).await.unwrap();
+    assert!(rows.iter().map(|row| row.position.seq).eq(1..=taken.len() as u64), "no gap where a write was refused");
+    for (number, accepted) in taken {
+        let Accepted::New(position) = accepted else { panic!("nothing was sent twice") };
+        let stored = rows.iter().find(|row| row.position == position).expect("what was acknowledged is there");
+        assert_eq!(stored.id, id(number));
+    }
+    assert!(matches!(store.accept(vec![row(9_999, 3_000)]).await.unwrap()[..], [Accepted::New(_)]), "there is room again");
+}
+
+/// Looks for bytes in every file of the folder.
+fn holds(folder: &Path, needle: &[u8]) -> bool {
+    fs::read_dir(folder).unwrap().any(|entry| {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        bytes.windows(needle.len()).any(|window| window == needle)
+    })
+}
+
+#[tokio::test]
+async fn a_destroyed_key_is_in_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), &Options::default()).await;
+    // Subjects in no order, so that pages split and merge as they do over years.
+    let subjects: Vec<_> = (0..1_500u64).map(|n| Uuid::from_u128(u128::from(n * 7_919 % 1_500) << 64 | 9)).collect();
+    for (n, chunk) in subjects.chunks(30).enumerate() {
+        let keys = chunk.iter().zip(0u64..).map(|(subject, k)| (org(), *subject, secret(n as u64 * 30 + k))).collect();
+        store.commit(CommitRows { data_keys: keys, ..CommitRows::default() }).await.unwrap();
+    }
+    assert!(holds(folder.path(), &secret(5)), "the search finds what is there");
+    for n in (5..1_500).step_by(100) {
+        // A few neighbours go with it, so that pages become empty.
+        let gone: Vec<_> = (n..n + 40).map(|n| (org(), subjects[n % 1_500])).collect();
+        let done = store.commit(CommitRows { destroyed_keys: gone, ..CommitRows::default() }).await.unwrap();
+        assert_eq!(done, Committed::Done(vec![]));
+        for n in [n, n + 17, n + 39] {
+            assert!(!holds(folder.path(), &secret(n as u64 % 1_500)[..20]), "key {n} is still on the disk");
+        }
+    }
+    assert!(holds(folder.path(), &secret(60)), "others are left alone");
+}
+
+#[tokio::test]
+async fn the_log_does_not_grow_without_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), &Options::default()).await;
+    let mut largest = 0;
+    for batch in 0..60u64 {
+        let rows = (0..64).map(|n| row(1_000 + batch * 64 + n, 16_000)).collect();
+        store.accept(rows).await.unwrap();
+        largest = largest.max(fs::metadata(folder.path().join("passbridge.db-wal")).unwrap().len());
+    }
+    assert!(largest < 40 << 20, "{largest} bytes, while {} were written", 60 * 64 * 16_000);
+    assert_eq!(store.events_at(&[Position { shard: 0, seq: 1 }]).await.unwrap(), []);
+}
