@@ -96,8 +96,9 @@ fn add_filters(environment: &mut Environment<'static>) {
 
 /// `1234.5 | number(2)`: digits in groups of three, so many after the point.
 fn number(value: &Jinja, decimals: Option<u32>) -> Result<String, minijinja::Error> {
-    let wrong =
-        || minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, format!("`number` needs a number, found {value}"));
+    let wrong = || {
+        minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, format!("`number` needs a number, found {}", value.kind()))
+    };
     let parsed = match value.as_str() {
         Some(text) => text.trim().parse::<f64>().ok(),
         None => f64::try_from(value.clone()).ok(),

@@ -7,12 +7,15 @@ pub struct Problem {
     pub path: String,
     /// What is wrong and what would be right, one sentence, no final stop.
     pub message: String,
+    /// The line of the YAML text, from 1, when the document was one and the place could be found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
 }
 
 impl Problem {
     /// A problem at `path`.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), message: message.into() }
+        Self { path: path.into(), message: message.into(), line: None }
     }
 
     /// The same problem seen from a document in which the old root sits at `prefix`.
@@ -25,6 +28,9 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
         if self.path.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.path, self.message) }
     }
 }

@@ -169,7 +169,13 @@ impl Compiled {
     /// Why the condition does not hold: the first comparison that decided, and what the event has there. None: it holds.
     #[must_use]
     pub fn why_not(&self, event: &Value) -> Option<String> {
-        self.root.why_not(event)
+        self.root.why_not(event, true)
+    }
+
+    /// As [`Compiled::why_not`], without saying any value of the event: for traces that are kept.
+    #[must_use]
+    pub fn which_not(&self, event: &Value) -> Option<String> {
+        self.root.why_not(event, false)
     }
 }
 
@@ -183,20 +189,23 @@ impl Node {
         }
     }
 
-    fn why_not(&self, event: &Value) -> Option<String> {
+    fn why_not(&self, event: &Value, values: bool) -> Option<String> {
         if self.holds(event) {
             return None;
         }
         Some(match self {
-            Self::Group(Junction::And, children) => children.iter().find_map(|child| child.why_not(event)).unwrap_or_default(),
+            Self::Group(Junction::And, children) => {
+                children.iter().find_map(|child| child.why_not(event, values)).unwrap_or_default()
+            }
             Self::Group(Junction::Or, children) => {
-                let reasons: Vec<String> = children.iter().filter_map(|child| child.why_not(event)).collect();
+                let reasons: Vec<String> = children.iter().filter_map(|child| child.why_not(event, values)).collect();
                 reasons.join("; and ")
             }
             Self::Group(Junction::Not, _) => "what `!( … )` excludes is the case".to_owned(),
             Self::Compare { path, shown, .. } => {
                 let found = match path.get(event) {
                     None => "missing".to_owned(),
+                    Some(value) if !values => problem::kind(&value).to_owned(),
                     Some(value) => problem::clip(&value.to_string(), 80),
                 };
                 format!("`{shown}` does not hold: {} is {found}", path.keys().join("."))

@@ -61,6 +61,24 @@ impl Mapping {
         resolve::resolve(&self.plan, payload)
     }
 
+    /// The keys of the result, when it is an object whose keys are fixed.
+    #[must_use]
+    pub fn keys(&self) -> Option<Vec<&str>> {
+        match &self.plan {
+            Plan::Raw(Value::Object(members)) => Some(members.keys().map(String::as_str).collect()),
+            Plan::Object(members) => Some(members.iter().map(|(name, _)| name.as_str()).collect()),
+            _ => None,
+        }
+    }
+
+    /// The paths of the event that the mapping looks at, for messages.
+    #[must_use]
+    pub fn paths(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        self.plan.paths(&mut found);
+        found
+    }
+
     /// The value, when it is the same for every payload.
     #[must_use]
     pub fn constant(&self) -> Option<&Value> {
@@ -92,6 +110,34 @@ enum Plan {
     Encode(Box<Plan>),
     Decode(Box<Plan>),
     ExcludeWhenNull(Box<Plan>),
+}
+
+impl Plan {
+    fn paths(&self, found: &mut Vec<String>) {
+        match self {
+            Self::Raw(_) => {}
+            Self::Path(path) => found.push(path.keys().join(".")),
+            Self::Template(template) => found.extend(template.paths().map(|path| path.keys().join("."))),
+            Self::Object(members) => members.iter().for_each(|(_, plan)| plan.paths(found)),
+            Self::List(plans) | Self::Coalesce(plans) | Self::Merge { objects: plans, .. } => {
+                plans.iter().for_each(|plan| plan.paths(found));
+            }
+            Self::If { test, then, otherwise, .. } => {
+                test.paths(found);
+                then.iter().chain(otherwise).for_each(|plan| plan.paths(found));
+            }
+            Self::PathOf(plan)
+            | Self::TemplateOf(plan)
+            | Self::Encode(plan)
+            | Self::Decode(plan)
+            | Self::ExcludeWhenNull(plan) => {
+                plan.paths(found);
+            }
+            Self::Case { value, .. } | Self::Replace { value, .. } | Self::Flatten { value, .. } => value.paths(found),
+            // What the rest looks at inside is relative to what this finds.
+            Self::ArrayPath { root: plan, .. } | Self::Transform { apply: plan, .. } => plan.paths(found),
+        }
+    }
 }
 
 /// One pattern of `@replace` and what takes its place.

@@ -102,12 +102,16 @@ impl Budget {
             Plan::Path(path) => look(path, payload),
             Plan::PathOf(path) => {
                 let text = self.text(path, payload, "@path")?;
-                look(&Path::parse(&text)?, payload)
+                look(
+                    &Path::parse(&text).map_err(|_| "@path needs a path, and what it is computed from is none".to_owned())?,
+                    payload,
+                )
             }
             Plan::Template(template) => self.render(template, payload)?,
             Plan::TemplateOf(template) => {
                 let text = self.text(template, payload, "@template")?;
-                let template = Template::parse(&text)?;
+                let template = Template::parse(&text)
+                    .map_err(|_| "@template needs a text with placeholders that are closed and not empty".to_owned())?;
                 self.render(&template, payload)?
             }
             Plan::If { test, blank, then, otherwise } => {

@@ -86,4 +86,9 @@ impl Template {
             _ => None,
         }
     }
+
+    /// The paths that the text asks for.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.parts.iter().filter_map(|part| if let Part::Place(path) = part { Some(path) } else { None })
+    }
 }

@@ -1,0 +1,230 @@
+//! A checked flow, and which events it is for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{Amount, Entropy, FlowId, IfExists, OrgId, Project, ProjectId, SourceEventId, SourceId, Timestamp, VariantId};
+use serde_json::Value;
+
+use super::document::{OnError, StepAction};
+use super::expression::{Expression, Rounding};
+use super::run::{NotMatched, Run, StepOutcome, StepRun};
+use super::work;
+use crate::fql::Compiled;
+use crate::message::Message;
+use crate::problem;
+
+/// The event that a flow runs on: whose it is, when, and which run of it.
+pub struct Occasion<'o> {
+    /// Whose passes.
+    pub org: OrgId,
+    /// The source that sent it.
+    pub source: SourceId,
+    /// Its id in the inbox.
+    pub event: SourceEventId,
+    /// When it reached us; ids are derived from it, so that running again gives the same ones.
+    pub received_at: Timestamp,
+    /// When it happened, by the sender's clock; spans count from it.
+    pub occurred_at: Option<Timestamp>,
+    /// 0, or a number that does the steps once more.
+    pub run: u32,
+    /// For the secret part of page addresses alone.
+    pub entropy: &'o dyn Entropy,
+}
+
+/// A checked flow, ready to run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub(super) flow: FlowId,
+    pub(super) slug: String,
+    pub(super) enabled: bool,
+    pub(super) project: Arc<Project>,
+    pub(super) sources: Vec<SourceId>,
+    pub(super) when: WhenPlan,
+    pub(super) steps: Vec<PlanStep>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct WhenPlan {
+    pub(super) types: Vec<String>,
+    pub(super) events: Vec<String>,
+    pub(super) loose: bool,
+    pub(super) condition: Option<Compiled>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct PlanStep {
+    pub(super) id: String,
+    pub(super) path: String,
+    pub(super) action: StepAction,
+    pub(super) on_error: OnError,
+    pub(super) condition: Option<Compiled>,
+    pub(super) if_exists: IfExists,
+    pub(super) find: FindPlan,
+    pub(super) external_id: ExternalId,
+    pub(super) contact: Option<ContactPlan>,
+    pub(super) variant: Option<Expression>,
+    pub(super) fields: Option<Expression>,
+    pub(super) balances: Vec<BalancePlan>,
+    pub(super) message: Option<Arc<Message>>,
+    pub(super) reason: Option<Expression>,
+    pub(super) starts_at: Option<Expression>,
+    pub(super) expires: Timing,
+    pub(super) uses_limit: Option<Expression>,
+    pub(super) inactive: Option<Expression>,
+}
+
+/// Expressions of which the first that has a text counts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Texts(pub(super) Vec<Expression>);
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct FindPlan {
+    pub(super) pass: Option<Texts>,
+    pub(super) external_id: Option<Texts>,
+    pub(super) contact: Option<Texts>,
+    pub(super) email: Option<Texts>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum ExternalId {
+    None,
+    OfContact,
+    From(Expression),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct ContactPlan {
+    pub(super) path: String,
+    pub(super) external_id: Texts,
+    pub(super) email: Texts,
+    pub(super) name: Texts,
+    pub(super) phone: Texts,
+    pub(super) traits: Option<Expression>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct BalancePlan {
+    pub(super) name: String,
+    pub(super) amount: Expression,
+    pub(super) direction: Direction,
+    pub(super) times: Option<Amount>,
+    pub(super) rounding: Option<Rounding>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    Set,
+    Add,
+    Subtract,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Timing {
+    Unset,
+    At(Expression),
+    After(Duration),
+}
+
+/// The variant of that id, or of that id or name when case does not matter.
+pub(super) fn find_variant(project: &Project, name: &str) -> Option<VariantId> {
+    let exact = project.variants.iter().find(|variant| variant.id.as_str() == name);
+    let loose = |text: &str| text.to_lowercase() == name.to_lowercase();
+    exact
+        .or_else(|| project.variants.iter().find(|variant| loose(variant.id.as_str()) || loose(&variant.name)))
+        .map(|variant| variant.id.clone())
+}
+
+/// An event name with nothing but its letters and digits, in lower case.
+fn bare(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+impl WhenPlan {
+    fn why_not(&self, event: &Value) -> Option<NotMatched> {
+        let text = |key: &str| event.get(key).and_then(Value::as_str);
+        let plain = |reason: String, found: Option<&str>| {
+            let found = found.map_or_else(|| "none".to_owned(), |found| format!("`{}`", problem::clip(found, 80)));
+            Some(NotMatched { detail: format!("{reason}, the event has {found}"), reason })
+        };
+        let call = text("type");
+        if !self.types.is_empty() && !self.types.iter().any(|wanted| Some(wanted.as_str()) == call) {
+            return plain(format!("type is not {}", self.types.join(" or ")), call);
+        }
+        let name = text("event").or_else(|| text("name").filter(|_| matches!(call, Some("page" | "screen"))));
+        let fits = |wanted: &String| name.is_some_and(|name| name == wanted || self.loose && bare(name) == bare(wanted));
+        if !self.events.is_empty() && !self.events.iter().any(fits) {
+            return plain(format!("the event name is not {}", self.events.join(" or ")), name);
+        }
+        why_not(self.condition.as_ref(), event)
+    }
+}
+
+fn why_not(condition: Option<&Compiled>, event: &Value) -> Option<NotMatched> {
+    let condition = condition?;
+    Some(NotMatched { reason: condition.which_not(event)?, detail: condition.why_not(event)? })
+}
+
+impl Plan {
+    /// The flow's id.
+    #[must_use]
+    pub fn id(&self) -> FlowId {
+        self.flow
+    }
+
+    /// The flow's slug.
+    #[must_use]
+    pub fn slug(&self) -> &str {
+        &self.slug
+    }
+
+    /// The project whose passes it changes.
+    #[must_use]
+    pub fn project(&self) -> ProjectId {
+        self.project.id
+    }
+
+    /// Whether it is enabled and listens to the source.
+    #[must_use]
+    pub fn listens_to(&self, source: SourceId) -> bool {
+        self.enabled && (self.sources.is_empty() || self.sources.contains(&source))
+    }
+
+    /// Runs the flow on an event: the same event, occasion and entropy give the same commands.
+    #[must_use]
+    pub fn run(&self, event: &Value, occasion: &Occasion<'_>) -> Run {
+        let not_matched = self.when.why_not(event);
+        let mut steps = Vec::new();
+        let mut stopped = false;
+        for step in self.steps.iter().filter(|_| not_matched.is_none()) {
+            let outcome = if stopped { StepOutcome::NotReached } else { self.step(step, event, occasion) };
+            stopped |= matches!(outcome, StepOutcome::Failed(_)) && step.on_error == OnError::Stop;
+            steps.push(StepRun { id: step.id.clone(), action: step.action, on_error: step.on_error, outcome });
+        }
+        Run { flow: self.slug.clone(), not_matched, steps }
+    }
+
+    fn step(&self, step: &PlanStep, event: &Value, occasion: &Occasion<'_>) -> StepOutcome {
+        if let Some(why) = why_not(step.condition.as_ref(), event) {
+            return StepOutcome::Skipped(why);
+        }
+        match work::command(self, step, event, occasion) {
+            Ok(command) => StepOutcome::Command(Box::new(command)),
+            Err(problems) => StepOutcome::Failed(problems),
+        }
+    }
+}
+
+impl FindPlan {
+    fn each(&self) -> impl Iterator<Item = &Texts> {
+        [&self.pass, &self.external_id, &self.contact, &self.email].into_iter().flatten()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.each().next().is_none()
+    }
+
+    pub(super) fn origins(&self) -> Vec<String> {
+        self.each().flat_map(|texts| &texts.0).map(Expression::origin).collect()
+    }
+}
