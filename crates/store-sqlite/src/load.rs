@@ -127,7 +127,7 @@ fn passes(db: &Connection, keys: &LoadKeys, holders: &BTreeSet<(OrgId, ContactId
     for (org, project, external) in &keys.externals {
         found.extend(first(by_external.query(params![key(*org), key(*project), external])?, read_pass)?);
     }
-    let mut of_contact = db.prepare_cached(select_passes!("WHERE p.org = ?1 AND p.contact = ?2 AND p.state <> 5"))?;
+    let mut of_contact = db.prepare_cached(select_passes!("WHERE p.org = ?1 AND p.contact = ?2"))?;
     for (org, contact) in holders {
         found.extend(all(of_contact.query(params![key(*org), key(*contact)])?, read_pass)?);
     }

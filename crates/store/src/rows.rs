@@ -401,9 +401,9 @@ pub struct LoadKeys {
     pub contacts: Vec<(OrgId, ContactId)>,
     /// Contacts by a name.
     pub contact_keys: Vec<(OrgId, Hash)>,
-    /// All passes that are not deleted of contacts by id.
+    /// All passes of contacts by id, deleted ones included.
     pub passes_of: Vec<(OrgId, ContactId)>,
-    /// All passes that are not deleted of contacts by a name.
+    /// All passes of contacts by a name, deleted ones included.
     pub passes_of_keys: Vec<(OrgId, Hash)>,
     /// Installations.
     pub installations: Vec<(OrgId, PassId, i16, String)>,

@@ -1,0 +1,168 @@
+//! One batch: load, decide, commit; again when somebody else was faster.
+
+use std::{collections::HashSet, sync::Arc};
+
+use domain::{Answer, Clock, Command, OrgId, Reject, RejectCode, Timestamp};
+use store::{Catalog, Changes, Committed, NewResult, States, Store, StoreError};
+
+use crate::{
+    decide::{self, Decision, View},
+    group::{EngineError, Outcome, Verdict},
+    touch::touch,
+};
+
+/// How often a batch that lost a race is decided again before it is called unavailable.
+const MAX_RACES: usize = 16;
+
+/// Carries a batch out. A batch that the store cannot take is halved, so that no command fails because of its neighbour.
+pub(crate) async fn carry_out(store: &Store, clock: &dyn Clock, commands: &[Command]) -> Vec<Verdict> {
+    let mut verdicts = Vec::with_capacity(commands.len());
+    let mut parts = vec![commands];
+    while let Some(part) = parts.pop() {
+        match try_batch(store, clock, part).await {
+            Ok(part) => verdicts.extend(part),
+            Err(error) if part.len() > 1 && !error.is_transient() => {
+                tracing::warn!(%error, commands = part.len(), "a batch failed and is halved");
+                let (first, second) = part.split_at(part.len() / 2);
+                parts.push(second);
+                parts.push(first);
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                verdicts.extend(part.iter().map(|_| Err(EngineError::Unavailable(Arc::clone(&error)))));
+            }
+        }
+    }
+    verdicts
+}
+
+async fn try_batch(store: &Store, clock: &dyn Clock, commands: &[Command]) -> Result<Vec<Verdict>, StoreError> {
+    let known = store.catalog();
+    let projects = |org| known.org(org).map_or_else(Vec::new, |config| config.projects.values().map(|it| it.value.id).collect());
+    let touches: Vec<_> = commands.iter().map(|command| (command.org, touch(command, &projects(command.org)))).collect();
+    for _ in 0..MAX_RACES {
+        let mut states = store.load(&touches).await?;
+        let catalog = store.catalog_at(states.config_version).await?;
+        let now = clock.now();
+        let mut changes = Changes { now, ..Changes::default() };
+        let mut written = Written::default();
+        let verdicts: Vec<Verdict> = commands
+            .iter()
+            .map(|command| decide_one(store, &catalog, &mut states, &mut changes, &mut written, command, now))
+            .collect();
+        if changes.events.is_empty() && changes.results.is_empty() && written.is_empty() {
+            return Ok(verdicts);
+        }
+        written.into_changes(&mut changes);
+        match store.commit(&mut states, &changes).await? {
+            Committed::Done(_) => return Ok(verdicts),
+            Committed::Conflict => tracing::debug!(commands = commands.len(), "a race was lost; deciding again"),
+        }
+    }
+    Err(StoreError::Unavailable(format!("{MAX_RACES} races in a row were lost to other writers")))
+}
+
+/// Which states changed, each once.
+#[derive(Default)]
+struct Written {
+    passes: HashSet<(OrgId, domain::PassId)>,
+    contacts: HashSet<(OrgId, domain::ContactId)>,
+    installations: HashSet<(OrgId, domain::PassId, domain::Wallet, String)>,
+}
+
+impl Written {
+    fn is_empty(&self) -> bool {
+        self.passes.is_empty() && self.contacts.is_empty() && self.installations.is_empty()
+    }
+    fn into_changes(self, changes: &mut Changes) {
+        changes.passes.extend(self.passes);
+        changes.contacts.extend(self.contacts);
+        changes.installations.extend(self.installations);
+        changes.passes.sort_unstable();
+        changes.contacts.sort_unstable();
+        changes.installations.sort_unstable();
+    }
+}
+
+fn decide_one(
+    store: &Store,
+    catalog: &Catalog,
+    states: &mut States,
+    changes: &mut Changes,
+    written: &mut Written,
+    command: &Command,
+    now: Timestamp,
+) -> Verdict {
+    if let Some(verdict) = replay(states, command) {
+        return verdict;
+    }
+    let unknown = || Reject::new(RejectCode::NotFound, "org", "no such organization");
+    let decision = catalog
+        .org(command.org)
+        .ok_or_else(unknown)
+        .and_then(|config| {
+            let shard = |id| store.shard_of(command.org, id);
+            decide::decide(&View { org: command.org, states, config, shard: &shard }, command, now)
+        })
+        .map_err(EngineError::Rejected)?;
+    let outcome = apply(states, changes, written, command.org, decision);
+    if let Some(key) = &command.key {
+        remember(states, changes, command.org, key, &outcome);
+    }
+    Ok(outcome)
+}
+
+/// The stored answer under the command's idempotency key, if there is one.
+fn replay(states: &States, command: &Command) -> Option<Verdict> {
+    let key = command.key.as_ref()?;
+    let stored = states.results.get(&(command.org, key.principal.clone(), key.key.clone()))?;
+    if stored.fingerprint != key.fingerprint {
+        let message = "this idempotency key was used for another request: use a new key";
+        return Some(Err(EngineError::Rejected(Reject::new(RejectCode::KeyReused, "", message))));
+    }
+    Some(Ok(Outcome {
+        answer: stored.answer.clone(),
+        pass: stored.pass.clone(),
+        contact: stored.contact.clone(),
+        replayed: true,
+    }))
+}
+
+fn apply(states: &mut States, changes: &mut Changes, written: &mut Written, org: OrgId, decision: Decision) -> Outcome {
+    for contact in decision.contacts {
+        written.contacts.insert((org, contact.id));
+        states.put_contact(org, contact);
+    }
+    for pass in decision.passes {
+        written.passes.insert((org, pass.id));
+        states.put_pass(org, pass);
+    }
+    for installation in decision.installations {
+        let key = (org, installation.pass, installation.wallet, installation.device.clone());
+        written.installations.insert(key.clone());
+        states.installations.insert(key, installation);
+    }
+    changes.events.extend(decision.events);
+    changes.erased.extend(decision.erased.into_iter().map(|contact| (org, contact)));
+    let (pass_id, contact_id) = match &decision.answer {
+        Answer::Done { pass, contact, .. } | Answer::Unchanged { pass, contact, .. } => (*pass, *contact),
+        Answer::ScanRefused { pass, .. } => (Some(*pass), None),
+    };
+    let pass = pass_id.and_then(|id| states.passes.get(&(org, id))).map(|held| Box::new(held.value.clone()));
+    let contact_id = contact_id.or_else(|| pass.as_ref().and_then(|pass| pass.contact));
+    let contact = contact_id.and_then(|id| states.contacts.get(&(org, id))).map(|held| Box::new(held.value.clone()));
+    Outcome { answer: decision.answer, pass, contact, replayed: false }
+}
+
+fn remember(states: &mut States, changes: &mut Changes, org: OrgId, key: &domain::IdempotencyKey, outcome: &Outcome) {
+    let kept = |keep: bool| if keep { (outcome.pass.clone(), outcome.contact.clone()) } else { (None, None) };
+    let (pass, contact) = kept(key.keep_image);
+    let stored = store::StoredResult {
+        fingerprint: key.fingerprint,
+        answer: outcome.answer.clone(),
+        pass: pass.clone(),
+        contact: contact.clone(),
+    };
+    states.results.insert((org, key.principal.clone(), key.key.clone()), stored);
+    changes.results.push(NewResult { org, key: key.clone(), answer: outcome.answer.clone(), pass, contact });
+}

@@ -1,0 +1,180 @@
+//! A decision in the making.
+
+use domain::{
+    Answer, Command, Contact, ContactId, Event, EventId, Facts, Image, Installation, Lifecycle, Pass, PassRef, Position,
+    ProjectImage, Reject, RejectCode, Timestamp, VariantImage, Wallet,
+};
+use store::NewEvent;
+
+use super::{Decision, View};
+
+/// New states and events that count only once the whole decision stands.
+pub(super) struct Draft<'a> {
+    pub(super) view: &'a View<'a>,
+    pub(super) now: Timestamp,
+    command: &'a Command,
+    passes: Vec<Pass>,
+    contacts: Vec<Contact>,
+    installations: Vec<Installation>,
+    events: Vec<NewEvent>,
+    erased: Vec<ContactId>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(view: &'a View<'a>, command: &'a Command, now: Timestamp) -> Self {
+        Self {
+            view,
+            now,
+            command,
+            passes: Vec::new(),
+            contacts: Vec::new(),
+            installations: Vec::new(),
+            events: Vec::new(),
+            erased: Vec::new(),
+        }
+    }
+
+    /// The pass that a reference means, expired first if its time has come.
+    pub(super) fn pass(&mut self, pass: &PassRef) -> Result<Pass, Reject> {
+        let found =
+            self.view.states.find_pass(self.view.org, pass).and_then(|id| self.view.states.passes.get(&(self.view.org, id)));
+        let held = found.ok_or_else(|| Reject::new(RejectCode::NotFound, "pass", "no such pass"))?;
+        let mut pass = held.value.clone();
+        if pass.due_at().is_some_and(|due| due <= self.now) {
+            let before = pass.clone();
+            pass.lifecycle = Lifecycle::Expired { at: self.now };
+            self.touch_pass(&mut pass, true);
+            self.put_pass(Some(&before), &pass);
+            self.event(Facts::PassExpired, true, &pass);
+        }
+        Ok(pass)
+    }
+
+    /// The contact as this decision leaves it so far.
+    pub(super) fn contact(&self, id: ContactId) -> Option<&Contact> {
+        let drafted = self.contacts.iter().find(|contact| contact.id == id);
+        drafted.or_else(|| self.view.states.contacts.get(&(self.view.org, id)).map(|held| &held.value))
+    }
+
+    /// Counts a change of a pass; `content` when a wallet shows it. `Last-Modified` rises by at least a second then.
+    pub(super) fn touch_pass(&self, pass: &mut Pass, content: bool) {
+        pass.version += 1;
+        pass.updated_at = self.now.max(pass.updated_at);
+        if content {
+            pass.content_version += 1;
+            pass.last_modified = self.now.as_seconds().max(pass.last_modified + 1);
+        }
+    }
+
+    /// Keeps a pass's new state, and with it how many of the holder's live passes are in which wallet.
+    pub(super) fn put_pass(&mut self, before: Option<&Pass>, after: &Pass) {
+        for wallet in [Wallet::Apple, Wallet::Google] {
+            let was = before.and_then(|pass| pass.contact.filter(|_| is_present(pass, wallet)));
+            let is = after.contact.filter(|_| is_present(after, wallet));
+            if was != is {
+                self.count(was, after, wallet, false);
+                self.count(is, after, wallet, true);
+            }
+        }
+        self.passes.retain(|pass| pass.id != after.id);
+        self.passes.push(after.clone());
+    }
+
+    fn count(&mut self, contact: Option<ContactId>, pass: &Pass, wallet: Wallet, arrives: bool) {
+        let Some(mut contact) = contact.and_then(|id| self.contact(id)).filter(|it| it.erased_at.is_none()).cloned() else {
+            return;
+        };
+        let status = contact.wallets.entry(pass.project).or_default();
+        let count = match wallet {
+            Wallet::Apple => &mut status.apple,
+            Wallet::Google => &mut status.google,
+        };
+        *count = if arrives { count.saturating_add(1) } else { count.saturating_sub(1) };
+        contact.version += 1;
+        contact.updated_at = self.now.max(contact.updated_at);
+        self.put_contact(contact);
+    }
+
+    /// Keeps a contact's new state.
+    pub(super) fn put_contact(&mut self, contact: Contact) {
+        self.contacts.retain(|held| held.id != contact.id);
+        self.contacts.push(contact);
+    }
+
+    /// Keeps an installation's new state.
+    pub(super) fn put_installation(&mut self, installation: Installation) {
+        self.installations.push(installation);
+    }
+
+    /// Has a contact's personal values destroyed.
+    pub(super) fn erase(&mut self, contact: ContactId) {
+        self.erased.push(contact);
+    }
+
+    /// Says what happened to a pass; `content` when a wallet shows it.
+    pub(super) fn event(&mut self, facts: Facts, content: bool, pass: &Pass) {
+        let project = self.view.config.project(pass.project);
+        let variant = project.and_then(|project| project.variant(Some(&pass.variant)));
+        let image = Image {
+            pass: Some(pass.clone()),
+            contact: pass.contact.and_then(|id| self.contact(id)).cloned(),
+            project: project.map(|it| ProjectImage { id: it.id, name: it.name.clone(), kind: it.kind }),
+            variant: variant.map(|it| VariantImage { id: it.id.clone(), name: it.name.clone() }),
+        };
+        self.push(facts, content, pass.shard, pass.version, image);
+    }
+
+    /// Says what happened to a contact.
+    pub(super) fn contact_event(&mut self, facts: Facts, contact: &Contact) {
+        let shard = (self.view.shard)(contact.id.uuid());
+        let image = Image { contact: Some(contact.clone()), ..Image::default() };
+        self.push(facts, false, shard, contact.version, image);
+    }
+
+    fn push(&mut self, facts: Facts, content: bool, shard: u16, version: u64, image: Image) {
+        let number = self.events.len().to_be_bytes();
+        let event = Event {
+            id: EventId::derive(self.now, self.command.id.uuid(), &number),
+            org: self.view.org,
+            position: Position { shard, seq: 0 },
+            schema: Event::SCHEMA,
+            occurred_at: self.now,
+            recorded_at: self.now,
+            actor: self.command.actor.clone(),
+            cause: self.command.cause.clone(),
+            project: image.pass.as_ref().map(|pass| pass.project),
+            pass: image.pass.as_ref().map(|pass| pass.id),
+            contact: image.contact.as_ref().map(|contact| contact.id),
+            version,
+            facts,
+            image,
+        };
+        self.events.push(NewEvent { event, content });
+    }
+
+    /// The answer when the pass is as it should be already.
+    pub(super) fn unchanged(pass: &Pass) -> Answer {
+        Answer::Unchanged { pass: Some(pass.id), contact: pass.contact, version: pass.version }
+    }
+
+    /// The answer when the pass changed.
+    pub(super) fn done(pass: &Pass, created: bool) -> Answer {
+        Answer::Done { pass: Some(pass.id), contact: pass.contact, version: pass.version, created }
+    }
+
+    pub(super) fn finish(self, answer: Answer) -> Decision {
+        Decision {
+            answer,
+            passes: self.passes,
+            contacts: self.contacts,
+            installations: self.installations,
+            events: self.events,
+            erased: self.erased,
+        }
+    }
+}
+
+/// Whether a live pass is in a wallet now.
+fn is_present(pass: &Pass, wallet: Wallet) -> bool {
+    !pass.lifecycle.is_void() && pass.holding(wallet).active > 0
+}

@@ -1,0 +1,72 @@
+//! The rules: a pure function of state, command and time. No I/O, so that it is tested as a table.
+//!
+//! One file per family of commands. Each builds a [`Draft`]: nothing of it counts until the whole decision stands, so a
+//! rejection leaves everything as it was.
+
+mod contact;
+mod draft;
+mod issue;
+mod lifecycle;
+mod scan;
+mod update;
+mod wallet;
+
+use domain::{Action, Answer, Command, Contact, ContactId, Installation, OrgId, Pass, Reject, Timestamp};
+use store::{NewEvent, OrgCatalog, States};
+use uuid::Uuid;
+
+use draft::Draft;
+
+/// What a decision may look at.
+pub struct View<'a> {
+    /// Whose states.
+    pub org: OrgId,
+    /// The states that were loaded, as decided so far.
+    pub states: &'a States,
+    /// The organization's configuration.
+    pub config: &'a OrgCatalog,
+    /// The log shard of something new, by the id that decides it.
+    pub shard: &'a dyn Fn(Uuid) -> u16,
+}
+
+/// What a command comes to: an answer, new states, and the events that say what happened.
+#[derive(Debug)]
+pub struct Decision {
+    /// What it is answered.
+    pub answer: Answer,
+    /// Passes as they are from now on.
+    pub passes: Vec<Pass>,
+    /// Contacts as they are from now on.
+    pub contacts: Vec<Contact>,
+    /// Installations as they are from now on.
+    pub installations: Vec<Installation>,
+    /// What happened, in order.
+    pub events: Vec<NewEvent>,
+    /// Contacts whose personal values are to be destroyed.
+    pub erased: Vec<ContactId>,
+}
+
+/// Decides one command.
+pub fn decide(view: &View<'_>, command: &Command, now: Timestamp) -> Result<Decision, Reject> {
+    let mut draft = Draft::new(view, command, now);
+    let answer = match &command.action {
+        Action::Issue(issue) => issue::issue(&mut draft, issue)?,
+        Action::Update { pass, change, expected_version } => update::update(&mut draft, pass, change, *expected_version)?,
+        Action::Activate { pass } => lifecycle::activate(&mut draft, pass)?,
+        Action::Revoke { pass, reason } => lifecycle::revoke(&mut draft, pass, reason.as_deref())?,
+        Action::Delete { pass } => lifecycle::delete(&mut draft, pass)?,
+        Action::Expire { pass } => lifecycle::expire(&mut draft, pass)?,
+        Action::Notify { pass, text } => lifecycle::notify(&mut draft, pass, text)?,
+        Action::Scan { pass, scan } => scan::scan(&mut draft, pass, scan)?,
+        Action::RecordInstall { pass, wallet, device, push_token, sighting } => {
+            wallet::install(&mut draft, pass, *wallet, device, push_token.as_deref(), sighting)?
+        }
+        Action::RecordUninstall { pass, wallet, device, reason } => {
+            wallet::uninstall(&mut draft, pass, *wallet, device, *reason)?
+        }
+        Action::RecordVisit { pass, kind, sighting } => wallet::visit(&mut draft, pass, *kind, sighting)?,
+        Action::PutContact { new_id, input } => contact::put(&mut draft, *new_id, input)?,
+        Action::EraseContact { contact } => contact::erase(&mut draft, contact)?,
+    };
+    Ok(draft.finish(answer))
+}

@@ -1,0 +1,124 @@
+//! What wallets and pages tell us: installed, uninstalled, seen.
+
+use domain::{
+    Answer, Facts, Installation, InstallationState, Pass, PassRef, Reject, RejectCode, Sighting, UninstallReason, VisitKind,
+    Wallet,
+};
+
+use super::Draft;
+
+/// Most bytes of a device library identifier.
+const MAX_DEVICE_BYTES: usize = 128;
+/// Most bytes of a push token.
+const MAX_TOKEN_BYTES: usize = 256;
+
+pub(super) fn install(
+    draft: &mut Draft<'_>,
+    reference: &PassRef,
+    wallet: Wallet,
+    device: &str,
+    push_token: Option<&str>,
+    sighting: &Sighting,
+) -> Result<Answer, Reject> {
+    if device.len() > MAX_DEVICE_BYTES || push_token.is_some_and(|token| token.len() > MAX_TOKEN_BYTES) {
+        return Err(Reject::new(RejectCode::Invalid, "device", "longer than 128 bytes, or its push token than 256"));
+    }
+    let before = named(draft, reference)?;
+    let key = (draft.view.org, before.id, wallet, device.to_owned());
+    let held = draft.view.states.installations.get(&key);
+    let token = push_token.map(str::to_owned);
+    if let Some(held) = held.filter(|held| matches!(held.state, InstallationState::Active { .. })) {
+        if held.push_token != token {
+            draft.put_installation(Installation { push_token: token, ..held.clone() });
+        }
+        return Ok(Draft::unchanged(&before));
+    }
+    let again = held.is_some();
+    draft.put_installation(Installation {
+        pass: before.id,
+        wallet,
+        device: device.to_owned(),
+        push_token: token,
+        state: InstallationState::Active { since: draft.now },
+        first_installed_at: held.map_or(draft.now, |held| held.first_installed_at),
+    });
+    let mut pass = before.clone();
+    let holding = pass.holding_mut(wallet);
+    holding.active += 1;
+    holding.first_installed_at.get_or_insert(draft.now);
+    holding.last_installed_at = Some(draft.now);
+    pass.installed = Some(Sighting { at: draft.now, ..sighting.clone() });
+    draft.touch_pass(&mut pass, false);
+    draft.put_pass(Some(&before), &pass);
+    let facts = Facts::PassInstalled { wallet, device: device.to_owned(), again, sighting: sighting.clone() };
+    draft.event(facts, false, &pass);
+    Ok(Draft::done(&pass, true))
+}
+
+/// The pass of an installation, which is only loaded by the pass's id.
+fn named(draft: &mut Draft<'_>, reference: &PassRef) -> Result<Pass, Reject> {
+    match reference {
+        PassRef::Id(_) => draft.pass(reference),
+        _ => Err(Reject::new(RejectCode::Invalid, "pass", "a wallet names a pass by its id")),
+    }
+}
+
+pub(super) fn uninstall(
+    draft: &mut Draft<'_>,
+    reference: &PassRef,
+    wallet: Wallet,
+    device: &str,
+    reason: UninstallReason,
+) -> Result<Answer, Reject> {
+    let before = named(draft, reference)?;
+    let key = (draft.view.org, before.id, wallet, device.to_owned());
+    let active = |held: &&Installation| matches!(held.state, InstallationState::Active { .. });
+    let Some(held) = draft.view.states.installations.get(&key).filter(active) else {
+        return Ok(Draft::unchanged(&before));
+    };
+    draft.put_installation(Installation {
+        state: InstallationState::Gone { since: draft.now, reason },
+        push_token: None,
+        ..held.clone()
+    });
+    let mut pass = before.clone();
+    let holding = pass.holding_mut(wallet);
+    holding.active = holding.active.saturating_sub(1);
+    holding.first_uninstalled_at.get_or_insert(draft.now);
+    holding.last_uninstalled_at = Some(draft.now);
+    holding.last_uninstall_reason = Some(reason);
+    let remaining = pass.apple.active + pass.google.active;
+    draft.touch_pass(&mut pass, false);
+    draft.put_pass(Some(&before), &pass);
+    let facts = Facts::PassUninstalled { wallet, device: device.to_owned(), reason, confidence: reason.confidence(), remaining };
+    draft.event(facts, false, &pass);
+    Ok(Draft::done(&pass, false))
+}
+
+pub(super) fn visit(draft: &mut Draft<'_>, reference: &PassRef, kind: VisitKind, sighting: &Sighting) -> Result<Answer, Reject> {
+    let before = draft.pass(reference)?;
+    let mut pass = before.clone();
+    let sighting = Sighting { at: draft.now, ..sighting.clone() };
+    match kind {
+        VisitKind::Page => {
+            // A page that the same visitor reloads is no news.
+            let same = |seen: &Sighting| seen.ip == sighting.ip && seen.user_agent == sighting.user_agent;
+            if pass.rendered.as_ref().is_some_and(same) {
+                return Ok(Draft::unchanged(&before));
+            }
+            pass.rendered = Some(sighting.clone());
+        }
+        VisitKind::ApplePackage | VisitKind::GoogleObject => {
+            let wallet = if kind == VisitKind::ApplePackage { Wallet::Apple } else { Wallet::Google };
+            let holding = pass.holding_mut(wallet);
+            if holding.created_at.is_some() {
+                return Ok(Draft::unchanged(&before));
+            }
+            holding.created_at = Some(draft.now);
+        }
+    }
+    draft.touch_pass(&mut pass, false);
+    draft.put_pass(Some(&before), &pass);
+    draft.event(Facts::PassRendered { kind, sighting }, false, &pass);
+    Ok(Draft::done(&pass, false))
+}

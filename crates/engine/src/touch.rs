@@ -1,0 +1,58 @@
+//! Which states a command touches.
+
+use domain::{Action, Command, ContactInput, ContactRef, PassId, PassRef, ProjectId, Wallet};
+use store::Touch;
+
+/// The states that deciding `command` needs. `projects` are the organization's: a new external id is looked for in all of
+/// them, because only the loaded pass tells which one it is.
+pub(crate) fn touch(command: &Command, projects: &[ProjectId]) -> Touch {
+    let mut touch = Touch { key: command.key.clone(), ..Touch::default() };
+    match &command.action {
+        Action::Issue(issue) => {
+            touch.passes.push(PassRef::Id(issue.id));
+            if let Some(external_id) = &issue.external_id {
+                touch.passes.push(PassRef::External { project: issue.project, external_id: external_id.clone() });
+            }
+            person(&mut touch, issue.contact.as_ref());
+        }
+        Action::Update { pass, change, .. } => {
+            touch.passes.push(pass.clone());
+            if let Some(external_id) = &change.external_id {
+                let taken = |project: &ProjectId| PassRef::External { project: *project, external_id: external_id.clone() };
+                touch.passes.extend(projects.iter().map(taken));
+            }
+            person(&mut touch, change.contact.as_ref());
+        }
+        Action::Activate { pass }
+        | Action::Revoke { pass, .. }
+        | Action::Scan { pass, .. }
+        | Action::Notify { pass, .. }
+        | Action::Delete { pass }
+        | Action::RecordVisit { pass, .. }
+        | Action::Expire { pass } => touch.passes.push(pass.clone()),
+        Action::RecordInstall { pass, wallet, device, .. } | Action::RecordUninstall { pass, wallet, device, .. } => {
+            installation(&mut touch, pass, *wallet, device);
+        }
+        Action::PutContact { new_id, input } => {
+            touch.contacts.push(ContactRef::Id(*new_id));
+            person(&mut touch, Some(input));
+        }
+        Action::EraseContact { contact } => touch.everything_of.push(contact.clone()),
+    }
+    touch
+}
+
+/// A person's other passes show their name too, so they come along.
+fn person(touch: &mut Touch, input: Option<&ContactInput>) {
+    let Some(input) = input else { return };
+    touch.everything_of.extend(input.external_id.clone().map(ContactRef::External));
+    touch.everything_of.extend(input.email.clone().map(ContactRef::Email));
+}
+
+fn installation(touch: &mut Touch, pass: &PassRef, wallet: Wallet, device: &str) {
+    touch.passes.push(pass.clone());
+    if let PassRef::Id(id) = pass {
+        let key: (PassId, Wallet, String) = (*id, wallet, device.to_owned());
+        touch.installations.push(key);
+    }
+}
