@@ -1,0 +1,478 @@
+//! The engine over a real SQLite file: keys, races, replay from events, erasure.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use domain::{
+    Action, Actor, Amount, Answer, BalanceChange, Cause, Clock, Command, CommandId, ContactId, ContactInput, ContactRef, Design,
+    Entropy, EventKind, IdempotencyKey, IfExists, Issue, Lifecycle, LinkCode, OrgId, Organization, Pass, PassChange, PassId,
+    PassRef, Project, ProjectId, ProjectKind, RefusedScan, RejectCode, ScanInput, Sighting, Template, TemplateId, TemplateStatus,
+    Text, Timestamp, UninstallReason, Validity, Variant, Wallet,
+};
+use engine::{Engine, EngineError, Outcome};
+use proptest::prelude::*;
+use store::{Backend, ConfigChange, LoggedEvent, MasterKey, Store};
+
+struct System;
+impl Entropy for System {
+    fn fill(&self, buffer: &mut [u8]) {
+        aws_lc_rs::rand::fill(buffer).unwrap();
+    }
+}
+
+struct HandClock(AtomicI64);
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+const START: i64 = 1_800_000_000_000_000;
+
+struct House {
+    engine: Engine,
+    store: Arc<Store>,
+    clock: Arc<HandClock>,
+    org: OrgId,
+    project: ProjectId,
+    _folder: tempfile::TempDir,
+}
+
+async fn house() -> House {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = store_sqlite::Sqlite::open(folder.path(), &store_sqlite::Options::default()).unwrap();
+    let now = Timestamp::from_micros(START);
+    backend.migrate(now).await.unwrap();
+    let entropy: Arc<dyn Entropy> = Arc::new(System);
+    let store = Store::open(backend, &MasterKey::mint(&System), entropy).await.unwrap();
+    let org = OrgId::mint(now, &System);
+    store.create_org(&Organization { id: org, name: "Test".to_owned(), created_at: now }, "{}".to_owned(), now).await.unwrap();
+    let (project, template) = (ProjectId::mint(now, &System), TemplateId::mint(now, &System));
+    let design = Design {
+        issuer: "Test".to_owned(),
+        title: Text::parse("Test").unwrap(),
+        description: "Card".to_owned(),
+        colors: Default::default(),
+        images: Default::default(),
+        fields: Vec::new(),
+        barcode: None,
+        links: Vec::new(),
+        message_label: "News".to_owned(),
+        apple: Default::default(),
+        google: Default::default(),
+    };
+    let change = || ConfigChange { org, actor: "{}".to_owned(), now, names: Vec::new(), removed_names: Vec::new() };
+    let status = TemplateStatus::Published;
+    let template = Template { id: template, project, name: "Card".to_owned(), version: 1, status, design, created_at: now };
+    let variant = |id: &str| Variant { id: id.parse().unwrap(), name: id.to_uppercase(), template: template.id };
+    let project_row = Project {
+        id: project,
+        slug: "club".to_owned(),
+        name: "Club".to_owned(),
+        kind: ProjectKind::Membership,
+        variants: vec![variant("base"), variant("gold")],
+        fields: Vec::new(),
+        balances: BTreeMap::from([("points".to_owned(), Amount::ZERO)]),
+        uses_limit: None,
+        apple_pass_type: None,
+        google_issuer: None,
+        enrolment: false,
+        created_at: now,
+    };
+    assert!(store.put(&change(), &template, 0).await.unwrap());
+    assert!(store.put(&change(), &project_row, 0).await.unwrap());
+    let clock = Arc::new(HandClock(AtomicI64::new(START)));
+    let (engine, runner) = Engine::new(Arc::clone(&store), Arc::clone(&clock) as Arc<dyn Clock>);
+    tokio::spawn(runner.run());
+    House { engine, store, clock, org, project, _folder: folder }
+}
+
+impl House {
+    fn command(&self, action: Action) -> Command {
+        Command {
+            id: CommandId::mint(self.clock.now(), &System),
+            org: self.org,
+            actor: Actor::System,
+            cause: Cause::Request,
+            key: None,
+            action,
+        }
+    }
+    fn issue(&self, external_id: &str) -> Issue {
+        Issue {
+            id: PassId::mint(self.clock.now(), &System),
+            code: LinkCode::mint(&System),
+            project: self.project,
+            variant: None,
+            external_id: Some(external_id.to_owned()),
+            contact: Some(ContactInput { external_id: Some(format!("person-{external_id}")), ..ContactInput::default() }),
+            new_contact: ContactId::mint(self.clock.now(), &System),
+            fields: BTreeMap::new(),
+            balances: BTreeMap::new(),
+            validity: Validity::default(),
+            uses_limit: None,
+            inactive: false,
+            origin: Default::default(),
+            if_exists: IfExists::Reject,
+        }
+    }
+    async fn issued(&self, external_id: &str) -> Pass {
+        self.did(Action::Issue(Box::new(self.issue(external_id)))).await
+    }
+    async fn outcome(&self, action: Action) -> Outcome {
+        self.engine.submit(self.command(action)).await.unwrap()
+    }
+    async fn did(&self, action: Action) -> Pass {
+        *self.outcome(action).await.pass.unwrap()
+    }
+    async fn refused(&self, action: Action) -> RejectCode {
+        match self.engine.submit(self.command(action)).await {
+            Err(EngineError::Rejected(reject)) => reject.code,
+            other => panic!("expected a rejection, got {other:?}"),
+        }
+    }
+    fn add(&self, pass: PassId, amount: &str) -> Action {
+        let balances = BTreeMap::from([("points".to_owned(), BalanceChange::Add(amount.parse().unwrap()))]);
+        let change = Box::new(PassChange { balances, ..PassChange::default() });
+        Action::Update { pass: PassRef::Id(pass), change, expected_version: None }
+    }
+    fn install(&self, pass: PassId, device: &str) -> Action {
+        Action::RecordInstall {
+            pass: PassRef::Id(pass),
+            wallet: Wallet::Apple,
+            device: device.to_owned(),
+            push_token: Some("token".to_owned()),
+            sighting: Sighting::default(),
+        }
+    }
+    async fn kinds(&self, pass: PassId) -> Vec<EventKind> {
+        let events = self.store.events_of_pass(self.org, pass, 0, 1_000).await.unwrap();
+        events.into_iter().map(|event| event.whole().unwrap().kind()).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_key_happens_once_and_answers_the_same() {
+    let house = house().await;
+    let pass = house.issued("a").await;
+    let key = |fingerprint: u8| {
+        Some(IdempotencyKey {
+            principal: "key".to_owned(),
+            key: "k".to_owned(),
+            fingerprint: [fingerprint; 32],
+            keep_image: true,
+        })
+    };
+    let mut commands = Vec::new();
+    for _ in 0..20 {
+        commands.push(Command { key: key(1), ..house.command(house.add(pass.id, "5")) });
+    }
+    let outcomes = futures_all(&house, commands).await;
+    let first = outcomes[0].as_ref().unwrap();
+    assert_eq!(outcomes.iter().filter(|outcome| !outcome.as_ref().unwrap().replayed).count(), 1);
+    assert!(outcomes.iter().all(|outcome| outcome.as_ref().unwrap().pass == first.pass));
+    let later = Command { key: key(1), ..house.command(house.add(pass.id, "5")) };
+    house.did(house.add(pass.id, "1")).await;
+    assert_eq!(house.engine.submit(later).await.unwrap().pass.unwrap().balances["points"].to_string(), "5", "as it was then");
+    let other = Command { key: key(2), ..house.command(house.add(pass.id, "6")) };
+    let refused = house.engine.submit(other).await.unwrap_err();
+    assert!(matches!(refused, EngineError::Rejected(reject) if reject.code == RejectCode::KeyReused));
+    assert_eq!(house.store.pass(house.org, pass.id).await.unwrap().unwrap().balances["points"].to_string(), "6");
+}
+
+async fn futures_all(house: &House, commands: Vec<Command>) -> Vec<Result<Outcome, EngineError>> {
+    let tasks: Vec<_> = commands
+        .into_iter()
+        .map(|command| {
+            let engine = house.engine.clone();
+            tokio::spawn(async move { engine.submit(command).await })
+        })
+        .collect();
+    let mut outcomes = Vec::new();
+    for task in tasks {
+        outcomes.push(task.await.unwrap());
+    }
+    outcomes
+}
+
+#[tokio::test]
+async fn two_engines_on_one_store_lose_no_update() {
+    let house = house().await;
+    let pass = house.issued("a").await;
+    let (other, runner) = Engine::new(Arc::clone(&house.store), Arc::clone(&house.clock) as Arc<dyn Clock>);
+    tokio::spawn(runner.run());
+    let mut tasks = Vec::new();
+    for number in 0..100 {
+        let engine = if number % 2 == 0 { house.engine.clone() } else { other.clone() };
+        let command = house.command(house.add(pass.id, "1"));
+        tasks.push(tokio::spawn(async move { engine.submit(command).await }));
+    }
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    let pass = house.store.pass(house.org, pass.id).await.unwrap().unwrap();
+    assert_eq!((pass.balances["points"].to_string(), pass.version), ("100".to_owned(), 101));
+}
+
+#[tokio::test]
+async fn the_second_scan_of_a_single_use_pass_is_refused_and_told() {
+    let house = house().await;
+    let mut issue = house.issue("a");
+    issue.uses_limit = Some(1);
+    let pass = house.did(Action::Issue(Box::new(issue))).await;
+    let scan = || Action::Scan { pass: PassRef::Id(pass.id), scan: ScanInput::default() };
+    let outcomes = futures_all(&house, (0..50).map(|_| house.command(scan())).collect()).await;
+    let accepted = outcomes.iter().filter(|it| matches!(it.as_ref().unwrap().answer, Answer::Done { .. })).count();
+    assert_eq!(accepted, 1);
+    let refused = Answer::ScanRefused { pass: pass.id, reason: RefusedScan::AlreadyUsed, version: 2 };
+    assert_eq!(outcomes.iter().filter(|it| it.as_ref().unwrap().answer == refused).count(), 49);
+    let kinds = house.kinds(pass.id).await;
+    assert_eq!(kinds.iter().filter(|kind| **kind == EventKind::PassScanRefused).count(), 49);
+}
+
+#[tokio::test]
+async fn validity_ends_by_sweep_and_by_decide() {
+    let house = house().await;
+    let end = Timestamp::from_micros(START + 1_000_000);
+    let mut issue = house.issue("a");
+    issue.validity.expires_at = Some(end);
+    let pass = house.did(Action::Issue(Box::new(issue))).await;
+    let due = |now| house.store.backend().due_passes(0, now, 10);
+    assert!(due(end.minus(std::time::Duration::from_micros(1))).await.unwrap().is_empty());
+    assert_eq!(due(end).await.unwrap(), [(house.org, pass.id)]);
+    house.clock.0.store(end.as_micros(), Ordering::Relaxed);
+    let outcome = house.outcome(Action::Scan { pass: PassRef::Id(pass.id), scan: ScanInput::default() }).await;
+    assert!(matches!(outcome.answer, Answer::ScanRefused { reason: RefusedScan::Expired, .. }));
+    assert_eq!(house.kinds(pass.id).await, [EventKind::PassCreated, EventKind::PassExpired, EventKind::PassScanRefused]);
+    assert!(due(end).await.unwrap().is_empty());
+    let later = Some(Some(end.plus(std::time::Duration::from_secs(60))));
+    let change = Box::new(PassChange { expires_at: later, ..PassChange::default() });
+    let pass = house.did(Action::Update { pass: PassRef::Id(pass.id), change, expected_version: None }).await;
+    assert_eq!(pass.lifecycle, Lifecycle::Active);
+}
+
+#[tokio::test]
+async fn rejections_point_at_the_fault_and_change_nothing() {
+    let house = house().await;
+    let pass = house.issued("a").await;
+    assert_eq!(house.refused(Action::Issue(Box::new(house.issue("a")))).await, RejectCode::AlreadyExists);
+    assert_eq!(house.refused(house.add(pass.id, "-1")).await, RejectCode::Insufficient);
+    let stale = Action::Update {
+        pass: PassRef::Id(pass.id),
+        change: Box::new(PassChange { variant: Some("gold".parse().unwrap()), ..PassChange::default() }),
+        expected_version: Some(9),
+    };
+    assert_eq!(house.refused(stale).await, RejectCode::VersionConflict);
+    let taken = house.issued("b").await;
+    let change = Box::new(PassChange { external_id: Some("a".to_owned()), ..PassChange::default() });
+    let rename = Action::Update { pass: PassRef::Id(taken.id), change, expected_version: None };
+    assert_eq!(house.refused(rename).await, RejectCode::AlreadyExists);
+    house.did(Action::Delete { pass: PassRef::Id(pass.id) }).await;
+    assert_eq!(house.refused(house.add(pass.id, "1")).await, RejectCode::NotAllowed);
+    let again = house.issued("a").await;
+    assert_ne!(again.id, pass.id, "a deleted pass gives its external id free");
+    assert_eq!(house.kinds(taken.id).await, [EventKind::PassCreated]);
+}
+
+#[tokio::test]
+async fn last_modified_never_repeats_for_a_changed_pass() {
+    let house = house().await;
+    let mut pass = house.issued("a").await;
+    for _ in 0..5 {
+        let next = house.did(house.add(pass.id, "1")).await;
+        assert!(next.last_modified > pass.last_modified && next.content_version == pass.content_version + 1);
+        pass = next;
+    }
+}
+
+#[tokio::test]
+async fn installations_are_counted_once_per_device() {
+    let house = house().await;
+    let pass = house.issued("a").await;
+    for device in ["phone", "watch", "phone"] {
+        house.outcome(house.install(pass.id, device)).await;
+    }
+    let contact =
+        || async { house.store.contact(house.org, &ContactRef::External("person-a".to_owned())).await.unwrap().unwrap() };
+    assert_eq!(contact().await.wallet_status().name(), "apple");
+    let gone = |device: &str| Action::RecordUninstall {
+        pass: PassRef::Id(pass.id),
+        wallet: Wallet::Apple,
+        device: device.to_owned(),
+        reason: UninstallReason::Unregistered,
+    };
+    house.outcome(gone("phone")).await;
+    assert_eq!(contact().await.wallet_status().name(), "apple", "the watch still has it");
+    house.outcome(gone("watch")).await;
+    house.outcome(gone("watch")).await;
+    assert_eq!(contact().await.wallet_status().name(), "none");
+    let kinds = house.kinds(pass.id).await;
+    let count = |wanted| kinds.iter().filter(|kind| **kind == wanted).count();
+    assert_eq!((count(EventKind::PassInstalled), count(EventKind::PassUninstalled)), (2, 2));
+}
+
+#[tokio::test]
+async fn erasing_a_person_leaves_nothing_to_read() {
+    let house = house().await;
+    let mut issue = house.issue("a");
+    let secret = "Somebody Unmistakable";
+    issue.contact = Some(ContactInput {
+        external_id: Some("p1".to_owned()),
+        name: Some(secret.to_owned()),
+        email: Some("somebody@example.com".to_owned()),
+        ..ContactInput::default()
+    });
+    let pass = house.did(Action::Issue(Box::new(issue))).await;
+    let gone = house.issued("tombstone").await;
+    house.did(Action::Delete { pass: PassRef::Id(gone.id) }).await;
+    house.outcome(Action::EraseContact { contact: ContactRef::External("p1".to_owned()) }).await;
+    house.outcome(Action::EraseContact { contact: ContactRef::External("person-tombstone".to_owned()) }).await;
+    let events = house.store.events_of_pass(house.org, pass.id, 0, 100).await.unwrap();
+    assert!(matches!(events[0], LoggedEvent::Erased(_)));
+    let read = house.store.pass(house.org, pass.id).await.unwrap().unwrap();
+    assert_eq!((read.lifecycle.name(), read.external_id), ("revoked", None));
+    assert_eq!(house.store.pass(house.org, gone.id).await.unwrap().unwrap().lifecycle.name(), "deleted");
+    assert!(house.store.contact(house.org, &ContactRef::Email("somebody@example.com".to_owned())).await.unwrap().is_none());
+    for file in std::fs::read_dir(house._folder.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
+    }
+}
+
+/// One of the commands that the property test draws; small numbers, so that they meet on the same passes.
+#[derive(Debug, Clone)]
+enum Step {
+    Issue(u8),
+    Add(u8, i8),
+    Move(u8, bool),
+    Revoke(u8),
+    Activate(u8),
+    Scan(u8),
+    Install(u8, u8),
+    Uninstall(u8, u8),
+    Delete(u8),
+    Rename(u8),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let pass = 0u8..4;
+    let step = prop_oneof![
+        3 => pass.clone().prop_map(Step::Issue),
+        4 => (pass.clone(), any::<i8>()).prop_map(|(pass, amount)| Step::Add(pass, amount)),
+        1 => (pass.clone(), any::<bool>()).prop_map(|(pass, gold)| Step::Move(pass, gold)),
+        1 => pass.clone().prop_map(Step::Revoke),
+        1 => pass.clone().prop_map(Step::Activate),
+        2 => pass.clone().prop_map(Step::Scan),
+        2 => (pass.clone(), 0u8..3).prop_map(|(pass, device)| Step::Install(pass, device)),
+        2 => (pass.clone(), 0u8..3).prop_map(|(pass, device)| Step::Uninstall(pass, device)),
+        1 => pass.clone().prop_map(Step::Delete),
+        1 => pass.prop_map(Step::Rename),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+fn action(house: &House, ids: &[PassId], step: &Step) -> Action {
+    let by_id = |pass: &u8| PassRef::Id(ids[usize::from(*pass)]);
+    match step {
+        Step::Issue(pass) => {
+            let mut issue = house.issue(&pass.to_string());
+            issue.id = ids[usize::from(*pass)];
+            issue.uses_limit = Some(3);
+            issue.if_exists = IfExists::Keep;
+            Action::Issue(Box::new(issue))
+        }
+        Step::Add(pass, amount) => house.add(ids[usize::from(*pass)], &amount.to_string()),
+        Step::Move(pass, gold) => {
+            let variant = Some(if *gold { "gold" } else { "base" }.parse().unwrap());
+            let change = Box::new(PassChange { variant, ..PassChange::default() });
+            Action::Update { pass: by_id(pass), change, expected_version: None }
+        }
+        Step::Revoke(pass) => Action::Revoke { pass: by_id(pass), reason: None },
+        Step::Activate(pass) => Action::Activate { pass: by_id(pass) },
+        Step::Scan(pass) => Action::Scan { pass: by_id(pass), scan: ScanInput::default() },
+        Step::Install(pass, device) => house.install(ids[usize::from(*pass)], &device.to_string()),
+        Step::Uninstall(pass, device) => Action::RecordUninstall {
+            pass: by_id(pass),
+            wallet: Wallet::Apple,
+            device: device.to_string(),
+            reason: UninstallReason::Unregistered,
+        },
+        Step::Delete(pass) => Action::Delete { pass: by_id(pass) },
+        Step::Rename(pass) => Action::PutContact {
+            new_id: ContactId::mint(house.clock.now(), &System),
+            input: ContactInput {
+                external_id: Some(format!("person-{pass}")),
+                name: Some(format!("Name {}", house.clock.now().as_micros())),
+                ..ContactInput::default()
+            },
+        },
+    }
+}
+
+/// Everything about a pass and its holder but the times.
+fn outline(pass: &Pass) -> (String, BTreeMap<String, Amount>, &'static str, u32, u32, u64, u64) {
+    let variant = pass.variant.to_string();
+    (
+        variant,
+        pass.balances.clone(),
+        pass.lifecycle.name(),
+        pass.uses.count,
+        pass.apple.active,
+        pass.version,
+        pass.content_version,
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// Commands that race end as some order of them: the order in which their events stand in the log. And the state is
+    /// what the last event about it shows.
+    #[test]
+    fn racing_commands_equal_some_order_and_state_equals_events(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let (racing, serial) = (house().await, house().await);
+            let ids: Vec<PassId> = (0..4).map(|_| PassId::mint(racing.clock.now(), &System)).collect();
+            let commands: Vec<Command> = steps.iter().map(|step| racing.command(action(&racing, &ids, step))).collect();
+            let by_command: HashMap<_, _> = commands.iter().zip(&steps).map(|(command, step)| (command.id, step.clone())).collect();
+            let racing_ids: Vec<CommandId> = commands.iter().map(|command| command.id).collect();
+            futures_all(&racing, commands).await;
+            let log = racing.store.read_events(0, 0, 10_000).await.unwrap();
+            let events: Vec<_> = log.into_iter().map(|event| event.whole().unwrap()).collect();
+            // State equals the last event's image.
+            for id in &ids {
+                let shown = events.iter().rev().find(|event| event.pass == Some(*id)).and_then(|event| event.image.pass.clone());
+                assert_eq!(racing.store.pass(racing.org, *id).await.unwrap(), shown);
+            }
+            // Dense, and versions of each pass rise by one with every change.
+            for (index, event) in events.iter().enumerate() {
+                assert_eq!(event.position.seq, index as u64 + 1);
+            }
+            // Played again in the order of the log, with those that left no event anywhere, the outlines are the same.
+            let mut order = Vec::new();
+            for event in &events {
+                let owner = racing_ids.iter().find(|id| (0u64..64).any(|n| domain::EventId::derive(event.recorded_at, id.uuid(), &(n as usize).to_be_bytes()) == event.id));
+                let owner = *owner.expect("every event belongs to a command");
+                if order.last() != Some(&owner) && !order.contains(&owner) {
+                    order.push(owner);
+                }
+            }
+            for id in &order {
+                let step = &by_command[id];
+                serial.engine.submit(serial.command(action(&serial, &ids, step))).await.unwrap();
+            }
+            for id in &ids {
+                let raced = racing.store.pass(racing.org, *id).await.unwrap();
+                let played = serial.store.pass(serial.org, *id).await.unwrap();
+                assert_eq!(raced.as_ref().map(outline), played.as_ref().map(outline));
+            }
+        });
+    }
+}
