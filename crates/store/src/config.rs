@@ -20,6 +20,8 @@ pub trait Resource: Serialize + DeserializeOwned + Clone + Send + Sync + 'static
     const KIND: ResourceKind;
     /// Its id.
     fn id(&self) -> Uuid;
+    /// The one of that id in an organization's configuration.
+    fn held(org: &OrgCatalog, id: Uuid) -> Option<&Stored<Self>>;
     /// Its slug, unique among those of its kind in the organization.
     fn slug(&self) -> Option<&str> {
         None
@@ -81,17 +83,26 @@ pub struct StoredGoogleAccount {
 pub struct StoredTarget {
     /// The target.
     pub target: Target,
-    /// Signing secrets (the bytes behind `whsec_`), sealed by [`crate::Store::seal_for`].
+    /// Signing secrets (their text, `whsec_...`), sealed by [`crate::Store::seal_for`].
     pub sealed_secrets: Vec<String>,
 }
 
 macro_rules! resource {
-    ($type:ty, $kind:ident, |$it:ident| $id:expr, $slug:expr) => {
+    (@held $org:ident $key:ident organization) => {
+        $org.organization.as_ref().filter(|stored| stored.value.id.uuid() == $key)
+    };
+    (@held $org:ident $key:ident $map:ident) => {
+        $org.$map.get(&$key)
+    };
+    ($type:ty, $kind:ident, $map:ident, |$it:ident| $id:expr, $slug:expr) => {
         impl Resource for $type {
             const KIND: ResourceKind = ResourceKind::$kind;
             fn id(&self) -> Uuid {
                 let $it = self;
                 $id.uuid()
+            }
+            fn held(org: &OrgCatalog, id: Uuid) -> Option<&Stored<Self>> {
+                resource!(@held org id $map)
             }
             fn slug(&self) -> Option<&str> {
                 let $it = self;
@@ -100,24 +111,24 @@ macro_rules! resource {
         }
     };
 }
-resource!(Organization, Organization, |it| it.id, {
+resource!(Organization, Organization, organization, |it| it.id, {
     let _ = it;
     None
 });
-resource!(ApiKey, Key, |it| it.id, {
+resource!(ApiKey, Key, keys, |it| it.id, {
     let _ = it;
     None
 });
-resource!(Project, Project, |it| it.id, Some(&it.slug));
-resource!(Template, Template, |it| it.id, {
+resource!(Project, Project, projects, |it| it.id, Some(&it.slug));
+resource!(Template, Template, templates, |it| it.id, {
     let _ = it;
     None
 });
-resource!(StoredSigner, Signer, |it| it.id, Some(&it.pass_type));
-resource!(StoredGoogleAccount, GoogleAccount, |it| it.id, Some(&it.issuer));
-resource!(Source, Source, |it| it.id, Some(&it.slug));
-resource!(StoredFlow, Flow, |it| it.id, Some(&it.slug));
-resource!(StoredTarget, Target, |it| it.target.id, {
+resource!(StoredSigner, Signer, signers, |it| it.id, Some(&it.pass_type));
+resource!(StoredGoogleAccount, GoogleAccount, google_accounts, |it| it.id, Some(&it.issuer));
+resource!(Source, Source, sources, |it| it.id, Some(&it.slug));
+resource!(StoredFlow, Flow, flows, |it| it.id, Some(&it.slug));
+resource!(StoredTarget, Target, targets, |it| it.target.id, {
     let _ = it;
     None
 });

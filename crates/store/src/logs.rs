@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Accepted, InboxFilter, InboxInsert, InboxResult, InboxRow, Store,
+    Accepted, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Store,
     error::Result,
     rows::{EventRow, Hash},
     states::{EVENT_CONTEXT, context, parse},
@@ -191,6 +191,26 @@ impl Store {
     pub async fn source_events(&self, org: OrgId, filter: &InboxFilter, limit: u32) -> Result<Vec<InboxEntry>> {
         let rows = self.backend.source_events(org, filter, limit).await?;
         rows.into_iter().map(|row| self.open_inbox(row)).collect()
+    }
+
+    /// Has a settled source event handled once more, at once: what was applied stays, what was rejected is decided anew.
+    pub async fn replay(&self, entry: &InboxEntry, now: Timestamp) -> Result<()> {
+        let leases = self.backend.leases().await?;
+        let shard = entry.position.shard;
+        let lease = leases.iter().map(|row| row.lease).find(|lease| lease.shard == shard);
+        let lease = lease.ok_or(crate::StoreError::LeaseLost { shard })?;
+        let before = entry.result.as_ref();
+        let waiting = InboxResult {
+            status: InboxStatus::Waiting.number(),
+            runs: before.map_or(0, |result| result.runs),
+            due_at: Some(now),
+            at: now,
+            trace: before.map(|result| result.trace.clone()).unwrap_or_default(),
+        };
+        let results = vec![(entry.org, entry.id, waiting)];
+        self.backend.settle_inbox(InboxSettlement { lease, results, owners: Vec::new(), watermark: None }).await?;
+        self.wake().tick_inbox();
+        Ok(())
     }
 
     fn open_inbox(&self, row: InboxRow) -> Result<InboxEntry> {

@@ -197,6 +197,9 @@ impl Store {
     ) -> Result<ConfigWrite> {
         let body = to_json(value)?;
         let created_at = change.now;
+        let catalog = self.catalog();
+        let before = catalog.org(change.org).and_then(|org| T::held(org, value.id()));
+        let before = before.map(|stored| to_json(&*stored.value)).transpose()?;
         let audit = AuditRow {
             org: change.org,
             id: domain::Id::<domain::EventIdKind>::mint(change.now, self.entropy()).uuid(),
@@ -212,7 +215,7 @@ impl Store {
             .to_owned(),
             kind: T::KIND.number(),
             resource: value.id(),
-            before: None,
+            before,
             after: (!deleted).then(|| body.clone()),
         };
         let row = ResourceRow {
