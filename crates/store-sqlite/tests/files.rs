@@ -1,7 +1,12 @@
 //! What happens to the files: locks, damage, other versions, full disks, erasure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs,
+    path::Path,
+    sync::Arc,
+};
 
 use domain::{Id, IdKind, OrgId, Position, Timestamp};
 use rusqlite::Connection;
@@ -180,35 +185,42 @@ async fn a_full_disk_refuses_and_loses_nothing() {
     assert!(matches!(store.accept(vec![row(9_999, 3_000)]).await.unwrap()[..], [Accepted::New(_)]), "there is room again");
 }
 
-/// Looks for bytes in every file of the folder.
-fn holds(folder: &Path, needle: &[u8]) -> bool {
-    fs::read_dir(folder).unwrap().any(|entry| {
+/// Which of the numbered keys are in any file of the folder, by their first 16 bytes.
+fn found(folder: &Path, numbers: impl Iterator<Item = u64>) -> BTreeSet<u64> {
+    let wanted: HashMap<[u8; 16], u64> = numbers.map(|n| (secret(n)[..16].try_into().unwrap(), n)).collect();
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap() {
         let bytes = fs::read(entry.unwrap().path()).unwrap();
-        bytes.windows(needle.len()).any(|window| window == needle)
-    })
+        found.extend(bytes.windows(16).filter_map(|window| wanted.get(window)));
+    }
+    found
 }
 
 #[tokio::test]
 async fn a_destroyed_key_is_in_no_file() {
+    const KEYS: u64 = 8_000;
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), &Options::default()).await;
-    // Subjects in no order, so that pages split and merge as they do over years.
-    let subjects: Vec<_> = (0..1_500u64).map(|n| Uuid::from_u128(u128::from(n * 7_919 % 1_500) << 64 | 9)).collect();
-    for (n, chunk) in subjects.chunks(30).enumerate() {
-        let keys = chunk.iter().zip(0u64..).map(|(subject, k)| (org(), *subject, secret(n as u64 * 30 + k))).collect();
+    // In no order, neither made nor destroyed, so that pages split, merge and become free as they do over years.
+    let subject = |n: u64| Uuid::from_u128(u128::from(n).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835));
+    for start in (0..KEYS).step_by(40) {
+        let keys = (start..start + 40).map(|n| (org(), subject(n), secret(n))).collect();
         store.commit(CommitRows { data_keys: keys, ..CommitRows::default() }).await.unwrap();
     }
-    assert!(holds(folder.path(), &secret(5)), "the search finds what is there");
-    for n in (5..1_500).step_by(100) {
-        // A few neighbours go with it, so that pages become empty.
-        let gone: Vec<_> = (n..n + 40).map(|n| (org(), subjects[n % 1_500])).collect();
+    assert_eq!(found(folder.path(), 0..KEYS).len() as u64, KEYS, "the search finds what is there");
+    let order = |k: u64| k * 4_801 % KEYS;
+    for start in (0..KEYS * 3 / 4).step_by(15) {
+        let gone = (start..start + 15).map(|k| (org(), subject(order(k)))).collect();
         let done = store.commit(CommitRows { destroyed_keys: gone, ..CommitRows::default() }).await.unwrap();
         assert_eq!(done, Committed::Done(vec![]));
-        for n in [n, n + 17, n + 39] {
-            assert!(!holds(folder.path(), &secret(n as u64 % 1_500)[..20]), "key {n} is still on the disk");
+        if start % 1_500 == 0 {
+            let left = found(folder.path(), (0..start + 15).map(order));
+            assert!(left.is_empty(), "after {start}, with the store open: {left:?}");
         }
     }
-    assert!(holds(folder.path(), &secret(60)), "others are left alone");
+    let left = found(folder.path(), (0..KEYS * 3 / 4).map(order));
+    assert!(left.is_empty(), "{} are still on the disk", left.len());
+    assert_eq!(found(folder.path(), (KEYS * 3 / 4..KEYS).map(order)).len() as u64, KEYS / 4, "others are left alone");
 }
 
 #[tokio::test]
