@@ -70,7 +70,7 @@ impl Sqlite {
     async fn write<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> fault::Result<Written<T>> + Send + 'static,
+        F: Fn(&Connection) -> fault::Result<Written<T>> + Send + 'static,
     {
         self.writer.call(work).await
     }
@@ -85,7 +85,7 @@ impl Sqlite {
 
     async fn sweep<F>(&self, step: F) -> Result<()>
     where
-        F: FnOnce(&Connection, &mut Cursors) -> fault::Result<Written<bool>> + Send + 'static,
+        F: Fn(&Connection, &mut Cursors) -> fault::Result<Written<bool>> + Send + 'static,
     {
         let cursors = self.cursors.clone();
         self.write(move |db| step(db, &mut cursors.lock())).await.map(|_| ())

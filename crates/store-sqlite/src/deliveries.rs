@@ -40,7 +40,7 @@ pub(crate) fn claim(
     let rows = due.query(params![now.as_micros(), place(lease.shard, 0), end(lease.shard), limit])?;
     let found = all(rows, read)?;
     if found.is_empty() {
-        return Ok(Written::Undone(found));
+        return Ok(Written::Nothing(found));
     }
     let mut claim = db.prepare_cached("UPDATE deliveries SET claimed = 1, due_at = ?3 WHERE org = ?1 AND id = ?2")?;
     for row in &found {

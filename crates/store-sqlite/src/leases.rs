@@ -39,7 +39,7 @@ pub(crate) fn seize(db: &Connection, seen: Lease, owner: &str) -> Result<Written
     let taken = statement.execute(params![seen.shard, seen.epoch, owner])? == 1;
     Ok(match taken {
         true => Written::Done(Some(Lease { epoch: seen.epoch + 1, ..seen })),
-        false => Written::Undone(None),
+        false => Written::Nothing(None),
     })
 }
 

@@ -1,8 +1,8 @@
 //! The embedded store: SQLite in a folder of its own.
 //!
 //! One thread owns the only connection that can write. Calls that wait while it commits are written together in the next
-//! transaction, each in a savepoint of its own, and answered after its COMMIT: many callers share one fsync and nobody
-//! fails because of a neighbour. A few more threads read; the write-ahead log keeps the two apart.
+//! transaction and answered after its COMMIT: many callers share one fsync, and nobody fails because of a neighbour. A few
+//! more threads read; the write-ahead log keeps the two apart.
 //!
 //! Durability is `synchronous=FULL`: an answer means that the rows survive a power cut. The write-ahead log is copied into
 //! the database by the writer when it has nothing else to do, or when it has grown past a bound.

@@ -31,7 +31,7 @@ pub(crate) struct Cursors {
 
 /// Whether anything went.
 fn went(count: usize) -> Written<bool> {
-    if count > 0 { Written::Done(true) } else { Written::Undone(false) }
+    if count > 0 { Written::Done(true) } else { Written::Nothing(false) }
 }
 
 /// Old rows of the inbox that flows have passed and that do not wait, with their results and keys.

@@ -1,6 +1,8 @@
 //! The thread that writes.
 //!
-//! It takes what is queued, runs it in one transaction with a savepoint per call, commits, and only then answers.
+//! It takes what is queued, runs it in one transaction, commits, and only then answers. Where one of several calls has to
+//! be undone the whole group is run again with a savepoint per call: savepoints copy every page that is touched, and
+//! nearly always nothing has to be undone.
 
 use std::{
     path::Path,
@@ -38,6 +40,8 @@ const STATEMENTS: usize = 160;
 pub(crate) enum Written<T> {
     /// Keep what it wrote, answer this.
     Done(T),
+    /// It wrote nothing, answer this.
+    Nothing(T),
     /// Undo what it wrote, answer this.
     Undone(T),
     /// Keep what it wrote, and answer only when no old version of it is left in the log: something was erased.
@@ -48,6 +52,7 @@ pub(crate) enum Written<T> {
 enum Ran {
     Keep,
     Erase,
+    Nothing,
     Undo,
     /// SQLite refused something with this code; it may have ended the transaction.
     Failed(rusqlite::ffi::Error),
@@ -55,24 +60,24 @@ enum Ran {
 
 /// A call that waits for its transaction.
 trait Call: Send {
-    /// Runs it and keeps its answer.
+    /// Runs it, again if need be, and keeps its answer.
     fn run(&mut self, db: &Connection) -> Ran;
     /// Gives the answer, or the reason why nothing of the transaction was kept.
     fn answer(self: Box<Self>, lost: Option<&rusqlite::Error>);
 }
 
 struct Waiting<T, F> {
-    work: Option<F>,
+    work: F,
     result: Option<Result<T>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<T: Send, F: FnOnce(&Connection) -> Result<Written<T>> + Send> Call for Waiting<T, F> {
+impl<T: Send, F: Fn(&Connection) -> Result<Written<T>> + Send> Call for Waiting<T, F> {
     fn run(&mut self, db: &Connection) -> Ran {
-        let Some(work) = self.work.take() else { return Ran::Undo };
-        let (ran, result) = match work(db) {
+        let (ran, result) = match (self.work)(db) {
             Ok(Written::Done(value)) => (Ran::Keep, Ok(value)),
             Ok(Written::Erased(value)) => (Ran::Erase, Ok(value)),
+            Ok(Written::Nothing(value)) => (Ran::Nothing, Ok(value)),
             Ok(Written::Undone(value)) => (Ran::Undo, Ok(value)),
             Err(Fault::Sqlite(rusqlite::Error::SqliteFailure(code, text))) => {
                 (Ran::Failed(code), Err(rusqlite::Error::SqliteFailure(code, text).into()))
@@ -125,11 +130,11 @@ impl Writer {
     pub(crate) async fn call<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<Written<T>> + Send + 'static,
+        F: Fn(&Connection) -> Result<Written<T>> + Send + 'static,
     {
         let _room = self.room.acquire().await.map_err(|_| closed())?;
         let (reply, answer) = oneshot::channel();
-        let call = Waiting { work: Some(work), result: None, reply };
+        let call = Waiting { work, result: None, reply };
         self.queue.send(Message::Call(Box::new(call))).map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
@@ -274,14 +279,43 @@ impl Thread {
 
     /// Whether something was erased.
     fn transaction(&self, group: &mut [Box<dyn Call>]) -> Result<bool, rusqlite::Error> {
+        match self.all_or_nothing(group)? {
+            Some(erased) => Ok(erased),
+            None => self.one_by_one(group),
+        }
+    }
+
+    /// Runs the calls without savepoints; nothing when one of several has to be undone.
+    fn all_or_nothing(&self, group: &mut [Box<dyn Call>]) -> Result<Option<bool>, rusqlite::Error> {
         self.execute("BEGIN IMMEDIATE")?;
-        let mut kept = false;
-        let mut erased = false;
-        for call in &mut *group {
+        let alone = group.len() == 1;
+        let (mut kept, mut erased) = (false, false);
+        for call in group {
+            match call.run(&self.db) {
+                Ran::Keep => kept = true,
+                Ran::Erase => (kept, erased) = (true, true),
+                Ran::Nothing => {}
+                Ran::Failed(code) if self.db.is_autocommit() => return Err(rusqlite::Error::SqliteFailure(code, None)),
+                Ran::Undo | Ran::Failed(_) => {
+                    self.execute("ROLLBACK")?;
+                    return Ok(alone.then_some(false));
+                }
+            }
+        }
+        self.execute(if kept { "COMMIT" } else { "ROLLBACK" })?;
+        Ok(Some(erased))
+    }
+
+    /// Runs each call in a savepoint of its own.
+    fn one_by_one(&self, group: &mut [Box<dyn Call>]) -> Result<bool, rusqlite::Error> {
+        self.execute("BEGIN IMMEDIATE")?;
+        let (mut kept, mut erased) = (false, false);
+        for call in group {
             self.execute("SAVEPOINT call")?;
             match call.run(&self.db) {
                 Ran::Keep => kept = true,
                 Ran::Erase => (kept, erased) = (true, true),
+                Ran::Nothing => {}
                 // A full disk or a fault in reading or writing ends the whole transaction.
                 Ran::Failed(code) if self.db.is_autocommit() => return Err(rusqlite::Error::SqliteFailure(code, None)),
                 Ran::Undo | Ran::Failed(_) => self.execute("ROLLBACK TO call")?,
