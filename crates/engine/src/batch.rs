@@ -41,9 +41,9 @@ async fn try_batch(store: &Store, clock: &dyn Clock, commands: &[Command]) -> Re
     let projects = |org| known.org(org).map_or_else(Vec::new, |config| config.projects.values().map(|it| it.value.id).collect());
     let touches: Vec<_> = commands.iter().map(|command| (command.org, touch(command, &projects(command.org)))).collect();
     for _ in 0..MAX_RACES {
-        let mut states = store.load(&touches).await?;
-        let catalog = store.catalog_at(states.config_version).await?;
         let now = clock.now();
+        let mut states = store.load(&touches, now).await?;
+        let catalog = store.catalog_at(states.config_version).await?;
         let mut changes = Changes { now, ..Changes::default() };
         let mut written = Written::default();
         let verdicts: Vec<Verdict> = commands

@@ -230,9 +230,9 @@ pub(crate) fn context(kind: &[u8], id: Uuid) -> Vec<u8> {
 }
 
 impl Store {
-    /// Loads the states that a batch of commands touches.
-    pub async fn load(&self, touches: &[(OrgId, Touch)]) -> Result<States> {
-        let mut keys = LoadKeys::default();
+    /// Loads the states that a batch of commands touches, with the results that have not expired at `now`.
+    pub async fn load(&self, touches: &[(OrgId, Touch)], now: Timestamp) -> Result<States> {
+        let mut keys = LoadKeys { now, ..LoadKeys::default() };
         let mut states = States::default();
         let mut externals: HashMap<(OrgId, ProjectId, Hash), String> = HashMap::new();
         let mut names: HashMap<(OrgId, Hash), ContactRef> = HashMap::new();
