@@ -1,0 +1,252 @@
+//! The first two goes: locks, guards, unique keys.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use domain::{ContactId, OrgId, Timestamp};
+use store::{ContactWrite, StoreError};
+use tokio_postgres::{Row, Statement};
+use uuid::Uuid;
+
+use super::{Batch, Locked, statements::Statements};
+use crate::{
+    convert::{Columns, text},
+    error::{Attempt, Failed},
+    pool::{Params, Transaction},
+};
+
+/// A statement over a list, left out when the list is empty.
+async fn rows(open: &Transaction, statement: &Statement, length: usize, params: Params<'_>) -> Attempt<Vec<Row>> {
+    if length == 0 { Ok(Vec::new()) } else { open.query(statement, params).await }
+}
+
+async fn count(open: &Transaction, statement: &Statement, length: usize, params: Params<'_>) -> Attempt<usize> {
+    if length == 0 {
+        return Ok(0);
+    }
+    Ok(usize::try_from(open.execute(statement, params).await?).unwrap_or(usize::MAX))
+}
+
+/// All that does not hang on an answer, sent at once: begin, locks, keys, contacts, codes, results, installations.
+pub(super) async fn lock_and_claim(open: &Transaction, statements: &Statements, batch: &Batch<'_>) -> Attempt<Locked> {
+    let (new, old): (Vec<&ContactWrite>, Vec<_>) = batch.contacts.iter().partition(|write| write.expected.is_none());
+    let all_contacts = ids(batch.contacts.iter().map(|write| (write.row.org, write.row.id.uuid())));
+    let old_contacts = ids(old.iter().map(|write| (write.row.org, write.row.id.uuid())));
+    let passes = ids(batch.passes.iter().map(|write| (write.row.org, write.row.id.uuid())));
+    let destroyed = ids(batch.destroyed.iter().copied());
+    let keys = ids(batch.data_keys.iter().map(|key| (key.0, key.1)));
+    let wrapped: Vec<&[u8]> = batch.data_keys.iter().map(|key| key.2.as_slice()).collect();
+    let codes: Vec<&[u8]> = batch.codes.iter().map(|code| code.0.as_bytes()).collect();
+    let coded = ids(batch.codes.iter().map(|code| (code.1, code.2.uuid())));
+    let answers = tokio::join!(
+        biased;
+        open.begin(),
+        async { rows(open, &statements.lock_contacts, batch.contacts.len(), &[&all_contacts.0, &all_contacts.1]).await },
+        async { rows(open, &statements.lock_passes, batch.passes.len(), &[&passes.0, &passes.1]).await },
+        async { rows(open, &statements.names_of, old.len(), &[&old_contacts.0, &old_contacts.1]).await },
+        async { count(open, &statements.destroy_keys, batch.destroyed.len(), &[&destroyed.0, &destroyed.1]).await },
+        async { count(open, &statements.destroy_owned, batch.destroyed.len(), &[&destroyed.0, &destroyed.1]).await },
+        async { count(open, &statements.add_keys, keys.0.len(), &[&keys.0, &keys.1, &wrapped]).await },
+        write_contacts(open, &statements.insert_contacts, &new),
+        write_contacts(open, &statements.replace_contacts, &old),
+        async { count(open, &statements.add_codes, codes.len(), &[&codes, &coded.0, &coded.1]).await },
+        claim_results(open, &statements.claim_results, batch),
+        write_installations(open, &statements.write_installations, batch),
+    );
+    // In the order in which they were sent: the first error is the cause of those that follow it.
+    let (begun, contacts, passes, names, destroyed, owned, added, inserted, replaced, coded, claimed, installed) = answers;
+    begun?;
+    check_contacts(batch, &contacts?)?;
+    let locked = Locked::of(&passes?, &names?)?;
+    check_passes(batch, &locked)?;
+    destroyed?;
+    owned?;
+    let written = (added?, inserted?, replaced?);
+    let coded = coded?;
+    let claimed = claimed?;
+    installed?;
+    if written != (keys.0.len(), new.len(), old.len()) || claimed != batch.results.len() {
+        return Err(Failed::Conflict);
+    }
+    if coded != codes.len() {
+        return Err(StoreError::Taken("a pass page's code".into()).into());
+    }
+    Ok(locked)
+}
+
+fn ids(pairs: impl Iterator<Item = (OrgId, Uuid)>) -> (Vec<Uuid>, Vec<Uuid>) {
+    pairs.map(|(org, id)| (org.uuid(), id)).unzip()
+}
+
+fn check_contacts(batch: &Batch<'_>, found: &[Row]) -> Attempt<()> {
+    let mut versions: HashMap<(OrgId, ContactId), i64> = HashMap::with_capacity(found.len());
+    for row in found {
+        let mut columns = Columns::of(row);
+        versions.insert((columns.id()?, columns.id()?), columns.take()?);
+    }
+    let kept = |write: &&ContactWrite| versions.get(&(write.row.org, write.row.id)).copied() == write.expected;
+    if batch.contacts.iter().all(kept) { Ok(()) } else { Err(Failed::Conflict) }
+}
+
+fn check_passes(batch: &Batch<'_>, locked: &Locked) -> Attempt<()> {
+    let version = |org, id| locked.passes.get(&(org, id)).map(|stored| stored.version);
+    if batch.passes.iter().all(|write| version(write.row.org, write.row.id) == write.expected) {
+        Ok(())
+    } else {
+        Err(Failed::Conflict)
+    }
+}
+
+async fn write_contacts(open: &Transaction, statement: &Statement, writes: &[&ContactWrite]) -> Attempt<usize> {
+    let (org, id) = ids(writes.iter().map(|write| (write.row.org, write.row.id.uuid())));
+    let version: Vec<i64> = writes.iter().map(|write| write.row.version).collect();
+    let created: Vec<i64> = writes.iter().map(|write| write.row.created_at.as_micros()).collect();
+    let updated: Vec<i64> = writes.iter().map(|write| write.row.updated_at.as_micros()).collect();
+    let body: Vec<&[u8]> = writes.iter().map(|write| write.row.body.as_slice()).collect();
+    count(open, statement, writes.len(), &[&org, &id, &version, &created, &updated, &body]).await
+}
+
+async fn claim_results(open: &Transaction, statement: &Statement, batch: &Batch<'_>) -> Attempt<usize> {
+    let rows = &batch.results;
+    let (org, subject) = ids(rows.iter().map(|row| (row.org, row.subject)));
+    let principal: Vec<_> = rows.iter().map(|row| text(&row.principal)).collect();
+    let key: Vec<_> = rows.iter().map(|row| text(&row.key)).collect();
+    let fingerprint: Vec<&[u8]> = rows.iter().map(|row| &row.fingerprint[..]).collect();
+    let body: Vec<&[u8]> = rows.iter().map(|row| row.body.as_slice()).collect();
+    let expires: Vec<i64> = rows.iter().map(|row| row.expires_at.as_micros()).collect();
+    let now = batch.rows.now.as_micros();
+    count(open, statement, rows.len(), &[&org, &principal, &key, &fingerprint, &subject, &body, &expires, &now]).await
+}
+
+async fn write_installations(open: &Transaction, statement: &Statement, batch: &Batch<'_>) -> Attempt<usize> {
+    let rows = &batch.installations;
+    let (org, pass) = ids(rows.iter().map(|row| (row.org, row.pass.uuid())));
+    count(
+        open,
+        statement,
+        rows.len(),
+        &[
+            &org,
+            &pass,
+            &rows.iter().map(|row| row.wallet).collect::<Vec<_>>(),
+            &rows.iter().map(|row| text(&row.device)).collect::<Vec<_>>(),
+            &rows.iter().map(|row| crate::convert::to_shard(row.shard)).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.active).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.since.as_micros()).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.reason).collect::<Vec<_>>(),
+            &rows.iter().map(|row| Timestamp::as_micros(row.first_installed_at)).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.push_token.as_deref().map(text)).collect::<Vec<_>>(),
+        ],
+    )
+    .await
+}
+
+/// Names of contacts and external ids of passes: what is given up, then what is claimed.
+#[derive(Default)]
+struct Changes {
+    dropped_names: BTreeSet<(OrgId, Uuid)>,
+    /// With their contacts, and whether they must be had.
+    added_names: BTreeMap<(OrgId, Uuid), (ContactId, bool)>,
+    dropped_externals: BTreeSet<(OrgId, Uuid, Uuid)>,
+    added_externals: BTreeMap<(OrgId, Uuid, Uuid), Uuid>,
+}
+
+impl Changes {
+    fn of(batch: &Batch<'_>, locked: &Locked) -> Attempt<Self> {
+        let mut changes = Self::default();
+        changes.names(batch, locked)?;
+        changes.externals(batch, locked)?;
+        Ok(changes)
+    }
+
+    /// Contacts are taken in the order of the batch: the first has a name that two want.
+    fn names(&mut self, batch: &Batch<'_>, locked: &Locked) -> Attempt<()> {
+        let mut stored: HashMap<(OrgId, ContactId), BTreeSet<Uuid>> = HashMap::new();
+        for (org, hash, contact) in &locked.names {
+            stored.entry((*org, *contact)).or_default().insert(*hash);
+        }
+        for write in &batch.rows.contacts {
+            let (org, id) = (write.row.org, write.row.id);
+            let own = stored.remove(&(org, id)).unwrap_or_default();
+            let mut kept = BTreeSet::new();
+            for key in &write.keys {
+                let hash = Uuid::from_bytes(key.hash);
+                if own.contains(&hash) {
+                    kept.insert(hash);
+                    continue;
+                }
+                let (holder, required) = self.added_names.entry((org, hash)).or_insert((id, false));
+                if *holder == id {
+                    *required |= key.required;
+                } else if key.required {
+                    return Err(Failed::Conflict);
+                }
+            }
+            self.dropped_names.extend(own.difference(&kept).map(|hash| (org, *hash)));
+        }
+        Ok(())
+    }
+
+    /// Passes are taken in the order of the batch, as if written one after another.
+    fn externals(&mut self, batch: &Batch<'_>, locked: &Locked) -> Attempt<()> {
+        let mut held: BTreeSet<_> = locked.passes.values().filter_map(|stored| stored.external).collect();
+        for write in &batch.rows.passes {
+            let row = &write.row;
+            let before = locked.passes.get(&(row.org, row.id)).and_then(|stored| stored.external);
+            let external = row.external.filter(|_| row.state != store::DELETED);
+            let after = external.map(|external| (row.org, row.project.uuid(), Uuid::from_bytes(external)));
+            if before == after {
+                continue;
+            }
+            if let Some(before) = before {
+                held.remove(&before);
+                self.dropped_externals.insert(before);
+            }
+            if let Some(after) = after
+                && (held.contains(&after) || self.added_externals.insert(after, row.id.uuid()).is_some())
+            {
+                return Err(Failed::Conflict);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The second go, left out when no name and no external id changes.
+pub(super) async fn change_names(open: &Transaction, statements: &Statements, batch: &Batch<'_>, locked: &Locked) -> Attempt<()> {
+    let changes = Changes::of(batch, locked)?;
+    let dropped = ids(changes.dropped_names.iter().copied());
+    let added = ids(changes.added_names.keys().copied());
+    let holders: Vec<Uuid> = changes.added_names.values().map(|(contact, _)| contact.uuid()).collect();
+    let lost = columns(changes.dropped_externals.iter());
+    let won = columns(changes.added_externals.keys());
+    let passes: Vec<Uuid> = changes.added_externals.values().copied().collect();
+    let answers = tokio::join!(
+        biased;
+        async { count(open, &statements.drop_names, dropped.0.len(), &[&dropped.0, &dropped.1]).await },
+        async { rows(open, &statements.add_names, holders.len(), &[&added.0, &added.1, &holders]).await },
+        async { count(open, &statements.drop_externals, lost.0.len(), &[&lost.0, &lost.1, &lost.2]).await },
+        async { count(open, &statements.add_externals, passes.len(), &[&won.0, &won.1, &won.2, &passes]).await },
+    );
+    let (dropped, named, lost, won) = answers;
+    dropped?;
+    let mut missing = changes.added_names;
+    for row in &named? {
+        let mut columns = Columns::of(row);
+        missing.remove(&(columns.id()?, columns.take()?));
+    }
+    lost?;
+    if won? != passes.len() || missing.values().any(|(_, required)| *required) {
+        return Err(Failed::Conflict);
+    }
+    Ok(())
+}
+
+fn columns<'a>(keys: impl Iterator<Item = &'a (OrgId, Uuid, Uuid)>) -> (Vec<Uuid>, Vec<Uuid>, Vec<Uuid>) {
+    let mut lists = (Vec::new(), Vec::new(), Vec::new());
+    for (org, project, external) in keys {
+        lists.0.push(org.uuid());
+        lists.1.push(*project);
+        lists.2.push(*external);
+    }
+    lists
+}

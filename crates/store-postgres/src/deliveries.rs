@@ -1,0 +1,207 @@
+//! What targets are owed, and the tries at it.
+//!
+//! `wake_at` is when a delivery is to be looked at: its due time, or the end of the claim on it.
+
+use std::collections::BTreeMap;
+
+use deadpool_postgres::Pool;
+use domain::{DeliveryId, OrgId, TargetId, Timestamp};
+use store::{AttemptFilter, AttemptRow, DeliveryRow, DeliverySettlement, Lease};
+use uuid::Uuid;
+
+use crate::{
+    convert::{Columns, attempt, attempt_columns, delivery, delivery_columns, text, to_seq, to_shard},
+    error::Attempt,
+    leases::held,
+    pool::query,
+};
+
+pub(crate) async fn claim(pool: &Pool, lease: Lease, now: Timestamp, until: Timestamp, limit: u32) -> Attempt<Vec<DeliveryRow>> {
+    const SQL: &str = concat!(
+        "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE shard = $1 AND epoch = $2 FOR KEY SHARE), \
+         due AS MATERIALIZED (SELECT t.place FROM fence CROSS JOIN LATERAL (SELECT ctid AS place FROM deliveries \
+             WHERE shard = $1 AND wake_at <= $3 ORDER BY wake_at LIMIT $5 FOR UPDATE SKIP LOCKED) t), \
+         claimed AS (UPDATE deliveries SET wake_at = $4 WHERE ctid = ANY (ARRAY(SELECT place FROM due)) RETURNING *) \
+         SELECT (SELECT count(*) FROM fence), ",
+        delivery_columns!(),
+        " FROM (SELECT 1) one LEFT JOIN claimed d ON true ORDER BY d.due_at"
+    );
+    let rows = query(pool, SQL, &[&to_shard(lease.shard), &lease.epoch, &now.as_micros(), &until.as_micros(), &i64::from(limit)])
+        .await?;
+    held(&rows, lease)?;
+    let mut claimed = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let mut columns = Columns::of(row);
+        columns.take::<i64>()?;
+        claimed.extend(delivery(&mut columns)?);
+    }
+    Ok(claimed)
+}
+
+pub(crate) async fn unclaim(pool: &Pool, lease: Lease, now: Timestamp) -> Attempt<()> {
+    const SQL: &str = "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE shard = $1 AND epoch = $2 FOR KEY SHARE),
+        freed AS (UPDATE deliveries SET wake_at = $3, due_at = $3 WHERE ctid = ANY (ARRAY(
+            SELECT t.place FROM fence CROSS JOIN LATERAL (SELECT ctid AS place FROM deliveries
+                WHERE shard = $1 AND wake_at <> due_at FOR UPDATE) t)))
+        SELECT count(*) FROM fence";
+    let answer = query(pool, SQL, &[&to_shard(lease.shard), &lease.epoch, &now.as_micros()]).await?;
+    held(&answer, lease)
+}
+
+macro_rules! upsert {
+    ($from:literal) => {
+        concat!(
+            "INSERT INTO deliveries (org, id, target, event, shard, seq, attempts, due_at, wake_at) ",
+            $from,
+            " ON CONFLICT (org, id) DO UPDATE SET target = excluded.target, event = excluded.event, shard = excluded.shard, \
+             seq = excluded.seq, attempts = excluded.attempts, due_at = excluded.due_at, wake_at = excluded.wake_at"
+        )
+    };
+}
+
+/// Attempts are kept once each, so that a settlement may be written again when nobody knows whether it was.
+const SETTLE: &str = concat!(
+    "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE shard = $1 AND epoch = $2 FOR KEY SHARE), \
+     tried AS (INSERT INTO attempts (org, delivery, target, event, shard, seq, attempt, at, elapsed_micros, outcome, status, \
+             error, next_at, subject, detail) \
+         SELECT t.* FROM fence CROSS JOIN unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::smallint[], \
+             $8::bigint[], $9::integer[], $10::bigint[], $11::bigint[], $12::smallint[], $13::smallint[], $14::text[], \
+             $15::bigint[], $16::uuid[], $17::bytea[]) AS t \
+         ON CONFLICT DO NOTHING), \
+     finished AS (DELETE FROM deliveries WHERE ctid = ANY (ARRAY( \
+         SELECT d.place FROM fence CROSS JOIN unnest($18::uuid[], $19::uuid[]) AS t(org, id) CROSS JOIN LATERAL \
+         (SELECT ctid AS place FROM deliveries d WHERE d.org = t.org AND d.id = t.id FOR UPDATE) d))), \
+     owed AS (",
+    upsert!(
+        "SELECT t.*, t.due_at FROM fence CROSS JOIN unnest($20::uuid[], $21::uuid[], $22::uuid[], $23::uuid[], \
+         $24::smallint[], $25::bigint[], $26::integer[], $27::bigint[]) \
+         AS t(org, id, target, event, shard, seq, attempts, due_at)"
+    ),
+    "), \
+     moved AS (INSERT INTO watermarks (reader, shard, seq) \
+         SELECT 'webhooks', shard, $28 FROM fence WHERE $28::bigint IS NOT NULL \
+         ON CONFLICT (reader, shard) DO UPDATE SET seq = excluded.seq) \
+     SELECT count(*) FROM fence"
+);
+
+pub(crate) async fn settle(pool: &Pool, settlement: &DeliverySettlement) -> Attempt<()> {
+    let lease = settlement.lease;
+    let attempts = || settlement.attempts.iter();
+    let mut finished: Vec<(Uuid, Uuid)> = settlement.finished.iter().map(|(org, id)| (org.uuid(), id.uuid())).collect();
+    finished.sort_unstable();
+    let (finished_org, finished_id): (Vec<_>, Vec<_>) = finished.into_iter().unzip();
+    // In key order, the last word on each.
+    let owed: BTreeMap<_, _> = settlement.owed.iter().map(|row| ((row.org, row.id), row)).collect();
+    let owed = || owed.values();
+    let answer = query(
+        pool,
+        SETTLE,
+        &[
+            &to_shard(lease.shard),
+            &lease.epoch,
+            &attempts().map(|row| row.org.uuid()).collect::<Vec<_>>(),
+            &attempts().map(|row| row.delivery.uuid()).collect::<Vec<_>>(),
+            &attempts().map(|row| row.target.uuid()).collect::<Vec<_>>(),
+            &attempts().map(|row| row.event.uuid()).collect::<Vec<_>>(),
+            &attempts().map(|row| to_shard(row.position.shard)).collect::<Vec<_>>(),
+            &attempts().map(|row| to_seq(row.position.seq)).collect::<Vec<_>>(),
+            &attempts().map(|row| row.attempt).collect::<Vec<_>>(),
+            &attempts().map(|row| row.at.as_micros()).collect::<Vec<_>>(),
+            &attempts().map(|row| row.elapsed_micros).collect::<Vec<_>>(),
+            &attempts().map(|row| row.outcome).collect::<Vec<_>>(),
+            &attempts().map(|row| row.status).collect::<Vec<_>>(),
+            &attempts().map(|row| row.error.as_deref().map(text)).collect::<Vec<_>>(),
+            &attempts().map(|row| row.next_at.map(Timestamp::as_micros)).collect::<Vec<_>>(),
+            &attempts().map(|row| row.subject).collect::<Vec<_>>(),
+            &attempts().map(|row| row.detail.as_slice()).collect::<Vec<_>>(),
+            &finished_org,
+            &finished_id,
+            &owed().map(|row| row.org.uuid()).collect::<Vec<_>>(),
+            &owed().map(|row| row.id.uuid()).collect::<Vec<_>>(),
+            &owed().map(|row| row.target.uuid()).collect::<Vec<_>>(),
+            &owed().map(|row| row.event.uuid()).collect::<Vec<_>>(),
+            &owed().map(|row| to_shard(row.position.shard)).collect::<Vec<_>>(),
+            &owed().map(|row| to_seq(row.position.seq)).collect::<Vec<_>>(),
+            &owed().map(|row| row.attempts).collect::<Vec<_>>(),
+            &owed().map(|row| row.due_at.as_micros()).collect::<Vec<_>>(),
+            &settlement.watermark.map(to_seq),
+        ],
+    )
+    .await?;
+    held(&answer, lease)
+}
+
+pub(crate) async fn touched(pool: &Pool, shard: u16, after: u64) -> Attempt<Vec<DeliveryId>> {
+    const SQL: &str = "SELECT delivery FROM attempts WHERE shard = $1 AND seq > $2
+        UNION SELECT id FROM deliveries WHERE shard = $1 AND seq > $2";
+    let rows = query(pool, SQL, &[&to_shard(shard), &to_seq(after)]).await?;
+    rows.iter().map(|row| Columns::of(row).id()).collect()
+}
+
+pub(crate) async fn next(pool: &Pool, shard: u16) -> Attempt<Option<Timestamp>> {
+    let rows = query(pool, "SELECT min(wake_at) FROM deliveries WHERE shard = $1", &[&to_shard(shard)]).await?;
+    Ok(rows.first().map(|row| Columns::of(row).maybe_time()).transpose()?.flatten())
+}
+
+pub(crate) async fn list(pool: &Pool, org: OrgId, target: Option<TargetId>, limit: u32) -> Attempt<Vec<DeliveryRow>> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        delivery_columns!(),
+        " FROM deliveries d WHERE d.org = $1 AND ($2::uuid IS NULL OR d.target = $2) ORDER BY d.due_at, d.id LIMIT $3"
+    );
+    let rows = query(pool, SQL, &[&org.uuid(), &target.map(domain::Id::uuid), &i64::from(limit)]).await?;
+    rows.iter().filter_map(|row| delivery(&mut Columns::of(row)).transpose()).collect()
+}
+
+pub(crate) async fn one(pool: &Pool, org: OrgId, id: DeliveryId) -> Attempt<Option<DeliveryRow>> {
+    const SQL: &str = concat!("SELECT ", delivery_columns!(), " FROM deliveries d WHERE d.org = $1 AND d.id = $2");
+    let rows = query(pool, SQL, &[&org.uuid(), &id.uuid()]).await?;
+    rows.first().map_or(Ok(None), |row| delivery(&mut Columns::of(row)))
+}
+
+pub(crate) async fn owe(pool: &Pool, row: &DeliveryRow) -> Attempt<()> {
+    const SQL: &str =
+        upsert!("VALUES ($1::uuid, $2::uuid, $3::uuid, $4::uuid, $5::smallint, $6::bigint, $7::integer, $8::bigint, $8::bigint)");
+    query(
+        pool,
+        SQL,
+        &[
+            &row.org.uuid(),
+            &row.id.uuid(),
+            &row.target.uuid(),
+            &row.event.uuid(),
+            &to_shard(row.position.shard),
+            &to_seq(row.position.seq),
+            &row.attempts,
+            &row.due_at.as_micros(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn attempts(pool: &Pool, org: OrgId, filter: &AttemptFilter, limit: u32) -> Attempt<Vec<AttemptRow>> {
+    macro_rules! list {
+        ($filter:literal) => {
+            concat!(
+                "SELECT ",
+                attempt_columns!(),
+                " FROM attempts a WHERE a.org = $1 AND a.at < $2 AND ",
+                $filter,
+                " ORDER BY a.at DESC, a.attempt DESC LIMIT $3"
+            )
+        };
+    }
+    const ALL: &str = list!("$4::uuid IS NULL AND $5::uuid IS NULL");
+    const OF_TARGET: &str = list!("a.target = $4 AND $5::uuid IS NULL");
+    const OF_EVENT: &str = list!("a.event = $5 AND ($4::uuid IS NULL OR a.target = $4)");
+    let sql = match (filter.target, filter.event) {
+        (None, None) => ALL,
+        (Some(_), None) => OF_TARGET,
+        (_, Some(_)) => OF_EVENT,
+    };
+    let before = filter.before.map_or(i64::MAX, Timestamp::as_micros);
+    let (target, event) = (filter.target.map(domain::Id::uuid), filter.event.map(domain::Id::uuid));
+    let rows = query(pool, sql, &[&org.uuid(), &before, &i64::from(limit), &target, &event]).await?;
+    rows.iter().map(attempt).collect()
+}

@@ -1,0 +1,253 @@
+//! Source events: taken in, read, settled.
+
+use std::collections::{BTreeMap, HashMap};
+
+use deadpool_postgres::Pool;
+use domain::{OrgId, SourceEventId, Timestamp};
+use store::{Accepted, Hash, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, StoreError};
+use uuid::Uuid;
+
+use crate::{
+    convert::{Columns, inbox, inbox_columns, inbox_result, text, to_seq, to_shard},
+    error::Attempt,
+    pool::query,
+};
+
+/// Claims the dedupe keys in their order, then bumps the heads in theirs, then writes what is new: one statement whatever
+/// the number of rows. What was claimed is matched by hash, since a join of two lists has no index to walk.
+const ACCEPT: &str = "WITH input AS MATERIALIZED (
+        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::uuid[], $7::smallint[],
+            $8::bigint[], $9::bigint[], $10::text[], $11::bytea[], $12::bytea[], $13::text[]) WITH ORDINALITY
+        AS t(org, id, source, dedupe, dedupe_until, order_key, shard, received_at, occurred_at, name, data_key, body, fault, n)),
+    claimed AS (
+        INSERT INTO inbox_keys (org, source, dedupe, id, expires_at)
+        SELECT org, source, dedupe, id, dedupe_until FROM input ORDER BY org, source, dedupe
+        ON CONFLICT (org, source, dedupe) DO UPDATE SET id = excluded.id, expires_at = excluded.expires_at
+        WHERE inbox_keys.expires_at <= $14
+        RETURNING org, id),
+    fresh AS MATERIALIZED (
+        SELECT *, row_number() OVER (PARTITION BY shard ORDER BY n DESC) - 1 AS back FROM input
+        WHERE ((org, id) IN (SELECT org, id FROM claimed)) IS TRUE),
+    heads AS (
+        INSERT INTO log_heads (log, shard, seq)
+        SELECT 1, shard, count(*) FROM fresh GROUP BY shard ORDER BY shard
+        ON CONFLICT (log, shard) DO UPDATE SET seq = log_heads.seq + excluded.seq
+        RETURNING shard, seq),
+    placed AS MATERIALIZED (SELECT f.*, h.seq - f.back AS seq FROM fresh f JOIN heads h ON h.shard = f.shard),
+    kept AS (INSERT INTO data_keys (org, subject, wrapped) SELECT org, id, data_key FROM placed),
+    parked AS (
+        INSERT INTO inbox_results (org, id, shard, status, runs, at, trace)
+        SELECT org, id, shard, 3, 0, received_at, fault FROM placed WHERE fault IS NOT NULL),
+    written AS (
+        INSERT INTO inbox (seq, received_at, occurred_at, org, id, source, order_key, shard, name, body)
+        SELECT seq, received_at, occurred_at, org, id, source, order_key, shard, name, body FROM placed)
+    SELECT n, shard, seq FROM placed";
+
+/// Whose the dedupe keys are that were there already.
+const KNOWN: &str =
+    "SELECT t.n, k.id FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) WITH ORDINALITY AS t(org, source, dedupe, n)
+    CROSS JOIN LATERAL (SELECT id FROM inbox_keys k
+        WHERE k.org = t.org AND k.source = t.source AND k.dedupe = t.dedupe OFFSET 0) k";
+
+pub(crate) async fn accept(pool: &Pool, rows: &[InboxInsert]) -> Attempt<Vec<Accepted>> {
+    // A statement cannot claim one key twice: rows with a key that came before in the batch follow its first row.
+    let mut first_with: HashMap<(OrgId, Uuid, Hash), usize> = HashMap::with_capacity(rows.len());
+    let mut firsts: Vec<&InboxInsert> = Vec::with_capacity(rows.len());
+    let mut leads: Vec<(usize, bool)> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let lead = *first_with.entry((row.org, row.source.uuid(), row.dedupe)).or_insert(firsts.len());
+        let is_first = lead == firsts.len();
+        leads.push((lead, is_first));
+        if is_first {
+            firsts.push(row);
+        }
+    }
+    if firsts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let outcomes = accept_distinct(pool, &firsts).await?;
+    let of_lead = |(lead, is_first): (usize, bool)| match (outcomes[lead], is_first) {
+        (Accepted::New(_), false) => Accepted::Duplicate(firsts[lead].id),
+        (outcome, _) => outcome,
+    };
+    Ok(leads.into_iter().map(of_lead).collect())
+}
+
+async fn accept_distinct(pool: &Pool, rows: &[&InboxInsert]) -> Attempt<Vec<Accepted>> {
+    let now = rows.iter().map(|row| row.received_at.as_micros()).max().unwrap_or_default();
+    let placed = query(
+        pool,
+        ACCEPT,
+        &[
+            &rows.iter().map(|row| row.org.uuid()).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.id.uuid()).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.source.uuid()).collect::<Vec<_>>(),
+            &rows.iter().map(|row| Uuid::from_bytes(row.dedupe)).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.dedupe_until.as_micros()).collect::<Vec<_>>(),
+            &rows.iter().map(|row| Uuid::from_bytes(row.order_key)).collect::<Vec<_>>(),
+            &rows.iter().map(|row| to_shard(row.shard)).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.received_at.as_micros()).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.occurred_at.map(Timestamp::as_micros)).collect::<Vec<_>>(),
+            &rows.iter().map(|row| text(&row.name)).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.data_key.as_slice()).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.body.as_slice()).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.fault.as_deref().map(text)).collect::<Vec<_>>(),
+            &now,
+        ],
+    )
+    .await?;
+    let mut outcomes: Vec<Option<Accepted>> = vec![None; rows.len()];
+    for row in &placed {
+        let mut columns = Columns::of(row);
+        let index = columns.take::<i64>()?;
+        outcomes[place(index)] = Some(Accepted::New(columns.position()?));
+    }
+    if placed.len() < rows.len() {
+        find_known(pool, rows, &mut outcomes).await?;
+    }
+    // Its key was claimed by another and forgotten in the blink between: the sender's next try will do.
+    let vanished = || StoreError::Unavailable("a source event's key expired while it was looked at: send it again".into());
+    Ok(outcomes.into_iter().map(|outcome| outcome.ok_or_else(vanished)).collect::<Result<_, _>>()?)
+}
+
+/// Ordinality counts from 1.
+fn place(ordinality: i64) -> usize {
+    usize::try_from(ordinality).unwrap_or(1) - 1
+}
+
+async fn find_known(pool: &Pool, rows: &[&InboxInsert], outcomes: &mut [Option<Accepted>]) -> Attempt<()> {
+    let open: Vec<usize> = (0..rows.len()).filter(|&index| outcomes[index].is_none()).collect();
+    let known = query(
+        pool,
+        KNOWN,
+        &[
+            &open.iter().map(|&index| rows[index].org.uuid()).collect::<Vec<_>>(),
+            &open.iter().map(|&index| rows[index].source.uuid()).collect::<Vec<_>>(),
+            &open.iter().map(|&index| Uuid::from_bytes(rows[index].dedupe)).collect::<Vec<_>>(),
+        ],
+    )
+    .await?;
+    for row in &known {
+        let mut columns = Columns::of(row);
+        let index = open[place(columns.take()?)];
+        outcomes[index] = Some(Accepted::Duplicate(columns.id()?));
+    }
+    Ok(())
+}
+
+pub(crate) async fn due(pool: &Pool, shard: u16, now: Timestamp, limit: u32) -> Attempt<Vec<InboxRow>> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        inbox_columns!(),
+        " FROM (SELECT * FROM inbox_results WHERE shard = $1 AND status = 4 AND due_at <= $2 ORDER BY due_at LIMIT $3) r \
+         CROSS JOIN LATERAL (SELECT * FROM inbox i WHERE i.org = r.org AND i.id = r.id OFFSET 0) i ORDER BY r.due_at, i.seq"
+    );
+    let rows = query(pool, SQL, &[&to_shard(shard), &now.as_micros(), &i64::from(limit)]).await?;
+    rows.iter().map(|row| inbox(&mut Columns::of(row))).collect()
+}
+
+pub(crate) async fn waiting_keys(pool: &Pool, shard: u16) -> Attempt<Vec<(OrgId, Hash)>> {
+    const SQL: &str =
+        "SELECT DISTINCT i.org, i.order_key FROM (SELECT org, id FROM inbox_results WHERE shard = $1 AND status = 4) r
+        CROSS JOIN LATERAL (SELECT i.org, i.order_key FROM inbox i WHERE i.org = r.org AND i.id = r.id OFFSET 0) i";
+    let rows = query(pool, SQL, &[&to_shard(shard)]).await?;
+    rows.iter()
+        .map(|row| {
+            let mut columns = Columns::of(row);
+            Ok((columns.id()?, columns.hash()?))
+        })
+        .collect()
+}
+
+/// Everything hangs on the fence, which holds the lease's row against a seizure until this is committed. A contact's key
+/// is held likewise, so that an erasure comes before, and the source event's key goes at once, or after, and finds it.
+const SETTLE: &str = "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE shard = $1 AND epoch = $2 FOR KEY SHARE),
+    results AS (
+        INSERT INTO inbox_results (org, id, shard, status, runs, due_at, at, trace, owner)
+        SELECT t.org, t.id, fence.shard, t.status, t.runs, t.due_at, t.at, t.trace, t.owner
+        FROM fence CROSS JOIN unnest($3::uuid[], $4::uuid[], $5::smallint[], $6::integer[], $7::bigint[], $8::bigint[],
+            $9::text[], $10::uuid[]) AS t(org, id, status, runs, due_at, at, trace, owner)
+        ON CONFLICT (org, id) DO UPDATE SET
+            status = coalesce(excluded.status, inbox_results.status), runs = coalesce(excluded.runs, inbox_results.runs),
+            due_at = CASE WHEN excluded.status IS NULL THEN inbox_results.due_at ELSE excluded.due_at END,
+            at = coalesce(excluded.at, inbox_results.at), trace = coalesce(excluded.trace, inbox_results.trace),
+            owner = coalesce(excluded.owner, inbox_results.owner)),
+    owned AS MATERIALIZED (
+        SELECT t.org, t.id, k.subject FROM fence CROSS JOIN unnest($3::uuid[], $4::uuid[], $10::uuid[]) AS t(org, id, owner)
+        LEFT JOIN LATERAL (SELECT subject FROM data_keys k
+            WHERE k.org = t.org AND k.subject = t.owner FOR KEY SHARE) k ON true
+        WHERE t.owner IS NOT NULL),
+    erased AS (
+        DELETE FROM data_keys WHERE ctid = ANY (ARRAY(SELECT k.place FROM owned CROSS JOIN LATERAL (
+            SELECT ctid AS place FROM data_keys k WHERE k.org = owned.org AND k.subject = owned.id OFFSET 0) k
+            WHERE owned.subject IS NULL))),
+    moved AS (
+        INSERT INTO watermarks (reader, shard, seq) SELECT 'flows', shard, $11 FROM fence WHERE $11::bigint IS NOT NULL
+        ON CONFLICT (reader, shard) DO UPDATE SET seq = excluded.seq)
+    SELECT count(*) FROM fence";
+
+/// What flows made of a source event, and whose it is.
+type Outcome<'a> = (Option<&'a InboxResult>, Option<Uuid>);
+
+pub(crate) async fn settle(pool: &Pool, settlement: &InboxSettlement) -> Attempt<()> {
+    // In key order, each event once, with its result, its owner, or both.
+    let mut rows: BTreeMap<(Uuid, Uuid), Outcome<'_>> = BTreeMap::new();
+    for (org, id, result) in &settlement.results {
+        rows.entry((org.uuid(), id.uuid())).or_default().0 = Some(result);
+    }
+    for (org, id, contact) in &settlement.owners {
+        rows.entry((org.uuid(), id.uuid())).or_default().1 = Some(contact.uuid());
+    }
+    let results = || rows.values().map(|(result, _)| *result);
+    let lease = settlement.lease;
+    let answer = query(
+        pool,
+        SETTLE,
+        &[
+            &to_shard(lease.shard),
+            &lease.epoch,
+            &rows.keys().map(|(org, _)| *org).collect::<Vec<_>>(),
+            &rows.keys().map(|(_, id)| *id).collect::<Vec<_>>(),
+            &results().map(|result| Some(result?.status)).collect::<Vec<Option<i16>>>(),
+            &results().map(|result| Some(result?.runs)).collect::<Vec<Option<i32>>>(),
+            &results().map(|result| Some(result?.due_at?.as_micros())).collect::<Vec<Option<i64>>>(),
+            &results().map(|result| Some(result?.at.as_micros())).collect::<Vec<Option<i64>>>(),
+            &results().map(|result| Some(text(&result?.trace))).collect::<Vec<_>>(),
+            &rows.values().map(|(_, owner)| *owner).collect::<Vec<_>>(),
+            &settlement.watermark.map(to_seq),
+        ],
+    )
+    .await?;
+    crate::leases::held(&answer, lease)
+}
+
+pub(crate) async fn source_event(pool: &Pool, org: OrgId, id: SourceEventId) -> Attempt<Option<InboxRow>> {
+    const SQL: &str = concat!("SELECT ", inbox_columns!(), " FROM inbox i", inbox_result!(), "WHERE i.org = $1 AND i.id = $2");
+    let rows = query(pool, SQL, &[&org.uuid(), &id.uuid()]).await?;
+    rows.first().map(|row| inbox(&mut Columns::of(row))).transpose()
+}
+
+pub(crate) async fn source_events(pool: &Pool, org: OrgId, filter: &InboxFilter, limit: u32) -> Attempt<Vec<InboxRow>> {
+    const ALL: &str = concat!(
+        "SELECT ",
+        inbox_columns!(),
+        " FROM inbox i",
+        inbox_result!(),
+        "WHERE i.org = $1 AND i.id < $2 AND ($3::uuid IS NULL OR i.source = $3) \
+         AND ($4::smallint IS NULL OR r.status = $4) ORDER BY i.id DESC LIMIT $5"
+    );
+    // What is parked or waits is rare and has an index of its own.
+    const RARE: &str = concat!(
+        "SELECT ",
+        inbox_columns!(),
+        " FROM (SELECT * FROM inbox_results WHERE org = $1 AND id < $2 AND status = $4 AND status IN (3, 4) OFFSET 0) r \
+         CROSS JOIN LATERAL (SELECT * FROM inbox i WHERE i.org = r.org AND i.id = r.id OFFSET 0) i \
+         WHERE ($3::uuid IS NULL OR i.source = $3) ORDER BY r.id DESC LIMIT $5"
+    );
+    let rare = [InboxStatus::Parked.number(), InboxStatus::Waiting.number()];
+    let sql = if filter.status.is_some_and(|status| rare.contains(&status)) { RARE } else { ALL };
+    let before = filter.before.map_or(Uuid::max(), SourceEventId::uuid);
+    let source = filter.source.map(domain::SourceId::uuid);
+    let rows = query(pool, sql, &[&org.uuid(), &before, &source, &filter.status, &i64::from(limit)]).await?;
+    rows.iter().map(|row| inbox(&mut Columns::of(row))).collect()
+}

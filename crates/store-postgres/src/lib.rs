@@ -1,0 +1,260 @@
+//! The storage contract on PostgreSQL: many nodes on one database.
+//!
+//! - Every call is one transaction of a handful of statements, whatever the size of its batch: lists travel as arrays and
+//!   are taken apart by `unnest`; statements are prepared once per connection, and those that do not hang on each other's
+//!   answers travel together.
+//! - Lists are sorted before they are sent, so rows are locked in the order of their keys. The heads of the logs come last,
+//!   in ascending order, together with the rows that carry the numbers: a number is visible only when all before it are.
+//! - A transaction that lost a race (serialization failure, deadlock) is run again, a bounded number of times.
+//! - Workers' writes hang on their lease by a row lock that a seizure waits for.
+//! - No triggers, advisory locks, sequences or notifications carry meaning. Tables that only grow are partitioned by day.
+
+mod captures;
+mod commit;
+mod config;
+mod convert;
+mod deliveries;
+mod error;
+mod inbox;
+mod leases;
+mod load;
+mod log;
+mod migrate;
+mod partitions;
+mod passes;
+mod pool;
+mod upkeep;
+mod wallets;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, TargetId, Timestamp};
+use store::{
+    Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, CommitRows, Committed, ConfigWrite,
+    ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, Hash, InboxFilter, InboxInsert, InboxRow,
+    InboxSettlement, InstallationRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, PassRow, PushSettlement, Reader, ResourceRow,
+    Result, Retention, StaleDevice,
+};
+use uuid::Uuid;
+
+pub use pool::Options;
+
+/// How many shards the logs have.
+const SHARDS: u16 = 16;
+
+/// A PostgreSQL database that holds Passbridge's state.
+pub struct Postgres {
+    pool: deadpool_postgres::Pool,
+    inbox_hints: log::Hints,
+    event_hints: log::Hints,
+    cleared: upkeep::Progress,
+}
+
+impl Postgres {
+    /// Opens a database by its `postgres://` URL and looks whether it answers. Migrate it before use.
+    ///
+    /// `sslmode=require` in the URL means TLS with the server's certificate and name checked; without it the connection is
+    /// plain.
+    ///
+    /// # Errors
+    /// When the URL is none, an authority cannot be read, or the database does not answer.
+    pub async fn open(url: &str, options: &Options) -> Result<Arc<Self>> {
+        let pool = pool::make(url, options)?;
+        drop(pool::connection(&pool).await?);
+        Ok(Arc::new(Self {
+            pool,
+            inbox_hints: log::Hints::default(),
+            event_hints: log::Hints::default(),
+            cleared: upkeep::Progress::default(),
+        }))
+    }
+}
+
+impl std::fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Postgres").field("pool", &self.pool.status()).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Backend for Postgres {
+    fn shards(&self) -> u16 {
+        SHARDS
+    }
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+    async fn migrate(&self, now: Timestamp) -> Result<()> {
+        Ok(migrate::migrate(&self.pool, now).await?)
+    }
+    async fn log_epoch(&self) -> Result<u64> {
+        Ok(migrate::log_epoch(&self.pool).await?)
+    }
+    async fn ready(&self) -> Result<()> {
+        Ok(upkeep::ready(&self.pool).await?)
+    }
+    async fn maintain(&self, now: Timestamp, keep: Retention) -> Result<()> {
+        Ok(upkeep::maintain(&self.pool, &self.cleared, now, keep).await?)
+    }
+    async fn close(&self) {
+        self.pool.close();
+    }
+
+    async fn config_version(&self) -> Result<i64> {
+        Ok(config::version(&self.pool).await?)
+    }
+    async fn config_since(&self, version: i64) -> Result<Vec<ResourceRow>> {
+        Ok(config::since(&self.pool, version).await?)
+    }
+    async fn write_config(&self, write: ConfigWrite) -> Result<ConfigWritten> {
+        Ok(config::write(&self.pool, &write).await?)
+    }
+    async fn org_keys(&self) -> Result<Vec<(OrgId, Vec<u8>)>> {
+        Ok(config::org_keys(&self.pool).await?)
+    }
+    async fn look_up(&self, kind: i16, name: &[u8]) -> Result<Option<(OrgId, Uuid)>> {
+        Ok(config::look_up(&self.pool, kind, name).await?)
+    }
+    async fn audit(&self, org: OrgId, before: Option<Uuid>, limit: u32) -> Result<Vec<AuditRow>> {
+        Ok(config::audit(&self.pool, org, before, limit).await?)
+    }
+    async fn blob(&self, org: OrgId, sha256: [u8; 32]) -> Result<Option<BlobRow>> {
+        Ok(config::blob(&self.pool, org, sha256).await?)
+    }
+
+    async fn accept(&self, rows: Vec<InboxInsert>) -> Result<Vec<Accepted>> {
+        Ok(inbox::accept(&self.pool, &rows).await?)
+    }
+    async fn read_inbox(&self, shard: u16, after: u64, limit: u32) -> Result<Vec<InboxRow>> {
+        Ok(log::read_inbox(&self.pool, &self.inbox_hints, shard, after, limit).await?)
+    }
+    async fn due_inbox(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<InboxRow>> {
+        Ok(inbox::due(&self.pool, shard, now, limit).await?)
+    }
+    async fn waiting_keys(&self, shard: u16) -> Result<Vec<(OrgId, Hash)>> {
+        Ok(inbox::waiting_keys(&self.pool, shard).await?)
+    }
+    async fn settle_inbox(&self, settlement: InboxSettlement) -> Result<()> {
+        Ok(inbox::settle(&self.pool, &settlement).await?)
+    }
+    async fn source_event(&self, org: OrgId, id: SourceEventId) -> Result<Option<InboxRow>> {
+        Ok(inbox::source_event(&self.pool, org, id).await?)
+    }
+    async fn source_events(&self, org: OrgId, filter: &InboxFilter, limit: u32) -> Result<Vec<InboxRow>> {
+        Ok(inbox::source_events(&self.pool, org, filter, limit).await?)
+    }
+
+    async fn load(&self, keys: &LoadKeys) -> Result<LoadedRows> {
+        Ok(load::load(&self.pool, keys).await?)
+    }
+    async fn commit(&self, rows: CommitRows) -> Result<Committed> {
+        Ok(commit::commit(&self.pool, &rows).await?)
+    }
+
+    async fn passes(
+        &self,
+        org: OrgId,
+        project: Option<ProjectId>,
+        contact: Option<ContactId>,
+        after: Option<PassId>,
+        limit: u32,
+    ) -> Result<Vec<PassRow>> {
+        Ok(passes::passes(&self.pool, org, project, contact, after, limit).await?)
+    }
+    async fn contacts(&self, org: OrgId, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>> {
+        Ok(passes::contacts(&self.pool, org, after, limit).await?)
+    }
+    async fn due_passes(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<(OrgId, PassId)>> {
+        Ok(passes::due(&self.pool, shard, now, limit).await?)
+    }
+
+    async fn heads(&self, log: Log) -> Result<Vec<u64>> {
+        Ok(log::heads(&self.pool, log).await?)
+    }
+    async fn read_events(&self, shard: u16, after: u64, limit: u32) -> Result<Vec<EventRow>> {
+        Ok(log::read_events(&self.pool, &self.event_hints, shard, after, limit).await?)
+    }
+    async fn events_at(&self, positions: &[Position]) -> Result<Vec<EventRow>> {
+        Ok(log::events_at(&self.pool, positions).await?)
+    }
+    async fn feed(&self, org: OrgId, after: &[u64], limit: u32) -> Result<Vec<EventRow>> {
+        Ok(log::feed(&self.pool, org, after, limit).await?)
+    }
+    async fn events_of_pass(&self, org: OrgId, pass: PassId, after: u64, limit: u32) -> Result<Vec<EventRow>> {
+        Ok(log::events_of_pass(&self.pool, org, pass, after, limit).await?)
+    }
+    async fn event(&self, org: OrgId, id: EventId) -> Result<Option<EventRow>> {
+        Ok(log::event_by_id(&self.pool, org, id).await?)
+    }
+
+    async fn watermarks(&self, reader: Reader) -> Result<Vec<u64>> {
+        Ok(leases::watermarks(&self.pool, reader).await?)
+    }
+    async fn advance(&self, reader: Reader, lease: Lease, to: u64) -> Result<()> {
+        Ok(leases::advance(&self.pool, reader, lease, to).await?)
+    }
+    async fn leases(&self) -> Result<Vec<LeaseRow>> {
+        Ok(leases::all(&self.pool).await?)
+    }
+    async fn seize(&self, seen: Lease, owner: &str) -> Result<Option<Lease>> {
+        Ok(leases::seize(&self.pool, seen, owner).await?)
+    }
+    async fn beat(&self, owner: &str) -> Result<Vec<Lease>> {
+        Ok(leases::beat(&self.pool, owner).await?)
+    }
+    async fn release(&self, owner: &str) -> Result<()> {
+        Ok(leases::release(&self.pool, owner).await?)
+    }
+
+    async fn claim_deliveries(&self, lease: Lease, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<DeliveryRow>> {
+        Ok(deliveries::claim(&self.pool, lease, now, until, limit).await?)
+    }
+    async fn unclaim_deliveries(&self, lease: Lease, now: Timestamp) -> Result<()> {
+        Ok(deliveries::unclaim(&self.pool, lease, now).await?)
+    }
+    async fn settle_deliveries(&self, settlement: DeliverySettlement) -> Result<()> {
+        Ok(deliveries::settle(&self.pool, &settlement).await?)
+    }
+    async fn touched_deliveries(&self, shard: u16, after: u64) -> Result<Vec<DeliveryId>> {
+        Ok(deliveries::touched(&self.pool, shard, after).await?)
+    }
+    async fn next_delivery(&self, shard: u16) -> Result<Option<Timestamp>> {
+        Ok(deliveries::next(&self.pool, shard).await?)
+    }
+    async fn deliveries(&self, org: OrgId, target: Option<TargetId>, limit: u32) -> Result<Vec<DeliveryRow>> {
+        Ok(deliveries::list(&self.pool, org, target, limit).await?)
+    }
+    async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<Option<DeliveryRow>> {
+        Ok(deliveries::one(&self.pool, org, id).await?)
+    }
+    async fn owe(&self, row: DeliveryRow) -> Result<()> {
+        Ok(deliveries::owe(&self.pool, &row).await?)
+    }
+    async fn attempts(&self, org: OrgId, filter: &AttemptFilter, limit: u32) -> Result<Vec<AttemptRow>> {
+        Ok(deliveries::attempts(&self.pool, org, filter, limit).await?)
+    }
+
+    async fn passes_on_device(&self, org: OrgId, device: &str) -> Result<Vec<PassRow>> {
+        Ok(wallets::passes_on_device(&self.pool, org, device).await?)
+    }
+    async fn installations(&self, org: OrgId, pass: PassId) -> Result<Vec<InstallationRow>> {
+        Ok(wallets::installations(&self.pool, org, pass).await?)
+    }
+    async fn stale_devices(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<StaleDevice>)> {
+        Ok(wallets::stale_devices(&self.pool, shard, after, limit).await?)
+    }
+    async fn due_pushes(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<StaleDevice>> {
+        Ok(wallets::due_pushes(&self.pool, shard, now, limit).await?)
+    }
+    async fn settle_pushes(&self, settlement: PushSettlement) -> Result<()> {
+        Ok(wallets::settle(&self.pool, &settlement).await?)
+    }
+
+    async fn capture(&self, row: CaptureRow, keep: u32) -> Result<()> {
+        Ok(captures::capture(&self.pool, &row, keep).await?)
+    }
+    async fn captures(&self, org: OrgId, ring: &str, limit: u32) -> Result<Vec<CaptureRow>> {
+        Ok(captures::list(&self.pool, org, ring, limit).await?)
+    }
+}

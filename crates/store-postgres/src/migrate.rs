@@ -1,0 +1,93 @@
+//! The schema, one numbered step after another.
+
+use deadpool_postgres::Pool;
+use domain::Timestamp;
+use store::StoreError;
+use uuid::Uuid;
+
+use crate::{
+    error::Attempt,
+    partitions,
+    pool::{Transaction, connection, query, rerun},
+};
+
+/// The steps, oldest first; the number of a step is its place, from 1. A step that was released is never changed.
+const STEPS: [&str; 1] = [include_str!("../migrations/0001_spine.sql")];
+
+/// Where the schema's number is. Its one row is also what two nodes that migrate at once take turns on.
+const BOOTSTRAP: &str = "CREATE TABLE IF NOT EXISTS schema_version (
+        id smallint PRIMARY KEY CHECK (id = 1), version bigint NOT NULL, changed_at bigint NOT NULL);
+    INSERT INTO schema_version (id, version, changed_at) VALUES (1, 0, 0) ON CONFLICT DO NOTHING";
+
+/// How often the bootstrap is tried when another node is at it.
+const BOOTSTRAP_TRIES: usize = 5;
+
+const LOCK: &str = "SELECT version FROM schema_version WHERE id = 1 FOR UPDATE";
+
+fn known() -> i64 {
+    i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
+}
+
+pub(crate) async fn migrate(pool: &Pool, now: Timestamp) -> Attempt<()> {
+    bootstrap(pool).await?;
+    while take_step(pool, now).await? {}
+    choose_epoch(pool).await?;
+    partitions::make_ahead(pool, now).await
+}
+
+/// Two sessions that create a table at once may both find none; the slower one then finds it the next time.
+async fn bootstrap(pool: &Pool) -> Attempt<()> {
+    for _ in 1..BOOTSTRAP_TRIES {
+        match connection(pool).await?.batch_execute(BOOTSTRAP).await.map_err(Into::into) {
+            Err(failed) if crate::error::Failed::is_there_already(&failed) => {}
+            other => return other,
+        }
+    }
+    Ok(connection(pool).await?.batch_execute(BOOTSTRAP).await?)
+}
+
+/// Takes the next step, if there is one, in a transaction of its own.
+async fn take_step(pool: &Pool, now: Timestamp) -> Attempt<bool> {
+    rerun!({
+        let transaction = Transaction::new(pool).await?;
+        let (lock, bump) = (
+            transaction.prepare(LOCK).await?,
+            transaction.prepare("UPDATE schema_version SET version = $1, changed_at = $2 WHERE id = 1").await?,
+        );
+        transaction.begin().await?;
+        transaction.batch("SET LOCAL statement_timeout = 0").await?;
+        let found: i64 = match transaction.query(&lock, &[]).await?.first() {
+            Some(row) => row.try_get(0)?,
+            None => 0,
+        };
+        if found > known() {
+            return Err(StoreError::TooNew { found, known: known() }.into());
+        }
+        let Some(step) = usize::try_from(found).ok().and_then(|done| STEPS.get(done)) else {
+            transaction.roll_back().await;
+            return Ok(false);
+        };
+        transaction.batch(step).await?;
+        transaction.execute(&bump, &[&(found + 1), &now.as_micros()]).await?;
+        transaction.commit().await?;
+        tracing::info!(schema = found + 1, "the database's schema was brought up to date");
+        Ok(true)
+    })
+}
+
+/// Draws the epoch of the logs unless there is one.
+async fn choose_epoch(pool: &Pool) -> Attempt<()> {
+    let Some(row) = query(pool, "SELECT gen_random_uuid()", &[]).await?.pop() else { return Ok(()) };
+    let random: Uuid = row.try_get(0)?;
+    let (high, low) = random.as_u64_pair();
+    // Without the bits that say which kind of UUID it is, and positive.
+    let epoch = ((high & 0xFFFF_FFFF_FFFF_0000) | (low & 0xFFFF)) >> 1 | 1;
+    let epoch = i64::try_from(epoch).unwrap_or(1);
+    query(pool, "UPDATE store_state SET log_epoch = $1 WHERE id = 1 AND log_epoch = 0", &[&epoch]).await?;
+    Ok(())
+}
+
+pub(crate) async fn log_epoch(pool: &Pool) -> Attempt<u64> {
+    let rows = query(pool, "SELECT log_epoch FROM store_state WHERE id = 1", &[]).await?;
+    Ok(rows.first().map(|row| row.try_get(0)).transpose()?.map(crate::convert::from_seq).unwrap_or_default())
+}

@@ -1,0 +1,110 @@
+//! Installations and pushes.
+
+use std::collections::BTreeMap;
+
+use deadpool_postgres::Pool;
+use domain::{OrgId, PassId, Timestamp};
+use store::{InstallationRow, PassRow, PushSettlement, StaleDevice};
+use tokio_postgres::Row;
+
+use crate::{
+    convert::{Columns, from_seq, installation, installation_columns, pass, pass_columns, text, to_seq, to_shard},
+    error::Attempt,
+    leases::held,
+    pool::query,
+};
+
+pub(crate) async fn passes_on_device(pool: &Pool, org: OrgId, device: &str) -> Attempt<Vec<PassRow>> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        pass_columns!(),
+        " FROM (SELECT pass FROM installations WHERE org = $1 AND device = $2 AND wallet = 1 AND active OFFSET 0) i \
+         CROSS JOIN LATERAL (SELECT * FROM passes p WHERE p.org = $1 AND p.id = i.pass OFFSET 0) p"
+    );
+    let rows = query(pool, SQL, &[&org.uuid(), &text(device)]).await?;
+    rows.iter().map(|row| pass(&mut Columns::of(row))).collect()
+}
+
+pub(crate) async fn installations(pool: &Pool, org: OrgId, pass: PassId) -> Attempt<Vec<InstallationRow>> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        installation_columns!(),
+        " FROM installations i WHERE i.org = $1 AND i.pass = $2 ORDER BY i.wallet, i.device"
+    );
+    let rows = query(pool, SQL, &[&org.uuid(), &pass.uuid()]).await?;
+    rows.iter().filter_map(|row| installation(&mut Columns::of(row)).transpose()).collect()
+}
+
+fn stale(row: &Row) -> Attempt<(i64, Option<StaleDevice>)> {
+    let mut columns = Columns::of(row);
+    let content_seq = columns.take()?;
+    let project = columns.id()?;
+    let installation = installation(&mut columns)?;
+    Ok((content_seq, installation.map(|installation| StaleDevice { installation, content_seq, project })))
+}
+
+pub(crate) async fn stale_devices(pool: &Pool, shard: u16, after: u64, limit: u32) -> Attempt<(u64, Vec<StaleDevice>)> {
+    const SQL: &str = concat!(
+        "SELECT p.content_seq, p.project, ",
+        installation_columns!(),
+        " FROM (SELECT org, id, project, content_seq FROM passes WHERE shard = $1 AND content_seq > $2 \
+                ORDER BY content_seq FETCH FIRST $3 ROWS WITH TIES) p \
+         LEFT JOIN LATERAL (SELECT * FROM installations i WHERE i.org = p.org AND i.pass = p.id AND i.wallet = 1 \
+                AND i.active AND i.pushed_seq < p.content_seq OFFSET 0) i ON true \
+         ORDER BY p.content_seq"
+    );
+    let rows = query(pool, SQL, &[&to_shard(shard), &to_seq(after), &i64::from(limit)]).await?;
+    let rows: Vec<_> = rows.iter().map(stale).collect::<Attempt<_>>()?;
+    let seen = rows.last().map_or(after, |(content_seq, _)| from_seq(*content_seq));
+    Ok((seen, rows.into_iter().filter_map(|(_, device)| device).collect()))
+}
+
+pub(crate) async fn due_pushes(pool: &Pool, shard: u16, now: Timestamp, limit: u32) -> Attempt<Vec<StaleDevice>> {
+    const SQL: &str = concat!(
+        "SELECT p.content_seq, p.project, ",
+        installation_columns!(),
+        " FROM (SELECT * FROM installations WHERE shard = $1 AND push_due_at <= $2 AND active AND wallet = 1 \
+                ORDER BY push_due_at LIMIT $3) i \
+         CROSS JOIN LATERAL (SELECT content_seq, project FROM passes p WHERE p.org = i.org AND p.id = i.pass OFFSET 0) p \
+         ORDER BY i.push_due_at"
+    );
+    let rows = query(pool, SQL, &[&to_shard(shard), &now.as_micros(), &i64::from(limit)]).await?;
+    rows.iter().filter_map(|row| stale(row).map(|(_, device)| device).transpose()).collect()
+}
+
+/// A push that failed leaves what the device was woken for.
+const SETTLE: &str = "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE shard = $1 AND epoch = $2 FOR KEY SHARE),
+    locked AS MATERIALIZED (
+        SELECT i.place, t.pushed, t.retry FROM fence
+        CROSS JOIN unnest($3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::bigint[]) AS t(org, pass, device, pushed, retry)
+        CROSS JOIN LATERAL (SELECT ctid AS place FROM installations i
+            WHERE i.org = t.org AND i.pass = t.pass AND i.wallet = 1 AND i.device = t.device FOR UPDATE) i),
+    pushed AS (
+        UPDATE installations SET pushed_seq = coalesce(locked.pushed, installations.pushed_seq), push_due_at = locked.retry
+        FROM locked WHERE installations.ctid = locked.place),
+    moved AS (
+        INSERT INTO watermarks (reader, shard, seq) SELECT 'wallet_sync', shard, $8 FROM fence WHERE $8::bigint IS NOT NULL
+        ON CONFLICT (reader, shard) DO UPDATE SET seq = excluded.seq)
+    SELECT count(*) FROM fence";
+
+pub(crate) async fn settle(pool: &Pool, settlement: &PushSettlement) -> Attempt<()> {
+    let lease = settlement.lease;
+    let pushes: BTreeMap<_, _> = settlement.pushes.iter().map(|push| ((push.org, push.pass, &push.device), push)).collect();
+    let pushes = || pushes.values();
+    let answer = query(
+        pool,
+        SETTLE,
+        &[
+            &to_shard(lease.shard),
+            &lease.epoch,
+            &pushes().map(|push| push.org.uuid()).collect::<Vec<_>>(),
+            &pushes().map(|push| push.pass.uuid()).collect::<Vec<_>>(),
+            &pushes().map(|push| text(&push.device)).collect::<Vec<_>>(),
+            &pushes().map(|push| push.pushed_seq).collect::<Vec<_>>(),
+            &pushes().map(|push| push.retry_at.map(Timestamp::as_micros)).collect::<Vec<_>>(),
+            &settlement.watermark.map(to_seq),
+        ],
+    )
+    .await?;
+    held(&answer, lease)
+}
