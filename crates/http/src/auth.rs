@@ -41,13 +41,18 @@ pub(crate) struct Doors {
 }
 
 /// A freshly drawn secret.
-pub(crate) struct Minted {
+pub struct Minted {
     /// To be shown once.
-    pub(crate) secret: String,
+    pub secret: String,
     /// To recognise it by.
-    pub(crate) prefix: String,
+    pub prefix: String,
     /// Its place in the directory.
-    pub(crate) hash: [u8; 32],
+    pub hash: [u8; 32],
+}
+
+/// Draws the secret of an API key, for the first one, which no other key can make.
+pub fn mint_api_key(entropy: &dyn Entropy) -> Minted {
+    mint(API_KEY_PREFIX, entropy)
 }
 
 /// Draws a secret of 256 bits.
