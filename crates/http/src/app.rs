@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use domain::{Clock, Entropy, Timestamp};
+use engine::Engine;
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
+use outbound::policy::AddressPolicy;
 use store::Store;
 
 use crate::auth::Doors;
@@ -13,6 +15,8 @@ use crate::auth::Doors;
 pub struct App {
     /// The store.
     pub store: Arc<Store>,
+    /// The only writer of passes and events.
+    pub engine: Engine,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Where ids, codes and keys are drawn from.
@@ -39,6 +43,8 @@ pub struct Settings {
     pub body_bytes: usize,
     /// Most bytes of an uploaded image.
     pub image_bytes: usize,
+    /// Which addresses users may name for webhooks.
+    pub address_policy: AddressPolicy,
 }
 
 impl Settings {
@@ -58,6 +64,7 @@ impl Settings {
             rate_per_second: Self::RATE_PER_SECOND,
             body_bytes: Self::BODY_BYTES,
             image_bytes: Self::IMAGE_BYTES,
+            address_policy: AddressPolicy::default(),
         }
     }
 }
@@ -77,12 +84,13 @@ impl App {
     /// Puts together what the composition root built.
     pub fn new(
         store: Arc<Store>,
+        engine: Engine,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         settings: Settings,
         metrics: Option<PrometheusHandle>,
     ) -> Arc<Self> {
-        Arc::new(Self { store, clock, entropy, settings, metrics, doors: Doors::default() })
+        Arc::new(Self { store, engine, clock, entropy, settings, metrics, doors: Doors::default() })
     }
 
     /// The present.

@@ -14,6 +14,7 @@ mod extract;
 mod frame;
 mod limits;
 mod ops;
+mod png;
 mod problem;
 
 use std::sync::Arc;

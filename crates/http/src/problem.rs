@@ -1,12 +1,13 @@
 //! Errors as clients see them: problem details, RFC 9457.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Json,
     response::{IntoResponse, Response},
 };
 use domain::{Reject, RejectCode, Scope};
+use engine::EngineError;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use store::StoreError;
@@ -76,8 +77,8 @@ pub enum Problem {
     #[error(transparent)]
     Rejected(#[from] Reject),
     /// The store did not do it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    #[error("{0}")]
+    Store(Arc<StoreError>),
     /// A fault of ours; the text is for the log only.
     #[error("{0}")]
     Internal(String),
@@ -208,10 +209,14 @@ impl Problem {
                 RejectCode::Invalid => "invalid",
                 RejectCode::Insufficient => "insufficient",
             },
-            Self::Store(StoreError::Taken(_)) => "already_exists",
-            Self::Store(StoreError::DiskFull) => "disk_full",
-            Self::Store(error) if error.is_transient() || matches!(error, StoreError::LeaseLost { .. }) => "unavailable",
-            Self::Store(_) | Self::Internal(_) => "internal",
+            Self::Store(error) => match **error {
+                StoreError::Taken(_) => "already_exists",
+                StoreError::DiskFull => "disk_full",
+                StoreError::LeaseLost { .. } => "unavailable",
+                ref error if error.is_transient() => "unavailable",
+                _ => "internal",
+            },
+            Self::Internal(_) => "internal",
         }
     }
 
@@ -256,6 +261,21 @@ impl Problem {
             _ => {}
         }
         headers
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Rejected(reject) => Self::Rejected(reject),
+            EngineError::Unavailable(error) => Self::Store(error),
+        }
     }
 }
 
@@ -321,14 +341,14 @@ mod tests {
             assert!(KINDS.iter().any(|kind| kind.0 == problem.code()), "{code:?}");
             assert!(problem.status().is_client_error(), "{code:?}");
         }
-        let full = Problem::Store(StoreError::DiskFull);
+        let full = Problem::from(StoreError::DiskFull);
         assert_eq!((full.status().as_u16(), full.code()), (503, "disk_full"));
         assert!(full.headers().contains_key(header::RETRY_AFTER));
     }
 
     #[test]
     fn our_own_faults_stay_in_the_log() {
-        let problem = Problem::Store(StoreError::Internal("the secret table is broken".to_owned()));
+        let problem = Problem::from(StoreError::Internal("the secret table is broken".to_owned()));
         assert_eq!(problem.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!problem.detail().contains("secret"));
     }

@@ -1,13 +1,31 @@
 //! The native API, `/v1`: one file per group of operations, each with its inputs, errors, documentation and handlers.
 
+#![allow(unused_qualifications, reason = "utoipa's expansion names in full what is in scope")]
+
+mod audit;
+mod commands;
 mod config;
+mod contacts;
+mod deliveries;
+mod docs;
 mod document;
+mod events;
+mod flows;
+mod google_accounts;
+mod images;
 mod keys;
 mod organizations;
 mod page;
+mod pass_actions;
+mod pass_view;
+mod passes;
 mod projects;
 mod schema;
+mod signers;
+mod sources;
+mod templates;
 mod text;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -18,7 +36,23 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{App, auth};
 
 fn operations() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().merge(organizations::routes()).merge(keys::routes()).merge(projects::routes())
+    OpenApiRouter::new()
+        .merge(passes::routes())
+        .merge(pass_actions::routes())
+        .merge(contacts::routes())
+        .merge(events::routes())
+        .merge(projects::routes())
+        .merge(templates::routes())
+        .merge(images::routes())
+        .merge(sources::routes())
+        .merge(flows::routes())
+        .merge(webhooks::routes())
+        .merge(deliveries::routes())
+        .merge(signers::routes())
+        .merge(google_accounts::routes())
+        .merge(keys::routes())
+        .merge(organizations::routes())
+        .merge(audit::routes())
 }
 
 /// The OpenAPI document of the native API.
@@ -30,8 +64,10 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     let (guarded, document) = operations().split_for_parts();
     let document = document::complete(document);
     let text: Arc<str> = document.to_string().into();
-    guarded.layer(middleware::from_fn_with_state(Arc::clone(app), auth::guard)).route(
-        "/v1/openapi.json",
-        get(async move || ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response()),
-    )
+    let openapi = async move || ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response();
+    guarded
+        .layer(middleware::from_fn_with_state(Arc::clone(app), auth::guard))
+        .route("/v1/openapi.json", get(openapi))
+        .merge(images::public_routes())
+        .merge(docs::routes(&document))
 }

@@ -45,6 +45,21 @@ pub(crate) enum FieldValue {
     Flag(bool),
 }
 
+/// A new value for a pass's field; null removes it.
+#[derive(ToSchema)]
+#[schema(as = FieldChange)]
+#[serde(untagged)]
+pub(crate) enum FieldChange {
+    /// Text; times as RFC 3339.
+    Text(String),
+    /// A number.
+    Number(f64),
+    /// True or false.
+    Flag(bool),
+    /// Removes it.
+    Nothing,
+}
+
 /// What a project's passes are.
 #[derive(ToSchema)]
 #[schema(as = ProjectKind, rename_all = "snake_case")]

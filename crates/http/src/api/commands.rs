@@ -1,0 +1,96 @@
+//! From a request to the engine and back: one command, its idempotency key, its answer.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use axum::{
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
+};
+use domain::{Action, Cause, Command, CommandId, IdempotencyKey};
+use engine::Outcome;
+use http::{HeaderName, HeaderValue, request::Parts};
+
+use crate::{App, Problem, auth::Caller};
+
+/// The header that names a request, so that it happens once.
+pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Says that the answer is the stored one of an earlier request.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Most characters of an idempotency key.
+const MAX_KEY_CHARS: usize = 255;
+
+/// The idempotency key of a request, and what the request was.
+#[derive(Debug, Clone)]
+pub(crate) struct Once {
+    key: Option<String>,
+    asked: String,
+}
+
+impl<S: Sync> FromRequestParts<S> for Once {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let key = match parts.headers.get(IDEMPOTENCY_KEY) {
+            None => None,
+            Some(value) => {
+                let text = value.to_str().unwrap_or_default().trim();
+                if !(1..=MAX_KEY_CHARS).contains(&text.len()) {
+                    return Err(Problem::parameter("Idempotency-Key", "expected 1 to 255 visible ASCII characters"));
+                }
+                Some(text.to_owned())
+            }
+        };
+        Ok(Self { key, asked: format!("{} {}\n", parts.method, parts.uri.path()) })
+    }
+}
+
+impl Once {
+    /// Has the engine carry out what was asked with this body.
+    pub(crate) async fn submit(&self, app: &Arc<App>, caller: &Caller, body: &[u8], action: Action) -> Result<Outcome, Problem> {
+        let key = self.key.as_ref().map(|key| {
+            let mut hash = digest::Context::new(&digest::SHA256);
+            hash.update(self.asked.as_bytes());
+            hash.update(body);
+            let mut fingerprint = [0; 32];
+            fingerprint.copy_from_slice(hash.finish().as_ref());
+            IdempotencyKey { principal: format!("key {}", caller.key.id), key: key.clone(), fingerprint, keep_image: true }
+        });
+        let command = Command {
+            id: CommandId::mint(app.now(), &*app.entropy),
+            org: caller.org,
+            actor: caller.actor(),
+            cause: Cause::Request,
+            key,
+            action,
+        };
+        Ok(app.engine.submit(command).await?)
+    }
+}
+
+/// An answer, and whether it was given before.
+#[derive(Debug)]
+pub(crate) struct Acted<R> {
+    replayed: bool,
+    answer: R,
+}
+
+impl<R> Acted<R> {
+    /// The answer to an outcome.
+    pub(crate) const fn new(replayed: bool, answer: R) -> Self {
+        Self { replayed, answer }
+    }
+}
+
+impl<R: IntoResponse> IntoResponse for Acted<R> {
+    fn into_response(self) -> Response {
+        let mut response = self.answer.into_response();
+        if self.replayed {
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+/// What an erased person's stored answer says.
+pub(crate) const ERASED: Problem = Problem::Gone("whom this was about has been erased since");

@@ -1,0 +1,209 @@
+//! `/v1/contacts`: the people who hold passes.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{Json, extract::State};
+use domain::{Action, Answer, Contact, ContactId, ContactInput, ContactRef, FieldValue, ProjectId, Timestamp, normalise_email};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    commands::{Acted, ERASED, Once},
+    config::Shown,
+    page::{After, Limit, Page, page},
+    schema::{self, IdText, TimeText},
+};
+use crate::{
+    App, Body, PathParam, Problem, QueryParams,
+    auth::{Can, scope},
+};
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(put, list)).routes(routes!(get, erase))
+}
+
+/// What is told about a person; only what is given is changed. An external id or an e-mail address says who it is.
+#[derive(ToSchema)]
+#[schema(as = ContactInput)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "describes `domain::ContactInput` in the document")]
+pub(crate) struct ContactSchema {
+    /// The id that your own systems know the person by: at most 256 bytes.
+    external_id: Option<String>,
+    /// Name as shown to people.
+    name: Option<String>,
+    /// E-mail address.
+    email: Option<String>,
+    /// Phone number.
+    phone: Option<String>,
+    /// Anything else.
+    #[schema(required = false)]
+    traits: BTreeMap<String, schema::FieldValue>,
+}
+
+/// The person who holds passes.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Contact)]
+pub(crate) struct View {
+    /// Its id.
+    #[schema(value_type = IdText)]
+    id: ContactId,
+    /// The id that your own systems know the person by.
+    external_id: Option<String>,
+    /// Name as shown to people.
+    name: Option<String>,
+    /// E-mail address, lower case.
+    email: Option<String>,
+    /// Phone number as given.
+    phone: Option<String>,
+    /// Anything else.
+    #[schema(value_type = BTreeMap<String, schema::FieldValue>)]
+    traits: BTreeMap<String, FieldValue>,
+    /// In which wallets live passes of the person are now: `none`, `apple`, `google` or `both`.
+    #[schema(examples("both"))]
+    wallet_status: &'static str,
+    /// The same for each project.
+    projects: BTreeMap<String, ProjectWallets>,
+    /// When the person was erased; nothing personal is left then.
+    #[schema(value_type = Option<TimeText>)]
+    erased_at: Option<Timestamp>,
+    /// Bumped by every change.
+    version: u64,
+    /// When the person was first seen.
+    #[schema(value_type = TimeText)]
+    created_at: Timestamp,
+    /// When this last changed.
+    #[schema(value_type = TimeText)]
+    updated_at: Timestamp,
+}
+
+/// Live passes of a person in wallets, of one project.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct ProjectWallets {
+    /// `none`, `apple`, `google` or `both`.
+    wallet_status: &'static str,
+    /// Passes in Apple Wallet.
+    apple: u32,
+    /// Passes in Google Wallet.
+    google: u32,
+}
+
+impl View {
+    pub(crate) fn of(contact: &Contact) -> Self {
+        let wallets = |(project, status): (&ProjectId, &domain::WalletStatus)| {
+            (project.to_string(), ProjectWallets { wallet_status: status.name(), apple: status.apple, google: status.google })
+        };
+        Self {
+            id: contact.id,
+            external_id: contact.external_id.clone(),
+            name: contact.name.clone(),
+            email: contact.email.clone(),
+            phone: contact.phone.clone(),
+            traits: contact.traits.clone(),
+            wallet_status: contact.wallet_status().name(),
+            projects: contact.wallets.iter().map(wallets).collect(),
+            erased_at: contact.erased_at,
+            version: contact.version,
+            created_at: contact.created_at,
+            updated_at: contact.updated_at,
+        }
+    }
+}
+
+/// Which contacts to list. With an external id or an e-mail address there is at most one.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Only the one with this external id.
+    #[param(value_type = Option<String>)]
+    external_id: Option<String>,
+    /// Only the one with this e-mail address.
+    #[param(value_type = Option<String>)]
+    email: Option<String>,
+    /// How many: 1 to 100, 50 unless told.
+    #[serde(default)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: Limit,
+    /// `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<After>,
+}
+
+/// Make or change a contact.
+///
+/// The contact with that external id, else with that e-mail address, is changed; there being none, it is made.
+#[utoipa::path(post, path = "/v1/contacts", tag = "Contacts", security(("key" = ["passes_write"])),
+    request_body = ContactSchema, responses((status = 200, body = View, description = "As it is now."),
+        (status = 201, body = View, description = "Made.")))]
+async fn put(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    once: Once,
+    body: Body<ContactInput>,
+) -> Result<Acted<Shown<View>>, Problem> {
+    if !body.value.identifies() {
+        return Err(Problem::field("", "give an external_id or an email: they say who it is"));
+    }
+    let action = Action::PutContact { new_id: ContactId::mint(app.now(), &*app.entropy), input: body.value };
+    let outcome = once.submit(&app, &can, &body.bytes, action).await?;
+    let view = View::of(&*outcome.contact.ok_or(ERASED)?);
+    let created = matches!(outcome.answer, Answer::Done { created: true, .. });
+    let shown = if created {
+        Shown::new(format!("/v1/contacts/{}", view.id), view)
+    } else {
+        Shown::at(i64::try_from(view.version).unwrap_or_default(), view)
+    };
+    Ok(Acted::new(outcome.replayed, shown))
+}
+
+/// List contacts.
+#[utoipa::path(get, path = "/v1/contacts", tag = "Contacts", security(("key" = ["passes_read"])),
+    params(Filter), responses((status = 200, body = Page<View>, description = "A page.")))]
+async fn list(
+    can: Can<scope::PassesRead>,
+    State(app): State<Arc<App>>,
+    QueryParams(filter): QueryParams<Filter>,
+) -> Result<Json<Page<View>>, Problem> {
+    let named = match (filter.external_id, filter.email) {
+        (Some(external_id), None) => ContactRef::External(external_id),
+        (None, Some(email)) => ContactRef::Email(normalise_email(&email)),
+        (Some(_), Some(_)) => return Err(Problem::parameter("query", "give external_id or email, not both")),
+        (None, None) => {
+            let after = filter.cursor.map(|cursor| ContactId::from_uuid(cursor.0));
+            let rows = app.store.contacts(can.org, after, filter.limit.and_one()).await?;
+            return Ok(Json(page(&rows, filter.limit, |contact| contact.id.uuid(), View::of)));
+        }
+    };
+    let found = app.store.contact(can.org, &named).await?;
+    Ok(Json(Page { data: found.iter().map(View::of).collect(), next_cursor: None }))
+}
+
+/// Read a contact.
+#[utoipa::path(get, path = "/v1/contacts/{contact}", tag = "Contacts", security(("key" = ["passes_read"])),
+    params(("contact" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "It.")))]
+async fn get(
+    can: Can<scope::PassesRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<ContactId>,
+) -> Result<Shown<View>, Problem> {
+    let found = app.store.contact(can.org, &ContactRef::Id(id)).await?.ok_or_else(|| Problem::no_such("contact"))?;
+    Ok(Shown::at(i64::try_from(found.version).unwrap_or_default(), View::of(&found)))
+}
+
+/// Erase a contact.
+///
+/// Everything personal about them is destroyed, also in events and deliveries, and their passes become void and blank.
+#[utoipa::path(delete, path = "/v1/contacts/{contact}", tag = "Contacts", security(("key" = ["passes_write"])),
+    params(("contact" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Erased.")))]
+async fn erase(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<ContactId>,
+    once: Once,
+) -> Result<Acted<StatusCode>, Problem> {
+    let outcome = once.submit(&app, &can, b"", Action::EraseContact { contact: ContactRef::Id(id) }).await?;
+    Ok(Acted::new(outcome.replayed, StatusCode::NO_CONTENT))
+}

@@ -1,0 +1,245 @@
+//! `/v1/deliveries`: what is owed to webhooks, and every try at it.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::{DeliveryId, EventId, TargetId, Timestamp};
+use http::StatusCode;
+use serde::{Deserialize, Deserializer, Serialize, de};
+use store::{AttemptFilter, AttemptRow, DeliveryRow};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    config,
+    page::{Limit, Page},
+    schema::{IdText, TimeText},
+    webhooks::{self, Owed},
+};
+use crate::{
+    App, Body, PathParam, Problem, QueryParams,
+    auth::{Can, scope},
+};
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(pending, resend)).routes(routes!(attempts)).routes(routes!(get))
+}
+
+/// One event owed to one webhook, not settled yet.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Delivery)]
+struct View {
+    /// Its id; also the `webhook-id` that the receiver sees.
+    #[schema(value_type = IdText)]
+    id: DeliveryId,
+    /// To whom.
+    #[schema(value_type = IdText)]
+    webhook: TargetId,
+    /// Which event.
+    #[schema(value_type = IdText)]
+    event: EventId,
+    /// Tries so far.
+    attempts: i32,
+    /// When the next try is due.
+    #[schema(value_type = TimeText)]
+    due_at: Timestamp,
+}
+
+impl View {
+    fn of(row: &DeliveryRow) -> Self {
+        Self { id: row.id, webhook: row.target, event: row.event, attempts: row.attempts, due_at: row.due_at }
+    }
+}
+
+/// How a try ended.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = AttemptOutcome)]
+enum Outcome {
+    /// The webhook took it.
+    Delivered,
+    /// It failed and will be tried again.
+    Retrying,
+    /// It failed for good.
+    Failed,
+    /// It was given up because its event had to go or the webhook was switched off.
+    Expired,
+}
+
+/// One try at a delivery.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Attempt)]
+struct AttemptView {
+    /// The delivery.
+    #[schema(value_type = IdText)]
+    delivery: DeliveryId,
+    /// To whom.
+    #[schema(value_type = IdText)]
+    webhook: TargetId,
+    /// Which event.
+    #[schema(value_type = IdText)]
+    event: EventId,
+    /// Counts the tries of the delivery, from 1.
+    attempt: i32,
+    /// When it started.
+    #[schema(value_type = TimeText)]
+    at: Timestamp,
+    /// How long it took.
+    elapsed_ms: f64,
+    /// How it ended.
+    outcome: Outcome,
+    /// The HTTP status, when there was one.
+    status: Option<i16>,
+    /// What went wrong.
+    error: Option<String>,
+    /// When the next one is due, when there is one.
+    #[schema(value_type = Option<TimeText>)]
+    next_at: Option<Timestamp>,
+    /// What was sent and what came back, capped; null once the event's person was erased.
+    #[schema(value_type = serde_json::Value)]
+    detail: serde_json::Value,
+}
+
+impl AttemptView {
+    fn of(app: &App, row: &AttemptRow) -> Result<Self, Problem> {
+        let detail = app.store.open_detail(row)?;
+        let detail =
+            detail.map(|bytes| serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into()));
+        Ok(Self {
+            delivery: row.delivery,
+            webhook: row.target,
+            event: row.event,
+            attempt: row.attempt,
+            at: row.at,
+            elapsed_ms: row.elapsed_micros as f64 / 1_000.0,
+            outcome: match row.outcome {
+                1 => Outcome::Delivered,
+                2 => Outcome::Retrying,
+                4 => Outcome::Expired,
+                _ => Outcome::Failed,
+            },
+            status: row.status,
+            error: row.error.clone(),
+            next_at: row.next_at,
+            detail: detail.unwrap_or_default(),
+        })
+    }
+}
+
+/// Which deliveries.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Only to this webhook.
+    #[param(value_type = Option<IdText>)]
+    webhook: Option<TargetId>,
+    /// How many: 1 to 100, 50 unless told.
+    #[serde(default)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: Limit,
+}
+
+/// List what is owed, by when it is due.
+///
+/// Only the next ones: what is delivered leaves the list, so there is no cursor. Deliveries that succeed at once are never on
+/// it; see their attempts.
+#[utoipa::path(get, path = "/v1/deliveries", tag = "Deliveries", security(("key" = ["passes_read"])),
+    params(Filter), responses((status = 200, body = Page<View>, description = "The next ones.")))]
+async fn pending(
+    can: Can<scope::PassesRead>,
+    State(app): State<Arc<App>>,
+    QueryParams(filter): QueryParams<Filter>,
+) -> Result<Json<Page<View>>, Problem> {
+    if let Some(webhook) = filter.webhook {
+        config::one(&config::org(&app, can.org)?.targets, webhook.uuid(), "webhook")?;
+    }
+    let rows = app.store.backend().deliveries(can.org, filter.webhook, filter.limit.get()).await?;
+    Ok(Json(Page { data: rows.iter().map(View::of).collect(), next_cursor: None }))
+}
+
+/// Read a delivery that is still owed.
+#[utoipa::path(get, path = "/v1/deliveries/{delivery}", tag = "Deliveries", security(("key" = ["passes_read"])),
+    params(("delivery" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "It.")))]
+async fn get(
+    can: Can<scope::PassesRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<DeliveryId>,
+) -> Result<Json<View>, Problem> {
+    let row = app.store.backend().delivery(can.org, id).await?.ok_or_else(|| Problem::no_such("delivery that is still owed"))?;
+    Ok(Json(View::of(&row)))
+}
+
+/// What to send once more.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Resend {
+    /// To whom.
+    #[schema(value_type = IdText)]
+    webhook: TargetId,
+    /// Which event.
+    #[schema(value_type = IdText)]
+    event: EventId,
+}
+
+/// Send an event to a webhook once more, whatever became of it before. The delivery keeps its id.
+#[utoipa::path(post, path = "/v1/deliveries", tag = "Deliveries", security(("key" = ["passes_write"])),
+    request_body = Resend, responses((status = 202, body = Owed, description = "On its way.")))]
+async fn resend(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    body: Body<Resend>,
+) -> Result<(StatusCode, Json<Owed>), Problem> {
+    webhooks::owe(&app, can.org, body.value.webhook, body.value.event).await
+}
+
+/// The place in a list that is ordered by time.
+#[derive(Debug, Clone, Copy)]
+struct Before(Timestamp);
+
+impl<'de> Deserialize<'de> for Before {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = URL_SAFE_NO_PAD.decode(String::deserialize(deserializer)?).ok();
+        let micros = bytes.and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
+        micros.map(|micros| Self(Timestamp::from_micros(micros))).ok_or_else(|| de::Error::custom("not a cursor of this list"))
+    }
+}
+
+/// Which attempts, newest first.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct AttemptsFilter {
+    /// Only to this webhook.
+    #[param(value_type = Option<IdText>)]
+    webhook: Option<TargetId>,
+    /// Only of this event.
+    #[param(value_type = Option<IdText>)]
+    event: Option<EventId>,
+    /// How many: 1 to 100, 50 unless told.
+    #[serde(default)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: Limit,
+    /// `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Before>,
+}
+
+/// List tries at deliveries, newest first, with what was sent and what came back.
+#[utoipa::path(get, path = "/v1/deliveries/attempts", tag = "Deliveries", security(("key" = ["passes_read"])),
+    params(AttemptsFilter), responses((status = 200, body = Page<AttemptView>, description = "A page.")))]
+async fn attempts(
+    can: Can<scope::PassesRead>,
+    State(app): State<Arc<App>>,
+    QueryParams(filter): QueryParams<AttemptsFilter>,
+) -> Result<Json<Page<AttemptView>>, Problem> {
+    let before = filter.cursor.map(|cursor| cursor.0);
+    let wanted = AttemptFilter { target: filter.webhook, event: filter.event, before };
+    let mut rows = app.store.backend().attempts(can.org, &wanted, filter.limit.and_one()).await?;
+    let more = rows.len() > filter.limit.get() as usize;
+    rows.truncate(filter.limit.get() as usize);
+    let last = rows.last().filter(|_| more).map(|row| URL_SAFE_NO_PAD.encode(row.at.as_micros().to_be_bytes()));
+    let data = rows.iter().map(|row| AttemptView::of(&app, row)).collect::<Result<_, _>>()?;
+    Ok(Json(Page { data, next_cursor: last }))
+}

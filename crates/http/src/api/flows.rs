@@ -1,0 +1,255 @@
+//! `/v1/flows`: when this source event, if this holds, do these commands with these fields.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{FromRequest, Request, State},
+};
+use domain::{FlowId, OrgId, Project, Source, SourceEventId, SourceId, Timestamp};
+use flows::flow::{Flow, Occasion, Plan};
+use http::{StatusCode, header};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::{OrgCatalog, StoredFlow};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    config::{self, IfMatch, Shown},
+    page::{Page, Paging},
+    schema::{IdText, TimeText},
+};
+use crate::{
+    App, Body, FieldError, PathParam, Problem, QueryParams,
+    auth::{Can, scope},
+    extract::{parse, read_body},
+};
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(get, replace, delete)).routes(routes!(test))
+}
+
+/// A flow document. What it may say is described in the documentation of flows; every mistake is answered with its place.
+#[derive(ToSchema)]
+#[schema(as = FlowDocument)]
+#[allow(dead_code, reason = "describes `flows::flow::Flow` in the document")]
+struct Document {
+    /// Short name, unique in the organization: lower case letters, digits and hyphens.
+    slug: String,
+    /// Name shown to people.
+    name: Option<String>,
+    /// Whether it runs.
+    #[schema(required = false, default = true)]
+    enabled: bool,
+    /// The project whose passes it changes: slug or id.
+    project: String,
+    /// The sources that it listens to, slugs or ids, one or a list; all of them where none is named.
+    #[schema(required = false, value_type = Value)]
+    sources: Value,
+    /// Which events it is for.
+    #[schema(value_type = Object)]
+    when: Value,
+    /// What it does, in order.
+    #[schema(min_items = 1, max_items = 20, value_type = Vec<Object>)]
+    steps: Vec<Value>,
+}
+
+/// A flow.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Flow)]
+struct View {
+    /// Its id.
+    #[schema(value_type = IdText)]
+    id: FlowId,
+    /// Its slug.
+    slug: String,
+    /// The document, in JSON.
+    #[schema(value_type = Object)]
+    document: Value,
+    /// When it was made.
+    #[schema(value_type = TimeText)]
+    created_at: Timestamp,
+}
+
+impl View {
+    fn of(flow: &StoredFlow) -> Self {
+        Self { id: flow.id, slug: flow.slug.clone(), document: flow.document.clone(), created_at: flow.created_at }
+    }
+}
+
+/// A flow that was read from JSON or YAML, with its text when it was YAML.
+struct Written {
+    flow: Flow,
+    yaml: Option<String>,
+}
+
+impl FromRequest<Arc<App>> for Written {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Problem> {
+        let declared = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let bytes = read_body(request, flows::flow::MAX_DOCUMENT_BYTES).await?;
+        match essence.as_str() {
+            "application/json" => {
+                let document: Value = parse(&bytes)?;
+                let flow = Flow::from_json(&document).map_err(|problem| refused(vec![problem]))?;
+                Ok(Self { flow, yaml: None })
+            }
+            "application/yaml" | "application/x-yaml" | "text/yaml" => {
+                let yaml = String::from_utf8(bytes.to_vec()).map_err(|_| Problem::Malformed("not UTF-8".to_owned()))?;
+                let flow = Flow::from_yaml(&yaml).map_err(|problem| refused(vec![problem]))?;
+                Ok(Self { flow, yaml: Some(yaml) })
+            }
+            _ => Err(Problem::MediaType("application/json or application/yaml")),
+        }
+    }
+}
+
+fn refused(problems: Vec<flows::Problem>) -> Problem {
+    let fault = |problem: flows::Problem| {
+        let line = problem.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+        FieldError::new(problem.path, format!("{line}{}", problem.message))
+    };
+    Problem::Invalid(problems.into_iter().map(fault).collect())
+}
+
+fn checked(flow: &Flow, id: FlowId, catalog: &OrgCatalog) -> Result<Plan, Vec<flows::Problem>> {
+    let projects: Vec<Project> = catalog.projects.values().map(|stored| (*stored.value).clone()).collect();
+    let sources: Vec<Source> = catalog.sources.values().map(|stored| (*stored.value).clone()).collect();
+    flow.check(id, &projects, &sources)
+}
+
+impl Written {
+    fn stored(self, id: FlowId, catalog: &OrgCatalog, created_at: Timestamp) -> Result<StoredFlow, Problem> {
+        if let Err(problems) = checked(&self.flow, id, catalog) {
+            return Err(refused(match &self.yaml {
+                Some(yaml) => Flow::locate(yaml, problems),
+                None => problems,
+            }));
+        }
+        let document = self.flow.to_json().map_err(|problem| refused(vec![problem]))?;
+        Ok(StoredFlow { id, slug: self.flow.slug, document, created_at })
+    }
+}
+
+/// Make a flow, from JSON or YAML.
+#[utoipa::path(post, path = "/v1/flows", tag = "Flows", security(("key" = ["config_write"])),
+    request_body(content((Document = "application/json"), (String = "application/yaml"))),
+    responses((status = 201, body = View, description = "Made. It runs on the next source event.")))]
+async fn create(can: Can<scope::ConfigWrite>, State(app): State<Arc<App>>, written: Written) -> Result<Shown<View>, Problem> {
+    let now = app.now();
+    let flow = written.stored(FlowId::mint(now, &*app.entropy), &*config::org(&app, can.org)?, now)?;
+    config::put(&app, &config::change(&app, &can), &flow, 0).await?;
+    Ok(Shown::new(format!("/v1/flows/{}", flow.id), View::of(&flow)))
+}
+
+/// List flows.
+#[utoipa::path(get, path = "/v1/flows", tag = "Flows", security(("key" = ["config_read"])),
+    params(Paging), responses((status = 200, body = Page<View>, description = "A page.")))]
+async fn list(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    QueryParams(paging): QueryParams<Paging>,
+) -> Result<Json<Page<View>>, Problem> {
+    Ok(Json(paging.of(&config::org(&app, can.org)?.flows, |stored| View::of(&stored.value))))
+}
+
+/// Read a flow.
+#[utoipa::path(get, path = "/v1/flows/{flow}", tag = "Flows", security(("key" = ["config_read"])),
+    params(("flow" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "It.")))]
+async fn get(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<FlowId>,
+) -> Result<Shown<View>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = config::one(&catalog.flows, id.uuid(), "flow")?;
+    Ok(Shown::at(stored.revision, View::of(&stored.value)))
+}
+
+/// Replace a flow, from JSON or YAML.
+///
+/// Keep the ids of steps that stay: an event does a step once, also when it is replayed after the change.
+#[utoipa::path(put, path = "/v1/flows/{flow}", tag = "Flows", security(("key" = ["config_write"])),
+    params(("flow" = IdText, Path, description = "Its id.")),
+    request_body(content((Document = "application/json"), (String = "application/yaml"))),
+    responses((status = 200, body = View, description = "As it is now.")))]
+async fn replace(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<FlowId>,
+    if_match: IfMatch,
+    written: Written,
+) -> Result<Shown<View>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let held = config::one(&catalog.flows, id.uuid(), "flow")?;
+    if_match.check(held.revision)?;
+    let flow = written.stored(id, &catalog, held.value.created_at)?;
+    config::put(&app, &config::change(&app, &can), &flow, held.revision).await?;
+    Ok(Shown::at(held.revision + 1, View::of(&flow)))
+}
+
+/// Delete a flow.
+#[utoipa::path(delete, path = "/v1/flows/{flow}", tag = "Flows", security(("key" = ["config_write"])),
+    params(("flow" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Deleted.")))]
+async fn delete(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<FlowId>,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = config::one(&catalog.flows, id.uuid(), "flow")?;
+    if_match.check(stored.revision)?;
+    config::remove(&app, &config::change(&app, &can), stored).await
+}
+
+/// A sample to try a flow on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Trial {
+    /// The source event, as the source sends it: for example a `track` call with `event`, `userId` and `properties`.
+    #[schema(value_type = Object)]
+    event: serde_json::Map<String, Value>,
+    /// Try this document instead of a flow that was saved.
+    #[schema(value_type = Option<Document>)]
+    document: Option<Value>,
+    /// Try this flow; either this or `document`.
+    #[schema(value_type = Option<IdText>)]
+    flow: Option<FlowId>,
+}
+
+/// Try a flow on a sample.
+///
+/// Says which steps would do what with which values. Nothing is changed.
+#[utoipa::path(post, path = "/v1/flows/test", tag = "Flows", security(("key" = ["config_read"])),
+    request_body = Trial, responses((status = 200, body = Object, description = "What it would do: whether the event is for \
+        the flow, and every step with its outcome and the values that were resolved.")))]
+async fn test(can: Can<scope::ConfigRead>, State(app): State<Arc<App>>, body: Body<Trial>) -> Result<Json<Value>, Problem> {
+    let Trial { event, document, flow } = body.value;
+    let catalog = config::org(&app, can.org)?;
+    let under = |problems: Vec<flows::Problem>| refused(problems.into_iter().map(|problem| problem.under("document")).collect());
+    let (id, document) = match (document, flow) {
+        (Some(document), None) => (FlowId::from_uuid(uuid::Uuid::nil()), document),
+        (None, Some(id)) => (id, config::one(&catalog.flows, id.uuid(), "flow")?.value.document.clone()),
+        _ => return Err(Problem::field("", "give either `flow` or `document`")),
+    };
+    let flow = Flow::from_json(&document).map_err(|problem| under(vec![problem]))?;
+    let plan = checked(&flow, id, &catalog).map_err(under)?;
+    let run = plan.run(&Value::Object(event), &occasion(&app, can.org));
+    Ok(Json(run.preview()))
+}
+
+fn occasion(app: &App, org: OrgId) -> Occasion<'_> {
+    Occasion {
+        org,
+        source: SourceId::from_uuid(uuid::Uuid::nil()),
+        event: SourceEventId::from_uuid(uuid::Uuid::nil()),
+        received_at: app.now(),
+        occurred_at: None,
+        run: 0,
+        entropy: &*app.entropy,
+    }
+}

@@ -1,0 +1,175 @@
+//! `/v1/google-accounts`: Google Wallet issuers with the service account that acts for them.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use domain::{SignerId, Timestamp};
+use google_wallet::ServiceAccount;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use store::{NameKind, StoredGoogleAccount};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use zeroize::Zeroizing;
+
+use super::{
+    config::{self, IfMatch, Shown},
+    page::{Page, Paging},
+    schema::{IdText, TimeText},
+};
+use crate::{
+    App, Body, PathParam, Problem, QueryParams,
+    auth::{Can, scope},
+};
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(get, replace, delete))
+}
+
+/// An issuer and the key file of its service account.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct GoogleAccountInput {
+    /// The issuer id that Google's Pay & Wallet console shows: digits.
+    #[schema(pattern = "^[0-9]{1,20}$", examples("3388000000022222222"))]
+    issuer: String,
+    /// The key file (JSON) that the Google Cloud console hands out, as text.
+    #[schema(value_type = String)]
+    key_file: Zeroizing<String>,
+    /// Whether it is a development key that Google does not know.
+    #[serde(default)]
+    development: bool,
+}
+
+/// A Google account, without its key.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GoogleAccount)]
+struct View {
+    /// Its id.
+    #[schema(value_type = IdText)]
+    id: SignerId,
+    /// The issuer id.
+    issuer: String,
+    /// The service account's e-mail address; must be a user of the issuer in Google's console.
+    client_email: String,
+    /// Whether it is a development key that Google does not know.
+    development: bool,
+    /// When it was added.
+    #[schema(value_type = TimeText)]
+    created_at: Timestamp,
+}
+
+impl View {
+    fn of(account: &StoredGoogleAccount) -> Self {
+        Self {
+            id: account.id,
+            issuer: account.issuer.clone(),
+            client_email: account.client_email.clone(),
+            development: account.development,
+            created_at: account.created_at,
+        }
+    }
+}
+
+impl GoogleAccountInput {
+    fn stored(&self, app: &App, org: domain::OrgId, id: SignerId, created_at: Timestamp) -> Result<StoredGoogleAccount, Problem> {
+        if !(1..=20).contains(&self.issuer.len()) || !self.issuer.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Problem::field("issuer", "expected 1 to 20 digits, as the Pay & Wallet console shows them"));
+        }
+        let account = ServiceAccount::from_json(self.key_file.as_bytes());
+        let account = account.map_err(|fault| Problem::field("key_file", fault.to_string()))?;
+        Ok(StoredGoogleAccount {
+            id,
+            issuer: self.issuer.clone(),
+            client_email: account.client_email().to_owned(),
+            sealed_key: app.store.seal_for::<StoredGoogleAccount>(org, id.uuid(), self.key_file.as_bytes())?,
+            development: self.development,
+            created_at,
+        })
+    }
+}
+
+/// Add a Google account.
+///
+/// Its issuer belongs to this organization from then on; an issuer that another one has answers 409.
+#[utoipa::path(post, path = "/v1/google-accounts", tag = "Google accounts", security(("key" = ["config_write"])),
+    request_body = GoogleAccountInput, responses((status = 201, body = View, description = "Added.")))]
+async fn create(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    body: Body<GoogleAccountInput>,
+) -> Result<Shown<View>, Problem> {
+    let now = app.now();
+    let account = body.value.stored(&app, can.org, SignerId::mint(now, &*app.entropy), now)?;
+    let mut change = config::change(&app, &can);
+    change.names.push((NameKind::GoogleIssuer, account.issuer.as_bytes().to_vec(), account.id.uuid()));
+    config::put(&app, &change, &account, 0).await?;
+    Ok(Shown::new(format!("/v1/google-accounts/{}", account.id), View::of(&account)))
+}
+
+/// List Google accounts.
+#[utoipa::path(get, path = "/v1/google-accounts", tag = "Google accounts", security(("key" = ["config_read"])),
+    params(Paging), responses((status = 200, body = Page<View>, description = "A page.")))]
+async fn list(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    QueryParams(paging): QueryParams<Paging>,
+) -> Result<Json<Page<View>>, Problem> {
+    Ok(Json(paging.of(&config::org(&app, can.org)?.google_accounts, |stored| View::of(&stored.value))))
+}
+
+/// Read a Google account.
+#[utoipa::path(get, path = "/v1/google-accounts/{account}", tag = "Google accounts", security(("key" = ["config_read"])),
+    params(("account" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "It.")))]
+async fn get(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<SignerId>,
+) -> Result<Shown<View>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = config::one(&catalog.google_accounts, id.uuid(), "Google account")?;
+    Ok(Shown::at(stored.revision, View::of(&stored.value)))
+}
+
+/// Replace a Google account's key.
+#[utoipa::path(put, path = "/v1/google-accounts/{account}", tag = "Google accounts", security(("key" = ["config_write"])),
+    params(("account" = IdText, Path, description = "Its id.")),
+    request_body = GoogleAccountInput, responses((status = 200, body = View, description = "As it is now.")))]
+async fn replace(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<SignerId>,
+    if_match: IfMatch,
+    body: Body<GoogleAccountInput>,
+) -> Result<Shown<View>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let held = config::one(&catalog.google_accounts, id.uuid(), "Google account")?;
+    if_match.check(held.revision)?;
+    if body.value.issuer != held.value.issuer {
+        return Err(Problem::field("issuer", "cannot change: add another account for another issuer"));
+    }
+    let account = body.value.stored(&app, can.org, id, held.value.created_at)?;
+    config::put(&app, &config::change(&app, &can), &account, held.revision).await?;
+    Ok(Shown::at(held.revision + 1, View::of(&account)))
+}
+
+/// Remove a Google account that no project uses.
+#[utoipa::path(delete, path = "/v1/google-accounts/{account}", tag = "Google accounts", security(("key" = ["config_write"])),
+    params(("account" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Removed.")))]
+async fn delete(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<SignerId>,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = config::one(&catalog.google_accounts, id.uuid(), "Google account")?;
+    if_match.check(stored.revision)?;
+    let issuer = &stored.value.issuer;
+    if let Some(user) = catalog.projects.values().find(|it| it.value.google_issuer.as_ref() == Some(issuer)) {
+        return Err(Problem::Conflict { code: "in_use", detail: format!("the project {} uses it", user.value.slug) });
+    }
+    let mut change = config::change(&app, &can);
+    change.removed_names.push((NameKind::GoogleIssuer, issuer.as_bytes()));
+    config::remove(&app, &change, stored).await
+}

@@ -1,0 +1,341 @@
+//! `/v1/passes`: issued cards.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{Json, extract::State};
+use domain::{
+    Action, Amount, Answer, BalanceChange, ContactId, ContactInput, FieldValue, IfExists, Issue, LinkCode, Origin, PassChange,
+    PassId, PassRef, ProjectId, Timestamp, Validity, VariantId,
+};
+use engine::Outcome;
+use serde::{Deserialize, Deserializer};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    commands::{Acted, ERASED, Once},
+    config::{self, IfMatch, Shown},
+    contacts::ContactSchema,
+    page::{After, Limit, Page, page},
+    pass_view::{InstallationView, View},
+    schema::{self, AmountInput, IdText, TimeText},
+};
+use crate::{
+    App, Body, PathParam, Problem, QueryParams,
+    auth::{Caller, Can, scope},
+};
+
+/// Most bytes of a campaign parameter or referrer.
+const MAX_ORIGIN_BYTES: usize = 512;
+/// Most campaign parameters.
+const MAX_UTM: usize = 10;
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(issue, list)).routes(routes!(get, update, delete)).routes(routes!(installations))
+}
+
+/// What a new pass is made of.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct IssueInput {
+    /// Its project.
+    #[schema(value_type = IdText)]
+    project: ProjectId,
+    /// Its variant; the project's first unless given.
+    #[schema(value_type = Option<String>)]
+    variant: Option<VariantId>,
+    /// The id that your own systems know it by, unique in the project: at most 256 bytes.
+    external_id: Option<String>,
+    /// What to do when the project has a pass of that external id already.
+    #[serde(default)]
+    #[schema(value_type = IfExistsName, required = false)]
+    if_exists: IfExists,
+    /// Who holds it.
+    #[schema(value_type = Option<ContactSchema>)]
+    contact: Option<ContactInput>,
+    /// Its own fields.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, schema::FieldValue>)]
+    fields: BTreeMap<String, FieldValue>,
+    /// Its balances, over the project's starting ones.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, AmountInput>)]
+    balances: BTreeMap<String, Amount>,
+    /// Not before.
+    #[schema(value_type = Option<TimeText>)]
+    starts_at: Option<Timestamp>,
+    /// Not from then on.
+    #[schema(value_type = Option<TimeText>)]
+    expires_at: Option<Timestamp>,
+    /// Most uses; the project's limit unless given.
+    #[schema(minimum = 1)]
+    uses_limit: Option<u32>,
+    /// Whether it waits to be activated.
+    #[serde(default)]
+    inactive: bool,
+    /// Campaign parameters without their `utm_` prefix.
+    #[serde(default)]
+    utm: BTreeMap<String, String>,
+    /// The page that led there.
+    referrer: Option<String>,
+}
+
+/// `reject`: answer 409; `keep`: leave it as it is and answer with it; `update`: change its fields, variant, validity and
+/// contact to what is given and keep its balances.
+#[derive(ToSchema)]
+#[schema(as = IfExists, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes `domain::IfExists` in the document")]
+enum IfExistsName {
+    Reject,
+    Keep,
+    Update,
+}
+
+/// What changes about a pass; only what is given is changed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PassUpdate {
+    /// Move it to another variant.
+    #[schema(value_type = Option<String>)]
+    variant: Option<VariantId>,
+    /// Give it an external id.
+    external_id: Option<String>,
+    /// Who holds it.
+    #[schema(value_type = Option<ContactSchema>)]
+    contact: Option<ContactInput>,
+    /// Fields to set; null removes.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, schema::FieldChange>)]
+    fields: BTreeMap<String, Option<FieldValue>>,
+    /// Balances to change: `{"points": {"add": "10"}}` or `{"points": {"set": "0"}}`.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, BalanceChangeName>)]
+    balances: BTreeMap<String, BalanceChange>,
+    /// Not before; null lifts it.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<TimeText>)]
+    starts_at: Option<Option<Timestamp>>,
+    /// Not from then on; null lifts it.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<TimeText>)]
+    expires_at: Option<Option<Timestamp>>,
+    /// Most uses; null lifts the limit.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>, minimum = 1)]
+    uses_limit: Option<Option<u32>>,
+    /// A lock-screen message that goes with the change: at most 500 characters.
+    message: Option<String>,
+}
+
+/// What happens to a balance.
+#[derive(ToSchema)]
+#[schema(as = BalanceChange, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes `domain::BalanceChange` in the document")]
+enum BalanceChangeName {
+    /// It becomes this.
+    Set(AmountInput),
+    /// This is added; it may be negative. The result must not be below zero.
+    Add(AmountInput),
+}
+
+/// A value that was written down, even when it is null.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Which passes to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Only of this project.
+    #[param(value_type = Option<IdText>)]
+    project: Option<ProjectId>,
+    /// Only of this contact.
+    #[param(value_type = Option<IdText>)]
+    contact: Option<ContactId>,
+    /// Only the one with this external id; needs `project`.
+    external_id: Option<String>,
+    /// How many: 1 to 100, 50 unless told.
+    #[serde(default)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: Limit,
+    /// `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<After>,
+}
+
+impl IssueInput {
+    fn action(self, app: &App) -> Result<Action, Problem> {
+        let too_long = self.utm.iter().any(|(name, value)| name.len() > MAX_ORIGIN_BYTES || value.len() > MAX_ORIGIN_BYTES);
+        if self.utm.len() > MAX_UTM || too_long {
+            return Err(Problem::field("utm", "at most 10, each name and value at most 512 bytes"));
+        }
+        if self.referrer.as_ref().is_some_and(|referrer| referrer.len() > MAX_ORIGIN_BYTES) {
+            return Err(Problem::field("referrer", "at most 512 bytes"));
+        }
+        if self.uses_limit == Some(0) {
+            return Err(Problem::field("uses_limit", "at least 1"));
+        }
+        let now = app.now();
+        Ok(Action::Issue(Box::new(Issue {
+            id: PassId::mint(now, &*app.entropy),
+            code: LinkCode::mint(&*app.entropy),
+            project: self.project,
+            variant: self.variant,
+            external_id: self.external_id,
+            contact: self.contact,
+            new_contact: ContactId::mint(now, &*app.entropy),
+            fields: self.fields,
+            balances: self.balances,
+            validity: Validity { starts_at: self.starts_at, expires_at: self.expires_at },
+            uses_limit: self.uses_limit,
+            inactive: self.inactive,
+            origin: Origin { utm: self.utm, referrer: self.referrer, ip: None },
+            if_exists: self.if_exists,
+        })))
+    }
+}
+
+impl PassUpdate {
+    fn change(self, app: &App) -> Result<PassChange, Problem> {
+        if self.uses_limit == Some(Some(0)) {
+            return Err(Problem::field("uses_limit", "at least 1, or null for no limit"));
+        }
+        Ok(PassChange {
+            variant: self.variant,
+            external_id: self.external_id,
+            new_contact: self.contact.as_ref().map(|_| ContactId::mint(app.now(), &*app.entropy)),
+            contact: self.contact,
+            fields: self.fields,
+            balances: self.balances,
+            starts_at: self.starts_at,
+            expires_at: self.expires_at,
+            uses_limit: self.uses_limit,
+            message: self.message,
+        })
+    }
+}
+
+/// The pass after a command, as it was then.
+pub(crate) fn shown(app: &App, caller: &Caller, outcome: &Outcome) -> Result<View, Problem> {
+    let pass = outcome.pass.as_ref().ok_or(ERASED)?;
+    Ok(View::of(app, &*config::org(app, caller.org)?, pass))
+}
+
+/// An answer with the pass after a command.
+pub(crate) fn acted(app: &App, caller: &Caller, outcome: &Outcome) -> Result<Acted<Shown<View>>, Problem> {
+    let view = shown(app, caller, outcome)?;
+    let created = matches!(outcome.answer, Answer::Done { created: true, .. });
+    let answer = if created {
+        Shown::new(format!("/v1/passes/{}", view.id), view)
+    } else {
+        Shown::at(i64::try_from(view.version).unwrap_or_default(), view)
+    };
+    Ok(Acted::new(outcome.replayed, answer))
+}
+
+/// Issue a pass.
+#[utoipa::path(post, path = "/v1/passes", tag = "Passes", security(("key" = ["passes_write"])),
+    request_body = IssueInput, responses((status = 201, body = View, description = "Issued."),
+        (status = 200, body = View, description = "There was one already, and `if_exists` says to answer with it.")))]
+async fn issue(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    once: Once,
+    body: Body<IssueInput>,
+) -> Result<Acted<Shown<View>>, Problem> {
+    let action = body.value.action(&app)?;
+    let outcome = once.submit(&app, &can, &body.bytes, action).await?;
+    acted(&app, &can, &outcome)
+}
+
+/// List passes.
+///
+/// Deleted ones are listed too, with the state `deleted`; an external id finds only one that is not.
+#[utoipa::path(get, path = "/v1/passes", tag = "Passes", security(("key" = ["passes_read"])),
+    params(Filter), responses((status = 200, body = Page<View>, description = "A page.")))]
+async fn list(
+    can: Can<scope::PassesRead>,
+    State(app): State<Arc<App>>,
+    QueryParams(filter): QueryParams<Filter>,
+) -> Result<Json<Page<View>>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let view = |pass: &domain::Pass| View::of(&app, &catalog, pass);
+    if let Some(external_id) = &filter.external_id {
+        let project = filter.project.ok_or_else(|| Problem::parameter("project", "is needed with external_id"))?;
+        let found = app.store.pass_by_external_id(can.org, project, external_id).await?;
+        let found = found.filter(|pass| filter.contact.is_none_or(|contact| pass.contact == Some(contact)));
+        return Ok(Json(Page { data: found.iter().map(view).collect(), next_cursor: None }));
+    }
+    let after = filter.cursor.map(|cursor| PassId::from_uuid(cursor.0));
+    let rows = app.store.passes(can.org, filter.project, filter.contact, after, filter.limit.and_one()).await?;
+    Ok(Json(page(&rows, filter.limit, |pass| pass.id.uuid(), view)))
+}
+
+/// Read a pass.
+#[utoipa::path(get, path = "/v1/passes/{pass}", tag = "Passes", security(("key" = ["passes_read"])),
+    params(("pass" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "It.")))]
+async fn get(
+    can: Can<scope::PassesRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<PassId>,
+) -> Result<Shown<View>, Problem> {
+    let pass = app.store.pass(can.org, id).await?.ok_or_else(|| Problem::no_such("pass"))?;
+    let view = View::of(&app, &*config::org(&app, can.org)?, &pass);
+    Ok(Shown::at(i64::try_from(view.version).unwrap_or_default(), view))
+}
+
+/// Change a pass.
+///
+/// What wallets show of it is brought up to date by itself.
+#[utoipa::path(patch, path = "/v1/passes/{pass}", tag = "Passes", security(("key" = ["passes_write"])),
+    params(("pass" = IdText, Path, description = "Its id.")),
+    request_body = PassUpdate, responses((status = 200, body = View, description = "As it is now.")))]
+async fn update(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<PassId>,
+    if_match: IfMatch,
+    once: Once,
+    body: Body<PassUpdate>,
+) -> Result<Acted<Shown<View>>, Problem> {
+    let change = Box::new(body.value.change(&app)?);
+    let action = Action::Update { pass: PassRef::Id(id), change, expected_version: if_match.0 };
+    let outcome = once.submit(&app, &can, &body.bytes, action).await?;
+    acted(&app, &can, &outcome)
+}
+
+/// Delete a pass.
+///
+/// It becomes void and blank in every wallet; no wallet lets us remove it.
+#[utoipa::path(delete, path = "/v1/passes/{pass}", tag = "Passes", security(("key" = ["passes_write"])),
+    params(("pass" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "Its tombstone.")))]
+async fn delete(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<PassId>,
+    if_match: IfMatch,
+    once: Once,
+) -> Result<Acted<Shown<View>>, Problem> {
+    if if_match.0.is_some() {
+        let pass = app.store.pass(can.org, id).await?.ok_or_else(|| Problem::no_such("pass"))?;
+        if_match.check(i64::try_from(pass.version).unwrap_or_default())?;
+    }
+    let outcome = once.submit(&app, &can, b"", Action::Delete { pass: PassRef::Id(id) }).await?;
+    acted(&app, &can, &outcome)
+}
+
+/// List a pass's installations: on which devices and accounts it is and was.
+#[utoipa::path(get, path = "/v1/passes/{pass}/installations", tag = "Passes", security(("key" = ["passes_read"])),
+    params(("pass" = IdText, Path, description = "Its id.")),
+    responses((status = 200, body = Page<InstallationView>, description = "All of them.")))]
+async fn installations(
+    can: Can<scope::PassesRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<PassId>,
+) -> Result<Json<Page<InstallationView>>, Problem> {
+    app.store.pass(can.org, id).await?.ok_or_else(|| Problem::no_such("pass"))?;
+    let all = app.store.installations(can.org, id).await?;
+    Ok(Json(Page { data: all.iter().map(InstallationView::of).collect(), next_cursor: None }))
+}

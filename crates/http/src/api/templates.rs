@@ -1,0 +1,286 @@
+//! `/v1/templates`: designs, from draft to published.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use domain::{Design, Project, ProjectId, Template, TemplateId, TemplateStatus, Timestamp};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use store::OrgCatalog;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    config::{self, IfMatch, Shown},
+    images,
+    page::{After, Limit, Page, sorted_page},
+    schema::{self, IdText, TimeText},
+    text,
+};
+use crate::{
+    App, Body, FieldError, PathParam, Problem, QueryParams,
+    auth::{Caller, Can, scope},
+};
+
+/// Most links of a design.
+const MAX_LINKS: usize = 20;
+/// Most bytes of a design as JSON.
+const MAX_DESIGN_BYTES: usize = 128 * 1024;
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(get, replace, delete)).routes(routes!(publish))
+}
+
+/// What a new template is made of.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TemplateInput {
+    /// The project whose passes it draws.
+    #[schema(value_type = IdText)]
+    project: ProjectId,
+    /// Name shown to people: 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// The design.
+    #[schema(value_type = schema::Design)]
+    design: Design,
+}
+
+/// What may change about a template.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TemplateChange {
+    /// Name shown to people: 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// The design.
+    #[schema(value_type = schema::Design)]
+    design: Design,
+}
+
+/// A design that renders to Apple and to Google.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Template)]
+struct View {
+    /// Its id, the same over all versions.
+    #[schema(value_type = IdText)]
+    id: TemplateId,
+    /// The project whose passes it draws.
+    #[schema(value_type = IdText)]
+    project: ProjectId,
+    /// Name shown to people.
+    name: String,
+    /// Number of the published version, from 1; 0 while it was never published.
+    version: u32,
+    /// `draft` or `published`.
+    #[schema(value_type = String)]
+    status: TemplateStatus,
+    /// The design.
+    #[schema(value_type = schema::Design)]
+    design: Design,
+    /// What keeps a draft from being published.
+    problems: Vec<FieldError>,
+    /// When it was made.
+    #[schema(value_type = TimeText)]
+    created_at: Timestamp,
+}
+
+impl View {
+    fn of(template: &Template, catalog: &OrgCatalog) -> Self {
+        Self {
+            id: template.id,
+            project: template.project,
+            name: template.name.clone(),
+            version: template.version,
+            status: template.status,
+            design: template.design.clone(),
+            problems: catalog.project(template.project).map(|project| faults(&template.design, project)).unwrap_or_default(),
+            created_at: template.created_at,
+        }
+    }
+}
+
+/// Which templates to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Only of this project.
+    #[param(value_type = Option<IdText>)]
+    project: Option<ProjectId>,
+    /// How many: 1 to 100, 50 unless told.
+    #[serde(default)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: Limit,
+    /// `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<After>,
+}
+
+fn faults(design: &Design, project: &Project) -> Vec<FieldError> {
+    let found = design.problems(project).into_iter();
+    found.map(|problem| FieldError::new(format!("design.{}", problem.path), problem.message)).collect()
+}
+
+/// Refuses a design that is too large to keep or names images that were never uploaded.
+async fn check_size_and_images(app: &App, caller: &Caller, design: &Design) -> Result<(), Problem> {
+    let bytes = serde_json::to_vec(design).map_or(usize::MAX, |json| json.len());
+    if bytes > MAX_DESIGN_BYTES || design.links.len() > MAX_LINKS {
+        return Err(Problem::field("design", "longer than 131072 bytes, or more than 20 links"));
+    }
+    let mut missing = Vec::new();
+    for (role, set) in &design.images {
+        for (scale, sha256) in set.each() {
+            let known = match images::parse_hash(sha256) {
+                Some(hash) => app.store.backend().blob(caller.org, hash).await?.is_some(),
+                None => false,
+            };
+            if !known {
+                let path = format!("design.images.{}.x{scale}", role.name());
+                missing.push(FieldError::new(path, "no such image: upload it with POST /v1/images and give its sha256"));
+            }
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(Problem::Invalid(missing)) }
+}
+
+/// Make a template.
+///
+/// It is a draft until it is published; `problems` says what is still missing.
+#[utoipa::path(post, path = "/v1/templates", tag = "Templates", security(("key" = ["config_write"])),
+    request_body = TemplateInput, responses((status = 201, body = View, description = "Made.")))]
+async fn create(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    body: Body<TemplateInput>,
+) -> Result<Shown<View>, Problem> {
+    let TemplateInput { project, name, design } = body.value;
+    let catalog = config::org(&app, can.org)?;
+    if catalog.project(project).is_none() {
+        return Err(Problem::field("project", "no such project"));
+    }
+    check_size_and_images(&app, &can, &design).await?;
+    let now = app.now();
+    let template = Template {
+        id: TemplateId::mint(now, &*app.entropy),
+        project,
+        name: text::name(name, "name")?,
+        version: 0,
+        status: TemplateStatus::Draft,
+        design,
+        created_at: now,
+    };
+    config::put(&app, &config::change(&app, &can), &template, 0).await?;
+    Ok(Shown::new(format!("/v1/templates/{}", template.id), View::of(&template, &catalog)))
+}
+
+/// List templates.
+#[utoipa::path(get, path = "/v1/templates", tag = "Templates", security(("key" = ["config_read"])),
+    params(Filter), responses((status = 200, body = Page<View>, description = "A page.")))]
+async fn list(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    QueryParams(filter): QueryParams<Filter>,
+) -> Result<Json<Page<View>>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let asked = catalog.templates.iter().filter(|(_, it)| filter.project.is_none_or(|project| it.value.project == project));
+    let after = filter.cursor.map(|cursor| cursor.0);
+    Ok(Json(sorted_page(asked, after, filter.limit, |stored| View::of(&stored.value, &catalog))))
+}
+
+/// Read a template.
+#[utoipa::path(get, path = "/v1/templates/{template}", tag = "Templates", security(("key" = ["config_read"])),
+    params(("template" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "It.")))]
+async fn get(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<TemplateId>,
+) -> Result<Shown<View>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = config::one(&catalog.templates, id.uuid(), "template")?;
+    Ok(Shown::at(stored.revision, View::of(&stored.value, &catalog)))
+}
+
+/// Change a template.
+///
+/// A draft stays a draft, whatever is wrong with it. A published template must stay free of problems and gets its next
+/// version, which every pass that is drawn from then on has.
+#[utoipa::path(put, path = "/v1/templates/{template}", tag = "Templates", security(("key" = ["config_write"])),
+    params(("template" = IdText, Path, description = "Its id.")),
+    request_body = TemplateChange, responses((status = 200, body = View, description = "As it is now.")))]
+async fn replace(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<TemplateId>,
+    if_match: IfMatch,
+    body: Body<TemplateChange>,
+) -> Result<Shown<View>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = config::one(&catalog.templates, id.uuid(), "template")?;
+    if_match.check(stored.revision)?;
+    let name = text::name(body.value.name, "name")?;
+    let mut template = Template { name, design: body.value.design, ..(*stored.value).clone() };
+    check_size_and_images(&app, &can, &template.design).await?;
+    if template.status == TemplateStatus::Published {
+        refuse_faults(&template, &catalog)?;
+        template.version += 1;
+    }
+    config::put(&app, &config::change(&app, &can), &template, stored.revision).await?;
+    Ok(Shown::at(stored.revision + 1, View::of(&template, &catalog)))
+}
+
+/// Publish a template.
+///
+/// Passes can be issued with it from then on. Publishing what is published already changes nothing.
+#[utoipa::path(post, path = "/v1/templates/{template}/publish", tag = "Templates", security(("key" = ["config_write"])),
+    params(("template" = IdText, Path, description = "Its id.")),
+    responses((status = 200, body = View, description = "Published."),
+        (status = 422, body = crate::problem::ProblemBody, content_type = "application/problem+json",
+            description = "The design has problems; `errors` says which.")))]
+async fn publish(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<TemplateId>,
+) -> Result<Shown<View>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = config::one(&catalog.templates, id.uuid(), "template")?;
+    if stored.value.status == TemplateStatus::Published {
+        return Ok(Shown::at(stored.revision, View::of(&stored.value, &catalog)));
+    }
+    refuse_faults(&stored.value, &catalog)?;
+    let template = Template { status: TemplateStatus::Published, version: 1, ..(*stored.value).clone() };
+    config::put(&app, &config::change(&app, &can), &template, stored.revision).await?;
+    Ok(Shown::at(stored.revision + 1, View::of(&template, &catalog)))
+}
+
+fn refuse_faults(template: &Template, catalog: &OrgCatalog) -> Result<(), Problem> {
+    let project = catalog.project(template.project).ok_or_else(|| Problem::no_such("project"))?;
+    let faults = faults(&template.design, project);
+    if faults.is_empty() { Ok(()) } else { Err(Problem::Invalid(faults)) }
+}
+
+/// Delete a template.
+///
+/// Only one that was never published, or whose project never issued a pass.
+#[utoipa::path(delete, path = "/v1/templates/{template}", tag = "Templates", security(("key" = ["config_write"])),
+    params(("template" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Deleted.")))]
+async fn delete(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<TemplateId>,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = config::one(&catalog.templates, id.uuid(), "template")?;
+    if_match.check(stored.revision)?;
+    let in_use = |detail: &str| Problem::Conflict { code: "in_use", detail: detail.to_owned() };
+    let project = catalog.project(stored.value.project);
+    if project.is_some_and(|project| project.variants.iter().any(|variant| variant.template == id)) {
+        return Err(in_use("a variant of its project names it: change the project first"));
+    }
+    let published = stored.value.status == TemplateStatus::Published;
+    if published && !app.store.backend().passes(can.org, Some(stored.value.project), None, None, 1).await?.is_empty() {
+        return Err(in_use("its project has passes, and they may have been drawn with it"));
+    }
+    config::remove(&app, &config::change(&app, &can), stored).await
+}

@@ -1,0 +1,354 @@
+//! `/v1/webhooks`: endpoints that are owed events, in PassKit's shape, signed by Standard Webhooks.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{Json, extract::State};
+use connectors::kit::{Secret, Secrets};
+use domain::{DeliveryId, EventId, EventKind, OrgId, ProjectId, Target, TargetEvents, TargetId, Timestamp, UninstallName};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use store::{DeliveryRow, Log, OrgCatalog, Stored, StoredTarget};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    config::{self, IfMatch, Shown},
+    page::{Page, Paging},
+    schema::{self, IdText, TimeText},
+    text,
+};
+use crate::{
+    App, Body, PathParam, Problem, QueryParams,
+    auth::{Can, scope},
+};
+
+/// Most events of a shard that are looked through for one to test with.
+const LOOK_BACK: u64 = 200;
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(get, replace, delete))
+        .routes(routes!(rotate, end_rotation))
+        .routes(routes!(test))
+}
+
+/// What a webhook is made of.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct WebhookInput {
+    /// Name shown to people: 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// Where to send.
+    #[schema(examples("https://example.com/hooks/passes"))]
+    url: String,
+    /// Only events of this project; null means all of the organization.
+    #[serde(default)]
+    #[schema(value_type = Option<IdText>)]
+    project: Option<ProjectId>,
+    /// Only these events; null means all that PassKit's shape has a name for.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<schema::EventType>>)]
+    events: Option<Vec<EventKind>>,
+    /// Headers to send beside the signature.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// Whether every event is sent by POST instead of PassKit's POST, PUT and DELETE.
+    #[serde(default)]
+    post_only: bool,
+    /// How an uninstall is named: as in PassKit's list of events, or as in its published sample.
+    #[serde(default)]
+    #[schema(value_type = schema::UninstallName, required = false)]
+    uninstall_name: UninstallName,
+    /// Whether Standard Webhooks headers are left out.
+    #[serde(default)]
+    without_standard_headers: bool,
+    /// Whether deliveries are made; while not, none are owed.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    enabled: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// An endpoint that is owed events.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Webhook)]
+struct View {
+    /// Its id.
+    #[schema(value_type = IdText)]
+    id: TargetId,
+    #[serde(flatten)]
+    input: WebhookInput,
+    /// Why we switched it off, when we did.
+    disabled_reason: Option<String>,
+    /// How many signing secrets are in force: more than one while they are rotated.
+    secrets: usize,
+    /// When it was made; events before that are not owed.
+    #[schema(value_type = TimeText)]
+    created_at: Timestamp,
+}
+
+/// A webhook with its signing secret.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NewWebhook)]
+struct Created {
+    #[serde(flatten)]
+    webhook: View,
+    /// The signing secret, in the form of Standard Webhooks: shown this once.
+    #[schema(examples("whsec_..."))]
+    secret: String,
+}
+
+impl View {
+    fn of(stored: &StoredTarget) -> Self {
+        let target = stored.target.clone();
+        let events = match target.events {
+            TargetEvents::All => None,
+            TargetEvents::Only(kinds) => Some(kinds),
+        };
+        let input = WebhookInput {
+            name: target.name,
+            url: target.url,
+            project: target.project,
+            events,
+            headers: target.headers,
+            post_only: target.post_only,
+            uninstall_name: target.uninstall_name,
+            without_standard_headers: target.without_standard_headers,
+            enabled: target.enabled,
+        };
+        Self {
+            id: target.id,
+            input,
+            disabled_reason: target.disabled_reason,
+            secrets: stored.sealed_secrets.len(),
+            created_at: target.created_at,
+        }
+    }
+}
+
+impl WebhookInput {
+    fn check(self, app: &App, catalog: &OrgCatalog, id: TargetId, created_at: Timestamp) -> Result<Target, Problem> {
+        app.settings.address_policy.check_url(&self.url).map_err(|refusal| Problem::field("url", refusal.to_string()))?;
+        if self.project.is_some_and(|project| catalog.project(project).is_none()) {
+            return Err(Problem::field("project", "no such project"));
+        }
+        if self.events.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Problem::field("events", "name at least one, or leave it out for all"));
+        }
+        let target = Target {
+            id,
+            name: text::name(self.name, "name")?,
+            project: self.project,
+            url: self.url,
+            events: self.events.map_or(TargetEvents::All, TargetEvents::Only),
+            headers: self.headers,
+            post_only: self.post_only,
+            uninstall_name: self.uninstall_name,
+            without_standard_headers: self.without_standard_headers,
+            enabled: self.enabled,
+            disabled_reason: None,
+            created_at,
+        };
+        connectors::passkit::settings::check(&target).map_err(|fault| Problem::field("headers", fault.to_string()))?;
+        Ok(target)
+    }
+}
+
+fn seal(app: &App, org: OrgId, id: TargetId, secret: &Secret) -> Result<String, Problem> {
+    Ok(app.store.seal_for::<StoredTarget>(org, id.uuid(), secret.expose().as_bytes())?)
+}
+
+/// Make a webhook.
+#[utoipa::path(post, path = "/v1/webhooks", tag = "Webhooks", security(("key" = ["config_write"])),
+    request_body = WebhookInput,
+    responses((status = 201, body = Created, description = "Made. This answer alone shows the signing secret.")))]
+async fn create(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    body: Body<WebhookInput>,
+) -> Result<Shown<Created>, Problem> {
+    let now = app.now();
+    let catalog = config::org(&app, can.org)?;
+    let target = body.value.check(&app, &catalog, TargetId::mint(now, &*app.entropy), now)?;
+    let secret = Secret::mint(&*app.entropy);
+    let stored = StoredTarget { sealed_secrets: vec![seal(&app, can.org, target.id, &secret)?], target };
+    config::put(&app, &config::change(&app, &can), &stored, 0).await?;
+    let view = Created { webhook: View::of(&stored), secret: secret.expose().to_owned() };
+    Ok(Shown::new(format!("/v1/webhooks/{}", stored.target.id), view))
+}
+
+/// List webhooks.
+#[utoipa::path(get, path = "/v1/webhooks", tag = "Webhooks", security(("key" = ["config_read"])),
+    params(Paging), responses((status = 200, body = Page<View>, description = "A page.")))]
+async fn list(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    QueryParams(paging): QueryParams<Paging>,
+) -> Result<Json<Page<View>>, Problem> {
+    Ok(Json(paging.of(&config::org(&app, can.org)?.targets, |stored| View::of(&stored.value))))
+}
+
+/// Read a webhook.
+#[utoipa::path(get, path = "/v1/webhooks/{webhook}", tag = "Webhooks", security(("key" = ["config_read"])),
+    params(("webhook" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "It.")))]
+async fn get(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<TargetId>,
+) -> Result<Shown<View>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = config::one(&catalog.targets, id.uuid(), "webhook")?;
+    Ok(Shown::at(stored.revision, View::of(&stored.value)))
+}
+
+/// Replace a webhook. Its secrets stay; one that we switched off is on again when `enabled` says so.
+#[utoipa::path(put, path = "/v1/webhooks/{webhook}", tag = "Webhooks", security(("key" = ["config_write"])),
+    params(("webhook" = IdText, Path, description = "Its id.")),
+    request_body = WebhookInput, responses((status = 200, body = View, description = "As it is now.")))]
+async fn replace(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<TargetId>,
+    if_match: IfMatch,
+    body: Body<WebhookInput>,
+) -> Result<Shown<View>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let held = config::one(&catalog.targets, id.uuid(), "webhook")?;
+    if_match.check(held.revision)?;
+    let target = body.value.check(&app, &catalog, id, held.value.target.created_at)?;
+    let stored = StoredTarget { target, sealed_secrets: held.value.sealed_secrets.clone() };
+    config::put(&app, &config::change(&app, &can), &stored, held.revision).await?;
+    Ok(Shown::at(held.revision + 1, View::of(&stored)))
+}
+
+/// Delete a webhook. What is still owed to it is given up.
+#[utoipa::path(delete, path = "/v1/webhooks/{webhook}", tag = "Webhooks", security(("key" = ["config_write"])),
+    params(("webhook" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Deleted.")))]
+async fn delete(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<TargetId>,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = config::one(&catalog.targets, id.uuid(), "webhook")?;
+    if_match.check(stored.revision)?;
+    config::remove(&app, &config::change(&app, &can), stored).await
+}
+
+/// Give a webhook another signing secret.
+///
+/// Bodies are signed with the new one and up to three earlier ones until `DELETE` on this path ends the rotation, so that
+/// nothing is lost while the receiver changes over.
+#[utoipa::path(post, path = "/v1/webhooks/{webhook}/secrets", tag = "Webhooks", security(("key" = ["config_write"])),
+    params(("webhook" = IdText, Path, description = "Its id.")),
+    responses((status = 200, body = Created, description = "Rotated. This answer alone shows the signing secret.")))]
+async fn rotate(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<TargetId>,
+) -> Result<Shown<Created>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let held: &Stored<StoredTarget> = config::one(&catalog.targets, id.uuid(), "webhook")?;
+    let secret = Secret::mint(&*app.entropy);
+    let mut stored = (*held.value).clone();
+    stored.sealed_secrets.insert(0, seal(&app, can.org, id, &secret)?);
+    stored.sealed_secrets.truncate(1 + Secrets::MAX_PREVIOUS);
+    config::put(&app, &config::change(&app, &can), &stored, held.revision).await?;
+    let view = Created { webhook: View::of(&stored), secret: secret.expose().to_owned() };
+    Ok(Shown::at(held.revision + 1, view))
+}
+
+/// End the rotation of a webhook's signing secret: only the newest stays in force.
+#[utoipa::path(delete, path = "/v1/webhooks/{webhook}/secrets", tag = "Webhooks", security(("key" = ["config_write"])),
+    params(("webhook" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "As it is now.")))]
+async fn end_rotation(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<TargetId>,
+    if_match: IfMatch,
+) -> Result<Shown<View>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let held = config::one(&catalog.targets, id.uuid(), "webhook")?;
+    if_match.check(held.revision)?;
+    let mut stored = (*held.value).clone();
+    stored.sealed_secrets.truncate(1);
+    config::put(&app, &config::change(&app, &can), &stored, held.revision).await?;
+    Ok(Shown::at(held.revision + 1, View::of(&stored)))
+}
+
+/// A delivery that was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OwedDelivery)]
+pub(crate) struct Owed {
+    /// The delivery: see its attempts with `GET /v1/deliveries/attempts`.
+    #[schema(value_type = IdText)]
+    delivery: DeliveryId,
+    /// The event.
+    #[schema(value_type = IdText)]
+    event: EventId,
+    /// To whom.
+    #[schema(value_type = IdText)]
+    webhook: TargetId,
+}
+
+/// Owes an event to a target, whatever became of it before.
+pub(crate) async fn owe(app: &App, org: OrgId, webhook: TargetId, event: EventId) -> Result<(StatusCode, Json<Owed>), Problem> {
+    let catalog = config::org(app, org)?;
+    let target = &config::one(&catalog.targets, webhook.uuid(), "webhook")?.value.target;
+    if !target.enabled {
+        return Err(Problem::Conflict {
+            code: "not_allowed",
+            detail: "the webhook is switched off: switch it on first".to_owned(),
+        });
+    }
+    let found = app.store.event(org, event).await?.ok_or_else(|| Problem::no_such("event"))?;
+    let position = found.position();
+    if found.whole().is_none() {
+        return Err(Problem::Gone("whom the event was about has been erased since"));
+    }
+    let delivery = DeliveryId::of(event.uuid(), webhook.uuid());
+    let row = DeliveryRow { org, id: delivery, target: webhook, event, position, attempts: 0, due_at: app.now() };
+    app.store.backend().owe(row).await?;
+    Ok((StatusCode::ACCEPTED, Json(Owed { delivery, event, webhook })))
+}
+
+/// Test a webhook.
+///
+/// Sends it the newest event that it is meant for once more. There must have been one.
+#[utoipa::path(post, path = "/v1/webhooks/{webhook}/test", tag = "Webhooks", security(("key" = ["config_write"])),
+    params(("webhook" = IdText, Path, description = "Its id.")), responses((status = 202, body = Owed, description = "On its way.")))]
+async fn test(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<TargetId>,
+) -> Result<(StatusCode, Json<Owed>), Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let target = &config::one(&catalog.targets, id.uuid(), "webhook")?.value.target;
+    let none =
+        || Problem::Conflict { code: "no_event", detail: "no event that it is meant for yet: issue a pass first".to_owned() };
+    let event = newest_for(&app, can.org, target).await?.ok_or_else(none)?;
+    owe(&app, can.org, id, event).await
+}
+
+async fn newest_for(app: &App, org: OrgId, target: &Target) -> Result<Option<EventId>, Problem> {
+    let mut newest: Option<(Timestamp, EventId)> = None;
+    for (shard, head) in app.store.backend().heads(Log::Events).await?.into_iter().enumerate() {
+        let shard = u16::try_from(shard).unwrap_or(u16::MAX);
+        let positions: Vec<_> = (head.saturating_sub(LOOK_BACK) + 1..=head).map(|seq| domain::Position { shard, seq }).collect();
+        let events = app.store.events_at(&positions).await?.into_iter().filter_map(store::LoggedEvent::whole);
+        let meant = events.filter(|event| {
+            event.org == org
+                && target.events.contain(event.kind())
+                && target.project.is_none_or(|project| event.project == Some(project))
+                && connectors::passkit::wants(event.kind())
+        });
+        newest = newest.into_iter().chain(meant.map(|event| (event.recorded_at, event.id))).max();
+    }
+    Ok(newest.map(|(_, id)| id))
+}
