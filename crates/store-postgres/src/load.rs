@@ -44,12 +44,12 @@ const BY_EXTERNAL: &str = passes_by!(
 );
 const OF_CONTACT: &str = passes_by!(
     "unnest($1::uuid[], $2::uuid[]) AS t(org, contact) \
-     CROSS JOIN LATERAL (SELECT * FROM passes p WHERE p.org = t.org AND p.contact = t.contact AND p.state <> 5 OFFSET 0) p"
+     CROSS JOIN LATERAL (SELECT * FROM passes p WHERE p.org = t.org AND p.contact = t.contact OFFSET 0) p"
 );
 const OF_NAME: &str = passes_by!(
     "unnest($1::uuid[], $2::uuid[]) AS t(org, hash) \
      CROSS JOIN LATERAL (SELECT contact FROM contact_keys n WHERE n.org = t.org AND n.hash = t.hash OFFSET 0) n \
-     CROSS JOIN LATERAL (SELECT * FROM passes p WHERE p.org = t.org AND p.contact = n.contact AND p.state <> 5 OFFSET 0) p"
+     CROSS JOIN LATERAL (SELECT * FROM passes p WHERE p.org = t.org AND p.contact = n.contact OFFSET 0) p"
 );
 const CONTACTS: &str = concat!(
     "SELECT ",

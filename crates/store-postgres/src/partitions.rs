@@ -1,6 +1,6 @@
 //! Day partitions of the append-only tables: made ahead, dropped whole.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use deadpool_postgres::Pool;
 use domain::Timestamp;
@@ -72,36 +72,38 @@ pub(crate) async fn list(pool: &Pool, table: Table) -> Attempt<BTreeSet<Partitio
 pub(crate) async fn make_ahead(pool: &Pool, now: Timestamp) -> Attempt<()> {
     for table in [INBOX, EVENTS, ATTEMPTS] {
         let there = list(pool, table).await?;
-        for offset in -DAYS_BEHIND..=DAYS_AHEAD {
-            let at = Timestamp::from_micros(now.as_micros().saturating_add(offset * DAY_MICROS));
-            let partition = Partition::of(table, at);
-            if there.contains(&partition) {
-                continue;
+        let missing: Vec<Partition> = (-DAYS_BEHIND..=DAYS_AHEAD)
+            .map(|offset| Partition::of(table, Timestamp::from_micros(now.as_micros().saturating_add(offset * DAY_MICROS))))
+            .filter(|partition| !there.contains(partition))
+            .collect();
+        if missing.is_empty() {
+            continue;
+        }
+        match make(pool, table, &missing).await {
+            Err(failed) if failed.is_there_already() || failed.is_locked_out() => {
+                tracing::debug!(table = table.name, "another session is at these partitions");
             }
-            match make(pool, table, &partition).await {
-                Err(failed) if failed.is_there_already() || failed.is_locked_out() => {
-                    tracing::debug!(partition = partition.name, "another session is at this partition");
-                }
-                other => other?,
-            }
+            other => other?,
         }
     }
     Ok(())
 }
 
-/// Makes one partition, with the rows that went to the default partition for want of it.
-async fn make(pool: &Pool, table: Table, partition: &Partition) -> Attempt<()> {
+/// Makes partitions, with the rows that went to the default partition for want of them.
+async fn make(pool: &Pool, table: Table, missing: &[Partition]) -> Attempt<()> {
     let Table { name: parent, time } = table;
-    let name = &partition.name;
-    let (from, until) = (partition.from.as_micros(), partition.until().as_micros());
-    let sql = format!(
-        "SET LOCAL lock_timeout = '2s';
-        CREATE TABLE {name} (LIKE {parent} INCLUDING ALL);
-        LOCK TABLE {parent}_default IN ACCESS EXCLUSIVE MODE;
-        WITH moved AS (DELETE FROM {parent}_default WHERE {time} >= {from} AND {time} < {until} RETURNING *)
-            INSERT INTO {name} SELECT * FROM moved;
-        ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES FROM ({from}) TO ({until})"
-    );
+    let mut sql = format!("SET LOCAL lock_timeout = '2s'; LOCK TABLE {parent}_default IN ACCESS EXCLUSIVE MODE;");
+    for partition in missing {
+        let name = &partition.name;
+        let (from, until) = (partition.from.as_micros(), partition.until().as_micros());
+        let _ = write!(
+            sql,
+            "CREATE TABLE {name} (LIKE {parent} INCLUDING ALL);
+            WITH moved AS (DELETE FROM {parent}_default WHERE {time} >= {from} AND {time} < {until} RETURNING *)
+                INSERT INTO {name} SELECT * FROM moved;
+            ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES FROM ({from}) TO ({until});"
+        );
+    }
     transaction!(pool, open => open.batch(&sql).await)
 }
 
