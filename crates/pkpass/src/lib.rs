@@ -20,6 +20,7 @@ mod cms;
 pub mod development;
 mod identity;
 mod json;
+mod lint;
 pub mod model;
 mod path;
 mod png;
@@ -33,6 +34,7 @@ pub use assets::{Asset, AssetError, Assets, MAX_ASSET_BYTES, MAX_ASSET_FILES, MA
 pub use builder::{BuildError, Draft, MAX_PASS_JSON_BYTES, build, build_pass};
 pub use bundle::{BundleError, MAX_BUNDLE_BYTES, MAX_BUNDLE_PASSES, bundle};
 pub use identity::{Identity, IdentityError};
+pub use lint::{Finding, MAX_FINDINGS, Severity, lint, lint_package};
 pub use model::Pass;
 pub use path::PathError;
 pub use png::{MAX_IMAGE_SIDE_PX, PngError, PngSize};

@@ -160,7 +160,7 @@ impl Package {
     /// `pass.json` as types, forgiving what Wallet forgives. Absent when there is none.
     ///
     /// # Errors
-    /// When it is not JSON, or a key has another type than Apple documents.
+    /// When it is not JSON, or a key has another type than Apple documents; [`crate::lint_package`] says where.
     pub fn pass(&self) -> Option<Result<Pass, serde_json::Error>> {
         self.pass_json().map(Pass::from_json)
     }

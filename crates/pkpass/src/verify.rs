@@ -239,6 +239,12 @@ fn find_chain<'a>(
     Err(fault)
 }
 
+/// True when the leaf's issuer is inside the signature, whoever trusts it.
+pub(crate) fn holds_intermediate(package: &Package) -> bool {
+    read_signature(package)
+        .is_ok_and(|(signed, leaf)| signed.certificates.iter().any(|other| leaf.check_issued_by(other).is_ok()))
+}
+
 fn check_validity(chain: &[&Certificate], now: i64) -> Result<(), String> {
     match chain.iter().find(|certificate| !certificate.is_valid_at(now)) {
         Some(certificate) if now > certificate.not_after() => {

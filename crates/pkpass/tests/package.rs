@@ -194,3 +194,24 @@ fn an_authority_survives_its_file() {
     assert!(Authority::from_pem("").is_err());
     assert!(Authority::from_pem(AUTHORITY.root_pem()).is_err());
 }
+
+#[test]
+fn a_finished_package_is_linted_with_its_signature() {
+    let rules = |bytes: &[u8], roots: &[&[u8]], now| {
+        let findings = pkpass::lint_package(&Package::parse(bytes, &Limits::PASS).unwrap(), roots, now);
+        findings.into_iter().map(|finding| (finding.path, finding.rule)).collect::<Vec<_>>()
+    };
+    let at = |path: &str, rule| (path.to_owned(), rule);
+    let root = AUTHORITY.root_der();
+    assert_eq!(rules(&built(), &[root], NOW), []);
+    assert_eq!(rules(&built(), &[], NOW), [], "without roots, the intermediate inside is enough");
+    assert_eq!(rules(&built(), &[root], VALIDITY.not_after + 1), [at("signature", "validity")]);
+    assert_eq!(
+        rules(&tampered(&[("icon.png", Some(b"GIF89a".to_vec()))]), &[root], NOW),
+        [at("manifest.json", "hashes"), at("icon.png", "image_unreadable")]
+    );
+    assert_eq!(rules(&tampered(&[("signature", None)]), &[root], NOW), [at("signature", "signature_form")]);
+    assert_eq!(rules(&tampered(&[("extra.txt", Some(b"x".to_vec()))]), &[root], NOW), [at("manifest.json", "completeness")]);
+    let missing = rules(&tampered(&[("pass.json", None)]), &[root], NOW);
+    assert!(missing.contains(&at("pass.json", "pass_json_missing")) && missing.contains(&at("manifest.json", "completeness")));
+}
