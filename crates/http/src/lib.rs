@@ -12,6 +12,7 @@ mod auth;
 mod client;
 mod extract;
 mod frame;
+mod inspector;
 mod limits;
 mod ops;
 mod png;
@@ -31,6 +32,6 @@ pub use problem::{FieldError, Problem};
 
 /// Everything that listens on the main port.
 pub fn router(app: Arc<App>) -> Router {
-    let rooms = Router::new().merge(ops::routes()).merge(api::routes(&app));
+    let rooms = Router::new().merge(ops::routes()).merge(api::routes(&app)).merge(inspector::routes());
     frame::around(rooms, &app).with_state(app)
 }

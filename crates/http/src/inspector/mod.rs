@@ -1,0 +1,148 @@
+//! The inspector: `/inspect/{bin}/in` takes any request, `/inspect/{bin}` shows what it took, as a request bin does.
+//!
+//! A bin's name is its key: whoever knows it may look, so names are drawn, not chosen. Bodies are kept sealed, in a ring of
+//! the newest 200. Signatures are checked against the webhooks that point at the bin.
+
+mod page;
+mod signature;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{OriginalUri, State},
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+use domain::{EventIdKind, Id, OrgId, Timestamp};
+use http::{HeaderMap, Method, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use store::{CaptureRow, NameKind, StoreError};
+
+use crate::{App, Client, PathParam, Problem};
+
+/// How many requests a bin keeps.
+const KEPT: u32 = 200;
+/// Most bytes of a body that are kept; the rest is counted.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// Most headers that are kept.
+const MAX_HEADERS: usize = 64;
+const MAX_BIN_BYTES: usize = 64;
+const CONTEXT: &[u8] = b"inspector";
+
+pub(crate) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/inspect/{bin}", get(show))
+        .route("/inspect/{bin}/requests", get(list))
+        .route("/inspect/{bin}/in", any(take))
+        .route("/inspect/{bin}/in/{*rest}", any(take_below))
+        .route("/assets/inspector.css", get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], page::STYLE)))
+        .route("/assets/inspector.js", get(async || ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], page::SCRIPT)))
+}
+
+/// A request as it was taken.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Captured {
+    /// Its id, sorts by time.
+    #[serde(default)]
+    id: String,
+    /// When it came.
+    at: Timestamp,
+    method: String,
+    /// Path and query.
+    path: String,
+    /// From which address.
+    from: String,
+    headers: BTreeMap<String, String>,
+    /// The body as text; bytes that are no UTF-8 are replaced.
+    body: String,
+    /// Bytes of the whole body.
+    size: usize,
+    /// What its signatures turned out to be.
+    #[serde(default)]
+    signatures: Vec<signature::Checked>,
+}
+
+#[derive(Serialize)]
+struct Requests {
+    data: Vec<Captured>,
+}
+
+async fn org_of(app: &App, bin: &str) -> Result<OrgId, Problem> {
+    if bin.len() > MAX_BIN_BYTES {
+        return Err(Problem::no_such("inspector bin"));
+    }
+    let found = app.store.look_up(NameKind::InspectorBin, bin.as_bytes()).await?;
+    found.map(|(org, _)| org).ok_or_else(|| Problem::no_such("inspector bin"))
+}
+
+async fn take_below(
+    state: State<Arc<App>>,
+    PathParam((bin, _)): PathParam<(String, String)>,
+    uri: OriginalUri,
+    client: Client,
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    take(state, PathParam(bin), uri, client, method, headers, body).await
+}
+
+async fn take(
+    State(app): State<Arc<App>>,
+    PathParam(bin): PathParam<String>,
+    OriginalUri(uri): OriginalUri,
+    client: Client,
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let org = org_of(&app, &bin).await?;
+    let at = app.now();
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let captured = Captured {
+        id: String::new(),
+        at,
+        method: method.to_string(),
+        path: uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+        from: client.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        headers: headers.iter().take(MAX_HEADERS).map(|(name, value)| (name.to_string(), text(value))).collect(),
+        body: String::from_utf8_lossy(&body[..body.len().min(MAX_BODY_BYTES)]).into_owned(),
+        size: body.len(),
+        signatures: signature::check(&app, org, &bin, &headers, &body),
+    };
+    let json = serde_json::to_vec(&captured).map_err(|error| StoreError::Internal(error.to_string()))?;
+    let row = CaptureRow {
+        org,
+        ring: format!("inspector/{bin}"),
+        id: Id::<EventIdKind>::mint(at, &*app.entropy).uuid(),
+        at,
+        body: app.store.seal_secret(org, CONTEXT, &json)?,
+    };
+    app.store.backend().capture(row, KEPT).await?;
+    Ok((StatusCode::OK, "taken\n").into_response())
+}
+
+async fn taken(app: &App, bin: &str) -> Result<Vec<Captured>, Problem> {
+    let org = org_of(app, bin).await?;
+    let rows = app.store.backend().captures(org, &format!("inspector/{bin}"), KEPT).await?;
+    let mut requests = Vec::with_capacity(rows.len());
+    for row in rows {
+        let json = app.store.open_secret(org, CONTEXT, &row.body)?;
+        let mut captured: Captured = serde_json::from_slice(&json).map_err(|error| StoreError::Internal(error.to_string()))?;
+        captured.id = Id::<EventIdKind>::from_uuid(row.id).to_string();
+        requests.push(captured);
+    }
+    Ok(requests)
+}
+
+async fn list(State(app): State<Arc<App>>, PathParam(bin): PathParam<String>) -> Result<Json<Requests>, Problem> {
+    Ok(Json(Requests { data: taken(&app, &bin).await? }))
+}
+
+async fn show(State(app): State<Arc<App>>, PathParam(bin): PathParam<String>) -> Result<Response, Problem> {
+    let requests = taken(&app, &bin).await?;
+    let address = app.url(&format!("/inspect/{bin}/in"));
+    Ok(([(header::CACHE_CONTROL, "no-store")], page::page(&bin, &address, &requests)).into_response())
+}

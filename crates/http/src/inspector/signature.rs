@@ -1,0 +1,64 @@
+//! Checks the signatures of a request against the secrets of the webhooks that point at the bin.
+
+use connectors::kit::{Secret, Secrets, signature};
+use domain::OrgId;
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use store::{Stored, StoredTarget};
+
+use crate::App;
+
+/// One signature and what it turned out to be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Checked {
+    /// `X-PassKit-Signature` or `webhook-signature`.
+    pub(super) header: String,
+    /// Whether a webhook that points here made it over exactly these bytes.
+    pub(super) valid: bool,
+    /// What that means.
+    pub(super) says: String,
+}
+
+pub(super) fn check(app: &App, org: OrgId, bin: &str, headers: &HeaderMap, body: &[u8]) -> Vec<Checked> {
+    let secrets = secrets(app, org, bin);
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let mut checked = Vec::new();
+    if let Some(given) = text("x-passkit-signature") {
+        let made = secrets.iter().find(|(_, secrets)| secrets.all().any(|secret| signature::is_hex_hmac(secret, body, given)));
+        checked.push(verdict("X-PassKit-Signature", made));
+    }
+    if let (Some(id), Some(at), Some(given)) = (text("webhook-id"), text("webhook-timestamp"), text("webhook-signature")) {
+        let made = secrets.iter().find(|(_, secrets)| signature::check_standard(secrets, id, at, given, body, app.now()).is_ok());
+        checked.push(verdict("webhook-signature", made));
+    }
+    checked
+}
+
+fn verdict(header: &str, made: Option<&(String, Secrets)>) -> Checked {
+    let says = match made {
+        Some((webhook, _)) => format!("made by webhook “{webhook}” over these bytes"),
+        None => "made by no webhook that points here, or over other bytes, or at another time".to_owned(),
+    };
+    Checked { header: header.to_owned(), valid: made.is_some(), says }
+}
+
+/// Names and secrets of the webhooks that point at the bin.
+fn secrets(app: &App, org: OrgId, bin: &str) -> Vec<(String, Secrets)> {
+    let address = format!("/inspect/{bin}/in");
+    let catalog = app.store.catalog();
+    let points_here = |stored: &&Stored<StoredTarget>| {
+        let path = stored.value.target.url.parse::<http::Uri>().ok().map(|uri| uri.path().to_owned());
+        path.is_some_and(|path| path == address || path.starts_with(&format!("{address}/")))
+    };
+    let open = |stored: &Stored<StoredTarget>| {
+        let target = &stored.value.target;
+        let open = |sealed: &String| -> Option<Secret> {
+            let opened = app.store.open_of::<StoredTarget>(org, target.id.uuid(), sealed).ok()?;
+            std::str::from_utf8(&opened).ok()?.parse().ok()
+        };
+        let mut all = stored.value.sealed_secrets.iter().filter_map(open);
+        let current = all.next()?;
+        Some((target.name.clone(), Secrets { current, previous: all.collect() }))
+    };
+    catalog.org(org).map(|config| config.targets.values().filter(points_here).filter_map(open).collect()).unwrap_or_default()
+}
