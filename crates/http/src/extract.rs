@@ -13,6 +13,8 @@ use crate::{
     problem::{FieldError, Problem},
 };
 
+/// Most bytes beyond a limit that are read and thrown away.
+const DISCARDED_BYTES: usize = 16 << 20;
 /// Seconds within which a body has to arrive.
 const BODY_SECONDS: u64 = 30;
 
@@ -63,25 +65,26 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// Reads a body of bounded size within bounded time.
+/// Reads a body of bounded size within bounded time. What is too long is still taken in, up to a bound and without being
+/// kept, because a client that is cut off while it writes never reads the answer.
 pub async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > limit as u64) {
-        return Err(Problem::TooLarge(limit));
-    }
     let mut body = request.into_body();
     let read = async {
         let mut bytes = BytesMut::new();
+        let mut length = 0;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Problem::Malformed(format!("the body ended early: {error}")))?;
-            if let Ok(data) = frame.into_data() {
-                if bytes.len() + data.len() > limit {
-                    return Err(Problem::TooLarge(limit));
-                }
+            let Ok(data) = frame.into_data() else { continue };
+            length += data.len();
+            if length > limit + DISCARDED_BYTES {
+                break;
+            } else if length <= limit {
                 bytes.extend_from_slice(&data);
+            } else {
+                bytes.clear();
             }
         }
-        Ok(bytes.freeze())
+        if length > limit { Err(Problem::TooLarge(limit)) } else { Ok(bytes.freeze()) }
     };
     let deadline = std::time::Duration::from_secs(BODY_SECONDS);
     tokio::time::timeout(deadline, read).await.map_err(|_| Problem::Timeout(BODY_SECONDS))?

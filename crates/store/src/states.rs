@@ -329,9 +329,13 @@ impl Store {
         for row in rows.results {
             let body =
                 self.unseal(row.org, row.subject, row.data_key.as_deref(), || context(RESULT_CONTEXT, row.subject), &row.body)?;
-            // A result whose subject was erased still binds: what was done stays done.
-            let Some(body) = body else { continue };
-            let body: ResultBody = parse(&body, "results", row.subject)?;
+            // A result whose subject was erased still binds, without saying about whom: what was done stays done.
+            let body: ResultBody = match body {
+                Some(body) => parse(&body, "results", row.subject)?,
+                None => {
+                    ResultBody { answer: Answer::Unchanged { pass: None, contact: None, version: 0 }, pass: None, contact: None }
+                }
+            };
             let result =
                 StoredResult { fingerprint: row.fingerprint, answer: body.answer, pass: body.pass, contact: body.contact };
             states.results.insert((row.org, row.principal, row.key), result);

@@ -1,0 +1,187 @@
+//! Configuration over the API: projects, templates, flows, sources, webhooks, keys, the audit log.
+
+use connectors::kit::Secret;
+use serde_json::{Value, json};
+use store::StoredTarget;
+
+use crate::server::{Server, Things, signer_input};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_is_drafted_mended_and_published() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let mut design = Things::design(things.id("sha256"));
+    design["fields"][0]["value"] = json!("{{balances.miles}}");
+    design["colors"] = json!({"background": "red"});
+    let body = json!({"project": things.id("project"), "name": "Second", "design": design});
+    let draft = server.post("/v1/templates", body).await.expect(201);
+    assert_eq!((&draft["status"], &draft["version"]), (&json!("draft"), &json!(0)));
+    let path = format!("/v1/templates/{}", draft["id"].as_str().unwrap());
+    let refused = server.post(&format!("{path}/publish"), Value::Null).await;
+    assert_eq!(refused.problem(422), "invalid");
+    let paths: Vec<String> =
+        refused.json()["errors"].as_array().unwrap().iter().map(|it| it["path"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(paths, ["design.colors.background", "design.fields.0.value"]);
+    let change = json!({"name": "Second", "design": Things::design(things.id("sha256"))});
+    server.call(&server.admin, "PUT", &path, &change).await.expect(200);
+    assert_eq!(server.post(&format!("{path}/publish"), Value::Null).await.expect(200)["version"], 1);
+    let next = server.call(&server.admin, "PUT", &path, &change).await;
+    assert_eq!((&next.expect(200)["version"], &next.json()["status"]), (&json!(2), &json!("published")));
+    let broken = json!({"name": "Second", "design": design});
+    assert_eq!(server.call(&server.admin, "PUT", &path, &broken).await.problem(422), "invalid", "what is published stays whole");
+    let unknown = json!({"name": "Second", "design": Things::design(&"0".repeat(64))});
+    let unknown = server.call(&server.admin, "PUT", &path, &unknown).await;
+    assert_eq!(unknown.json()["errors"][0]["path"], "design.images.icon.x2");
+    let used = format!("/v1/templates/{}", things.id("template"));
+    assert_eq!(server.call(&server.admin, "DELETE", &used, &Value::Null).await.problem(409), "in_use");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_do_not_overwrite_each_other() {
+    let server = Server::start().await;
+    let made = server.post("/v1/projects", Things::bare_project("club")).await;
+    let path = made.header("location").to_owned();
+    let etag = made.header("etag").to_owned();
+    assert_eq!(server.get(&path).await.header("etag"), etag);
+    let bearer = format!("Bearer {}", server.admin);
+    let put = async |tag: &str| {
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json"), ("if-match", tag)];
+        server.send("PUT", &path, &headers, Things::bare_project("club-two").to_string()).await
+    };
+    put(&etag).await.expect(200);
+    assert_eq!(put(&etag).await.problem(412), "version_conflict");
+    assert_eq!(server.post("/v1/projects", Things::bare_project("club-two")).await.problem(409), "already_exists");
+    let mut other = Things::bare_project("open");
+    other["enrolment"] = json!(true);
+    server.post("/v1/projects", other.clone()).await.expect(201);
+    let theirs = server.call(&server.stranger, "POST", "/v1/projects", &other).await;
+    assert_eq!(theirs.problem(409), "already_exists", "enrolment links are unique on the server");
+    other["enrolment"] = json!(false);
+    server.call(&server.stranger, "POST", "/v1/projects", &other).await.expect(201);
+    let faults = server
+        .post(
+            "/v1/projects",
+            json!({"slug": "Bad Slug", "name": "x", "kind": "membership",
+        "fields": [{"key": "a b", "label": "x"}], "uses_limit": 0, "apple_pass_type": "pass.none"}),
+        )
+        .await;
+    assert_eq!(faults.problem(422), "invalid");
+    assert_eq!(faults.json()["errors"].as_array().unwrap().len(), 3, "{}", faults.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flows_are_checked_and_tried() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let bearer = format!("Bearer {}", server.admin);
+    let yaml = async |text: &str| {
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/yaml")];
+        server.send("POST", "/v1/flows", &headers, text.to_owned()).await
+    };
+    let good = "slug: purchase\nproject: club\nwhen:\n  event: purchase_completed\nsteps:\n  - id: points\n    action: update\n    \
+                balances:\n      points:\n        add: $.properties.points\n";
+    yaml(good).await.expect(201);
+    let bad = yaml("slug: other\nproject: nowhere\nwhen:\n  event: x\nsteps:\n  - id: a\n    action: issue\n").await;
+    assert_eq!((bad.problem(422).as_str(), &bad.json()["errors"][0]["path"]), ("invalid", &json!("project")));
+    assert!(bad.json()["errors"][0]["message"].as_str().unwrap().starts_with("line 2"), "{}", bad.text());
+    assert_eq!(yaml("slug: [").await.problem(422), "invalid");
+    assert_eq!(
+        server.send("POST", "/v1/flows", &[("authorization", &bearer), ("content-type", "text/plain")], "x").await.problem(415),
+        "unsupported_media_type"
+    );
+    let sample = json!({"type": "track", "event": "signed_up", "userId": "u-1"});
+    let tried = server.post("/v1/flows/test", json!({"flow": things.id("flow"), "event": sample})).await.expect(200);
+    assert_eq!((&tried["matched"], &tried["steps"][0]["outcome"]), (&json!(true), &json!("command")), "{tried}");
+    let other = server.post("/v1/flows/test", json!({"flow": things.id("flow"), "event": {"event": "other"}})).await.expect(200);
+    assert_eq!(other["matched"], false);
+    assert_eq!(server.get("/v1/passes").await.expect(200)["data"].as_array().unwrap().len(), 1, "nothing was done");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_rotates_its_key_and_replays_its_events() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let made = server.post("/v1/sources", json!({"slug": "other", "name": "Other"})).await.expect(201);
+    let key = made["write_key"].as_str().unwrap();
+    assert!(key.starts_with("pbw_"));
+    assert!(http_server::source_of_write_key(&server.app, key).await.unwrap().is_some());
+    let path = format!("/v1/sources/{}", made["id"].as_str().unwrap());
+    let rotated = server.post(&format!("{path}/rotate"), Value::Null).await.expect(200);
+    let new = rotated["write_key"].as_str().unwrap();
+    assert!(http_server::source_of_write_key(&server.app, key).await.unwrap().is_none(), "the old key is dead");
+    let (org, source) = http_server::source_of_write_key(&server.app, new).await.unwrap().unwrap();
+    assert_eq!((org, source.slug.as_str()), (server.ours, "other"));
+    assert!(!server.get(&path).await.text().contains(new), "shown once");
+    server.call(&server.admin, "DELETE", &path, &Value::Null).await.expect(204);
+    assert!(http_server::source_of_write_key(&server.app, new).await.unwrap().is_none());
+    let events = format!("/v1/sources/{}/events", things.id("source"));
+    let parked = server.get(&format!("{events}?status=parked")).await.expect(200);
+    assert_eq!(parked["data"][0]["id"], things.id("source_event"));
+    let one = format!("{events}/{}", things.id("source_event"));
+    let whole = server.get(&one).await.expect(200);
+    assert_eq!((&whole["payload"]["userId"], &whole["trace"]), (&json!("u-1"), &json!("mend me")));
+    assert_eq!(server.post(&format!("{one}/replay"), Value::Null).await.expect(202)["status"], "waiting");
+    assert_eq!(server.get(&one).await.expect(200)["status"], "waiting");
+    assert_eq!(server.post(&format!("{one}/replay"), Value::Null).await.problem(409), "not_allowed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_keeps_its_secrets_and_its_manners() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let hook = async |url: &str| server.post("/v1/webhooks", json!({"name": "Hook", "url": url})).await;
+    for url in ["http://127.0.0.1/x", "http://[::1]/x", "http://169.254.169.254/latest", "ftp://example.com", "not a url"] {
+        let refused = hook(url).await;
+        assert_eq!((refused.problem(422).as_str(), &refused.json()["errors"][0]["path"]), ("invalid", &json!("url")), "{url}");
+    }
+    let path = format!("/v1/webhooks/{}", things.id("webhook"));
+    let rotated = server.post(&format!("{path}/secrets"), Value::Null).await.expect(200);
+    let secret = rotated["secret"].as_str().unwrap();
+    assert!(secret.parse::<Secret>().is_ok());
+    assert_eq!(server.get(&path).await.expect(200)["secrets"], 2, "the old one is still signed with");
+    let catalog = server.store.catalog();
+    let id = things.id("webhook").parse::<domain::TargetId>().unwrap().uuid();
+    let sealed = &catalog.org(server.ours).unwrap().targets[&id].value.sealed_secrets[0];
+    let opened = server.store.open_of::<StoredTarget>(server.ours, id, sealed).unwrap();
+    assert_eq!(opened.as_slice(), secret.as_bytes(), "as the workers will open it");
+    assert_eq!(server.call(&server.admin, "DELETE", &format!("{path}/secrets"), &Value::Null).await.expect(200)["secrets"], 1);
+    let resent = json!({"webhook": things.id("webhook"), "event": things.id("event")});
+    let owed = server.post("/v1/deliveries", resent).await.expect(202);
+    let listed = server.get(&format!("/v1/deliveries?webhook={}", things.id("webhook"))).await.expect(200);
+    assert!(listed["data"].as_array().unwrap().iter().any(|it| it["id"] == owed["delivery"]), "{listed}");
+    assert_eq!(server.get("/v1/deliveries/attempts").await.expect(200)["data"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_and_secrets_are_shown_once_and_audited_without_them() {
+    let server = Server::start().await;
+    let made = server.post("/v1/keys", json!({"name": "Till", "scopes": ["scan", "passes_read"]})).await.expect(201);
+    let secret = made["secret"].as_str().unwrap();
+    assert!(server.call(secret, "GET", "/v1/passes", &Value::Null).await.status.is_success());
+    let beyond = server.post("/v1/keys", json!({"name": "More", "scopes": ["operator"]})).await;
+    assert_eq!((beyond.problem(422).as_str(), &beyond.json()["errors"][0]["path"]), ("invalid", &json!("scopes.0")));
+    let signer = server.post("/v1/signers", signer_input("pass.com.example.other")).await;
+    let view = signer.expect(201);
+    assert_eq!(
+        (&view["pass_type"], &view["team"], &view["expired"]),
+        (&json!("pass.com.example.other"), &json!("TEAM123456"), &json!(false))
+    );
+    assert!(!signer.text().contains("PRIVATE KEY"));
+    let path = format!("/v1/signers/{}", view["id"].as_str().unwrap());
+    let other = server.call(&server.admin, "PUT", &path, &signer_input("pass.com.example.else")).await;
+    assert_eq!(other.problem(422), "invalid", "another pass type");
+    server.call(&server.admin, "PUT", &path, &signer_input("pass.com.example.other")).await.expect(200);
+    let mut half = signer_input("pass.com.example.half");
+    half["private_key"] = signer_input("pass.com.example.half")["private_key"].clone();
+    assert_eq!(server.post("/v1/signers", half).await.problem(422), "invalid", "a key of another certificate");
+    let revoked = format!("/v1/keys/{}", made["id"].as_str().unwrap());
+    server.call(&server.admin, "DELETE", &revoked, &Value::Null).await.expect(204);
+    assert_eq!(server.call(secret, "GET", "/v1/passes", &Value::Null).await.problem(401), "unauthorized");
+    let audit = server.get("/v1/audit?limit=100").await;
+    let entries = audit.expect(200)["data"].as_array().unwrap().clone();
+    let entry = entries.iter().find(|entry| entry["action"] == "delete").unwrap();
+    assert_eq!((&entry["kind"], &entry["before"]["name"], &entry["after"]), (&json!("api_key"), &json!("Till"), &Value::Null));
+    assert_eq!(entry["actor"]["type"], "key");
+    let text = audit.text();
+    assert!(!text.contains("sealed") && !text.contains(secret));
+}

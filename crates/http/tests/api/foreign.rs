@@ -1,0 +1,212 @@
+//! Every operation of the document: without a key, without the scope, and with another organization's key.
+
+use domain::Scope;
+use serde_json::{Value, json};
+
+use crate::server::{Server, Things, account_input, png, signer_input};
+
+struct Operation {
+    method: String,
+    path: String,
+    scope: Scope,
+    lists: bool,
+}
+
+fn operations() -> Vec<Operation> {
+    let document = http_server::openapi();
+    let mut found = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let scope = operation["security"][0]["key"][0].clone();
+            let scope = serde_json::from_value(scope).unwrap_or_else(|_| panic!("{method} {path} names no scope"));
+            found.push(Operation { method: method.clone(), path: path.clone(), scope, lists: !path.contains('{') });
+        }
+    }
+    assert!(found.len() > 60, "{}", found.len());
+    found
+}
+
+impl Operation {
+    /// The address of our own thing.
+    fn of(&self, things: &Things) -> String {
+        let mut path = self.path.clone();
+        let is_source_event = self.path.starts_with("/v1/sources/");
+        for (name, id) in &things.ids {
+            let name = if is_source_event && name == "source_event" { "event" } else { name };
+            if is_source_event && name == "event" && id != things.id("source_event") {
+                continue;
+            }
+            path = path.replace(&format!("{{{name}}}"), id);
+        }
+        assert!(!path.contains('{'), "{path}: furnish one of these");
+        path
+    }
+
+    /// A body that would be taken from whoever owns the thing. An operation that is missing here fails.
+    fn body(&self, things: &Things) -> Value {
+        let path = self.path.as_str();
+        let webhook = json!({"name": "Mine now", "url": "https://hooks.example.com/other"});
+        match (self.method.as_str(), path) {
+            ("get" | "delete", _) => Value::Null,
+            (_, "/v1/passes") => json!({"project": things.id("project")}),
+            (_, "/v1/passes/{pass}") => json!({"balances": {"points": {"add": "1"}}}),
+            (_, "/v1/passes/{pass}/notify") => json!({"text": "Hello"}),
+            (_, "/v1/passes/{pass}/activate" | "/v1/passes/{pass}/revoke" | "/v1/passes/{pass}/scan") => json!({}),
+            (_, "/v1/contacts") => json!({"email": "eve@example.com"}),
+            (_, "/v1/projects") => Things::bare_project("other"),
+            (_, "/v1/projects/{project}") => Things::bare_project("taken-over"),
+            (_, "/v1/templates") => json!({"project": things.id("project"), "name": "Card", "design": Things::design("00")}),
+            (_, "/v1/templates/{template}") => json!({"name": "Mine now", "design": Things::design(things.id("sha256"))}),
+            (_, "/v1/sources" | "/v1/sources/{source}") => json!({"slug": "other", "name": "Other"}),
+            (_, "/v1/flows" | "/v1/flows/{flow}") => json!({"slug": "other", "project": things.id("project"),
+                "when": {"event": "signed_up"}, "steps": [{"id": "card", "action": "issue"}]}),
+            (_, "/v1/flows/test") => json!({"flow": things.id("flow"), "event": {"event": "signed_up"}}),
+            (_, "/v1/webhooks" | "/v1/webhooks/{webhook}") => webhook,
+            (_, "/v1/deliveries") => json!({"webhook": things.id("webhook"), "event": things.id("event")}),
+            (_, "/v1/signers" | "/v1/signers/{signer}") => signer_input("pass.com.example.club"),
+            (_, "/v1/google-accounts" | "/v1/google-accounts/{account}") => account_input("3388000000000000001"),
+            (_, "/v1/keys") => json!({"name": "Spare", "scopes": ["scan"]}),
+            (_, "/v1/organizations" | "/v1/organizations/{organization}") => json!({"name": "Other"}),
+            ("post", path) if ["publish", "rotate", "replay", "secrets", "test"].iter().any(|end| path.ends_with(end)) => {
+                Value::Null
+            }
+            (_, "/v1/images") => Value::Null,
+            (method, path) => panic!("{method} {path}: say what its body is"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_told_without_a_key_or_the_scope() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let all = [
+        Scope::Operator,
+        Scope::Admin,
+        Scope::ConfigRead,
+        Scope::ConfigWrite,
+        Scope::PassesRead,
+        Scope::PassesWrite,
+        Scope::Scan,
+    ];
+    for operation in operations() {
+        let (path, body) = (operation.of(&things), operation.body(&things));
+        let name = format!("{} {}", operation.method, operation.path);
+        let bare = server.send(&operation.method, &path, &[], "").await;
+        assert_eq!(bare.problem(401), "unauthorized", "{name}");
+        let wrong = server.call(&format!("pbk_{}", "0".repeat(44)), &operation.method, &path, &body).await;
+        assert_eq!(wrong.json()["detail"], bare.json()["detail"], "{name}: one answer whatever is wrong with the key");
+        let lacking: Vec<Scope> = all.into_iter().filter(|scope| !scope.grants(operation.scope)).collect();
+        if !lacking.is_empty() {
+            let key = server.key(server.ours, &lacking).await;
+            let reply = server.call(&key, &operation.method, &path, &body).await;
+            assert_eq!(reply.problem(403), "forbidden", "{name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_told_to_another_organization() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let mut before = Vec::new();
+    for operation in operations().iter().filter(|it| it.method == "get" && it.scope != Scope::Operator) {
+        let path = operation.of(&things);
+        let reply = server.get(&path).await;
+        before.push((path, reply.expect(200)));
+    }
+    for operation in operations() {
+        let (path, body) = (operation.of(&things), operation.body(&things));
+        let name = format!("{} {}", operation.method, operation.path);
+        let reply = server.call(&server.stranger, &operation.method, &path, &body).await;
+        let status = reply.status.as_u16();
+        if operation.scope == Scope::Operator {
+            assert_eq!(status, 403, "{name}");
+        } else if !operation.lists {
+            assert_eq!(status, 404, "{name}: {}", reply.text());
+        } else {
+            let asked = body.to_string();
+            let tells = |id: &String| reply.text().contains(id) && !asked.contains(id);
+            let telling: Vec<_> = things.ids.iter().filter(|(kind, id)| *kind != "organization" && tells(id)).collect();
+            assert!(telling.is_empty(), "{name} tells {telling:?}");
+            let refers_to_ours = ["/v1/passes", "/v1/templates", "/v1/flows", "/v1/flows/test", "/v1/deliveries"];
+            let takes_our_name = ["/v1/signers", "/v1/google-accounts"];
+            if operation.method == "post" && refers_to_ours.contains(&operation.path.as_str()) {
+                assert!(matches!(status, 404 | 422), "{name}: {status}");
+            } else if operation.method == "post" && takes_our_name.contains(&operation.path.as_str()) {
+                assert_eq!(reply.problem(409), "already_exists", "{name}");
+            }
+        }
+    }
+    for (path, held) in before {
+        if held.get("data").is_none() {
+            assert_eq!(server.get(&path).await.expect(200), held, "{path} was changed by a stranger");
+        }
+        // Cursors move with the log, which is one for all.
+        assert_eq!(server.get(&path).await.expect(200)["data"], held["data"], "{path} was changed by a stranger");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_another_organization_are_not_reached_by_filters() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let (project, contact, webhook) = (things.id("project"), things.id("contact"), things.id("webhook"));
+    for path in [
+        format!("/v1/passes?project={project}"),
+        format!("/v1/passes?contact={contact}"),
+        format!("/v1/passes?project={project}&external_id=card-1"),
+        "/v1/contacts?email=ada@example.com".to_owned(),
+        format!("/v1/templates?project={project}"),
+        format!("/v1/deliveries/attempts?webhook={webhook}"),
+    ] {
+        let reply = server.call(&server.stranger, "GET", &path, &Value::Null).await;
+        assert_eq!(reply.expect(200)["data"], json!([]), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_works_in_any_organization_and_others_in_their_own() {
+    let server = Server::start().await;
+    let operator = server.key(server.theirs, &[Scope::Operator]).await;
+    let ours = server.ours.to_string();
+    let get = async |key: &str| {
+        let bearer = format!("Bearer {key}");
+        server.send("GET", "/v1/projects", &[("authorization", &bearer), ("passbridge-organization", &ours)], "").await
+    };
+    server.post("/v1/projects", Things::bare_project("club")).await.expect(201);
+    assert_eq!(get(&operator).await.expect(200)["data"][0]["slug"], "club");
+    assert_eq!(get(&server.stranger).await.problem(403), "forbidden");
+    assert_eq!(get(&server.admin).await.expect(200)["data"][0]["slug"], "club", "naming one's own is allowed");
+    let listed = server.call(&operator, "GET", "/v1/organizations?limit=1", &Value::Null).await.expect(200);
+    let next = listed["next_cursor"].as_str().unwrap();
+    let rest = server.call(&operator, "GET", &format!("/v1/organizations?cursor={next}"), &Value::Null).await.expect(200);
+    assert_ne!(listed["data"][0]["id"], rest["data"][0]["id"]);
+    assert_eq!(rest["next_cursor"], Value::Null);
+    let made = server.call(&operator, "POST", "/v1/organizations", &json!({"name": "New"})).await.expect(201);
+    let bearer = format!("Bearer {operator}");
+    let inside = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+        ("passbridge-organization", made["id"].as_str().unwrap()),
+    ];
+    let key =
+        server.send("POST", "/v1/keys", &inside, json!({"name": "First", "scopes": ["admin"]}).to_string()).await.expect(201);
+    let first = key["secret"].as_str().unwrap();
+    assert_eq!(server.call(first, "GET", "/v1/projects", &Value::Null).await.expect(200)["data"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_are_public_under_their_hash() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let path = format!("/images/{}/{}.png", server.ours, things.id("sha256"));
+    let reply = server.send("GET", &path, &[], "").await;
+    assert_eq!((reply.status.as_u16(), reply.header("content-type")), (200, "image/png"));
+    assert_eq!(reply.bytes, png());
+    assert!(reply.header("cache-control").contains("immutable"));
+    let again = server.send("GET", &path, &[("if-none-match", reply.header("etag"))], "").await;
+    assert_eq!(again.status.as_u16(), 304);
+    let elsewhere = format!("/images/{}/{}.png", server.theirs, things.id("sha256"));
+    assert_eq!(server.send("GET", &elsewhere, &[], "").await.problem(404), "not_found");
+}

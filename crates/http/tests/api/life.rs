@@ -1,0 +1,213 @@
+//! The life of passes and contacts over the API: idempotency, versions, cursors, scans, erasure, limits.
+
+use domain::Scope;
+use serde_json::{Value, json};
+
+use crate::server::Server;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_request_again_gives_the_same_answer() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let issue = json!({"project": things.id("project"), "external_id": "card-2", "balances": {"points": "10.50"}});
+    let first = server.once("order-1", "POST", "/v1/passes", &issue).await;
+    let pass = first.expect(201);
+    assert_eq!(
+        (&pass["status"], &pass["state"], &pass["balances"]["points"]),
+        (&json!("issued"), &json!("active"), &json!("10.5"))
+    );
+    assert_eq!(first.header("location"), format!("/v1/passes/{}", pass["id"].as_str().unwrap()));
+    let path = format!("/v1/passes/{}", pass["id"].as_str().unwrap());
+    let add = json!({"balances": {"points": {"add": "5"}}});
+    assert_eq!(server.call(&server.admin, "PATCH", &path, &add).await.expect(200)["balances"]["points"], "15.5");
+    let again = server.once("order-1", "POST", "/v1/passes", &issue).await;
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    assert_eq!((again.status, &again.bytes), (first.status, &first.bytes), "as it was then, to the letter");
+    assert!(!first.headers.contains_key("idempotency-replayed"));
+    let other = json!({"project": things.id("project"), "external_id": "card-3"});
+    assert_eq!(server.once("order-1", "POST", "/v1/passes", &other).await.problem(409), "key_reused");
+    assert_eq!(server.once("order-1", "POST", "/v1/contacts", &issue).await.problem(422), "invalid");
+    let scan = format!("{path}/scan");
+    let scanned = server.once("scan-1", "POST", &scan, &json!({"operator": "gate"})).await;
+    let twice = server.once("scan-1", "POST", &scan, &json!({"operator": "gate"})).await;
+    assert_eq!(scanned.bytes, twice.bytes);
+    assert_eq!(server.get(&path).await.expect(200)["uses"], 1, "scanned once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_lives_and_its_versions_guard_it() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let issue = json!({"project": things.id("project"), "uses_limit": 1, "inactive": true, "fields": {"tier": "gold"}});
+    let pass = server.post("/v1/passes", issue).await.expect(201);
+    let path = format!("/v1/passes/{}", pass["id"].as_str().unwrap());
+    let act = async |what: &str, body: Value| server.post(&format!("{path}/{what}"), body).await;
+    let refused = act("scan", json!({})).await.expect(200);
+    assert_eq!((&refused["accepted"], &refused["reason"]), (&json!(false), &json!("inactive")));
+    assert_eq!(act("activate", Value::Null).await.expect(200)["state"], "active");
+    let accepted = act("scan", json!({"operator": "gate 1", "device": "reader", "location": "north"})).await.expect(200);
+    assert_eq!(
+        (&accepted["accepted"], &accepted["remaining"], &accepted["pass"]["state"]),
+        (&json!(true), &json!(0), &json!("used"))
+    );
+    assert_eq!(act("scan", Value::Null).await.expect(200)["reason"], "already_used");
+    let current = server.get(&path).await;
+    let etag = current.header("etag").to_owned();
+    let bearer = format!("Bearer {}", server.admin);
+    let guarded = async |tag: &str| {
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json"), ("if-match", tag)];
+        server.send("PATCH", &path, &headers, json!({"fields": {"tier": null}}).to_string()).await
+    };
+    assert_eq!(guarded("\"1\"").await.problem(412), "version_conflict");
+    assert_eq!(guarded("nonsense").await.problem(400), "invalid_parameter");
+    assert_eq!(guarded(&etag).await.expect(200)["fields"], json!({}));
+    assert_eq!(act("notify", json!({"text": ""})).await.problem(422), "invalid");
+    let events = server.get(&format!("{path}/events?limit=2")).await.expect(200);
+    assert_eq!(events["data"][0]["type"], "pass.created");
+    let cursor = events["next_cursor"].as_str().unwrap();
+    let rest = server.get(&format!("{path}/events?cursor={cursor}")).await.expect(200);
+    let types: Vec<&str> = rest["data"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert!(types.contains(&"pass.scanned") && types.contains(&"pass.scan_refused"), "{types:?}");
+    let gone = server.call(&server.admin, "DELETE", &path, &Value::Null).await.expect(200);
+    assert_eq!(gone["state"], "deleted");
+    assert_eq!(server.get(&path).await.expect(200)["status"], "invalidated");
+    assert_eq!(act("revoke", json!({"reason": "late"})).await.status.as_u16() / 100, 4);
+    assert_eq!(server.get(&format!("{path}/installations")).await.expect(200)["data"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rejections_name_the_place() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let project = things.id("project");
+    let issue = async |body: Value| server.post("/v1/passes", body).await;
+    let missing = issue(json!({"external_id": "x"})).await;
+    assert_eq!(missing.problem(422), "invalid");
+    assert!(missing.text().contains("project"));
+    let field = issue(json!({"project": project, "fields": {"nonsense": 1}})).await;
+    assert_eq!((field.problem(422).as_str(), &field.json()["errors"][0]["path"]), ("invalid", &json!("fields.nonsense")));
+    assert_eq!(issue(json!({"project": project, "external_id": "card-1"})).await.problem(409), "already_exists");
+    let kept = issue(json!({"project": project, "external_id": "card-1", "if_exists": "keep"})).await.expect(200);
+    assert_eq!(kept["id"], things.id("pass"));
+    let path = format!("/v1/passes/{}", things.id("pass"));
+    let spend = server.call(&server.admin, "PATCH", &path, &json!({"balances": {"points": {"add": "-1"}}})).await;
+    assert_eq!(spend.problem(409), "insufficient");
+    let unknown = server.post("/v1/passes", json!({"project": project, "colour": "red"})).await;
+    assert!(unknown.json()["errors"][0]["message"].as_str().unwrap().contains("colour"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_read_page_by_page() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    for number in 2..=7 {
+        let issue = json!({"project": things.id("project"), "external_id": format!("card-{number}"),
+                           "contact": {"external_id": format!("person-{number}")}});
+        server.post("/v1/passes", issue).await.expect(201);
+    }
+    for list in ["/v1/passes", "/v1/contacts"] {
+        let whole = server.get(&format!("{list}?limit=100")).await.expect(200)["data"].as_array().unwrap().clone();
+        assert_eq!(whole.len(), 7, "{list}");
+        let (mut read, mut path) = (Vec::new(), format!("{list}?limit=3"));
+        loop {
+            let page = server.get(&path).await.expect(200);
+            read.extend(page["data"].as_array().unwrap().clone());
+            let Some(cursor) = page["next_cursor"].as_str() else { break };
+            path = format!("{list}?limit=3&cursor={cursor}");
+        }
+        assert_eq!(read, whole, "{list}");
+    }
+    let found = server.get(&format!("/v1/passes?project={}&external_id=card-5", things.id("project"))).await.expect(200);
+    assert_eq!(found["data"].as_array().unwrap().len(), 1);
+    let found = server.get("/v1/contacts?external_id=person-3").await.expect(200);
+    assert_eq!(found["data"][0]["external_id"], "person-3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_feed_is_read_to_its_end_and_on() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    server.call(&server.stranger, "POST", "/v1/contacts", &json!({"email": "eve@example.com"})).await.expect(201);
+    let (mut ids, mut cursor) = (Vec::new(), String::new());
+    for _ in 0..10 {
+        let query = if cursor.is_empty() { String::new() } else { format!("&cursor={cursor}") };
+        let piece = server.get(&format!("/v1/events?limit=1{query}")).await.expect(200);
+        ids.extend(piece["data"].as_array().unwrap().iter().map(|event| event["id"].clone()));
+        cursor = piece["next_cursor"].as_str().unwrap().to_owned();
+        if piece["has_more"] == false {
+            break;
+        }
+    }
+    assert_eq!(ids.len(), 2, "the contact and the pass of ours");
+    server.post(&format!("/v1/passes/{}/notify", things.id("pass")), json!({"text": "News"})).await.expect(200);
+    let more = server.get(&format!("/v1/events?cursor={cursor}")).await.expect(200);
+    assert_eq!(more["data"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&more["data"][0]["type"], &more["data"][0]["facts"]["message"]["text"]),
+        (&json!("pass.notified"), &json!("News"))
+    );
+    assert_eq!(more["data"][0]["actor"]["type"], "key");
+    assert_eq!(more["data"][0]["image"]["pass"]["id"], things.id("pass"));
+    let foreign_epoch = "AAAAAAAAAAAAAAAAAAAAAQ";
+    let all = server.get(&format!("/v1/events?cursor={foreign_epoch}")).await.expect(200);
+    assert_eq!(all["data"].as_array().unwrap().len(), 3, "a cursor of another life starts from the oldest");
+    assert_eq!(server.get("/v1/events?cursor=nonsense").await.problem(400), "invalid_parameter");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_person_is_gone_from_every_answer() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let put = json!({"external_id": "u-9", "email": "Grace@Example.com", "traits": {"city": "Reykjavik"}});
+    let contact = server.once("person", "POST", "/v1/contacts", &put).await.expect(201);
+    assert_eq!(contact["email"], "grace@example.com");
+    let changed = server.post("/v1/contacts", json!({"external_id": "u-9", "phone": "+354 555"})).await.expect(200);
+    assert_eq!((&changed["id"], &changed["email"]), (&contact["id"], &json!("grace@example.com")));
+    let issue = json!({"project": things.id("project"), "contact": {"external_id": "u-9"}, "external_id": "card-9"});
+    let pass = server.post("/v1/passes", issue).await.expect(201);
+    let path = format!("/v1/contacts/{}", contact["id"].as_str().unwrap());
+    server.call(&server.admin, "DELETE", &path, &Value::Null).await.expect(204);
+    for path in [
+        path.clone(),
+        format!("/v1/passes/{}", pass["id"].as_str().unwrap()),
+        "/v1/events".to_owned(),
+        "/v1/contacts".to_owned(),
+        format!("/v1/passes/{}/events", pass["id"].as_str().unwrap()),
+    ] {
+        let text = server.get(&path).await.text().to_lowercase();
+        for personal in ["grace", "reykjavik", "u-9", "555"] {
+            assert!(!text.contains(personal), "{path} still tells {personal}: {text}");
+        }
+    }
+    assert_eq!(server.once("person", "POST", "/v1/contacts", &put).await.problem(410), "gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_has_its_limit_and_its_end() {
+    let server = Server::start().await;
+    let limited = server.key_with(server.ours, |key| {
+        key.scopes = vec![Scope::ConfigRead];
+        key.rate_per_second = Some(2);
+    });
+    let limited = limited.await;
+    let first = server.call(&limited, "GET", "/v1/projects", &Value::Null).await;
+    assert_eq!((first.status.as_u16(), first.header("ratelimit-policy")), (200, "\"key\";q=2;w=1"));
+    let mut refused = None;
+    for _ in 0..50 {
+        let reply = server.call(&limited, "GET", "/v1/projects", &Value::Null).await;
+        if reply.status.as_u16() == 429 {
+            refused = Some(reply);
+            break;
+        }
+    }
+    let refused = refused.expect("fifty requests at once are more than two in a second");
+    assert_eq!(refused.problem(429), "rate_limited");
+    assert_eq!(refused.header("retry-after"), "1");
+    assert!(refused.header("ratelimit").contains("r=0"));
+    assert_eq!(server.get("/v1/projects").await.status.as_u16(), 200, "other keys are not held up");
+    let ended = server.key_with(server.ours, |key| {
+        key.scopes = vec![Scope::Admin];
+        key.expires_at = Some(crate::server::NOW);
+    });
+    assert_eq!(server.call(&ended.await, "GET", "/v1/projects", &Value::Null).await.problem(401), "unauthorized");
+}

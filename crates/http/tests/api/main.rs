@@ -1,0 +1,8 @@
+//! The native API as its clients meet it: real router, real SQLite store, real port.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod configuration;
+mod foreign;
+mod hostile;
+mod life;
+mod server;

@@ -1,0 +1,291 @@
+//! The real router over a real SQLite store on a real port, with two organizations that know nothing of each other.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use domain::{ApiKey, Clock, Entropy, KeyId, OrgId, Organization, Scope, Timestamp};
+use engine::Engine;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use http_server::{App, Settings, mint_api_key};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::{Value, json};
+use store::{Backend, ConfigChange, MasterKey, NameKind, Store};
+
+pub struct System;
+impl Entropy for System {
+    fn fill(&self, buffer: &mut [u8]) {
+        aws_lc_rs::rand::fill(buffer).unwrap();
+    }
+}
+
+/// Stands still, so that answers can be compared.
+struct Standing(Timestamp);
+impl Clock for Standing {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub bytes: Bytes,
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|_| panic!("no JSON: {:?}", self.bytes))
+    }
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_else(|| panic!("no header {name}")).to_str().unwrap()
+    }
+    /// The body, provided that this is the status.
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        if self.bytes.is_empty() { Value::Null } else { self.json() }
+    }
+    /// The problem's code, provided that this is the status and it is a problem.
+    pub fn problem(&self, status: u16) -> String {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem = self.json();
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["request_id"], self.header("x-request-id"));
+        problem["code"].as_str().unwrap().to_owned()
+    }
+}
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub app: Arc<App>,
+    pub store: Arc<Store>,
+    pub ours: OrgId,
+    pub theirs: OrgId,
+    /// An admin key of ours.
+    pub admin: String,
+    /// An admin key of theirs.
+    pub stranger: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+    _folder: tempfile::TempDir,
+}
+
+pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+impl Server {
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let backend = store_sqlite::Sqlite::open(folder.path(), &store_sqlite::Options::default()).unwrap();
+        backend.migrate(NOW).await.unwrap();
+        let store = Store::open(backend, &MasterKey::mint(&System), Arc::new(System)).await.unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(Standing(NOW));
+        let (engine, runner) = Engine::new(Arc::clone(&store), Arc::clone(&clock));
+        tokio::spawn(runner.run());
+        let mut settings = Settings::new("http://localhost:8080/");
+        settings.rate_per_second = 100_000;
+        let app = App::new(Arc::clone(&store), engine, clock, Arc::new(System), settings, None);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = http_server::router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, service).await });
+        let (ours, theirs) = (OrgId::mint(NOW, &System), OrgId::mint(NOW, &System));
+        for (id, name) in [(ours, "Ours"), (theirs, "Theirs")] {
+            let organization = Organization { id, name: name.to_owned(), created_at: NOW };
+            store.create_org(&organization, "{}".to_owned(), NOW).await.unwrap();
+        }
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let mut server =
+            Self { address, app, store, ours, theirs, admin: String::new(), stranger: String::new(), client, _folder: folder };
+        server.admin = server.key(ours, &[Scope::Admin]).await;
+        server.stranger = server.key(theirs, &[Scope::Admin]).await;
+        server
+    }
+
+    /// A key with these scopes.
+    pub async fn key(&self, org: OrgId, scopes: &[Scope]) -> String {
+        self.key_with(org, |key| key.scopes = scopes.to_vec()).await
+    }
+
+    /// A key as it is wanted.
+    pub async fn key_with(&self, org: OrgId, shape: impl FnOnce(&mut ApiKey)) -> String {
+        let minted = mint_api_key(&System);
+        let mut key = ApiKey {
+            id: KeyId::mint(NOW, &System),
+            name: "Test".to_owned(),
+            prefix: minted.prefix,
+            scopes: Vec::new(),
+            rate_per_second: None,
+            expires_at: None,
+            created_at: NOW,
+        };
+        shape(&mut key);
+        let names = vec![(NameKind::ApiKey, minted.hash.to_vec(), key.id.uuid())];
+        let change = ConfigChange { org, actor: "{}".to_owned(), now: NOW, names, removed_names: Vec::new() };
+        assert!(self.store.put(&change, &key, 0).await.unwrap());
+        minted.secret
+    }
+
+    /// Sends a request as it stands.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Reply {
+        let mut request = Request::new(Full::new(body.into()));
+        *request.method_mut() = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+        *request.uri_mut() = format!("http://{}{path}", self.address).parse().unwrap_or_else(|_| panic!("{path}"));
+        for (name, value) in headers {
+            request.headers_mut().append(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+        }
+        let response = self.client.request(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Reply { status: parts.status, headers: parts.headers, bytes: body.collect().await.unwrap().to_bytes() }
+    }
+
+    /// Sends JSON with a key.
+    pub async fn call(&self, key: &str, method: &str, path: &str, body: &Value) -> Reply {
+        let bearer = format!("Bearer {key}");
+        let mut headers = vec![("authorization", bearer.as_str())];
+        let mut bytes = Bytes::new();
+        if !body.is_null() {
+            headers.push(("content-type", "application/json"));
+            bytes = body.to_string().into();
+        }
+        self.send(method, path, &headers, bytes).await
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.call(&self.admin, "GET", path, &Value::Null).await
+    }
+    pub async fn post(&self, path: &str, body: Value) -> Reply {
+        self.call(&self.admin, "POST", path, &body).await
+    }
+    /// Posts under an idempotency key.
+    pub async fn once(&self, key: &str, method: &str, path: &str, body: &Value) -> Reply {
+        let bearer = format!("Bearer {}", self.admin);
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json"), ("idempotency-key", key)];
+        self.send(method, path, &headers, body.to_string()).await
+    }
+}
+
+/// A picture of one pixel.
+pub fn png() -> Vec<u8> {
+    fn piece(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+        let body = [kind.as_slice(), data].concat();
+        [&(data.len() as u32).to_be_bytes()[..], &body, &crc32fast::hash(&body).to_be_bytes()].concat()
+    }
+    let header = [&1u32.to_be_bytes()[..], &1u32.to_be_bytes(), &[8, 6, 0, 0, 0]].concat();
+    let picture = [0x78, 0x9c, 0x63, 0x60, 0x60, 0x60, 0x60, 0, 0, 0, 5, 0, 1];
+    let signature = [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a];
+    [signature.as_slice(), &piece(b"IHDR", &header), &piece(b"IDAT", &picture), &piece(b"IEND", &[])].concat()
+}
+
+/// One of everything, by the names of the path parameters.
+pub struct Things {
+    pub ids: BTreeMap<String, String>,
+}
+
+impl Things {
+    pub fn id(&self, name: &str) -> &str {
+        &self.ids[name]
+    }
+    pub fn bare_project(slug: &str) -> Value {
+        json!({"slug": slug, "name": "Club", "kind": "membership",
+               "fields": [{"key": "tier", "label": "Tier"}], "balances": {"points": "0"}})
+    }
+    pub fn design(image: &str) -> Value {
+        json!({"issuer": "Café", "title": "Club card", "description": "Membership card",
+               "images": {"icon": {"x2": image}},
+               "fields": [{"key": "points", "label": "Points", "value": "{{balances.points}}", "place": "header"}]})
+    }
+}
+
+impl Server {
+    /// Makes one of everything with our admin key, through the API wherever it can.
+    pub async fn furnish(&self) -> Things {
+        let mut ids = BTreeMap::new();
+        let mut keep = |name: &str, value: &Value| {
+            ids.insert(name.to_owned(), value.as_str().unwrap_or_else(|| panic!("{name}")).to_owned());
+        };
+        let bearer = format!("Bearer {}", self.admin);
+        let image = [("authorization", bearer.as_str()), ("content-type", "image/png")];
+        let sha256 = self.send("POST", "/v1/images", &image, png()).await.expect(201)["sha256"].clone();
+        let project = self.post("/v1/projects", Things::bare_project("club")).await.expect(201);
+        let design = Things::design(sha256.as_str().unwrap());
+        let template = json!({"project": project["id"], "name": "Card", "design": design});
+        let template = self.post("/v1/templates", template).await.expect(201);
+        let path = format!("/v1/templates/{}/publish", template["id"].as_str().unwrap());
+        self.post(&path, Value::Null).await.expect(200);
+        let mut changed = Things::bare_project("club");
+        changed["variants"] = json!([{"id": "base", "name": "Base", "template": template["id"]}]);
+        let path = format!("/v1/projects/{}", project["id"].as_str().unwrap());
+        self.call(&self.admin, "PUT", &path, &changed).await.expect(200);
+        let issue = json!({"project": project["id"], "external_id": "card-1", "contact": {"email": "Ada@Example.com"}});
+        let pass = self.post("/v1/passes", issue).await.expect(201);
+        let events = self.get("/v1/events").await.expect(200);
+        let source = self.post("/v1/sources", json!({"slug": "shop", "name": "Shop"})).await.expect(201);
+        let flow = json!({"slug": "sign-up", "project": "club", "when": {"event": "signed_up"},
+                          "steps": [{"id": "card", "action": "issue"}]});
+        let flow = self.post("/v1/flows", flow).await.expect(201);
+        let hook = json!({"name": "Hook", "url": "https://hooks.example.com/passes"});
+        let webhook = self.post("/v1/webhooks", hook).await.expect(201);
+        let path = format!("/v1/webhooks/{}/test", webhook["id"].as_str().unwrap());
+        let owed = self.post(&path, Value::Null).await.expect(202);
+        let signer = self.post("/v1/signers", signer_input("pass.com.example.club")).await.expect(201);
+        let account = self.post("/v1/google-accounts", account_input("3388000000000000001")).await.expect(201);
+        let key = self.post("/v1/keys", json!({"name": "Spare", "scopes": ["scan"]})).await.expect(201);
+        keep("sha256", &sha256);
+        for (name, thing) in [
+            ("project", &project),
+            ("template", &template),
+            ("pass", &pass),
+            ("source", &source),
+            ("flow", &flow),
+            ("webhook", &webhook),
+            ("signer", &signer),
+            ("account", &account),
+            ("key", &key),
+            ("event", &events["data"][0]),
+        ] {
+            keep(name, &thing["id"]);
+        }
+        keep("contact", &pass["contact"]);
+        keep("delivery", &owed["delivery"]);
+        ids.insert("organization".to_owned(), self.ours.to_string());
+        ids.insert("source_event".to_owned(), self.source_event(source["id"].as_str().unwrap()).await);
+        Things { ids }
+    }
+
+    /// A source event at our door.
+    pub async fn source_event(&self, source: &str) -> String {
+        let event = domain::SourceEvent {
+            dedupe_key: "m-1".to_owned(),
+            order_key: "u-1".to_owned(),
+            name: "track signed_up".to_owned(),
+            occurred_at: None,
+            payload: json!({"event": "signed_up", "userId": "u-1"}).to_string(),
+        };
+        let source = source.parse().unwrap();
+        let arrival = store::Arrival { org: self.ours, source, received_at: NOW, event, fault: Some("mend me".to_owned()) };
+        self.store.accept(vec![arrival]).await.unwrap()[0].0.to_string()
+    }
+}
+
+pub fn signer_input(pass_type: &str) -> Value {
+    let validity = pkpass::development::Validity::days(NOW.as_seconds() - 86_400, 365);
+    let authority = pkpass::development::Authority::create("Test", validity).unwrap();
+    let identity = authority.issue_pass_type(pass_type, "TEAM123456", validity).unwrap();
+    json!({"certificate": identity.certificate, "private_key": *identity.key, "intermediate": authority.intermediate_pem()})
+}
+
+pub fn account_input(issuer: &str) -> Value {
+    let file = google_wallet::ServiceAccount::development_key_file(
+        "wallet@example.iam.gserviceaccount.com",
+        "https://oauth2.googleapis.com/token",
+    );
+    json!({"issuer": issuer, "key_file": String::from_utf8(file.unwrap().to_vec()).unwrap(), "development": true})
+}
