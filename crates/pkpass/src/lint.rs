@@ -9,6 +9,7 @@ mod files;
 mod keys;
 mod look;
 mod semantic;
+mod strings;
 
 use serde_json::Value;
 
@@ -48,7 +49,8 @@ pub struct Finding {
 
 /// Lints what is about to be built: `pass.json` and the files beside it. Sorted by severity, then by place.
 pub fn lint(pass_json: &[u8], assets: &Assets) -> Vec<Finding> {
-    let files: Vec<_> = assets.files().map(|asset| File { path: asset.path(), size: asset.png_size() }).collect();
+    let files: Vec<_> =
+        assets.files().map(|asset| File { path: asset.path(), data: asset.data(), size: asset.png_size() }).collect();
     let mut report = Report::default();
     check_content(&mut report, Some(pass_json), &files);
     report.finish()
@@ -67,7 +69,7 @@ pub fn lint_package(package: &Package, roots: &[&[u8]], now: i64) -> Vec<Finding
             report.lost(path, "image_unreadable", "the image is not shown", fault.to_string());
             None
         });
-        list.push(File { path, size });
+        list.push(File { path, data, size });
     }
     check_content(&mut report, package.pass_json(), &list);
     check_signature(&mut report, package, roots, now);
@@ -77,6 +79,7 @@ pub fn lint_package(package: &Package, roots: &[&[u8]], now: i64) -> Vec<Finding
 /// One file beside `pass.json`, with its size in pixels where it is a PNG.
 struct File<'a> {
     path: &'a str,
+    data: &'a [u8],
     size: Option<PngSize>,
 }
 
@@ -101,6 +104,7 @@ fn check_content(report: &mut Report, pass_json: Option<&[u8]>, files: &[File<'_
     fields::check(report, &pass);
     semantic::check(report, &pass, files);
     files::check(report, &pass, files);
+    strings::check(report, &pass, files);
 }
 
 fn check_signature(report: &mut Report, package: &Package, roots: &[&[u8]], now: i64) {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{File, Report};
+use crate::path;
 
 /// Width and height in points that a slot takes at most.
 const SLOTS: &[(&str, u32, u32)] = &[
@@ -44,6 +45,14 @@ pub(super) fn check(report: &mut Report, pass: &Value, files: &[File<'_>]) {
     check_icon(report, files);
     let shown = SHOWN.iter().find(|(style, _)| pass.get(style).is_some());
     for file in files {
+        if path::is_junk(file.path) {
+            report.advice(
+                file.path,
+                "junk_file",
+                "every phone fetches a leftover of the file manager",
+                "leave it out when packing",
+            );
+        }
         let (name, scale) = slot(file.path);
         let Some((_, width, height)) = SLOTS.iter().find(|(known, ..)| *known == name) else { continue };
         if let Some((style, slots)) = shown

@@ -242,3 +242,17 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn translations_are_looked_up_by_the_literal_text() {
+    let translated = |strings: &str| {
+        let mut pass = card();
+        pass["storeCard"]["primaryFields"][0]["label"] = json!("Points");
+        let strings = ("de.lproj/pass.strings".to_owned(), Bytes::from(strings.to_owned()));
+        found(&pass, &assets(&ICONS).overlay([strings]).unwrap())
+    };
+    assert_eq!(translated("\"Points\" = \"Punkte\";"), []);
+    let finding = |severity, rule| vec![(severity, "de.lproj/pass.strings".to_owned(), rule)];
+    assert_eq!(translated("\"points\" = \"Punkte\";"), finding(Advice, "strings_unused"));
+    assert_eq!(translated("Points = Punkte"), finding(Lost, "strings_unreadable"));
+}
