@@ -111,5 +111,9 @@ fn decrypt(der: &[u8], passphrase: &str) -> Result<Zeroizing<Vec<u8>>, IdentityE
         Kdf::Pbkdf2(kdf) => return Err(IdentityError::TooManyRounds(kdf.iteration_count)),
         _ => return Err(IdentityError::KeyEncryption),
     }
-    scheme.decrypt(passphrase, encrypted).map(Zeroizing::new).map_err(|_| IdentityError::PassphraseWrong("private key"))
+    let wrong = || IdentityError::PassphraseWrong("private key");
+    let opened = scheme.decrypt(passphrase, encrypted).map(Zeroizing::new).map_err(|_| wrong())?;
+    // a wrong passphrase now and then gives bytes with proper padding, yet never a key's structure
+    Reader::new(&opened).expect(SEQUENCE).map_err(|_| wrong())?;
+    Ok(opened)
 }
