@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use outbound::policy::AddressPolicy;
 use store::Store;
 
-use crate::auth::Doors;
+use crate::{auth::Doors, packages::Packages, places::Places};
 
 /// What every handler can reach; shared by all of them as the router's state.
 pub struct App {
@@ -26,6 +26,7 @@ pub struct App {
     /// Renders `/metrics`; without one that path answers 404.
     pub metrics: Option<PrometheusHandle>,
     pub(crate) doors: Doors,
+    pub(crate) packages: Packages,
 }
 
 /// What was configured about listening.
@@ -45,6 +46,8 @@ pub struct Settings {
     pub image_bytes: usize,
     /// Which addresses users may name for webhooks.
     pub address_policy: AddressPolicy,
+    /// Where addresses are registered; without it no places are recorded.
+    pub places: Option<Places>,
 }
 
 impl Settings {
@@ -65,6 +68,7 @@ impl Settings {
             body_bytes: Self::BODY_BYTES,
             image_bytes: Self::IMAGE_BYTES,
             address_policy: AddressPolicy::default(),
+            places: None,
         }
     }
 }
@@ -90,7 +94,7 @@ impl App {
         settings: Settings,
         metrics: Option<PrometheusHandle>,
     ) -> Arc<Self> {
-        Arc::new(Self { store, engine, clock, entropy, settings, metrics, doors: Doors::default() })
+        Arc::new(Self { store, engine, clock, entropy, settings, metrics, doors: Doors::default(), packages: Packages::default() })
     }
 
     /// The present.

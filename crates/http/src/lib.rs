@@ -15,6 +15,9 @@ mod frame;
 mod inspector;
 mod limits;
 mod ops;
+mod packages;
+mod pages;
+mod places;
 mod png;
 mod problem;
 
@@ -28,10 +31,11 @@ pub use auth::{Caller, Minted, mint_api_key, source_of_write_key};
 pub use client::Client;
 pub use extract::{Body, PathParam, QueryParams, read_body};
 pub use frame::RequestId;
+pub use places::Places;
 pub use problem::{FieldError, Problem};
 
 /// Everything that listens on the main port.
 pub fn router(app: Arc<App>) -> Router {
-    let rooms = Router::new().merge(ops::routes()).merge(api::routes(&app)).merge(inspector::routes());
+    let rooms = Router::new().merge(ops::routes()).merge(api::routes(&app)).merge(inspector::routes()).merge(pages::routes());
     frame::around(rooms, &app).with_state(app)
 }

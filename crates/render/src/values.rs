@@ -88,7 +88,7 @@ impl PassView<'_> {
     }
 
     /// Fills a text in.
-    pub(crate) fn text(&self, text: &Text) -> String {
+    pub fn text(&self, text: &Text) -> String {
         text.fill(|name| self.look_up(name).map(|value| plain(&value)))
     }
 

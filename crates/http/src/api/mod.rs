@@ -12,7 +12,7 @@ mod document;
 mod events;
 mod flows;
 mod google_accounts;
-mod images;
+pub(crate) mod images;
 mod keys;
 mod organizations;
 mod page;

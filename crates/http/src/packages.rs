@@ -1,0 +1,166 @@
+//! What passes become: signed Apple packages and Google save links.
+//!
+//! A package is made anew for each request, never kept: a stored one would die with its certificate. What is the same for
+//! all passes of a template version (images and their hashes) and for all of a signer (its key) is prepared once.
+
+use std::{collections::HashMap, hash::Hash, sync::Arc};
+
+use bytes::Bytes;
+use domain::{Contact, OrgId, Pass, Project, Template};
+use google_wallet::{Part, SaveRequest, ServiceAccount, save_link};
+use parking_lot::Mutex;
+use pkpass::{Assets, Identity};
+use render::{AppleContext, GoogleContext, PassView};
+use store::{OrgCatalog, Stored, StoredGoogleAccount, StoredSigner};
+use uuid::Uuid;
+
+use crate::{App, Problem, api::images};
+
+/// Most prepared template versions, signers and accounts each; the least sensible thing to do past that is to fail, so the
+/// cache starts anew.
+const MAX_PREPARED: usize = 256;
+
+/// What is prepared once. Losing it costs time, nothing else.
+#[derive(Default)]
+pub(crate) struct Packages {
+    assets: Prepared<(OrgId, Uuid, i64), Assets>,
+    identities: Prepared<(Uuid, i64), Identity>,
+    accounts: Prepared<(Uuid, i64), ServiceAccount>,
+}
+
+struct Prepared<K, V>(Mutex<HashMap<K, Arc<V>>>);
+
+impl<K, V> Default for Prepared<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash, V> Prepared<K, V> {
+    fn get(&self, key: &K) -> Option<Arc<V>> {
+        self.0.lock().get(key).cloned()
+    }
+    fn put(&self, key: K, value: V) -> Arc<V> {
+        let value = Arc::new(value);
+        let mut held = self.0.lock();
+        if held.len() >= MAX_PREPARED {
+            held.clear();
+        }
+        held.insert(key, Arc::clone(&value));
+        value
+    }
+}
+
+/// A pass's configuration.
+pub(crate) struct Design<'c> {
+    pub(crate) project: &'c Arc<Project>,
+    pub(crate) template: &'c Stored<Template>,
+}
+
+/// The project and template that a pass is drawn with.
+pub(crate) fn design<'c>(catalog: &'c OrgCatalog, pass: &Pass) -> Result<Design<'c>, Problem> {
+    let project = catalog.project(pass.project);
+    let template = catalog.templates.get(&pass.template.uuid());
+    match (project, template) {
+        (Some(project), Some(template)) => Ok(Design { project, template }),
+        _ => Err(Problem::no_such("project or template of the pass")),
+    }
+}
+
+impl Packages {
+    /// The signed package of a pass as it is now; blank and void for a deleted one.
+    pub(crate) async fn apple(&self, app: &App, org: OrgId, pass: &Pass, contact: Option<&Contact>) -> Result<Bytes, Problem> {
+        let catalog = app.store.catalog();
+        let config = catalog.org(org).ok_or_else(|| Problem::no_such("organization"))?;
+        let Design { project, template } = design(config, pass)?;
+        let pass_type = project.apple_pass_type.as_deref().ok_or_else(|| Problem::no_such("Apple pass for this project"))?;
+        let signer = config.signer_of(pass_type).ok_or_else(|| Problem::no_such("signer for this project's pass type"))?;
+        let identity = self.identity(app, org, signer)?;
+        let assets = self.assets(app, org, template).await?;
+        let model = {
+            let token = app.store.keyring().apple_token(org, pass_type, &pass.serial, pass.token_epoch)?;
+            let view = PassView { project, template: &template.value, pass, contact };
+            let context =
+                AppleContext { pass_type, team: &signer.value.team, web_service_url: &app.url("/apple"), auth_token: &token };
+            render::apple(&view, &context).map_err(|fault| Problem::Internal(format!("rendering: {fault}")))?
+        };
+        let now = app.now().as_seconds();
+        let built = tokio::task::spawn_blocking(move || pkpass::build_pass(&model, &assets, &*identity, now)).await;
+        match built {
+            Ok(Ok(package)) => Ok(package.into()),
+            Ok(Err(fault)) => Err(Problem::Internal(format!("signing: {fault}"))),
+            Err(_) => Err(Problem::Internal("signing was cut off".to_owned())),
+        }
+    }
+
+    /// The address of Google's page that saves a pass.
+    pub(crate) fn google_link(&self, app: &App, org: OrgId, pass: &Pass, contact: Option<&Contact>) -> Result<String, Problem> {
+        let catalog = app.store.catalog();
+        let config = catalog.org(org).ok_or_else(|| Problem::no_such("organization"))?;
+        let Design { project, template } = design(config, pass)?;
+        let issuer = project.google_issuer.as_deref().ok_or_else(|| Problem::no_such("Google pass for this project"))?;
+        let stored = config.google_account_of(issuer).ok_or_else(|| Problem::no_such("Google account for this issuer"))?;
+        let account = self.account(app, org, stored)?;
+        let view = PassView { project, template: &template.value, pass, contact };
+        let image_url = |hash: &str| images::url(app, org, hash);
+        let callback = app.url("/google/callback");
+        let context = GoogleContext {
+            issuer_id: issuer,
+            language: "en",
+            callback_url: callback.starts_with("https://").then_some(callback.as_str()),
+            image_url: &image_url,
+        };
+        let fault = |fault: &dyn std::fmt::Display| Problem::Internal(format!("the Google pass cannot be drawn: {fault}"));
+        let class = render::google_class(project, &template.value, &context).map_err(|error| fault(&error))?;
+        let object = render::google_object(&view, &context).map_err(|error| fault(&error))?;
+        let (classes, objects) = ([Part::carried(&class)], [Part::carried(&object)]);
+        let request = SaveRequest { origins: &[], classes: &classes, objects: &objects };
+        let link = save_link(&account, &request, app.now().as_seconds()).map_err(|error| fault(&error))?;
+        Ok(link.url)
+    }
+
+    fn identity(&self, app: &App, org: OrgId, signer: &Stored<StoredSigner>) -> Result<Arc<Identity>, Problem> {
+        let id = signer.value.id.uuid();
+        if let Some(known) = self.identities.get(&(id, signer.revision)) {
+            return Ok(known);
+        }
+        let key = app.store.open_of::<StoredSigner>(org, id, &signer.value.sealed_key)?;
+        let chain = signer.value.certificates.as_bytes();
+        let identity = Identity::from_pem(chain, &key, None, chain)
+            .map_err(|fault| Problem::Internal(format!("a stored signer: {fault}")))?;
+        Ok(self.identities.put((id, signer.revision), identity))
+    }
+
+    fn account(&self, app: &App, org: OrgId, stored: &Stored<StoredGoogleAccount>) -> Result<Arc<ServiceAccount>, Problem> {
+        let id = stored.value.id.uuid();
+        if let Some(known) = self.accounts.get(&(id, stored.revision)) {
+            return Ok(known);
+        }
+        let key = app.store.open_of::<StoredGoogleAccount>(org, id, &stored.value.sealed_key)?;
+        let account =
+            ServiceAccount::from_json(&key).map_err(|fault| Problem::Internal(format!("a stored Google account: {fault}")))?;
+        Ok(self.accounts.put((id, stored.revision), account))
+    }
+
+    async fn assets(&self, app: &App, org: OrgId, template: &Stored<Template>) -> Result<Arc<Assets>, Problem> {
+        let key = (org, template.value.id.uuid(), template.revision);
+        if let Some(known) = self.assets.get(&key) {
+            return Ok(known);
+        }
+        let design = &template.value.design;
+        let mut files: HashMap<String, Bytes> = HashMap::new();
+        let mut hashes: Vec<String> = Vec::new();
+        for set in design.images.values() {
+            hashes.extend(set.each().map(|(_, hash)| hash.to_owned()));
+        }
+        for hash in hashes {
+            let Some(sha256) = images::parse_hash(&hash) else { continue };
+            if let Some(blob) = app.store.backend().blob(org, sha256).await? {
+                files.insert(hash, blob.bytes.into());
+            }
+        }
+        let assets = render::apple_assets(design, |hash| files.get(hash).cloned())
+            .map_err(|fault| Problem::Internal(format!("the images of a template: {fault}")))?;
+        Ok(self.assets.put(key, assets))
+    }
+}

@@ -1,0 +1,65 @@
+//! Pages for holders: a pass's own page and the enrolment form. Server-rendered, nothing from elsewhere, no script needed.
+
+pub(crate) mod device;
+mod enrol;
+mod pass;
+
+use std::sync::Arc;
+
+use axum::{Router, response::Response, routing::get};
+use http::{HeaderValue, StatusCode, header};
+use maud::{DOCTYPE, Markup, html};
+
+use crate::App;
+
+const STYLE: &str = include_str!("../../assets/page.css");
+
+pub(crate) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/p/{code}", get(pass::show))
+        .route("/p/{code}/apple", get(pass::apple))
+        .route("/p/{code}/google", get(pass::google))
+        .route("/p/{code}/card.css", get(pass::style))
+        .route("/e/{project}", get(enrol::form).post(enrol::submit))
+        .route("/assets/page.css", get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))
+}
+
+/// A whole page. `styles` are paths of further style sheets of ours.
+fn page(title: &str, styles: &[String], body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="robots" content="noindex, nofollow";
+                title { (title) }
+                link rel="stylesheet" href="/assets/page.css";
+                @for style in styles {
+                    link rel="stylesheet" href=(style);
+                }
+            }
+            body { (body) }
+        }
+    }
+}
+
+/// Whoever has the address of a page has the page: it is not stored, not indexed, and not told to others by a referrer.
+fn private(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// The page for what is not there.
+fn missing(what: &str) -> Response {
+    use axum::response::IntoResponse as _;
+    let body = html! {
+        main.notice {
+            h1 { "Nothing here" }
+            p { "There is no " (what) " at this address. Ask whoever sent you the link for a new one." }
+        }
+    };
+    (StatusCode::NOT_FOUND, page("Nothing here", &[], &body)).into_response()
+}

@@ -1,0 +1,177 @@
+//! `/p/{code}`: a pass's page, its Apple package and its way to Google.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Redirect, Response},
+};
+use domain::{Action, Actor, Cause, Command, CommandId, Contact, LinkCode, OrgId, Pass, PassId, PassRef, Sighting, VisitKind};
+use http::{HeaderMap, Method, StatusCode, header};
+use maud::{Markup, PreEscaped, html};
+use qrcode::{EcLevel, QrCode, render::svg};
+use render::{PassView, PreviewContext, preview_css, preview_html};
+use store::NameKind;
+
+use super::{device, missing, page, private};
+use crate::{App, Client, PathParam, Problem, api::images, packages};
+
+/// A pass with all that its page needs.
+struct Found {
+    org: OrgId,
+    pass: Pass,
+    contact: Option<Contact>,
+}
+
+async fn find(app: &App, code: &str) -> Result<Option<Found>, Problem> {
+    let Ok(code) = code.parse::<LinkCode>() else { return Ok(None) };
+    let Some((org, pass)) = app.store.look_up(NameKind::LinkCode, code.as_str().as_bytes()).await? else { return Ok(None) };
+    let found = app.store.pass_with_contact(org, PassId::from_uuid(pass)).await?;
+    Ok(found.filter(|(pass, _)| !pass.lifecycle.is_deleted()).map(|(pass, contact)| Found { org, pass, contact }))
+}
+
+/// What a request tells about who looks.
+pub(super) fn sighting(app: &App, client: &Client) -> Sighting {
+    let user_agent = client.user_agent.clone();
+    Sighting {
+        at: app.now(),
+        ip: client.ip.map(|ip| ip.to_string()),
+        attributes: user_agent.as_deref().map_or(0, device::attributes),
+        user_agent,
+        place: app.settings.places.as_ref().zip(client.ip).and_then(|(places, ip)| places.find(ip)),
+    }
+}
+
+async fn record(app: &App, found: &Found, kind: VisitKind, sighting: Sighting) {
+    let command = Command {
+        id: CommandId::mint(app.now(), &*app.entropy),
+        org: found.org,
+        actor: Actor::Holder,
+        cause: Cause::Page,
+        key: None,
+        action: Action::RecordVisit { pass: PassRef::Id(found.pass.id), kind, sighting },
+    };
+    // The holder gets their pass whether or not the visit could be written down.
+    if let Err(error) = app.engine.submit(command).await {
+        tracing::warn!(%error, "a visit could not be recorded");
+    }
+}
+
+/// The page.
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    PathParam(code): PathParam<String>,
+    client: Client,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Some(found) = find(&app, &code).await? else { return Ok(missing("pass")) };
+    let catalog = app.store.catalog();
+    let config = catalog.org(found.org).ok_or_else(|| Problem::no_such("organization"))?;
+    let design = packages::design(config, &found.pass)?;
+    let sighting = sighting(&app, &client);
+    let user_agent = client.user_agent.as_deref().unwrap_or_default();
+    let attributes = sighting.attributes;
+    if method == Method::GET && !device::is_machine(user_agent, &headers) {
+        record(&app, &found, VisitKind::Page, sighting).await;
+    }
+    let image_url = |hash: &str| images::url(&app, found.org, hash);
+    let view = PassView {
+        project: design.project,
+        template: &design.template.value,
+        pass: &found.pass,
+        contact: found.contact.as_ref(),
+    };
+    let address = app.url(&format!("/p/{}", found.pass.code));
+    let title = view.text(&design.template.value.design.title);
+    let body = html! {
+        main.pass-page {
+            (preview_html(&view, &PreviewContext { image_url: &image_url }))
+            (buttons(&found.pass, attributes, &address, design.project.apple_pass_type.is_some(), design.project.google_issuer.is_some()))
+        }
+    };
+    let style = format!("/p/{}/card.css", found.pass.code);
+    Ok(private(page(&title, &[style], &body).into_response()))
+}
+
+/// The right button for the device that asks; on a desktop both, and a code to open the page on a phone.
+fn buttons(pass: &Pass, attributes: u32, address: &str, apple: bool, google: bool) -> Markup {
+    let is = |bit: u32| attributes & bit != 0;
+    let (on_ios, on_android) = (is(device::IOS), is(device::ANDROID));
+    html! {
+        section.get aria-label="Get this pass" {
+            @if pass.lifecycle.is_void() {
+                p.void-note { "This pass is " (pass.lifecycle.name()) " and cannot be used any more." }
+            } @else {
+                @if apple && !on_android {
+                    a.wallet href=(format!("{address}/apple")) { "Add to Apple Wallet" }
+                }
+                @if google && !on_ios {
+                    a.wallet href=(format!("{address}/google")) { "Save to Google Wallet" }
+                }
+                @if !on_ios && !on_android {
+                    figure.qr {
+                        (qr(address))
+                        figcaption { "Scan with your phone to put the pass there" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn qr(address: &str) -> Markup {
+    match QrCode::with_error_correction_level(address, EcLevel::M) {
+        Ok(code) => {
+            let image = code.render::<svg::Color<'_>>().min_dimensions(180, 180).quiet_zone(true).build();
+            let image = image.split_once("?>").map_or(image.clone(), |(_, svg)| svg.to_owned());
+            html! { div role="img" aria-label="QR code of this page's address" { (PreEscaped(image)) } }
+        }
+        Err(_) => html! {},
+    }
+}
+
+/// The card's own style sheet.
+pub(super) async fn style(State(app): State<Arc<App>>, PathParam(code): PathParam<String>) -> Result<Response, Problem> {
+    let Some(found) = find(&app, &code).await? else { return Ok(missing("pass")) };
+    let catalog = app.store.catalog();
+    let config = catalog.org(found.org).ok_or_else(|| Problem::no_such("organization"))?;
+    let css = preview_css(&packages::design(config, &found.pass)?.template.value.design);
+    Ok(private(([(header::CONTENT_TYPE, "text/css; charset=utf-8")], css).into_response()))
+}
+
+/// The signed package. iOS takes it for a pass only under this media type.
+pub(super) async fn apple(
+    State(app): State<Arc<App>>,
+    PathParam(code): PathParam<String>,
+    client: Client,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Some(found) = find(&app, &code).await? else { return Ok(missing("pass")) };
+    let package = app.packages.apple(&app, found.org, &found.pass, found.contact.as_ref()).await?;
+    if method == Method::GET && !device::is_machine(client.user_agent.as_deref().unwrap_or_default(), &headers) {
+        record(&app, &found, VisitKind::ApplePackage, sighting(&app, &client)).await;
+    }
+    let headers = [
+        (header::CONTENT_TYPE, "application/vnd.apple.pkpass"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"pass.pkpass\""),
+    ];
+    Ok(private((StatusCode::OK, headers, package).into_response()))
+}
+
+/// Leads to Google's page that saves the pass.
+pub(super) async fn google(
+    State(app): State<Arc<App>>,
+    PathParam(code): PathParam<String>,
+    client: Client,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Some(found) = find(&app, &code).await? else { return Ok(missing("pass")) };
+    let link = app.packages.google_link(&app, found.org, &found.pass, found.contact.as_ref())?;
+    if method == Method::GET && !device::is_machine(client.user_agent.as_deref().unwrap_or_default(), &headers) {
+        record(&app, &found, VisitKind::GoogleObject, sighting(&app, &client)).await;
+    }
+    Ok(private(Redirect::to(&link).into_response()))
+}
