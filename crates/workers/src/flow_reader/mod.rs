@@ -1,0 +1,172 @@
+//! Flows on the inbox: source events in order per order key, different keys side by side.
+//!
+//! A batch is read, every event is put into the lane of its key, and the first events of all lanes are carried out
+//! together: many customers' events are one commit. What became of a batch is written with the watermark in one
+//! transaction. After a crash the batch is read again, and the commands' idempotency keys make that harmless.
+//!
+//! A rejection parks its event and the customer's next goes on. A store that is away delays the batch. Anything else that
+//! is wrong with the store holds that customer alone: the event waits, and later ones of its key wait behind it.
+
+mod job;
+mod lanes;
+mod plans;
+
+use std::{collections::HashMap, time::Duration};
+
+use domain::{OrgId, Timestamp};
+use store::{Hash, InboxEntry, InboxResult, InboxSettlement, InboxStatus, Reader};
+
+use crate::shard::{End, Shard};
+use job::{Job, Verdict};
+use plans::Plans;
+
+/// Source events that are read and settled together.
+const BATCH: u32 = 256;
+/// How long an event waits that a fault of ours holds.
+const HOLD: Duration = Duration::from_secs(60);
+/// Runs after which an event that a fault of ours holds is parked for a person.
+const MAX_HELD_RUNS: i32 = 100;
+
+type Key = (OrgId, Hash);
+
+/// The earliest event of a key that waits.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    seq: u64,
+    due: Timestamp,
+}
+
+struct FlowReader {
+    shard: Shard,
+    plans: Plans,
+    held: HashMap<Key, Held>,
+    watermark: u64,
+}
+
+/// Runs until the shard is stopped or lost.
+pub(crate) async fn run(shard: Shard) -> End {
+    let error = match FlowReader::open(shard).await {
+        Ok(mut reader) => reader.work().await,
+        Err(end) => return end,
+    };
+    error.err().unwrap_or(End::Stopped)
+}
+
+impl FlowReader {
+    async fn open(shard: Shard) -> Result<Self, End> {
+        let number = shard.number();
+        let backend = shard.house.store.backend();
+        let marks = shard.insist("read watermarks", || backend.watermarks(Reader::Flows)).await?;
+        let keys = shard.insist("read waiting keys", || backend.waiting_keys(number)).await?;
+        let due = shard.house.now();
+        let held = keys.into_iter().map(|key| (key, Held { seq: 0, due })).collect();
+        let watermark = marks.get(usize::from(number)).copied().unwrap_or(0);
+        Ok(Self { shard, plans: Plans::default(), held, watermark })
+    }
+
+    async fn work(&mut self) -> Result<(), End> {
+        let mut ticks = self.shard.house.store.wake().inbox();
+        loop {
+            if self.shard.is_stopping() {
+                return Err(End::Stopped);
+            }
+            ticks.mark_unchanged();
+            let busy = self.due().await? | self.next().await?;
+            if !busy {
+                self.shard.wait(&mut ticks, self.shard.house.settings.poll).await?;
+            }
+        }
+    }
+
+    /// Carries out the next events of the log.
+    async fn next(&mut self) -> Result<bool, End> {
+        let (shard, after) = (self.shard.clone(), self.watermark);
+        let read = || shard.house.store.read_inbox(shard.number(), after, BATCH);
+        let entries = shard.insist("read the inbox", read).await?;
+        let Some(last) = entries.last().map(|entry| entry.position.seq) else { return Ok(false) };
+        // Those that could not be read have a result since they arrived.
+        let fresh = entries.into_iter().filter(|entry| entry.result.is_none()).collect();
+        self.carry_out(fresh, Some(last)).await?;
+        self.watermark = last;
+        Ok(true)
+    }
+
+    /// Carries out events that waited: replays, and what a fault of ours held.
+    async fn due(&mut self) -> Result<bool, End> {
+        let shard = self.shard.clone();
+        let read = || shard.house.store.due_inbox(shard.number(), shard.house.now(), BATCH);
+        let mut entries = shard.insist("read waiting events", read).await?;
+        if entries.is_empty() {
+            return Ok(false);
+        }
+        entries.sort_unstable_by_key(|entry| entry.position.seq);
+        self.carry_out(entries, None).await?;
+        if !self.held.is_empty() {
+            let backend = shard.house.store.backend();
+            let waiting = shard.insist("read waiting keys", || backend.waiting_keys(shard.number())).await?;
+            self.held.retain(|key, _| waiting.contains(key));
+        }
+        Ok(true)
+    }
+
+    async fn carry_out(&mut self, entries: Vec<InboxEntry>, watermark: Option<u64>) -> Result<(), End> {
+        let house = self.shard.house.clone();
+        let catalog = self.shard.insist("read the configuration", || house.catalog()).await?;
+        let now = house.now();
+        let (mut jobs, mut settlement) = (Vec::new(), self.settlement(watermark));
+        for entry in entries {
+            match self.behind(&entry, now) {
+                Some(due) => settlement.results.push((entry.org, entry.id, waiting(&entry, due, now, "behind an earlier event"))),
+                None => jobs.push(Job::new(&entry, &self.plans.of(&catalog, entry.org), &*house.entropy)),
+            }
+        }
+        let done = lanes::carry_out(&self.shard, jobs).await?;
+        let now = house.now();
+        for job in done {
+            let verdict = job.verdict();
+            metrics::counter!("source_events_total", "outcome" => verdict.name()).increment(1);
+            let result = match verdict {
+                Verdict::Held if job.runs() < MAX_HELD_RUNS => self.hold(&job, now),
+                Verdict::Held | Verdict::Parked => job.result(InboxStatus::Parked, now),
+                Verdict::Done => job.result(InboxStatus::Done, now),
+                Verdict::Ignored => job.result(InboxStatus::Ignored, now),
+            };
+            settlement.owners.extend(job.owner().map(|contact| (job.org, job.id, contact)));
+            settlement.results.push((job.org, job.id, result));
+        }
+        let backend = house.store.backend();
+        self.shard.insist("settle source events", || backend.settle_inbox(settlement.clone())).await
+    }
+
+    fn settlement(&self, watermark: Option<u64>) -> InboxSettlement {
+        InboxSettlement { lease: self.shard.lease, results: Vec::new(), owners: Vec::new(), watermark }
+    }
+
+    /// Until when an event has to wait because an earlier one of its key does.
+    fn behind(&self, entry: &InboxEntry, now: Timestamp) -> Option<Timestamp> {
+        let held = self.held.get(&(entry.org, entry.order_key))?;
+        let replay_or_first = entry.position.seq <= held.seq || (held.seq == 0 && entry.result.is_some());
+        (!replay_or_first && (held.due > now || held.seq == 0)).then(|| held.due.max(now.plus(HOLD)))
+    }
+
+    fn hold(&mut self, job: &Job, now: Timestamp) -> InboxResult {
+        let due = now.plus(HOLD);
+        let held = self.held.entry(job.key).or_insert(Held { seq: job.seq, due });
+        if held.seq == 0 || job.seq <= held.seq {
+            *held = Held { seq: job.seq, due };
+        }
+        let mut result = job.result(InboxStatus::Waiting, now);
+        result.due_at = Some(held.due);
+        result
+    }
+}
+
+fn waiting(entry: &InboxEntry, due: Timestamp, now: Timestamp, why: &str) -> InboxResult {
+    InboxResult {
+        status: InboxStatus::Waiting.number(),
+        runs: entry.result.as_ref().map_or(0, |result| result.runs),
+        due_at: Some(due),
+        at: now,
+        trace: serde_json::json!({ "reason": why, "flows": [] }).to_string(),
+    }
+}

@@ -1,0 +1,87 @@
+//! Every organization's flows, compiled once per change of its configuration.
+
+use std::{collections::HashMap, sync::Arc};
+
+use domain::{FlowId, OrgId, Project, Source, SourceId};
+use flows::flow::{Flow, Plan};
+use store::{Catalog, OrgCatalog, StoredFlow};
+
+/// The flows of one organization, by slug.
+#[derive(Debug, Default)]
+pub(crate) struct OrgPlans {
+    /// Those that can run.
+    pub(crate) plans: Vec<Plan>,
+    /// Those that are enabled and cannot, with what is wrong.
+    pub(crate) broken: Vec<Broken>,
+}
+
+/// A flow that was fine when it was saved and is not any more: its project or source has changed.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    pub(crate) slug: String,
+    pub(crate) why: String,
+    flow: Option<Box<Flow>>,
+    sources: Vec<Source>,
+}
+
+impl Broken {
+    /// Whether an event of this source might have been for it.
+    pub(crate) fn may_want(&self, source: SourceId) -> bool {
+        let Some(flow) = &self.flow else { return true };
+        let names = &flow.sources.0;
+        let is = |name: &String| {
+            self.sources.iter().any(|known| known.id == source && (known.slug == *name || known.id.to_string() == *name))
+        };
+        names.is_empty() || names.iter().any(is)
+    }
+}
+
+/// The compiled flows of all organizations.
+#[derive(Default)]
+pub(crate) struct Plans(HashMap<OrgId, (Arc<OrgCatalog>, Arc<OrgPlans>)>);
+
+impl Plans {
+    pub(crate) fn of(&mut self, catalog: &Catalog, org: OrgId) -> Arc<OrgPlans> {
+        let Some(config) = catalog.org(org) else { return Arc::default() };
+        match self.0.get(&org) {
+            Some((known, plans)) if Arc::ptr_eq(known, config) => Arc::clone(plans),
+            _ => {
+                let plans = Arc::new(compile(org, config));
+                self.0.insert(org, (Arc::clone(config), Arc::clone(&plans)));
+                plans
+            }
+        }
+    }
+}
+
+fn compile(org: OrgId, config: &OrgCatalog) -> OrgPlans {
+    let projects: Vec<Project> = config.projects.values().map(|stored| (*stored.value).clone()).collect();
+    let sources: Vec<Source> = config.sources.values().map(|stored| (*stored.value).clone()).collect();
+    let mut stored: Vec<&Arc<StoredFlow>> = config.flows.values().map(|stored| &stored.value).collect();
+    stored.sort_unstable_by(|a, b| a.slug.cmp(&b.slug));
+    let mut out = OrgPlans::default();
+    for flow in stored {
+        match check(flow.id, &flow.document, &projects, &sources) {
+            Ok(plan) => out.plans.push(plan),
+            Err((document, _)) if document.as_ref().is_some_and(|flow| !flow.enabled) => {}
+            Err((document, why)) => {
+                tracing::warn!(%org, flow = flow.slug, why, "a flow does not fit its project any more; its events are parked");
+                out.broken.push(Broken { slug: flow.slug.clone(), why, flow: document, sources: sources.clone() });
+            }
+        }
+    }
+    out
+}
+
+fn check(
+    id: FlowId,
+    document: &serde_json::Value,
+    projects: &[Project],
+    sources: &[Source],
+) -> Result<Plan, (Option<Box<Flow>>, String)> {
+    let flow: Flow = serde_json::from_value(document.clone()).map_err(|error| (None, error.to_string()))?;
+    flow.check(id, projects, sources).map_err(|problems| {
+        let why = problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect::<Vec<_>>().join("; ");
+        (Some(Box::new(flow)), why)
+    })
+}

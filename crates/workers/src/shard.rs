@@ -1,0 +1,155 @@
+//! What the workers of one shard share.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use domain::{Clock, Entropy, Timestamp};
+use engine::Engine;
+use outbound::http::Client;
+use parking_lot::Mutex;
+use store::{Catalog, Lease, Store, StoreError};
+use tokio::sync::watch;
+
+use crate::{Deps, Settings, wallet_sync::Apns, webhooks::Dispatcher};
+
+/// First pause after the store failed; doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause between tries of a failing store.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// What all workers of this node share.
+pub(crate) struct House {
+    pub(crate) store: Arc<Store>,
+    pub(crate) engine: Engine,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) client: Client,
+    pub(crate) apns: Apns,
+    pub(crate) node: String,
+    pub(crate) settings: Settings,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) fault: Mutex<Option<String>>,
+}
+
+impl House {
+    pub(crate) fn new(deps: Deps, settings: Settings) -> Self {
+        let Deps { store, engine, clock, entropy, client, apns, node } = deps;
+        let node = node.unwrap_or_else(|| {
+            let mut bytes = [0; 8];
+            entropy.fill(&mut bytes);
+            format!("node-{:016x}", u64::from_le_bytes(bytes))
+        });
+        Self {
+            store,
+            engine,
+            clock,
+            entropy,
+            client,
+            apns: Apns::new(apns),
+            node,
+            dispatcher: Dispatcher::new(&settings.webhooks),
+            settings,
+            fault: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn random(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.entropy.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    /// The configuration as it is in the store now, so that what another node acknowledged is known here.
+    pub(crate) async fn catalog(&self) -> Result<Arc<Catalog>, StoreError> {
+        let version = self.store.backend().config_version().await?;
+        self.store.catalog_at(version).await
+    }
+}
+
+/// One shard, while its lease is ours.
+#[derive(Clone)]
+pub(crate) struct Shard {
+    pub(crate) house: Arc<House>,
+    pub(crate) lease: Lease,
+    stop: watch::Receiver<bool>,
+}
+
+/// Why a worker of a shard ends.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It was told to.
+    Stopped,
+    /// The shard belongs to another node now.
+    LeaseLost,
+}
+
+impl Shard {
+    pub(crate) fn new(house: Arc<House>, lease: Lease, stop: watch::Receiver<bool>) -> Self {
+        Self { house, lease, stop }
+    }
+
+    pub(crate) fn number(&self) -> u16 {
+        self.lease.shard
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Completes when the worker is to stop.
+    pub(crate) async fn stopped(&self) {
+        let mut stop = self.stop.clone();
+        // A sender that is gone means the same.
+        let _ = stop.wait_for(|stopping| *stopping).await;
+    }
+
+    /// Waits for a tick or the time that a reader looks by itself, whichever comes first.
+    pub(crate) async fn wait(&self, ticks: &mut watch::Receiver<u64>, longest: Duration) -> Result<(), End> {
+        tokio::select! {
+            () = self.stopped() => Err(End::Stopped),
+            changed = ticks.changed() => {
+                if changed.is_err() {
+                    tokio::time::sleep(longest).await;
+                }
+                Ok(())
+            }
+            () = tokio::time::sleep(longest) => Ok(()),
+        }
+    }
+
+    /// Waits, unless the worker is to stop.
+    pub(crate) async fn pause(&self, time: Duration) -> Result<(), End> {
+        tokio::select! {
+            () = self.stopped() => Err(End::Stopped),
+            () = tokio::time::sleep(time) => Ok(()),
+        }
+    }
+
+    /// Asks the store until it answers: a fault of it delays, and loses nothing.
+    pub(crate) async fn insist<T, F, Fut>(&self, what: &'static str, mut call: F) -> Result<T, End>
+    where
+        F: FnMut() -> Fut + Send,
+        Fut: Future<Output = Result<T, StoreError>> + Send,
+        T: Send,
+    {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match call().await {
+                Ok(value) => return Ok(value),
+                Err(StoreError::LeaseLost { .. }) => return Err(End::LeaseLost),
+                Err(error) => error,
+            };
+            metrics::counter!("store_retries_total", "what" => what).increment(1);
+            if error.is_transient() {
+                tracing::warn!(%error, what, shard = self.number(), "the store failed; trying again");
+            } else {
+                tracing::error!(%error, what, shard = self.number(), "the store cannot do this; the shard waits until it can");
+            }
+            self.pause(pause).await?;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! Webhooks: every event that is owed to a target becomes a delivery that ends as delivered, failed or expired.
+//!
+//! One pump per shard reads the event log, finds in memory to whom each event is owed, and starts a task per delivery, which
+//! waits for its target's lane. While targets answer, all that is written is one row per attempt and the watermark, many
+//! in one transaction. What is not settled soon is spilled into the store and comes back when it is due, so a slow target
+//! holds neither the watermark nor anybody else. After a restart, deliveries that have an attempt or are owed are not sent
+//! again as new: duplicates are at most what was in flight and what was not written yet.
+
+mod book;
+mod lane;
+mod send;
+mod targets;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::{Actor, DeliveryId, Event, Timestamp};
+use store::{Catalog, ConfigChange, DeliveryRow, LoggedEvent, Reader, SealedUnder, StoreError};
+use tokio::{
+    task::{AbortHandle, Id, JoinError, JoinSet},
+    time::Instant,
+};
+
+pub(crate) use lane::Dispatcher;
+
+use crate::shard::{End, House, Shard};
+use book::Book;
+use lane::Lane;
+use send::{Attempted, Delivery, Then};
+use targets::Ready;
+
+/// Events that are read together, and due deliveries that are claimed together.
+const BATCH: u32 = 256;
+/// Deliveries of one shard that may be under way before no more events are read.
+const MOST_UNDER_WAY: usize = 2_048;
+/// How long a claimed delivery is ours; longer than it may wait and take together.
+const CLAIM: Duration = Duration::from_secs(60);
+/// Lanes that are kept although idle.
+const IDLE_LANES: usize = 4_096;
+/// Tries to write down that a target is switched off while others change it too.
+const DISABLE_TRIES: usize = 3;
+
+/// How webhooks are sent.
+#[derive(Debug, Clone)]
+pub struct WebhookSettings {
+    /// Time for one request, from resolving the name to the last byte of the answer.
+    pub deadline: Duration,
+    /// Requests to one target at once.
+    pub concurrency: usize,
+    /// Requests of this node at once.
+    pub in_flight: usize,
+    /// After this, what is not settled is kept in the store instead of in memory.
+    pub spill_after: Duration,
+}
+
+impl Default for WebhookSettings {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(15), concurrency: 8, in_flight: 512, spill_after: Duration::from_millis(100) }
+    }
+}
+
+/// A delivery under way.
+struct Flight {
+    delivery: Delivery,
+    lane: Arc<Lane>,
+    /// Set by the task when it may send, or by the pump when it takes the delivery back; whoever is first.
+    decided: Arc<AtomicBool>,
+    task: AbortHandle,
+    /// The event's number while the watermark waits for it.
+    seq: Option<u64>,
+    /// Whether there is a row of it in the store.
+    kept: bool,
+    since: Instant,
+}
+
+struct Pump {
+    shard: Shard,
+    book: Book,
+    flights: HashMap<DeliveryId, Flight>,
+    tasks: JoinSet<Attempted>,
+    ids: HashMap<Id, DeliveryId>,
+    /// Deliveries that were begun before the restart.
+    touched: HashSet<DeliveryId>,
+    more: bool,
+    next_due: Option<Timestamp>,
+    poll_at: Instant,
+    /// When the first of those whose event is held for them is to be spilled.
+    spill_at: Option<Instant>,
+    disable: Vec<(Arc<Ready>, String)>,
+}
+
+/// Runs until the shard is stopped or lost.
+pub(crate) async fn run(shard: Shard) -> End {
+    match Pump::open(shard).await {
+        Ok(mut pump) => pump.work().await.err().unwrap_or(End::Stopped),
+        Err(end) => end,
+    }
+}
+
+impl Pump {
+    async fn open(shard: Shard) -> Result<Self, End> {
+        let backend = shard.house.store.backend();
+        shard.insist("unclaim deliveries", || backend.unclaim_deliveries(shard.lease, shard.house.now())).await?;
+        let marks = shard.insist("read watermarks", || backend.watermarks(Reader::Webhooks)).await?;
+        let watermark = marks.get(usize::from(shard.number())).copied().unwrap_or(0);
+        let touched = shard.insist("read begun deliveries", || backend.touched_deliveries(shard.number(), watermark)).await?;
+        let next_due = shard.insist("read due times", || backend.next_delivery(shard.number())).await?;
+        let poll_at = Instant::now();
+        Ok(Self {
+            shard: shard.clone(),
+            book: Book::new(watermark),
+            flights: HashMap::new(),
+            tasks: JoinSet::new(),
+            ids: HashMap::new(),
+            touched: touched.into_iter().collect(),
+            more: true,
+            next_due,
+            poll_at,
+            spill_at: None,
+            disable: Vec::new(),
+        })
+    }
+
+    async fn work(&mut self) -> Result<(), End> {
+        let mut ticks = self.shard.house.store.wake().events();
+        loop {
+            if self.shard.is_stopping() {
+                return self.drain().await;
+            }
+            ticks.mark_unchanged();
+            let mut busy = false;
+            if self.more && self.flights.len() < MOST_UNDER_WAY {
+                busy |= self.read().await?;
+            }
+            if self.next_due.is_some_and(|due| due <= self.shard.house.now()) && self.flights.len() < MOST_UNDER_WAY {
+                busy |= self.claim().await?;
+            }
+            while let Some(ended) = self.tasks.try_join_next_with_id() {
+                self.ended(ended);
+            }
+            self.spill();
+            self.switch_off().await;
+            self.flush_if(Instant::now()).await?;
+            if self.poll_at <= Instant::now() {
+                self.poll().await?;
+            }
+            if busy {
+                continue;
+            }
+            let wake_at = self.wake_at();
+            tokio::select! {
+                () = self.shard.stopped() => {}
+                Ok(()) = ticks.changed() => self.more = true,
+                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
+                () = tokio::time::sleep_until(wake_at) => {}
+            }
+        }
+    }
+
+    /// The next time at which something is to be done without being woken.
+    fn wake_at(&self) -> Instant {
+        let due = self.next_due.map(|due| Instant::now() + due.since(self.shard.house.now()));
+        [self.book.due(), self.spill_at, due].into_iter().flatten().fold(self.poll_at, Instant::min)
+    }
+
+    /// What a missed tick would have told.
+    async fn poll(&mut self) -> Result<(), End> {
+        let shard = self.shard.clone();
+        self.more = true;
+        self.poll_at = Instant::now() + shard.house.settings.poll;
+        let backend = shard.house.store.backend();
+        self.next_due = shard.insist("read due times", || backend.next_delivery(shard.number())).await?;
+        metrics::gauge!("deliveries_under_way", "shard" => shard.number().to_string()).set(self.flights.len() as f64);
+        Ok(())
+    }
+
+    /// Reads the next events and starts what is owed.
+    async fn read(&mut self) -> Result<bool, End> {
+        let (shard, after) = (self.shard.clone(), self.book.read_to());
+        let house = &shard.house;
+        let events = shard.insist("read events", || house.store.read_events(shard.number(), after, BATCH)).await?;
+        self.more = events.len() >= BATCH as usize;
+        if events.is_empty() {
+            self.touched = HashSet::new();
+            return Ok(false);
+        }
+        let catalog = shard.insist("read the configuration", || house.catalog()).await?;
+        for logged in events {
+            let seq = logged.position().seq;
+            let begun = match logged {
+                LoggedEvent::Whole(event, under) => self.begin(&catalog, &Arc::new(*event), &Arc::new(under)),
+                // Whom it was about is not told any more.
+                LoggedEvent::Erased(_) => 0,
+            };
+            self.book.opened(seq, begun);
+        }
+        Ok(true)
+    }
+
+    /// Starts the deliveries of a new event; how many are under way.
+    fn begin(&mut self, catalog: &Catalog, event: &Arc<Event>, under: &Arc<SealedUnder>) -> usize {
+        let house = Arc::clone(&self.shard.house);
+        let mut begun = 0;
+        for stored in targets::owed(catalog, event) {
+            let id = DeliveryId::of(stored.value.target.id.uuid(), event.id.uuid());
+            if self.touched.contains(&id) {
+                continue;
+            }
+            let to = house.dispatcher.targets.ready(&house.store, event.org, stored);
+            let delivery = Delivery { id, event: Arc::clone(event), under: Arc::clone(under), to, attempts: 0 };
+            let lane = house.dispatcher.lane(stored.value.target.id);
+            match lane.enter(house.now()) {
+                Ok(()) => {
+                    self.fly(delivery, lane, Some(event.position.seq), false);
+                    begun += 1;
+                }
+                Err(due) => self.keep(delivery.row(0, due)),
+            }
+        }
+        begun
+    }
+
+    fn fly(&mut self, delivery: Delivery, lane: Arc<Lane>, seq: Option<u64>, kept: bool) {
+        if seq.is_some() {
+            let spill_after = self.shard.house.settings.webhooks.spill_after;
+            self.spill_at.get_or_insert_with(|| Instant::now() + spill_after);
+        }
+        let decided = Arc::new(AtomicBool::new(false));
+        let id = delivery.id;
+        let task = fly(Arc::clone(&self.shard.house), delivery.clone(), Arc::clone(&lane), Arc::clone(&decided));
+        let task = self.tasks.spawn(task);
+        self.ids.insert(task.id(), id);
+        self.flights.insert(id, Flight { delivery, lane, decided, task, seq, kept, since: Instant::now() });
+    }
+
+    /// Notes a delivery for later.
+    fn keep(&mut self, row: DeliveryRow) {
+        self.next_due = Some(self.next_due.map_or(row.due_at, |due| due.min(row.due_at)));
+        self.book.owed(row);
+    }
+
+    /// Takes deliveries that are due out of the store.
+    async fn claim(&mut self) -> Result<bool, End> {
+        // What is owed must be written before it can be claimed.
+        self.flush().await?;
+        let shard = self.shard.clone();
+        let (house, backend) = (&shard.house, shard.house.store.backend());
+        let claim = || {
+            let now = house.now();
+            backend.claim_deliveries(shard.lease, now, now.plus(CLAIM), BATCH)
+        };
+        let rows = shard.insist("claim deliveries", claim).await?;
+        self.next_due = shard.insist("read due times", || backend.next_delivery(shard.number())).await?;
+        if rows.is_empty() {
+            return Ok(false);
+        }
+        let catalog = shard.insist("read the configuration", || house.catalog()).await?;
+        let mut positions: Vec<_> = rows.iter().map(|row| row.position).collect();
+        positions.sort_unstable();
+        positions.dedup();
+        let events = shard.insist("read events", || house.store.events_at(&positions)).await?;
+        let mut whole = HashMap::new();
+        for logged in events {
+            if let LoggedEvent::Whole(event, under) = logged {
+                whole.insert(event.id, (Arc::new(*event), Arc::new(under)));
+            }
+        }
+        for row in rows.into_iter().filter(|row| !self.flights.contains_key(&row.id)).collect::<Vec<_>>() {
+            let stored = catalog.org(row.org).and_then(|config| config.targets.get(&row.target.uuid()));
+            match (whole.get(&row.event), stored) {
+                (Some((event, under)), Some(stored)) => {
+                    let to = house.dispatcher.targets.ready(&house.store, row.org, stored);
+                    let (event, under) = (Arc::clone(event), Arc::clone(under));
+                    self.resume(Delivery { id: row.id, event, under, to, attempts: row.attempts });
+                }
+                // The event was erased or its target removed: there is nothing to send, or nobody to send it to.
+                _ => self.book.over(row.org, row.id),
+            }
+        }
+        Ok(true)
+    }
+
+    fn resume(&mut self, delivery: Delivery) {
+        let house = &self.shard.house;
+        let lane = house.dispatcher.lane(delivery.to.target().id);
+        match lane.enter(house.now()) {
+            Ok(()) => self.fly(delivery, lane, None, true),
+            Err(due) => self.keep(delivery.row(delivery.attempts, due)),
+        }
+    }
+
+    /// Keeps in the store what was not settled soon: what waits in memory is taken back, what is being sent stays ours for a
+    /// while. Either way its event is not needed any more.
+    fn spill(&mut self) {
+        if self.spill_at.is_none_or(|at| at > Instant::now()) {
+            return;
+        }
+        let spill_after = self.shard.house.settings.webhooks.spill_after;
+        let now = self.shard.house.now();
+        let late = |flight: &Flight| flight.seq.is_some() && flight.since.elapsed() >= spill_after;
+        let late: Vec<DeliveryId> = self.flights.iter().filter(|(_, flight)| late(flight)).map(|(id, _)| *id).collect();
+        for id in late {
+            let Some(flight) = self.flights.get_mut(&id) else { continue };
+            if let Some(seq) = flight.seq.take() {
+                self.book.closed(seq);
+            }
+            metrics::counter!("deliveries_spilled_total").increment(1);
+            let row = flight.delivery.row(flight.delivery.attempts, now);
+            if flight.decided.swap(true, Ordering::AcqRel) {
+                flight.kept = true;
+                self.book.owed(DeliveryRow { due_at: now.plus(CLAIM), ..row });
+            } else {
+                self.land(id);
+                self.keep(row);
+            }
+        }
+        let fresh = self.flights.values().filter(|flight| flight.seq.is_some());
+        self.spill_at = fresh.map(|flight| flight.since + spill_after).min();
+    }
+
+    /// Forgets a delivery that is under way no more.
+    fn land(&mut self, id: DeliveryId) -> Option<Flight> {
+        let flight = self.flights.remove(&id)?;
+        flight.task.abort();
+        self.ids.remove(&flight.task.id());
+        flight.lane.leave();
+        Some(flight)
+    }
+
+    /// Takes what a task brings.
+    fn ended(&mut self, ended: Result<(Id, Attempted), JoinError>) {
+        let (task, attempted) = match ended {
+            Ok((task, attempted)) => (task, Some(attempted)),
+            Err(error) => (error.id(), None),
+        };
+        // Those that were taken back are not known any more.
+        let Some(flight) = self.ids.remove(&task).and_then(|id| self.land(id)) else { return };
+        if let Some(seq) = flight.seq {
+            self.book.closed(seq);
+        }
+        let Some(Attempted { row, then }) = attempted else {
+            tracing::error!(delivery = %flight.delivery.id, "a delivery's task broke off; it is tried again");
+            let due = self.shard.house.now().plus(CLAIM);
+            return self.keep(flight.delivery.row(flight.delivery.attempts.saturating_add(1), due));
+        };
+        self.book.attempt(row);
+        match then {
+            Then::Again(row) => self.keep(row),
+            Then::Disable(reason) => {
+                self.disable.push((Arc::clone(&flight.delivery.to), reason));
+                self.over(&flight);
+            }
+            Then::Over => self.over(&flight),
+        }
+    }
+
+    fn over(&mut self, flight: &Flight) {
+        if flight.kept {
+            self.book.over(flight.delivery.event.org, flight.delivery.id);
+        }
+    }
+
+    /// Switches off targets that want nothing more.
+    async fn switch_off(&mut self) {
+        for (ready, reason) in std::mem::take(&mut self.disable) {
+            if let Err(error) = switch_off(&self.shard.house, &ready, &reason).await {
+                tracing::error!(%error, target = %ready.target().id, "a target that is gone could not be switched off");
+            }
+        }
+    }
+
+    async fn flush_if(&mut self, now: Instant) -> Result<(), End> {
+        match self.book.due() {
+            Some(due) if due <= now => self.flush().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes all that is known, in one transaction.
+    async fn flush(&mut self) -> Result<(), End> {
+        if self.book.is_clean() {
+            return Ok(());
+        }
+        let settlement = self.book.take(self.shard.lease);
+        let backend = self.shard.house.store.backend();
+        self.shard.house.dispatcher.tidy(IDLE_LANES);
+        // Also while stopping: what was sent must be known to whoever comes next.
+        match backend.settle_deliveries(settlement.clone()).await {
+            Ok(()) => Ok(()),
+            Err(StoreError::LeaseLost { .. }) => Err(End::LeaseLost),
+            Err(error) => {
+                tracing::warn!(%error, "outcomes of deliveries could not be written; trying again");
+                self.shard.insist("settle deliveries", || backend.settle_deliveries(settlement.clone())).await
+            }
+        }
+    }
+
+    /// Lets what is being sent finish and writes down what became of it; what still waits is left to whoever comes next.
+    async fn drain(&mut self) -> Result<(), End> {
+        let undecided = |flight: &Flight| !flight.decided.swap(true, Ordering::AcqRel);
+        let waiting: Vec<DeliveryId> = self.flights.iter().filter(|(_, flight)| undecided(flight)).map(|(id, _)| *id).collect();
+        for id in waiting {
+            self.land(id);
+        }
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            self.ended(ended);
+            while let Some(ended) = self.tasks.try_join_next_with_id() {
+                self.ended(ended);
+            }
+            self.switch_off().await;
+            self.flush().await?;
+        }
+        self.flush().await?;
+        Err(End::Stopped)
+    }
+}
+
+/// One delivery from its lane to its outcome.
+async fn fly(house: Arc<House>, delivery: Delivery, lane: Arc<Lane>, decided: Arc<AtomicBool>) -> Attempted {
+    let place = lane.place(&house.dispatcher).await;
+    if decided.swap(true, Ordering::AcqRel) {
+        // It was taken back; this task is about to be aborted.
+        std::future::pending::<()>().await;
+    }
+    let catalog = house.store.catalog();
+    let config = catalog.org(delivery.event.org);
+    let stored = config.and_then(|config| config.targets.get(&delivery.to.target().id.uuid()));
+    let attempted = match stored {
+        Some(stored) if stored.value.target.enabled => delivery.attempt(&house, &lane).await,
+        _ => delivery.expire(&house, "the target was switched off"),
+    };
+    drop(place);
+    attempted
+}
+
+async fn switch_off(house: &House, ready: &Ready, reason: &str) -> Result<(), StoreError> {
+    let id = ready.target().id;
+    let actor = serde_json::to_string(&Actor::System).map_err(|error| StoreError::Internal(error.to_string()))?;
+    for _ in 0..DISABLE_TRIES {
+        let catalog = house.catalog().await?;
+        let Some(stored) = catalog.org(ready.org).and_then(|config| config.targets.get(&id.uuid())) else { return Ok(()) };
+        if !stored.value.target.enabled || stored.value.target.url != ready.target().url {
+            return Ok(());
+        }
+        let mut changed = (*stored.value).clone();
+        changed.target.enabled = false;
+        changed.target.disabled_reason = Some(reason.to_owned());
+        let change =
+            ConfigChange { org: ready.org, actor: actor.clone(), now: house.now(), names: Vec::new(), removed_names: Vec::new() };
+        if house.store.put(&change, &changed, stored.revision).await? {
+            tracing::warn!(org = %ready.org, target = %id, reason, "a target was switched off");
+            return Ok(());
+        }
+        house.store.refresh().await?;
+    }
+    Err(StoreError::Unavailable("the target is being changed by somebody else".to_owned()))
+}

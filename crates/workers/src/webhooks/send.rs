@@ -1,0 +1,267 @@
+//! One attempt: rendered, sent, judged, and put into the words of the store.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use connectors::{
+    kit::{Outcome, Reply, Request, retry},
+    passkit,
+};
+use domain::{DeliveryId, Event, Timestamp};
+use http::HeaderMap;
+use outbound::http::{Failure, Limits};
+use serde_json::{Value, json};
+use store::{AttemptOutcome, AttemptRow, DeliveryRow, SealedUnder};
+
+use super::{lane::Lane, targets::Ready};
+use crate::shard::House;
+
+/// Bytes of an answer that are read.
+const READ_BODY: usize = 64 * 1_024;
+/// Bytes of a request's or answer's body that are kept.
+const KEEP_BODY: usize = 4 * 1_024;
+/// Bytes of one header that are kept.
+const KEEP_HEADER: usize = 512;
+/// Headers that are kept.
+const KEEP_HEADERS: usize = 48;
+/// Headers of a user's that may hold credentials are kept without their values, but for signatures.
+const SHOWN: [&str; 8] = [
+    "content-type",
+    "user-agent",
+    "x-passkit-signature",
+    "webhook-id",
+    "webhook-timestamp",
+    "webhook-signature",
+    "content-length",
+    "accept",
+];
+
+/// An event that is owed to a target.
+#[derive(Clone)]
+pub(crate) struct Delivery {
+    pub(crate) id: DeliveryId,
+    pub(crate) event: Arc<Event>,
+    pub(crate) under: Arc<SealedUnder>,
+    pub(crate) to: Arc<Ready>,
+    /// Attempts made before.
+    pub(crate) attempts: i32,
+}
+
+/// What one attempt led to.
+pub(crate) struct Attempted {
+    pub(crate) row: Option<AttemptRow>,
+    pub(crate) then: Then,
+}
+
+/// What becomes of a delivery.
+#[derive(Debug, Clone)]
+pub(crate) enum Then {
+    /// It is over.
+    Over,
+    /// It is tried again.
+    Again(DeliveryRow),
+    /// It is over, and its target wants nothing more.
+    Disable(String),
+}
+
+impl Delivery {
+    /// The row that keeps it for later.
+    pub(crate) fn row(&self, attempts: i32, due_at: Timestamp) -> DeliveryRow {
+        let target = self.to.target().id;
+        DeliveryRow {
+            org: self.event.org,
+            id: self.id,
+            target,
+            event: self.event.id,
+            position: self.event.position,
+            attempts,
+            due_at,
+        }
+    }
+
+    /// One attempt, from rendering to judgement.
+    pub(crate) async fn attempt(&self, house: &House, lane: &Lane) -> Attempted {
+        let at = house.now();
+        let secrets = match &self.to.secrets {
+            Ok(secrets) => secrets,
+            Err(why) => return self.conclude(house, at, &Tried::unsent(why.clone())),
+        };
+        let Some(request) = passkit::render(&self.event, self.to.target(), secrets, self.id, at) else {
+            return Attempted { row: None, then: Then::Over };
+        };
+        let sent = match ready(&request) {
+            Ok(sent) => sent,
+            Err(why) => return self.conclude(house, at, &Tried { request: Some(request), ..Tried::unsent(why) }),
+        };
+        let limits = Limits { deadline: house.settings.webhooks.deadline, max_body: READ_BODY };
+        let started = tokio::time::Instant::now();
+        let result = house.client.send(sent, limits).await;
+        let elapsed = started.elapsed();
+        let mut tried = Tried { request: Some(request), elapsed, ..Tried::unsent(String::new()) };
+        let mut timed_out = false;
+        match result {
+            Ok(reply) => {
+                let reply = Reply { status: reply.status.as_u16(), headers: reply.headers, body: reply.body };
+                tried.outcome = passkit::judge(Some(&reply), house.now());
+                tried.error = (!(200..300).contains(&reply.status)).then(|| format!("the receiver answered {}", reply.status));
+                tried.reply = Some(reply);
+            }
+            Err(failure) => {
+                timed_out = matches!(failure, Failure::Timeout { .. });
+                tried.error = Some(failure.to_string());
+            }
+        }
+        let asked = match &tried.outcome {
+            Outcome::Retry { after: Some(after) } => Some(house.now().plus((*after).min(retry::MAX_RETRY_AFTER))),
+            _ => None,
+        };
+        lane.learn(elapsed, timed_out, asked);
+        self.conclude(house, at, &tried)
+    }
+
+    /// The delivery ends because its target is switched off or gone.
+    pub(crate) fn expire(&self, house: &House, why: &str) -> Attempted {
+        let detail = json!({ "request": null, "reply": null });
+        let error = Some(why.to_owned());
+        let row = self.attempt_row(house, house.now(), Duration::ZERO, AttemptOutcome::Expired, None, error, None, &detail);
+        Attempted { row, then: Then::Over }
+    }
+
+    fn conclude(&self, house: &House, at: Timestamp, tried: &Tried) -> Attempted {
+        let made = self.attempts.saturating_add(1);
+        let mut error = tried.error.clone();
+        let (outcome, then) = match &tried.outcome {
+            Outcome::Delivered => (AttemptOutcome::Delivered, Then::Over),
+            Outcome::Reject { reason } => {
+                error = Some(reason.clone());
+                (AttemptOutcome::Failed, Then::Over)
+            }
+            Outcome::Disable { reason } => {
+                error = Some(reason.clone());
+                (AttemptOutcome::Failed, Then::Disable(reason.clone()))
+            }
+            Outcome::Retry { after } => match retry::next(made.unsigned_abs(), *after, house.random()) {
+                Some(pause) => (AttemptOutcome::Retrying, Then::Again(self.row(made, house.now().plus(pause)))),
+                None => (AttemptOutcome::Failed, Then::Over),
+            },
+        };
+        let next_at = match &then {
+            Then::Again(row) => Some(row.due_at),
+            Then::Over | Then::Disable(_) => None,
+        };
+        let status = tried.reply.as_ref().and_then(|reply| i16::try_from(reply.status).ok());
+        let detail = tried.detail();
+        let row = self.attempt_row(house, at, tried.elapsed, outcome, status, error, next_at, &detail);
+        Attempted { row, then }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the columns of one row")]
+    fn attempt_row(
+        &self,
+        house: &House,
+        at: Timestamp,
+        elapsed: Duration,
+        outcome: AttemptOutcome,
+        status: Option<i16>,
+        error: Option<String>,
+        next_at: Option<Timestamp>,
+        detail: &Value,
+    ) -> Option<AttemptRow> {
+        metrics::counter!("delivery_attempts_total", "outcome" => name(outcome)).increment(1);
+        metrics::histogram!("delivery_attempt_seconds").record(elapsed.as_secs_f64());
+        let sealed = house.store.seal_detail(&self.event, &self.under, detail.to_string().as_bytes());
+        // Only an organization without its key comes here, and then there is nobody to tell.
+        let (subject, detail) = sealed.inspect_err(|error| tracing::error!(%error, "an attempt could not be sealed")).ok()?;
+        Some(AttemptRow {
+            org: self.event.org,
+            delivery: self.id,
+            target: self.to.target().id,
+            event: self.event.id,
+            position: self.event.position,
+            attempt: self.attempts.saturating_add(1),
+            at,
+            elapsed_micros: i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX),
+            outcome: number(outcome),
+            status,
+            error,
+            next_at,
+            subject,
+            data_key: None,
+            detail,
+        })
+    }
+}
+
+/// What was sent and came back.
+struct Tried {
+    request: Option<Request>,
+    reply: Option<Reply>,
+    elapsed: Duration,
+    outcome: Outcome,
+    error: Option<String>,
+}
+
+impl Tried {
+    /// Nothing came back: to be tried again.
+    fn unsent(why: String) -> Self {
+        Self { request: None, reply: None, elapsed: Duration::ZERO, outcome: Outcome::Retry { after: None }, error: Some(why) }
+    }
+
+    fn detail(&self) -> Value {
+        let request = self.request.as_ref().map(|request| {
+            json!({
+                "method": request.method.as_str(),
+                "url": request.url,
+                "headers": headers(&request.headers, |name| SHOWN.contains(&name)),
+                "body": text(&request.body),
+            })
+        });
+        let reply = self.reply.as_ref().map(|reply| {
+            json!({ "status": reply.status, "headers": headers(&reply.headers, |name| name != "set-cookie"), "body": text(&reply.body) })
+        });
+        json!({ "request": request, "reply": reply })
+    }
+}
+
+fn headers(headers: &HeaderMap, shown: impl Fn(&str) -> bool) -> Value {
+    let line = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        let value = if shown(name.as_str()) {
+            let bytes = &value.as_bytes()[..value.len().min(KEEP_HEADER)];
+            String::from_utf8_lossy(bytes).into_owned()
+        } else {
+            "(kept secret)".to_owned()
+        };
+        (name.as_str().to_owned(), Value::String(value))
+    };
+    Value::Object(headers.iter().take(KEEP_HEADERS).map(line).collect())
+}
+
+fn text(body: &Bytes) -> String {
+    String::from_utf8_lossy(&body[..body.len().min(KEEP_BODY)]).into_owned()
+}
+
+fn ready(request: &Request) -> Result<http::Request<Bytes>, String> {
+    let mut sent = http::Request::builder().method(request.method.clone()).uri(request.url.as_str()).body(request.body.clone());
+    if let Ok(sent) = &mut sent {
+        sent.headers_mut().clone_from(&request.headers);
+    }
+    sent.map_err(|error| format!("the address cannot be used: {error}"))
+}
+
+const fn number(outcome: AttemptOutcome) -> i16 {
+    match outcome {
+        AttemptOutcome::Delivered => 1,
+        AttemptOutcome::Retrying => 2,
+        AttemptOutcome::Failed => 3,
+        AttemptOutcome::Expired => 4,
+    }
+}
+
+const fn name(outcome: AttemptOutcome) -> &'static str {
+    match outcome {
+        AttemptOutcome::Delivered => "delivered",
+        AttemptOutcome::Retrying => "retrying",
+        AttemptOutcome::Failed => "failed",
+        AttemptOutcome::Expired => "expired",
+    }
+}

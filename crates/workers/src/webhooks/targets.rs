@@ -1,0 +1,73 @@
+//! Targets with their secrets opened, and which of them an event is owed to.
+
+use std::{collections::HashMap, sync::Arc};
+
+use connectors::{
+    kit::{Secret, Secrets},
+    passkit,
+};
+use domain::{Event, OrgId, Target, TargetId};
+use parking_lot::Mutex;
+use store::{Catalog, Store, Stored, StoredTarget};
+
+/// A target, ready to be sent to.
+pub(crate) struct Ready {
+    pub(crate) org: OrgId,
+    /// As configured, with its revision.
+    pub(crate) stored: Stored<StoredTarget>,
+    /// The secrets, or why they cannot be used.
+    pub(crate) secrets: Result<Secrets, String>,
+}
+
+impl Ready {
+    pub(crate) fn target(&self) -> &Target {
+        &self.stored.value.target
+    }
+}
+
+/// Opened targets, by id; a changed one is opened anew.
+#[derive(Default)]
+pub(crate) struct Targets(Mutex<HashMap<TargetId, Arc<Ready>>>);
+
+impl Targets {
+    /// A target as the configuration has it.
+    pub(crate) fn ready(&self, store: &Store, org: OrgId, stored: &Stored<StoredTarget>) -> Arc<Ready> {
+        let id = stored.value.target.id;
+        let mut known = self.0.lock();
+        if let Some(ready) = known.get(&id).filter(|ready| ready.stored.revision == stored.revision) {
+            return Arc::clone(ready);
+        }
+        let ready = Arc::new(Ready { org, stored: stored.clone(), secrets: open(store, org, &stored.value) });
+        if let Err(why) = &ready.secrets {
+            tracing::error!(%org, target = %id, why, "a webhook's signing secret cannot be used; nothing can be sent to it");
+        }
+        known.insert(id, Arc::clone(&ready));
+        ready
+    }
+}
+
+fn open(store: &Store, org: OrgId, stored: &StoredTarget) -> Result<Secrets, String> {
+    let mut secrets = Vec::new();
+    for sealed in &stored.sealed_secrets {
+        let opened = store.open_of::<StoredTarget>(org, stored.target.id.uuid(), sealed).map_err(|error| error.to_string())?;
+        let text = std::str::from_utf8(&opened).map_err(|_| "the signing secret is no text".to_owned())?;
+        secrets.push(text.parse::<Secret>().map_err(|error| error.to_string())?);
+    }
+    let mut secrets = secrets.into_iter();
+    let current = secrets.next().ok_or("there is no signing secret")?;
+    Ok(Secrets { current, previous: secrets.collect() })
+}
+
+/// The targets that are owed an event.
+pub(crate) fn owed<'c>(catalog: &'c Catalog, event: &Event) -> impl Iterator<Item = &'c Stored<StoredTarget>> {
+    let kind = event.kind();
+    let wanted = catalog.org(event.org).filter(|_| passkit::wants(kind) && event.image.pass.is_some());
+    let (project, recorded_at) = (event.project, event.recorded_at);
+    wanted.into_iter().flat_map(|config| config.targets.values()).filter(move |stored| {
+        let target = &stored.value.target;
+        target.enabled
+            && target.events.contain(kind)
+            && target.project.is_none_or(|only| Some(only) == project)
+            && target.created_at <= recorded_at
+    })
+}

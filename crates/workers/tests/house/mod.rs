@@ -1,0 +1,317 @@
+//! A real store, a real engine and real sinks for the workers' tests.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use domain::{
+    Action, Actor, Amount, Cause, Clock, Command, CommandId, ContactId, ContactInput, Design, Entropy, FlowId, IfExists, Issue,
+    LinkCode, OrgId, Organization, Pass, PassId, Project, ProjectId, ProjectKind, Source, SourceEvent, SourceId, SourceKind,
+    Target, TargetEvents, TargetId, Template, TemplateId, TemplateStatus, Text, Timestamp, Validity, Variant,
+};
+use engine::Engine;
+use outbound::{
+    http::{Client, Roots},
+    policy::AddressPolicy,
+};
+use store::{Arrival, AttemptFilter, AttemptRow, Backend, ConfigChange, MasterKey, Store, StoredFlow, StoredTarget};
+use tokio::sync::{Notify, Semaphore};
+use workers::{ApnsSettings, Deps, Settings, Workers};
+
+pub(crate) const PASS_TYPE: &str = "pass.example.club";
+
+pub(crate) struct System;
+impl Entropy for System {
+    fn fill(&self, buffer: &mut [u8]) {
+        aws_lc_rs::rand::fill(buffer).unwrap();
+    }
+}
+
+/// A clock that runs with the machine's, and can be put forward.
+pub(crate) struct HandClock {
+    base: i64,
+    started: tokio::time::Instant,
+    ahead: AtomicI64,
+}
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        let run = i64::try_from(self.started.elapsed().as_micros()).unwrap();
+        Timestamp::from_micros(self.base + run + self.ahead.load(Ordering::Relaxed))
+    }
+}
+impl HandClock {
+    pub(crate) fn forward(&self, time: Duration) {
+        self.ahead.fetch_add(i64::try_from(time.as_micros()).unwrap(), Ordering::Relaxed);
+    }
+}
+
+pub(crate) struct House {
+    pub(crate) store: Arc<Store>,
+    pub(crate) engine: Engine,
+    pub(crate) clock: Arc<HandClock>,
+    pub(crate) org: OrgId,
+    pub(crate) project: ProjectId,
+    pub(crate) source: SourceId,
+    pub(crate) apns: ApnsSettings,
+    _folder: Option<tempfile::TempDir>,
+}
+
+pub(crate) fn loopback() -> AddressPolicy {
+    AddressPolicy { allow_loopback: true, ..AddressPolicy::default() }
+}
+
+pub(crate) async fn open(path: &Path) -> Arc<dyn Backend> {
+    let backend = store_sqlite::Sqlite::open(path, &store_sqlite::Options::default()).unwrap();
+    backend.migrate(Timestamp::from_seconds(1_800_000_000)).await.unwrap();
+    backend
+}
+
+impl House {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let backend = open(folder.path()).await;
+        let base = Timestamp::from_seconds(1_800_000_000);
+        let clock = HandClock { base: base.as_micros(), started: tokio::time::Instant::now(), ahead: AtomicI64::new(0) };
+        let store = Store::open(backend, &MasterKey::mint(&System), Arc::new(System)).await.unwrap();
+        let org = OrgId::mint(base, &System);
+        let organization = Organization { id: org, name: "Test".to_owned(), created_at: base };
+        store.create_org(&organization, "{}".to_owned(), base).await.unwrap();
+        let clock = Arc::new(clock);
+        let (engine, runner) = Engine::new(Arc::clone(&store), Arc::clone(&clock) as Arc<dyn Clock>);
+        tokio::spawn(runner.run());
+        let (project, source) = (ProjectId::mint(base, &System), SourceId::mint(base, &System));
+        let apns = ApnsSettings { url: "https://localhost:1".to_owned(), roots: Roots::only(&[]).unwrap(), policy: loopback() };
+        let house = Self { store, engine, clock, org, project, source, apns, _folder: Some(folder) };
+        house.configure(base).await;
+        house
+    }
+
+    pub(crate) fn change(&self) -> ConfigChange<'static> {
+        let now = self.clock.now();
+        ConfigChange { org: self.org, actor: "{}".to_owned(), now, names: Vec::new(), removed_names: Vec::new() }
+    }
+
+    async fn configure(&self, now: Timestamp) {
+        let design = Design {
+            issuer: "Test".to_owned(),
+            title: Text::parse("Test").unwrap(),
+            description: "Card".to_owned(),
+            colors: Default::default(),
+            images: Default::default(),
+            fields: Vec::new(),
+            barcode: None,
+            links: Vec::new(),
+            message_label: "News".to_owned(),
+            apple: Default::default(),
+            google: Default::default(),
+        };
+        let (project, status) = (self.project, TemplateStatus::Published);
+        let id = TemplateId::mint(now, &System);
+        let template = Template { id, project, name: "Card".to_owned(), version: 1, status, design, created_at: now };
+        let row = Project {
+            id: project,
+            slug: "club".to_owned(),
+            name: "Club".to_owned(),
+            kind: ProjectKind::Membership,
+            variants: vec![Variant { id: "base".parse().unwrap(), name: "Base".to_owned(), template: id }],
+            fields: Vec::new(),
+            balances: BTreeMap::from([("points".to_owned(), Amount::ZERO)]),
+            uses_limit: None,
+            apple_pass_type: Some(PASS_TYPE.to_owned()),
+            google_issuer: None,
+            enrolment: false,
+            created_at: now,
+        };
+        let source = Source {
+            id: self.source,
+            slug: "shop".to_owned(),
+            name: "Shop".to_owned(),
+            kind: SourceKind::Rudderstack,
+            key_prefix: "wk_".to_owned(),
+            enabled: true,
+            strict: false,
+            created_at: now,
+        };
+        assert!(self.store.put(&self.change(), &template, 0).await.unwrap());
+        assert!(self.store.put(&self.change(), &row, 0).await.unwrap());
+        assert!(self.store.put(&self.change(), &source, 0).await.unwrap());
+    }
+
+    pub(crate) fn workers(&self) -> Workers {
+        self.workers_with(Settings {
+            poll: Duration::from_millis(20),
+            sweep_every: Duration::from_millis(20),
+            ..Settings::default()
+        })
+    }
+
+    pub(crate) fn workers_with(&self, settings: Settings) -> Workers {
+        let client = Client::new(outbound::http::Settings::new(loopback(), Roots::only(&[]).unwrap())).unwrap();
+        let deps = Deps {
+            store: Arc::clone(&self.store),
+            engine: self.engine.clone(),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            entropy: Arc::new(System),
+            client,
+            apns: self.apns.clone(),
+            node: Some("one".to_owned()),
+        };
+        workers::start_with(deps, settings)
+    }
+
+    pub(crate) async fn flow(&self, document: serde_json::Value) {
+        let now = self.clock.now();
+        let slug = document["slug"].as_str().unwrap().to_owned();
+        let flow = StoredFlow { id: FlowId::mint(now, &System), slug, document, created_at: now };
+        assert!(self.store.put(&self.change(), &flow, 0).await.unwrap());
+    }
+
+    pub(crate) async fn arrives(&self, key: &str, user: &str, payload: serde_json::Value) -> domain::SourceEventId {
+        let event = SourceEvent {
+            dedupe_key: key.to_owned(),
+            order_key: user.to_owned(),
+            name: "track".to_owned(),
+            occurred_at: None,
+            payload: payload.to_string(),
+        };
+        let arrival = Arrival { org: self.org, source: self.source, received_at: self.clock.now(), event, fault: None };
+        self.store.accept(vec![arrival]).await.unwrap()[0].0
+    }
+
+    pub(crate) async fn target(&self, url: &str) -> TargetId {
+        let id = TargetId::mint(self.clock.now(), &System);
+        let secret = connectors::kit::Secret::mint(&System);
+        let target = Target {
+            id,
+            name: "Sink".to_owned(),
+            project: None,
+            url: url.to_owned(),
+            events: TargetEvents::All,
+            headers: BTreeMap::new(),
+            post_only: true,
+            uninstall_name: Default::default(),
+            without_standard_headers: false,
+            enabled: true,
+            disabled_reason: None,
+            created_at: Timestamp::from_seconds(0),
+        };
+        let sealed = self.store.seal_for::<StoredTarget>(self.org, id.uuid(), secret.expose().as_bytes()).unwrap();
+        assert!(self.store.put(&self.change(), &StoredTarget { target, sealed_secrets: vec![sealed] }, 0).await.unwrap());
+        id
+    }
+
+    pub(crate) fn command(&self, action: Action) -> Command {
+        let id = CommandId::mint(self.clock.now(), &System);
+        Command { id, org: self.org, actor: Actor::System, cause: Cause::Request, key: None, action }
+    }
+
+    pub(crate) async fn issued(&self, external_id: &str, validity: Validity) -> Pass {
+        let issue = Issue {
+            id: PassId::mint(self.clock.now(), &System),
+            code: LinkCode::mint(&System),
+            project: self.project,
+            variant: None,
+            external_id: Some(external_id.to_owned()),
+            contact: Some(ContactInput { external_id: Some(format!("person-{external_id}")), ..ContactInput::default() }),
+            new_contact: ContactId::mint(self.clock.now(), &System),
+            fields: BTreeMap::new(),
+            balances: BTreeMap::new(),
+            validity,
+            uses_limit: None,
+            inactive: false,
+            origin: Default::default(),
+            if_exists: IfExists::Reject,
+        };
+        *self.engine.submit(self.command(Action::Issue(Box::new(issue)))).await.unwrap().pass.unwrap()
+    }
+
+    pub(crate) async fn attempts(&self, target: TargetId) -> Vec<AttemptRow> {
+        let filter = AttemptFilter { target: Some(target), ..AttemptFilter::default() };
+        self.store.backend().attempts(self.org, &filter, 1_000).await.unwrap()
+    }
+}
+
+/// Waits for a condition; the limit only ends a test that hangs.
+pub(crate) async fn until<Fut: Future<Output = bool>>(what: &str, condition: impl Fn() -> Fut) {
+    let limit = tokio::time::Instant::now() + Duration::from_secs(60);
+    while !condition().await {
+        assert!(tokio::time::Instant::now() < limit, "waited too long: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// What a sink does with requests.
+pub(crate) struct Behaviour {
+    pub(crate) statuses: parking_lot::Mutex<Vec<u16>>,
+    pub(crate) gate: Semaphore,
+    pub(crate) arrived: Notify,
+    pub(crate) under_way: AtomicUsize,
+    pub(crate) most: AtomicUsize,
+    pub(crate) seen: parking_lot::Mutex<Vec<(HeaderMap, Bytes)>>,
+}
+
+/// A webhook receiver on a real port.
+pub(crate) struct Sink {
+    pub(crate) url: String,
+    pub(crate) behaviour: Arc<Behaviour>,
+}
+
+impl Sink {
+    /// Answers with the statuses given, then 200; every answer takes a permit of the gate.
+    pub(crate) async fn start(statuses: &[u16], permits: usize) -> Self {
+        let mut statuses = statuses.to_vec();
+        statuses.reverse();
+        let behaviour = Arc::new(Behaviour {
+            statuses: parking_lot::Mutex::new(statuses),
+            gate: Semaphore::new(permits),
+            arrived: Notify::new(),
+            under_way: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            seen: parking_lot::Mutex::default(),
+        });
+        let app = Router::new().fallback(take).with_state(Arc::clone(&behaviour));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr: SocketAddr = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { url: format!("http://{addr}/hook"), behaviour }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.behaviour.seen.lock().len()
+    }
+
+    /// How often each delivery came.
+    pub(crate) fn by_delivery(&self) -> HashMap<String, usize> {
+        let mut out = HashMap::new();
+        for (headers, _) in self.behaviour.seen.lock().iter() {
+            *out.entry(headers["webhook-id"].to_str().unwrap().to_owned()).or_insert(0) += 1;
+        }
+        out
+    }
+}
+
+async fn take(State(behaviour): State<Arc<Behaviour>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let now = behaviour.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+    behaviour.most.fetch_max(now, Ordering::SeqCst);
+    behaviour.seen.lock().push((headers, body));
+    behaviour.arrived.notify_waiters();
+    let permit = behaviour.gate.acquire().await.unwrap();
+    drop(permit);
+    behaviour.under_way.fetch_sub(1, Ordering::SeqCst);
+    let status = behaviour.statuses.lock().pop().unwrap_or(200);
+    StatusCode::from_u16(status).unwrap()
+}

@@ -1,0 +1,300 @@
+//! The workers over a real SQLite file, with a real engine, real receivers and a simulated APNs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod house;
+
+use std::time::Duration;
+
+use domain::{
+    Action, Amount, BalanceChange, Clock as _, InstallationState, PassChange, PassRef, Sighting, SignerId, Timestamp,
+    UninstallReason, Validity, Wallet,
+};
+use house::{House, PASS_TYPE, Sink, System, loopback, until};
+use outbound::http::Roots;
+use pkpass::development::{Authority, Validity as CertificateValidity};
+use serde_json::json;
+use simulators::apns::{Answer, ApnsServer};
+use store::{InboxStatus, Reader, StoredSigner, StoredTarget};
+use workers::{ApnsSettings, Settings, WebhookSettings};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn signed_up(user: &str) -> serde_json::Value {
+    json!({"type": "track", "event": "signed_up", "userId": user, "properties": {"points": 5}})
+}
+
+async fn sign_up_flow(house: &House) {
+    let issue = json!({"id": "card", "action": "issue", "if_exists": "skip"});
+    house.flow(json!({"slug": "sign-up", "project": "club", "when": {"event": "signed_up"}, "steps": [issue]})).await;
+    let find = json!({"contact": "$.userId"});
+    let add = json!({"id": "add", "action": "update", "find": find, "balances": {"points": {"add": "$.properties.points"}}});
+    house.flow(json!({"slug": "earn", "project": "club", "when": {"event": "earned"}, "steps": [add]})).await;
+}
+
+fn earned(user: &str, points: i64) -> serde_json::Value {
+    json!({"type": "track", "event": "earned", "userId": user, "properties": {"points": points}})
+}
+
+async fn status(house: &House, id: domain::SourceEventId) -> Option<InboxStatus> {
+    let entry = house.store.source_event(house.org, id).await.unwrap().unwrap();
+    entry.result.and_then(|result| InboxStatus::from_number(result.status))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_become_passes_in_order_and_once() {
+    let house = House::new().await;
+    sign_up_flow(&house).await;
+    let workers = house.workers();
+    let mut last = Vec::new();
+    for user in 0..20 {
+        let user = format!("u{user}");
+        house.arrives(&format!("{user}-0"), &user, signed_up(&user)).await;
+        for number in 1..=5 {
+            last.push(house.arrives(&format!("{user}-{number}"), &user, earned(&user, number)).await);
+        }
+    }
+    let unknown = house.arrives("x", "nobody", json!({"type": "track", "event": "other", "userId": "nobody"})).await;
+    until("all settled", || async {
+        status(&house, unknown).await.is_some() && status(&house, last[last.len() - 1]).await.is_some()
+    })
+    .await;
+    for id in &last {
+        assert_eq!(status(&house, *id).await, Some(InboxStatus::Done));
+    }
+    assert_eq!(status(&house, unknown).await, Some(InboxStatus::Ignored));
+    let points = async |house: &House| {
+        let passes = house.store.passes(house.org, Some(house.project), None, None, 100).await.unwrap();
+        passes.iter().map(|pass| pass.balances["points"]).collect::<Vec<_>>()
+    };
+    assert_eq!(points(&house).await, vec!["15".parse::<Amount>().unwrap(); 20]);
+    workers.drain(PATIENCE).await;
+
+    // The same log read again from its start, as after a crash before the watermark was written.
+    let backend = house.store.backend();
+    let lease = backend.seize(backend.leases().await.unwrap()[0].lease, "test").await.unwrap().unwrap();
+    backend.advance(Reader::Flows, lease, 0).await.unwrap();
+    let settlement = |results| store::InboxSettlement { lease, results, owners: Vec::new(), watermark: None };
+    backend.settle_inbox(settlement(Vec::new())).await.unwrap();
+    for id in &last {
+        let entry = house.store.source_event(house.org, *id).await.unwrap().unwrap();
+        house.store.replay(&entry, house.clock.now()).await.unwrap();
+    }
+    let workers = house.workers();
+    until("all replayed", || async {
+        let mut done = true;
+        for id in &last {
+            let entry = house.store.source_event(house.org, *id).await.unwrap().unwrap();
+            done &= entry.result.is_some_and(|result| result.runs == 2 && result.status == InboxStatus::Done.number());
+        }
+        done
+    })
+    .await;
+    assert_eq!(points(&house).await, vec!["15".parse::<Amount>().unwrap(); 20], "replayed and nothing was added twice");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rejection_parks_its_event_and_a_replay_mends_it() {
+    let house = House::new().await;
+    sign_up_flow(&house).await;
+    let workers = house.workers();
+    let early = house.arrives("1", "ann", earned("ann", 3)).await;
+    let issue = house.arrives("2", "ann", signed_up("ann")).await;
+    let late = house.arrives("3", "ann", earned("ann", 4)).await;
+    until("the last is done", || async { status(&house, late).await == Some(InboxStatus::Done) }).await;
+    assert_eq!(status(&house, issue).await, Some(InboxStatus::Done));
+    let entry = house.store.source_event(house.org, early).await.unwrap().unwrap();
+    let result = entry.result.clone().unwrap();
+    assert_eq!(result.status, InboxStatus::Parked.number());
+    assert!(result.trace.contains("flow earn, step add") && result.trace.contains("not_found"), "{}", result.trace);
+    house.store.replay(&entry, house.clock.now()).await.unwrap();
+    until("the replay is done", || async { status(&house, early).await == Some(InboxStatus::Done) }).await;
+    let passes = house.store.passes(house.org, Some(house.project), None, None, 10).await.unwrap();
+    assert_eq!(passes[0].balances["points"], "7".parse().unwrap());
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_target_holds_nobody_and_loses_nothing() {
+    let house = House::new().await;
+    let (slow, quick) = (Sink::start(&[], 0).await, Sink::start(&[], 1_000).await);
+    let (slow_id, quick_id) = (house.target(&slow.url).await, house.target(&quick.url).await);
+    let workers = house.workers();
+    for number in 0..40 {
+        house.issued(&number.to_string(), Validity::default()).await;
+    }
+    until("the quick one has all", || async { house.attempts(quick_id).await.len() == 40 }).await;
+    assert!(house.attempts(slow_id).await.is_empty());
+    until("the watermark moved", || async { house.store.backend().watermarks(Reader::Webhooks).await.unwrap()[0] >= 40 }).await;
+    assert_eq!(slow.behaviour.most.load(std::sync::atomic::Ordering::SeqCst), 8, "no more at once than its lane has places");
+    slow.behaviour.gate.add_permits(1_000);
+    until("the slow one has all", || async {
+        house.clock.forward(Duration::from_millis(50));
+        house.attempts(slow_id).await.len() == 40
+            && house.store.backend().deliveries(house.org, None, 10).await.unwrap().is_empty()
+    })
+    .await;
+    assert!(slow.by_delivery().len() == 40 && slow.by_delivery().values().all(|count| *count == 1), "{:?}", slow.by_delivery());
+    assert!(quick.by_delivery().len() == 40 && quick.count() == 40);
+    workers.drain(PATIENCE).await;
+
+    // A restarted reader that had not written its watermark sends nothing again.
+    let backend = house.store.backend();
+    let lease = backend.seize(backend.leases().await.unwrap()[0].lease, "test").await.unwrap().unwrap();
+    backend.advance(Reader::Webhooks, lease, 0).await.unwrap();
+    let workers = house.workers();
+    house.issued("later", Validity::default()).await;
+    until("the later one came", || async {
+        house.attempts(slow_id).await.len() == 41 && house.attempts(quick_id).await.len() == 41
+    })
+    .await;
+    assert_eq!((slow.count(), quick.count()), (41, 41));
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_are_tried_again_and_gone_means_gone() {
+    let house = House::new().await;
+    let (flaky, gone) = (Sink::start(&[500, 503], 100).await, Sink::start(&[410], 100).await);
+    let (flaky_id, gone_id) = (house.target(&flaky.url).await, house.target(&gone.url).await);
+    let workers = house.workers();
+    house.issued("one", Validity::default()).await;
+    until("delivered at last", || async {
+        house.clock.forward(Duration::from_secs(10));
+        house.attempts(flaky_id).await.len() == 3
+    })
+    .await;
+    let attempts = house.attempts(flaky_id).await;
+    let told: Vec<_> = attempts.iter().rev().map(|row| (row.attempt, row.outcome, row.status)).collect();
+    assert_eq!(told, [(1, 2, Some(500)), (2, 2, Some(503)), (3, 1, Some(200))]);
+    assert_eq!(flaky.by_delivery().len(), 1, "the delivery's id is the same on every attempt");
+    let detail = house.store.open_detail(&attempts[0]).unwrap().unwrap();
+    let detail: serde_json::Value = serde_json::from_slice(&detail).unwrap();
+    assert_eq!(detail["request"]["method"], "POST");
+    assert!(detail["request"]["headers"]["webhook-signature"].as_str().unwrap().starts_with("v1,"), "{detail}");
+    assert_eq!(detail["reply"]["status"], 200);
+    let stored = async || {
+        house.store.refresh().await.unwrap();
+        let catalog = house.store.catalog();
+        StoredTarget::clone(&catalog.org(house.org).unwrap().targets[&gone_id.uuid()].value)
+    };
+    until("switched off", || async { !stored().await.target.enabled }).await;
+    assert!(stored().await.target.disabled_reason.unwrap().contains("410"));
+    house.issued("two", Validity::default()).await;
+    until("the other one goes on", || async { house.attempts(flaky_id).await.len() == 4 }).await;
+    assert_eq!(gone.count(), 1, "nothing is owed to a target that is switched off");
+    assert!(house.store.backend().deliveries(house.org, None, 10).await.unwrap().is_empty());
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drain_finishes_what_is_being_sent() {
+    let house = House::new().await;
+    let sink = Sink::start(&[], 0).await;
+    let target = house.target(&sink.url).await;
+    let webhooks = WebhookSettings { concurrency: 2, spill_after: Duration::from_secs(3_600), ..WebhookSettings::default() };
+    let workers = house.workers_with(Settings { webhooks: webhooks.clone(), ..Settings::default() });
+    for number in 0..6 {
+        house.issued(&number.to_string(), Validity::default()).await;
+    }
+    until("two are being sent", || async { sink.count() == 2 }).await;
+    let draining = tokio::spawn(workers.drain(PATIENCE));
+    sink.behaviour.gate.add_permits(100);
+    draining.await.unwrap();
+    assert_eq!(house.attempts(target).await.len(), sink.count(), "every request that was made is written down");
+    let leases = house.store.backend().leases().await.unwrap();
+    assert!(leases.iter().all(|row| row.owner.is_empty()), "{leases:?}");
+    let workers = house.workers_with(Settings { webhooks, ..Settings::default() });
+    until("the rest came", || async { house.attempts(target).await.len() == 6 }).await;
+    assert!(sink.by_delivery().len() == 6 && sink.count() == 6, "{:?}", sink.by_delivery());
+    workers.drain(PATIENCE).await;
+}
+
+fn apple(house: &House) -> (StoredSigner, Authority) {
+    let validity = CertificateValidity::days(1_600_000_000, 20_000);
+    let authority = Authority::create("test", validity).unwrap();
+    let pem = authority.issue_pass_type(PASS_TYPE, "TEAM123456", validity).unwrap();
+    let id = SignerId::mint(Timestamp::from_seconds(1), &System);
+    let signer = StoredSigner {
+        id,
+        pass_type: PASS_TYPE.to_owned(),
+        team: "TEAM123456".to_owned(),
+        certificates: format!("{}{}", pem.certificate, authority.intermediate_pem()),
+        not_after: Timestamp::from_seconds(2_000_000_000),
+        sealed_key: house.store.seal_for::<StoredSigner>(house.org, id.uuid(), pem.key.as_bytes()).unwrap(),
+        created_at: Timestamp::from_seconds(1),
+    };
+    (signer, authority)
+}
+
+fn der(pem: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    base64::engine::general_purpose::STANDARD.decode(body).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_passes_wake_their_phones_once_and_dead_tokens_are_buried() {
+    let mut house = House::new().await;
+    let (signer, authority) = apple(&house);
+    let server =
+        authority.issue_tls_server(&["localhost", "127.0.0.1"], CertificateValidity::days(1_600_000_000, 20_000)).unwrap();
+    let root = rustls_pki_types::CertificateDer::from(authority.root_der().to_vec());
+    let apns = ApnsServer::start(vec![der(&server.certificate).into()], der(&server.key), &root).await.unwrap();
+    house.apns = ApnsSettings { url: apns.url(), roots: Roots::only(&[root]).unwrap(), policy: loopback() };
+    assert!(house.store.put(&house.change(), &signer, 0).await.unwrap());
+    let workers = house.workers();
+    let (phone, dead) = ("a1".repeat(32), "b2".repeat(32));
+    apns.answer(&dead, Answer::Unregistered { timestamp_ms: 1_900_000_000_000 });
+    let (one, two) = (house.issued("one", Validity::default()).await, house.issued("two", Validity::default()).await);
+    let install = async |pass, device: &str, token: &str| {
+        let sighting = Sighting { at: house.clock.now(), ..Sighting::default() };
+        let (device, push_token) = (device.to_owned(), Some(token.to_owned()));
+        let action = Action::RecordInstall { pass: PassRef::Id(pass), wallet: Wallet::Apple, device, push_token, sighting };
+        house.engine.submit(house.command(action)).await.unwrap();
+    };
+    install(one.id, "phone", &phone).await;
+    install(two.id, "phone", &phone).await;
+    install(two.id, "gone", &dead).await;
+    let add = |pass| {
+        let balances = [("points".to_owned(), BalanceChange::Add("1".parse().unwrap()))].into();
+        let change = Box::new(PassChange { balances, ..PassChange::default() });
+        house.command(Action::Update { pass: PassRef::Id(pass), change, expected_version: None })
+    };
+    let changed = house.engine.submit_all(vec![add(one.id), add(two.id)]).await;
+    assert!(changed.iter().all(Result::is_ok));
+    until("the dead one is buried", || async {
+        let rows = house.store.installations(house.org, two.id).await.unwrap();
+        let gone =
+            |state: &InstallationState| matches!(state, InstallationState::Gone { reason: UninstallReason::TokenDead, .. });
+        rows.iter().any(|row| row.device == "gone" && gone(&row.state))
+    })
+    .await;
+    until("the phone is up to date", || async {
+        let rows = house.store.backend().installations(house.org, two.id).await.unwrap();
+        let pass = house.store.backend().passes_on_device(house.org, "phone").await.unwrap();
+        let seq = pass.iter().find(|pass| pass.id == two.id).unwrap().content_seq;
+        rows.iter().any(|row| row.device == "phone" && row.pushed_seq == seq)
+    })
+    .await;
+    assert_eq!(apns.accepted(), 1, "one push for both passes of a change set");
+    assert_eq!(apns.connections(), 1);
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passes_expire_when_their_time_has_come_and_the_log_is_whole() {
+    let house = House::new().await;
+    let ends = house.clock.now().plus(Duration::from_secs(3_600));
+    let pass = house.issued("one", Validity { starts_at: None, expires_at: Some(ends) }).await;
+    let workers = house.workers();
+    until("the log is checked", || async { house.store.backend().watermarks(Reader::Integrity).await.unwrap()[0] > 0 }).await;
+    assert_eq!(workers.fault(), None);
+    house.clock.forward(Duration::from_secs(3_601));
+    until("expired", || async {
+        let pass = house.store.pass(house.org, pass.id).await.unwrap().unwrap();
+        matches!(pass.lifecycle, domain::Lifecycle::Expired { .. })
+    })
+    .await;
+    workers.drain(PATIENCE).await;
+}
