@@ -75,12 +75,18 @@ fn open(body: Option<&str>) -> Value {
     value
 }
 
+/// Who it was; whoever is no key acted on the server itself.
+fn actor(text: &str) -> Value {
+    let known = serde_json::from_str(text).ok().filter(|actor: &Value| actor["type"].is_string());
+    known.unwrap_or_else(|| serde_json::json!({ "type": "system" }))
+}
+
 impl View {
     fn of(row: &AuditRow) -> Self {
         Self {
             id: EventId::from_uuid(row.id),
             at: row.at,
-            actor: serde_json::from_str(&row.actor).unwrap_or_else(|_| serde_json::json!({ "type": row.actor })),
+            actor: actor(&row.actor),
             action: row.action.clone(),
             kind: kind_name(row.kind),
             resource: EventId::from_uuid(row.resource),

@@ -18,8 +18,8 @@ pub(crate) fn complete(document: OpenApi) -> Value {
         json!({ "key": { "type": "http", "scheme": "bearer", "description": "An API key, `pbk_...`." } });
     add_problem_schema(&mut document);
     merge_flattened(&mut document);
-    for (method, operation) in operations(&mut document) {
-        complete_operation(&method, operation);
+    for (path, method, operation) in operations(&mut document) {
+        complete_operation(&path, &method, operation);
     }
     document
 }
@@ -33,24 +33,36 @@ same answer with `Idempotency-Replayed: true`, another request under the same ke
 Lists are read with `limit` and the `next_cursor` of the page before. Versions are `ETag`s; `If-Match` guards a change.\n\n\
 Every answer says in `RateLimit` what is left of the key's limit.";
 
-fn operations(document: &mut Value) -> Vec<(String, &mut Map<String, Value>)> {
+fn operations(document: &mut Value) -> Vec<(String, String, &mut Map<String, Value>)> {
+    let mut found = Vec::new();
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
-    let methods = paths.into_iter().flat_map(|paths| paths.values_mut()).filter_map(Value::as_object_mut);
-    let operations = methods.flat_map(|methods| methods.iter_mut());
-    operations.filter_map(|(method, operation)| Some((method.clone(), operation.as_object_mut()?))).collect()
+    for (path, methods) in paths.into_iter().flatten() {
+        for (method, operation) in methods.as_object_mut().into_iter().flatten() {
+            found.extend(operation.as_object_mut().map(|operation| (path.clone(), method.clone(), operation)));
+        }
+    }
+    found
 }
 
 /// Adds the parameters and answers that follow from the method, the path and the body.
-fn complete_operation(method: &str, operation: &mut Map<String, Value>) {
+fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let has_body = operation.contains_key("requestBody");
+    mend_body(operation);
+    let commands = method != "get" && (path.starts_with("/v1/passes") || path.starts_with("/v1/contacts"));
     let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
-    let has_path = parameters.as_array().is_some_and(|list| list.iter().any(|parameter| parameter["in"] == "path"));
     if let Some(list) = parameters.as_array_mut() {
         list.push(json!({
             "name": "Passbridge-Organization", "in": "header", "required": false,
             "description": "The organization to work in; only for keys with the operator scope.",
             "schema": { "$ref": "#/components/schemas/Id" },
         }));
+        if commands {
+            list.push(json!({
+                "name": "Idempotency-Key", "in": "header", "required": false,
+                "description": "Names this request: the same one again gives the same answer.",
+                "schema": { "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" },
+            }));
+        }
         if matches!(method, "put" | "patch" | "delete") {
             list.push(json!({
                 "name": "If-Match", "in": "header", "required": false,
@@ -63,9 +75,13 @@ fn complete_operation(method: &str, operation: &mut Map<String, Value>) {
     common.extend([(403, "The key lacks the scope."), (404, "No such thing, or not in this organization.")]);
     if method != "get" {
         common.push((409, "It contradicts what there is; `code` says how."));
-    }
-    if matches!(method, "put" | "patch" | "delete") {
         common.push((412, "Changed meanwhile."));
+    }
+    if commands || ["/v1/deliveries", "/test", "/replay"].iter().any(|end| method == "post" && path.ends_with(end)) {
+        common.push((410, "Whom it is about has been erased."));
+    }
+    if commands && !has_body {
+        common.push((422, "Values do not fit; `errors` says which."));
     }
     if has_body {
         common.extend([(408, "The body is too slow."), (413, "The body is too long."), (415, "The body is of another type.")]);
@@ -73,10 +89,23 @@ fn complete_operation(method: &str, operation: &mut Map<String, Value>) {
     }
     common.extend([(429, "Too many requests: wait as `Retry-After` says."), (500, "A fault of ours.")]);
     common.push((503, "The database does not answer now: try again as `Retry-After` says."));
-    let _ = has_path;
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     for (status, description) in common {
         responses.entry(status.to_string()).or_insert_with(|| problem_response(description));
+    }
+}
+
+/// A body that may be left out is still no `null`, and a file is no list of numbers.
+fn mend_body(operation: &mut Map<String, Value>) {
+    let contents = operation.get_mut("requestBody").and_then(|body| body["content"].as_object_mut());
+    for (media, content) in contents.into_iter().flatten() {
+        if media == "image/png" {
+            content["schema"] = json!({ "type": "string", "format": "binary" });
+        }
+        let sole = content["schema"]["oneOf"].as_array().and_then(|choices| choices.iter().find(|it| it["type"] != "null"));
+        if let Some(sole) = sole.cloned() {
+            content["schema"] = sole;
+        }
     }
 }
 
@@ -98,18 +127,22 @@ fn add_problem_schema(document: &mut Value) {
 /// A struct within a struct comes out as `allOf`, in which closed objects contradict each other: they are made one object.
 fn merge_flattened(document: &mut Value) {
     let schemas = document["components"]["schemas"].as_object().cloned().unwrap_or_default();
-    let Some(all) = document["components"]["schemas"].as_object_mut() else { return };
-    for schema in all.values_mut() {
-        if let Some(parts) = schema.get("allOf").and_then(Value::as_array).cloned() {
-            let mut whole = json!({ "type": "object", "properties": {}, "required": [] });
-            for part in &parts {
-                absorb(&mut whole, part, &schemas);
-            }
-            if let Some(description) = schema.get("description") {
-                whole["description"] = description.clone();
-            }
-            *schema = whole;
+    merge_within(document, &schemas);
+}
+
+fn merge_within(part: &mut Value, schemas: &Map<String, Value>) {
+    if let Some(parts) = part.get("allOf").and_then(Value::as_array) {
+        let mut whole = json!({ "type": "object", "properties": {}, "required": [] });
+        parts.iter().for_each(|part| absorb(&mut whole, part, schemas));
+        if let Some(description) = part.get("description") {
+            whole["description"] = description.clone();
         }
+        *part = whole;
+    }
+    match part {
+        Value::Object(fields) => fields.values_mut().for_each(|part| merge_within(part, schemas)),
+        Value::Array(list) => list.iter_mut().for_each(|part| merge_within(part, schemas)),
+        _ => {}
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) struct AmountText(String);
 /// A decimal with at most six digits after the point, as text or number.
 #[derive(ToSchema)]
 #[schema(as = AmountInput)]
+#[serde(untagged)]
 pub(crate) enum AmountInput {
     /// As text.
     #[schema(value_type = String)]
