@@ -1,3 +1,24 @@
 //! What tests need around Passbridge. Never a dependency of the product, only of tests.
+//!
+//! - [`postgres`]: a throwaway PostgreSQL;
+//! - [`server`]: the real program, started, killed and restarted;
+//! - [`sink`]: endpoints that take, refuse, delay or abuse what is sent to them;
+//! - [`http`]: a small client;
+//! - [`clients`]: real clients of the field and a browser, run as programs.
 
+pub mod clients;
+pub mod http;
 pub mod postgres;
+pub mod server;
+pub mod sink;
+
+/// Reads the environment for tests, which have no configuration.
+#[expect(clippy::disallowed_methods, reason = "tests have no configuration to take this from")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// How many times a long test does what it does: what the variable says, else as many as `./test` needs.
+pub fn repetitions(name: &str, default: u32) -> u32 {
+    variable(name).and_then(|value| value.parse().ok()).unwrap_or(default)
+}

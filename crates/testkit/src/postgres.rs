@@ -106,7 +106,7 @@ impl Cluster {
     pub async fn shared() -> Result<&'static Self, ClusterError> {
         SHARED
             .get_or_try_init(|| async {
-                match named_server() {
+                match crate::variable(SERVER_VARIABLE) {
                     Some(server) => Self::at(&server),
                     None => Self::start().await,
                 }
@@ -227,11 +227,6 @@ impl Drop for Cluster {
             let _ = watchdog.wait();
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "tests have no configuration to take this from")]
-fn named_server() -> Option<String> {
-    std::env::var(SERVER_VARIABLE).ok().filter(|server| !server.is_empty())
 }
 
 /// Finds a server program in PATH, else the newest of Debian's.

@@ -80,8 +80,8 @@ const PLACED: &[(&str, &[&str])] = &[
     ("deadpool-postgres", &["store-postgres", "outbound"]),
     ("tokio-postgres-rustls", &["store-postgres", "outbound"]),
     // HTTP below the web framework; the binary runs its connections, see also `CLIENT_WORDS`.
-    ("hyper", &["outbound", "simulators", "passbridge"]),
-    ("hyper-util", &["outbound", "simulators", "passbridge"]),
+    ("hyper", &["outbound", "simulators", "passbridge", "testkit"]),
+    ("hyper-util", &["outbound", "simulators", "passbridge", "testkit"]),
     // The web framework.
     ("axum", &["http", "simulators", "passbridge"]),
     ("utoipa", &["http"]),
