@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use outbound::policy::AddressPolicy;
 use store::Store;
 
-use crate::{auth::Doors, packages::Packages, places::Places};
+use crate::{auth::Doors, ingest::Intake, packages::Packages, seen::Places};
 
 /// What every handler can reach; shared by all of them as the router's state.
 pub struct App {
@@ -26,6 +26,7 @@ pub struct App {
     /// Renders `/metrics`; without one that path answers 404.
     pub metrics: Option<PrometheusHandle>,
     pub(crate) doors: Doors,
+    pub(crate) intake: Arc<Intake>,
     pub(crate) packages: Packages,
 }
 
@@ -94,7 +95,18 @@ impl App {
         settings: Settings,
         metrics: Option<PrometheusHandle>,
     ) -> Arc<Self> {
-        Arc::new(Self { store, engine, clock, entropy, settings, metrics, doors: Doors::default(), packages: Packages::default() })
+        let intake = Intake::new(Arc::clone(&store));
+        Arc::new(Self {
+            store,
+            engine,
+            clock,
+            entropy,
+            settings,
+            metrics,
+            doors: Doors::default(),
+            intake,
+            packages: Packages::default(),
+        })
     }
 
     /// The present.

@@ -12,6 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::Engine as _;
+use connectors::kit::WriteKey;
 use domain::{Actor, ApiKey, Entropy, LinkCode, OrgId, Scope, Source};
 use http::{HeaderMap, header, request::Parts};
 use parking_lot::RwLock;
@@ -182,20 +183,24 @@ async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
 }
 
 /// The source of a write key that is in force. A rotated key is still in the directory; its shown part tells it apart.
-pub async fn source_of_write_key(app: &App, secret: &str) -> Result<Option<(OrgId, Arc<Source>)>, StoreError> {
-    let Some((org, id)) = find(app, NameKind::WriteKey, WRITE_KEY_PREFIX, secret).await? else { return Ok(None) };
+pub async fn source_of_write_key(app: &App, key: &WriteKey) -> Result<Option<(OrgId, Arc<Source>)>, StoreError> {
+    if !key.begins_with(WRITE_KEY_PREFIX) {
+        return Ok(None);
+    }
+    let Some((org, id)) = find_hash(app, NameKind::WriteKey, *key.hash().as_bytes()).await? else { return Ok(None) };
     let catalog = app.store.catalog();
     let source = catalog.org(org).and_then(|org| org.sources.get(&id)).map(|stored| Arc::clone(&stored.value));
-    Ok(source
-        .filter(|source| !source.key_prefix.is_empty() && secret.starts_with(&source.key_prefix))
-        .map(|source| (org, source)))
+    Ok(source.filter(|source| !source.key_prefix.is_empty() && key.begins_with(&source.key_prefix)).map(|source| (org, source)))
 }
 
 async fn find(app: &App, kind: NameKind, prefix: &str, secret: &str) -> Result<Option<(OrgId, Uuid)>, StoreError> {
     if secret.len() != SECRET_CHARS || !secret.starts_with(prefix) {
         return Ok(None);
     }
-    let hash = hash(secret);
+    find_hash(app, kind, hash(secret)).await
+}
+
+async fn find_hash(app: &App, kind: NameKind, hash: [u8; 32]) -> Result<Option<(OrgId, Uuid)>, StoreError> {
     let known = app.doors.known.read().get(&hash).copied();
     if known.is_some() {
         return Ok(known);

@@ -8,18 +8,20 @@
 
 mod api;
 mod app;
+mod apple;
 mod auth;
 mod client;
 mod extract;
 mod frame;
+mod ingest;
 mod inspector;
 mod limits;
 mod ops;
 mod packages;
 mod pages;
-mod places;
 mod png;
 mod problem;
+mod seen;
 
 use std::sync::Arc;
 
@@ -31,11 +33,17 @@ pub use auth::{Caller, Minted, mint_api_key, source_of_write_key};
 pub use client::Client;
 pub use extract::{Body, PathParam, QueryParams, read_body};
 pub use frame::RequestId;
-pub use places::Places;
 pub use problem::{FieldError, Problem};
+pub use seen::{Places, PlacesError};
 
 /// Everything that listens on the main port.
 pub fn router(app: Arc<App>) -> Router {
-    let rooms = Router::new().merge(ops::routes()).merge(api::routes(&app)).merge(inspector::routes()).merge(pages::routes());
+    let rooms = Router::new()
+        .merge(ops::routes())
+        .merge(api::routes(&app))
+        .merge(ingest::routes())
+        .merge(apple::routes())
+        .merge(pages::routes())
+        .merge(inspector::routes());
     frame::around(rooms, &app).with_state(app)
 }

@@ -24,4 +24,4 @@ pub use kinds::{DELETED, InboxStatus, NameKind, ResourceKind, pass_state_number,
 pub use logs::{Arrival, DEDUPE_DAYS, EventOutline, InboxEntry, LoggedEvent, SealedUnder};
 pub use rows::*;
 pub use states::{Changes, Held, NewEvent, NewResult, RESULT_DAYS, States, StoredResult, Touch};
-pub use store::{ConfigChange, Store, Wake};
+pub use store::{Capture, ConfigChange, Store, Wake};

@@ -610,6 +610,13 @@ impl Store {
         rows.iter().map(|row| self.open_contact(row).map(|(_, contact)| contact)).collect()
     }
 
+    /// Passes that an Apple device is registered for, each with the number of the last event that changed what it shows.
+    pub async fn passes_on_device(&self, org: OrgId, device: &str) -> Result<Vec<(Pass, u64)>> {
+        let rows = self.backend.passes_on_device(org, device).await?;
+        let open = |row: &PassRow| Ok((self.open_pass(row)?.1, u64::try_from(row.content_seq).unwrap_or(0)));
+        rows.iter().map(open).collect()
+    }
+
     /// A pass's installations.
     pub async fn installations(&self, org: OrgId, pass: PassId) -> Result<Vec<Installation>> {
         self.backend.installations(org, pass).await?.iter().map(open_installation).collect()

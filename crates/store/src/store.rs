@@ -14,7 +14,7 @@ use crate::{
     Catalog, ConfigWrite, ConfigWritten, DirectoryRow, Keyring, MasterKey, NameKind, Resource, ResourceRow, StoreError,
     backend::Backend,
     error::Result,
-    rows::{AuditRow, BlobRow},
+    rows::{AuditRow, BlobRow, CaptureRow},
 };
 
 /// Ticks when something was written, for readers in this process. A wake-up carries no data: whoever is woken asks the
@@ -287,6 +287,40 @@ impl Store {
     pub fn seal_secret(&self, org: OrgId, context: &[u8], secret: &[u8]) -> Result<Vec<u8>> {
         self.keyring.seal_secret(org, context, secret)
     }
+}
+
+/// Something that a ring keeps, opened.
+#[derive(Debug, Clone)]
+pub struct Capture {
+    /// Its id, sorts by time.
+    pub id: Uuid,
+    /// When it came.
+    pub at: Timestamp,
+    /// What was given to [`Store::capture`].
+    pub body: Vec<u8>,
+}
+
+impl Store {
+    /// Keeps something in a bounded ring for people to look at, sealed; the ring keeps its newest.
+    pub async fn capture(&self, org: OrgId, ring: &str, at: Timestamp, body: &[u8], keep: u32) -> Result<()> {
+        let id = domain::Id::<domain::EventIdKind>::mint(at, self.entropy()).uuid();
+        let body = self.keyring.seal_secret(org, &capture_context(ring, id), body)?;
+        self.backend.capture(CaptureRow { org, ring: ring.to_owned(), id, at, body }, keep).await
+    }
+
+    /// What a ring holds, newest first.
+    pub async fn captures(&self, org: OrgId, ring: &str, limit: u32) -> Result<Vec<Capture>> {
+        let open = |row: CaptureRow| {
+            let body = self.keyring.open_secret(org, &capture_context(ring, row.id), &row.body)?;
+            Ok(Capture { id: row.id, at: row.at, body: body.to_vec() })
+        };
+        self.backend.captures(org, ring, limit).await?.into_iter().map(open).collect()
+    }
+}
+
+/// Ties what is sealed in a ring to its place.
+fn capture_context(ring: &str, id: Uuid) -> Vec<u8> {
+    [b"capture".as_slice(), ring.as_bytes(), &[0], id.as_bytes()].concat()
 }
 
 /// Ties a sealed secret to the resource that it lies in.

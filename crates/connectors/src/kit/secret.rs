@@ -25,6 +25,10 @@ impl WriteKey {
     pub fn hash(&self) -> KeyHash {
         KeyHash::of(&self.0)
     }
+    /// Whether it begins with what is shown of a key to recognise it by.
+    pub fn begins_with(&self, shown: &str) -> bool {
+        self.0.starts_with(shown)
+    }
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }

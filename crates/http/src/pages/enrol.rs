@@ -17,8 +17,8 @@ use http::{HeaderMap, StatusCode, header};
 use maud::{Markup, html};
 use store::NameKind;
 
-use super::{missing, page, pass, private};
-use crate::{App, Client, PathParam, Problem};
+use super::{missing, page, private};
+use crate::{App, Client, PathParam, Problem, seen};
 
 /// Most bytes of one campaign parameter or of the referrer.
 const MAX_ORIGIN_BYTES: usize = 256;
@@ -167,7 +167,7 @@ fn command(app: &App, org: OrgId, project: &Project, values: &BTreeMap<String, S
         value.map(|value| (def.key.clone(), value))
     };
     let utm = UTM.iter().filter_map(|utm| text(&format!("utm_{utm}")).map(|value| ((*utm).to_owned(), cut(&value))));
-    let sighting = pass::sighting(app, client);
+    let sighting = seen::sighting(app, client);
     let issue = Issue {
         id: PassId::mint(now, &*app.entropy),
         code: LinkCode::mint(&*app.entropy),

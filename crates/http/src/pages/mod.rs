@@ -1,16 +1,15 @@
 //! Pages for holders: a pass's own page and the enrolment form. Server-rendered, nothing from elsewhere, no script needed.
 
-pub(crate) mod device;
 mod enrol;
 mod pass;
 
 use std::sync::Arc;
 
 use axum::{Router, response::Response, routing::get};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
 
-use crate::App;
+use crate::{App, Client, seen};
 
 const STYLE: &str = include_str!("../../assets/page.css");
 
@@ -42,6 +41,17 @@ fn page(title: &str, styles: &[String], body: &Markup) -> Markup {
             body { (body) }
         }
     }
+}
+
+/// Whether a page is fetched for a person: not by a link preview, a mail scanner or a browser that looks ahead.
+fn is_visit(client: &Client, method: &Method, headers: &HeaderMap) -> bool {
+    let ahead = |name: &str| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        value.is_some_and(|value| value.contains("prefetch") || value.contains("preview"))
+    };
+    method == Method::GET
+        && !seen::is_bot(client.user_agent.as_deref().unwrap_or_default())
+        && !["sec-purpose", "purpose", "x-purpose"].into_iter().any(ahead)
 }
 
 /// Whoever has the address of a page has the page: it is not stored, not indexed, and not told to others by a referrer.

@@ -13,8 +13,13 @@ use qrcode::{EcLevel, QrCode, render::svg};
 use render::{PassView, PreviewContext, preview_css, preview_html};
 use store::NameKind;
 
-use super::{device, missing, page, private};
-use crate::{App, Client, PathParam, Problem, api::images, packages};
+use super::{is_visit, missing, page, private};
+use crate::{
+    App, Client, PathParam, Problem,
+    api::images,
+    packages,
+    seen::{self, Device, sighting},
+};
 
 /// A pass with all that its page needs.
 struct Found {
@@ -28,18 +33,6 @@ async fn find(app: &App, code: &str) -> Result<Option<Found>, Problem> {
     let Some((org, pass)) = app.store.look_up(NameKind::LinkCode, code.as_str().as_bytes()).await? else { return Ok(None) };
     let found = app.store.pass_with_contact(org, PassId::from_uuid(pass)).await?;
     Ok(found.filter(|(pass, _)| !pass.lifecycle.is_deleted()).map(|(pass, contact)| Found { org, pass, contact }))
-}
-
-/// What a request tells about who looks.
-pub(super) fn sighting(app: &App, client: &Client) -> Sighting {
-    let user_agent = client.user_agent.clone();
-    Sighting {
-        at: app.now(),
-        ip: client.ip.map(|ip| ip.to_string()),
-        attributes: user_agent.as_deref().map_or(0, device::attributes),
-        user_agent,
-        place: app.settings.places.as_ref().zip(client.ip).and_then(|(places, ip)| places.find(ip)),
-    }
 }
 
 async fn record(app: &App, found: &Found, kind: VisitKind, sighting: Sighting) {
@@ -70,9 +63,8 @@ pub(super) async fn show(
     let config = catalog.org(found.org).ok_or_else(|| Problem::no_such("organization"))?;
     let design = packages::design(config, &found.pass)?;
     let sighting = sighting(&app, &client);
-    let user_agent = client.user_agent.as_deref().unwrap_or_default();
-    let attributes = sighting.attributes;
-    if method == Method::GET && !device::is_machine(user_agent, &headers) {
+    let (device, _) = seen::device(client.user_agent.as_deref().unwrap_or_default());
+    if is_visit(&client, &method, &headers) {
         record(&app, &found, VisitKind::Page, sighting).await;
     }
     let image_url = |hash: &str| images::url(&app, found.org, hash);
@@ -87,7 +79,7 @@ pub(super) async fn show(
     let body = html! {
         main.pass-page {
             (preview_html(&view, &PreviewContext { image_url: &image_url }))
-            (buttons(&found.pass, attributes, &address, design.project.apple_pass_type.is_some(), design.project.google_issuer.is_some()))
+            (buttons(&found.pass, device, &address, design.project.apple_pass_type.is_some(), design.project.google_issuer.is_some()))
         }
     };
     let style = format!("/p/{}/card.css", found.pass.code);
@@ -95,9 +87,8 @@ pub(super) async fn show(
 }
 
 /// The right button for the device that asks; on a desktop both, and a code to open the page on a phone.
-fn buttons(pass: &Pass, attributes: u32, address: &str, apple: bool, google: bool) -> Markup {
-    let is = |bit: u32| attributes & bit != 0;
-    let (on_ios, on_android) = (is(device::IOS), is(device::ANDROID));
+fn buttons(pass: &Pass, device: Device, address: &str, apple: bool, google: bool) -> Markup {
+    let (on_ios, on_android) = (device == Device::Ios, device == Device::Android);
     html! {
         section.get aria-label="Get this pass" {
             @if pass.lifecycle.is_void() {
@@ -150,7 +141,7 @@ pub(super) async fn apple(
 ) -> Result<Response, Problem> {
     let Some(found) = find(&app, &code).await? else { return Ok(missing("pass")) };
     let package = app.packages.apple(&app, found.org, &found.pass, found.contact.as_ref()).await?;
-    if method == Method::GET && !device::is_machine(client.user_agent.as_deref().unwrap_or_default(), &headers) {
+    if is_visit(&client, &method, &headers) {
         record(&app, &found, VisitKind::ApplePackage, sighting(&app, &client)).await;
     }
     let headers = [
@@ -170,7 +161,7 @@ pub(super) async fn google(
 ) -> Result<Response, Problem> {
     let Some(found) = find(&app, &code).await? else { return Ok(missing("pass")) };
     let link = app.packages.google_link(&app, found.org, &found.pass, found.contact.as_ref())?;
-    if method == Method::GET && !device::is_machine(client.user_agent.as_deref().unwrap_or_default(), &headers) {
+    if is_visit(&client, &method, &headers) {
         record(&app, &found, VisitKind::GoogleObject, sighting(&app, &client)).await;
     }
     Ok(private(Redirect::to(&link).into_response()))

@@ -1,0 +1,138 @@
+//! Events at the door: every way in, what is refused, and that an answer means that it is written down.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::io::Write;
+
+use common::{House, basic, house};
+use proptest::prelude::*;
+use store::{InboxFilter, InboxStatus};
+
+fn track(id: &str) -> String {
+    format!(r#"{{"type":"track","messageId":"{id}","userId":"u-1","event":"purchase_completed","properties":{{"total":3}}}}"#)
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+async fn kept(house: &House) -> Vec<store::InboxEntry> {
+    house.store.source_events(house.org, &InboxFilter::default(), 1_000).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_in_is_kept_once() {
+    let house = house().await;
+    let (source, key) = house.source("shop", true, false).await;
+    let auth = basic(&key);
+    let headers = [("authorization", auth.as_str())];
+    let webhook = format!("/ingest/{}", source.id);
+    let array = format!("[{},{}]", track("c"), track("d"));
+    let batch = format!(r#"{{"batch":[{},{}]}}"#, track("e"), track("f"));
+    let form = [headers[0], ("content-type", "application/x-www-form-urlencoded")];
+    for (method, path, headers, body) in [
+        ("POST", webhook.as_str(), &headers[..], track("a").into_bytes()),
+        ("PUT", &format!("{webhook}/users/7?x=1"), &headers, track("b").into_bytes()),
+        ("PATCH", "/ingest/shop", &headers, array.into_bytes()),
+        ("POST", "/rudderstack/v1/batch", &form, gzip(&batch)),
+        ("POST", "/rudderstack/v1/track", &headers, track("a").into_bytes()),
+    ] {
+        let answer = house.send(method, path, headers, body).await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (200, "OK"), "{path}");
+        assert!(answer.header("content-type").starts_with("text/plain"));
+    }
+    let kept = kept(&house).await;
+    assert_eq!(kept.len(), 6, "a came twice");
+    assert!(kept.iter().all(|entry| entry.source == source.id && entry.payload.as_ref().unwrap().contains("purchase_completed")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_tell_what_to_change() {
+    let house = house().await;
+    let (_, key) = house.source("shop", true, false).await;
+    let (off, off_key) = house.source("off", false, false).await;
+    let (good, bad) = (basic(&key), basic("pbw_nobody"));
+    let post = async |path: &str, auth: &str, body: Vec<u8>| {
+        house.send("POST", path, &[("authorization", auth)], body).await.status.as_u16()
+    };
+    assert_eq!(post("/ingest/shop", &bad, track("a").into()).await, 401);
+    assert_eq!(house.send("POST", "/ingest/shop", &[], track("a")).await.status.as_u16(), 401);
+    assert_eq!(post(&format!("/ingest/{}", off.id), &basic(&off_key), track("a").into()).await, 404);
+    assert_eq!(post("/ingest/another", &good, track("a").into()).await, 404);
+    assert_eq!(post("/ingest/shop", &good, vec![b' '; 4_000 * 1_024 + 1]).await, 413);
+    assert_eq!(post("/ingest/shop", &good, gzip(&" ".repeat(5_000 * 1_024))).await, 413);
+    assert_eq!(post("/ingest/shop", &good, gzip("{}")[..12].to_vec()).await, 400);
+    assert_eq!(house.get("/ingest/shop").await.status.as_u16(), 405);
+    assert!(kept(&house).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_parked_with_its_reason() {
+    let house = house().await;
+    let (_, key) = house.source("shop", true, false).await;
+    let auth = basic(&key);
+    let body = format!(r#"[{},{{"type":"track"}}]"#, track("a"));
+    let answer = house.send("POST", "/ingest/shop", &[("authorization", &auth)], body).await;
+    assert_eq!(answer.status.as_u16(), 200);
+    let parked = InboxFilter { status: Some(InboxStatus::Parked.number()), ..InboxFilter::default() };
+    let parked = house.store.source_events(house.org, &parked, 10).await.unwrap();
+    assert_eq!(parked.len(), 1);
+    assert!(parked[0].result.as_ref().unwrap().trace.contains("[1]"), "{:?}", parked[0].result);
+    assert_eq!(kept(&house).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn browsers_are_let_in() {
+    let house = house().await;
+    let (source, key) = house.source("web", true, false).await;
+    let origin = ("origin", "https://shop.example");
+    let asked = [origin, ("access-control-request-method", "POST"), ("access-control-request-headers", "anonymousid,authorization")];
+    let answer = house.send("OPTIONS", "/rudderstack/v1/track", &asked, "").await;
+    assert_eq!(answer.status.as_u16(), 204);
+    assert_eq!(answer.header("access-control-allow-origin"), "https://shop.example");
+    assert_eq!(answer.header("access-control-allow-headers"), "anonymousid,authorization");
+    let answer = house.send("GET", &format!("/rudderstack/sourceConfig/?p=web&writeKey={key}"), &[origin], "").await;
+    let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(body["source"]["id"], source.id.to_string());
+    assert_eq!(answer.header("access-control-allow-origin"), "https://shop.example");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_are_all_kept() {
+    let house = std::sync::Arc::new(house().await);
+    let (_, key) = house.source("shop", true, false).await;
+    let sends = (0..200).map(|number| {
+        let (house, auth) = (std::sync::Arc::clone(&house), basic(&key));
+        tokio::spawn(async move {
+            house.send("POST", "/ingest/shop", &[("authorization", &auth)], track(&format!("m{number}"))).await.status.as_u16()
+        })
+    });
+    for send in sends.collect::<Vec<_>>() {
+        assert_eq!(send.await.unwrap(), 200);
+    }
+    assert_eq!(kept(&house).await.len(), 200);
+}
+
+#[test]
+fn no_path_or_header_makes_it_fall() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let house = runtime.block_on(house());
+    let doors = ["/ingest/", "/rudderstack/", "/apple/v1/", "/p/", "/e/", "/inspect/", "/google/"];
+    let strategy = (
+        proptest::sample::select(doors.to_vec()),
+        "[a-zA-Z0-9._~%/-]{0,60}",
+        proptest::sample::select(vec!["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"]),
+        "[ -~]{0,40}",
+        proptest::collection::vec(any::<u8>(), 0..64),
+    );
+    proptest!(ProptestConfig::with_cases(300), |((door, path, method, header, body) in strategy)| {
+        let path = format!("{door}{path}");
+        prop_assume!(path.parse::<http::Uri>().is_ok());
+        let headers = [("authorization", header.as_str()), ("user-agent", &header), ("if-modified-since", &header)];
+        let answer = runtime.block_on(house.send(method, &path, &headers, body));
+        prop_assert!(answer.status.as_u16() < 500, "{method} {path}: {}", answer.status);
+    });
+}
