@@ -208,7 +208,7 @@ impl Pump {
         let house = Arc::clone(&self.shard.house);
         let mut begun = 0;
         for stored in targets::owed(catalog, event) {
-            let id = DeliveryId::of(stored.value.target.id.uuid(), event.id.uuid());
+            let id = DeliveryId::of(event.id.uuid(), stored.value.target.id.uuid());
             if self.touched.contains(&id) {
                 continue;
             }
