@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     app::App,
     problem::{FieldError, Problem},
+    strict::Strict,
 };
 
 /// Most bytes beyond a limit that are read and thrown away.
@@ -46,7 +47,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
 /// Reads JSON; a fault names its place.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Strict(&mut reader)).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
         if inner.is_data() {

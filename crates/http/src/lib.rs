@@ -22,6 +22,7 @@ mod pages;
 mod png;
 mod problem;
 mod seen;
+mod strict;
 
 use std::sync::Arc;
 

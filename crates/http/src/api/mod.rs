@@ -22,6 +22,7 @@ mod passes;
 mod projects;
 mod schema;
 mod signers;
+mod source_events;
 mod sources;
 mod templates;
 mod text;
@@ -45,6 +46,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(templates::routes())
         .merge(images::routes())
         .merge(sources::routes())
+        .merge(source_events::routes())
         .merge(flows::routes())
         .merge(webhooks::routes())
         .merge(deliveries::routes())

@@ -1,0 +1,198 @@
+//! `/v1/sources/{source}/events`: what arrived, what became of it, and another try.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use domain::{OrgId, SourceEventId, SourceId, Timestamp};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use store::{InboxEntry, InboxFilter, InboxStatus};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    config,
+    page::{After, Limit, Page, page},
+    schema::{IdText, TimeText},
+};
+use crate::{
+    App, PathParam, Problem, QueryParams,
+    auth::{Can, scope},
+};
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(events)).routes(routes!(event)).routes(routes!(replay))
+}
+
+/// What became of a source event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = SourceEventStatus)]
+enum EventStatus {
+    /// No flow has come by yet.
+    Pending,
+    /// No flow matched.
+    Ignored,
+    /// All that it led to was done.
+    Done,
+    /// Something in it or in a flow has to be mended; then replay it.
+    Parked,
+    /// It is tried again by itself.
+    Waiting,
+}
+
+/// A source event, as lists show it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SourceEventOutline)]
+struct EventOutline {
+    /// Its id.
+    #[schema(value_type = IdText)]
+    id: SourceEventId,
+    /// Where it came from.
+    #[schema(value_type = IdText)]
+    source: SourceId,
+    /// What it is called.
+    name: String,
+    /// When it reached us.
+    #[schema(value_type = TimeText)]
+    received_at: Timestamp,
+    /// When it happened, by the sender's clock.
+    #[schema(value_type = Option<TimeText>)]
+    occurred_at: Option<Timestamp>,
+    /// What became of it.
+    status: EventStatus,
+    /// How many runs it took so far.
+    runs: i32,
+    /// When it is tried again; for waiting ones.
+    #[schema(value_type = Option<TimeText>)]
+    due_at: Option<Timestamp>,
+}
+
+/// A source event with what became of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SourceEvent)]
+struct EventView {
+    #[serde(flatten)]
+    outline: EventOutline,
+    /// The flows that looked at it with their steps and outcomes, or the reason why it cannot be read.
+    #[schema(value_type = serde_json::Value)]
+    trace: serde_json::Value,
+    /// The event as flows see it, or what arrived when it cannot be read; null once its person was erased.
+    #[schema(value_type = serde_json::Value)]
+    payload: serde_json::Value,
+}
+
+impl EventOutline {
+    fn of(entry: &InboxEntry) -> Self {
+        let status = entry.result.as_ref().map(|result| InboxStatus::from_number(result.status));
+        Self {
+            id: entry.id,
+            source: entry.source,
+            name: entry.name.clone(),
+            received_at: entry.received_at,
+            occurred_at: entry.occurred_at,
+            status: match status.flatten() {
+                None => EventStatus::Pending,
+                Some(InboxStatus::Ignored) => EventStatus::Ignored,
+                Some(InboxStatus::Done) => EventStatus::Done,
+                Some(InboxStatus::Parked) => EventStatus::Parked,
+                Some(InboxStatus::Waiting) => EventStatus::Waiting,
+            },
+            runs: entry.result.as_ref().map_or(0, |result| result.runs),
+            due_at: entry.result.as_ref().and_then(|result| result.due_at),
+        }
+    }
+}
+
+impl EventView {
+    fn of(entry: &InboxEntry) -> Self {
+        let json = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| text.into());
+        Self {
+            outline: EventOutline::of(entry),
+            trace: entry.result.as_ref().map(|result| json(&result.trace)).unwrap_or_default(),
+            payload: entry.payload.as_deref().map(json).unwrap_or_default(),
+        }
+    }
+}
+
+/// Which source events to list, newest first.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Only those of which this became; not for `pending`.
+    #[param(value_type = Option<EventStatus>, inline)]
+    status: Option<EventStatus>,
+    /// How many: 1 to 100, 50 unless told.
+    #[serde(default)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: Limit,
+    /// `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<After>,
+}
+
+/// List a source's events, newest first.
+#[utoipa::path(get, path = "/v1/sources/{source}/events", tag = "Sources", security(("key" = ["passes_read"])),
+    params(("source" = IdText, Path, description = "Its id."), Filter),
+    responses((status = 200, body = Page<EventOutline>, description = "A page.")))]
+async fn events(
+    can: Can<scope::PassesRead>,
+    State(app): State<Arc<App>>,
+    PathParam(source): PathParam<SourceId>,
+    QueryParams(filter): QueryParams<Filter>,
+) -> Result<Json<Page<EventOutline>>, Problem> {
+    config::one(&config::org(&app, can.org)?.sources, source.uuid(), "source")?;
+    let status = match filter.status {
+        None => None,
+        Some(EventStatus::Pending) => return Err(Problem::parameter("status", "pending ones cannot be listed alone")),
+        Some(EventStatus::Ignored) => Some(InboxStatus::Ignored.number()),
+        Some(EventStatus::Done) => Some(InboxStatus::Done.number()),
+        Some(EventStatus::Parked) => Some(InboxStatus::Parked.number()),
+        Some(EventStatus::Waiting) => Some(InboxStatus::Waiting.number()),
+    };
+    let before = filter.cursor.map(|cursor| SourceEventId::from_uuid(cursor.0));
+    let inbox = InboxFilter { source: Some(source), status, before };
+    let rows = app.store.source_events(can.org, &inbox, filter.limit.and_one()).await?;
+    Ok(Json(page(&rows, filter.limit, |entry| entry.id.uuid(), EventOutline::of)))
+}
+
+async fn find(app: &App, org: OrgId, source: SourceId, id: SourceEventId) -> Result<InboxEntry, Problem> {
+    let found = app.store.source_event(org, id).await?.filter(|entry| entry.source == source);
+    found.ok_or_else(|| Problem::no_such("source event"))
+}
+
+/// Read a source event with its trace and payload.
+#[utoipa::path(get, path = "/v1/sources/{source}/events/{event}", tag = "Sources", security(("key" = ["passes_read"])),
+    params(("source" = IdText, Path, description = "The source's id."), ("event" = IdText, Path, description = "Its id.")),
+    responses((status = 200, body = EventView, description = "It.")))]
+async fn event(
+    can: Can<scope::PassesRead>,
+    State(app): State<Arc<App>>,
+    PathParam((source, id)): PathParam<(SourceId, SourceEventId)>,
+) -> Result<Json<EventView>, Problem> {
+    Ok(Json(EventView::of(&find(&app, can.org, source, id).await?)))
+}
+
+/// Replay a source event.
+///
+/// What was applied stays applied once; what was rejected is decided anew, with the flows as they are now.
+#[utoipa::path(post, path = "/v1/sources/{source}/events/{event}/replay", tag = "Sources", security(("key" = ["passes_write"])),
+    params(("source" = IdText, Path, description = "The source's id."), ("event" = IdText, Path, description = "Its id.")),
+    responses((status = 202, body = EventOutline, description = "It is being handled again.")))]
+async fn replay(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    PathParam((source, id)): PathParam<(SourceId, SourceEventId)>,
+) -> Result<(StatusCode, Json<EventOutline>), Problem> {
+    let entry = find(&app, can.org, source, id).await?;
+    let outline = EventOutline::of(&entry);
+    if matches!(outline.status, EventStatus::Pending | EventStatus::Waiting) {
+        return Err(Problem::Conflict { code: "not_allowed", detail: "it is still being handled by itself".to_owned() });
+    }
+    if entry.payload.is_none() {
+        return Err(Problem::Gone("its person has been erased: nothing is left to replay"));
+    }
+    app.store.replay(&entry, app.now()).await?;
+    Ok((StatusCode::ACCEPTED, Json(EventOutline { status: EventStatus::Waiting, due_at: Some(app.now()), ..outline })))
+}
