@@ -1,0 +1,302 @@
+//! The command line.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use clap::{Parser, Subcommand};
+use flows::flow::Flow;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    api::Api,
+    config::{self, Flags},
+    demo, serve,
+    system::say,
+};
+
+/// Business events in, Apple and Google Wallet passes out, and every sign of a pass's life back.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+First steps:
+  passbridge demo                 the main job, played and narrated on this machine, no account needed
+  passbridge serve                for real; prints an admin key at its first start
+  passbridge config               every setting, its value and where that comes from
+
+Commands that talk to a running server take its address and key from --url and --key, or from PASSBRIDGE_URL and
+PASSBRIDGE_KEY."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    ///
+    /// Settings come from passbridge.toml (or --config), then PASSBRIDGE_… variables, then flags. The first start sets up
+    /// an organization and prints an admin key once. SIGTERM or Ctrl-C finishes what is running within 10 seconds.
+    Serve(ServeArgs),
+    /// Play the main job against itself and narrate it
+    ///
+    /// Starts a server on an embedded SQLite with a development signing identity of its own, sends it RudderStack events,
+    /// installs the pass on a simulated iPhone, and shows each step with its result and its time. Then it keeps serving.
+    Demo(demo::Args),
+    /// Show every setting, its value and where that comes from
+    Config {
+        #[command(flatten)]
+        flags: Flags,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check, try and save flows
+    Flow {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: FlowCommand,
+    },
+    /// Add certificates that sign Apple passes
+    Signer {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: SignerCommand,
+    },
+    /// Add service accounts that speak to Google Wallet
+    GoogleAccount {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: GoogleCommand,
+    },
+    /// Call the API: `passbridge api GET /v1/passes`
+    Api {
+        #[command(flatten)]
+        server: Server,
+        /// GET, POST, PUT, PATCH or DELETE
+        method: Method,
+        /// The path, for example /v1/projects
+        path: String,
+        /// The JSON to send, or @FILE
+        body: Option<String>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    flags: Flags,
+    /// Name of the organization that the first start sets up
+    #[arg(long, value_name = "NAME", default_value = "My organization")]
+    organization: String,
+    /// Print what is said as JSON, one object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which server to talk to.
+#[derive(Debug, clap::Args)]
+struct Server {
+    /// The server
+    #[arg(long, env = "PASSBRIDGE_URL", default_value = "http://localhost:8080", global = true)]
+    url: String,
+    /// An API key
+    #[arg(long, env = "PASSBRIDGE_KEY", hide_env_values = true, global = true)]
+    key: Option<String>,
+    /// Print the answer as one line of JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum FlowCommand {
+    /// Run a flow on a sample event and show what it would do; nothing is done
+    Test {
+        /// The flow (YAML or JSON)
+        flow: PathBuf,
+        /// The sample event (JSON), as the source sends it
+        event: PathBuf,
+    },
+    /// Check a flow and save it, replacing the one of the same slug
+    Save {
+        /// The flow (YAML or JSON)
+        flow: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SignerCommand {
+    /// Add a pass type certificate with its key, from a .p12 or from PEM files
+    Add {
+        /// The .p12 that Keychain Access exports
+        #[arg(long, conflicts_with_all = ["certificate", "private_key"])]
+        p12: Option<PathBuf>,
+        /// The certificate (PEM)
+        #[arg(long, requires = "private_key")]
+        certificate: Option<PathBuf>,
+        /// Its private key (PEM)
+        #[arg(long, requires = "certificate")]
+        private_key: Option<PathBuf>,
+        /// Apple's intermediate certificate WWDR G4 (PEM)
+        #[arg(long)]
+        intermediate: Option<PathBuf>,
+        /// A file with the password of the .p12 or key
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum GoogleCommand {
+    /// Add the key file of a service account
+    Add {
+        /// The key file (JSON)
+        key_file: PathBuf,
+        /// The issuer id that the account acts for
+        #[arg(long)]
+        issuer: String,
+    },
+}
+
+/// Does what was asked.
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Serve(args) => serve::run(&config::read(&args.flags)?, &args.organization, args.json).await,
+        Command::Demo(args) => demo::run(&args).await,
+        Command::Config { flags, json } => show_config(&flags, json),
+        Command::Flow { server, command } => flow(&server, command).await,
+        Command::Signer { server, command } => signer(&server, command).await,
+        Command::GoogleAccount { server, command: GoogleCommand::Add { key_file, issuer } } => {
+            let body = json!({"issuer": issuer, "key_file": text(&key_file)?});
+            server.show(Method::POST, "/v1/google-accounts", Some(&body)).await
+        }
+        Command::Api { server, method, path, body } => {
+            let body = body.map(|body| json_argument(&body)).transpose()?;
+            server.show(method, &path, body.as_ref()).await
+        }
+    }
+}
+
+impl Server {
+    fn api(&self) -> anyhow::Result<Api> {
+        Api::new(&self.url, self.key.clone())
+    }
+
+    async fn show(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<ExitCode> {
+        let answer = self.api()?.call(method, path, body).await?;
+        say(&if self.json { answer.to_string() } else { serde_json::to_string_pretty(&answer)? });
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn show_config(flags: &Flags, json: bool) -> anyhow::Result<ExitCode> {
+    let rows = config::explain(flags)?;
+    if json {
+        say(&serde_json::to_string_pretty(&rows)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let shown = |value: &Value| match value {
+        Value::Null => "–".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let width = rows.iter().map(|row| shown(&row.value).chars().count()).max().unwrap_or_default();
+    for row in &rows {
+        say(&format!("{:<16}  {:<width$}  {}", row.name, shown(&row.value), row.source));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn flow(server: &Server, command: FlowCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        FlowCommand::Test { flow, event } => {
+            let event: Value = serde_json::from_str(&text(&event)?).with_context(|| format!("{} is no JSON", event.display()))?;
+            let body = json!({"document": json_of(&document(&flow)?)?, "event": event});
+            server.show(Method::POST, "/v1/flows/test", Some(&body)).await
+        }
+        FlowCommand::Save { flow } => {
+            let document = document(&flow)?;
+            let path = match saved(server, &document.slug).await? {
+                Some(id) => (Method::PUT, format!("/v1/flows/{id}")),
+                None => (Method::POST, "/v1/flows".to_owned()),
+            };
+            server.show(path.0, &path.1, Some(&json_of(&document)?)).await
+        }
+    }
+}
+
+fn document(file: &std::path::Path) -> anyhow::Result<Flow> {
+    Flow::from_yaml(&text(file)?).map_err(|problem| anyhow::anyhow!("{}: {problem}", file.display()))
+}
+
+fn json_of(flow: &Flow) -> anyhow::Result<Value> {
+    flow.to_json().map_err(|problem| anyhow::anyhow!("{problem}"))
+}
+
+/// The id of the saved flow of that slug.
+async fn saved(server: &Server, slug: &str) -> anyhow::Result<Option<String>> {
+    let api = server.api()?;
+    let mut path = "/v1/flows?limit=100".to_owned();
+    loop {
+        let page = api.call(Method::GET, &path, None).await?;
+        let flows = page["data"].as_array().cloned().unwrap_or_default();
+        let same = |flow: &&Value| flow["slug"] == slug || flow["document"]["slug"] == slug;
+        if let Some(flow) = flows.iter().find(same) {
+            return Ok(flow["id"].as_str().map(str::to_owned));
+        }
+        let Some(cursor) = page["next_cursor"].as_str() else { return Ok(None) };
+        path = format!("/v1/flows?limit=100&cursor={cursor}");
+    }
+}
+
+async fn signer(server: &Server, command: SignerCommand) -> anyhow::Result<ExitCode> {
+    let SignerCommand::Add { p12, certificate, private_key, intermediate, password_file } = command;
+    let mut body = serde_json::Map::new();
+    match (&p12, &certificate, &private_key) {
+        (Some(p12), None, None) => {
+            let bytes = std::fs::read(p12).with_context(|| format!("cannot read {}", p12.display()))?;
+            body.insert("p12".to_owned(), base64::engine::general_purpose::STANDARD.encode(bytes).into());
+        }
+        (None, Some(certificate), Some(key)) => {
+            body.insert("certificate".to_owned(), text(certificate)?.into());
+            body.insert("private_key".to_owned(), text(key)?.into());
+        }
+        _ => bail!("give either --p12, or --certificate with --private-key"),
+    }
+    if let Some(file) = &intermediate {
+        body.insert("intermediate".to_owned(), text(file)?.into());
+    }
+    if let Some(file) = &password_file {
+        body.insert("password".to_owned(), text(file)?.trim_end_matches(['\r', '\n']).into());
+    }
+    server.show(Method::POST, "/v1/signers", Some(&Value::Object(body))).await
+}
+
+fn json_argument(argument: &str) -> anyhow::Result<Value> {
+    let text = match argument.strip_prefix('@') {
+        Some(file) => text(file.as_ref())?,
+        None => argument.to_owned(),
+    };
+    serde_json::from_str(&text).context("the body is no JSON")
+}
+
+fn text(path: &std::path::Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,257 @@
+//! Configuration: defaults, then a file, then the environment, then flags; the later one counts.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use figment::{
+    Figment,
+    providers::{Env, Format as _, Serialized, Toml},
+};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// The file that is read when none is named and it is there.
+const DEFAULT_FILE: &str = "passbridge.toml";
+
+/// What a server needs to know. Every value can stand in the file under its name, in the environment as
+/// `PASSBRIDGE_<NAME>`, or be given as a flag.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Folder for the embedded database and the master key.
+    pub(crate) data: PathBuf,
+    /// Address and port to listen on.
+    pub(crate) listen: String,
+    /// Where the outside reaches this server; baked into every pass.
+    pub(crate) public_url: Option<String>,
+    /// `postgres://…`; without it the embedded SQLite is used.
+    pub(crate) database: Option<String>,
+    /// 64 hexadecimal digits; without it the file `master.key` in the data folder.
+    pub(crate) master_key: Option<String>,
+    /// Certificate chain, PEM, to serve https with.
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Networks of proxies whose word about the client's address counts.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Which header they write: `x-forwarded-for` or `forwarded`.
+    pub(crate) forwarded_by: String,
+    /// Whether webhooks may be sent to this machine itself.
+    pub(crate) allow_loopback: bool,
+    /// Further networks that webhooks may be sent to, beside all public addresses.
+    pub(crate) allow_networks: Vec<IpNet>,
+    /// Requests per second that an API key may make, unless it has a limit of its own.
+    pub(crate) rate_per_second: u32,
+    /// A MaxMind DB file with cities, to tell where a pass page was opened.
+    pub(crate) places: Option<PathBuf>,
+    /// Where pushes to Apple devices go.
+    pub(crate) apns_url: String,
+    /// Root certificates, PEM, that the push service is trusted by, instead of the system's.
+    pub(crate) apns_roots: Option<PathBuf>,
+    /// A name for this node that stays the same over restarts; it takes back its own work at once.
+    pub(crate) node: Option<String>,
+    /// What to log: `error`, `warn`, `info`, `debug`, or per module, for example `info,outbound=debug`.
+    pub(crate) log: String,
+    /// How to log: `text` or `json`.
+    pub(crate) log_format: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("passbridge-data"),
+            listen: "127.0.0.1:8080".to_owned(),
+            public_url: None,
+            database: None,
+            master_key: None,
+            tls_certificate: None,
+            tls_key: None,
+            trusted_proxies: Vec::new(),
+            forwarded_by: "x-forwarded-for".to_owned(),
+            allow_loopback: false,
+            allow_networks: Vec::new(),
+            rate_per_second: http_server::Settings::RATE_PER_SECOND,
+            places: None,
+            apns_url: "https://api.push.apple.com".to_owned(),
+            apns_roots: None,
+            node: None,
+            log: "info".to_owned(),
+            log_format: "text".to_owned(),
+        }
+    }
+}
+
+/// The same as flags.
+#[derive(Debug, Clone, Default, Args, Serialize)]
+pub(crate) struct Flags {
+    /// Configuration file (TOML); `passbridge.toml` is read when it is there
+    #[arg(long, value_name = "FILE", global = true)]
+    #[serde(skip)]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder for the embedded database and the master key
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<PathBuf>,
+    /// Address and port to listen on [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) listen: Option<String>,
+    /// Where the outside reaches this server, for example `https://passes.example.com`; baked into every pass
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) public_url: Option<String>,
+    /// `postgres://…`; without it the embedded SQLite is used
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) database: Option<String>,
+    /// Certificate chain (PEM) to serve https with
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// Private key (PEM) of the certificate
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Network of a proxy whose word about the client's address counts; repeatable
+    #[arg(long = "trusted-proxy", value_name = "CIDR")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Allow webhooks to this machine itself
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) allow_loopback: bool,
+    /// Further network that webhooks may be sent to; repeatable
+    #[arg(long = "allow-network", value_name = "CIDR")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allow_networks: Vec<IpNet>,
+    /// MaxMind DB file with cities
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) places: Option<PathBuf>,
+    /// Where pushes to Apple devices go
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) apns_url: Option<String>,
+    /// Root certificates (PEM) that the push service is trusted by
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) apns_roots: Option<PathBuf>,
+    /// A name for this node that stays the same over restarts
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) node: Option<String>,
+    /// What to log, for example `info,outbound=debug`
+    #[arg(long, value_name = "LEVELS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log: Option<String>,
+    /// How to log: `text` or `json`
+    #[arg(long, value_name = "FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log_format: Option<String>,
+}
+
+/// One configured value and where it comes from.
+#[derive(Debug, Serialize)]
+pub(crate) struct Provenance {
+    pub(crate) name: String,
+    pub(crate) value: serde_json::Value,
+    pub(crate) source: String,
+}
+
+fn figment(flags: &Flags) -> anyhow::Result<Figment> {
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    match &flags.config {
+        Some(file) if !file.is_file() => bail!("--config: there is no file {}", file.display()),
+        Some(file) => figment = figment.merge(Toml::file_exact(file)),
+        None if Path::new(DEFAULT_FILE).is_file() => figment = figment.merge(Toml::file_exact(DEFAULT_FILE)),
+        None => {}
+    }
+    // Those are for the command line client, not for the server.
+    let environment = Env::prefixed("PASSBRIDGE_").ignore(&["url", "key"]);
+    Ok(figment.merge(environment).merge(Serialized::defaults(flags)))
+}
+
+/// Reads the configuration.
+pub(crate) fn read(flags: &Flags) -> anyhow::Result<Config> {
+    let config: Config = figment(flags)?.extract().context("the configuration cannot be read")?;
+    if config.tls_certificate.is_some() != config.tls_key.is_some() {
+        bail!("tls_certificate and tls_key go together: give both or neither");
+    }
+    if let Some(url) = &config.public_url
+        && !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme))
+    {
+        bail!("public_url must start with https:// (or http:// on this machine): {url}");
+    }
+    if !["x-forwarded-for", "forwarded"].contains(&config.forwarded_by.as_str()) {
+        bail!("forwarded_by must be `x-forwarded-for` or `forwarded`");
+    }
+    if !["text", "json"].contains(&config.log_format.as_str()) {
+        bail!("log_format must be `text` or `json`");
+    }
+    Ok(config)
+}
+
+/// Every value with its source; secrets are not shown.
+pub(crate) fn explain(flags: &Flags) -> anyhow::Result<Vec<Provenance>> {
+    let figment = figment(flags)?;
+    let config = read(flags)?;
+    let serde_json::Value::Object(values) = serde_json::to_value(&config)? else { bail!("the configuration is no table") };
+    Ok(values.into_iter().map(|(name, value)| provenance(&figment, name, value)).collect())
+}
+
+fn provenance(figment: &Figment, name: String, value: serde_json::Value) -> Provenance {
+    let metadata = figment.find_metadata(&name);
+    let source = match metadata.map(|metadata| metadata.name.as_ref()) {
+        Some(kind) if kind.contains("Flags") => format!("flag --{}", name.replace('_', "-")),
+        Some(kind) if kind.contains("environment") => format!("environment PASSBRIDGE_{}", name.to_uppercase()),
+        Some(kind) if kind.contains("TOML") => {
+            let file = metadata.and_then(|metadata| metadata.source.as_ref()).map(ToString::to_string);
+            format!("file {}", file.unwrap_or_default())
+        }
+        _ => "default".to_owned(),
+    };
+    let value = match (name.as_str(), &value) {
+        ("master_key", serde_json::Value::String(_)) => "(hidden)".into(),
+        ("database", serde_json::Value::String(url)) => hide_password(url).into(),
+        _ => value,
+    };
+    Provenance { name, value, source }
+}
+
+/// A database address without its password.
+pub(crate) fn hide_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    match rest.split_once('@') {
+        Some((user, host)) => format!("{scheme}://{}@{host}", user.split(':').next().unwrap_or_default()),
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_come_last_and_are_named_as_the_source() {
+        let flags = Flags { listen: Some("127.0.0.1:1".to_owned()), allow_loopback: true, ..Flags::default() };
+        assert_eq!(read(&flags).unwrap().listen, "127.0.0.1:1");
+        let rows = explain(&flags).unwrap();
+        let source = |name: &str| rows.iter().find(|row| row.name == name).unwrap().source.clone();
+        assert_eq!(source("listen"), "flag --listen");
+        assert_eq!(source("allow_loopback"), "flag --allow-loopback");
+        assert_eq!(source("data"), "default");
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(hide_password("postgres://user:secret@host/db"), "postgres://user@host/db");
+        assert_eq!(hide_password("postgres://host/db"), "postgres://host/db");
+    }
+
+    #[test]
+    fn half_a_certificate_is_refused() {
+        let flags = Flags { tls_key: Some("key.pem".into()), ..Flags::default() };
+        assert!(read(&flags).unwrap_err().to_string().contains("go together"));
+    }
+}

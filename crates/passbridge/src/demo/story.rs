@@ -1,0 +1,265 @@
+//! The main job, step by step.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, bail, ensure};
+use base64::Engine as _;
+use domain::{Clock as _, EventId};
+use http::Method;
+use rustls_pki_types::CertificateDer;
+use serde_json::{Value, json};
+use simulators::iphone::{Iphone, Network, Outcome, PassKey, SignatureTrust};
+use tokio::sync::broadcast;
+
+use super::{
+    narrator::Narrator,
+    setting::{PASS_TYPE, Scene, Stage, text},
+};
+use crate::{
+    api::Api,
+    system::{SystemClock, SystemEntropy},
+};
+
+/// How long the story waits for something to happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(15);
+
+/// The member whose pass is followed.
+struct Member {
+    id: String,
+    pass: Value,
+}
+
+/// Plays the story and returns the links worth opening.
+pub(super) async fn tell(
+    narrator: &Narrator,
+    stage: Stage,
+    scene: Scene,
+    data: &Path,
+) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let id = format!("member-{}", &EventId::mint(SystemClock.now(), &SystemEntropy).to_string()[8..14]);
+    let traits = json!({"name": "Member One", "email": format!("{id}@example.com")});
+    let signed_up = track(&scene, &id, "membership_signed_up", json!({"tier": "Seedling", "welcome_points": 50}), Some(traits));
+    narrator.step("RudderStack tracks membership_signed_up (POST /rudderstack/v1/track)", signed_up).await?;
+    let pass = narrator.step("The flow issues a pass", wait_for_pass(&scene, &id, |pass| pass["state"] == "active")).await?;
+    let mut member = Member { id, pass };
+    narrator.result(&format!("pass {} for {}, 50 points", text(&member.pass, "id")?, member.id));
+
+    fetch_and_verify(narrator, &stage, &scene, &member, data).await?;
+    let link = narrator.step("The Google save link of the same pass", google_link(&scene, &member)).await?;
+    narrator.result(&link);
+
+    let pushes = stage.apns.pushes();
+    let (mut phone, key) = install(narrator, &stage, &scene, &member).await?;
+    let mut wallet = Wallet { phone: &mut phone, key, pushes };
+    live(narrator, &scene, &mut member, &mut wallet).await?;
+    check_webhooks(narrator, &scene, &member).await?;
+
+    let page = text(&member.pass["links"], "page")?;
+    Ok(vec![
+        ("pass page", page),
+        ("inspector", scene.api.url(&format!("/inspect/{}", scene.bin))),
+        ("API documentation", scene.api.url("/docs")),
+        ("enrolment form", scene.api.url("/e/juniper-club")),
+    ])
+}
+
+async fn track(scene: &Scene, member: &str, event: &str, properties: Value, traits: Option<Value>) -> anyhow::Result<()> {
+    let message = EventId::mint(SystemClock.now(), &SystemEntropy);
+    let mut body = json!({
+        "type": "track",
+        "event": event,
+        "userId": member,
+        "messageId": format!("demo-{message}"),
+        "originalTimestamp": SystemClock.now(),
+        "properties": properties,
+    });
+    if let Some(traits) = traits {
+        body["context"] = json!({"traits": traits, "campaign": {"source": "demo"}});
+    }
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("{}:", scene.write_key));
+    let headers = [("authorization", &*format!("Basic {basic}")), ("content-type", "application/json")];
+    let anonymous = Api::new(&scene.api.url(""), None)?;
+    let reply = anonymous.send(Method::POST, "/rudderstack/v1/track", &headers, body.to_string()).await?;
+    ensure!(reply.status == 200, "the data plane answered {}: {}", reply.status, String::from_utf8_lossy(&reply.body));
+    Ok(())
+}
+
+async fn until<T, F: Future<Output = anyhow::Result<Option<T>>>>(what: &str, mut look: impl FnMut() -> F) -> anyhow::Result<T> {
+    let waiting = async {
+        loop {
+            if let Some(found) = look().await? {
+                return Ok(found);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| bail!("waited {} s in vain: {what}", PATIENCE.as_secs()))
+}
+
+async fn wait_for_pass(scene: &Scene, member: &str, fits: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+    let path = format!("/v1/passes?project={}&external_id={member}", scene.project);
+    until("the pass to become what the event says", || async {
+        let page = scene.api.call(Method::GET, &path, None).await?;
+        let pass = page["data"][0].clone();
+        Ok((!pass.is_null() && fits(&pass)).then_some(pass))
+    })
+    .await
+}
+
+async fn fetch_and_verify(narrator: &Narrator, stage: &Stage, scene: &Scene, member: &Member, data: &Path) -> anyhow::Result<()> {
+    let file = data.join("demo.pkpass");
+    let bytes = narrator
+        .step("The signed pass is fetched and verified", async {
+            let url = text(&member.pass["links"], "apple")?;
+            let reply = scene.api.send(Method::GET, &url, &[], "").await?;
+            ensure!(reply.status == 200, "{url} answered {}", reply.status);
+            let package = pkpass::Package::parse(&reply.body, &pkpass::Limits::default())?;
+            let verification = pkpass::verify(&package, &[stage.authority.root_der()], SystemClock.now().as_seconds());
+            ensure!(verification.is_valid(), "the pass does not verify: {verification:?}");
+            std::fs::write(&file, &reply.body)?;
+            Ok(reply.body)
+        })
+        .await?;
+    narrator.result(&format!("{} ({} KiB); to verify it yourself:", file.display(), bytes.len() / 1024));
+    let line = openssl_line(data);
+    narrator.result(&line);
+    match tokio::process::Command::new("sh").arg("-c").arg(&line).output().await {
+        Ok(output) if output.status.success() => narrator.result("openssl says: verification successful"),
+        Ok(output) if output.status.code() == Some(127) => narrator.result("(openssl or unzip is not installed here: not run)"),
+        Ok(output) => bail!("openssl refuses the pass: {}", String::from_utf8_lossy(&output.stderr).trim()),
+        Err(error) => narrator.result(&format!("(no shell to run it with: {error})")),
+    }
+    Ok(())
+}
+
+fn openssl_line(data: &Path) -> String {
+    let data = data.display();
+    format!(
+        "unzip -o -q '{data}/demo.pkpass' -d '{data}/demo-pass' && openssl cms -verify -binary -inform DER \
+         -in '{data}/demo-pass/signature' -content '{data}/demo-pass/manifest.json' \
+         -CAfile '{data}/development-root.pem' -purpose any -out /dev/null"
+    )
+}
+
+async fn google_link(scene: &Scene, member: &Member) -> anyhow::Result<String> {
+    let url = text(&member.pass["links"], "google")?;
+    let reply = scene.api.send(Method::GET, &url, &[], "").await?;
+    let location = reply.headers.get("location").and_then(|value| value.to_str().ok());
+    let location = location.with_context(|| format!("{url} answered {} and leads nowhere", reply.status))?;
+    ensure!(location.starts_with("https://pay.google.com/gp/v/save/"), "{url} leads to {location}");
+    Ok(location.to_owned())
+}
+
+async fn install(narrator: &Narrator, stage: &Stage, scene: &Scene, member: &Member) -> anyhow::Result<(Iphone, PassKey)> {
+    let roots = vec![CertificateDer::from(stage.authority.root_der().to_vec())];
+    let mut token = [0u8; 32];
+    domain::Entropy::fill(&SystemEntropy, &mut token);
+    let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
+    let device = EventId::mint(SystemClock.now(), &SystemEntropy).to_string();
+    let mut phone =
+        Iphone::new(device, token, Network::new(&roots)?).trusting(SignatureTrust::new(roots, || SystemClock.now().as_seconds()));
+    let added = narrator
+        .step("A simulated iPhone installs it over Apple's web service", async {
+            let added = phone.add_from(&text(&member.pass["links"], "apple")?).await?;
+            let status = added.registration.as_ref().map(|exchange| exchange.status);
+            ensure!(status.is_some_and(|status| status == 201), "registration answered {status:?}");
+            wait_for_pass(scene, &member.id, |pass| pass["status"] == "installed").await?;
+            Ok(added)
+        })
+        .await?;
+    narrator.result("registered: 201 Created");
+    Ok((phone, added.key))
+}
+
+/// The phone, the pass in it, and the pushes that wake it.
+struct Wallet<'a> {
+    phone: &'a mut Iphone,
+    key: PassKey,
+    pushes: broadcast::Receiver<simulators::apns::Push>,
+}
+
+impl Wallet<'_> {
+    /// Waits for a push, asks which passes changed, fetches; what the lock screen says and whether the pass is void.
+    async fn wake(&mut self) -> anyhow::Result<(Option<String>, bool)> {
+        tokio::time::timeout(PATIENCE, self.pushes.recv()).await.context("no push came")??;
+        for update in self.phone.on_push(PASS_TYPE).await? {
+            for fetched in update.fetched.into_iter().filter(|fetched| fetched.key == self.key) {
+                match fetched.outcome {
+                    Outcome::Replaced { line, voided } => return Ok((line, voided)),
+                    Outcome::Unchanged => {}
+                    Outcome::Failed(why) => bail!("the phone could not fetch the pass: {why}"),
+                }
+            }
+        }
+        bail!("the phone was woken but found no change: {:?}", self.phone.complaints())
+    }
+}
+
+async fn live(narrator: &Narrator, scene: &Scene, member: &mut Member, wallet: &mut Wallet<'_>) -> anyhow::Result<()> {
+    let acts: [(&str, &str, Value, fn(&Value) -> bool); 3] = [
+        (
+            "A purchase adds 12 points",
+            "purchase_completed",
+            json!({"order_id": "1001", "total": 12.4, "currency": "EUR"}),
+            |pass| pass["balances"]["points"] == "62",
+        ),
+        ("An upgrade moves the card to the next tier", "tier_upgraded", json!({"tier": "Evergreen"}), |pass| {
+            pass["variant"] == "evergreen"
+        }),
+        ("A cancellation voids the card", "membership_cancelled", json!({"reason": "moved away"}), |pass| {
+            pass["state"] == "revoked"
+        }),
+    ];
+    for (what, event, properties, fits) in acts {
+        let (line, voided) = narrator
+            .step(&format!("{what}: {event} → push → the phone fetches the new pass"), async {
+                track(scene, &member.id, event, properties, None).await?;
+                member.pass = wait_for_pass(scene, &member.id, fits).await?;
+                wallet.wake().await
+            })
+            .await?;
+        match line {
+            Some(line) => narrator.result(&format!("lock screen: “{line}”")),
+            None if voided => narrator.result("the phone files the card under expired passes"),
+            None => narrator.result("the card changed silently"),
+        }
+        ensure!(voided == (event == "membership_cancelled"), "the phone sees voided = {voided} after {event}");
+    }
+    ensure!(wallet.phone.complaints().is_empty(), "the phone complains: {:?}", wallet.phone.complaints());
+    Ok(())
+}
+
+/// Every lifecycle event of the pass has arrived at the webhook, in PassKit's words.
+async fn check_webhooks(narrator: &Narrator, scene: &Scene, member: &Member) -> anyhow::Result<()> {
+    let pass = text(&member.pass, "id")?;
+    let wanted = [
+        ("POST", "PASS_EVENT_RECORD_CREATED", 1),
+        ("PUT", "PASS_EVENT_INSTALLED", 1),
+        ("PUT", "PASS_EVENT_RECORD_UPDATED", 2),
+        ("PUT", "PASS_EVENT_INVALIDATED", 1),
+    ];
+    let path = format!("/inspect/{}/requests", scene.bin);
+    let arrived = |requests: &Value| -> Vec<(String, String)> {
+        let of_pass = |request: &&Value| request["body"].as_str().is_some_and(|body| body.contains(&pass));
+        let name = |request: &Value| {
+            let body: Value = serde_json::from_str(request["body"].as_str().unwrap_or_default()).unwrap_or_default();
+            (request["method"].as_str().unwrap_or_default().to_owned(), body["event"].as_str().unwrap_or_default().to_owned())
+        };
+        requests["data"].as_array().into_iter().flatten().filter(of_pass).map(name).collect()
+    };
+    let seen = narrator
+        .step("Every lifecycle event arrived at the webhook, in PassKit's shape and verbs", async {
+            until("the webhook to receive every event", || async {
+                let seen = arrived(&scene.api.call(Method::GET, &path, None).await?);
+                let count = |method: &str, event: &str| seen.iter().filter(|(m, e)| m == method && e == event).count();
+                Ok(wanted.iter().all(|(method, event, times)| count(method, event) >= *times).then_some(seen))
+            })
+            .await
+        })
+        .await?;
+    for (method, event) in seen.iter().rev() {
+        narrator.result(&format!("{method:<5} {event}"));
+    }
+    Ok(())
+}
