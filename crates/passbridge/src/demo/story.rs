@@ -196,8 +196,11 @@ impl Wallet<'_> {
     }
 }
 
+/// What happens, the event that says so, its properties, and whether a pass shows it.
+type Act = (&'static str, &'static str, Value, fn(&Value) -> bool);
+
 async fn live(narrator: &Narrator, scene: &Scene, member: &mut Member, wallet: &mut Wallet<'_>) -> anyhow::Result<()> {
-    let acts: [(&str, &str, Value, fn(&Value) -> bool); 3] = [
+    let acts: [Act; 3] = [
         (
             "A purchase adds 12 points",
             "purchase_completed",
