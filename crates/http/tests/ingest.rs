@@ -89,7 +89,8 @@ async fn browsers_are_let_in() {
     let house = house().await;
     let (source, key) = house.source("web", true, false).await;
     let origin = ("origin", "https://shop.example");
-    let asked = [origin, ("access-control-request-method", "POST"), ("access-control-request-headers", "anonymousid,authorization")];
+    let asked =
+        [origin, ("access-control-request-method", "POST"), ("access-control-request-headers", "anonymousid,authorization")];
     let answer = house.send("OPTIONS", "/rudderstack/v1/track", &asked, "").await;
     assert_eq!(answer.status.as_u16(), 204);
     assert_eq!(answer.header("access-control-allow-origin"), "https://shop.example");

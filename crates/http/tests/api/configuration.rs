@@ -1,6 +1,6 @@
 //! Configuration over the API: projects, templates, flows, sources, webhooks, keys, the audit log.
 
-use connectors::kit::Secret;
+use connectors::kit::{Secret, WriteKey};
 use serde_json::{Value, json};
 use store::StoredTarget;
 
@@ -104,14 +104,16 @@ async fn a_source_rotates_its_key_and_replays_its_events() {
     let made = server.post("/v1/sources", json!({"slug": "other", "name": "Other"})).await.expect(201);
     let key = made["write_key"].as_str().unwrap();
     assert!(key.starts_with("pbw_"));
+    let key = &WriteKey::new(key).unwrap();
     assert!(http_server::source_of_write_key(&server.app, key).await.unwrap().is_some());
     let path = format!("/v1/sources/{}", made["id"].as_str().unwrap());
     let rotated = server.post(&format!("{path}/rotate"), Value::Null).await.expect(200);
-    let new = rotated["write_key"].as_str().unwrap();
+    let shown = rotated["write_key"].as_str().unwrap();
+    let new = &WriteKey::new(shown).unwrap();
     assert!(http_server::source_of_write_key(&server.app, key).await.unwrap().is_none(), "the old key is dead");
     let (org, source) = http_server::source_of_write_key(&server.app, new).await.unwrap().unwrap();
     assert_eq!((org, source.slug.as_str()), (server.ours, "other"));
-    assert!(!server.get(&path).await.text().contains(new), "shown once");
+    assert!(!server.get(&path).await.text().contains(shown), "shown once");
     server.call(&server.admin, "DELETE", &path, &Value::Null).await.expect(204);
     assert!(http_server::source_of_write_key(&server.app, new).await.unwrap().is_none());
     let events = format!("/v1/sources/{}/events", things.id("source"));

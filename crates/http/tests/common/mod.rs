@@ -1,5 +1,12 @@
 //! The real server on a real port over a real SQLite file, and what it is talked to with.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "shared by several test files")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "shared by several test files"
+)]
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
@@ -130,7 +137,10 @@ pub async fn house_with(change: impl FnOnce(&mut Settings)) -> House {
     backend.migrate(now).await.unwrap();
     let store = Store::open(backend, &store::MasterKey::mint(&System), Arc::new(System)).await.unwrap();
     let org = OrgId::mint(now, &System);
-    store.create_org(&Organization { id: org, name: "Bean & Co".to_owned(), created_at: now }, "{}".to_owned(), now).await.unwrap();
+    store
+        .create_org(&Organization { id: org, name: "Bean & Co".to_owned(), created_at: now }, "{}".to_owned(), now)
+        .await
+        .unwrap();
     let (engine, runner) = Engine::new(Arc::clone(&store), Arc::new(System));
     tokio::spawn(runner.run());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! Measures the store on a PostgreSQL of its own: `cargo run --release -p passbridge-store-postgres --example measure --
+//! Measures the store on a PostgreSQL of its own: `cargo run --release -p passbridge-store-postgres --example measure_postgres --
 //! [EVENTS]`. Processor time is that of this process and of the server's, from /proc, so this runs on Linux alone.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! Measures the embedded store in a new folder: `cargo run --release -p passbridge-store-sqlite --example measure -- FOLDER
+//! Measures the embedded store in a new folder: `cargo run --release -p passbridge-store-sqlite --example measure_sqlite -- FOLDER
 //! [PASSES]`. Processor time is that of all threads of the process, from /proc, so this runs on Linux alone.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic)]
 
