@@ -123,7 +123,7 @@ impl Keeper {
         }
         self.first = false;
         metrics::gauge!("shards_held").set(self.held.len() as f64);
-        Ok(())
+        sweeps::lag(&house, self.held.keys().copied()).await
     }
 
     fn may_take(&mut self, row: &LeaseRow, now: Instant) -> bool {

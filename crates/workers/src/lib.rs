@@ -64,7 +64,7 @@ pub struct Settings {
     pub webhooks: WebhookSettings,
     /// How often a reader looks for work without being woken.
     pub poll: Duration,
-    /// How often due passes are looked for, and lag is measured.
+    /// How often due passes are looked for.
     pub sweep_every: Duration,
     /// How long inbox, events and attempts are kept.
     pub keep: Duration,

@@ -96,7 +96,8 @@ impl Shard {
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        *self.stop.borrow()
+        // A keeper that is gone tells nobody any more.
+        *self.stop.borrow() || self.stop.has_changed().is_err()
     }
 
     /// Completes when the worker is to stop.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use domain::{Action, Actor, Cause, Command, CommandId, PassRef};
 use engine::EngineError;
-use store::{Log, Reader, Retention};
+use store::{Log, Reader, Retention, StoreError};
 
-use crate::shard::{End, Shard};
+use crate::shard::{End, House, Shard};
 
 /// Due passes that are expired together.
 const BATCH: u32 = 256;
@@ -32,7 +32,6 @@ async fn sweep(shard: &Shard) -> Result<(), End> {
             Swept::All => {}
             Swept::Refused => pause = REFUSED_AGAIN_AFTER,
         }
-        lag(shard).await?;
         if shard.number() == 0 && shard.house.now() >= maintain_at {
             maintain(shard).await;
             maintain_at = shard.house.now().plus(MAINTAIN_EVERY);
@@ -91,15 +90,16 @@ async fn expire(shard: &Shard) -> Result<Swept, End> {
     })
 }
 
-/// How far each reader is behind its log, in rows of the shard.
-async fn lag(shard: &Shard) -> Result<(), End> {
-    let backend = shard.house.store.backend();
+/// How far the readers of these shards are behind their logs, in rows.
+pub(crate) async fn lag(house: &House, shards: impl Iterator<Item = u16> + Clone) -> Result<(), StoreError> {
+    let backend = house.store.backend();
     for (reader, log) in [(Reader::Flows, Log::Inbox), (Reader::Webhooks, Log::Events)] {
-        let heads = shard.insist("read heads", || backend.heads(log)).await?;
-        let marks = shard.insist("read watermarks", || backend.watermarks(reader)).await?;
-        let of = |list: &[u64]| list.get(usize::from(shard.number())).copied().unwrap_or(0);
-        let behind = of(&heads).saturating_sub(of(&marks));
-        metrics::gauge!("reader_lag_rows", "reader" => reader.name(), "shard" => shard.number().to_string()).set(behind as f64);
+        let (heads, marks) = (backend.heads(log).await?, backend.watermarks(reader).await?);
+        for shard in shards.clone() {
+            let of = |list: &[u64]| list.get(usize::from(shard)).copied().unwrap_or(0);
+            let behind = of(&heads).saturating_sub(of(&marks));
+            metrics::gauge!("reader_lag_rows", "reader" => reader.name(), "shard" => shard.to_string()).set(behind as f64);
+        }
     }
     Ok(())
 }

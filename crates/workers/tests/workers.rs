@@ -298,3 +298,46 @@ async fn passes_expire_when_their_time_has_come_and_the_log_is_whole() {
     .await;
     workers.drain(PATIENCE).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_in_the_middle_does_nothing_twice() {
+    const PEOPLE: usize = 150;
+    const PLACES: usize = 8;
+    const UNWRITTEN: usize = 256;
+    let house = House::new().await;
+    sign_up_flow(&house).await;
+    let sink = Sink::start(&[], 100_000).await;
+    let target = house.target(&sink.url).await;
+    for number in 0..PEOPLE {
+        let user = format!("u{number}");
+        house.arrives(&format!("{user}-0"), &user, signed_up(&user)).await;
+        house.arrives(&format!("{user}-1"), &user, earned(&user, 2)).await;
+    }
+    // Three times the workers vanish between two instructions, as when the process is killed.
+    for some in [20, 80, 200] {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let workers = {
+            let _entered = runtime.enter();
+            house.workers()
+        };
+        until("some arrived", || async { sink.count() >= some }).await;
+        runtime.shutdown_background();
+        drop(workers);
+    }
+    let workers = house.workers();
+    until("all arrived", || async { sink.by_delivery().len() == 2 * PEOPLE }).await;
+    until("all is written", || async {
+        house.store.backend().watermarks(Reader::Webhooks).await.unwrap()[0] as usize >= 3 * PEOPLE
+    })
+    .await;
+    let passes = house.store.passes(house.org, Some(house.project), None, None, 1_000).await.unwrap();
+    assert_eq!(passes.len(), PEOPLE);
+    assert!(passes.iter().all(|pass| pass.balances["points"] == "2".parse().unwrap()), "every balance was added to once");
+    let twice = sink.count() - 2 * PEOPLE;
+    assert!(twice <= 3 * (PLACES + UNWRITTEN), "{twice} duplicates: more than what was in flight or not written");
+    until("nothing is owed", || async {
+        house.store.backend().deliveries(house.org, Some(target), 10).await.unwrap().is_empty()
+    })
+    .await;
+    workers.drain(PATIENCE).await;
+}

@@ -165,7 +165,8 @@ impl Pump {
 
     /// The next time at which something is to be done without being woken.
     fn wake_at(&self) -> Instant {
-        let due = self.next_due.map(|due| Instant::now() + due.since(self.shard.house.now()));
+        let due = self.next_due.filter(|_| self.flights.len() < MOST_UNDER_WAY);
+        let due = due.map(|due| Instant::now() + due.since(self.shard.house.now()));
         [self.book.due(), self.spill_at, due].into_iter().flatten().fold(self.poll_at, Instant::min)
     }
 
@@ -313,12 +314,12 @@ impl Pump {
             metrics::counter!("deliveries_spilled_total").increment(1);
             let row = flight.delivery.row(flight.delivery.attempts, now);
             if flight.decided.swap(true, Ordering::AcqRel) {
+                // It is due, so it is claimed next, and due again at once for whoever comes after a crash.
                 flight.kept = true;
-                self.book.owed(DeliveryRow { due_at: now.plus(CLAIM), ..row });
             } else {
                 self.land(id);
-                self.keep(row);
             }
+            self.keep(row);
         }
         let fresh = self.flights.values().filter(|flight| flight.seq.is_some());
         self.spill_at = fresh.map(|flight| flight.since + spill_after).min();
