@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use outbound::policy::AddressPolicy;
 use store::Store;
 
-use crate::{auth::Doors, ingest::Intake, packages::Packages, seen::Places};
+use crate::{auth::Doors, google::GoogleRoots, ingest::Intake, packages::Packages, seen::Places};
 
 /// What every handler can reach; shared by all of them as the router's state.
 pub struct App {
@@ -28,6 +28,8 @@ pub struct App {
     pub(crate) doors: Doors,
     pub(crate) intake: Arc<Intake>,
     pub(crate) packages: Packages,
+    /// Google's root signing keys; call-backs are answered 503 until there are some.
+    pub google_roots: GoogleRoots,
 }
 
 /// What was configured about listening.
@@ -106,6 +108,7 @@ impl App {
             doors: Doors::default(),
             intake,
             packages: Packages::default(),
+            google_roots: GoogleRoots::default(),
         })
     }
 

@@ -13,6 +13,7 @@ mod auth;
 mod client;
 mod extract;
 mod frame;
+mod google;
 mod ingest;
 mod inspector;
 mod limits;
@@ -34,6 +35,7 @@ pub use auth::{Caller, Minted, mint_api_key, source_of_write_key};
 pub use client::Client;
 pub use extract::{Body, PathParam, QueryParams, read_body};
 pub use frame::RequestId;
+pub use google::GoogleRoots;
 pub use problem::{FieldError, Problem};
 pub use seen::{Places, PlacesError};
 
@@ -44,6 +46,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(api::routes(&app))
         .merge(ingest::routes())
         .merge(apple::routes())
+        .merge(google::routes())
         .merge(pages::routes())
         .merge(inspector::routes());
     frame::around(rooms, &app).with_state(app)

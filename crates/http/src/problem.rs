@@ -73,6 +73,9 @@ pub enum Problem {
     /// Too many requests.
     #[error("too many requests with this key: wait {0} seconds")]
     RateLimited(u64),
+    /// Something that we need first is not there yet.
+    #[error("{0}")]
+    NotReady(&'static str),
     /// A command was rejected.
     #[error(transparent)]
     Rejected(#[from] Reject),
@@ -155,6 +158,7 @@ pub(crate) const KINDS: &[(&str, u16, &str)] = &[
     ("internal", 500, "Fault of ours"),
     ("unavailable", 503, "Try again later"),
     ("disk_full", 503, "Disk full"),
+    ("not_ready", 503, "Not ready yet"),
 ];
 
 impl Problem {
@@ -200,6 +204,7 @@ impl Problem {
             Self::Changed(_) => "version_conflict",
             Self::Gone(_) => "gone",
             Self::RateLimited(_) => "rate_limited",
+            Self::NotReady(_) => "not_ready",
             Self::Rejected(reject) => match reject.code {
                 RejectCode::NotFound => "not_found",
                 RejectCode::AlreadyExists => "already_exists",

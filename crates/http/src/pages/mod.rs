@@ -1,11 +1,12 @@
 //! Pages for holders: a pass's own page and the enrolment form. Server-rendered, nothing from elsewhere, no script needed.
 
-mod enrol;
+mod enrolment;
+mod form;
 mod pass;
 
 use std::sync::Arc;
 
-use axum::{Router, response::Response, routing::get};
+use axum::{Router, extract::DefaultBodyLimit, response::Response, routing::get};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
 
@@ -13,13 +14,17 @@ use crate::{App, Client, seen};
 
 const STYLE: &str = include_str!("../../assets/page.css");
 
+/// Most bytes of a form.
+const MAX_FORM_BYTES: usize = 64 << 10;
+
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/p/{code}", get(pass::show))
         .route("/p/{code}/apple", get(pass::apple))
+        .route("/p/{code}/pass.pkpass", get(pass::apple))
         .route("/p/{code}/google", get(pass::google))
         .route("/p/{code}/card.css", get(pass::style))
-        .route("/e/{project}", get(enrol::form).post(enrol::submit))
+        .route("/e/{project}", get(enrolment::show).post(enrolment::submit).layer(DefaultBodyLimit::max(MAX_FORM_BYTES)))
         .route("/assets/page.css", get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))
 }
 

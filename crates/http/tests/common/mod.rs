@@ -302,3 +302,24 @@ impl House {
 pub fn basic(user: &str) -> String {
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:")))
 }
+
+/// A webhook of the house that points somewhere.
+pub fn target(house: &House, url: &str, secret: &connectors::kit::Secret) -> store::StoredTarget {
+    let id = domain::TargetId::mint(System.now(), &System);
+    let target = domain::Target {
+        id,
+        name: "bin".to_owned(),
+        project: None,
+        url: url.to_owned(),
+        events: domain::TargetEvents::All,
+        headers: BTreeMap::new(),
+        post_only: false,
+        uninstall_name: domain::UninstallName::default(),
+        without_standard_headers: false,
+        enabled: true,
+        disabled_reason: None,
+        created_at: System.now(),
+    };
+    let sealed = house.store.seal_for::<store::StoredTarget>(house.org, id.uuid(), secret.expose().as_bytes()).unwrap();
+    store::StoredTarget { target, sealed_secrets: vec![sealed] }
+}
