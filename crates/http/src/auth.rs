@@ -183,15 +183,7 @@ async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
 }
 
 /// The source of a write key that is in force. A rotated key is still in the directory; its shown part tells it apart.
-pub async fn source_of_write_key(app: &App, secret: &str) -> Result<Option<(OrgId, Arc<Source>)>, StoreError> {
-    match WriteKey::new(secret) {
-        Some(key) => source_of(app, &key).await,
-        None => Ok(None),
-    }
-}
-
-/// The same of a key that was read already.
-pub(crate) async fn source_of(app: &App, key: &WriteKey) -> Result<Option<(OrgId, Arc<Source>)>, StoreError> {
+pub async fn source_of_write_key(app: &App, key: &WriteKey) -> Result<Option<(OrgId, Arc<Source>)>, StoreError> {
     if !key.begins_with(WRITE_KEY_PREFIX) {
         return Ok(None);
     }

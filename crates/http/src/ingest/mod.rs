@@ -199,7 +199,7 @@ fn connector(kind: SourceKind) -> Result<catalog::Source, Refusal> {
 }
 
 async fn owner(app: &App, key: &WriteKey) -> Result<(OrgId, Arc<Source>), Refusal> {
-    let found = auth::source_of(app, key).await.map_err(|error| Refusal::store(&error))?;
+    let found = auth::source_of_write_key(app, key).await.map_err(|error| Refusal::store(&error))?;
     found.ok_or(Refusal::new(StatusCode::UNAUTHORIZED, "no source has this write key"))
 }
 
