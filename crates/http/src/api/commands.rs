@@ -34,8 +34,8 @@ impl<S: Sync> FromRequestParts<S> for Once {
         let key = match parts.headers.get(IDEMPOTENCY_KEY) {
             None => None,
             Some(value) => {
-                let text = value.to_str().unwrap_or_default().trim();
-                if !(1..=MAX_KEY_CHARS).contains(&text.len()) {
+                let text = value.to_str().unwrap_or_default();
+                if !(1..=MAX_KEY_CHARS).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
                     return Err(Problem::parameter("Idempotency-Key", "expected 1 to 255 visible ASCII characters"));
                 }
                 Some(text.to_owned())

@@ -139,10 +139,23 @@ fn merge_within(part: &mut Value, schemas: &Map<String, Value>) {
         }
         *part = whole;
     }
+    state_range(part);
     match part {
         Value::Object(fields) => fields.values_mut().for_each(|part| merge_within(part, schemas)),
         Value::Array(list) => list.iter_mut().for_each(|part| merge_within(part, schemas)),
         _ => {}
+    }
+}
+
+/// The names of integer formats mean signed ones; our own numbers of 32 bits have no sign.
+fn state_range(schema: &mut Value) {
+    let Some(fields) = schema.as_object_mut() else { return };
+    let unsigned = fields.get("minimum").and_then(Value::as_f64).is_some_and(|least| least >= 0.0);
+    if fields.get("format").is_some_and(|format| format == "int32" || format == "int64") {
+        if unsigned && fields.get("format") == Some(&json!("int32")) {
+            fields.entry("maximum").or_insert(json!(u32::MAX));
+        }
+        fields.remove("format");
     }
 }
 

@@ -185,8 +185,8 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let held = config::one(&catalog.flows, id.uuid(), "flow")?;
-    if_match.check(held.revision)?;
     let flow = written.stored(id, &catalog, held.value.created_at)?;
+    if_match.check(held.revision)?;
     config::put(&app, &config::change(&app, &can), &flow, held.revision).await?;
     Ok(Shown::at(held.revision + 1, View::of(&flow)))
 }

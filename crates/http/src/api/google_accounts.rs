@@ -144,11 +144,11 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let held = config::one(&catalog.google_accounts, id.uuid(), "Google account")?;
-    if_match.check(held.revision)?;
     if body.value.issuer != held.value.issuer {
         return Err(Problem::field("issuer", "cannot change: add another account for another issuer"));
     }
     let account = body.value.stored(&app, can.org, id, held.value.created_at)?;
+    if_match.check(held.revision)?;
     config::put(&app, &config::change(&app, &can), &account, held.revision).await?;
     Ok(Shown::at(held.revision + 1, View::of(&account)))
 }

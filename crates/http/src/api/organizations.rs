@@ -116,9 +116,9 @@ async fn rename(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, id)?;
     let stored = catalog.organization.as_ref().ok_or_else(|| Problem::no_such("organization"))?;
-    if_match.check(stored.revision)?;
     let changed = Organization { name: text::name(body.value.name, "name")?, ..(*stored.value).clone() };
     let change = ConfigChange { org: id, ..config::change(&app, &can) };
+    if_match.check(stored.revision)?;
     config::put(&app, &change, &changed, stored.revision).await?;
     Ok(Shown::at(stored.revision + 1, View::of(&changed)))
 }

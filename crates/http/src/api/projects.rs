@@ -305,7 +305,6 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.projects, id.uuid(), "project")?;
-    if_match.check(stored.revision)?;
     let project = body.value.check(id, stored.value.created_at, &catalog)?;
     if project.kind != stored.value.kind {
         return Err(Problem::field("kind", "cannot change once the project exists: make another project"));
@@ -316,6 +315,7 @@ async fn replace(
         change.removed_names.extend(before.as_deref().map(|name| (NameKind::Enrolment, name)));
         change.names.extend(after.map(|name| (NameKind::Enrolment, name, id.uuid())));
     }
+    if_match.check(stored.revision)?;
     config::put(&app, &change, &project, stored.revision).await?;
     Ok(Shown::at(stored.revision + 1, View::of(&project)))
 }

@@ -200,7 +200,6 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let held: &Stored<StoredSigner> = config::one(&catalog.signers, id.uuid(), "signer")?;
-    if_match.check(held.revision)?;
     let now = app.now();
     let identity = body.value.identity(now)?;
     if identity.pass_type_identifier() != held.value.pass_type {
@@ -208,6 +207,7 @@ async fn replace(
         return Err(Problem::field("certificate", message));
     }
     let signer = stored(&app, can.org, id, &identity, held.value.created_at)?;
+    if_match.check(held.revision)?;
     config::put(&app, &config::change(&app, &can), &signer, held.revision).await?;
     Ok(Shown::at(held.revision + 1, View::of(&signer, now)))
 }

@@ -180,8 +180,8 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.sources, id.uuid(), "source")?;
-    if_match.check(stored.revision)?;
     let source = body.value.check(id, stored.value.key_prefix.clone(), stored.value.created_at)?;
+    if_match.check(stored.revision)?;
     config::put(&app, &config::change(&app, &can), &source, stored.revision).await?;
     Ok(Shown::at(stored.revision + 1, View::of(&app, &source)))
 }

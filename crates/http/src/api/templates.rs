@@ -217,7 +217,6 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.templates, id.uuid(), "template")?;
-    if_match.check(stored.revision)?;
     let name = text::name(body.value.name, "name")?;
     let mut template = Template { name, design: body.value.design, ..(*stored.value).clone() };
     check_size_and_images(&app, &can, &template.design).await?;
@@ -225,6 +224,7 @@ async fn replace(
         refuse_faults(&template, &catalog)?;
         template.version += 1;
     }
+    if_match.check(stored.revision)?;
     config::put(&app, &config::change(&app, &can), &template, stored.revision).await?;
     Ok(Shown::at(stored.revision + 1, View::of(&template, &catalog)))
 }

@@ -219,9 +219,9 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let held = config::one(&catalog.targets, id.uuid(), "webhook")?;
-    if_match.check(held.revision)?;
     let target = body.value.check(&app, &catalog, id, held.value.target.created_at)?;
     let stored = StoredTarget { target, sealed_secrets: held.value.sealed_secrets.clone() };
+    if_match.check(held.revision)?;
     config::put(&app, &config::change(&app, &can), &stored, held.revision).await?;
     Ok(Shown::at(held.revision + 1, View::of(&stored)))
 }
