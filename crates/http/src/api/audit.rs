@@ -96,7 +96,9 @@ impl View {
     }
 }
 
-/// List changes of the configuration, newest first.
+/// List changes of the configuration.
+///
+/// Newest first.
 #[utoipa::path(get, path = "/v1/audit", tag = "Audit", security(("key" = ["admin"])),
     params(Paging), responses((status = 200, body = Page<View>, description = "A page.")))]
 async fn list(

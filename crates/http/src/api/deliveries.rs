@@ -141,9 +141,9 @@ struct Filter {
     limit: Limit,
 }
 
-/// List what is owed, by when it is due.
+/// List what is owed.
 ///
-/// Only the next ones: what is delivered leaves the list, so there is no cursor. Deliveries that succeed at once are never on
+/// By when it is due, and only the next ones: what is delivered leaves the list, so there is no cursor. Deliveries that succeed at once are never on
 /// it; see their attempts.
 #[utoipa::path(get, path = "/v1/deliveries", tag = "Deliveries", security(("key" = ["passes_read"])),
     params(Filter), responses((status = 200, body = Page<View>, description = "The next ones.")))]
@@ -183,7 +183,9 @@ struct Resend {
     event: EventId,
 }
 
-/// Send an event to a webhook once more, whatever became of it before. The delivery keeps its id.
+/// Send an event once more.
+///
+/// Whatever became of it before. The delivery keeps its id.
 #[utoipa::path(post, path = "/v1/deliveries", tag = "Deliveries", security(("key" = ["passes_write"])),
     request_body = Resend, responses((status = 202, body = Owed, description = "On its way.")))]
 async fn resend(
@@ -226,7 +228,9 @@ struct AttemptsFilter {
     cursor: Option<Before>,
 }
 
-/// List tries at deliveries, newest first, with what was sent and what came back.
+/// List attempts.
+///
+/// Newest first, with what was sent and what came back.
 #[utoipa::path(get, path = "/v1/deliveries/attempts", tag = "Deliveries", security(("key" = ["passes_read"])),
     params(AttemptsFilter), responses((status = 200, body = Page<AttemptView>, description = "A page.")))]
 async fn attempts(

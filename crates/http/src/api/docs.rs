@@ -12,6 +12,24 @@ use crate::{App, problem};
 
 const STYLE: &str = include_str!("../../assets/docs.css");
 const SCRIPT: &str = include_str!("../../assets/docs.js");
+/// The groups in the order in which a newcomer needs them; others follow.
+const ORDER: [&str; 15] = [
+    "Passes",
+    "Contacts",
+    "Events",
+    "Projects",
+    "Templates",
+    "Images",
+    "Sources",
+    "Flows",
+    "Webhooks",
+    "Deliveries",
+    "Signers",
+    "Google accounts",
+    "API keys",
+    "Organizations",
+    "Audit",
+];
 /// How deep schemas are unfolded.
 const MAX_DEPTH: usize = 6;
 
@@ -93,6 +111,7 @@ fn groups(document: &Value) -> Vec<(String, Vec<Operation<'_>>)> {
             }
         }
     }
+    groups.sort_by_key(|(tag, _)| ORDER.iter().position(|known| known == tag).unwrap_or(ORDER.len()));
     groups
 }
 
@@ -100,7 +119,7 @@ fn entry(operation: &Operation<'_>) -> Markup {
     let summary = operation.body["summary"].as_str().unwrap_or(operation.path).trim_end_matches('.');
     html! {
         li data-find={ (operation.method) " " (operation.path) " " (summary) } {
-            a href={ "#" (operation.anchor()) } { span.method.(operation.method) { (operation.method) } " " (summary) }
+            a href={ "#" (operation.anchor()) } { span.method.(operation.method) { (operation.method) } span { (summary) } }
         }
     }
 }
@@ -152,11 +171,11 @@ fn response(document: &Value, status: &str, answer: &Value) -> Markup {
     html! {
         @if let Some(schema) = schema.filter(|_| status.starts_with('2')) {
             details {
-                summary { span.status { (status) } " " (description) }
+                summary { span.status { (status) } " " (code(description)) }
                 (shape(document, schema, 0))
             }
         } @else {
-            p.answer { span.status.bad[!status.starts_with('2')] { (status) } " " (description) }
+            p.answer { span.status.bad[!status.starts_with('2')] { (status) } " " (code(description)) }
         }
     }
 }
@@ -281,6 +300,8 @@ mod tests {
             }
         }
         assert!(count > 50, "{count}");
+        let groups = groups(&document);
+        assert_eq!(groups.iter().map(|(tag, _)| tag.as_str()).collect::<Vec<_>>(), ORDER);
         for text in [&page, STYLE, SCRIPT] {
             assert!(!text.contains("src=\"http") && !text.contains("href=\"http") && !text.contains("url("));
         }

@@ -86,7 +86,9 @@ struct Notice {
     text: String,
 }
 
-/// Activate a pass: from inactive, or back from revoked or expired.
+/// Activate a pass.
+///
+/// From inactive, or back from revoked or expired.
 #[utoipa::path(post, path = "/v1/passes/{pass}/activate", tag = "Passes", security(("key" = ["passes_write"])),
     params(("pass" = IdText, Path, description = "Its id.")),
     request_body = Option<Nothing>, responses((status = 200, body = View, description = "As it is now.")))]

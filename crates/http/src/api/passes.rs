@@ -326,7 +326,9 @@ async fn delete(
     acted(&app, &can, &outcome)
 }
 
-/// List a pass's installations: on which devices and accounts it is and was.
+/// List a pass's installations.
+///
+/// On which devices and accounts it is and was.
 #[utoipa::path(get, path = "/v1/passes/{pass}/installations", tag = "Passes", security(("key" = ["passes_read"])),
     params(("pass" = IdText, Path, description = "Its id.")),
     responses((status = 200, body = Page<InstallationView>, description = "All of them.")))]

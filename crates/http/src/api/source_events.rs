@@ -162,7 +162,9 @@ async fn find(app: &App, org: OrgId, source: SourceId, id: SourceEventId) -> Res
     found.ok_or_else(|| Problem::no_such("source event"))
 }
 
-/// Read a source event with its trace and payload.
+/// Read a source event.
+///
+/// With its trace and payload.
 #[utoipa::path(get, path = "/v1/sources/{source}/events/{event}", tag = "Sources", security(("key" = ["passes_read"])),
     params(("source" = IdText, Path, description = "The source's id."), ("event" = IdText, Path, description = "Its id.")),
     responses((status = 200, body = EventView, description = "It.")))]

@@ -167,7 +167,9 @@ async fn get(
     Ok(Shown::at(stored.revision, View::of(&app, &stored.value)))
 }
 
-/// Replace a source. Its address and write key stay.
+/// Replace a source.
+///
+/// Its address and write key stay.
 #[utoipa::path(put, path = "/v1/sources/{source}", tag = "Sources", security(("key" = ["config_write"])),
     params(("source" = IdText, Path, description = "Its id.")),
     request_body = SourceInput, responses((status = 200, body = View, description = "As it is now.")))]
@@ -186,7 +188,9 @@ async fn replace(
     Ok(Shown::at(stored.revision + 1, View::of(&app, &source)))
 }
 
-/// Delete a source. Its events stay in the inbox until they are swept.
+/// Delete a source.
+///
+/// Its events stay in the inbox until they are swept.
 #[utoipa::path(delete, path = "/v1/sources/{source}", tag = "Sources", security(("key" = ["config_write"])),
     params(("source" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Deleted.")))]
 async fn delete(
@@ -204,7 +208,9 @@ async fn delete(
     config::remove(&app, &change, stored).await
 }
 
-/// Give a source another write key. The one before stops working at once.
+/// Rotate a source's write key.
+///
+/// The one before stops working at once.
 #[utoipa::path(post, path = "/v1/sources/{source}/rotate", tag = "Sources", security(("key" = ["config_write"])),
     params(("source" = IdText, Path, description = "Its id.")),
     responses((status = 200, body = Created, description = "Rotated. This answer alone shows the write key.")))]

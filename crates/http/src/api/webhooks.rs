@@ -206,7 +206,9 @@ async fn get(
     Ok(Shown::at(stored.revision, View::of(&stored.value)))
 }
 
-/// Replace a webhook. Its secrets stay; one that we switched off is on again when `enabled` says so.
+/// Replace a webhook.
+///
+/// Its secrets stay; one that we switched off is on again when `enabled` says so.
 #[utoipa::path(put, path = "/v1/webhooks/{webhook}", tag = "Webhooks", security(("key" = ["config_write"])),
     params(("webhook" = IdText, Path, description = "Its id.")),
     request_body = WebhookInput, responses((status = 200, body = View, description = "As it is now.")))]
@@ -226,7 +228,9 @@ async fn replace(
     Ok(Shown::at(held.revision + 1, View::of(&stored)))
 }
 
-/// Delete a webhook. What is still owed to it is given up.
+/// Delete a webhook.
+///
+/// What is still owed to it is given up.
 #[utoipa::path(delete, path = "/v1/webhooks/{webhook}", tag = "Webhooks", security(("key" = ["config_write"])),
     params(("webhook" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Deleted.")))]
 async fn delete(
@@ -241,7 +245,7 @@ async fn delete(
     config::remove(&app, &config::change(&app, &can), stored).await
 }
 
-/// Give a webhook another signing secret.
+/// Rotate a webhook's secret.
 ///
 /// Bodies are signed with the new one and up to three earlier ones until `DELETE` on this path ends the rotation, so that
 /// nothing is lost while the receiver changes over.
@@ -264,7 +268,9 @@ async fn rotate(
     Ok(Shown::at(held.revision + 1, view))
 }
 
-/// End the rotation of a webhook's signing secret: only the newest stays in force.
+/// End a rotation of secrets.
+///
+/// Only the newest stays in force.
 #[utoipa::path(delete, path = "/v1/webhooks/{webhook}/secrets", tag = "Webhooks", security(("key" = ["config_write"])),
     params(("webhook" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "As it is now.")))]
 async fn end_rotation(
