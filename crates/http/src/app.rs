@@ -51,6 +51,8 @@ pub struct Settings {
     pub address_policy: AddressPolicy,
     /// Where addresses are registered; without it no places are recorded.
     pub places: Option<Places>,
+    /// What the workers say about their fitness; `/readyz` asks it too.
+    pub fitness: Option<Fitness>,
 }
 
 impl Settings {
@@ -72,7 +74,29 @@ impl Settings {
             image_bytes: Self::IMAGE_BYTES,
             address_policy: AddressPolicy::default(),
             places: None,
+            fitness: None,
         }
+    }
+}
+
+/// Tells why this node is not fit for work, when somebody has to look at it.
+#[derive(Clone)]
+pub struct Fitness(Arc<dyn Fn() -> Option<String> + Send + Sync>);
+
+impl Fitness {
+    /// From a question that answers with the fault, if there is one.
+    pub fn new(fault: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(fault))
+    }
+
+    pub(crate) fn fault(&self) -> Option<String> {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for Fitness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Fitness").field(&self.fault()).finish()
     }
 }
 

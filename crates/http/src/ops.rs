@@ -5,7 +5,10 @@ use std::sync::Arc;
 use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use http::header;
 
-use crate::{app::App, problem::Problem};
+use crate::{
+    app::{App, Fitness},
+    problem::Problem,
+};
 
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).route("/metrics", get(metrics))
@@ -16,9 +19,12 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The database could be written now: send traffic here.
+/// The database could be written now and the workers are fit: send traffic here.
 async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
     app.store.backend().ready().await?;
+    if let Some(fault) = app.settings.fitness.as_ref().and_then(Fitness::fault) {
+        return Err(store::StoreError::Unavailable(fault).into());
+    }
     Ok("ready\n")
 }
 

@@ -127,8 +127,10 @@ pub(crate) async fn start(
         apns: workers::ApnsSettings { url: config.apns_url.clone(), roots: apns_roots(config)?, policy: policy.clone() },
         node: config.node.clone(),
     });
-    let app =
-        http_server::App::new(Arc::clone(&store), engine, clock, entropy, settings(config, &public_url, policy)?, metrics());
+    let mut settings = settings(config, &public_url, policy)?;
+    let health = workers.health();
+    settings.fitness = Some(http_server::Fitness::new(move || health.fault()));
+    let app = http_server::App::new(Arc::clone(&store), engine, clock, entropy, settings, metrics());
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(listen::serve(listener, tls, http_server::router(app), stopped, DRAIN));
     Ok((Running { store, public_url, backend, workers, stop, serving, engine: engine_task }, admin_key))
