@@ -21,7 +21,17 @@ const WRITERS: u64 = 6;
 /// Acknowledgements after which the process is killed, differing from kill to kill.
 const ACKNOWLEDGED: usize = 150;
 
+/// What the test is called by runners that ask for names.
+const NAME: &str = "kills_lose_nothing_that_was_acknowledged";
+
 fn main() {
+    // Without a harness the questions of one are ours to answer: which tests there are, and which of them are ignored.
+    if std::env::args().any(|argument| argument == "--list") {
+        if !std::env::args().any(|argument| argument == "--ignored") {
+            println!("{NAME}: test");
+        }
+        return;
+    }
     let mut arguments = std::env::args().skip(1);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     match (arguments.next(), arguments.next(), arguments.next()) {

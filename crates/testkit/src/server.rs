@@ -96,7 +96,7 @@ impl Server {
 
     async fn spawn(&mut self) -> Result<(), ServerError> {
         let file = |name: &str| File::options().append(true).create(true).open(self.folder.path().join(name));
-        let mut command = Command::new(&self.binary);
+        let mut command = program(&self.binary);
         command
             .args(["serve", "--json", "--allow-loopback", "--node", "test", "--log", "info", "--data"])
             .arg(self.data())
@@ -213,6 +213,17 @@ impl Server {
     pub fn client(&self) -> &Client {
         &self.client
     }
+}
+
+/// The program without the settings of whoever runs the tests: it refuses `PASSBRIDGE_` variables that it does not know.
+pub fn program(binary: impl AsRef<Path>) -> Command {
+    let mut command = Command::new(binary.as_ref());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PASSBRIDGE_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// A port that nobody listens on, chosen differently by every caller and process.

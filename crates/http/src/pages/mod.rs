@@ -25,6 +25,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/p/{code}/google", get(pass::google))
         .route("/p/{code}/card.css", get(pass::style))
         .route("/e/{project}", get(enrolment::show).post(enrolment::submit).layer(DefaultBodyLimit::max(MAX_FORM_BYTES)))
+        // Browsers ask for one by themselves; an organization's own picture is on its page.
+        .route("/favicon.ico", get(async || (StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, "public, max-age=86400")])))
         .route("/assets/page.css", get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))
 }
 

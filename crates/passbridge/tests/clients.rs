@@ -1,0 +1,178 @@
+//! Real clients of the field at the real program: RudderStack's SDKs send to it, Standard Webhooks' libraries verify what
+//! it sends, schemathesis reads its OpenAPI document and tries everything in it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
+
+mod support;
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use support::{Club, Database};
+use testkit::{
+    clients,
+    sink::{Behaviour, Received, Sink},
+};
+use tokio::time::Instant;
+
+const CLIENT_DEADLINE: Duration = Duration::from_secs(60);
+const HAPPENS_WITHIN: Duration = Duration::from_secs(20);
+
+fn calls(members: &[&str]) -> String {
+    let call = |member: &&str| json!({"type": "track", "userId": member, "event": "membership_signed_up", "properties": {"tier": "base"}});
+    let mut calls: Vec<Value> = members.iter().map(call).collect();
+    calls.push(json!({"type": "identify", "userId": members[0], "traits": {"email": "one@example.com"}}));
+    calls.push(json!({"type": "track", "userId": members[0], "event": "purchase_completed", "properties": {"total": 9.5}}));
+    Value::from(calls).to_string()
+}
+
+async fn pass_with(club: &Club, member: &str, points: &str) -> Value {
+    let deadline = Instant::now() + HAPPENS_WITHIN;
+    loop {
+        let pass = club.pass_of(member).await;
+        if let Some(pass) = pass.as_ref().filter(|pass| pass["balances"]["points"] == points) {
+            return pass.clone();
+        }
+        assert!(Instant::now() < deadline, "{member} has {pass:?}, expected {points} points\n{}", club.server.said());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn sdk_issues_passes(database: Database) {
+    let club = Club::open(database).await;
+    let data_plane = club.data_plane();
+    let arguments = [data_plane.as_str(), club.write_key.as_str()];
+    let node = clients::node("rudder.mjs", &arguments, &calls(&["node-1", "node-2"]), CLIENT_DEADLINE).await;
+    node.unwrap_or_else(|error| panic!("{error}"));
+    let python = clients::python("rudder.py", &arguments, &calls(&["python-1", "python-2"]), CLIENT_DEADLINE).await;
+    python.unwrap_or_else(|error| panic!("{error}"));
+    for (member, points) in [("node-1", "1"), ("node-2", "0"), ("python-1", "1"), ("python-2", "0")] {
+        let pass = pass_with(&club, member, points).await;
+        assert_eq!((pass["external_id"].as_str(), pass["state"].as_str()), (Some(member), Some("active")), "{pass}");
+    }
+}
+
+#[tokio::test]
+async fn rudderstacks_sdks_issue_passes_on_sqlite() {
+    sdk_issues_passes(Database::Sqlite).await;
+}
+
+#[tokio::test]
+async fn rudderstacks_sdks_issue_passes_on_postgres() {
+    sdk_issues_passes(Database::Postgres).await;
+}
+
+/// What the scripts of Standard Webhooks' libraries read.
+fn received_as_json(request: &Received, secret: &str) -> String {
+    let header = |name: &str| (name.to_owned(), Value::from(request.header(name)));
+    let headers: serde_json::Map<_, _> =
+        ["webhook-id", "webhook-timestamp", "webhook-signature"].map(header).into_iter().collect();
+    json!({"secret": secret, "headers": headers, "body": String::from_utf8(request.body.to_vec()).unwrap()}).to_string()
+}
+
+#[tokio::test]
+async fn standard_webhooks_libraries_verify_what_is_sent() {
+    let club = Club::open(Database::Sqlite).await;
+    let sink = Sink::start(Behaviour::Answer(StatusCode::OK)).await.unwrap();
+    let (_, secret) = club.webhook(&sink.url("/hook")).await;
+    let body = json!({"project": club.project, "external_id": "one", "contact": {"external_id": "one", "name": "Zoë Ångström"}});
+    let pass = support::post(&club.server, "/v1/passes", &body).await;
+    let received = sink.wait_for(HAPPENS_WITHIN, |all| all.first().cloned()).await;
+    let received = received.unwrap_or_else(|| panic!("nothing was sent\n{}", club.server.said()));
+    let told: Value = serde_json::from_slice(&received.body).unwrap();
+    assert_eq!((&told["event"], &told["pass"]["id"]), (&json!("PASS_EVENT_RECORD_CREATED"), &pass["id"]));
+    let input = received_as_json(&received, &secret);
+    clients::node("webhook.mjs", &[], &input, CLIENT_DEADLINE).await.unwrap_or_else(|error| panic!("{error}"));
+    clients::python("webhook.py", &[], &input, CLIENT_DEADLINE).await.unwrap_or_else(|error| panic!("{error}"));
+    let forged = received_as_json(&received, "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+    assert!(clients::node("webhook.mjs", &[], &forged, CLIENT_DEADLINE).await.is_err(), "another secret verified");
+}
+
+#[tokio::test]
+async fn hostile_sinks_hold_nobody_up() {
+    let club = Club::open(Database::Sqlite).await;
+    let hostile = [
+        Behaviour::BlackHole,
+        Behaviour::Endless,
+        Behaviour::CutOff,
+        Behaviour::Slow(Duration::from_secs(120)),
+        Behaviour::Answer(StatusCode::INTERNAL_SERVER_ERROR),
+        Behaviour::Answer(StatusCode::GONE),
+    ];
+    let mut sinks = Vec::new();
+    for behaviour in hostile {
+        let sink = Sink::start(behaviour).await.unwrap();
+        club.webhook(&sink.url("/hook")).await;
+        sinks.push(sink);
+    }
+    let good = Sink::start(Behaviour::Answer(StatusCode::OK)).await.unwrap();
+    club.webhook(&good.url("/hook")).await;
+    for nth in 0..50 {
+        let body = json!({"project": club.project, "external_id": format!("pass-{nth}")});
+        support::post(&club.server, "/v1/passes", &body).await;
+    }
+    let all = good.wait_for(HAPPENS_WITHIN, |all| (all.len() >= 50).then_some(())).await;
+    assert!(all.is_some(), "{} of 50 arrived beside hostile neighbours\n{}", good.count(), club.server.said());
+}
+
+#[tokio::test]
+async fn a_server_that_is_told_to_stop_keeps_everything() {
+    for database in [Database::Sqlite, Database::Postgres] {
+        let mut club = Club::open(database).await;
+        support::post(&club.server, "/v1/passes", &json!({"project": club.project, "external_id": "one"})).await;
+        let status = club.server.terminate().await.unwrap_or_else(|error| panic!("{error}"));
+        assert!(status.success(), "{status}\n{}", club.server.said());
+        club.server.restart().await.unwrap_or_else(|error| panic!("{error}"));
+        assert!(club.pass_of("one").await.is_some());
+    }
+}
+
+/// How long schemathesis may take.
+const SCHEMATHESIS_DEADLINE: Duration = Duration::from_secs(400);
+/// No 5xx, and no answer that the document does not describe.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
+
+/// Ids of things that are there, so that operations get past "no such thing".
+async fn existing(club: &Club) -> String {
+    let (webhook, _) = club.webhook("http://127.0.0.1:9/").await;
+    let body = json!({"project": club.project, "external_id": "one", "contact": {"external_id": "one", "name": "One"}});
+    let pass = support::post(&club.server, "/v1/passes", &body).await;
+    let ids =
+        [("pass", &pass["id"]), ("webhook", &json!(webhook)), ("source", &json!(club.source)), ("project", &json!(club.project))];
+    let lines = ids.map(|(name, id)| format!("\"path.{name}\" = {id}\n"));
+    format!("[parameters]\n{}", lines.concat())
+}
+
+#[tokio::test]
+async fn schemathesis_finds_no_fault() {
+    let club = Club::open(Database::Sqlite).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("schemathesis.toml"), existing(&club).await).unwrap();
+    let bearer = format!("Authorization: Bearer {}", club.server.admin_key());
+    let document = club.server.url("/v1/openapi.json");
+    let arguments = [
+        "run",
+        &document,
+        "--header",
+        &bearer,
+        "--checks",
+        CHECKS,
+        "--phases",
+        "examples,coverage,fuzzing",
+        "--max-examples",
+        "15",
+        "--seed",
+        "20261120",
+        "--generation-deterministic",
+        "--request-timeout",
+        "20",
+        "--max-failures",
+        "20",
+        "--no-color",
+    ];
+    let ran = clients::python_tool("schemathesis", &arguments, folder.path(), SCHEMATHESIS_DEADLINE).await;
+    let said = ran.unwrap_or_else(|error| panic!("{error}\n{}", club.server.said()));
+    for phase in ["Examples", "Coverage", "Fuzzing"] {
+        assert!(said.contains(phase), "{phase} did not run:\n{said}");
+    }
+}
