@@ -134,7 +134,7 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
 
 /// Ids of things that are there, so that operations get past "no such thing".
 async fn existing(club: &Club) -> String {
-    let (webhook, _) = club.webhook("http://127.0.0.1:9/").await;
+    let (webhook, _) = club.webhook("http://127.0.0.1:19999/").await;
     let body = json!({"project": club.project, "external_id": "one", "contact": {"external_id": "one", "name": "One"}});
     let pass = support::post(&club.server, "/v1/passes", &body).await;
     let ids =
