@@ -33,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("simulators", &["domain", "pkpass", "google-wallet"]),
     ("testkit", &["domain", "pkpass", "google-wallet", "simulators"]),
     ("passbridge", EVERY_ROOM),
+    ("bench", &["pkpass", "testkit"]),
 ];
 
 /// What workers and http put to use.
@@ -80,8 +81,8 @@ const PLACED: &[(&str, &[&str])] = &[
     ("deadpool-postgres", &["store-postgres", "outbound"]),
     ("tokio-postgres-rustls", &["store-postgres", "outbound"]),
     // HTTP below the web framework; the binary runs its connections, see also `CLIENT_WORDS`.
-    ("hyper", &["outbound", "simulators", "passbridge", "testkit"]),
-    ("hyper-util", &["outbound", "simulators", "passbridge", "testkit"]),
+    ("hyper", &["outbound", "simulators", "passbridge", "testkit", "bench"]),
+    ("hyper-util", &["outbound", "simulators", "passbridge", "testkit", "bench"]),
     // The web framework.
     ("axum", &["http", "simulators", "passbridge"]),
     ("utoipa", &["http"]),
@@ -90,8 +91,8 @@ const PLACED: &[(&str, &[&str])] = &[
     ("maud", &["http", "render"]),
     ("minijinja", &["flows"]),
     // The world comes in by the door, and the door is the binary.
-    ("anyhow", &["passbridge"]),
-    ("clap", &["passbridge"]),
+    ("anyhow", &["passbridge", "bench"]),
+    ("clap", &["passbridge", "bench"]),
     ("figment", &["passbridge"]),
     ("indicatif", &["passbridge"]),
     ("tracing-subscriber", &["passbridge"]),
@@ -105,7 +106,7 @@ const IO: &[&str] = &["tokio", "tokio-rustls", "rustls", "futures-util", "tower"
 
 /// What stands in the source of those who make requests, and who may.
 const CLIENT_WORDS: &[&str] = &["hyper::client", "hyper_util::client", "TcpStream::connect"];
-const CLIENTS: &[&str] = &["outbound", "simulators", "testkit"];
+const CLIENTS: &[&str] = &["outbound", "simulators", "testkit", "bench"];
 
 /// Never to be linked: a second TLS or a second set of primitives beside aws-lc.
 const BANNED: &[&str] = &["openssl", "openssl-sys", "native-tls", "ring", "async-std"];

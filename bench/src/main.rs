@@ -1,0 +1,126 @@
+//! Measures Passbridge beside its peers: medians and ratios from one run, processor time by the kernel's counters.
+#![allow(clippy::disallowed_methods, reason = "a measurement reads the clock and the environment")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command that prints its result")]
+
+mod cpu;
+mod events;
+mod fixture;
+mod fsync;
+mod load;
+mod passes;
+mod server;
+mod stats;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::stats::Line;
+
+/// The allocator of the server, so that what is measured in this process is what it does there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    /// Rounds of which the median counts.
+    rounds: usize,
+    /// Processor seconds of each round of a computation.
+    cpu_seconds: f64,
+    /// Seconds of each round of a closed loop.
+    load_seconds: f64,
+    /// Seconds of an open loop.
+    open_loop_seconds: f64,
+    /// Passes in the store when the start is measured.
+    passes: u64,
+}
+
+const QUICK: Size = Size { rounds: 3, cpu_seconds: 0.5, load_seconds: 3.0, open_loop_seconds: 10.0, passes: 20_000 };
+const FULL: Size = Size { rounds: 5, cpu_seconds: 3.0, load_seconds: 10.0, open_loop_seconds: 60.0, passes: 1_000_000 };
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Signed passes per processor second, beside the peers.
+    Passes,
+    /// Durable intake on SQLite and PostgreSQL.
+    Intake,
+    /// From an accepted event to its webhook.
+    Delivery,
+    /// Memory and start.
+    Start,
+}
+
+/// Measures Passbridge beside its peers.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure and print
+    Run(RunArguments),
+    /// Send load to a server on this machine; started by `run`
+    Load(load::Options),
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArguments {
+    /// Longer rounds and more of them
+    #[arg(long, conflicts_with = "quick")]
+    full: bool,
+    /// Short rounds, the default
+    #[arg(long)]
+    quick: bool,
+    /// Only these parts
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Folder with the installed peers (see `peers/install`); without it they are left out
+    #[arg(long)]
+    peers: Option<PathBuf>,
+    /// The server's binary
+    #[arg(long)]
+    server: PathBuf,
+    /// Where data folders are made; they decide which disk is measured
+    #[arg(long, default_value = "/var/tmp")]
+    folder: PathBuf,
+    /// Passes in the store when the start is measured
+    #[arg(long)]
+    passes: Option<u64>,
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Run(arguments) => run(&arguments),
+        Command::Load(options) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            println!("{}", serde_json::to_string(&runtime.block_on(load::run(options))?)?);
+            Ok(())
+        }
+    }
+}
+
+fn run(arguments: &RunArguments) -> Result<()> {
+    let size = if arguments.full { FULL } else { QUICK };
+    let folder = tempfile::tempdir_in(&arguments.folder)?;
+    let (folder, server) = (folder.path(), arguments.server.as_path());
+    let part = |part, title: &str, measure: &dyn Fn() -> Result<Vec<Line>>| -> Result<()> {
+        if !arguments.only.is_empty() && !arguments.only.contains(&part) {
+            return Ok(());
+        }
+        println!("\n{title}");
+        for line in measure()? {
+            println!("  {line}");
+        }
+        Ok(())
+    };
+    part(Part::Passes, "Signed passes, one core", &|| passes::run(size, folder, arguments.peers.as_deref()))?;
+    part(Part::Intake, "Durable intake over HTTP, closed loop, 64 connections", &|| events::intake(size, server, folder))?;
+    part(Part::Delivery, "Delivery, SQLite", &|| events::delivery(size, server, folder))?;
+    part(Part::Start, "Memory and start, SQLite", &|| {
+        events::start(size, server, folder, arguments.passes.unwrap_or(size.passes))
+    })
+}
