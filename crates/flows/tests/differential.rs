@@ -27,6 +27,9 @@ fn install() -> PathBuf {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle");
     let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join("flows-oracle");
     std::fs::create_dir_all(&to).unwrap();
+    // A runner may start every test in a process of its own: one installs, the others wait.
+    let turn = std::fs::File::create(to.with_extension("lock")).unwrap();
+    turn.lock().unwrap();
     let lock = |folder: &Path| std::fs::read(folder.join("package-lock.json")).ok();
     let installed = to.join("node_modules/.package-lock.json").exists() && lock(&from) == lock(&to);
     for file in FILES {

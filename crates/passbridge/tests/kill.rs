@@ -25,7 +25,7 @@ use testkit::{
 };
 use tokio::{task::JoinSet, time::Instant};
 
-/// Cycles per database in `./test`; `PASSBRIDGE_KILLS` asks for more.
+/// Cycles per database in `./test`; `TESTKIT_KILLS` asks for more.
 const CYCLES: u32 = 25;
 /// Senders at once, each with members of its own.
 const SENDERS: u64 = 8;
@@ -236,7 +236,7 @@ fn check_deliveries(received: &[Received], events: &[Value], webhook: TargetId, 
 }
 
 async fn survives(database: Database) {
-    let cycles = testkit::repetitions("PASSBRIDGE_KILLS", CYCLES);
+    let cycles = testkit::repetitions("TESTKIT_KILLS", CYCLES);
     let mut club = Club::open(database).await;
     let sink = Sink::start(Behaviour::Answer(StatusCode::OK)).await.unwrap();
     let (webhook, _) = club.webhook(&sink.url("/hook")).await;

@@ -10,7 +10,7 @@ use std::{
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
 /// Names the folder of the clients.
-pub const CLIENTS_VARIABLE: &str = "PASSBRIDGE_TEST_CLIENTS";
+pub const CLIENTS_VARIABLE: &str = "TESTKIT_CLIENTS";
 
 /// Why a client did not do its work.
 #[derive(Debug, thiserror::Error)]

@@ -20,7 +20,7 @@ use tokio_postgres::NoTls;
 
 /// Names a running server (`postgres://user:password@host:port`, a user who may create databases) that tests use instead
 /// of starting one each. Set by `throwaway-postgres`.
-pub const SERVER_VARIABLE: &str = "PASSBRIDGE_TEST_POSTGRES";
+pub const SERVER_VARIABLE: &str = "TESTKIT_POSTGRES";
 
 /// How long a server may take to accept connections.
 const START_DEADLINE: Duration = Duration::from_secs(60);

@@ -90,8 +90,22 @@ impl Server {
             client: Client::default(),
         };
         server.spawn().await?;
-        server.admin_key = server.printed_key().ok_or_else(|| server.not_ready("printed no admin key".to_owned()))?;
+        server.admin_key = server.wait_for_key().await?;
         Ok(server)
+    }
+
+    /// The key is told once the server listens, perhaps after it was asked whether it is ready.
+    async fn wait_for_key(&self) -> Result<String, ServerError> {
+        let deadline = Instant::now() + START_DEADLINE;
+        loop {
+            if let Some(key) = self.printed_key() {
+                return Ok(key);
+            }
+            if Instant::now() > deadline {
+                return Err(self.not_ready("printed no admin key".to_owned()));
+            }
+            tokio::time::sleep(START_POLL).await;
+        }
     }
 
     async fn spawn(&mut self) -> Result<(), ServerError> {

@@ -1,4 +1,4 @@
-//! `throwaway-postgres COMMAND…`: runs a command with a PostgreSQL of its own, named in `PASSBRIDGE_TEST_POSTGRES`, and
+//! `throwaway-postgres COMMAND…`: runs a command with a PostgreSQL of its own, named in `TESTKIT_POSTGRES`, and
 //! returns the command's exit code. The server ends with the command, or with this process when that is killed.
 
 use std::{
