@@ -108,7 +108,7 @@ pub(super) async fn set_up(stage: &Stage, running: &Running, data: &Path, admin_
     let keys = data.join("demo-keys.json");
     let anonymous = Api::new(&running.public_url, None)?;
     let Some(admin_key) = admin_key else {
-        return again(&anonymous, &keys);
+        return again(&anonymous, &keys, &running.public_url).await;
     };
     let api = anonymous.with_key(&admin_key);
     add_identities(&api, stage).await?;
@@ -121,28 +121,31 @@ pub(super) async fn set_up(stage: &Stage, running: &Running, data: &Path, admin_
     let source = api.call(Method::POST, "/v1/sources", Some(&source)).await?;
     let write_key = text(&source, "write_key")?;
     let bin = open_bin(running).await?;
-    let webhook = json!({
-        "name": "Inspector",
-        "project": project,
-        "url": format!("{}/inspect/{bin}/in", running.public_url),
-    });
-    api.call(Method::POST, "/v1/webhooks", Some(&webhook)).await?;
-    let kept = json!({"admin_key": admin_key, "write_key": write_key, "project": project, "bin": bin});
+    let webhook = api.call(Method::POST, "/v1/webhooks", Some(&webhook(&running.public_url, &bin, &project))).await?;
+    let kept = json!({"admin_key": admin_key, "write_key": write_key, "project": project, "bin": bin, "webhook": webhook["id"]});
     write_private(&keys, &kept.to_string())?;
     Ok(Scene { api, project, write_key, bin })
 }
 
-fn again(anonymous: &Api, keys: &Path) -> anyhow::Result<Scene> {
+/// The inspector's webhook, at the address that this run has.
+fn webhook(public_url: &str, bin: &str, project: &str) -> Value {
+    json!({"name": "Inspector", "project": project, "url": format!("{public_url}/inspect/{bin}/in")})
+}
+
+async fn again(anonymous: &Api, keys: &Path, public_url: &str) -> anyhow::Result<Scene> {
     let kept = std::fs::read_to_string(keys).with_context(|| {
         format!("{} is missing: an earlier demo stopped half-way; remove its folder and start again", keys.display())
     })?;
     let kept: Value = serde_json::from_str(&kept)?;
-    Ok(Scene {
+    let scene = Scene {
         api: anonymous.with_key(&text(&kept, "admin_key")?),
         project: text(&kept, "project")?,
         write_key: text(&kept, "write_key")?,
         bin: text(&kept, "bin")?,
-    })
+    };
+    let path = format!("/v1/webhooks/{}", text(&kept, "webhook")?);
+    scene.api.call(Method::PUT, &path, Some(&webhook(public_url, &scene.bin, &scene.project))).await?;
+    Ok(scene)
 }
 
 async fn add_identities(api: &Api, stage: &Stage) -> anyhow::Result<()> {
