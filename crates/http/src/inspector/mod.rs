@@ -18,7 +18,7 @@ use axum::{
 use domain::{EventIdKind, Id, OrgId, Timestamp};
 use http::{HeaderMap, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use store::{CaptureRow, NameKind, StoreError};
+use store::{NameKind, StoreError};
 
 use crate::{App, Client, PathParam, Problem};
 
@@ -29,7 +29,6 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Most headers that are kept.
 const MAX_HEADERS: usize = 64;
 const MAX_BIN_BYTES: usize = 64;
-const CONTEXT: &[u8] = b"inspector";
 
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -113,24 +112,21 @@ async fn take(
         signatures: signature::check(&app, org, &bin, &headers, &body),
     };
     let json = serde_json::to_vec(&captured).map_err(|error| StoreError::Internal(error.to_string()))?;
-    let row = CaptureRow {
-        org,
-        ring: format!("inspector/{bin}"),
-        id: Id::<EventIdKind>::mint(at, &*app.entropy).uuid(),
-        at,
-        body: app.store.seal_secret(org, CONTEXT, &json)?,
-    };
-    app.store.backend().capture(row, KEPT).await?;
+    app.store.capture(org, &ring(&bin), at, &json, KEPT).await?;
     Ok((StatusCode::OK, "taken\n").into_response())
+}
+
+fn ring(bin: &str) -> String {
+    format!("inspector/{bin}")
 }
 
 async fn taken(app: &App, bin: &str) -> Result<Vec<Captured>, Problem> {
     let org = org_of(app, bin).await?;
-    let rows = app.store.backend().captures(org, &format!("inspector/{bin}"), KEPT).await?;
+    let rows = app.store.captures(org, &ring(bin), KEPT).await?;
     let mut requests = Vec::with_capacity(rows.len());
     for row in rows {
-        let json = app.store.open_secret(org, CONTEXT, &row.body)?;
-        let mut captured: Captured = serde_json::from_slice(&json).map_err(|error| StoreError::Internal(error.to_string()))?;
+        let mut captured: Captured =
+            serde_json::from_slice(&row.body).map_err(|error| StoreError::Internal(error.to_string()))?;
         captured.id = Id::<EventIdKind>::from_uuid(row.id).to_string();
         requests.push(captured);
     }
