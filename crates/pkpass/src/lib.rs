@@ -26,6 +26,7 @@ mod path;
 mod png;
 mod read;
 mod signer;
+mod strings;
 mod verify;
 mod x509;
 mod zip;
@@ -34,12 +35,13 @@ pub use assets::{Asset, AssetError, Assets, MAX_ASSET_BYTES, MAX_ASSET_FILES, MA
 pub use builder::{BuildError, Draft, MAX_PASS_JSON_BYTES, build, build_pass};
 pub use bundle::{BundleError, MAX_BUNDLE_BYTES, MAX_BUNDLE_PASSES, bundle};
 pub use identity::{Identity, IdentityError};
-pub use lint::{Finding, MAX_FINDINGS, Severity, lint, lint_package};
+pub use lint::{Finding, IMAGE_SLOTS, ImageSlot, MAX_FINDINGS, Severity, lint, lint_package};
 pub use model::Pass;
 pub use path::PathError;
 pub use png::{MAX_IMAGE_SIDE_PX, PngError, PngSize};
 pub use read::{Limits, Package, ReadError};
-pub use signer::{Chain, ChainError, SignError, SignatureScheme, Signer};
+pub use signer::{Chain, ChainError, SignError, SignatureScheme, Signer, sign_detached};
+pub use strings::{StringsError, read_strings, strings_path, write_strings};
 pub use verify::{Check, CheckResult, Outcome, Verification, verify};
 pub use x509::{Certificate, CertificateError};
 

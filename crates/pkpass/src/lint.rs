@@ -8,18 +8,26 @@ mod fields;
 mod files;
 mod keys;
 mod look;
+mod newer;
 mod semantic;
+mod source;
 mod strings;
 
+pub use files::{IMAGE_SLOTS, ImageSlot};
 use serde_json::Value;
 
 use crate::assets::Assets;
 use crate::png::PngSize;
 use crate::read::Package;
 use crate::verify::{self, Check};
+use crate::x509::Certificate;
 
 /// Most findings that one run gives; a pass with more is beyond reading.
 pub const MAX_FINDINGS: usize = 200;
+
+/// Days before the end of a certificate from which on its end is a finding.
+const CERTIFICATE_WARNING_DAYS: i64 = 90;
+const SECONDS_A_DAY: i64 = 86_400;
 
 /// What a finding means for the holder, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +49,8 @@ pub struct Finding {
     pub path: String,
     /// A stable name of the rule, such as `token_too_short`.
     pub rule: &'static str,
+    /// The public page that the rule stands on.
+    pub source: &'static str,
     /// What the phone does about it.
     pub consequence: String,
     /// What to change.
@@ -103,6 +113,7 @@ fn check_content(report: &mut Report, pass_json: Option<&[u8]>, files: &[File<'_
     look::check(report, &pass);
     fields::check(report, &pass);
     semantic::check(report, &pass, files);
+    newer::check(report, &pass);
     files::check(report, &pass, files);
     strings::check(report, &pass, files);
 }
@@ -121,12 +132,28 @@ fn check_signature(report: &mut Report, package: &Package, roots: &[&[u8]], now:
         };
         report.refused(path, check.name(), format!("{reason}; sign the package again once that is mended"));
     }
+    if let Some(leaf) = &verification.leaf {
+        check_remaining(report, leaf, now);
+    }
     let issuer = verification.leaf.map(|leaf| leaf.issuer()).unwrap_or_default();
     if issuer.contains("Apple Worldwide Developer Relations") && !issuer.contains("G4") {
         report.refused(
             "signature",
             "intermediate_generation",
             "use a pass type certificate issued by Apple's WWDR G4; the others are for apps or have expired",
+        );
+    }
+}
+
+/// Says how long the certificate still signs, from 90 days before its end on.
+fn check_remaining(report: &mut Report, leaf: &Certificate, now: i64) {
+    let days = leaf.not_after().saturating_sub(now).div_euclid(SECONDS_A_DAY);
+    if (0..CERTIFICATE_WARNING_DAYS).contains(&days) {
+        report.advice(
+            "signature",
+            "certificate_ends",
+            format!("the pass type certificate ends in {days} days; passes signed after that are refused"),
+            "make a new certificate for the same pass type in time; passes that are installed stay",
         );
     }
 }
@@ -140,7 +167,8 @@ struct Report {
 impl Report {
     fn add(&mut self, severity: Severity, path: &str, rule: &'static str, consequence: String, mend: String) {
         if self.findings.len() < MAX_FINDINGS {
-            self.findings.push(Finding { severity, path: path.to_owned(), rule, consequence, mend });
+            let source = source::of(rule);
+            self.findings.push(Finding { severity, path: path.to_owned(), rule, source, consequence, mend });
         }
     }
 

@@ -1,6 +1,6 @@
 //! Who signs a pass: a certificate chain prepared once, and something that signs with the leaf's key.
 
-use crate::cms::Template;
+use crate::cms::{self, Template};
 use crate::x509::{Certificate, CertificateError, Hash, KeyKind};
 
 /// How the leaf's key signs.
@@ -133,4 +133,19 @@ impl Chain {
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         self.leaf.verify(Hash::Sha256, message, signature).unwrap_or(false)
     }
+}
+
+/// A detached CMS signature (DER) over any bytes, as Wallet wants it over a personalisation token. `signing_time` is in
+/// unix seconds. Source: Apple, *Return a Personalized Pass*.
+///
+/// # Errors
+/// When the key cannot be used, or the time is no date between 1970 and 9999.
+pub fn sign_detached(data: &[u8], signer: &dyn Signer, signing_time: i64) -> Result<Vec<u8>, SignError> {
+    let attributes = cms::signed_attributes(data, signing_time)
+        .map_err(|_| SignError(format!("the signing time {signing_time} is no date between 1970 and 9999")))?;
+    let signature = signer.sign(&attributes)?;
+    if !signer.is_trusted() && !signer.chain().verifies(&attributes, &signature) {
+        return Err(SignError("its signature does not fit the certificate's key".to_owned()));
+    }
+    Ok(signer.chain().template().assemble(&attributes, &signature))
 }

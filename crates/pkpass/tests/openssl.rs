@@ -165,3 +165,36 @@ fn a_development_chain_is_valid_to_openssl() {
     let printed = succeed(at, "openssl", &["x509", "-in", "mid.pem", "-noout", "-text"]);
     assert!(printed.contains("pathlen:0"), "{printed}");
 }
+
+#[test]
+fn openssl_accepts_the_signature_over_a_personalisation_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = b"a token that a phone made";
+    let signature = pkpass::sign_detached(token, &*IDENTITY, NOW).unwrap();
+    fs::write(folder.path().join("token"), token).unwrap();
+    fs::write(folder.path().join("signature"), &signature).unwrap();
+    fs::write(folder.path().join("root.pem"), AUTHORITY.root_pem()).unwrap();
+    let time = NOW.to_string();
+    let verify = [
+        "cms",
+        "-verify",
+        "-inform",
+        "DER",
+        "-in",
+        "signature",
+        "-content",
+        "token",
+        "-binary",
+        "-CAfile",
+        "root.pem",
+        "-purpose",
+        "any",
+        "-attime",
+        &time,
+        "-out",
+        "said",
+    ];
+    succeed(folder.path(), "openssl", &verify);
+    fs::write(folder.path().join("token"), b"another token").unwrap();
+    assert!(!run(folder.path(), "openssl", &verify).status.success());
+}

@@ -164,7 +164,7 @@ fn number_field(design: &DesignField, value: &Value, format: &NumberFormat) -> F
             let is_balance = design.value.sole_name().is_some_and(|name| name.starts_with("balances."));
             if let Some(amount) = micros(value).filter(|_| is_balance) {
                 let amount = domain::Amount::from_micros(amount).to_string();
-                field.semantics.insert("balance".to_owned(), json!({"amount": amount, "currencyCode": code}));
+                field.semantics.insert("balance", json!({"amount": amount, "currencyCode": code}));
             }
         }
     }

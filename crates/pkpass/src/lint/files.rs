@@ -3,20 +3,38 @@
 use serde_json::Value;
 
 use super::{File, Report};
+use crate::model::{PERSONALIZATION_FILE, PersonalField, Personalization};
 use crate::path;
 
-/// Width and height in points that a slot takes at most.
-const SLOTS: &[(&str, u32, u32)] = &[
-    ("artwork", 358, 448),
-    ("background", 345, 505),
-    ("footer", 286, 15),
-    ("icon", 38, 38),
-    ("logo", 160, 50),
-    ("personalizationLogo", 150, 40),
-    ("primaryLogo", 126, 30),
-    ("secondaryLogo", 135, 12),
-    ("strip", 375, 144),
-    ("thumbnail", 90, 90),
+/// A place for an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageSlot {
+    /// File name without scale and extension.
+    pub name: &'static str,
+    /// Width in points: exactly this, or at most.
+    pub width: u32,
+    /// Height in points: exactly this, or at most.
+    pub height: u32,
+    /// Whether the image fills the slot; else it is fitted in.
+    pub is_exact: bool,
+}
+
+const fn slot_of(name: &'static str, width: u32, height: u32, is_exact: bool) -> ImageSlot {
+    ImageSlot { name, width, height, is_exact }
+}
+
+/// Apple's places for images, as its own pass builder checks them.
+pub const IMAGE_SLOTS: &[ImageSlot] = &[
+    slot_of("artwork", 358, 448, true),
+    slot_of("background", 345, 505, true),
+    slot_of("footer", 286, 15, false),
+    slot_of("icon", 38, 38, true),
+    slot_of("logo", 160, 50, false),
+    slot_of("personalizationLogo", 150, 40, false),
+    slot_of("primaryLogo", 126, 30, false),
+    slot_of("secondaryLogo", 135, 12, false),
+    slot_of("strip", 375, 144, true),
+    slot_of("thumbnail", 90, 90, true),
 ];
 
 /// Slots that each style shows besides icon and logo.
@@ -43,7 +61,7 @@ pub(super) fn slot(path: &str) -> (&str, u32) {
 
 pub(super) fn check(report: &mut Report, pass: &Value, files: &[File<'_>]) {
     check_icon(report, files);
-    let shown = SHOWN.iter().find(|(style, _)| pass.get(style).is_some());
+    let shown = SHOWN.iter().find(|(style, _)| pass.get(*style).is_some());
     for file in files {
         if path::is_junk(file.path) {
             report.advice(
@@ -54,7 +72,7 @@ pub(super) fn check(report: &mut Report, pass: &Value, files: &[File<'_>]) {
             );
         }
         let (name, scale) = slot(file.path);
-        let Some((_, width, height)) = SLOTS.iter().find(|(known, ..)| *known == name) else { continue };
+        let Some(ImageSlot { width, height, is_exact, .. }) = IMAGE_SLOTS.iter().find(|slot| slot.name == name) else { continue };
         if let Some((style, slots)) = shown
             && !SIDES.contains(&name)
             && name != "personalizationLogo"
@@ -82,12 +100,42 @@ pub(super) fn check(report: &mut Report, pass: &Value, files: &[File<'_>]) {
                     height * scale
                 ),
             );
+        } else if let Some(size) = file.size
+            && *is_exact
+            && (size.width != width * scale || size.height != height * scale)
+        {
+            report.advice(
+                file.path,
+                "image_size",
+                format!("the image has {} by {} pixels and is scaled up", size.width, size.height),
+                format!("make it {} by {} pixels", width * scale, height * scale),
+            );
         }
     }
     check_ticket(report, pass, files);
-    let personal = files.iter().any(|file| file.path == "personalization.json");
-    if personal && pass["nfc"].is_null() {
-        report.refused("personalization.json", "personalization_without_nfc", "add `nfc`, or leave the file out");
+    if let Some(file) = files.iter().find(|file| file.path == PERSONALIZATION_FILE) {
+        check_personalization(report, pass, file.data);
+    }
+}
+
+fn check_personalization(report: &mut Report, pass: &Value, json: &[u8]) {
+    if pass["nfc"].is_null() {
+        report.refused(PERSONALIZATION_FILE, "personalization_without_nfc", "add `nfc`, or leave the file out");
+        return;
+    }
+    let mut faulty = |mend: String| {
+        report.lost(PERSONALIZATION_FILE, "personalization_form", "the phone does not ask the holder to sign up", mend);
+    };
+    match serde_json::from_slice::<Personalization>(&crate::json::forgive(json)) {
+        Err(fault) => faulty(format!("give `requiredPersonalizationFields` and `description`: {fault}")),
+        Ok(form) => {
+            let unknown = |field: &&PersonalField| matches!(field, PersonalField::Other(_));
+            if form.required_personalization_fields.is_empty() || form.description.trim().is_empty() {
+                faulty("ask for at least one field and describe the programme".to_owned());
+            } else if let Some(field) = form.required_personalization_fields.iter().find(unknown) {
+                faulty(format!("`{}` is none of {}", field.as_str(), PersonalField::KNOWN.join(", ")));
+            }
+        }
     }
 }
 

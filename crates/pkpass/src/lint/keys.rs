@@ -1,5 +1,7 @@
 //! Keys at the top of `pass.json`: identity, web service, app, relevance, NFC.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::{Report, dates, items};
@@ -13,6 +15,17 @@ const MAX_PLACES: usize = 10;
 const MAX_RELEVANCE_SECONDS: i64 = 24 * 3600;
 /// Longest payload that a terminal reads, in bytes.
 const MAX_NFC_BYTES: usize = 64;
+/// What a SubjectPublicKeyInfo of a P-256 key starts with; a compressed or an uncompressed point follows (RFC 5480).
+const P256_POINT_PREFIXES: [&[u8]; 2] = [
+    &[
+        0x30, 0x39, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d,
+        0x03, 0x01, 0x07, 0x03, 0x22, 0x00,
+    ],
+    &[
+        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d,
+        0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    ],
+];
 
 pub(super) fn check(report: &mut Report, pass: &Value) {
     check_required(report, pass);
@@ -115,6 +128,19 @@ fn check_relevance(report: &mut Report, pass: &Value) {
             );
         }
     }
+    for (at, place) in items(&pass["locations"]).iter().enumerate() {
+        let within = |key: &str, bound: f64| place[key].as_f64().is_some_and(|degrees| degrees.abs() <= bound);
+        if !within("latitude", 90.0) || !within("longitude", 180.0) {
+            let mend = "give `latitude` (-90 to 90) and `longitude` (-180 to 180) as JSON numbers";
+            report.lost(&format!("locations[{at}]"), "place_form", "the place is ignored", mend);
+        }
+    }
+    for (at, beacon) in items(&pass["beacons"]).iter().enumerate() {
+        if !beacon["proximityUUID"].as_str().is_some_and(is_uuid) {
+            let mend = "give `proximityUUID` as a UUID";
+            report.lost(&format!("beacons[{at}]"), "place_form", "the beacon is ignored", mend);
+        }
+    }
     if pass.get("relevantDate").is_some() {
         dates::check(report, "relevantDate", &pass["relevantDate"]);
     }
@@ -164,10 +190,32 @@ fn check_nfc(report: &mut Report, nfc: &Value) {
         ),
         Some(_) => {}
     }
+    if nfc.get("encryptionPublicKey").is_some_and(|key| !key.as_str().is_some_and(is_p256_key)) {
+        report.refused(
+            "nfc.encryptionPublicKey",
+            "nfc_key",
+            "give the terminal's P-256 key as base64 of its SubjectPublicKeyInfo, without PEM lines",
+        );
+    }
     report.advice(
         "nfc",
         "nfc_certificate",
         "a phone refuses the pass when its certificate lacks the entitlement, which the package does not show",
         "sign with a certificate for which Apple granted NFC",
     );
+}
+
+fn is_p256_key(text: &str) -> bool {
+    let Ok(der) = STANDARD.decode(text) else { return false };
+    P256_POINT_PREFIXES.iter().any(|prefix| match (der.strip_prefix(*prefix), prefix[1]) {
+        (Some([2 | 3, x @ ..]), 0x39) => x.len() == 32,
+        (Some([4, xy @ ..]), 0x59) => xy.len() == 64,
+        _ => false,
+    })
+}
+
+fn is_uuid(text: &str) -> bool {
+    let dashes = [8, 13, 18, 23];
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| if dashes.contains(&at) { byte == b'-' } else { byte.is_ascii_hexdigit() })
 }

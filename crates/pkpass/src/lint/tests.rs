@@ -59,6 +59,8 @@ fn a_good_pass_has_no_findings() {
 #[allow(clippy::too_many_lines)] // a table, one line a rule
 fn each_fault_is_one_finding_at_its_place() {
     let qr = |format: &str, message: &str, encoding: &str| json!([{"format": format, "message": message, "messageEncoding": encoding}]);
+    let actions =
+        |ids: &[&str]| -> Value { ids.iter().map(|id| json!({"identifier": id, "type": "call", "url": "tel:+49301"})).collect() };
     let places = json!(vec![json!({"latitude": 1, "longitude": 1}); 11]);
     let card = "storeCard";
     let cases = [
@@ -68,7 +70,6 @@ fn each_fault_is_one_finding_at_its_place() {
         (Refused, "passTypeIdentifier", "pass_type", "/passTypeIdentifier", json!("com.example")),
         (Refused, "pass.json", "style_missing", "/storeCard", Value::Null),
         (Refused, card, "style_twice", "/coupon", json!({})),
-        (Refused, "posterGeneric", "style_twice", "/posterGeneric", json!({})),
         (Refused, "webServiceURL", "service_not_https", "/webServiceURL", json!("http://example.com")),
         (Lost, "webServiceURL", "service_incomplete", "/webServiceURL", Value::Null),
         (Refused, "authenticationToken", "service_incomplete", "/authenticationToken", Value::Null),
@@ -97,7 +98,32 @@ fn each_fault_is_one_finding_at_its_place() {
         (Lost, "labelColor", "label_color_automatic", "/useAutomaticColors", json!(true)),
         (Advice, "sharingProhibited", "sharing", "/sharingProhibited", json!(true)),
         (Lost, "barcodes[0].messageEncoding", "barcode_encoding", "/barcodes", qr("PKBarcodeFormatQR", "東京", "iso-8859-1")),
-        (Lost, "barcodes", "barcode_new_only", "/barcodes", qr("PKBarcodeFormatEAN13", "1", "iso-8859-1")),
+        (Lost, "barcodes", "barcode_new_only", "/barcodes", qr("PKBarcodeFormatEAN13", "4006381333931", "iso-8859-1")),
+        (Lost, "barcodes[0].message", "barcode_content", "/barcodes", qr("PKBarcodeFormatCode128", "東", "utf-8")),
+        (Lost, "locations[0]", "place_form", "/locations/0/latitude", json!(91)),
+        (Lost, "beacons[0]", "place_form", "/beacons", json!([{"proximityUUID": "here"}])),
+        (Lost, "semantics.balance", "tag_value", "/semantics", json!({"balance": {"amount": 1.5, "currencyCode": "EUR"}})),
+        (Lost, "semantics.eventType", "tag_value", "/semantics", json!({"eventType": "Sports"})),
+        (Lost, "semantics.eventStartDate", "tag_value", "/semantics", json!({"eventStartDate": "2026-11-20"})),
+        (Lost, "semantics.passengerName", "tag_value", "/semantics", json!({"passengerName": "Mira Lund"})),
+        (Advice, "semantics.balence", "tag_unknown", "/semantics", json!({"balence": 1})),
+        (
+            Lost,
+            "semantics.eventEndDate",
+            "event_dates",
+            "/semantics",
+            json!({"eventStartDate": "2026-11-20T20:00Z", "eventEndDate": "2026-11-20T18:00Z"}),
+        ),
+        (Lost, "storeCard.footerFields", "field_place", "/storeCard/footerFields", json!([{"key": "f", "value": "x"}])),
+        (
+            Lost,
+            "featuredActions[0].url",
+            "action_target",
+            "/featuredActions",
+            json!([{"identifier": "a", "type": "shop"}, {"identifier": "b", "type": "place", "placeIdentifier": "I1"}]),
+        ),
+        (Lost, "featuredActions[2]", "action_count", "/featuredActions", actions(&["a", "b", "c"])),
+        (Lost, "featuredActions[1].identifier", "action_identifier", "/featuredActions", actions(&["a", "a"])),
         (Refused, "barcodes[0].message", "barcode_incomplete", "/barcodes/0/message", Value::Null),
         (Refused, "storeCard.headerFields[0].key", "field_key", "/storeCard/headerFields/0/key", Value::Null),
         (Refused, "storeCard.backFields[0].key", "field_key_twice", "/storeCard/backFields/0/key", json!("tier")),
@@ -194,14 +220,19 @@ fn newer_designs_name_the_facts_that_are_missing() {
     pass["preferredStyleSchemes"] = json!(["posterEventTicket", "eventTicket"]);
     pass["semantics"] = json!({"eventName": "Concert"});
     let at = |path: &str| (Lost, path.to_owned(), "scheme_incomplete");
-    assert_eq!(found(&pass, &assets(&ICONS)), [at("preferredStyleSchemes[0]"), at("semantics.venueName")]);
+    let bare = (Advice, "semantics.eventStartDate".to_owned(), "scheme_bare");
+    assert_eq!(found(&pass, &assets(&ICONS)), [at("preferredStyleSchemes[0]"), at("semantics.venueName"), bare]);
     pass["semantics"]["venueName"] = json!("Hall");
+    pass["semantics"]["eventStartDate"] = json!("2026-11-20T20:00Z");
     assert_eq!(found(&pass, &assets(&[ICONS.as_slice(), &[("artwork@2x.png", 716, 896)]].concat())), []);
 
     let mut pass = changed("/storeCard", Value::Null);
     pass["boardingPass"] = json!({"transitType": "PKTransitTypeBus"});
     pass["preferredStyleSchemes"] = json!(["semanticBoardingPass", "boardingPass"]);
-    assert_eq!(found(&pass, &assets(&ICONS)).len(), 11, "ten facts and the means of transport");
+    let refused = |pass: &Value| found(pass, &assets(&ICONS)).iter().filter(|(severity, ..)| *severity == Lost).count();
+    assert_eq!(refused(&pass), 11, "ten facts and the means of transport");
+    pass["semantics"] = json!({"departureLocationTimeZone": "Europe/Berlin", "destinationAirportTimeZone": "Asia/Tokyo"});
+    assert_eq!(refused(&pass), 9, "either name of a tag will do");
 }
 
 #[test]
@@ -218,9 +249,130 @@ fn files_are_looked_at_by_slot() {
     let both = assets(&[ICONS.as_slice(), &[("strip.png", 375, 144), ("background.png", 345, 505)]].concat());
     assert_eq!(found(&ticket, &both), [(Lost, "background.png".to_owned(), "strip_and_background")]);
 
-    let personal = Assets::prepare([("personalization.json".to_owned(), Bytes::from("{}"))]).unwrap();
-    let personal = assets(&ICONS).overlay(personal.files().map(|file| (file.path().to_owned(), file.data().clone()))).unwrap();
-    assert_eq!(found(&card(), &personal), [(Refused, "personalization.json".to_owned(), "personalization_without_nfc")]);
+    assert_eq!(with(&[("strip@2x.png", 640, 288)]), [(Advice, "strip@2x.png".to_owned(), "image_size")]);
+}
+
+#[test]
+fn a_sign_up_form_needs_nfc_and_its_keys() {
+    let with = |pass: &Value, form: &str| {
+        let file = ("personalization.json".to_owned(), Bytes::from(form.to_owned()));
+        found(pass, &assets(&ICONS).overlay([file]).unwrap())
+    };
+    let at = |severity, rule| (severity, "personalization.json".to_owned(), rule);
+    assert_eq!(with(&card(), "{}"), [at(Refused, "personalization_without_nfc")]);
+    let key = "MDkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDIgAC".to_owned() + &"A".repeat(40) + "AAA=";
+    let nfc = changed("/nfc", json!({"message": "1", "encryptionPublicKey": key}));
+    let advice = (Advice, "nfc".to_owned(), "nfc_certificate");
+    let good = r#"{"requiredPersonalizationFields": ["PKPassPersonalizationFieldName"], "description": "Club"}"#;
+    assert_eq!(with(&nfc, good), std::slice::from_ref(&advice));
+    for bad in ["{}", &good.replace("FieldName", "FieldShoeSize"), &good.replace("Club", " ")] {
+        assert_eq!(with(&nfc, bad), [at(Lost, "personalization_form"), advice.clone()], "{bad}");
+    }
+}
+
+#[test]
+fn the_key_of_a_terminal_is_a_p256_key() {
+    for key in ["", "not base64", "MDkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDIgAC"] {
+        let nfc = changed("/nfc", json!({"message": "1", "encryptionPublicKey": key}));
+        assert_eq!(found(&nfc, &assets(&ICONS))[0], (Refused, "nfc.encryptionPublicKey".to_owned(), "nfc_key"), "{key}");
+    }
+}
+
+#[test]
+fn posters_of_ios_27_stand_beside_what_older_systems_show() {
+    let mut pass = changed("/posterGeneric", json!({"footerFields": [{"key": "a", "value": "1"}, {"key": "b", "value": "2"}]}));
+    let rules: Vec<_> = found(&pass, &assets(&ICONS)).into_iter().map(|(_, path, rule)| (path, rule)).collect();
+    let place = |path: &str, rule| (path.to_owned(), rule);
+    assert_eq!(
+        rules,
+        [
+            place("posterGeneric", "poster_alone"),
+            place("posterGeneric", "style_twice"),
+            place("posterGeneric.footerFields[1]", "footer_one")
+        ]
+    );
+    let card = pass["storeCard"].take();
+    pass["generic"] = card;
+    pass.as_object_mut().unwrap().remove("storeCard");
+    pass["posterGeneric"]["footerFields"].as_array_mut().unwrap().pop();
+    assert_eq!(found(&pass, &assets(&ICONS)), []);
+}
+
+/// A poster ticket without a fault.
+fn ticket() -> Value {
+    let mut pass = changed("/storeCard", Value::Null);
+    pass["eventTicket"] = json!({"additionalInfoFields": [{"key": "a", "value": "b"}]});
+    pass["preferredStyleSchemes"] = json!(["posterEventTicket", "eventTicket"]);
+    pass["semantics"] = json!({"eventName": "Concert", "venueName": "Hall", "eventStartDate": "2026-11-20T20:00Z"});
+    pass
+}
+
+#[test]
+fn guides_and_upcoming_events_belong_to_poster_tickets() {
+    let all = assets(&[ICONS.as_slice(), &[("artwork@2x.png", 716, 896)]].concat());
+    let entry = json!({"type": "event", "identifier": "m1", "name": "Match", "dateInformation": {"date": "2026-11-27T20:00Z"},
+        "images": {"headerImage": {"URLs": [{"URL": "https://example.com/a.png", "SHA256": "ab".repeat(32), "scale": 2, "size": 1000}]},
+                   "venueMap": {"reuseExisting": true}}});
+    let mut pass = ticket();
+    pass["upcomingPassInformation"] = json!([entry]);
+    pass["bagPolicyURL"] = json!("https://example.com/bags");
+    pass["sellURL"] = json!("https://example.com/sell");
+    pass["auxiliaryStoreIdentifiers"] = json!([1]);
+    assert_eq!(found(&pass, &all), []);
+
+    let one = |pointer: &str, value: Value| {
+        let mut pass = pass.clone();
+        *pass.pointer_mut(pointer).unwrap() = value;
+        found(&pass, &all)
+    };
+    let image = "upcomingPassInformation[0].images";
+    let cases = [
+        ("/upcomingPassInformation/0/type", json!("match"), "upcomingPassInformation[0].type".to_owned(), "upcoming_type"),
+        ("/upcomingPassInformation/0/name", json!(1), "upcomingPassInformation[0]".to_owned(), "upcoming_form"),
+        (
+            "/upcomingPassInformation",
+            json!([entry, entry]),
+            "upcomingPassInformation[1].identifier".to_owned(),
+            "upcoming_identifier",
+        ),
+        (
+            "/upcomingPassInformation/0/images/headerImage/URLs/0/SHA256",
+            json!("ab"),
+            format!("{image}.headerImage.URLs[0].SHA256"),
+            "picture_hash",
+        ),
+        (
+            "/upcomingPassInformation/0/images/headerImage/URLs/0/URL",
+            json!("http://example.com/a.png"),
+            format!("{image}.headerImage.URLs[0].URL"),
+            "picture_address",
+        ),
+        (
+            "/upcomingPassInformation/0/images/headerImage/URLs/0/size",
+            json!(3 << 20),
+            format!("{image}.headerImage.URLs[0].size"),
+            "picture_size",
+        ),
+        ("/upcomingPassInformation/0/images/venueMap/reuseExisting", json!(false), format!("{image}.venueMap"), "picture_choice"),
+        ("/bagPolicyURL", json!("bags"), "bagPolicyURL".to_owned(), "link_value"),
+    ];
+    for (pointer, value, path, rule) in cases {
+        assert_eq!(one(pointer, value), [(Lost, path, rule)], "{pointer}");
+    }
+    let mut lone = pass.clone();
+    lone.as_object_mut().unwrap().remove("sellURL");
+    assert_eq!(found(&lone, &all), [(Lost, "bagPolicyURL".to_owned(), "guide_too_short")]);
+    let classic = found(&changed("/bagPolicyURL", json!("https://example.com/bags")), &assets(&ICONS));
+    assert!(classic.contains(&(Lost, "bagPolicyURL".to_owned(), "link_place")), "{classic:?}");
+}
+
+#[test]
+fn each_finding_names_its_source() {
+    let findings = lint(changed("/semantics", json!({"eventType": 1})).to_string().as_bytes(), &assets(&[]));
+    assert_eq!(findings.len(), 2);
+    for finding in findings {
+        assert!(finding.source.starts_with("https://developer.apple.com/documentation/walletpasses/"), "{finding:?}");
+    }
 }
 
 #[test]

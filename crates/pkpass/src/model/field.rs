@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
-use super::{DataDetector, DateStyle, NumberStyle, TextAlignment, TransitType};
+use super::{DataDetector, DateStyle, NumberStyle, Semantics, TextAlignment, TransitType};
 
 /// The style key of a pass: exactly one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -101,6 +101,32 @@ impl Fields {
         "additionalInfoFields",
         "footerFields",
     ];
+
+    /// The groups in the order of [`Self::GROUPS`].
+    pub fn groups(&self) -> [&[Field]; 7] {
+        [
+            &self.header_fields,
+            &self.primary_fields,
+            &self.secondary_fields,
+            &self.auxiliary_fields,
+            &self.back_fields,
+            &self.additional_info_fields,
+            &self.footer_fields,
+        ]
+    }
+
+    /// The groups to change, in the order of [`Self::GROUPS`].
+    pub fn groups_mut(&mut self) -> [&mut Vec<Field>; 7] {
+        [
+            &mut self.header_fields,
+            &mut self.primary_fields,
+            &mut self.secondary_fields,
+            &mut self.auxiliary_fields,
+            &mut self.back_fields,
+            &mut self.additional_info_fields,
+            &mut self.footer_fields,
+        ]
+    }
 }
 
 /// One field.
@@ -148,8 +174,8 @@ pub struct Field {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<u8>,
     /// Machine-readable facts of this field.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub semantics: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Semantics::is_empty")]
+    pub semantics: Semantics,
     /// Keys that are not typed here.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -173,7 +199,7 @@ impl Field {
             number_style: None,
             currency_code: None,
             row: None,
-            semantics: Map::new(),
+            semantics: Semantics::default(),
             extra: Map::new(),
         }
     }

@@ -4,6 +4,10 @@
 mod color;
 mod field;
 mod parts;
+mod personal;
+mod semantics;
+mod systems;
+mod upcoming;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -11,11 +15,51 @@ use serde_json::{Map, Value};
 
 pub use color::{Color, ColorError};
 pub use field::{Field, FieldValue, Fields, Style};
-pub use parts::{Barcode, Beacon, FeaturedAction, Location, Nfc, RelevantDate};
-pub use words::{BarcodeFormat, DataDetector, DateStyle, NumberStyle, TextAlignment, TransitType};
+pub use parts::{Barcode, Beacon, FeaturedAction, Location, MAX_FEATURED_ACTIONS, Nfc, RelevantDate};
+pub use personal::{PERSONALIZATION_FILE, PersonalField, PersonalInfo, Personalization, PersonalizationRequest};
+pub use semantics::{
+    EVENT_TYPES, EventDate, Money, PersonName, Place, Seat, Semantics, TagKind, Wifi, tag_kind, tags as semantic_tags,
+    twin as semantic_twin,
+};
+pub use upcoming::{DateInformation, EntryImage, EntryImages, MAX_REMOTE_IMAGE_BYTES, RemoteImage, UpcomingEntry};
+pub use words::{ActionKind, BarcodeFormat, DataDetector, DateStyle, NumberStyle, TextAlignment, TransitType};
 
 /// The only `formatVersion` there is.
 pub const FORMAT_VERSION: u32 = 1;
+
+/// Links of the event guide of a poster ticket (iOS 18); Wallet shows buttons from two of them on.
+pub const GUIDE_LINKS: &[&str] = &[
+    "accessibilityURL",
+    "addOnURL",
+    "bagPolicyURL",
+    "contactVenueEmail",
+    "contactVenuePhoneNumber",
+    "contactVenueWebsite",
+    "directionsInformationURL",
+    "merchandiseURL",
+    "orderFoodURL",
+    "parkingInformationURL",
+    "purchaseParkingURL",
+    "sellURL",
+    "transferURL",
+    "transitInformationURL",
+];
+/// Links of a semantic boarding pass (iOS 26).
+pub const BOARDING_LINKS: &[&str] = &[
+    "changeSeatURL",
+    "entertainmentURL",
+    "managementURL",
+    "purchaseAdditionalBaggageURL",
+    "purchaseLoungeAccessURL",
+    "purchaseWifiURL",
+    "registerServiceAnimalURL",
+    "reportLostBagURL",
+    "requestWheelchairURL",
+    "transitProviderEmail",
+    "transitProviderPhoneNumber",
+    "transitProviderWebsiteURL",
+    "upgradeURL",
+];
 
 /// One pass, the content of `pass.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -123,24 +167,30 @@ pub struct Pass {
     /// Style schemes by preference, such as `["posterEventTicket", "eventTicket"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub preferred_style_schemes: Vec<String>,
+    /// Name of an SF Symbol in place of the logo, iOS 27 and later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logo_symbol_name: Option<String>,
     /// Hides the share button; does not stop sharing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sharing_prohibited: Option<bool>,
 
     /// Machine-readable facts (event, flight, seats) for the semantic styles and for Siri.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub semantics: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Semantics::is_empty")]
+    pub semantics: Semantics,
     /// Buttons on the pass, such as `addToBalance`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub featured_actions: Vec<FeaturedAction>,
     /// Further dated entries of one pass, such as the matches of a season.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub upcoming_pass_information: Vec<Map<String, Value>>,
+    pub upcoming_pass_information: Vec<UpcomingEntry>,
 
     /// The style key with its fields.
     #[serde(flatten)]
     pub style: Style,
-    /// Every key that is not typed above, such as the poster and boarding links, `posterGeneric` or an operator's own.
+    /// The poster of iOS 27, beside [`Style::Generic`], which older systems show in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poster_generic: Option<Fields>,
+    /// Every key that is not typed above, such as the links of [`GUIDE_LINKS`] or an operator's own.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -188,11 +238,13 @@ impl Pass {
             event_logo_text: None,
             grouping_identifier: None,
             preferred_style_schemes: Vec::new(),
+            logo_symbol_name: None,
             sharing_prohibited: None,
-            semantics: Map::new(),
+            semantics: Semantics::default(),
             featured_actions: Vec::new(),
             upcoming_pass_information: Vec::new(),
             style,
+            poster_generic: None,
             extra: Map::new(),
         }
     }

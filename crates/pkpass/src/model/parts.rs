@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::BarcodeFormat;
+use super::{ActionKind, BarcodeFormat};
 
 /// A barcode.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -124,18 +124,24 @@ impl RelevantDate {
     }
 }
 
-/// A button on the pass.
+/// Most buttons on a pass.
+pub const MAX_FEATURED_ACTIONS: usize = 2;
+
+/// A button on the pass, iOS 27 and later; not on poster tickets and semantic boarding passes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FeaturedAction {
     /// Unique among the actions.
     pub identifier: String,
-    /// What it does, such as `addToBalance`, `shop`, `call`.
+    /// What it does.
     #[serde(rename = "type")]
-    pub kind: String,
-    /// Where it leads; the `place` action has `placeIdentifier` in its stead, under `extra`.
+    pub kind: ActionKind,
+    /// Where it leads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// The place on Apple's map that a [`ActionKind::Place`] leads to in place of an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place_identifier: Option<String>,
     /// Keys that are not typed here.
     #[serde(flatten)]
     pub extra: Map<String, Value>,

@@ -47,7 +47,7 @@ fn reads_back_what_it_wrote() {
 fn unknown_keys_survive_on_every_level() {
     let text = json!({
         "formatVersion": 1, "passTypeIdentifier": "pass.test.x", "serialNumber": "1", "teamIdentifier": "T", "organizationName": "O",
-        "description": "D", "posterGeneric": {"headerFields": []}, "upgradeURL": "https://example.com", "future": [1, {"a": null}],
+        "description": "D", "posterGeneric": {"headerFields": [{"key": "p", "value": "q"}]}, "upgradeURL": "https://example.com", "future": [1, {"a": null}],
         "eventTicket": {
             "newGroup": [{"key": "z"}],
             "auxiliaryFields": [{"key": "a", "value": 1.50, "row": 1, "shiny": true, "dateStyle": "PKDateStyleUnheardOf"}]
@@ -101,4 +101,47 @@ fn colours_are_read_in_three_ways_and_written_in_one() {
     ] {
         assert!(text.parse::<Color>().is_err(), "{text}");
     }
+}
+
+#[test]
+fn a_pass_is_completed_for_every_system_once() {
+    let mut pass = card();
+    pass.barcodes = vec![Barcode { alt_text: Some("4006".to_owned()), ..Barcode::new(BarcodeFormat::Ean13, "4006381333931") }];
+    pass.relevant_dates = vec![RelevantDate { date: Some("2026-11-20T20:00Z".to_owned()), ..RelevantDate::default() }];
+    pass.semantics.insert("departureLocationTimeZone", json!("Europe/Berlin"));
+    pass.style.fields_mut().primary_fields[0].semantics.insert("loungePlaceIDs", json!(["L1"]));
+    pass.complete_for_every_system();
+    let value = serde_json::to_value(&pass).unwrap();
+    assert_eq!(
+        value["barcodes"][1],
+        json!({"format": "PKBarcodeFormatQR", "message": "4006381333931",
+        "messageEncoding": "iso-8859-1", "altText": "4006"})
+    );
+    assert_eq!(value["relevantDates"][0]["relevantDate"], "2026-11-20T20:00Z");
+    assert_eq!(value["semantics"]["departureAirportTimeZone"], "Europe/Berlin");
+    assert_eq!(value["storeCard"]["primaryFields"][0]["semantics"]["airlineLoungePlaceID"], "L1");
+    let once = pass.clone();
+    pass.complete_for_every_system();
+    assert_eq!(pass, once);
+    let mut plain = card();
+    plain.complete_for_every_system();
+    assert_eq!(plain, card(), "a pass that is whole is left alone");
+}
+
+#[test]
+fn the_newest_parts_are_typed_and_keep_what_is_newer_still() {
+    let text = json!({
+        "formatVersion": 1, "passTypeIdentifier": "pass.test.x", "serialNumber": "1", "teamIdentifier": "T", "organizationName": "O",
+        "description": "D", "generic": {"primaryFields": [{"key": "a", "value": "b"}]}, "logoSymbolName": "star",
+        "posterGeneric": {"footerFields": [{"key": "f", "value": "x"}], "later": 1},
+        "featuredActions": [{"identifier": "a", "type": "place", "placeIdentifier": "I1", "tint": 2}],
+        "upcomingPassInformation": [{"type": "event", "identifier": "i", "name": "n", "URLs": {"sellURL": "https://example.com"},
+            "dateInformation": {"date": "2026-11-20T20:00Z", "isAllDay": true}, "isActive": false, "newer": [1],
+            "semantics": {"eventName": "E"}, "images": {"venueMap": {"URLs": [{"URL": "https://example.com/a", "SHA256": "00"}]}}}]
+    });
+    let pass = Pass::from_json(text.to_string().as_bytes()).unwrap();
+    assert_eq!(pass.poster_generic.as_ref().unwrap().footer_fields[0].key, "f");
+    assert_eq!(pass.featured_actions[0].kind, ActionKind::Place);
+    assert_eq!(pass.upcoming_pass_information[0].date_information.as_ref().unwrap().is_all_day, Some(true));
+    assert_eq!(serde_json::from_slice::<Value>(&pass.to_json().unwrap()).unwrap(), text);
 }

@@ -1,12 +1,10 @@
 //! Apple's named constants. A word that is not known here is kept as it is, so that newer passes survive a round trip.
 
-use serde::{Deserialize, Serialize};
-
 /// Declares an open set of words: one variant per known word, and `Other` for the rest.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         #[serde(from = "String", into = "String")]
         pub enum $name {
             $($(#[$word_doc])* $variant,)*
@@ -43,6 +41,8 @@ macro_rules! words {
         }
     };
 }
+
+pub(crate) use words;
 
 words! {
     /// Means of transport of a boarding pass.
@@ -137,5 +137,47 @@ words! {
         Address = "PKDataDetectorTypeAddress",
         /// Dates and times.
         CalendarEvent = "PKDataDetectorTypeCalendarEvent",
+    }
+}
+
+words! {
+    /// What a featured action does.
+    ActionKind {
+        /// Adds money.
+        AddToBalance = "addToBalance",
+        /// Books an appointment.
+        BookAppointment = "bookAppointment",
+        /// Books a car.
+        BookCar = "bookCar",
+        /// Books a flight.
+        BookFlight = "bookFlight",
+        /// Books a stay.
+        BookStay = "bookStay",
+        /// Calls by phone.
+        Call = "call",
+        /// Plays music.
+        ListenToMusic = "listenToMusic",
+        /// Shows what the membership brings.
+        MembershipBenefits = "membershipBenefits",
+        /// Orders for pick-up or delivery.
+        Order = "order",
+        /// Shows a place on the map.
+        Place = "place",
+        /// Opens a shop.
+        Shop = "shop",
+        /// Shows offers and rewards.
+        ViewOffersRewards = "viewOffersRewards",
+        /// Shows a schedule.
+        ViewSchedule = "viewSchedule",
+        /// Plays a trailer.
+        WatchTrailer = "watchTrailer",
+    }
+}
+
+impl BarcodeFormat {
+    /// Whether every iOS draws it; the others need iOS 27.
+    #[must_use]
+    pub fn is_everywhere(&self) -> bool {
+        matches!(self, Self::Qr | Self::Pdf417 | Self::Aztec | Self::Code128)
     }
 }
