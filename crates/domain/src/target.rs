@@ -20,7 +20,8 @@ pub struct Target {
     pub url: String,
     /// Which events.
     pub events: TargetEvents,
-    /// Headers to send beside the signature.
+    /// Headers to send beside the signature. They may be credentials: the store keeps them sealed beside the target and
+    /// leaves this empty.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
     /// Whether every event is sent by POST instead of PassKit's POST, PUT and DELETE.

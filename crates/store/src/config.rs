@@ -1,6 +1,9 @@
 //! Configuration in domain words, and the snapshot of it that every worker and request looks at.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use domain::{
     ApiKey, FlowId, OrgId, Organization, Project, ProjectId, SignerId, Source, Target, Template, TemplateId, Timestamp,
@@ -78,12 +81,16 @@ pub struct StoredGoogleAccount {
     pub created_at: Timestamp,
 }
 
-/// A target with its signing secrets sealed; the first is the present one, others are still valid in a rotation.
+/// A target with its credentials sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredTarget {
-    /// The target.
+    /// The target, without the values of its headers.
     pub target: Target,
-    /// Signing secrets (their text, `whsec_...`), sealed by [`crate::Store::seal_for`].
+    /// Its headers: each value sealed by [`crate::Store::seal_for`] under its name, because it may be a credential.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sealed_headers: BTreeMap<String, String>,
+    /// Signing secrets (their text, `whsec_...`), sealed by [`crate::Store::seal_for`]; the first is the present one, others
+    /// are still valid in a rotation.
     pub sealed_secrets: Vec<String>,
 }
 

@@ -15,6 +15,7 @@ mod logs;
 mod rows;
 mod states;
 mod store;
+mod targets;
 
 pub use backend::{Backend, Log, Reader, Retention};
 pub use config::{Catalog, OrgCatalog, Resource, Stored, StoredFlow, StoredGoogleAccount, StoredSigner, StoredTarget};

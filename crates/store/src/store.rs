@@ -94,6 +94,7 @@ impl Store {
             entropy,
         });
         store.refresh().await?;
+        store.seal_plain_headers().await?;
         Ok(store)
     }
 
@@ -196,9 +197,9 @@ impl Store {
         deleted: bool,
     ) -> Result<ConfigWrite> {
         let body = to_json(value)?;
-        let created_at = change.now;
         let catalog = self.catalog();
         let before = catalog.org(change.org).and_then(|org| T::held(org, value.id()));
+        let created_at = before.map_or(change.now, |stored| stored.created_at);
         let before = before.map(|stored| to_json(&*stored.value)).transpose()?;
         let audit = AuditRow {
             org: change.org,

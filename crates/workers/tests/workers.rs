@@ -168,6 +168,10 @@ async fn failures_are_tried_again_and_gone_means_gone() {
     let told: Vec<_> = attempts.iter().rev().map(|row| (row.attempt, row.outcome, row.status)).collect();
     assert_eq!(told, [(1, 2, Some(500)), (2, 2, Some(503)), (3, 1, Some(200))]);
     assert_eq!(flaky.by_delivery().len(), 1, "the delivery's id is the same on every attempt");
+    assert!(
+        flaky.behaviour.seen.lock().iter().all(|(headers, _)| headers["x-tenant"] == "bean"),
+        "headers are opened to be sent"
+    );
     let detail = house.store.open_detail(&attempts[0]).unwrap().unwrap();
     let detail: serde_json::Value = serde_json::from_slice(&detail).unwrap();
     assert_eq!(detail["request"]["method"], "POST");

@@ -66,13 +66,16 @@ const fn kind_name(kind: i16) -> &'static str {
     }
 }
 
-/// The body of a thing without what is sealed in it.
+/// The body of a thing without what is sealed in it; of named values that are sealed the names.
 fn open(body: Option<&str>) -> Value {
-    let mut value: Value = body.and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
-    if let Some(fields) = value.as_object_mut() {
-        fields.retain(|name, _| !name.starts_with("sealed_"));
-    }
-    value
+    let value: Value = body.and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+    let Value::Object(fields) = value else { return value };
+    let shown = fields.into_iter().filter_map(|(name, value)| match (name.strip_prefix("sealed_"), value) {
+        (None, value) => Some((name, value)),
+        (Some(plain), Value::Object(named)) => Some((plain.to_owned(), named.keys().cloned().collect())),
+        (Some(_), _) => None,
+    });
+    Value::Object(shown.collect())
 }
 
 /// Who it was; whoever is no key acted on the server itself.

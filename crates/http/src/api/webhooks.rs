@@ -51,9 +51,10 @@ struct WebhookInput {
     #[serde(default)]
     #[schema(value_type = Option<Vec<schema::EventType>>)]
     events: Option<Vec<EventKind>>,
-    /// Headers to send beside the signature.
+    /// Headers to send beside the signature. They may be credentials: they are kept sealed, and answers show their names with
+    /// null in place of the value. A null that is given keeps the value that is stored under this name.
     #[serde(default)]
-    headers: BTreeMap<String, String>,
+    headers: BTreeMap<String, Option<String>>,
     /// Whether every event is sent by POST instead of PassKit's POST, PUT and DELETE.
     #[serde(default)]
     post_only: bool,
@@ -115,7 +116,7 @@ impl View {
             url: target.url,
             project: target.project,
             events,
-            headers: target.headers,
+            headers: stored.header_names().map(|name| (name.to_owned(), None)).collect(),
             post_only: target.post_only,
             uninstall_name: target.uninstall_name,
             without_standard_headers: target.without_standard_headers,
@@ -132,7 +133,8 @@ impl View {
 }
 
 impl WebhookInput {
-    fn check(self, app: &App, catalog: &OrgCatalog, id: TargetId, created_at: Timestamp) -> Result<Target, Problem> {
+    /// The target that is asked for, with its headers; `held` is the one that it replaces.
+    fn check(self, app: &App, catalog: &OrgCatalog, id: TargetId, held: Option<&Target>) -> Result<Target, Problem> {
         app.settings.address_policy.check_url(&self.url).map_err(|refusal| Problem::field("url", refusal.to_string()))?;
         if self.project.is_some_and(|project| catalog.project(project).is_none()) {
             return Err(Problem::field("project", "no such project"));
@@ -146,17 +148,28 @@ impl WebhookInput {
             project: self.project,
             url: self.url,
             events: self.events.map_or(TargetEvents::All, TargetEvents::Only),
-            headers: self.headers,
+            headers: headers(self.headers, held)?,
             post_only: self.post_only,
             uninstall_name: self.uninstall_name,
             without_standard_headers: self.without_standard_headers,
             enabled: self.enabled,
             disabled_reason: None,
-            created_at,
+            created_at: held.map_or_else(|| app.now(), |held| held.created_at),
         };
         connectors::passkit::settings::check(&target).map_err(|fault| Problem::field("headers", fault.to_string()))?;
         Ok(target)
     }
+}
+
+/// The headers that are asked for, with the stored values of those that are to be kept.
+fn headers(asked: BTreeMap<String, Option<String>>, held: Option<&Target>) -> Result<BTreeMap<String, String>, Problem> {
+    let kept = |name: &String| held.and_then(|held| held.headers.get(name)).cloned();
+    let missing = |name: &str| Problem::field(format!("headers.{name}"), "give its value: there is none to keep");
+    let value = |(name, value): (String, Option<String>)| {
+        let value = value.or_else(|| kept(&name)).ok_or_else(|| missing(&name))?;
+        Ok((name, value))
+    };
+    asked.into_iter().map(value).collect()
 }
 
 fn seal(app: &App, org: OrgId, id: TargetId, secret: &Secret) -> Result<String, Problem> {
@@ -172,11 +185,11 @@ async fn create(
     State(app): State<Arc<App>>,
     body: Body<WebhookInput>,
 ) -> Result<Shown<Created>, Problem> {
-    let now = app.now();
     let catalog = config::org(&app, can.org)?;
-    let target = body.value.check(&app, &catalog, TargetId::mint(now, &*app.entropy), now)?;
+    let target = body.value.check(&app, &catalog, TargetId::mint(app.now(), &*app.entropy), None)?;
     let secret = Secret::mint(&*app.entropy);
-    let stored = StoredTarget { sealed_secrets: vec![seal(&app, can.org, target.id, &secret)?], target };
+    let sealed = vec![seal(&app, can.org, target.id, &secret)?];
+    let stored = app.store.seal_target(can.org, target, sealed)?;
     config::put(&app, &config::change(&app, &can), &stored, 0).await?;
     let view = Created { webhook: View::of(&stored), secret: secret.expose().to_owned() };
     Ok(Shown::new(format!("/v1/webhooks/{}", stored.target.id), view))
@@ -208,7 +221,7 @@ async fn get(
 
 /// Replace a webhook.
 ///
-/// Its secrets stay; one that we switched off is on again when `enabled` says so.
+/// Its secrets stay, and so do the values of headers that are given as null; one that we switched off is on again when `enabled` says so.
 #[utoipa::path(put, path = "/v1/webhooks/{webhook}", tag = "Webhooks", security(("key" = ["config_write"])),
     params(("webhook" = IdText, Path, description = "Its id.")),
     request_body = WebhookInput, responses((status = 200, body = View, description = "As it is now.")))]
@@ -221,8 +234,8 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let held = config::one(&catalog.targets, id.uuid(), "webhook")?;
-    let target = body.value.check(&app, &catalog, id, held.value.target.created_at)?;
-    let stored = StoredTarget { target, sealed_secrets: held.value.sealed_secrets.clone() };
+    let target = body.value.check(&app, &catalog, id, Some(&app.store.open_target(can.org, &held.value)?))?;
+    let stored = app.store.seal_target(can.org, target, held.value.sealed_secrets.clone())?;
     if_match.check(held.revision)?;
     config::put(&app, &config::change(&app, &can), &stored, held.revision).await?;
     Ok(Shown::at(held.revision + 1, View::of(&stored)))

@@ -155,6 +155,39 @@ async fn a_webhook_keeps_its_secrets_and_its_manners() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn headers_of_a_webhook_are_kept_and_not_told() {
+    let server = Server::start().await;
+    let input = |headers: Value| json!({"name": "Hook", "url": "https://hooks.example.com/", "headers": headers});
+    let nothing_to_keep = server.post("/v1/webhooks", input(json!({"X-Token": null}))).await;
+    assert_eq!(nothing_to_keep.problem(422), "invalid");
+    assert_eq!(nothing_to_keep.json()["errors"][0]["path"], "headers.X-Token");
+    let made = server.post("/v1/webhooks", input(json!({"X-Token": "first-value", "X-Tenant": "second-value"}))).await;
+    let path = made.header("location").to_owned();
+    assert_eq!(made.expect(201)["headers"], json!({"X-Token": null, "X-Tenant": null}));
+    let held = async || {
+        let catalog = server.store.catalog();
+        let stored = catalog.org(server.ours).unwrap().targets.values().next().unwrap();
+        serde_json::to_value(server.store.open_target(server.ours, &stored.value).unwrap().headers).unwrap()
+    };
+    assert_eq!(held().await, json!({"X-Token": "first-value", "X-Tenant": "second-value"}));
+    let mut read = server.get(&path).await.expect(200);
+    read["headers"]["X-Tenant"] = json!("third-value");
+    read.as_object_mut().unwrap().retain(|name, _| !["id", "created_at", "secrets", "disabled_reason"].contains(&name.as_str()));
+    server.call(&server.admin, "PUT", &path, &read).await.expect(200);
+    assert_eq!(held().await, json!({"X-Token": "first-value", "X-Tenant": "third-value"}), "null keeps, a value replaces");
+    server.call(&server.admin, "PUT", &path, &input(json!({"X-Token": null}))).await.expect(200);
+    assert_eq!(held().await, json!({"X-Token": "first-value"}), "what is not named goes");
+    server.call(&server.admin, "DELETE", &path, &Value::Null).await.expect(204);
+    let audit = server.get("/v1/audit?limit=100").await;
+    let entries = audit.expect(200)["data"].as_array().unwrap().clone();
+    let removal = entries.iter().find(|entry| entry["action"] == "delete").unwrap();
+    assert_eq!(removal["before"]["headers"], json!(["X-Token"]), "names are audited");
+    for value in ["first-value", "second-value", "third-value"] {
+        assert!(!audit.text().contains(value) && !server.get("/v1/webhooks").await.text().contains(value), "{value}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_and_secrets_are_shown_once_and_audited_without_them() {
     let server = Server::start().await;
     let made = server.post("/v1/keys", json!({"name": "Till", "scopes": ["scan", "passes_read"]})).await.expect(201);

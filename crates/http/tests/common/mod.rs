@@ -321,5 +321,5 @@ pub fn target(house: &House, url: &str, secret: &connectors::kit::Secret) -> sto
         created_at: System.now(),
     };
     let sealed = house.store.seal_for::<store::StoredTarget>(house.org, id.uuid(), secret.expose().as_bytes()).unwrap();
-    store::StoredTarget { target, sealed_secrets: vec![sealed] }
+    house.store.seal_target(house.org, target, vec![sealed]).unwrap()
 }

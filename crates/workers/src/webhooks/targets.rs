@@ -15,13 +15,15 @@ pub(crate) struct Ready {
     pub(crate) org: OrgId,
     /// As configured, with its revision.
     pub(crate) stored: Stored<StoredTarget>,
+    /// The target with its headers opened; without them when they cannot be.
+    target: Target,
     /// The secrets, or why they cannot be used.
     pub(crate) secrets: Result<Secrets, String>,
 }
 
 impl Ready {
     pub(crate) fn target(&self) -> &Target {
-        &self.stored.value.target
+        &self.target
     }
 }
 
@@ -37,9 +39,14 @@ impl Targets {
         if let Some(ready) = known.get(&id).filter(|ready| ready.stored.revision == stored.revision) {
             return Arc::clone(ready);
         }
-        let ready = Arc::new(Ready { org, stored: stored.clone(), secrets: open(store, org, &stored.value) });
+        let opened = store.open_target(org, &stored.value).map_err(|error| error.to_string());
+        let (target, secrets) = match (opened, open(store, org, &stored.value)) {
+            (Ok(target), secrets) => (target, secrets),
+            (Err(why), _) => (stored.value.target.clone(), Err(why)),
+        };
+        let ready = Arc::new(Ready { org, stored: stored.clone(), target, secrets });
         if let Err(why) = &ready.secrets {
-            tracing::error!(%org, target = %id, why, "a webhook's signing secret cannot be used; nothing can be sent to it");
+            tracing::error!(%org, target = %id, why, "a webhook's credentials cannot be used; nothing can be sent to it");
         }
         known.insert(id, Arc::clone(&ready));
         ready

@@ -201,7 +201,7 @@ impl House {
             project: None,
             url: url.to_owned(),
             events: TargetEvents::All,
-            headers: BTreeMap::new(),
+            headers: BTreeMap::from([("x-tenant".to_owned(), "bean".to_owned())]),
             post_only: true,
             uninstall_name: Default::default(),
             without_standard_headers: false,
@@ -210,7 +210,9 @@ impl House {
             created_at: Timestamp::from_seconds(0),
         };
         let sealed = self.store.seal_for::<StoredTarget>(self.org, id.uuid(), secret.expose().as_bytes()).unwrap();
-        assert!(self.store.put(&self.change(), &StoredTarget { target, sealed_secrets: vec![sealed] }, 0).await.unwrap());
+        assert!(
+            self.store.put(&self.change(), &self.store.seal_target(self.org, target, vec![sealed]).unwrap(), 0).await.unwrap()
+        );
         id
     }
 
