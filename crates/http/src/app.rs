@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use outbound::policy::AddressPolicy;
 use store::Store;
 
-use crate::{auth::Doors, google::GoogleRoots, ingest::Intake, packages::Packages, seen::Places};
+use crate::{auth::Doors, google::GoogleRoots, ingest::Intake, limits::doors, packages::Packages, seen::Places};
 
 /// What every handler can reach; shared by all of them as the router's state.
 pub struct App {
@@ -26,6 +26,7 @@ pub struct App {
     /// Renders `/metrics`; without one that path answers 404.
     pub metrics: Option<PrometheusHandle>,
     pub(crate) doors: Doors,
+    pub(crate) guards: doors::Guards,
     pub(crate) intake: Arc<Intake>,
     pub(crate) packages: Packages,
     /// Google's root signing keys; call-backs are answered 503 until there are some.
@@ -43,6 +44,8 @@ pub struct Settings {
     pub forwarded_by: ForwardedBy,
     /// Requests per second that an API key may make, unless it has a limit of its own.
     pub rate_per_second: u32,
+    /// Requests a minute that a client address may make where no key is needed.
+    pub address_limits: doors::AddressLimits,
     /// Most bytes of a JSON body.
     pub body_bytes: usize,
     /// Most bytes of an uploaded image.
@@ -70,6 +73,7 @@ impl Settings {
             trusted_proxies: Vec::new(),
             forwarded_by: ForwardedBy::default(),
             rate_per_second: Self::RATE_PER_SECOND,
+            address_limits: doors::AddressLimits::default(),
             body_bytes: Self::BODY_BYTES,
             image_bytes: Self::IMAGE_BYTES,
             address_policy: AddressPolicy::default(),
@@ -122,6 +126,7 @@ impl App {
         metrics: Option<PrometheusHandle>,
     ) -> Arc<Self> {
         let intake = Intake::new(Arc::clone(&store));
+        let guards = doors::Guards::new(&settings.address_limits);
         Arc::new(Self {
             store,
             engine,
@@ -130,6 +135,7 @@ impl App {
             settings,
             metrics,
             doors: Doors::default(),
+            guards,
             intake,
             packages: Packages::default(),
             google_roots: GoogleRoots::default(),

@@ -19,7 +19,11 @@ use parking_lot::RwLock;
 use store::{NameKind, StoreError};
 use uuid::Uuid;
 
-use crate::{app::App, limits::Limits, problem::Problem};
+use crate::{
+    app::App,
+    limits::Limits,
+    problem::{Limited, Problem},
+};
 
 /// What an API key starts with.
 pub(crate) const API_KEY_PREFIX: &str = "pbk_";
@@ -145,7 +149,7 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
     let rate = caller.key.rate_per_second.unwrap_or(app.settings.rate_per_second);
     let verdict = app.doors.limits.take(caller.key.id, rate);
     let mut response = match verdict.refused {
-        Some(seconds) => Problem::RateLimited(seconds).into_response(),
+        Some(seconds) => Problem::RateLimited { by: Limited::Key, seconds }.into_response(),
         None => {
             request.extensions_mut().insert(caller);
             next.run(request).await

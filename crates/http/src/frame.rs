@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
-use crate::{app::App, problem::Problem};
+use crate::{app::App, limits, problem::Problem};
 
 /// The header that carries a request's id.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -40,6 +40,7 @@ impl RequestId {
 pub(crate) fn around(rooms: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
     rooms
         .fallback(async || Problem::NotFound("nothing is served at this path".into()))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), limits::doors::guard))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send + 'static>| panicked(&*panic)))
         .layer(middleware::from_fn_with_state(Arc::clone(app), frame))
 }

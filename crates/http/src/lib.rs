@@ -36,7 +36,8 @@ pub use client::Client;
 pub use extract::{Body, PathParam, QueryParams, read_body};
 pub use frame::RequestId;
 pub use google::GoogleRoots;
-pub use problem::{FieldError, Problem};
+pub use limits::doors::AddressLimits;
+pub use problem::{FieldError, Limited, Problem};
 pub use seen::{Places, PlacesError};
 
 /// Everything that listens on the main port.

@@ -71,8 +71,13 @@ pub enum Problem {
     #[error("{0}")]
     Gone(&'static str),
     /// Too many requests.
-    #[error("too many requests with this key: wait {0} seconds")]
-    RateLimited(u64),
+    #[error("too many requests {by}: wait {seconds} seconds")]
+    RateLimited {
+        /// Whose.
+        by: Limited,
+        /// How long to wait.
+        seconds: u64,
+    },
     /// Something that we need first is not there yet.
     #[error("{0}")]
     NotReady(&'static str),
@@ -85,6 +90,24 @@ pub enum Problem {
     /// A fault of ours; the text is for the log only.
     #[error("{0}")]
     Internal(String),
+}
+
+/// Whose limit it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limited {
+    /// The API key's.
+    Key,
+    /// The client address's, where no key is needed.
+    Address,
+}
+
+impl std::fmt::Display for Limited {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Key => "with this key",
+            Self::Address => "from this address",
+        })
+    }
 }
 
 /// One value that does not fit.
@@ -203,7 +226,7 @@ impl Problem {
             Self::Conflict { code, .. } => code,
             Self::Changed(_) => "version_conflict",
             Self::Gone(_) => "gone",
-            Self::RateLimited(_) => "rate_limited",
+            Self::RateLimited { .. } => "rate_limited",
             Self::NotReady(_) => "not_ready",
             Self::Rejected(reject) => match reject.code {
                 RejectCode::NotFound => "not_found",
@@ -257,7 +280,7 @@ impl Problem {
             Self::Unauthorized => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"passbridge\""));
             }
-            Self::RateLimited(seconds) => {
+            Self::RateLimited { seconds, .. } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
             }
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => {

@@ -43,6 +43,18 @@ pub(crate) struct Config {
     pub(crate) allow_networks: Vec<IpNet>,
     /// Requests per second that an API key may make, unless it has a limit of its own.
     pub(crate) rate_per_second: u32,
+    /// Pass pages and packages a minute that one client address may ask for; 0 means any number.
+    pub(crate) pages_per_minute: u32,
+    /// Enrolment forms a minute that one client address may send.
+    pub(crate) enrolments_per_minute: u32,
+    /// Requests a minute that one client address may send to the inspector.
+    pub(crate) inspected_per_minute: u32,
+    /// Registrations a minute that phones at one client address may make.
+    pub(crate) registrations_per_minute: u32,
+    /// Log reports a minute that phones at one client address may send.
+    pub(crate) phone_logs_per_minute: u32,
+    /// Call-backs a minute that Google may make from one address.
+    pub(crate) callbacks_per_minute: u32,
     /// A MaxMind DB file with cities, to tell where a pass page was opened.
     pub(crate) places: Option<PathBuf>,
     /// Where pushes to Apple devices go.
@@ -59,6 +71,7 @@ pub(crate) struct Config {
 
 impl Default for Config {
     fn default() -> Self {
+        let limits = http_server::AddressLimits::default();
         Self {
             data: PathBuf::from("passbridge-data"),
             listen: "127.0.0.1:8080".to_owned(),
@@ -72,6 +85,12 @@ impl Default for Config {
             allow_loopback: false,
             allow_networks: Vec::new(),
             rate_per_second: http_server::Settings::RATE_PER_SECOND,
+            pages_per_minute: limits.pages_per_minute,
+            enrolments_per_minute: limits.enrolments_per_minute,
+            inspected_per_minute: limits.inspected_per_minute,
+            registrations_per_minute: limits.registrations_per_minute,
+            phone_logs_per_minute: limits.phone_logs_per_minute,
+            callbacks_per_minute: limits.callbacks_per_minute,
             places: None,
             apns_url: "https://api.push.apple.com".to_owned(),
             apns_roots: None,

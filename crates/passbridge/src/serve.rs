@@ -175,6 +175,14 @@ fn settings(config: &Config, public_url: &str, policy: AddressPolicy) -> anyhow:
     let mut settings = http_server::Settings::new(public_url);
     settings.trusted_proxies.clone_from(&config.trusted_proxies);
     settings.rate_per_second = config.rate_per_second;
+    settings.address_limits = http_server::AddressLimits {
+        pages_per_minute: config.pages_per_minute,
+        enrolments_per_minute: config.enrolments_per_minute,
+        inspected_per_minute: config.inspected_per_minute,
+        registrations_per_minute: config.registrations_per_minute,
+        phone_logs_per_minute: config.phone_logs_per_minute,
+        callbacks_per_minute: config.callbacks_per_minute,
+    };
     settings.address_policy = policy;
     if config.forwarded_by == "forwarded" {
         settings.forwarded_by = http_server::ForwardedBy::Forwarded;

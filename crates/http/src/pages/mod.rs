@@ -69,6 +69,19 @@ fn private(mut response: Response) -> Response {
     response
 }
 
+/// The page for whoever comes too often: perhaps only one of many behind the same address.
+pub(crate) fn busy(seconds: u64) -> Response {
+    use axum::response::IntoResponse as _;
+    let body = html! {
+        main.notice {
+            h1 { "One moment, please" }
+            p { "Too many requests came from your network. Wait " (seconds) " seconds and try again." }
+        }
+    };
+    let retry = [(header::RETRY_AFTER, HeaderValue::from(seconds))];
+    private((StatusCode::TOO_MANY_REQUESTS, retry, page("One moment, please", &[], &body)).into_response())
+}
+
 /// The page for what is not there.
 fn missing(what: &str) -> Response {
     use axum::response::IntoResponse as _;
