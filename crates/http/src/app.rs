@@ -29,8 +29,6 @@ pub struct App {
     pub(crate) guards: doors::Guards,
     pub(crate) intake: Arc<Intake>,
     pub(crate) packages: Packages,
-    /// Google's root signing keys; call-backs are answered 503 until there are some.
-    pub google_roots: GoogleRoots,
 }
 
 /// What was configured about listening.
@@ -56,6 +54,8 @@ pub struct Settings {
     pub places: Option<Places>,
     /// What the workers say about their fitness; `/readyz` asks it too.
     pub fitness: Option<Fitness>,
+    /// Google's root signing keys; call-backs are answered 503 until there are some.
+    pub google_roots: Arc<GoogleRoots>,
 }
 
 impl Settings {
@@ -79,6 +79,7 @@ impl Settings {
             address_policy: AddressPolicy::default(),
             places: None,
             fitness: None,
+            google_roots: Arc::default(),
         }
     }
 }
@@ -138,7 +139,6 @@ impl App {
             guards,
             intake,
             packages: Packages::default(),
-            google_roots: GoogleRoots::default(),
         })
     }
 

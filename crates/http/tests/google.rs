@@ -72,7 +72,7 @@ async fn saves_and_deletions_count_once() {
     let early = post(&saved).await;
     assert_eq!(early.status.as_u16(), 503, "no root keys yet");
     assert!(early.text().contains("root keys") && !early.header("retry-after").is_empty());
-    house.app.google_roots.set(google.roots(house.app.now().as_millis()));
+    house.app.settings.google_roots.set(google.roots(house.app.now().as_millis()));
     for _ in 0..2 {
         let answer = post(&saved).await;
         assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());

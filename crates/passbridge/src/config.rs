@@ -61,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) apns_url: String,
     /// Root certificates, PEM, that the push service is trusted by, instead of the system's.
     pub(crate) apns_roots: Option<PathBuf>,
+    /// Where Google's root signing keys are fetched, by which call-backs prove themselves.
+    pub(crate) google_root_keys_url: String,
     /// A name for this node that stays the same over restarts; it takes back its own work at once.
     pub(crate) node: Option<String>,
     /// What to log: `error`, `warn`, `info`, `debug`, or per module, for example `info,outbound=debug`.
@@ -94,6 +96,7 @@ impl Default for Config {
             places: None,
             apns_url: "https://api.push.apple.com".to_owned(),
             apns_roots: None,
+            google_root_keys_url: google_wallet::callback::ROOT_KEYS_URL.to_owned(),
             node: None,
             log: "info".to_owned(),
             log_format: "text".to_owned(),

@@ -118,6 +118,7 @@ pub(crate) async fn start(
     let (engine, runner) = Engine::new(Arc::clone(&store), Arc::clone(&clock));
     let engine_task = tokio::spawn(runner.run());
     let policy = policy(config);
+    let roots = Arc::new(http_server::GoogleRoots::default());
     let workers = workers::start(workers::Deps {
         store: Arc::clone(&store),
         engine: engine.clone(),
@@ -125,11 +126,13 @@ pub(crate) async fn start(
         entropy: Arc::clone(&entropy),
         client: Client::new(outbound::http::Settings::new(policy.clone(), Roots::system_and(&[])?))?,
         apns: workers::ApnsSettings { url: config.apns_url.clone(), roots: apns_roots(config)?, policy: policy.clone() },
+        google: google(config, &roots),
         node: config.node.clone(),
     });
     let mut settings = settings(config, &public_url, policy)?;
     let health = workers.health();
     settings.fitness = Some(http_server::Fitness::new(move || health.fault()));
+    settings.google_roots = roots;
     let app = http_server::App::new(Arc::clone(&store), engine, clock, entropy, settings, metrics());
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(listen::serve(listener, tls, http_server::router(app), stopped, DRAIN));
@@ -200,6 +203,13 @@ fn apns_roots(config: &Config) -> anyhow::Result<Roots> {
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .with_context(|| format!("apns_roots: cannot read {} as PEM certificates", file.display()))?;
     Ok(Roots::only(&roots)?)
+}
+
+/// How to reach Google; what its call-backs are proven by goes to whoever listens for them.
+fn google(config: &Config, roots: &Arc<http_server::GoogleRoots>) -> workers::GoogleSettings {
+    let roots = Arc::clone(roots);
+    let settings = workers::GoogleSettings::new(move |keys| roots.set(keys));
+    workers::GoogleSettings { root_keys_url: config.google_root_keys_url.clone(), ..settings }
 }
 
 fn metrics() -> Option<metrics_exporter_prometheus::PrometheusHandle> {

@@ -5,6 +5,7 @@
 //! done twice. Nothing that matters is kept in memory alone.
 
 mod flow_reader;
+mod google;
 mod leases;
 mod shard;
 mod sweeps;
@@ -22,6 +23,7 @@ use outbound::{
 use store::Store;
 use tokio::{sync::watch, task::JoinHandle};
 
+pub use google::GoogleSettings;
 pub use leases::{BEAT_EVERY, TAKE_OVER_AFTER};
 pub use webhooks::WebhookSettings;
 
@@ -41,6 +43,8 @@ pub struct Deps {
     pub client: Client,
     /// How to reach APNs.
     pub apns: ApnsSettings,
+    /// How to reach Google Wallet.
+    pub google: GoogleSettings,
     /// This node's name among those on the same database, where one is configured: the same after a restart, so that it
     /// goes on at once with what it held. Otherwise it gets a random one.
     pub node: Option<String>,
@@ -86,6 +90,7 @@ pub struct Workers {
     house: Arc<House>,
     stop: watch::Sender<bool>,
     node: JoinHandle<()>,
+    roots: JoinHandle<()>,
 }
 
 /// Starts the workers of this node with the usual settings.
@@ -97,8 +102,9 @@ pub fn start(deps: Deps) -> Workers {
 pub fn start_with(deps: Deps, settings: Settings) -> Workers {
     let (stop, stopping) = watch::channel(false);
     let house = Arc::new(House::new(deps, settings));
+    let roots = tokio::spawn(google::keep_roots(Arc::clone(&house), stopping.clone()));
     let node = tokio::spawn(leases::run(Arc::clone(&house), stopping));
-    Workers { house, stop, node }
+    Workers { house, stop, node, roots }
 }
 
 impl Workers {
@@ -121,6 +127,8 @@ impl Workers {
             self.node.abort();
             tracing::warn!("workers did not finish in time and were cut off; what was in flight is done again");
         }
+        // It keeps nothing that matters.
+        self.roots.abort();
         if let Err(error) = self.house.store.backend().release(&self.house.node).await {
             tracing::warn!(%error, "the leases could not be given back; they run out by themselves");
         }

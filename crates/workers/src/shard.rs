@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use store::{Catalog, Lease, Store, StoreError};
 use tokio::sync::watch;
 
-use crate::{Deps, Settings, wallet_sync::Apns, webhooks::Dispatcher};
+use crate::{Deps, GoogleSettings, Settings, wallet_sync::Apns, webhooks::Dispatcher};
 
 /// First pause after the store failed; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -24,6 +24,7 @@ pub(crate) struct House {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) client: Client,
     pub(crate) apns: Apns,
+    pub(crate) google: GoogleSettings,
     pub(crate) node: String,
     pub(crate) settings: Settings,
     pub(crate) dispatcher: Dispatcher,
@@ -32,7 +33,7 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn new(deps: Deps, settings: Settings) -> Self {
-        let Deps { store, engine, clock, entropy, client, apns, node } = deps;
+        let Deps { store, engine, clock, entropy, client, apns, google, node } = deps;
         let node = node.unwrap_or_else(|| {
             let mut bytes = [0; 8];
             entropy.fill(&mut bytes);
@@ -45,6 +46,7 @@ impl House {
             entropy,
             client,
             apns: Apns::new(apns),
+            google,
             node,
             dispatcher: Dispatcher::new(&settings.webhooks),
             settings,

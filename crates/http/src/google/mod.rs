@@ -26,7 +26,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 }
 
 /// Google's root signing keys, as last fetched. Whoever fetches them (from [`callback::ROOT_KEYS_URL`]) puts them here.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct GoogleRoots(RwLock<Option<Arc<RootKeys>>>);
 
 impl GoogleRoots {
@@ -44,7 +44,7 @@ async fn receive(State(app): State<Arc<App>>, client: Client, request: Request) 
     let body = read_body(request, callback::MAX_BODY_BYTES).await?;
     let refuse = |error: callback::CallbackError| Problem::Malformed(format!("not a call-back of Google's: {error}"));
     let envelope = Envelope::parse(&body).map_err(refuse)?;
-    let keys = app.google_roots.get().ok_or(Problem::NotReady("Google's root keys were not fetched yet"))?;
+    let keys = app.settings.google_roots.get().ok_or(Problem::NotReady("Google's root keys were not fetched yet"))?;
     let issuer = envelope.claimed_issuer().to_owned();
     let ours = app.store.look_up(NameKind::GoogleIssuer, issuer.as_bytes()).await?;
     let (org, _) = ours.ok_or_else(|| Problem::NotFound("no issuer of that number".into()))?;

@@ -30,7 +30,7 @@ use outbound::{
 };
 use store::{Arrival, AttemptFilter, AttemptRow, Backend, ConfigChange, MasterKey, Store, StoredFlow, StoredTarget};
 use tokio::sync::{Notify, Semaphore};
-use workers::{ApnsSettings, Deps, Settings, Workers};
+use workers::{ApnsSettings, Deps, GoogleSettings, Settings, Workers};
 
 pub(crate) const PASS_TYPE: &str = "pass.example.club";
 
@@ -67,6 +67,7 @@ pub(crate) struct House {
     pub(crate) project: ProjectId,
     pub(crate) source: SourceId,
     pub(crate) apns: ApnsSettings,
+    pub(crate) google: GoogleSettings,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -95,7 +96,9 @@ impl House {
         tokio::spawn(runner.run());
         let (project, source) = (ProjectId::mint(base, &System), SourceId::mint(base, &System));
         let apns = ApnsSettings { url: "https://localhost:1".to_owned(), roots: Roots::only(&[]).unwrap(), policy: loopback() };
-        let house = Self { store, engine, clock, org, project, source, apns, _folder: Some(folder) };
+        // Nobody answers there.
+        let google = GoogleSettings { root_keys_url: "http://localhost:1/keys".to_owned(), ..GoogleSettings::new(drop) };
+        let house = Self { store, engine, clock, org, project, source, apns, google, _folder: Some(folder) };
         house.configure(base).await;
         house
     }
@@ -168,6 +171,7 @@ impl House {
             entropy: Arc::new(System),
             client,
             apns: self.apns.clone(),
+            google: self.google.clone(),
             node: Some("one".to_owned()),
         };
         workers::start_with(deps, settings)
