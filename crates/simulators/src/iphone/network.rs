@@ -89,7 +89,7 @@ impl Network {
     }
 
     /// Sends one request and reads the whole answer.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         method: Method,
         url: &str,

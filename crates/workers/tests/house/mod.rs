@@ -1,4 +1,5 @@
 //! A real store, a real engine and real sinks for the workers' tests.
+#![allow(dead_code, reason = "every test uses a part of it")]
 
 use std::{
     collections::{BTreeMap, HashMap},
