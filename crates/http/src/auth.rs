@@ -7,7 +7,7 @@ use std::{collections::HashMap, marker::PhantomData, ops::Deref, sync::Arc};
 
 use aws_lc_rs::digest;
 use axum::{
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequestParts, MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -20,6 +20,7 @@ use store::{NameKind, StoreError};
 use uuid::Uuid;
 
 use crate::{
+    api::cursor,
     app::App,
     limits::Limits,
     problem::{Limited, Problem},
@@ -151,8 +152,10 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
     let mut response = match verdict.refused {
         Some(seconds) => Problem::RateLimited { by: Limited::Key, seconds }.into_response(),
         None => {
+            let org = caller.org;
+            let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            cursor::of_list(&app, org, &route, next.run(request)).await
         }
     };
     verdict.write(response.headers_mut());

@@ -30,6 +30,7 @@ pub(crate) async fn write(pool: &Pool, write: &ConfigWrite) -> Attempt<ConfigWri
             .await?;
         let rows = open.query(&bump, &[]).await?;
         let version: i64 = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
+        claim_results(open, write).await?;
         write_resources(open, &write.resources, version).await?;
         write_names(open, write).await?;
         write_rest(open, write).await?;
@@ -79,6 +80,27 @@ async fn write_resources(open: &Transaction, rows: &[ResourceRow], version: i64)
             Ok(0) => return Err(Failed::Conflict),
             other => other?,
         };
+    }
+    Ok(())
+}
+
+async fn claim_results(open: &Transaction, write: &ConfigWrite) -> Attempt<()> {
+    const CLAIM: &str = "INSERT INTO results (org, principal, key, fingerprint, subject, body, expires_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (org, principal, key) DO UPDATE SET \
+        fingerprint = excluded.fingerprint, subject = excluded.subject, body = excluded.body, expires_at = excluded.expires_at \
+        WHERE results.expires_at <= $8";
+    if write.results.is_empty() {
+        return Ok(());
+    }
+    let claim = open.prepare(CLAIM).await?;
+    for row in &write.results {
+        let (principal, key, fingerprint) = (text(&row.principal), text(&row.key), &row.fingerprint[..]);
+        let times = (row.expires_at.as_micros(), write.now.as_micros());
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+            [&row.org.uuid(), &principal, &key, &fingerprint, &row.subject, &row.body, &times.0, &times.1];
+        if open.execute(&claim, &values).await? == 0 {
+            return Err(Failed::Conflict);
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use deadpool_postgres::Pool;
 use domain::{DeliveryId, OrgId, TargetId, Timestamp};
-use store::{AttemptFilter, AttemptRow, DeliveryRow, DeliverySettlement, Lease};
+use store::{AttemptFilter, AttemptPlace, AttemptRow, DeliveryRow, DeliverySettlement, Lease};
 use uuid::Uuid;
 
 use crate::{
@@ -143,13 +143,21 @@ pub(crate) async fn next(pool: &Pool, shard: u16) -> Attempt<Option<Timestamp>> 
     Ok(rows.first().map(|row| Columns::of(row).maybe_time()).transpose()?.flatten())
 }
 
-pub(crate) async fn list(pool: &Pool, org: OrgId, target: Option<TargetId>, limit: u32) -> Attempt<Vec<DeliveryRow>> {
+pub(crate) async fn list(
+    pool: &Pool,
+    org: OrgId,
+    target: Option<TargetId>,
+    after: Option<(Timestamp, DeliveryId)>,
+    limit: u32,
+) -> Attempt<Vec<DeliveryRow>> {
     const SQL: &str = concat!(
         "SELECT ",
         delivery_columns!(),
-        " FROM deliveries d WHERE d.org = $1 AND ($2::uuid IS NULL OR d.target = $2) ORDER BY d.due_at, d.id LIMIT $3"
+        " FROM deliveries d WHERE d.org = $1 AND ($2::uuid IS NULL OR d.target = $2) AND (d.due_at, d.id) > ($4, $5) ",
+        "ORDER BY d.due_at, d.id LIMIT $3"
     );
-    let rows = query(pool, SQL, &[&org.uuid(), &target.map(domain::Id::uuid), &i64::from(limit)]).await?;
+    let (due_at, id) = after.map_or((i64::MIN, Uuid::nil()), |(due_at, id)| (due_at.as_micros(), id.uuid()));
+    let rows = query(pool, SQL, &[&org.uuid(), &target.map(domain::Id::uuid), &i64::from(limit), &due_at, &id]).await?;
     rows.iter().filter_map(|row| delivery(&mut Columns::of(row)).transpose()).collect()
 }
 
@@ -186,9 +194,9 @@ pub(crate) async fn attempts(pool: &Pool, org: OrgId, filter: &AttemptFilter, li
             concat!(
                 "SELECT ",
                 attempt_columns!(),
-                " FROM attempts a WHERE a.org = $1 AND a.at < $2 AND ",
+                " FROM attempts a WHERE a.org = $1 AND (a.at, a.delivery, a.attempt) < ($2, $6, $7) AND ",
                 $filter,
-                " ORDER BY a.at DESC, a.attempt DESC LIMIT $3"
+                " ORDER BY a.at DESC, a.delivery DESC, a.attempt DESC LIMIT $3"
             )
         };
     }
@@ -200,8 +208,9 @@ pub(crate) async fn attempts(pool: &Pool, org: OrgId, filter: &AttemptFilter, li
         (Some(_), None) => OF_TARGET,
         (_, Some(_)) => OF_EVENT,
     };
-    let before = filter.before.map_or(i64::MAX, Timestamp::as_micros);
+    let last = |(at, delivery, attempt): AttemptPlace| (at.as_micros(), delivery.uuid(), attempt);
+    let (at, delivery, number) = filter.before.map_or((i64::MAX, Uuid::max(), i32::MAX), last);
     let (target, event) = (filter.target.map(domain::Id::uuid), filter.event.map(domain::Id::uuid));
-    let rows = query(pool, sql, &[&org.uuid(), &before, &i64::from(limit), &target, &event]).await?;
+    let rows = query(pool, sql, &[&org.uuid(), &at, &i64::from(limit), &target, &event, &delivery, &number]).await?;
     rows.iter().map(attempt).collect()
 }

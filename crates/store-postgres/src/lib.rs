@@ -222,8 +222,14 @@ impl Backend for Postgres {
     async fn next_delivery(&self, shard: u16) -> Result<Option<Timestamp>> {
         Ok(deliveries::next(&self.pool, shard).await?)
     }
-    async fn deliveries(&self, org: OrgId, target: Option<TargetId>, limit: u32) -> Result<Vec<DeliveryRow>> {
-        Ok(deliveries::list(&self.pool, org, target, limit).await?)
+    async fn deliveries(
+        &self,
+        org: OrgId,
+        target: Option<TargetId>,
+        after: Option<(Timestamp, DeliveryId)>,
+        limit: u32,
+    ) -> Result<Vec<DeliveryRow>> {
+        Ok(deliveries::list(&self.pool, org, target, after, limit).await?)
     }
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<Option<DeliveryRow>> {
         Ok(deliveries::one(&self.pool, org, id).await?)

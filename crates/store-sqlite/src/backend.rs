@@ -260,8 +260,14 @@ impl Backend for Sqlite {
     async fn next_delivery(&self, shard: u16) -> Result<Option<Timestamp>> {
         self.read(move |db| deliveries::next_due(db, shard)).await
     }
-    async fn deliveries(&self, org: OrgId, target: Option<TargetId>, limit: u32) -> Result<Vec<DeliveryRow>> {
-        self.read(move |db| deliveries::list(db, org, target, limit)).await
+    async fn deliveries(
+        &self,
+        org: OrgId,
+        target: Option<TargetId>,
+        after: Option<(Timestamp, DeliveryId)>,
+        limit: u32,
+    ) -> Result<Vec<DeliveryRow>> {
+        self.read(move |db| deliveries::list(db, org, target, after, limit)).await
     }
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<Option<DeliveryRow>> {
         self.read(move |db| deliveries::one(db, org, id)).await

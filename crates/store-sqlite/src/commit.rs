@@ -1,6 +1,6 @@
 //! Commits of the engine.
 
-use domain::{OrgId, PassId, Position};
+use domain::{OrgId, PassId, Position, Timestamp};
 use rusqlite::{Connection, params};
 use store::{CommitRows, Committed, ContactWrite, InstallationRow, NameKind, PassRow, PassWrite, ResultRow, StoreError};
 use uuid::Uuid;
@@ -24,7 +24,8 @@ pub(crate) fn commit(db: &Connection, rows: &CommitRows) -> Result<Written<Commi
 /// Nothing where somebody else was faster.
 fn write(db: &Connection, rows: &CommitRows) -> Result<Option<Vec<Position>>> {
     destroy_keys(db, &rows.destroyed_keys)?;
-    let won = claim_results(db, rows)? && add_keys(db, &rows.data_keys)? && write_contacts(db, &rows.contacts)?;
+    let won =
+        claim_results(db, &rows.results, rows.now)? && add_keys(db, &rows.data_keys)? && write_contacts(db, &rows.contacts)?;
     if !won {
         return Ok(None);
     }
@@ -63,15 +64,16 @@ fn add_keys(db: &Connection, keys: &[(OrgId, Uuid, Vec<u8>)]) -> Result<bool> {
     Ok(true)
 }
 
-fn claim_results(db: &Connection, rows: &CommitRows) -> Result<bool> {
+/// False where a key is taken.
+pub(crate) fn claim_results(db: &Connection, rows: &[ResultRow], now: Timestamp) -> Result<bool> {
     let mut statement = db.prepare_cached(
         "INSERT INTO results (org, principal, key, fingerprint, subject, body, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (org, principal, key) DO UPDATE SET fingerprint = excluded.fingerprint, subject = excluded.subject,
              body = excluded.body, expires_at = excluded.expires_at WHERE results.expires_at <= ?8",
     )?;
-    for row in &rows.results {
+    for row in rows {
         let ResultRow { org, principal, key: name, fingerprint, subject, body, expires_at, .. } = row;
-        let times = (expires_at.as_micros(), rows.now.as_micros());
+        let times = (expires_at.as_micros(), now.as_micros());
         let row = params![key(*org), principal, name, fingerprint, subject.as_bytes(), body, times.0, times.1];
         if statement.execute(row)? == 0 {
             return Ok(false);

@@ -6,6 +6,7 @@ use store::{AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, Resourc
 use uuid::Uuid;
 
 use crate::{
+    commit::claim_results,
     fault::{Fault, Result, is_unique},
     row::{Columns, all, first, key},
     writer::Written,
@@ -48,6 +49,9 @@ pub(crate) fn since(db: &Connection, version: i64) -> Result<Vec<ResourceRow>> {
 /// Writes a change, all or nothing.
 pub(crate) fn write(db: &Connection, write: &ConfigWrite) -> Result<Written<ConfigWritten>> {
     let version = version(db)? + 1;
+    if !claim_results(db, &write.results, write.now)? {
+        return Ok(Written::Undone(ConfigWritten::Conflict));
+    }
     for row in &write.resources {
         if !write_resource(db, row, version)? {
             return Ok(Written::Undone(ConfigWritten::Conflict));

@@ -2,7 +2,7 @@
 
 use domain::{DeliveryId, OrgId, TargetId, Timestamp};
 use rusqlite::{Connection, Row, params};
-use store::{AttemptFilter, AttemptRow, DeliveryRow, DeliverySettlement, Lease, Reader};
+use store::{AttemptFilter, AttemptPlace, AttemptRow, DeliveryRow, DeliverySettlement, Lease, Reader};
 
 use crate::{
     fault::Result,
@@ -135,12 +135,20 @@ pub(crate) fn next_due(db: &Connection, shard: u16) -> Result<Option<Timestamp>>
 }
 
 /// What an organization's targets are owed.
-pub(crate) fn list(db: &Connection, org: OrgId, target: Option<TargetId>, limit: u32) -> Result<Vec<DeliveryRow>> {
+pub(crate) fn list(
+    db: &Connection,
+    org: OrgId,
+    target: Option<TargetId>,
+    after: Option<(Timestamp, DeliveryId)>,
+    limit: u32,
+) -> Result<Vec<DeliveryRow>> {
     let mut statement = db.prepare_cached(
         "SELECT org, id, target, event, pos, attempts, due_at FROM deliveries INDEXED BY deliveries_due
-         WHERE org = ?1 AND (?2 IS NULL OR target = ?2) ORDER BY due_at LIMIT ?3",
+         WHERE org = ?1 AND (?2 IS NULL OR target = ?2) AND due_at >= ?4 AND (due_at > ?4 OR id > ?5)
+         ORDER BY due_at, id LIMIT ?3",
     )?;
-    all(statement.query(params![key(org), target.map(key), limit])?, read)
+    let (due_at, id) = after.map_or((i64::MIN, [0; 16]), |(due_at, id)| (due_at.as_micros(), key(id)));
+    all(statement.query(params![key(org), target.map(key), limit, due_at, id])?, read)
 }
 
 /// One delivery.
@@ -159,9 +167,9 @@ macro_rules! select_attempts {
             "SELECT a.org, a.delivery, a.target, a.event, a.pos, a.attempt, a.at, a.elapsed_micros, a.outcome, a.status,
                     a.error, a.next_at, a.subject, k.wrapped, a.detail
              FROM attempts a LEFT JOIN data_keys k ON k.org = a.org AND k.subject = a.subject
-             WHERE a.org = ?1 AND a.at < ?4 AND ",
+             WHERE a.org = ?1 AND a.at <= ?4 AND (a.at, a.delivery, a.attempt) < (?4, ?6, ?7) AND ",
             $rest,
-            " ORDER BY a.at DESC, a.n DESC LIMIT ?5"
+            " ORDER BY a.at DESC, a.delivery DESC, a.attempt DESC LIMIT ?5"
         )
     };
 }
@@ -194,7 +202,8 @@ pub(crate) fn attempts(db: &Connection, org: OrgId, filter: &AttemptFilter, limi
         (Some(_), None) => db.prepare_cached(select_attempts!("a.target = ?2 AND ?3 IS NULL"))?,
         (None, None) => db.prepare_cached(select_attempts!("?2 IS NULL AND ?3 IS NULL"))?,
     };
-    let before = filter.before.map_or(i64::MAX, Timestamp::as_micros);
+    let last = |(at, delivery, attempt): AttemptPlace| (at.as_micros(), key(delivery), attempt);
+    let (at, delivery, attempt) = filter.before.map_or((i64::MAX, [0xFF; 16], i32::MAX), last);
     let filters = (filter.target.map(key), filter.event.map(key));
-    all(statement.query(params![key(org), filters.0, filters.1, before, limit])?, read_attempt)
+    all(statement.query(params![key(org), filters.0, filters.1, at, limit, delivery, attempt])?, read_attempt)
 }

@@ -174,8 +174,15 @@ pub trait Backend: Send + Sync + 'static {
     async fn touched_deliveries(&self, shard: u16, after: u64) -> Result<Vec<DeliveryId>>;
     /// When the next delivery of a shard is due.
     async fn next_delivery(&self, shard: u16) -> Result<Option<Timestamp>>;
-    /// Unsettled deliveries of an organization, optionally of a target, earliest due first.
-    async fn deliveries(&self, org: OrgId, target: Option<TargetId>, limit: u32) -> Result<Vec<DeliveryRow>>;
+    /// Unsettled deliveries of an organization, optionally of a target, ordered by when they are due and their ids, after a
+    /// place in that order.
+    async fn deliveries(
+        &self,
+        org: OrgId,
+        target: Option<TargetId>,
+        after: Option<(Timestamp, DeliveryId)>,
+        limit: u32,
+    ) -> Result<Vec<DeliveryRow>>;
     /// One unsettled delivery.
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<Option<DeliveryRow>>;
     /// Adds a delivery to the unsettled ones, due at once, whatever became of it before (resend).

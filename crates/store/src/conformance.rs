@@ -46,10 +46,11 @@ macro_rules! conformance_tests {
             leases: only_one_seizes, beats_and_releases, writes_of_a_lost_lease_are_refused;
             deliveries: owed_deliveries_are_claimed_when_due, claims_end_and_can_be_taken_back,
                 settling_finishes_and_keeps, touched_deliveries_are_remembered, deliveries_and_attempts_are_listed,
+                deliveries_and_attempts_of_one_moment_are_paged,
                 resends_are_owed_again;
             config: resources_change_under_their_revision, slugs_are_unique_until_deleted, names_are_unique,
                 changes_are_told_with_deletions, keys_and_blobs_are_kept, the_audit_is_paged,
-                a_refused_change_writes_nothing;
+                a_refused_change_writes_nothing, answers_are_kept_with_their_change;
             wallets: devices_see_their_passes, stale_devices_are_found_once, failed_pushes_come_due,
                 passes_sharing_a_number_come_together;
             upkeep: the_epoch_stays, migrating_again_changes_nothing, rings_keep_their_newest,

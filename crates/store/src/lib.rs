@@ -4,6 +4,7 @@
 //! transaction. [`Store`] is what the house uses: the same in domain words, with everything personal sealed on the way
 //! down and opened on the way up. Adapters decide nothing; the conformance suite holds every one of them to the contract.
 
+mod answers;
 mod backend;
 mod config;
 #[cfg(feature = "conformance")]
@@ -17,6 +18,7 @@ mod states;
 mod store;
 mod targets;
 
+pub use answers::KeptAnswer;
 pub use backend::{Backend, Log, Reader, Retention};
 pub use config::{Catalog, OrgCatalog, Resource, Stored, StoredFlow, StoredGoogleAccount, StoredSigner, StoredTarget};
 pub use error::{Result, StoreError};
@@ -25,4 +27,4 @@ pub use kinds::{DELETED, InboxStatus, NameKind, ResourceKind, pass_state_number,
 pub use logs::{Arrival, DEDUPE_DAYS, EventOutline, InboxEntry, LoggedEvent, SealedUnder};
 pub use rows::*;
 pub use states::{Changes, Held, NewEvent, NewResult, RESULT_DAYS, States, StoredResult, Touch};
-pub use store::{Capture, ConfigChange, Store, Wake};
+pub use store::{AUDITED_BLOB, Capture, ConfigChange, Store, Wake};

@@ -82,6 +82,10 @@ pub struct ConfigWrite {
     pub org_keys: Vec<(OrgId, Vec<u8>)>,
     /// Blobs to store under their SHA-256; existing ones stay.
     pub blobs: Vec<BlobRow>,
+    /// Answers under idempotency keys. One that is there already and has not expired by `now` is a conflict.
+    pub results: Vec<ResultRow>,
+    /// The present, for expiring results.
+    pub now: Timestamp,
 }
 
 /// What became of a configuration change.
@@ -89,7 +93,7 @@ pub struct ConfigWrite {
 pub enum ConfigWritten {
     /// Written; this is the new configuration version.
     Done(i64),
-    /// Somebody else changed one of the rows meanwhile.
+    /// Somebody else changed one of the rows meanwhile, or was faster with a key.
     Conflict,
 }
 
@@ -561,6 +565,9 @@ pub struct DeliverySettlement {
     pub watermark: Option<u64>,
 }
 
+/// A place in the list of attempts, which is ordered by all of it.
+pub type AttemptPlace = (Timestamp, DeliveryId, i32);
+
 /// Which attempts to list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct AttemptFilter {
@@ -568,8 +575,8 @@ pub struct AttemptFilter {
     pub target: Option<TargetId>,
     /// Only of this event.
     pub event: Option<EventId>,
-    /// Only those that started before.
-    pub before: Option<Timestamp>,
+    /// Only those before this one.
+    pub before: Option<AttemptPlace>,
 }
 
 /// A pass whose devices may be behind it.

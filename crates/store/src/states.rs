@@ -122,12 +122,15 @@ pub struct NewResult {
 }
 
 #[derive(Serialize, Deserialize)]
-struct ResultBody {
-    answer: Answer,
+pub(crate) struct ResultBody {
+    pub(crate) answer: Answer,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pass: Option<Box<Pass>>,
+    pub(crate) pass: Option<Box<Pass>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    contact: Option<Box<Contact>>,
+    pub(crate) contact: Option<Box<Contact>>,
+    /// The answer to a request that was no command, sealed, base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sealed_answer: Option<String>,
 }
 
 impl States {
@@ -333,7 +336,8 @@ impl Store {
             let body: ResultBody = match body {
                 Some(body) => parse(&body, "results", row.subject)?,
                 None => {
-                    ResultBody { answer: Answer::Unchanged { pass: None, contact: None, version: 0 }, pass: None, contact: None }
+                    let answer = Answer::Unchanged { pass: None, contact: None, version: 0 };
+                    ResultBody { answer, pass: None, contact: None, sealed_answer: None }
                 }
             };
             let result =
@@ -519,7 +523,8 @@ impl Store {
             (None, Some(contact)) if contact.erased_at.is_none() => contact.id.uuid(),
             _ => Uuid::nil(),
         };
-        let body = ResultBody { answer: new.answer.clone(), pass: new.pass.clone(), contact: new.contact.clone() };
+        let (answer, pass, contact) = (new.answer.clone(), new.pass.clone(), new.contact.clone());
+        let body = ResultBody { answer, pass, contact, sealed_answer: None };
         let json = to_json(&body)?;
         let body = self.seal_under(states, new.org, subject, &context(RESULT_CONTEXT, subject), json.as_bytes(), keys)?;
         Ok(ResultRow {

@@ -50,6 +50,9 @@ impl Wake {
     }
 }
 
+/// The kind of a file in the audit log; files are no [`Resource`]s. Its resource is the first half of its SHA-256.
+pub const AUDITED_BLOB: i16 = 1_000;
+
 /// The store.
 pub struct Store {
     pub(crate) backend: Arc<dyn Backend>,
@@ -159,11 +162,15 @@ impl Store {
 
     /// Sets up a new organization with its key.
     pub async fn create_org(&self, organization: &Organization, actor: String, now: Timestamp) -> Result<()> {
+        self.written(self.org_write(organization, actor, now)?).await.map(drop)
+    }
+
+    /// The rows of a new organization with its key, for [`Store::written`].
+    pub fn org_write(&self, organization: &Organization, actor: String, now: Timestamp) -> Result<ConfigWrite> {
         let wrapped = self.keyring.create_org(organization.id)?;
         let change = ConfigChange { org: organization.id, actor, now, names: Vec::new(), removed_names: Vec::new() };
-        let mut write = self.config_write(&change, organization, 0, false)?;
-        write.org_keys.push((organization.id, wrapped));
-        self.written(write).await.map(drop)
+        let write = self.config_write(&change, organization, 0, false)?;
+        Ok(ConfigWrite { org_keys: vec![(organization.id, wrapped)], ..write })
     }
 
     /// Adds (`revision` 0) or changes (the revision it was read at) a configured thing; false when somebody else changed it
@@ -242,6 +249,7 @@ impl Store {
             names: change.names.iter().map(named).collect(),
             removed_names: change.removed_names.iter().map(|(kind, name)| (kind.number(), name.to_vec())).collect(),
             audit: vec![audit],
+            now: change.now,
             ..ConfigWrite::default()
         })
     }
@@ -253,12 +261,36 @@ impl Store {
 
     /// Stores a file under its SHA-256 and tells that.
     pub async fn put_blob(&self, org: OrgId, media_type: &str, bytes: Vec<u8>, now: Timestamp) -> Result<[u8; 32]> {
+        let actor = r#"{"type":"system"}"#.to_owned();
+        let change = ConfigChange { org, actor, now, names: Vec::new(), removed_names: Vec::new() };
+        let (sha256, write) = self.blob_write(&change, media_type, bytes)?;
+        self.backend.write_config(write).await?;
+        Ok(sha256)
+    }
+
+    /// The rows of a file that is stored under its SHA-256, with its audit entry.
+    pub fn blob_write(&self, change: &ConfigChange<'_>, media_type: &str, bytes: Vec<u8>) -> Result<([u8; 32], ConfigWrite)> {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(digest.as_ref());
-        let blob = BlobRow { org, sha256, media_type: media_type.to_owned(), bytes, created_at: now };
-        self.backend.write_config(ConfigWrite { blobs: vec![blob], ..ConfigWrite::default() }).await?;
-        Ok(sha256)
+        let hex: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        let after = serde_json::json!({ "sha256": hex, "media_type": media_type, "bytes": bytes.len() });
+        let mut resource = [0; 16];
+        resource.copy_from_slice(&sha256[..16]);
+        let audit = AuditRow {
+            org: change.org,
+            id: domain::Id::<domain::EventIdKind>::mint(change.now, self.entropy()).uuid(),
+            at: change.now,
+            actor: change.actor.clone(),
+            action: "create".to_owned(),
+            kind: AUDITED_BLOB,
+            resource: Uuid::from_bytes(resource),
+            before: None,
+            after: Some(to_json(&after)?),
+        };
+        let blob = BlobRow { org: change.org, sha256, media_type: media_type.to_owned(), bytes, created_at: change.now };
+        let write = ConfigWrite { blobs: vec![blob], audit: vec![audit], now: change.now, ..ConfigWrite::default() };
+        Ok((sha256, write))
     }
 
     /// Opens an organization's secret that was sealed in a resource, for example a target's signing secret.

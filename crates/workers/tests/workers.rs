@@ -131,7 +131,7 @@ async fn a_slow_target_holds_nobody_and_loses_nothing() {
     until("the slow one has all", || async {
         house.clock.forward(Duration::from_millis(50));
         house.attempts(slow_id).await.len() == 40
-            && house.store.backend().deliveries(house.org, None, 10).await.unwrap().is_empty()
+            && house.store.backend().deliveries(house.org, None, None, 10).await.unwrap().is_empty()
     })
     .await;
     assert!(slow.by_delivery().len() == 40 && slow.by_delivery().values().all(|count| *count == 1), "{:?}", slow.by_delivery());
@@ -187,7 +187,7 @@ async fn failures_are_tried_again_and_gone_means_gone() {
     house.issued("two", Validity::default()).await;
     until("the other one goes on", || async { house.attempts(flaky_id).await.len() == 4 }).await;
     assert_eq!(gone.count(), 1, "nothing is owed to a target that is switched off");
-    assert!(house.store.backend().deliveries(house.org, None, 10).await.unwrap().is_empty());
+    assert!(house.store.backend().deliveries(house.org, None, None, 10).await.unwrap().is_empty());
     workers.drain(PATIENCE).await;
 }
 
@@ -340,7 +340,7 @@ async fn a_crash_in_the_middle_does_nothing_twice() {
     let twice = sink.count() - 2 * PEOPLE;
     assert!(twice <= 3 * (PLACES + UNWRITTEN), "{twice} duplicates: more than what was in flight or not written");
     until("nothing is owed", || async {
-        house.store.backend().deliveries(house.org, Some(target), 10).await.unwrap().is_empty()
+        house.store.backend().deliveries(house.org, Some(target), None, 10).await.unwrap().is_empty()
     })
     .await;
     workers.drain(PATIENCE).await;

@@ -9,14 +9,13 @@ use axum::{
 };
 use domain::{Action, Cause, Command, CommandId, IdempotencyKey};
 use engine::Outcome;
-use http::{HeaderName, HeaderValue, request::Parts};
+use http::{HeaderValue, request::Parts};
 
+use super::once::REPLAYED;
 use crate::{App, Problem, auth::Caller};
 
 /// The header that names a request, so that it happens once.
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// Says that the answer is the stored one of an earlier request.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Most characters of an idempotency key.
 const MAX_KEY_CHARS: usize = 255;
 
@@ -46,16 +45,20 @@ impl<S: Sync> FromRequestParts<S> for Once {
 }
 
 impl Once {
+    /// The key, if the request has one, with what was asked under it.
+    pub(crate) fn key(&self, caller: &Caller, body: &[u8]) -> Option<IdempotencyKey> {
+        let key = self.key.clone()?;
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(self.asked.as_bytes());
+        hash.update(body);
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(hash.finish().as_ref());
+        Some(IdempotencyKey { principal: format!("key {}", caller.key.id), key, fingerprint, keep_image: true })
+    }
+
     /// Has the engine carry out what was asked with this body.
     pub(crate) async fn submit(&self, app: &Arc<App>, caller: &Caller, body: &[u8], action: Action) -> Result<Outcome, Problem> {
-        let key = self.key.as_ref().map(|key| {
-            let mut hash = digest::Context::new(&digest::SHA256);
-            hash.update(self.asked.as_bytes());
-            hash.update(body);
-            let mut fingerprint = [0; 32];
-            fingerprint.copy_from_slice(hash.finish().as_ref());
-            IdempotencyKey { principal: format!("key {}", caller.key.id), key: key.clone(), fingerprint, keep_image: true }
-        });
+        let key = self.key(caller, body);
         let command = Command {
             id: CommandId::mint(app.now(), &*app.entropy),
             org: caller.org,

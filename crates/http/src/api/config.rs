@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::OrgId;
-use http::{HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use serde::Serialize;
 use std::sync::Arc;
 use store::{ConfigChange, OrgCatalog, Resource, Stored};
@@ -94,18 +94,31 @@ impl<V> Shown<V> {
     pub(crate) fn new(path: String, body: V) -> Self {
         Self { status: StatusCode::CREATED, location: Some(path), etag: Some(1), body }
     }
+    /// On its way: it will be there, or done, later.
+    pub(crate) fn later(body: V) -> Self {
+        Self { status: StatusCode::ACCEPTED, location: None, etag: None, body }
+    }
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+    pub(crate) const fn body(&self) -> &V {
+        &self.body
+    }
+    /// Version and address as headers.
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        if let Some(Ok(etag)) = self.etag.map(|version| HeaderValue::from_str(&format!("\"{version}\""))) {
+            headers.insert(header::ETAG, etag);
+        }
+        if let Some(Ok(location)) = self.location.as_ref().map(|path| HeaderValue::from_str(path)) {
+            headers.insert(header::LOCATION, location);
+        }
+    }
 }
 
 impl<V: Serialize> IntoResponse for Shown<V> {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.body)).into_response();
-        let headers = response.headers_mut();
-        if let Some(Ok(etag)) = self.etag.map(|version| HeaderValue::from_str(&format!("\"{version}\""))) {
-            headers.insert(header::ETAG, etag);
-        }
-        if let Some(Ok(location)) = self.location.map(|path| HeaderValue::from_str(&path)) {
-            headers.insert(header::LOCATION, location);
-        }
-        response
+        let mut headers = HeaderMap::new();
+        self.write(&mut headers);
+        (self.status, headers, Json(self.body)).into_response()
     }
 }

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{DeliveryId, EventId, TargetId, Timestamp};
-use http::StatusCode;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 use store::{AttemptFilter, AttemptRow, DeliveryRow};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    commands::Once,
     config,
+    cursor::{self, Cursor, Place},
+    once::Made,
     page::{Limit, Page},
     schema::{IdText, TimeText},
     webhooks::{self, Owed},
@@ -139,14 +140,17 @@ struct Filter {
     #[serde(default)]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
     limit: Limit,
+    /// `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<Moment>>,
 }
 
 /// List what is owed.
 ///
-/// By when it is due, and only the next ones: what is delivered leaves the list, so there is no cursor. Deliveries that succeed at once are never on
-/// it; see their attempts.
+/// By when it is due. What is delivered leaves the list, and what is tried again moves to its end. Deliveries that succeed at
+/// once are never on it; see their attempts.
 #[utoipa::path(get, path = "/v1/deliveries", tag = "Deliveries", security(("key" = ["passes_read"])),
-    params(Filter), responses((status = 200, body = Page<View>, description = "The next ones.")))]
+    params(Filter), responses((status = 200, body = Page<View>, description = "A page.")))]
 async fn pending(
     can: Can<scope::PassesRead>,
     State(app): State<Arc<App>>,
@@ -155,8 +159,12 @@ async fn pending(
     if let Some(webhook) = filter.webhook {
         config::one(&config::org(&app, can.org)?.targets, webhook.uuid(), "webhook")?;
     }
-    let rows = app.store.backend().deliveries(can.org, filter.webhook, filter.limit.get()).await?;
-    Ok(Json(Page { data: rows.iter().map(View::of).collect(), next_cursor: None }))
+    let after = filter.cursor.map(|Cursor(Moment { at, delivery, .. })| (at, delivery));
+    let mut rows = app.store.backend().deliveries(can.org, filter.webhook, after, filter.limit.and_one()).await?;
+    let more = rows.len() > filter.limit.get() as usize;
+    rows.truncate(filter.limit.get() as usize);
+    let next_cursor = rows.last().filter(|_| more).map(|row| Moment::text(row.due_at, row.id, 0));
+    Ok(Json(Page { data: rows.iter().map(View::of).collect(), next_cursor }))
 }
 
 /// Read a delivery that is still owed.
@@ -191,20 +199,38 @@ struct Resend {
 async fn resend(
     can: Can<scope::PassesWrite>,
     State(app): State<Arc<App>>,
+    once: Once,
     body: Body<Resend>,
-) -> Result<(StatusCode, Json<Owed>), Problem> {
-    webhooks::owe(&app, can.org, body.value.webhook, body.value.event).await
+) -> Result<Made, Problem> {
+    if let Some(made) = once.kept(&app, &can, &body.bytes).await? {
+        return Ok(made);
+    }
+    let owed = webhooks::owe(&app, can.org, body.value.webhook, body.value.event).await?;
+    once.keep(&app, &can, &body.bytes, owed).await
 }
 
-/// The place in a list that is ordered by time.
+/// A place in a list that is ordered by time, delivery and, of attempts, their number.
 #[derive(Debug, Clone, Copy)]
-struct Before(Timestamp);
+struct Moment {
+    at: Timestamp,
+    delivery: DeliveryId,
+    attempt: i32,
+}
 
-impl<'de> Deserialize<'de> for Before {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = URL_SAFE_NO_PAD.decode(String::deserialize(deserializer)?).ok();
-        let micros = bytes.and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
-        micros.map(|micros| Self(Timestamp::from_micros(micros))).ok_or_else(|| de::Error::custom("not a cursor of this list"))
+impl Moment {
+    fn text(at: Timestamp, delivery: DeliveryId, attempt: i32) -> String {
+        let (at, delivery, attempt) = (at.as_micros().to_be_bytes(), delivery.uuid().into_bytes(), attempt.to_be_bytes());
+        cursor::text(&[at.as_slice(), &delivery, &attempt].concat())
+    }
+}
+
+impl Place for Moment {
+    fn read(place: &[u8]) -> Option<Self> {
+        let (at, rest) = place.split_first_chunk()?;
+        let (delivery, attempt) = rest.split_first_chunk()?;
+        let attempt = i32::from_be_bytes(attempt.try_into().ok()?);
+        let at = Timestamp::from_micros(i64::from_be_bytes(*at));
+        Some(Self { at, delivery: DeliveryId::from_uuid(uuid::Uuid::from_bytes(*delivery)), attempt })
     }
 }
 
@@ -225,7 +251,7 @@ struct AttemptsFilter {
     limit: Limit,
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
-    cursor: Option<Before>,
+    cursor: Option<Cursor<Moment>>,
 }
 
 /// List attempts.
@@ -238,12 +264,12 @@ async fn attempts(
     State(app): State<Arc<App>>,
     QueryParams(filter): QueryParams<AttemptsFilter>,
 ) -> Result<Json<Page<AttemptView>>, Problem> {
-    let before = filter.cursor.map(|cursor| cursor.0);
+    let before = filter.cursor.map(|Cursor(Moment { at, delivery, attempt })| (at, delivery, attempt));
     let wanted = AttemptFilter { target: filter.webhook, event: filter.event, before };
     let mut rows = app.store.backend().attempts(can.org, &wanted, filter.limit.and_one()).await?;
     let more = rows.len() > filter.limit.get() as usize;
     rows.truncate(filter.limit.get() as usize);
-    let last = rows.last().filter(|_| more).map(|row| URL_SAFE_NO_PAD.encode(row.at.as_micros().to_be_bytes()));
+    let last = rows.last().filter(|_| more).map(|row| Moment::text(row.at, row.delivery, row.attempt));
     let data = rows.iter().map(|row| AttemptView::of(&app, row)).collect::<Result<_, _>>()?;
     Ok(Json(Page { data, next_cursor: last }))
 }

@@ -28,10 +28,15 @@ const DESCRIPTION: &str = "\
 Authenticate with an API key: `Authorization: Bearer pbk_...`. A key with the operator scope names the organization that it \
 works in by the header `Passbridge-Organization`.\n\n\
 Errors are problem details (RFC 9457) with a stable `code`, and with the path of every value that does not fit.\n\n\
-A `POST`, `PATCH` or `DELETE` that changes passes or contacts may carry an `Idempotency-Key`: the same request again gives the \
-same answer with `Idempotency-Replayed: true`, another request under the same key gives 409. Keys are kept for 30 days.\n\n\
-Lists are read with `limit` and the `next_cursor` of the page before. Versions are `ETag`s; `If-Match` guards a change.\n\n\
+A `POST` that makes something, and any request that changes passes or contacts, may carry an `Idempotency-Key`: the same \
+request again gives the same answer with `Idempotency-Replayed: true`, another request under the same key gives 409. Keys are \
+kept for 30 days.\n\n\
+Lists are read with `limit` and the `next_cursor` of the page before; a cursor that was changed, or comes from another list, is \
+refused. Versions are `ETag`s; `If-Match` guards a change.\n\n\
 Every answer says in `RateLimit` what is left of the key's limit.";
+
+/// Ends of paths that may be posted to as often as one likes: they make nothing.
+const REPEATED: [&str; 4] = ["/flows/test", "/{webhook}/test", "/replay", "/publish"];
 
 fn operations(document: &mut Value) -> Vec<(String, String, &mut Map<String, Value>)> {
     let mut found = Vec::new();
@@ -49,6 +54,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
     let has_body = operation.contains_key("requestBody");
     mend_body(operation);
     let commands = method != "get" && (path.starts_with("/v1/passes") || path.starts_with("/v1/contacts"));
+    let happens_once = commands || (method == "post" && !REPEATED.iter().any(|end| path.ends_with(end)));
     let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
     if let Some(list) = parameters.as_array_mut() {
         list.push(json!({
@@ -56,7 +62,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
             "description": "The organization to work in; only for keys with the operator scope.",
             "schema": { "$ref": "#/components/schemas/Id" },
         }));
-        if commands {
+        if happens_once {
             list.push(json!({
                 "name": "Idempotency-Key", "in": "header", "required": false,
                 "description": "Names this request: the same one again gives the same answer.",

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{Actor, Cause, ContactId, Event, EventId, PassId, ProjectId, Timestamp};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 use store::{Log, LoggedEvent, OrgCatalog};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     config, contacts,
+    cursor::{self, Cursor},
     page::{Limit, Page},
     pass_view,
     schema::{self, IdText, TimeText},
@@ -127,38 +127,6 @@ impl View {
     }
 }
 
-/// A place in the feed: the epoch of the log and a number per shard.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
-    epoch: u64,
-    after: Vec<u64>,
-}
-
-/// Most shards that a cursor may name.
-const MAX_SHARDS: usize = 1_024;
-
-impl Place {
-    fn text(&self) -> String {
-        let words = std::iter::once(&self.epoch).chain(&self.after);
-        URL_SAFE_NO_PAD.encode(words.flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>())
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (words, rest) = bytes.as_chunks::<8>();
-        let mut words = words.iter().map(|word| u64::from_be_bytes(*word));
-        let epoch = words.next()?;
-        let after: Vec<u64> = words.collect();
-        (rest.is_empty() && after.len() <= MAX_SHARDS).then_some(Self { epoch, after })
-    }
-}
-
-impl<'de> Deserialize<'de> for Place {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).ok_or_else(|| de::Error::custom("not a cursor of this list"))
-    }
-}
-
 /// Where to read on.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -170,7 +138,7 @@ struct Paging {
     limit: Limit,
     /// `next_cursor` of the answer before.
     #[param(value_type = Option<String>)]
-    cursor: Option<Place>,
+    cursor: Option<Cursor<Vec<u64>>>,
 }
 
 /// A piece of the feed.
@@ -198,12 +166,13 @@ async fn feed(
 ) -> Result<Json<Feed>, Problem> {
     let heads = app.store.backend().heads(Log::Events).await?;
     let epoch = app.store.epoch();
-    let known = |place: &Place| {
-        place.epoch == epoch
-            && place.after.len() == heads.len()
-            && place.after.iter().zip(&heads).all(|(after, head)| after <= head)
+    // The place: the epoch of the log, and a number per shard.
+    let known = |place: Vec<u64>| {
+        let (of, after) = place.split_first()?;
+        let within = after.len() == heads.len() && after.iter().zip(&heads).all(|(after, head)| after <= head);
+        (*of == epoch && within).then(|| after.to_vec())
     };
-    let mut after = paging.cursor.filter(known).map_or_else(|| vec![0; heads.len()], |place| place.after);
+    let mut after = paging.cursor.and_then(|cursor| known(cursor.0)).unwrap_or_else(|| vec![0; heads.len()]);
     let events = app.store.feed(can.org, &after, paging.limit.get()).await?;
     for event in &events {
         let position = event.position();
@@ -218,7 +187,7 @@ async fn feed(
     }
     let catalog = config::org(&app, can.org)?;
     let data = events.into_iter().map(|event| View::of(&app, &catalog, event)).collect();
-    Ok(Json(Feed { data, next_cursor: Place { epoch, after }.text(), has_more }))
+    Ok(Json(Feed { data, next_cursor: cursor::text(&cursor::words(std::iter::once(epoch).chain(after))), has_more }))
 }
 
 /// Read an event.
@@ -233,18 +202,6 @@ async fn get(
     Ok(Json(View::of(&app, &*config::org(&app, can.org)?, event)))
 }
 
-/// The place in one pass's events.
-#[derive(Debug, Clone, Copy)]
-struct Seq(u64);
-
-impl<'de> Deserialize<'de> for Seq {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = URL_SAFE_NO_PAD.decode(String::deserialize(deserializer)?).ok();
-        let word = bytes.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)));
-        word.filter(|seq| i64::try_from(*seq).is_ok()).map(Self).ok_or_else(|| de::Error::custom("not a cursor of this list"))
-    }
-}
-
 /// Which part of a pass's events.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -256,7 +213,7 @@ struct PassPaging {
     limit: Limit,
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
-    cursor: Option<Seq>,
+    cursor: Option<Cursor<Vec<u64>>>,
 }
 
 /// List a pass's events, oldest first.
@@ -270,26 +227,16 @@ async fn of_pass(
     QueryParams(paging): QueryParams<PassPaging>,
 ) -> Result<Json<Page<View>>, Problem> {
     app.store.pass(can.org, id).await?.ok_or_else(|| Problem::no_such("pass"))?;
-    let after = paging.cursor.map_or(0, |cursor| cursor.0);
+    let epoch = app.store.epoch();
+    let after = match paging.cursor.as_ref().map(|cursor| cursor.0.as_slice()) {
+        Some([of, after]) if *of == epoch => *after,
+        _ => 0,
+    };
     let mut events = app.store.events_of_pass(can.org, id, after, paging.limit.and_one()).await?;
     let more = events.len() > paging.limit.get() as usize;
     events.truncate(paging.limit.get() as usize);
     let last = events.last().filter(|_| more).map(|event| event.position().seq);
     let catalog = config::org(&app, can.org)?;
     let data = events.into_iter().map(|event| View::of(&app, &catalog, event)).collect();
-    Ok(Json(Page { data, next_cursor: last.map(|seq| URL_SAFE_NO_PAD.encode(seq.to_be_bytes())) }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_round_trip() {
-        let place = Place { epoch: u64::MAX, after: vec![0, 7, 1 << 40] };
-        assert_eq!(Place::parse(&place.text()), Some(place));
-        for bad in ["", "AAAA", "!", "AAAAAAAAAAAA"] {
-            assert_eq!(Place::parse(bad), None, "{bad}");
-        }
-    }
+    Ok(Json(Page { data, next_cursor: last.map(|seq| cursor::text(&cursor::words([epoch, seq]))) }))
 }

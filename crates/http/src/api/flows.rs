@@ -6,6 +6,7 @@ use axum::{
     Json,
     extract::{FromRequest, Request, State},
 };
+use bytes::Bytes;
 use domain::{FlowId, OrgId, Project, Source, SourceEventId, SourceId, Timestamp};
 use flows::flow::{Flow, Occasion, Plan};
 use http::{StatusCode, header};
@@ -16,7 +17,9 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    commands::Once,
     config::{self, IfMatch, Shown},
+    once::Made,
     page::{Page, Paging},
     schema::{IdText, TimeText},
 };
@@ -80,6 +83,7 @@ impl View {
 
 /// A flow that was read from JSON or YAML, with its text when it was YAML.
 struct Written {
+    bytes: Bytes,
     flow: Flow,
     yaml: Option<String>,
 }
@@ -95,12 +99,12 @@ impl FromRequest<Arc<App>> for Written {
             "application/json" => {
                 let document: Value = parse(&bytes)?;
                 let flow = Flow::from_json(&document).map_err(|problem| refused(vec![problem]))?;
-                Ok(Self { flow, yaml: None })
+                Ok(Self { bytes, flow, yaml: None })
             }
             "application/yaml" | "application/x-yaml" | "text/yaml" => {
                 let yaml = String::from_utf8(bytes.to_vec()).map_err(|_| Problem::Malformed("not UTF-8".to_owned()))?;
                 let flow = Flow::from_yaml(&yaml).map_err(|problem| refused(vec![problem]))?;
-                Ok(Self { flow, yaml: Some(yaml) })
+                Ok(Self { bytes, flow, yaml: Some(yaml) })
             }
             _ => Err(Problem::MediaType("application/json or application/yaml")),
         }
@@ -138,11 +142,20 @@ impl Written {
 #[utoipa::path(post, path = "/v1/flows", tag = "Flows", security(("key" = ["config_write"])),
     request_body(content((Document = "application/json"), (String = "application/yaml"))),
     responses((status = 201, body = View, description = "Made. It runs on the next source event.")))]
-async fn create(can: Can<scope::ConfigWrite>, State(app): State<Arc<App>>, written: Written) -> Result<Shown<View>, Problem> {
+async fn create(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    once: Once,
+    written: Written,
+) -> Result<Made, Problem> {
+    let bytes = written.bytes.clone();
+    if let Some(made) = once.kept(&app, &can, &bytes).await? {
+        return Ok(made);
+    }
     let now = app.now();
     let flow = written.stored(FlowId::mint(now, &*app.entropy), &*config::org(&app, can.org)?, now)?;
-    config::put(&app, &config::change(&app, &can), &flow, 0).await?;
-    Ok(Shown::new(format!("/v1/flows/{}", flow.id), View::of(&flow)))
+    let write = app.store.config_write(&config::change(&app, &can), &flow, 0, false)?;
+    once.write(&app, &can, &bytes, write, Shown::new(format!("/v1/flows/{}", flow.id), View::of(&flow))).await
 }
 
 /// List flows.

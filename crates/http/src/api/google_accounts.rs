@@ -13,7 +13,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
 
 use super::{
+    commands::Once,
     config::{self, IfMatch, Shown},
+    once::Made,
     page::{Page, Paging},
     schema::{IdText, TimeText},
 };
@@ -97,14 +99,19 @@ impl GoogleAccountInput {
 async fn create(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
+    once: Once,
     body: Body<GoogleAccountInput>,
-) -> Result<Shown<View>, Problem> {
+) -> Result<Made, Problem> {
+    if let Some(made) = once.kept(&app, &can, &body.bytes).await? {
+        return Ok(made);
+    }
     let now = app.now();
     let account = body.value.stored(&app, can.org, SignerId::mint(now, &*app.entropy), now)?;
     let mut change = config::change(&app, &can);
     change.names.push((NameKind::GoogleIssuer, account.issuer.as_bytes().to_vec(), account.id.uuid()));
-    config::put(&app, &change, &account, 0).await?;
-    Ok(Shown::new(format!("/v1/google-accounts/{}", account.id), View::of(&account)))
+    let write = app.store.config_write(&change, &account, 0, false)?;
+    let shown = Shown::new(format!("/v1/google-accounts/{}", account.id), View::of(&account));
+    once.write(&app, &can, &body.bytes, write, shown).await
 }
 
 /// List Google accounts.

@@ -15,7 +15,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::config::Shown;
+use super::{
+    commands::Once,
+    config::{self, Shown},
+    once::Made,
+};
 use crate::{
     App, PathParam, Problem,
     auth::{Can, scope},
@@ -87,11 +91,15 @@ impl FromRequest<Arc<App>> for Png {
 #[utoipa::path(post, path = "/v1/images", tag = "Images", security(("key" = ["config_write"])),
     request_body(content = Vec<u8>, content_type = "image/png", description = "The PNG."),
     responses((status = 201, body = View, description = "Kept.")))]
-async fn upload(can: Can<scope::ConfigWrite>, State(app): State<Arc<App>>, Png(bytes): Png) -> Result<Shown<View>, Problem> {
+async fn upload(can: Can<scope::ConfigWrite>, State(app): State<Arc<App>>, once: Once, Png(bytes): Png) -> Result<Made, Problem> {
+    if let Some(made) = once.kept(&app, &can, &bytes).await? {
+        return Ok(made);
+    }
     png::check(&bytes).map_err(|fault| Problem::field("", fault.to_string()))?;
-    let hash = app.store.put_blob(can.org, "image/png", bytes.to_vec(), app.now()).await?;
+    let (hash, write) = app.store.blob_write(&config::change(&app, &can), "image/png", bytes.to_vec())?;
     let view = View::of(&app, can.org, hash, &bytes)?;
-    Ok(Shown::new(format!("/v1/images/{}", view.sha256), view))
+    let shown = Shown::new(format!("/v1/images/{}", view.sha256), view);
+    once.write(&app, &can, &bytes, write, shown).await
 }
 
 /// Read about an image.

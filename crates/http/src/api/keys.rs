@@ -11,7 +11,9 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    commands::Once,
     config::{self, IfMatch, Shown},
+    once::Made,
     page::{Page, Paging},
     schema::{self, IdText, TimeText},
     text,
@@ -98,7 +100,10 @@ impl View {
 /// Make an API key.
 #[utoipa::path(post, path = "/v1/keys", tag = "API keys", security(("key" = ["admin"])),
     request_body = KeyInput, responses((status = 201, body = Created, description = "Made. This answer alone shows the secret.")))]
-async fn create(can: Can<scope::Admin>, State(app): State<Arc<App>>, body: Body<KeyInput>) -> Result<Shown<Created>, Problem> {
+async fn create(can: Can<scope::Admin>, State(app): State<Arc<App>>, once: Once, body: Body<KeyInput>) -> Result<Made, Problem> {
+    if let Some(made) = once.kept(&app, &can, &body.bytes).await? {
+        return Ok(made);
+    }
     let input = body.value;
     let now = app.now();
     if input.scopes.is_empty() {
@@ -128,8 +133,9 @@ async fn create(can: Can<scope::Admin>, State(app): State<Arc<App>>, body: Body<
     };
     let mut change = config::change(&app, &can);
     change.names.push((NameKind::ApiKey, minted.hash.to_vec(), key.id.uuid()));
-    config::put(&app, &change, &key, 0).await?;
-    Ok(Shown::new(format!("/v1/keys/{}", key.id), Created { key: View::of(&key), secret: minted.secret }))
+    let write = app.store.config_write(&change, &key, 0, false)?;
+    let view = Created { key: View::of(&key), secret: minted.secret };
+    once.write(&app, &can, &body.bytes, write, Shown::new(format!("/v1/keys/{}", key.id), view)).await
 }
 
 /// List API keys.

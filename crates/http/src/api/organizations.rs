@@ -11,7 +11,9 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    commands::Once,
     config::{self, IfMatch, Shown},
+    once::Made,
     page::{Page, Paging, page},
     schema::{IdText, TimeText},
     text,
@@ -62,13 +64,18 @@ impl View {
 async fn create(
     can: Can<scope::Operator>,
     State(app): State<Arc<App>>,
+    once: Once,
     body: Body<OrganizationInput>,
-) -> Result<Shown<View>, Problem> {
+) -> Result<Made, Problem> {
+    if let Some(made) = once.kept(&app, &can, &body.bytes).await? {
+        return Ok(made);
+    }
     let name = text::name(body.value.name, "name")?;
     let now = app.now();
     let organization = Organization { id: OrgId::mint(now, &*app.entropy), name, created_at: now };
-    app.store.create_org(&organization, config::change(&app, &can).actor, now).await?;
-    Ok(Shown::new(format!("/v1/organizations/{}", organization.id), View::of(&organization)))
+    let write = app.store.org_write(&organization, config::change(&app, &can).actor, now)?;
+    let shown = Shown::new(format!("/v1/organizations/{}", organization.id), View::of(&organization));
+    once.write(&app, &can, &body.bytes, write, shown).await
 }
 
 /// List organizations.

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 use store::Stored;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
+
+use super::cursor::{self, Cursor};
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,22 +50,7 @@ impl TryFrom<u32> for Limit {
 }
 
 /// The place after a thing, in a list that is ordered by id.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct After(pub(crate) Uuid);
-
-impl After {
-    fn text(id: Uuid) -> String {
-        URL_SAFE_NO_PAD.encode(id.as_bytes())
-    }
-}
-
-impl<'de> Deserialize<'de> for After {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| Uuid::from_slice(&bytes).ok());
-        bytes.map(Self).ok_or_else(|| de::Error::custom("not a cursor of this list"))
-    }
-}
+pub(crate) type After = Cursor<Uuid>;
 
 /// Paging alone, for lists without filters.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -107,32 +93,6 @@ pub(crate) fn sorted_page<'a, T: 'a, V>(
 pub(crate) fn page<R, V>(rows: &[R], limit: Limit, id: impl Fn(&R) -> Uuid, show: impl Fn(&R) -> V) -> Page<V> {
     let shown = &rows[..rows.len().min(limit.get() as usize)];
     let more = rows.len() > shown.len();
-    let next_cursor = shown.last().filter(|_| more).map(|last| After::text(id(last)));
+    let next_cursor = shown.last().filter(|_| more).map(|last| cursor::text(id(last).as_bytes()));
     Page { data: shown.iter().map(show).collect(), next_cursor }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_follow_each_other() {
-        let limit = Limit(2);
-        let ids: Vec<Uuid> = (1..=5).map(Uuid::from_u128).collect();
-        let mut seen = Vec::new();
-        let mut after = None;
-        loop {
-            let rest: Vec<Uuid> = ids.iter().copied().filter(|id| after.is_none_or(|after| *id > after)).take(3).collect();
-            let page = page(&rest, limit, |id| *id, |id| *id);
-            seen.extend(page.data);
-            let Some(next) = page.next_cursor else { break };
-            let cursor: After = read(&next);
-            after = Some(cursor.0);
-        }
-        assert_eq!(seen, ids);
-    }
-
-    fn read(text: &str) -> After {
-        serde_json::from_value(serde_json::Value::String(text.to_owned())).unwrap()
-    }
 }

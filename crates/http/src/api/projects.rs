@@ -13,7 +13,9 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    commands::Once,
     config::{self, IfMatch, Shown},
+    once::Made,
     page::{Page, Paging},
     schema::{self, AmountInput, IdText, TimeText},
     text,
@@ -258,14 +260,19 @@ fn enrolment_name(project: &Project) -> Option<Vec<u8>> {
 async fn create(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
+    once: Once,
     body: Body<ProjectInput>,
-) -> Result<Shown<View>, Problem> {
+) -> Result<Made, Problem> {
+    if let Some(made) = once.kept(&app, &can, &body.bytes).await? {
+        return Ok(made);
+    }
     let now = app.now();
     let project = body.value.check(ProjectId::mint(now, &*app.entropy), now, &*config::org(&app, can.org)?)?;
     let mut change = config::change(&app, &can);
     change.names.extend(enrolment_name(&project).map(|name| (NameKind::Enrolment, name, project.id.uuid())));
-    config::put(&app, &change, &project, 0).await?;
-    Ok(Shown::new(format!("/v1/projects/{}", project.id), View::of(&project)))
+    let write = app.store.config_write(&change, &project, 0, false)?;
+    let shown = Shown::new(format!("/v1/projects/{}", project.id), View::of(&project));
+    once.write(&app, &can, &body.bytes, write, shown).await
 }
 
 /// List projects.

@@ -14,7 +14,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
 
 use super::{
+    commands::Once,
     config::{self, IfMatch, Shown},
+    once::Made,
     page::{Page, Paging},
     schema::{IdText, TimeText},
 };
@@ -149,15 +151,20 @@ fn stored(
 async fn create(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
+    once: Once,
     body: Body<SignerInput>,
-) -> Result<Shown<View>, Problem> {
+) -> Result<Made, Problem> {
+    if let Some(made) = once.kept(&app, &can, &body.bytes).await? {
+        return Ok(made);
+    }
     let now = app.now();
     let identity = body.value.identity(now)?;
     let signer = stored(&app, can.org, SignerId::mint(now, &*app.entropy), &identity, now)?;
     let mut change = config::change(&app, &can);
     change.names.push((NameKind::PassType, signer.pass_type.as_bytes().to_vec(), signer.id.uuid()));
-    config::put(&app, &change, &signer, 0).await?;
-    Ok(Shown::new(format!("/v1/signers/{}", signer.id), View::of(&signer, now)))
+    let write = app.store.config_write(&change, &signer, 0, false)?;
+    let shown = Shown::new(format!("/v1/signers/{}", signer.id), View::of(&signer, now));
+    once.write(&app, &can, &body.bytes, write, shown).await
 }
 
 /// List signers.

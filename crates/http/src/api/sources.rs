@@ -11,7 +11,9 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    commands::Once,
     config::{self, IfMatch, Shown},
+    once::Made,
     page::{Page, Paging},
     schema::{IdText, TimeText},
     text,
@@ -130,17 +132,21 @@ impl SourceInput {
 async fn create(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
+    once: Once,
     body: Body<SourceInput>,
-) -> Result<Shown<Created>, Problem> {
+) -> Result<Made, Problem> {
+    if let Some(made) = once.kept(&app, &can, &body.bytes).await? {
+        return Ok(made);
+    }
     let now = app.now();
     let minted = auth::mint(auth::WRITE_KEY_PREFIX, &*app.entropy);
-    let source = body.value.check(SourceId::mint(now, &*app.entropy), minted.prefix, now)?;
+    let source = body.value.clone().check(SourceId::mint(now, &*app.entropy), minted.prefix, now)?;
     let mut change = config::change(&app, &can);
     change.names.push((NameKind::WriteKey, minted.hash.to_vec(), source.id.uuid()));
     change.names.push((NameKind::Source, source.id.uuid().as_bytes().to_vec(), source.id.uuid()));
-    config::put(&app, &change, &source, 0).await?;
     let view = Created { source: View::of(&app, &source), write_key: minted.secret };
-    Ok(Shown::new(format!("/v1/sources/{}", source.id), view))
+    let write = app.store.config_write(&change, &source, 0, false)?;
+    once.write(&app, &can, &body.bytes, write, Shown::new(format!("/v1/sources/{}", source.id), view)).await
 }
 
 /// List sources.
@@ -217,14 +223,19 @@ async fn delete(
 async fn rotate(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
+    once: Once,
     PathParam(id): PathParam<SourceId>,
-) -> Result<Shown<Created>, Problem> {
+) -> Result<Made, Problem> {
+    if let Some(made) = once.kept(&app, &can, b"").await? {
+        return Ok(made);
+    }
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.sources, id.uuid(), "source")?;
     let minted = auth::mint(auth::WRITE_KEY_PREFIX, &*app.entropy);
     let source = Source { key_prefix: minted.prefix, ..(*stored.value).clone() };
     let mut change = config::change(&app, &can);
     change.names.push((NameKind::WriteKey, minted.hash.to_vec(), id.uuid()));
-    config::put(&app, &change, &source, stored.revision).await?;
-    Ok(Shown::at(stored.revision + 1, Created { source: View::of(&app, &source), write_key: minted.secret }))
+    let write = app.store.config_write(&change, &source, stored.revision, false)?;
+    let view = Created { source: View::of(&app, &source), write_key: minted.secret };
+    once.write(&app, &can, b"", write, Shown::at(stored.revision + 1, view)).await
 }

@@ -11,8 +11,10 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    commands::Once,
     config::{self, IfMatch, Shown},
     images,
+    once::Made,
     page::{After, Limit, Page, sorted_page},
     schema::{self, IdText, TimeText},
     text,
@@ -152,8 +154,12 @@ async fn check_size_and_images(app: &App, caller: &Caller, design: &Design) -> R
 async fn create(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
+    once: Once,
     body: Body<TemplateInput>,
-) -> Result<Shown<View>, Problem> {
+) -> Result<Made, Problem> {
+    if let Some(made) = once.kept(&app, &can, &body.bytes).await? {
+        return Ok(made);
+    }
     let TemplateInput { project, name, design } = body.value;
     let catalog = config::org(&app, can.org)?;
     if catalog.project(project).is_none() {
@@ -170,8 +176,9 @@ async fn create(
         design,
         created_at: now,
     };
-    config::put(&app, &config::change(&app, &can), &template, 0).await?;
-    Ok(Shown::new(format!("/v1/templates/{}", template.id), View::of(&template, &catalog)))
+    let write = app.store.config_write(&config::change(&app, &can), &template, 0, false)?;
+    let shown = Shown::new(format!("/v1/templates/{}", template.id), View::of(&template, &catalog));
+    once.write(&app, &can, &body.bytes, write, shown).await
 }
 
 /// List templates.

@@ -12,7 +12,9 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    commands::Once,
     config::{self, IfMatch, Shown},
+    once::Made,
     page::{Page, Paging},
     schema::{self, IdText, TimeText},
     text,
@@ -183,16 +185,20 @@ fn seal(app: &App, org: OrgId, id: TargetId, secret: &Secret) -> Result<String, 
 async fn create(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
+    once: Once,
     body: Body<WebhookInput>,
-) -> Result<Shown<Created>, Problem> {
+) -> Result<Made, Problem> {
+    if let Some(made) = once.kept(&app, &can, &body.bytes).await? {
+        return Ok(made);
+    }
     let catalog = config::org(&app, can.org)?;
     let target = body.value.check(&app, &catalog, TargetId::mint(app.now(), &*app.entropy), None)?;
     let secret = Secret::mint(&*app.entropy);
     let sealed = vec![seal(&app, can.org, target.id, &secret)?];
     let stored = app.store.seal_target(can.org, target, sealed)?;
-    config::put(&app, &config::change(&app, &can), &stored, 0).await?;
+    let write = app.store.config_write(&config::change(&app, &can), &stored, 0, false)?;
     let view = Created { webhook: View::of(&stored), secret: secret.expose().to_owned() };
-    Ok(Shown::new(format!("/v1/webhooks/{}", stored.target.id), view))
+    once.write(&app, &can, &body.bytes, write, Shown::new(format!("/v1/webhooks/{}", stored.target.id), view)).await
 }
 
 /// List webhooks.
@@ -268,17 +274,21 @@ async fn delete(
 async fn rotate(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
+    once: Once,
     PathParam(id): PathParam<TargetId>,
-) -> Result<Shown<Created>, Problem> {
+) -> Result<Made, Problem> {
+    if let Some(made) = once.kept(&app, &can, b"").await? {
+        return Ok(made);
+    }
     let catalog = config::org(&app, can.org)?;
     let held: &Stored<StoredTarget> = config::one(&catalog.targets, id.uuid(), "webhook")?;
     let secret = Secret::mint(&*app.entropy);
     let mut stored = (*held.value).clone();
     stored.sealed_secrets.insert(0, seal(&app, can.org, id, &secret)?);
     stored.sealed_secrets.truncate(1 + Secrets::MAX_PREVIOUS);
-    config::put(&app, &config::change(&app, &can), &stored, held.revision).await?;
+    let write = app.store.config_write(&config::change(&app, &can), &stored, held.revision, false)?;
     let view = Created { webhook: View::of(&stored), secret: secret.expose().to_owned() };
-    Ok(Shown::at(held.revision + 1, view))
+    once.write(&app, &can, b"", write, Shown::at(held.revision + 1, view)).await
 }
 
 /// End a rotation of secrets.
@@ -317,7 +327,7 @@ pub(crate) struct Owed {
 }
 
 /// Owes an event to a target, whatever became of it before.
-pub(crate) async fn owe(app: &App, org: OrgId, webhook: TargetId, event: EventId) -> Result<(StatusCode, Json<Owed>), Problem> {
+pub(crate) async fn owe(app: &App, org: OrgId, webhook: TargetId, event: EventId) -> Result<Shown<Owed>, Problem> {
     let catalog = config::org(app, org)?;
     let target = &config::one(&catalog.targets, webhook.uuid(), "webhook")?.value.target;
     if !target.enabled {
@@ -334,7 +344,7 @@ pub(crate) async fn owe(app: &App, org: OrgId, webhook: TargetId, event: EventId
     let delivery = DeliveryId::of(event.uuid(), webhook.uuid());
     let row = DeliveryRow { org, id: delivery, target: webhook, event, position, attempts: 0, due_at: app.now() };
     app.store.backend().owe(row).await?;
-    Ok((StatusCode::ACCEPTED, Json(Owed { delivery, event, webhook })))
+    Ok(Shown::later(Owed { delivery, event, webhook }))
 }
 
 /// Test a webhook.
@@ -346,7 +356,7 @@ async fn test(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<TargetId>,
-) -> Result<(StatusCode, Json<Owed>), Problem> {
+) -> Result<Shown<Owed>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let target = &config::one(&catalog.targets, id.uuid(), "webhook")?.value.target;
     let none =

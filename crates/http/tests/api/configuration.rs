@@ -4,7 +4,7 @@ use connectors::kit::{Secret, WriteKey};
 use serde_json::{Value, json};
 use store::StoredTarget;
 
-use crate::server::{Server, Things, signer_input};
+use crate::server::{Server, Things, account_input, signer_input};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_template_is_drafted_mended_and_published() {
@@ -219,4 +219,131 @@ async fn keys_and_secrets_are_shown_once_and_audited_without_them() {
     assert_eq!(entry["actor"]["type"], "key");
     let text = audit.text();
     assert!(!text.contains("sealed") && !text.contains(secret));
+}
+
+/// Every operation of the document that says it takes an idempotency key and is no command.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_under_a_key_is_made_once() {
+    let server = Server::start().await;
+    let operator = server.key(server.ours, &[domain::Scope::Operator, domain::Scope::Admin]).await;
+    let things = server.furnish().await;
+    let (webhook, source) = (things.id("webhook"), things.id("source"));
+    let image = |side: &str| format!("image {side}");
+    let template =
+        |name: &str| json!({"project": things.id("project"), "name": name, "design": Things::design(things.id("sha256"))});
+    let flow = |slug: &str| json!({"slug": slug, "project": "club", "when": {"event": "x"}, "steps": [{"id": "card", "action": "issue"}]});
+    let hook = |name: &str| json!({"name": name, "url": "https://hooks.example.com/"});
+    let key = |name: &str| json!({"name": name, "scopes": ["scan"]});
+    let source_of = |slug: &str| json!({"slug": slug, "name": "Source"});
+    let resend = json!({"webhook": webhook, "event": things.id("event")});
+    let cases = [
+        ("/v1/projects".to_owned(), Things::bare_project("one"), Things::bare_project("two")),
+        ("/v1/templates".to_owned(), template("one"), template("two")),
+        ("/v1/sources".to_owned(), source_of("one"), source_of("two")),
+        ("/v1/flows".to_owned(), flow("one"), flow("two")),
+        ("/v1/webhooks".to_owned(), hook("one"), hook("two")),
+        ("/v1/keys".to_owned(), key("one"), key("two")),
+        ("/v1/organizations".to_owned(), json!({"name": "One"}), json!({"name": "Two"})),
+        ("/v1/signers".to_owned(), signer_input("pass.com.example.one"), signer_input("pass.com.example.two")),
+        ("/v1/google-accounts".to_owned(), account_input("3388000000000000011"), account_input("3388000000000000012")),
+        ("/v1/deliveries".to_owned(), resend, json!({"webhook": webhook, "event": source})),
+        ("/v1/images".to_owned(), json!(image("one")), json!(image("two"))),
+        (format!("/v1/webhooks/{webhook}/secrets"), Value::Null, Value::Null),
+        (format!("/v1/sources/{source}/rotate"), Value::Null, Value::Null),
+        ("/v1/passes".to_owned(), json!({"project": things.id("project")}), json!({"project": "x"})),
+        ("/v1/contacts".to_owned(), json!({"email": "eve@example.com"}), json!({"email": "bob@example.com"})),
+    ];
+    let bearer = format!("Bearer {operator}");
+    for (path, body, other) in &cases {
+        let of = async |body: &Value| {
+            let (media, bytes) = match path.as_str() {
+                "/v1/images" if body == &json!(image("one")) => ("image/png", crate::server::png()),
+                "/v1/images" => ("image/png", [crate::server::png(), vec![0]].concat()),
+                _ if body.is_null() => ("application/json", Vec::new()),
+                _ => ("application/json", body.to_string().into_bytes()),
+            };
+            let name = format!("once-{path}");
+            let headers = [("authorization", bearer.as_str()), ("content-type", media), ("idempotency-key", name.as_str())];
+            server.send("POST", path, &headers, bytes).await
+        };
+        let first = of(body).await;
+        assert!(first.status.is_success(), "{path}: {}", first.text());
+        assert!(!first.headers.contains_key("idempotency-replayed"), "{path}");
+        let again = of(body).await;
+        assert_eq!((again.status, again.text()), (first.status, first.text()), "{path}: the same answer");
+        assert_eq!(again.header("idempotency-replayed"), "true", "{path}");
+        for header in ["location", "etag"] {
+            assert_eq!(again.headers.get(header), first.headers.get(header), "{path}");
+        }
+        if other != body {
+            assert_eq!(of(other).await.problem(409), "key_reused", "{path}");
+        }
+    }
+    let document = http_server::openapi();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let takes_one =
+            methods["post"]["parameters"].as_array().is_some_and(|all| all.iter().any(|it| it["name"] == "Idempotency-Key"));
+        let is_tried = |(tried, ..): &&(String, Value, Value)| {
+            tried == path || path.replace("{webhook}", webhook).replace("{source}", source) == *tried
+        };
+        let of_a_pass = path.starts_with("/v1/passes/");
+        assert!(!takes_one || of_a_pass || cases.iter().any(|case| is_tried(&case)), "{path} takes a key: try it here");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_at_once_under_one_key_make_one() {
+    let server = Server::start().await;
+    let body = json!({"name": "Once", "scopes": ["scan"]});
+    let ask = || server.once("at-once", "POST", "/v1/keys", &body);
+    let (one, two, three, four) = tokio::join!(ask(), ask(), ask(), ask());
+    let answers = [one, two, three, four];
+    let made: std::collections::BTreeSet<String> = answers.iter().map(crate::server::Reply::text).collect();
+    assert_eq!(made.len(), 1, "{made:?}");
+    assert!(answers.iter().all(|answer| answer.status.as_u16() == 201), "{answers:?}");
+    let listed = server.get("/v1/keys").await.expect(200);
+    assert_eq!(listed["data"].as_array().unwrap().iter().filter(|key| key["name"] == "Once").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cursors_are_refused_when_they_were_changed() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    for number in 0..3 {
+        server.post("/v1/projects", Things::bare_project(&format!("more-{number}"))).await.expect(201);
+        server.post("/v1/sources", json!({"slug": format!("more-{number}"), "name": "More"})).await.expect(201);
+        let hook = server.post("/v1/webhooks", json!({"name": "More", "url": "https://hooks.example.com/"})).await.expect(201);
+        server.post("/v1/deliveries", json!({"webhook": hook["id"], "event": things.id("event")})).await.expect(202);
+    }
+    let lists = ["/v1/projects", "/v1/sources", "/v1/deliveries", "/v1/events", "/v1/audit"];
+    for list in lists {
+        let mut path = format!("{list}?limit=1");
+        let mut ids = Vec::new();
+        let mut cursor = String::new();
+        while ids.len() < 3 {
+            let page = server.get(&path).await.expect(200);
+            ids.extend(page["data"].as_array().unwrap().iter().map(|it| it["id"].clone()));
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = next.to_owned();
+            path = format!("{list}?limit=1&cursor={cursor}");
+            if page["has_more"] == false {
+                break;
+            }
+        }
+        assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), ids.len(), "{list}: nothing twice");
+        let refused = async |key: &str, list: &str, cursor: &str| {
+            let reply = server.call(key, "GET", &format!("{list}?cursor={cursor}"), &Value::Null).await;
+            assert_eq!(reply.problem(400), "invalid_parameter", "{list} {cursor}");
+            assert!(reply.json()["detail"].as_str().unwrap().contains("next_cursor"), "{}", reply.text());
+        };
+        let last = cursor.pop().unwrap();
+        for bad in ["", "AAAA", "!", "%ff", &cursor, &format!("{cursor}{}", if last == 'A' { 'E' } else { 'A' })] {
+            refused(&server.admin, list, bad).await;
+        }
+        let whole = format!("{cursor}{last}");
+        refused(&server.stranger, list, &whole).await;
+        for other in lists.iter().filter(|other| **other != list) {
+            refused(&server.admin, other, &whole).await;
+        }
+    }
 }

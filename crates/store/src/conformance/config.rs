@@ -1,9 +1,10 @@
 //! Configuration: revisions, slugs, names, audit, keys, blobs.
 
-use domain::OrgId;
+use domain::{OrgId, Timestamp};
+use uuid::Uuid;
 
 use super::fixtures::{START, Shared, at, key_bytes, org, other_org, uuid};
-use crate::{AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, ResourceRow, StoreError};
+use crate::{AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, LoadKeys, ResourceRow, ResultRow, StoreError};
 
 fn resource(n: u64, slug: Option<&str>) -> ResourceRow {
     ResourceRow {
@@ -166,6 +167,8 @@ pub async fn a_refused_change_writes_nothing(backend: &Shared) {
         removed_names: vec![(1, b"key-z".to_vec())],
         audit: vec![audit(1)],
         org_keys: vec![(org(), key_bytes(1))],
+        results: vec![result(1)],
+        now: START,
         blobs: Vec::new(),
     };
     taken(backend, whole(resource(21, None), "key-a"), "the name is taken").await;
@@ -177,4 +180,34 @@ pub async fn a_refused_change_writes_nothing(backend: &Shared) {
     assert_eq!(backend.look_up(1, b"key-b").await.unwrap(), None);
     assert!(backend.audit(org(), None, 9).await.unwrap().is_empty());
     assert!(backend.org_keys().await.unwrap().is_empty());
+    assert!(kept(backend, START).await.is_empty());
+}
+
+fn result(n: u64) -> ResultRow {
+    ResultRow {
+        org: org(),
+        principal: "key 1".to_owned(),
+        key: "make-it-once".to_owned(),
+        fingerprint: [n as u8; 32],
+        subject: Uuid::nil(),
+        data_key: None,
+        body: vec![n as u8; 20],
+        expires_at: at(100),
+    }
+}
+
+async fn kept(backend: &Shared, now: Timestamp) -> Vec<ResultRow> {
+    let results = vec![(org(), "key 1".to_owned(), "make-it-once".to_owned())];
+    backend.load(&LoadKeys { now, results, ..LoadKeys::default() }).await.unwrap().results
+}
+
+/// An answer is kept with the change that it answers; a second one under its key is a conflict until it has expired.
+pub async fn answers_are_kept_with_their_change(backend: &Shared) {
+    let once = |n, now| ConfigWrite { results: vec![result(n)], now, ..writes(vec![resource(10 + n, None)]) };
+    written(backend, once(1, at(1))).await;
+    assert_eq!(kept(backend, at(2)).await, [result(1)]);
+    assert_eq!(backend.write_config(once(2, at(2))).await.unwrap(), ConfigWritten::Conflict);
+    assert_eq!(backend.config_since(0).await.unwrap().len(), 1, "nothing of the second change");
+    written(backend, once(3, at(100))).await;
+    assert_eq!(kept(backend, at(99)).await, [result(3)], "the expired one gave way");
 }

@@ -69,7 +69,7 @@ pub async fn claims_end_and_can_be_taken_back(backend: &Shared) {
     backend.unclaim_deliveries(lease, at(60)).await.unwrap();
     assert_eq!(backend.next_delivery(0).await.unwrap(), Some(at(60)));
     assert_eq!(backend.claim_deliveries(lease, at(60), at(400), 9).await.unwrap().len(), 2, "taken back");
-    let late = backend.deliveries(org(), None, 9).await.unwrap().into_iter().find(|row| row.id == id(3));
+    let late = backend.deliveries(org(), None, None, 9).await.unwrap().into_iter().find(|row| row.id == id(3));
     assert_eq!(late.map(|row| row.due_at), Some(at(500)), "what was not claimed keeps its time");
 }
 
@@ -130,9 +130,9 @@ pub async fn deliveries_and_attempts_are_listed(backend: &Shared) {
     write.owed.push(foreign);
     backend.settle_deliveries(write).await.unwrap();
 
-    assert_eq!(ids(&backend.deliveries(org(), None, 9).await.unwrap()), [4, 3, 2, 1].map(id), "earliest due first");
-    assert_eq!(ids(&backend.deliveries(org(), Some(id(61)), 9).await.unwrap()), [3, 1].map(id));
-    assert_eq!(backend.deliveries(org(), None, 2).await.unwrap().len(), 2);
+    assert_eq!(ids(&backend.deliveries(org(), None, None, 9).await.unwrap()), [4, 3, 2, 1].map(id), "earliest due first");
+    assert_eq!(ids(&backend.deliveries(org(), Some(id(61)), None, 9).await.unwrap()), [3, 1].map(id));
+    assert_eq!(backend.deliveries(org(), None, None, 2).await.unwrap().len(), 2);
     assert_eq!(backend.delivery(other_org(), id(1)).await.unwrap(), None);
 
     let list = async |filter, limit| -> Vec<_> {
@@ -146,10 +146,36 @@ pub async fn deliveries_and_attempts_are_listed(backend: &Shared) {
     assert_eq!(list(of_target, 9).await, [(id(1), 2), (id(3), 1), (id(1), 1)]);
     let of_event = AttemptFilter { event: Some(id(1)), ..AttemptFilter::default() };
     assert_eq!(list(of_event, 9).await, [(id(1), 2), (id(1), 1)]);
-    let before = AttemptFilter { before: Some(at(4)), ..AttemptFilter::default() };
+    let before = AttemptFilter { before: Some((at(4), id(4), 1)), ..AttemptFilter::default() };
     assert_eq!(list(before, 9).await, newest_first[2..]);
-    let stored = backend.attempts(org(), &AttemptFilter { before: Some(at(2)), ..AttemptFilter::default() }, 9).await.unwrap();
+    let last = AttemptFilter { before: Some((at(2), id(2), 1)), ..AttemptFilter::default() };
+    let stored = backend.attempts(org(), &last, 9).await.unwrap();
     assert_eq!(stored, [AttemptRow { data_key: Some(key_bytes(10)), ..attempts[0].clone() }]);
+}
+
+/// Rows of the same moment are told apart, so that no page leaves any out.
+pub async fn deliveries_and_attempts_of_one_moment_are_paged(backend: &Shared) {
+    let lease = lease(backend, 0, "a").await;
+    let rows: Vec<_> = (1..6).map(|n| delivery(n, place(n), at(10))).collect();
+    let attempts: Vec<_> = rows.iter().flat_map(|row| [attempt(row, 1, at(5)), attempt(row, 2, at(5))]).collect();
+    backend.settle_deliveries(DeliverySettlement { owed: rows, attempts, ..settle(lease) }).await.unwrap();
+    let (mut owed, mut after) = (Vec::new(), None);
+    loop {
+        let page = backend.deliveries(org(), None, after, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some((last.due_at, last.id));
+        owed.extend(page.into_iter().map(|row| row.id));
+    }
+    assert_eq!(owed, [1, 2, 3, 4, 5].map(id));
+    let (mut tried, mut before) = (Vec::new(), None);
+    loop {
+        let page = backend.attempts(org(), &AttemptFilter { before, ..AttemptFilter::default() }, 3).await.unwrap();
+        let Some(last) = page.last() else { break };
+        before = Some((last.at, last.delivery, last.attempt));
+        tried.extend(page.into_iter().map(|row| (row.delivery, row.attempt)));
+    }
+    let newest_first: Vec<_> = [5, 4, 3, 2, 1].into_iter().flat_map(|n| [(id(n), 2), (id(n), 1)]).collect();
+    assert_eq!(tried, newest_first);
 }
 
 /// A resend is due whatever became of the delivery before.

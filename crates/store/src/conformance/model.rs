@@ -419,7 +419,7 @@ impl Run<'_> {
         assert_eq!(passes, model.passes.values().map(|row| model.with_key(row)).collect::<Vec<_>>());
         let contacts = self.backend.contacts(org(), None, 1_000).await.unwrap();
         assert!(contacts.iter().map(|row| (row.id, row.version)).eq(model.contacts.values().map(|row| (row.id, row.version))));
-        let deliveries = self.backend.deliveries(org(), None, 1_000).await.unwrap();
+        let deliveries = self.backend.deliveries(org(), None, None, 1_000).await.unwrap();
         let owed: BTreeSet<_> = deliveries.into_iter().map(|row| row.id).collect();
         assert_eq!(owed, model.deliveries.keys().copied().collect());
         self.compare_waiting().await;
