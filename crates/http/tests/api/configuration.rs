@@ -250,7 +250,11 @@ async fn what_is_made_under_a_key_is_made_once() {
         ("/v1/images".to_owned(), json!(image("one")), json!(image("two"))),
         (format!("/v1/webhooks/{webhook}/secrets"), Value::Null, Value::Null),
         (format!("/v1/sources/{source}/rotate"), Value::Null, Value::Null),
-        ("/v1/passes".to_owned(), json!({"project": things.id("project")}), json!({"project": "x"})),
+        (
+            "/v1/passes".to_owned(),
+            json!({"project": things.id("project")}),
+            json!({"project": things.id("project"), "external_id": "two"}),
+        ),
         ("/v1/contacts".to_owned(), json!({"email": "eve@example.com"}), json!({"email": "bob@example.com"})),
     ];
     let bearer = format!("Bearer {operator}");
