@@ -150,6 +150,7 @@ kinds! {
     SourceId, SourceIdKind, "source";
     SourceEventId, SourceEventKind, "source event";
     FlowId, FlowKind, "flow";
+    TransformationId, TransformationKind, "transformation";
     CommandId, CommandKind, "command";
     EventId, EventIdKind, "event";
     TargetId, TargetKind, "target";

@@ -16,6 +16,7 @@ pub mod fql;
 pub mod mapping;
 pub mod message;
 pub mod path;
+pub mod transform;
 
 mod js;
 mod problem;

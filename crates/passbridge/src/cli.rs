@@ -1,5 +1,7 @@
 //! The command line.
 
+mod transformation;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, bail};
@@ -62,6 +64,13 @@ enum Command {
         #[command(subcommand)]
         command: FlowCommand,
     },
+    /// Try, save and publish transformations: JavaScript that flows run events through, as RudderStack's
+    Transformation {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: transformation::Command,
+    },
     /// Add certificates that sign Apple passes
     Signer {
         #[command(flatten)]
@@ -122,7 +131,11 @@ enum FlowCommand {
         /// The flow (YAML or JSON)
         flow: PathBuf,
         /// The sample event (JSON), as the source sends it
-        event: PathBuf,
+        #[arg(required_unless_present = "source_event", conflicts_with = "source_event")]
+        event: Option<PathBuf>,
+        /// Run it on this event out of the inbox instead
+        #[arg(long, value_name = "ID")]
+        source_event: Option<String>,
     },
     /// Check a flow and save it, replacing the one of the same slug
     Save {
@@ -172,6 +185,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(&args).await,
         Command::Config { flags, json } => show_config(&flags, json),
         Command::Flow { server, command } => flow(&server, command).await,
+        Command::Transformation { server, command } => transformation::run(&server, command).await,
         Command::Signer { server, command } => signer(&server, command).await,
         Command::GoogleAccount { server, command: GoogleCommand::Add { key_file, issuer } } => {
             let body = json!({"issuer": issuer, "key_file": text(&key_file)?});
@@ -216,14 +230,17 @@ fn show_config(flags: &Flags, json: bool) -> anyhow::Result<ExitCode> {
 
 async fn flow(server: &Server, command: FlowCommand) -> anyhow::Result<ExitCode> {
     match command {
-        FlowCommand::Test { flow, event } => {
-            let event: Value = serde_json::from_str(&text(&event)?).with_context(|| format!("{} is no JSON", event.display()))?;
-            let body = json!({"document": json_of(&document(&flow)?)?, "event": event});
+        FlowCommand::Test { flow, event, source_event } => {
+            let mut body = json!({"document": json_of(&document(&flow)?)?});
+            match (event, source_event) {
+                (Some(file), _) => body["event"] = json_file(&file)?,
+                (None, id) => body["source_event"] = json!(id),
+            }
             server.show(Method::POST, "/v1/flows/test", Some(&body)).await
         }
         FlowCommand::Save { flow } => {
             let document = document(&flow)?;
-            let path = match saved(server, &document.slug).await? {
+            let path = match saved(server, "/v1/flows", &document.slug).await? {
                 Some(id) => (Method::PUT, format!("/v1/flows/{id}")),
                 None => (Method::POST, "/v1/flows".to_owned()),
             };
@@ -240,10 +257,10 @@ fn json_of(flow: &Flow) -> anyhow::Result<Value> {
     flow.to_json().map_err(|problem| anyhow::anyhow!("{problem}"))
 }
 
-/// The id of the saved flow of that slug.
-async fn saved(server: &Server, slug: &str) -> anyhow::Result<Option<String>> {
+/// The id of the saved thing of that slug in a list of the API.
+async fn saved(server: &Server, list: &str, slug: &str) -> anyhow::Result<Option<String>> {
     let api = server.api()?;
-    let mut path = "/v1/flows?limit=100".to_owned();
+    let mut path = format!("{list}?limit=100");
     loop {
         let page = api.call(Method::GET, &path, None).await?;
         let flows = page["data"].as_array().cloned().unwrap_or_default();
@@ -252,7 +269,7 @@ async fn saved(server: &Server, slug: &str) -> anyhow::Result<Option<String>> {
             return Ok(flow["id"].as_str().map(str::to_owned));
         }
         let Some(cursor) = page["next_cursor"].as_str() else { return Ok(None) };
-        path = format!("/v1/flows?limit=100&cursor={cursor}");
+        path = format!("{list}?limit=100&cursor={cursor}");
     }
 }
 
@@ -285,6 +302,10 @@ fn json_argument(argument: &str) -> anyhow::Result<Value> {
         None => argument.to_owned(),
     };
     serde_json::from_str(&text).context("the body is no JSON")
+}
+
+fn json_file(path: &std::path::Path) -> anyhow::Result<Value> {
+    serde_json::from_str(&text(path)?).with_context(|| format!("{} is no JSON", path.display()))
 }
 
 fn text(path: &std::path::Path) -> anyhow::Result<String> {

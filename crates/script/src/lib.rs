@@ -21,7 +21,7 @@ mod run;
 mod sandbox;
 
 pub use fault::{Fault, FaultKind};
-pub use limits::Limits;
+pub use limits::{Limits, MAX_SOURCE_BYTES};
 pub use program::{Entry, Program, Warning};
 pub use run::{Input, LogLine, Outcome, Transformed};
 

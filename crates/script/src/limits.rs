@@ -28,8 +28,8 @@ pub struct Limits {
     pub stops: usize,
 }
 
-/// The largest program, libraries included, in bytes.
-pub(crate) const MAX_SOURCE_BYTES: usize = 1024 * 1024;
+/// The largest program and the largest library, in bytes.
+pub const MAX_SOURCE_BYTES: usize = 1024 * 1024;
 
 impl Default for Limits {
     fn default() -> Self {

@@ -7,6 +7,7 @@ use std::{
 
 use domain::{
     ApiKey, FlowId, OrgId, Organization, Project, ProjectId, SignerId, Source, Target, Template, TemplateId, Timestamp,
+    TransformationId,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -40,6 +41,32 @@ pub struct StoredFlow {
     pub slug: String,
     /// The flow document.
     pub document: serde_json::Value,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// JavaScript that flows run events through, or a library that such code imports; as it was checked by `crates/script`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredTransformation {
+    /// Its id.
+    pub id: TransformationId,
+    /// What flows call it; a library's is what code imports it by.
+    pub slug: String,
+    /// Name shown to people.
+    pub name: String,
+    /// Whether it is a library.
+    #[serde(default)]
+    pub library: bool,
+    /// The code that runs.
+    pub code: String,
+    /// Code that is being worked on; it runs in tests alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft: Option<String>,
+    /// Whether it runs; when not, events pass by it unchanged.
+    pub enabled: bool,
+    /// Whether it exports `transformBatch`, not `transformEvent`.
+    #[serde(default)]
+    pub batch: bool,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -135,6 +162,7 @@ resource!(StoredSigner, Signer, signers, |it| it.id, Some(&it.pass_type));
 resource!(StoredGoogleAccount, GoogleAccount, google_accounts, |it| it.id, Some(&it.issuer));
 resource!(Source, Source, sources, |it| it.id, Some(&it.slug));
 resource!(StoredFlow, Flow, flows, |it| it.id, Some(&it.slug));
+resource!(StoredTransformation, Transformation, transformations, |it| it.id, Some(&it.slug));
 resource!(StoredTarget, Target, targets, |it| it.target.id, {
     let _ = it;
     None
@@ -174,6 +202,8 @@ pub struct OrgCatalog {
     pub flows: HashMap<Uuid, Stored<StoredFlow>>,
     /// Targets.
     pub targets: HashMap<Uuid, Stored<StoredTarget>>,
+    /// Transformations and libraries.
+    pub transformations: HashMap<Uuid, Stored<StoredTransformation>>,
 }
 
 impl OrgCatalog {
@@ -191,6 +221,16 @@ impl OrgCatalog {
     /// A template.
     pub fn template(&self, id: TemplateId) -> Option<&Arc<Template>> {
         self.templates.get(&id.uuid()).map(|stored| &stored.value)
+    }
+    /// A transformation, no library, by its slug or the text of its id.
+    pub fn transformation_named(&self, name: &str) -> Option<&Stored<StoredTransformation>> {
+        let is = |it: &StoredTransformation| !it.library && (it.slug == name || name.parse() == Ok(it.id));
+        self.transformations.values().find(|stored| is(&stored.value))
+    }
+    /// The code of every library, by the name that it is imported by.
+    pub fn libraries(&self) -> BTreeMap<String, String> {
+        let libraries = self.transformations.values().map(|stored| &stored.value).filter(|it| it.library && it.enabled);
+        libraries.map(|library| (library.slug.clone(), library.code.clone())).collect()
     }
     /// The signer of a pass type.
     pub fn signer_of(&self, pass_type: &str) -> Option<&Stored<StoredSigner>> {
@@ -216,6 +256,7 @@ impl OrgCatalog {
             Some(ResourceKind::Source) => put(&mut self.sources, row)?,
             Some(ResourceKind::Flow) => put(&mut self.flows, row)?,
             Some(ResourceKind::Target) => put(&mut self.targets, row)?,
+            Some(ResourceKind::Transformation) => put(&mut self.transformations, row)?,
             None => return Err(inconsistent(row, "kind", format!("{} is no kind of resource", row.kind))),
         }
         Ok(())

@@ -24,6 +24,8 @@ pub enum ResourceKind {
     Flow = 8,
     /// Targets, with their secrets sealed.
     Target = 9,
+    /// Transformations and their libraries.
+    Transformation = 10,
 }
 
 impl ResourceKind {
@@ -43,6 +45,7 @@ impl ResourceKind {
             7 => Some(Self::Source),
             8 => Some(Self::Flow),
             9 => Some(Self::Target),
+            10 => Some(Self::Transformation),
             _ => None,
         }
     }

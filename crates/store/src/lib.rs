@@ -20,7 +20,9 @@ mod targets;
 
 pub use answers::KeptAnswer;
 pub use backend::{Backend, Log, Reader, Retention};
-pub use config::{Catalog, OrgCatalog, Resource, Stored, StoredFlow, StoredGoogleAccount, StoredSigner, StoredTarget};
+pub use config::{
+    Catalog, OrgCatalog, Resource, Stored, StoredFlow, StoredGoogleAccount, StoredSigner, StoredTarget, StoredTransformation,
+};
 pub use error::{Result, StoreError};
 pub use keyring::{DataKey, Keyring, MasterKey};
 pub use kinds::{DELETED, InboxStatus, NameKind, ResourceKind, pass_state_number, wallet_number};

@@ -345,3 +345,62 @@ async fn a_crash_in_the_middle_does_nothing_twice() {
     .await;
     workers.drain(PATIENCE).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_go_through_their_flows_transformation() {
+    let house = House::new().await;
+    let library = "export const clean = (text) => text.trim().toLowerCase();";
+    house.transformation("text", true, library).await;
+    let code = "import { clean } from 'text';
+        export async function transformEvent(event, metadata) {
+            if (event.event === 'Noise') return;
+            if (event.userId === 'loop') for (;;) {}
+            if (event.userId === 'throws') throw new Error(event.userId);
+            if (metadata(event).sourceName !== 'Shop') return;
+            event.event = clean(event.event);
+            event.properties = { reached: await fetch('http://169.254.169.254/latest/meta-data/') };
+            return event.userId === 'two' ? [event, { ...event, userId: 'three' }] : event;
+        }";
+    house.transformation("tidy", false, code).await;
+    let step = json!({"id": "card", "action": "issue", "contact": {"external_id": "$.userId"}, "external_id": "$.userId"});
+    let condition = "properties.reached = \"ERROR\"";
+    house
+        .flow(json!({"slug": "sign-up", "project": "club", "transformation": "tidy",
+            "when": {"event": "joined", "condition": condition}, "steps": [step]}))
+        .await;
+    let workers = house.workers();
+    let mut ids = Vec::new();
+    for (index, (name, user)) in
+        [(" Joined ", "one"), ("Noise", "one"), ("Joined", "loop"), ("Joined", "throws"), ("JOINED", "two")].iter().enumerate()
+    {
+        let id = format!("m{index}");
+        let event = json!({"type": "track", "event": name, "userId": user, "messageId": id});
+        ids.push(house.arrives(&id, user, event).await);
+    }
+    let status = async |id| {
+        let entry = house.store.source_event(house.org, id).await.unwrap().unwrap();
+        entry.result.map(|result| (InboxStatus::from_number(result.status).unwrap(), result.trace))
+    };
+    until("all events are settled", async || {
+        for id in &ids {
+            if status(*id).await.is_none() {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
+    let mut outcomes = Vec::new();
+    for id in &ids {
+        outcomes.push(status(*id).await.unwrap());
+    }
+    let of = |index: usize| (outcomes[index].0, outcomes[index].1.as_str());
+    assert_eq!(of(0).0, InboxStatus::Done, "{outcomes:?}");
+    assert_eq!(of(1).0, InboxStatus::Ignored, "{outcomes:?}");
+    assert!(of(2).0 == InboxStatus::Parked && of(2).1.contains("transformation:4:") && of(2).1.contains("time"), "{outcomes:?}");
+    assert!(of(3).0 == InboxStatus::Parked && of(3).1.contains("transformation:5:"), "{outcomes:?}");
+    assert!(!of(3).1.contains("throws"), "what the code said may be personal");
+    assert_eq!(of(4).0, InboxStatus::Done);
+    assert_eq!(of(4).1.matches("\"done\"").count(), 2, "one event became two passes: {}", of(4).1);
+    workers.drain(PATIENCE).await;
+}

@@ -72,6 +72,7 @@ impl Flow {
                 enabled: self.enabled,
                 project: Arc::new(project.clone()),
                 sources,
+                transformation: self.transformation.clone(),
                 when,
                 steps,
             }),

@@ -27,6 +27,9 @@ pub struct Flow {
     /// The sources that it listens to, slugs or ids; all of them where none is named.
     #[serde(default, alias = "source", skip_serializing_if = "Names::is_empty")]
     pub sources: Names,
+    /// A transformation that events go through before it looks at them: slug or id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transformation: Option<String>,
     /// Which events it is for.
     pub when: When,
     /// What it does, in order.

@@ -28,6 +28,8 @@ pub struct Occasion<'o> {
     pub occurred_at: Option<Timestamp>,
     /// 0, or a number that does the steps once more.
     pub run: u32,
+    /// Which of the events it is that a transformation made of one; 0 without.
+    pub part: u32,
     /// For the secret part of page addresses alone.
     pub entropy: &'o dyn Entropy,
 }
@@ -40,6 +42,7 @@ pub struct Plan {
     pub(super) enabled: bool,
     pub(super) project: Arc<Project>,
     pub(super) sources: Vec<SourceId>,
+    pub(super) transformation: Option<String>,
     pub(super) when: WhenPlan,
     pub(super) steps: Vec<PlanStep>,
 }
@@ -182,6 +185,12 @@ impl Plan {
     #[must_use]
     pub fn project(&self) -> ProjectId {
         self.project.id
+    }
+
+    /// The transformation that events go through before they are given to [`Plan::run`]: slug or id.
+    #[must_use]
+    pub fn transformation(&self) -> Option<&str> {
+        self.transformation.as_deref()
     }
 
     /// Whether it is enabled and listens to the source.

@@ -60,6 +60,7 @@ fn run(yaml: &str, event: &Value) -> Run {
         received_at: Timestamp::from_seconds(1_800_000_000),
         occurred_at: Some("2026-11-20T09:30:00Z".parse().unwrap()),
         run: 0,
+        part: 0,
         entropy: &Sevens,
     };
     let plan = plan(yaml);
@@ -137,6 +138,7 @@ fn an_event_becomes_a_pass() {
             received_at: Timestamp::from_seconds(1_800_000_000),
             occurred_at: None,
             run: 1,
+            part: 0,
             entropy: &Sevens,
         },
     );

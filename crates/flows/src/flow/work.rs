@@ -39,12 +39,19 @@ struct Work<'w> {
 impl Work<'_> {
     /// What the step's ids are derived from: the same step of the same run has the same ones.
     fn name(&self) -> String {
-        format!("{}/{}/{}", self.plan.flow, self.step.id, self.occasion.run)
+        let part = self.part();
+        format!("{}/{}/{}{part}", self.plan.flow, self.step.id, self.occasion.run)
+    }
+
+    /// Tells events apart that a transformation made of one; the first is named as if it were the only one.
+    fn part(&self) -> String {
+        if self.occasion.part == 0 { String::new() } else { format!("#{}", self.occasion.part) }
     }
 
     fn command(&self, action: Action) -> Command {
         let Occasion { org, source, event, received_at, run, .. } = *self.occasion;
-        let key = if run == 0 { format!("{event}/{}", self.step.id) } else { format!("{event}/{}/{run}", self.step.id) };
+        let (step, part) = (&self.step.id, self.part());
+        let key = if run == 0 { format!("{event}/{step}{part}") } else { format!("{event}/{step}/{run}{part}") };
         Command {
             id: CommandId::derive(received_at, event.uuid(), format!("{}/command", self.name()).as_bytes()),
             org,

@@ -65,6 +65,7 @@ const fn kind_name(kind: i16) -> &'static str {
         Some(ResourceKind::Source) => "source",
         Some(ResourceKind::Flow) => "flow",
         Some(ResourceKind::Target) => "webhook",
+        Some(ResourceKind::Transformation) => "transformation",
         None => "unknown",
     }
 }

@@ -13,7 +13,7 @@ use crate::{App, problem};
 const STYLE: &str = include_str!("../../assets/docs.css");
 const SCRIPT: &str = include_str!("../../assets/docs.js");
 /// The groups in the order in which a newcomer needs them; others follow.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "Passes",
     "Contacts",
     "Events",
@@ -22,6 +22,7 @@ const ORDER: [&str; 15] = [
     "Images",
     "Sources",
     "Flows",
+    "Transformations",
     "Webhooks",
     "Deliveries",
     "Signers",

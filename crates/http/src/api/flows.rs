@@ -8,10 +8,14 @@ use axum::{
 };
 use bytes::Bytes;
 use domain::{FlowId, OrgId, Project, Source, SourceEventId, SourceId, Timestamp};
-use flows::flow::{Flow, Occasion, Plan};
+use flows::{
+    flow::{Flow, Occasion, Plan},
+    transform::{self, Arrived},
+};
 use http::{StatusCode, header};
+use script::Transformed;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{OrgCatalog, StoredFlow};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -22,6 +26,7 @@ use super::{
     once::Made,
     page::{Page, Paging},
     schema::{IdText, TimeText},
+    transformations::{self, Indoors},
 };
 use crate::{
     App, Body, FieldError, PathParam, Problem, QueryParams,
@@ -50,6 +55,8 @@ struct Document {
     /// The sources that it listens to, slugs or ids, one or a list; all of them where none is named.
     #[schema(required = false, value_type = Value)]
     sources: Value,
+    /// A transformation that events go through before it looks at them: slug or id.
+    transformation: Option<String>,
     /// Which events it is for.
     #[schema(value_type = Object)]
     when: Value,
@@ -132,6 +139,9 @@ impl Written {
                 Some(yaml) => Flow::locate(yaml, problems),
                 None => problems,
             }));
+        }
+        if let Some(name) = &self.flow.transformation {
+            transformations::of_flow(catalog, name)?;
         }
         let document = self.flow.to_json().map_err(|problem| refused(vec![problem]))?;
         Ok(StoredFlow { id, slug: self.flow.slug, document, created_at })
@@ -224,8 +234,11 @@ async fn delete(
 #[serde(deny_unknown_fields)]
 struct Trial {
     /// The source event, as the source sends it: for example a `track` call with `event`, `userId` and `properties`.
-    #[schema(value_type = Object)]
-    event: serde_json::Map<String, Value>,
+    #[schema(value_type = Option<Object>)]
+    event: Option<serde_json::Map<String, Value>>,
+    /// Try it on this event out of the inbox; either this or `event`. Needs the scope `passes_read` too.
+    #[schema(value_type = Option<IdText>)]
+    source_event: Option<SourceEventId>,
     /// Try this document instead of a flow that was saved.
     #[schema(value_type = Option<Document>)]
     document: Option<Value>,
@@ -241,8 +254,16 @@ struct Trial {
     request_body = Trial, responses((status = 200, body = Object, description = "What it would do: whether the event is for \
         the flow, and every step with its outcome and the values that were resolved.")))]
 async fn test(can: Can<scope::ConfigRead>, State(app): State<Arc<App>>, body: Body<Trial>) -> Result<Json<Value>, Problem> {
-    let Trial { event, document, flow } = body.value;
+    let Trial { event, source_event, document, flow } = body.value;
     let catalog = config::org(&app, can.org)?;
+    let event = match (event, source_event) {
+        (Some(event), None) => Value::Object(event),
+        (None, Some(_)) if !can.key.may(domain::Scope::PassesRead) => {
+            return Err(Problem::Forbidden(domain::Scope::PassesRead));
+        }
+        (None, Some(id)) => transformations::stored_event(&app, can.org, id).await?,
+        _ => return Err(Problem::field("", "give either `event` or `source_event`")),
+    };
     let under = |problems: Vec<flows::Problem>| refused(problems.into_iter().map(|problem| problem.under("document")).collect());
     let (id, document) = match (document, flow) {
         (Some(document), None) => (FlowId::from_uuid(uuid::Uuid::nil()), document),
@@ -251,8 +272,33 @@ async fn test(can: Can<scope::ConfigRead>, State(app): State<Arc<App>>, body: Bo
     };
     let flow = Flow::from_json(&document).map_err(|problem| under(vec![problem]))?;
     let plan = checked(&flow, id, &catalog).map_err(under)?;
-    let run = plan.run(&Value::Object(event), &occasion(&app, can.org));
-    Ok(Json(run.preview()))
+    let occasion = occasion(&app, can.org);
+    let through = match plan.transformation() {
+        Some(name) => transformations::of_flow(&catalog, name)?,
+        None => None,
+    };
+    let Some(transformation) = through else { return Ok(Json(plan.run(&event, &occasion).preview())) };
+    let received_at = occasion.received_at;
+    let ran = transformations::blocking(move || {
+        let arrived = [Arrived { event: &event, source: None, received_at }];
+        transformation.run(&arrived, Indoors::host(), &script::Limits::default())
+    });
+    Ok(Json(preview(&plan, &occasion, &ran.await?)))
+}
+
+/// What a transformation made of the event, and what the flow would do with each event that it made.
+fn preview(plan: &Plan, occasion: &Occasion<'_>, ran: &script::Outcome) -> Value {
+    let Some(became) = ran.events.first() else { return Value::Null };
+    let mut out = match became {
+        Transformed::Kept(events) => {
+            let runs = (0..).zip(events).map(|(part, event)| plan.run(event, &Occasion { part, ..*occasion }).preview());
+            let mut runs: Vec<Value> = runs.collect();
+            if runs.len() == 1 { runs.swap_remove(0) } else { json!({"flow": plan.slug(), "matched": true, "runs": runs}) }
+        }
+        Transformed::Dropped | Transformed::Failed(_) => json!({"flow": plan.slug(), "matched": false}),
+    };
+    out["transformation"] = transform::shown(became, &ran.log, ran.log_left_out);
+    out
 }
 
 fn occasion(app: &App, org: OrgId) -> Occasion<'_> {
@@ -263,6 +309,7 @@ fn occasion(app: &App, org: OrgId) -> Occasion<'_> {
         received_at: app.now(),
         occurred_at: None,
         run: 0,
+        part: 0,
         entropy: &*app.entropy,
     }
 }

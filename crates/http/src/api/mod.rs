@@ -28,6 +28,7 @@ mod source_events;
 mod sources;
 mod templates;
 mod text;
+mod transformations;
 mod webhooks;
 
 use std::sync::Arc;
@@ -50,6 +51,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(sources::routes())
         .merge(source_events::routes())
         .merge(flows::routes())
+        .merge(transformations::routes())
         .merge(webhooks::routes())
         .merge(deliveries::routes())
         .merge(signers::routes())

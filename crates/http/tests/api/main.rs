@@ -6,3 +6,4 @@ mod foreign;
 mod hostile;
 mod life;
 mod server;
+mod transformations;

@@ -190,6 +190,10 @@ pub struct Things {
 }
 
 impl Things {
+    pub fn transformation(slug: &str) -> Value {
+        json!({"slug": slug, "name": slug, "code": "export const transformEvent = (event) => event;"})
+    }
+
     pub fn id(&self, name: &str) -> &str {
         &self.ids[name]
     }
@@ -231,6 +235,7 @@ impl Server {
         let flow = json!({"slug": "sign-up", "project": "club", "when": {"event": "signed_up"},
                           "steps": [{"id": "card", "action": "issue"}]});
         let flow = self.post("/v1/flows", flow).await.expect(201);
+        let transformation = self.post("/v1/transformations", Things::transformation("tidy")).await.expect(201);
         let hook = json!({"name": "Hook", "url": "https://hooks.example.com/passes"});
         let webhook = self.post("/v1/webhooks", hook).await.expect(201);
         let path = format!("/v1/webhooks/{}/test", webhook["id"].as_str().unwrap());
@@ -245,6 +250,7 @@ impl Server {
             ("pass", &pass),
             ("source", &source),
             ("flow", &flow),
+            ("transformation", &transformation),
             ("webhook", &webhook),
             ("signer", &signer),
             ("account", &account),

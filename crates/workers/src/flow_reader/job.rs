@@ -2,11 +2,15 @@
 
 use domain::{Answer, Command, ContactId, Entropy, OrgId, SourceEventId, Timestamp};
 use engine::{EngineError, Outcome};
-use flows::flow::{Occasion, OnError, Run, StepOutcome};
+use flows::{
+    flow::{NotMatched, Occasion, OnError, Plan, Run, StepOutcome},
+    transform,
+};
+use script::Transformed;
 use serde_json::{Value, json};
 use store::{InboxEntry, InboxResult, InboxStatus};
 
-use super::{Key, plans::OrgPlans};
+use super::{Key, plans::OrgPlans, transform::Made};
 
 /// What is to be written about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +97,7 @@ pub(crate) struct Job {
 
 impl Job {
     /// Runs all flows of the organization on the event.
-    pub(crate) fn new(entry: &InboxEntry, plans: &OrgPlans, entropy: &dyn Entropy) -> Self {
+    pub(crate) fn new(entry: &InboxEntry, plans: &OrgPlans, made: &Made, entropy: &dyn Entropy) -> Self {
         let mut job = Self {
             org: entry.org,
             id: entry.id,
@@ -121,18 +125,54 @@ impl Job {
             received_at: entry.received_at,
             occurred_at: entry.occurred_at,
             run: 0,
+            part: 0,
             entropy,
         };
         for plan in plans.plans.iter().filter(|plan| plan.listens_to(entry.source)) {
-            let run = plan.run(&event, &occasion);
-            let trace = run.trace();
-            job.tracks.push(Track { run, trace, at: 0 });
+            match plans.transformations.get(&plan.id()) {
+                None => job.track(plan.run(&event, &occasion)),
+                Some(transformation) => job.transformed(plan, made.of(entry.id, transformation.id), &occasion),
+            }
         }
         if let Some(broken) = plans.broken.iter().find(|broken| broken.may_want(entry.source)) {
             job.park(format!("flow {}: {}", broken.slug, broken.why));
         }
         job.skip_commandless();
         job
+    }
+
+    fn track(&mut self, run: Run) {
+        let trace = run.trace();
+        self.tracks.push(Track { run, trace, at: 0 });
+    }
+
+    /// Runs a flow on what its transformation made of the event.
+    fn transformed(&mut self, plan: &Plan, made: Option<&Transformed>, occasion: &Occasion<'_>) {
+        let not_matched = |reason: String| Run {
+            flow: plan.slug().to_owned(),
+            not_matched: Some(NotMatched { detail: reason.clone(), reason }),
+            steps: Vec::new(),
+        };
+        match made {
+            Some(Transformed::Kept(events)) => {
+                for (part, event) in (0..).zip(events) {
+                    self.track(plan.run(event, &Occasion { part, ..*occasion }));
+                    if let Some(track) = self.tracks.last_mut() {
+                        track.trace["part"] = json!(part);
+                    }
+                }
+            }
+            Some(Transformed::Dropped) => self.track(not_matched("its transformation dropped the event".to_owned())),
+            Some(Transformed::Failed(fault)) => {
+                let why = format!("its transformation failed at {}", transform::reason(fault));
+                self.track(not_matched(why.clone()));
+                self.park(format!("flow {}: {why}", plan.slug()));
+            }
+            None => {
+                self.track(not_matched("its transformation did not end".to_owned()));
+                self.park(format!("flow {}: its transformation did not end", plan.slug()));
+            }
+        }
     }
 
     /// Notes the steps that could not become commands, and stops before the next command of every track.

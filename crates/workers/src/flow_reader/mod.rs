@@ -10,6 +10,7 @@
 mod job;
 mod lanes;
 mod plans;
+mod transform;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -113,13 +114,18 @@ impl FlowReader {
         let house = self.shard.house.clone();
         let catalog = self.shard.insist("read the configuration", || house.catalog()).await?;
         let now = house.now();
-        let (mut jobs, mut settlement) = (Vec::new(), self.settlement(watermark));
+        let (mut fresh, mut settlement) = (Vec::new(), self.settlement(watermark));
         for entry in entries {
             match self.behind(&entry, now) {
                 Some(due) => settlement.results.push((entry.org, entry.id, waiting(&entry, due, now, "behind an earlier event"))),
-                None => jobs.push(Job::new(&entry, &self.plans.of(&catalog, entry.org), &*house.entropy)),
+                None => {
+                    let plans = self.plans.of(&catalog, entry.org);
+                    fresh.push((entry, plans));
+                }
             }
         }
+        let made = transform::run(&house, &fresh).await;
+        let jobs = fresh.iter().map(|(entry, plans)| Job::new(entry, plans, &made, &*house.entropy)).collect();
         let done = lanes::carry_out(&self.shard, jobs).await?;
         let now = house.now();
         for job in done {

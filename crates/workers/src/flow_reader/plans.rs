@@ -1,9 +1,16 @@
 //! Every organization's flows, compiled once per change of its configuration.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use domain::{FlowId, OrgId, Project, Source, SourceId};
-use flows::flow::{Flow, Plan};
+use flows::{
+    flow::{Flow, Plan},
+    transform::Transformation,
+};
+use script::{Entry, Program};
 use store::{Catalog, OrgCatalog, StoredFlow};
 
 /// The flows of one organization, by slug.
@@ -13,6 +20,10 @@ pub(crate) struct OrgPlans {
     pub(crate) plans: Vec<Plan>,
     /// Those that are enabled and cannot, with what is wrong.
     pub(crate) broken: Vec<Broken>,
+    /// What flows run events through before they look at them, where that is switched on.
+    pub(crate) transformations: HashMap<FlowId, Transformation>,
+    /// The sources, for a transformation's metadata.
+    pub(crate) sources: HashMap<SourceId, Arc<Source>>,
 }
 
 /// A flow that was fine when it was saved and is not any more: its project or source has changed.
@@ -59,10 +70,22 @@ fn compile(org: OrgId, config: &OrgCatalog) -> OrgPlans {
     let sources: Vec<Source> = config.sources.values().map(|stored| (*stored.value).clone()).collect();
     let mut stored: Vec<&Arc<StoredFlow>> = config.flows.values().map(|stored| &stored.value).collect();
     stored.sort_unstable_by(|a, b| a.slug.cmp(&b.slug));
-    let mut out = OrgPlans::default();
+    let libraries = Arc::new(config.libraries());
+    let sources_by_id = config.sources.values().map(|stored| (stored.value.id, Arc::clone(&stored.value))).collect();
+    let mut out = OrgPlans { sources: sources_by_id, ..OrgPlans::default() };
     for flow in stored {
         match check(flow.id, &flow.document, &projects, &sources) {
-            Ok(plan) => out.plans.push(plan),
+            Ok(plan) => match transformation(&plan, config, &libraries) {
+                Ok(transformation) => {
+                    out.transformations.extend(transformation.map(|it| (plan.id(), it)));
+                    out.plans.push(plan);
+                }
+                Err(why) => {
+                    tracing::warn!(%org, flow = flow.slug, why, "a flow lost its transformation; its events are parked");
+                    let document = serde_json::from_value(flow.document.clone()).ok().map(Box::new);
+                    out.broken.push(Broken { slug: flow.slug.clone(), why, flow: document, sources: sources.clone() });
+                }
+            },
             Err((document, _)) if document.as_ref().is_some_and(|flow| !flow.enabled) => {}
             Err((document, why)) => {
                 tracing::warn!(%org, flow = flow.slug, why, "a flow does not fit its project any more; its events are parked");
@@ -84,4 +107,17 @@ fn check(
         let why = problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect::<Vec<_>>().join("; ");
         (Some(Box::new(flow)), why)
     })
+}
+
+/// The transformation that a flow names, if it names one that is switched on.
+fn transformation(
+    plan: &Plan,
+    config: &OrgCatalog,
+    libraries: &Arc<BTreeMap<String, String>>,
+) -> Result<Option<Transformation>, String> {
+    let Some(name) = plan.transformation() else { return Ok(None) };
+    let stored = config.transformation_named(name).ok_or_else(|| format!("there is no transformation `{name}` any more"))?;
+    let entry = if stored.value.batch { Entry::Batch } else { Entry::Event };
+    let program = Program::load(&stored.value.code, Arc::clone(libraries), entry);
+    Ok(stored.value.enabled.then(|| Transformation { id: stored.value.id, version: stored.revision, program }))
 }

@@ -22,14 +22,16 @@ use axum::{
 use domain::{
     Action, Actor, Amount, Cause, Clock, Command, CommandId, ContactId, ContactInput, Design, Entropy, FlowId, IfExists, Issue,
     LinkCode, OrgId, Organization, Pass, PassId, Project, ProjectId, ProjectKind, Source, SourceEvent, SourceId, SourceKind,
-    Target, TargetEvents, TargetId, Template, TemplateId, TemplateStatus, Text, Timestamp, Validity, Variant,
+    Target, TargetEvents, TargetId, Template, TemplateId, TemplateStatus, Text, Timestamp, TransformationId, Validity, Variant,
 };
 use engine::Engine;
 use outbound::{
     http::{Client, Roots},
     policy::AddressPolicy,
 };
-use store::{Arrival, AttemptFilter, AttemptRow, Backend, ConfigChange, MasterKey, Store, StoredFlow, StoredTarget};
+use store::{
+    Arrival, AttemptFilter, AttemptRow, Backend, ConfigChange, MasterKey, Store, StoredFlow, StoredTarget, StoredTransformation,
+};
 use tokio::sync::{Notify, Semaphore};
 use workers::{ApnsSettings, Deps, GoogleSettings, Settings, Workers};
 
@@ -183,6 +185,22 @@ impl House {
         let slug = document["slug"].as_str().unwrap().to_owned();
         let flow = StoredFlow { id: FlowId::mint(now, &System), slug, document, created_at: now };
         assert!(self.store.put(&self.change(), &flow, 0).await.unwrap());
+    }
+
+    pub(crate) async fn transformation(&self, slug: &str, library: bool, code: &str) {
+        let now = self.clock.now();
+        let stored = StoredTransformation {
+            id: TransformationId::mint(now, &System),
+            slug: slug.to_owned(),
+            name: slug.to_owned(),
+            library,
+            code: code.to_owned(),
+            draft: None,
+            enabled: true,
+            batch: false,
+            created_at: now,
+        };
+        assert!(self.store.put(&self.change(), &stored, 0).await.unwrap());
     }
 
     pub(crate) async fn arrives(&self, key: &str, user: &str, payload: serde_json::Value) -> domain::SourceEventId {
