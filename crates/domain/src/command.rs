@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Amount, CommandId, ContactId, ContactInput, FieldValue, FlowId, KeyId, LinkCode, OrgId, Origin, PassId, ProjectId,
-    RefusedScan, Sighting, SourceEventId, SourceId, UninstallReason, Validity, VariantId, Wallet,
+    Amount, CommandId, ContactId, ContactInput, EventId, FieldValue, FlowId, KeyId, LinkCode, OrgId, Origin, PassId, ProjectId,
+    RefusedScan, ScanInput, ScanOrder, ScanRecord, Sighting, SourceEventId, SourceId, UninstallReason, Validity, VariantId,
+    Wallet,
 };
 
 /// A wish to change a pass or a contact, with everything that deciding it needs beside the present state.
@@ -110,10 +111,21 @@ pub enum Action {
     },
     /// Present a pass at a reader.
     Scan {
-        /// Which.
+        /// What the reader's text may mean, likeliest first; the first that there is counts, and none is an unknown pass.
+        passes: Vec<PassRef>,
+        /// What is asked.
+        order: Box<ScanOrder>,
+    },
+    /// Take an accepted scan back.
+    UndoScan {
+        /// Of which pass.
         pass: PassRef,
-        /// By whom and how.
-        scan: ScanInput,
+        /// What the scan did.
+        scan: Box<ScanRecord>,
+        /// By whom.
+        by: ScanInput,
+        /// Why, in the operator's words.
+        reason: Option<String>,
     },
     /// Tell the holder something.
     Notify {
@@ -304,20 +316,6 @@ pub enum BalanceChange {
     Add(Amount),
 }
 
-/// By whom and how a pass is scanned.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct ScanInput {
-    /// Who scanned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operator: Option<String>,
-    /// With which device.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device: Option<String>,
-    /// Where.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub location: Option<String>,
-}
-
 /// What became of a command. Refused scans are answers with an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -346,10 +344,28 @@ pub enum Answer {
         /// The pass's (or else the contact's) version.
         version: u64,
     },
-    /// The pass was not accepted at the reader.
-    ScanRefused {
+    /// The pass was accepted at the reader.
+    Scanned {
         /// The pass.
         pass: PassId,
+        /// The scan's id: that of its event.
+        scan: EventId,
+        /// Uses that are left; none means no limit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remaining: Option<u32>,
+        /// By how much balances changed.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        booked: BTreeMap<String, Amount>,
+        /// The pass's version after it.
+        version: u64,
+    },
+    /// The pass was not accepted at the reader.
+    ScanRefused {
+        /// The pass; none when what was read leads to none.
+        pass: Option<PassId>,
+        /// The scan's id: that of its event.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scan: Option<EventId>,
         /// Why.
         reason: RefusedScan,
         /// The pass's version after it.
@@ -362,14 +378,15 @@ impl Answer {
     pub fn pass(&self) -> Option<PassId> {
         match self {
             Self::Done { pass, .. } | Self::Unchanged { pass, .. } => *pass,
-            Self::ScanRefused { pass, .. } => Some(*pass),
+            Self::Scanned { pass, .. } => Some(*pass),
+            Self::ScanRefused { pass, .. } => *pass,
         }
     }
     /// The contact that it is about.
     pub fn contact(&self) -> Option<ContactId> {
         match self {
             Self::Done { contact, .. } | Self::Unchanged { contact, .. } => *contact,
-            Self::ScanRefused { .. } => None,
+            Self::Scanned { .. } | Self::ScanRefused { .. } => None,
         }
     }
 }

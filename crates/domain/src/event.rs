@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Actor, Amount, Cause, Confidence, Contact, ContactId, EventId, Message, OrgId, Pass, PassId, ProjectId, ProjectKind,
-    RefusedScan, ScanInput, Sighting, Timestamp, UninstallReason, VariantId, VisitKind, Wallet,
+    Actor, Amount, Cause, Confidence, Contact, ContactId, EventId, Extension, Message, OrgId, Pass, PassId, ProjectId,
+    ProjectKind, RefusedScan, ScanInput, Sighting, Timestamp, UninstallReason, VariantId, VisitKind, Wallet,
 };
 
 /// A place in a log: dense and rising within its shard.
@@ -118,6 +118,15 @@ pub enum Facts {
         scan: ScanInput,
         /// Uses that are left; none means no limit.
         remaining: Option<u32>,
+        /// By how much balances changed.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        balance_changes: BTreeMap<String, Amount>,
+        /// The day that it counts for, in the project's time zone: 20261121.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        day: Option<u32>,
+        /// How it moved the end of the pass's validity.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        extended: Option<Extension>,
     },
     /// A pass was not accepted at a reader.
     PassScanRefused {
@@ -125,6 +134,29 @@ pub enum Facts {
         scan: ScanInput,
         /// Why.
         reason: RefusedScan,
+    },
+    /// An accepted scan was taken back.
+    PassScanUndone {
+        /// Which: the id of its event.
+        scan: EventId,
+        /// By whom.
+        by: ScanInput,
+        /// Why, in the operator's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// By how much balances changed back.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        balance_changes: BTreeMap<String, Amount>,
+    },
+    /// What was read at a reader leads to no pass.
+    ScanUnknown {
+        /// By whom and how.
+        scan: ScanInput,
+        /// Unknown or forged.
+        reason: RefusedScan,
+        /// The first 16 hexadecimal digits of the SHA-256 of what was read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        read: Option<String>,
     },
     /// The holder was told something.
     PassNotified {
@@ -176,6 +208,9 @@ pub enum EventKind {
     /// A pass was not accepted at a reader.
     #[serde(rename = "pass.scan_refused")]
     PassScanRefused,
+    /// An accepted scan was taken back.
+    #[serde(rename = "pass.scan_undone")]
+    PassScanUndone,
     /// The holder was told something.
     #[serde(rename = "pass.notified")]
     PassNotified,
@@ -188,6 +223,9 @@ pub enum EventKind {
     /// A pass was removed.
     #[serde(rename = "pass.deleted")]
     PassDeleted,
+    /// What was read at a reader leads to no pass.
+    #[serde(rename = "scan.unknown")]
+    ScanUnknown,
     /// A contact was first seen.
     #[serde(rename = "contact.created")]
     ContactCreated,
@@ -201,7 +239,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, with its stable number in the store and its name.
-    const TABLE: [(Self, i16, &'static str); 15] = [
+    const TABLE: [(Self, i16, &'static str); 17] = [
         (Self::PassCreated, 1, "pass.created"),
         (Self::PassRendered, 2, "pass.rendered"),
         (Self::PassInstalled, 3, "pass.installed"),
@@ -210,10 +248,12 @@ impl EventKind {
         (Self::PassActivated, 6, "pass.activated"),
         (Self::PassScanned, 7, "pass.scanned"),
         (Self::PassScanRefused, 8, "pass.scan_refused"),
+        (Self::PassScanUndone, 13, "pass.scan_undone"),
         (Self::PassNotified, 9, "pass.notified"),
         (Self::PassExpired, 10, "pass.expired"),
         (Self::PassRevoked, 11, "pass.revoked"),
         (Self::PassDeleted, 12, "pass.deleted"),
+        (Self::ScanUnknown, 30, "scan.unknown"),
         (Self::ContactCreated, 20, "contact.created"),
         (Self::ContactUpdated, 21, "contact.updated"),
         (Self::ContactErased, 22, "contact.erased"),
@@ -253,6 +293,8 @@ impl Facts {
             Self::PassActivated => EventKind::PassActivated,
             Self::PassScanned { .. } => EventKind::PassScanned,
             Self::PassScanRefused { .. } => EventKind::PassScanRefused,
+            Self::PassScanUndone { .. } => EventKind::PassScanUndone,
+            Self::ScanUnknown { .. } => EventKind::ScanUnknown,
             Self::PassNotified { .. } => EventKind::PassNotified,
             Self::PassExpired => EventKind::PassExpired,
             Self::PassRevoked { .. } => EventKind::PassRevoked,

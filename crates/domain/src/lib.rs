@@ -13,17 +13,19 @@ mod installation;
 mod org;
 mod pass;
 mod project;
+mod scan;
 mod source;
 mod target;
 mod template;
 mod text;
 mod time;
 mod value;
+mod zone;
 
 pub use amount::{Amount, AmountError};
 pub use command::{
     Action, Actor, Answer, BalanceChange, Cause, Command, ContactRef, IdempotencyKey, IfExists, Issue, PassChange, PassRef,
-    Reject, RejectCode, ScanInput, VisitKind,
+    Reject, RejectCode, VisitKind,
 };
 pub use contact::{Contact, ContactInput, WalletStatus, normalise_email};
 pub use event::{Event, EventKind, Facts, Image, Position, ProjectImage, VariantImage};
@@ -34,9 +36,10 @@ pub use id::{
 pub use installation::{Confidence, Installation, InstallationState, UninstallReason, Wallet};
 pub use org::{ApiKey, Organization, Scope};
 pub use pass::{
-    Holding, Lifecycle, LifecycleBits, LinkCode, Message, Origin, Pass, Place, RefusedScan, Sighting, Status, Uses, Validity,
+    DayUses, Holding, Lifecycle, LifecycleBits, LinkCode, Message, Origin, Pass, Place, Sighting, Status, Uses, Validity,
 };
 pub use project::{FieldDef, FieldType, Project, ProjectKind, Variant, VariantId};
+pub use scan::{Booking, Extension, OfflineScan, Proof, RefusedScan, ScanInput, ScanOrder, ScanRecord, ScanRules, ScannerMay};
 pub use source::{Source, SourceEvent, SourceKind};
 pub use target::{Target, TargetEvents, UninstallName};
 pub use template::{
@@ -46,3 +49,4 @@ pub use template::{
 pub use text::{Text, TextError};
 pub use time::{Clock, Timestamp, TimestampError};
 pub use value::FieldValue;
+pub use zone::{ZoneError, ZoneName};

@@ -33,6 +33,8 @@ pub enum Scope {
     PassesWrite,
     /// Scan passes.
     Scan,
+    /// Take scans back.
+    ScanUndo,
 }
 
 impl Scope {
@@ -43,7 +45,7 @@ impl Scope {
             || (self == Self::Admin && wanted != Self::Operator)
             || matches!(
                 (self, wanted),
-                (Self::ConfigWrite, Self::ConfigRead) | (Self::PassesWrite, Self::PassesRead | Self::Scan)
+                (Self::ConfigWrite, Self::ConfigRead) | (Self::PassesWrite, Self::PassesRead | Self::Scan | Self::ScanUndo)
             )
     }
 }

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::{
-    Amount, ContactId, Entropy, FieldValue, PassId, ProjectId, TemplateId, Timestamp, UninstallReason, VariantId, Wallet, base62,
+    Amount, ContactId, Entropy, FieldValue, PassId, ProjectId, RefusedScan, TemplateId, Timestamp, UninstallReason, VariantId,
+    Wallet, base62,
 };
 
 /// One issued card. Personal, and sealed at rest.
@@ -39,6 +40,9 @@ pub struct Pass {
     pub last_modified: i64,
     /// Generation of its Apple token.
     pub token_epoch: u32,
+    /// Generation of its signed barcode; one of an earlier generation is refused.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub barcode_epoch: u16,
     /// Where it stands.
     pub lifecycle: Lifecycle,
     /// When it may be used.
@@ -132,24 +136,6 @@ impl Lifecycle {
     }
 }
 
-/// Why a scan is refused. Refusals are facts and end up as events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefusedScan {
-    /// No use is left.
-    AlreadyUsed,
-    /// Its validity has ended.
-    Expired,
-    /// Its validity has not begun.
-    NotYetValid,
-    /// Not switched on yet.
-    Inactive,
-    /// Called back.
-    Revoked,
-    /// Removed.
-    Deleted,
-}
-
 /// When a pass may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Validity {
@@ -169,6 +155,18 @@ pub struct Uses {
     /// Most scans that are accepted; 1 is single use, none is no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
+    /// The last day that it was used on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day: Option<DayUses>,
+}
+
+/// Accepted scans of one day in the project's time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayUses {
+    /// The day as a number: 20261121 is 21 November 2026.
+    pub day: u32,
+    /// How many.
+    pub count: u32,
 }
 
 /// A message to the holder, shown on the back of the pass and on the lock screen.
@@ -335,19 +333,23 @@ impl Pass {
         if self.lifecycle.is_void() { None } else { self.validity.expires_at }
     }
 
-    /// Why a scan at `now` would be refused, or nothing when it would be accepted.
-    pub fn refuses_scan(&self, now: Timestamp) -> Option<RefusedScan> {
+    /// Why a scan at `at` is refused by where the pass stands, or nothing when it is not. A scan that is told later than it
+    /// was made is judged by the time it was made at: what ended the pass afterwards does not count against it.
+    pub fn refuses_scan(&self, at: Timestamp) -> Option<RefusedScan> {
+        let ended = self.validity.expires_at.is_some_and(|end| end <= at);
         match &self.lifecycle {
             Lifecycle::Used { .. } => return Some(RefusedScan::AlreadyUsed),
-            Lifecycle::Expired { .. } => return Some(RefusedScan::Expired),
-            Lifecycle::Revoked { .. } => return Some(RefusedScan::Revoked),
+            Lifecycle::Expired { at: since } if ended || self.validity.expires_at.is_none() && *since <= at => {
+                return Some(RefusedScan::Expired);
+            }
+            Lifecycle::Revoked { at: since, .. } if *since <= at => return Some(RefusedScan::Revoked),
             Lifecycle::Deleted { .. } => return Some(RefusedScan::Deleted),
             Lifecycle::Inactive => return Some(RefusedScan::Inactive),
-            Lifecycle::Active => {}
+            Lifecycle::Active | Lifecycle::Expired { .. } | Lifecycle::Revoked { .. } => {}
         }
-        if self.validity.expires_at.is_some_and(|end| end <= now) {
+        if ended {
             Some(RefusedScan::Expired)
-        } else if self.validity.starts_at.is_some_and(|start| start > now) {
+        } else if self.validity.starts_at.is_some_and(|start| start > at) {
             Some(RefusedScan::NotYetValid)
         } else if self.uses.limit.is_some_and(|limit| self.uses.count >= limit) {
             Some(RefusedScan::AlreadyUsed)
@@ -355,6 +357,11 @@ impl Pass {
             None
         }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands in a reference")]
+fn is_zero(number: &u16) -> bool {
+    *number == 0
 }
 
 /// The secret part of a pass page's address: 128 random bits in base62, unrelated to the pass id.

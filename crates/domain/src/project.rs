@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::{Amount, FieldValue, ProjectId, TemplateId, Timestamp};
+use crate::{Amount, FieldValue, ProjectId, ScanRules, TemplateId, Timestamp, ZoneName};
 
 /// What a project's passes are. Decides the pass style in each wallet and PassKit's protocol number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -48,6 +48,12 @@ pub struct Project {
     /// How often one pass may be used; none means as often as liked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uses_limit: Option<u32>,
+    /// What a scan does.
+    #[serde(default, skip_serializing_if = "ScanRules::is_plain")]
+    pub scan: ScanRules,
+    /// Where its days begin and end.
+    #[serde(default)]
+    pub time_zone: ZoneName,
     /// Apple pass type identifier whose signer signs its passes; none means no Apple passes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub apple_pass_type: Option<String>,
@@ -70,6 +76,11 @@ impl Project {
         }
     }
 
+    /// What a scan of a pass of that variant does.
+    pub fn scan_rules(&self, variant: &VariantId) -> &ScanRules {
+        self.variant(Some(variant)).and_then(|variant| variant.scan.as_deref()).unwrap_or(&self.scan)
+    }
+
     /// The definition of a field.
     pub fn field(&self, key: &str) -> Option<&FieldDef> {
         self.fields.iter().find(|field| field.key == key)
@@ -85,6 +96,12 @@ pub struct Variant {
     pub name: String,
     /// The design of its passes.
     pub template: TemplateId,
+    /// How often one pass of it may be used, in place of the project's limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses_limit: Option<u32>,
+    /// What a scan does, in place of the project's rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan: Option<Box<ScanRules>>,
 }
 
 /// The id of a variant within its project: 1 to 64 characters without blanks or control characters, case kept.

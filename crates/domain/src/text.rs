@@ -86,6 +86,19 @@ impl Text {
         }
     }
 
+    /// The other way round, for a text with one placeholder: its name, and what it must have stood for to give `filled`.
+    pub fn read_back<'a>(&'a self, filled: &'a str) -> Option<(&'a str, &'a str)> {
+        let (before, name, after) = match self.parts.as_slice() {
+            [Part::Name(name)] => ("", name, ""),
+            [Part::Literal(before), Part::Name(name)] => (before.as_str(), name, ""),
+            [Part::Name(name), Part::Literal(after)] => ("", name, after.as_str()),
+            [Part::Literal(before), Part::Name(name), Part::Literal(after)] => (before.as_str(), name, after.as_str()),
+            _ => return None,
+        };
+        let value = filled.strip_prefix(before)?.strip_suffix(after)?;
+        (!value.is_empty()).then_some((name, value))
+    }
+
     /// Fills in the placeholders; a name without a value becomes nothing.
     pub fn fill(&self, look_up: impl Fn(&str) -> Option<String>) -> String {
         let mut out = String::with_capacity(self.source.len());
@@ -126,6 +139,9 @@ mod tests {
         let text = Text::parse("Hi {{ contact.name }}, {{fields.a}}!").unwrap();
         assert_eq!(text.names().collect::<Vec<_>>(), ["contact.name", "fields.a"]);
         assert_eq!(text.fill(|name| (name == "contact.name").then(|| "Ada".to_owned())), "Hi Ada, !");
+        let link = Text::parse("https://x.example/{{pass.id}}?a").unwrap();
+        assert_eq!(link.read_back("https://x.example/77?a"), Some(("pass.id", "77")));
+        assert_eq!((link.read_back("https://x.example/?a"), link.read_back("77"), text.read_back("Hi")), (None, None, None));
         assert_eq!(Text::parse("a {{b"), Err(TextError::Unclosed(2)));
         assert!(matches!(Text::parse("{{a b}}"), Err(TextError::BadName(_))));
         assert_eq!(Text::parse("{{balances.points}}").unwrap().sole_name(), Some("balances.points"));

@@ -146,7 +146,8 @@ fn apply(states: &mut States, changes: &mut Changes, written: &mut Written, org:
     changes.erased.extend(decision.erased.into_iter().map(|contact| (org, contact)));
     let (pass_id, contact_id) = match &decision.answer {
         Answer::Done { pass, contact, .. } | Answer::Unchanged { pass, contact, .. } => (*pass, *contact),
-        Answer::ScanRefused { pass, .. } => (Some(*pass), None),
+        Answer::Scanned { pass, .. } => (Some(*pass), None),
+        Answer::ScanRefused { pass, .. } => (*pass, None),
     };
     let pass = pass_id.and_then(|id| states.passes.get(&(org, id))).map(|held| Box::new(held.value.clone()));
     let contact_id = contact_id.or_else(|| pass.as_ref().and_then(|pass| pass.contact));

@@ -25,11 +25,12 @@ pub(crate) fn touch(command: &Command, projects: &[ProjectId]) -> Touch {
         }
         Action::Activate { pass }
         | Action::Revoke { pass, .. }
-        | Action::Scan { pass, .. }
+        | Action::UndoScan { pass, .. }
         | Action::Notify { pass, .. }
         | Action::Delete { pass }
         | Action::RecordVisit { pass, .. }
         | Action::Expire { pass } => touch.passes.push(pass.clone()),
+        Action::Scan { passes, .. } => touch.passes.extend(passes.iter().cloned()),
         Action::RecordInstall { pass, wallet, device, .. } | Action::RecordUninstall { pass, wallet, device, .. } => {
             installation(&mut touch, pass, *wallet, device);
         }

@@ -132,7 +132,7 @@ pub(crate) mod scope {
 
     use super::Needs;
 
-    scopes! { Operator, Admin, ConfigRead, ConfigWrite, PassesRead, PassesWrite, Scan }
+    scopes! { Operator, Admin, ConfigRead, ConfigWrite, PassesRead, PassesWrite, Scan, ScanUndo }
 }
 
 /// Lets requests with a valid key through, within its limit, and tells the limit on every answer.

@@ -346,6 +346,7 @@ pub(crate) const fn scope_name(scope: Scope) -> &'static str {
         Scope::PassesRead => "passes_read",
         Scope::PassesWrite => "passes_write",
         Scope::Scan => "scan",
+        Scope::ScanUndo => "scan_undo",
     }
 }
 

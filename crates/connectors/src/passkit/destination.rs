@@ -36,6 +36,7 @@ pub const fn wants(kind: EventKind) -> bool {
             | EventKind::PassUpdated
             | EventKind::PassActivated
             | EventKind::PassScanned
+            | EventKind::PassScanUndone
             | EventKind::PassExpired
             | EventKind::PassRevoked
             | EventKind::PassDeleted
@@ -50,11 +51,14 @@ impl Word {
             Facts::PassInstalled { .. } => Some(Self::Installed),
             Facts::PassUninstalled { .. } => Some(Self::Uninstalled),
             Facts::PassScanned { .. } if spent() => Some(Self::Invalidated),
-            Facts::PassUpdated { .. } | Facts::PassActivated | Facts::PassScanned { .. } => Some(Self::Updated),
+            Facts::PassUpdated { .. } | Facts::PassActivated | Facts::PassScanned { .. } | Facts::PassScanUndone { .. } => {
+                Some(Self::Updated)
+            }
             Facts::PassExpired | Facts::PassRevoked { .. } => Some(Self::Invalidated),
             Facts::PassDeleted => Some(Self::Deleted),
             Facts::PassRendered { .. }
             | Facts::PassScanRefused { .. }
+            | Facts::ScanUnknown { .. }
             | Facts::PassNotified { .. }
             | Facts::ContactCreated
             | Facts::ContactUpdated

@@ -12,6 +12,8 @@ use super::{Decision, View};
 pub(super) struct Draft<'a> {
     pub(super) view: &'a View<'a>,
     pub(super) now: Timestamp,
+    /// When what is told happened, where that is earlier than now.
+    pub(super) happened_at: Option<Timestamp>,
     command: &'a Command,
     passes: Vec<Pass>,
     contacts: Vec<Contact>,
@@ -25,6 +27,7 @@ impl<'a> Draft<'a> {
         Self {
             view,
             now,
+            happened_at: None,
             command,
             passes: Vec::new(),
             contacts: Vec::new(),
@@ -112,7 +115,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Says what happened to a pass; `content` when a wallet shows it.
-    pub(super) fn event(&mut self, facts: Facts, content: bool, pass: &Pass) {
+    pub(super) fn event(&mut self, facts: Facts, content: bool, pass: &Pass) -> EventId {
         let project = self.view.config.project(pass.project);
         let variant = project.and_then(|project| project.variant(Some(&pass.variant)));
         let image = Image {
@@ -121,7 +124,13 @@ impl<'a> Draft<'a> {
             project: project.map(|it| ProjectImage { id: it.id, name: it.name.clone(), kind: it.kind }),
             variant: variant.map(|it| VariantImage { id: it.id.clone(), name: it.name.clone() }),
         };
-        self.push(facts, content, pass.shard, pass.version, image);
+        self.push(facts, content, pass.shard, pass.version, image)
+    }
+
+    /// Says what happened that is about no pass and no contact.
+    pub(super) fn bare_event(&mut self, facts: Facts) -> EventId {
+        let shard = (self.view.shard)(self.command.id.uuid());
+        self.push(facts, false, shard, 0, Image::default())
     }
 
     /// Says what happened to a contact.
@@ -131,14 +140,15 @@ impl<'a> Draft<'a> {
         self.push(facts, false, shard, contact.version, image);
     }
 
-    fn push(&mut self, facts: Facts, content: bool, shard: u16, version: u64, image: Image) {
+    fn push(&mut self, facts: Facts, content: bool, shard: u16, version: u64, image: Image) -> EventId {
         let number = self.events.len().to_be_bytes();
+        let id = EventId::derive(self.now, self.command.id.uuid(), &number);
         let event = Event {
-            id: EventId::derive(self.now, self.command.id.uuid(), &number),
+            id,
             org: self.view.org,
             position: Position { shard, seq: 0 },
             schema: Event::SCHEMA,
-            occurred_at: self.now,
+            occurred_at: self.happened_at.unwrap_or(self.now),
             recorded_at: self.now,
             actor: self.command.actor.clone(),
             cause: self.command.cause.clone(),
@@ -150,6 +160,7 @@ impl<'a> Draft<'a> {
             image,
         };
         self.events.push(NewEvent { event, content });
+        id
     }
 
     /// The answer when the pass is as it should be already.

@@ -8,6 +8,7 @@ mod draft;
 mod issue;
 mod lifecycle;
 mod scan;
+mod undo_scan;
 mod update;
 mod wallet;
 
@@ -57,7 +58,8 @@ pub fn decide(view: &View<'_>, command: &Command, now: Timestamp) -> Result<Deci
         Action::Delete { pass } => lifecycle::delete(&mut draft, pass)?,
         Action::Expire { pass } => lifecycle::expire(&mut draft, pass)?,
         Action::Notify { pass, text } => lifecycle::notify(&mut draft, pass, text)?,
-        Action::Scan { pass, scan } => scan::scan(&mut draft, pass, scan)?,
+        Action::Scan { passes, order } => scan::scan(&mut draft, passes, order)?,
+        Action::UndoScan { pass, scan, by, reason } => undo_scan::undo(&mut draft, pass, scan, by, reason.as_deref())?,
         Action::RecordInstall { pass, wallet, device, push_token, sighting } => {
             wallet::install(&mut draft, pass, *wallet, device, push_token.as_deref(), sighting)?
         }

@@ -1,32 +1,166 @@
-//! Presenting a pass at a reader.
+//! Presenting a pass at a reader. Whatever comes of it is an event, refusals too.
 
-use domain::{Answer, Facts, Lifecycle, PassRef, Reject, RejectCode, ScanInput};
+use std::{collections::BTreeMap, time::Duration};
+
+use domain::{
+    Amount, Answer, Booking, DayUses, Extension, Facts, Lifecycle, Pass, PassRef, Proof, RefusedScan, Reject, RejectCode,
+    ScanInput, ScanOrder, ScanRules, Timestamp, ZoneName,
+};
 
 use super::Draft;
 
 /// Most bytes of what is told about a scan.
 const MAX_TEXT_BYTES: usize = 256;
+/// Oldest scan that a scanner may tell of later.
+const MAX_OFFLINE_AGE: Duration = Duration::from_secs(30 * 86_400);
+/// How far a scanner's clock may be ahead of ours.
+const MAX_CLOCK_AHEAD: Duration = Duration::from_secs(300);
+/// What a full card adds to its reward.
+const ONE: Amount = Amount::from_micros(1_000_000);
+const DAY: Duration = Duration::from_secs(86_400);
 
-pub(super) fn scan(draft: &mut Draft<'_>, reference: &PassRef, scan: &ScanInput) -> Result<Answer, Reject> {
-    for (path, text) in [("operator", &scan.operator), ("device", &scan.device), ("location", &scan.location)] {
+pub(super) fn scan(draft: &mut Draft<'_>, passes: &[PassRef], order: &ScanOrder) -> Result<Answer, Reject> {
+    check(&order.input)?;
+    let at = made_at(draft, &order.input)?;
+    let found = passes.iter().find(|pass| draft.view.states.find_pass(draft.view.org, pass).is_some());
+    let Some(reference) = found.filter(|_| order.proof != Proof::Forged) else {
+        draft.happened_at = Some(at);
+        let reason = if order.proof == Proof::Forged { RefusedScan::Forged } else { RefusedScan::Unknown };
+        let facts = Facts::ScanUnknown { scan: order.input.clone(), reason, read: order.read.clone() };
+        let scan = Some(draft.bare_event(facts));
+        return Ok(Answer::ScanRefused { pass: None, scan, reason, version: 0 });
+    };
+    let before = draft.pass(reference)?;
+    draft.happened_at = Some(at);
+    let project = draft.view.config.project(before.project).cloned();
+    let (plain, utc) = (ScanRules::default(), ZoneName::default());
+    let (rules, zone) =
+        project.as_ref().map_or((&plain, &utc), |project| (project.scan_rules(&before.variant), &project.time_zone));
+    check_booking(rules, &order.book)?;
+    let mut pass = before.clone();
+    let accepted = admit(&before, order, rules, at)
+        .and_then(|()| count(&mut pass, rules, zone.day(at)))
+        .and_then(|()| book(&mut pass, rules, &order.book));
+    if let Err(reason) = accepted {
+        let facts = Facts::PassScanRefused { scan: order.input.clone(), reason };
+        let scan = Some(draft.event(facts, false, &before));
+        return Ok(Answer::ScanRefused { pass: Some(before.id), scan, reason, version: before.version });
+    }
+    let extended = extend(&mut pass, rules, at);
+    let remaining = pass.uses.limit.map(|limit| limit.saturating_sub(pass.uses.count));
+    if remaining == Some(0) && matches!(pass.lifecycle, Lifecycle::Active | Lifecycle::Expired { .. }) {
+        pass.lifecycle = Lifecycle::Used { at: draft.now };
+    }
+    let booked = changes(&before, &pass)?;
+    let content = pass.lifecycle != before.lifecycle || !booked.is_empty() || extended.is_some();
+    draft.touch_pass(&mut pass, content);
+    draft.put_pass(Some(&before), &pass);
+    let day = pass.uses.day.map(|uses| uses.day);
+    let facts = Facts::PassScanned { scan: order.input.clone(), remaining, balance_changes: booked.clone(), day, extended };
+    let scan = draft.event(facts, content, &pass);
+    Ok(Answer::Scanned { pass: pass.id, scan, remaining, booked, version: pass.version })
+}
+
+/// Whether what is told about a scan fits.
+pub(super) fn check(input: &ScanInput) -> Result<(), Reject> {
+    for (path, text) in [("operator", &input.operator), ("device", &input.device), ("location", &input.location)] {
         if text.as_ref().is_some_and(|text| text.len() > MAX_TEXT_BYTES) {
             return Err(Reject::new(RejectCode::Invalid, path, "must have at most 256 bytes"));
         }
     }
-    let before = draft.pass(reference)?;
-    if let Some(reason) = before.refuses_scan(draft.now) {
-        draft.event(Facts::PassScanRefused { scan: scan.clone(), reason }, false, &before);
-        return Ok(Answer::ScanRefused { pass: before.id, reason, version: before.version });
+    Ok(())
+}
+
+/// When the pass was presented: now, or when a scanner without a network says.
+fn made_at(draft: &Draft<'_>, input: &ScanInput) -> Result<Timestamp, Reject> {
+    let Some(offline) = &input.offline else { return Ok(draft.now) };
+    if offline.at > draft.now.plus(MAX_CLOCK_AHEAD) {
+        return Err(Reject::new(RejectCode::Invalid, "at", "lies in the future: set the scanner's clock"));
     }
-    let mut pass = before.clone();
-    pass.uses.count += 1;
-    let remaining = pass.uses.limit.map(|limit| limit.saturating_sub(pass.uses.count));
-    let spent = remaining == Some(0);
-    if spent {
-        pass.lifecycle = Lifecycle::Used { at: draft.now };
+    if offline.at < draft.now.minus(MAX_OFFLINE_AGE) {
+        return Err(Reject::new(RejectCode::Invalid, "at", "is more than 30 days ago"));
     }
-    draft.touch_pass(&mut pass, spent);
-    draft.put_pass(Some(&before), &pass);
-    draft.event(Facts::PassScanned { scan: scan.clone(), remaining }, spent, &pass);
-    Ok(Draft::done(&pass, false))
+    Ok(offline.at.min(draft.now))
+}
+
+/// A scanner books only what the project lets it.
+fn check_booking(rules: &ScanRules, book: &BTreeMap<String, Amount>) -> Result<(), Reject> {
+    for (name, amount) in book {
+        if rules.scanner_may.get(name).is_none_or(|may| !may.allows(*amount)) {
+            let message = "scanners may not book that here: allow it in the project's scan.scanner_may";
+            return Err(Reject::new(RejectCode::NotAllowed, format!("book.{name}"), message));
+        }
+    }
+    Ok(())
+}
+
+fn admit(pass: &Pass, order: &ScanOrder, rules: &ScanRules, at: Timestamp) -> Result<(), RefusedScan> {
+    if order.project.is_some_and(|project| project != pass.project) {
+        return Err(RefusedScan::WrongProject);
+    }
+    match order.proof {
+        Proof::None if rules.signed_only => return Err(RefusedScan::Unsigned),
+        Proof::Signed { epoch, .. } if epoch != pass.barcode_epoch => return Err(RefusedScan::Superseded),
+        Proof::Signed { stale: true, .. } => return Err(RefusedScan::Stale),
+        _ => {}
+    }
+    pass.refuses_scan(at).map_or(Ok(()), Err)
+}
+
+fn count(pass: &mut Pass, rules: &ScanRules, day: u32) -> Result<(), RefusedScan> {
+    let so_far = pass.uses.day.filter(|uses| uses.day == day).map_or(0, |uses| uses.count);
+    if rules.per_day.is_some_and(|most| so_far >= most) {
+        return Err(RefusedScan::UsedToday);
+    }
+    pass.uses.count = pass.uses.count.saturating_add(1);
+    // A scan that is told late must not hide what was counted for a later day.
+    if pass.uses.day.is_none_or(|uses| uses.day <= day) {
+        pass.uses.day = Some(DayUses { day, count: so_far + 1 });
+    }
+    Ok(())
+}
+
+fn book(pass: &mut Pass, rules: &ScanRules, extra: &BTreeMap<String, Amount>) -> Result<(), RefusedScan> {
+    for Booking { balance, amount, full_at, reward } in &rules.books {
+        let held = add(pass, balance, *amount)?;
+        let Some(full) = full_at.filter(|full| *full > Amount::ZERO && held >= *full) else { continue };
+        let cards = held.micros() / full.micros();
+        pass.balances.insert(balance.clone(), Amount::from_micros(held.micros() % full.micros()));
+        if let Some(reward) = reward {
+            let cards = cards.checked_mul(ONE.micros()).ok_or(RefusedScan::Insufficient)?;
+            add(pass, reward, Amount::from_micros(cards))?;
+        }
+    }
+    for (name, amount) in extra {
+        add(pass, name, *amount)?;
+    }
+    Ok(())
+}
+
+fn add(pass: &mut Pass, name: &str, amount: Amount) -> Result<Amount, RefusedScan> {
+    let held = pass.balances.get(name).copied().unwrap_or_default();
+    let next = held.plus(amount).ok().filter(|next| *next >= Amount::ZERO).ok_or(RefusedScan::Insufficient)?;
+    pass.balances.insert(name.to_owned(), next);
+    Ok(next)
+}
+
+fn extend(pass: &mut Pass, rules: &ScanRules, at: Timestamp) -> Option<Extension> {
+    let (from, days) = (pass.validity.expires_at?, rules.extends_days?);
+    let to = at.plus(DAY * u32::from(days));
+    (to > from).then(|| {
+        pass.validity.expires_at = Some(to);
+        Extension { from, to }
+    })
+}
+
+fn changes(before: &Pass, after: &Pass) -> Result<BTreeMap<String, Amount>, Reject> {
+    let mut changed = BTreeMap::new();
+    for (name, amount) in &after.balances {
+        let held = before.balances.get(name).copied().unwrap_or_default();
+        if *amount != held {
+            let out = |error: domain::AmountError| Reject::new(RejectCode::Invalid, format!("book.{name}"), error.to_string());
+            changed.insert(name.clone(), amount.minus(held).map_err(out)?);
+        }
+    }
+    Ok(changed)
 }

@@ -48,27 +48,37 @@ impl Once {
     /// The key, if the request has one, with what was asked under it.
     pub(crate) fn key(&self, caller: &Caller, body: &[u8]) -> Option<IdempotencyKey> {
         let key = self.key.clone()?;
-        let mut hash = digest::Context::new(&digest::SHA256);
-        hash.update(self.asked.as_bytes());
-        hash.update(body);
-        let mut fingerprint = [0; 32];
-        fingerprint.copy_from_slice(hash.finish().as_ref());
+        let fingerprint = fingerprint(&[self.asked.as_bytes(), body]);
         Some(IdempotencyKey { principal: format!("key {}", caller.key.id), key, fingerprint, keep_image: true })
     }
 
     /// Has the engine carry out what was asked with this body.
     pub(crate) async fn submit(&self, app: &Arc<App>, caller: &Caller, body: &[u8], action: Action) -> Result<Outcome, Problem> {
-        let key = self.key(caller, body);
-        let command = Command {
-            id: CommandId::mint(app.now(), &*app.entropy),
-            org: caller.org,
-            actor: caller.actor(),
-            cause: Cause::Request,
-            key,
-            action,
-        };
-        Ok(app.engine.submit(command).await?)
+        Ok(app.engine.submit(command(app, caller, self.key(caller, body), action)).await?)
     }
+}
+
+/// A command of a request.
+pub(crate) fn command(app: &App, caller: &Caller, key: Option<IdempotencyKey>, action: Action) -> Command {
+    Command {
+        id: CommandId::mint(app.now(), &*app.entropy),
+        org: caller.org,
+        actor: caller.actor(),
+        cause: Cause::Request,
+        key,
+        action,
+    }
+}
+
+/// SHA-256 of what was asked.
+pub(crate) fn fingerprint(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        hash.update(part);
+    }
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(hash.finish().as_ref());
+    fingerprint
 }
 
 /// An answer, and whether it was given before.

@@ -22,6 +22,8 @@ mod pass_actions;
 mod pass_view;
 mod passes;
 mod projects;
+mod scan_read;
+mod scans;
 mod schema;
 mod signers;
 mod source_events;
@@ -43,6 +45,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .merge(passes::routes())
         .merge(pass_actions::routes())
+        .merge(scans::routes())
         .merge(contacts::routes())
         .merge(events::routes())
         .merge(projects::routes())

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
 use domain::{
-    Amount, FieldDef, FieldType, FieldValue, Project, ProjectId, ProjectKind, TemplateId, Timestamp, Variant, VariantId,
+    Amount, FieldDef, FieldType, FieldValue, Project, ProjectId, ProjectKind, ScanRules, TemplateId, Timestamp, Variant,
+    VariantId, ZoneName,
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,8 @@ const MAX_VARIANTS: usize = 200;
 const MAX_FIELDS: usize = 100;
 /// Most balances of a project.
 const MAX_BALANCES: usize = 20;
+/// Most bookings of a scan.
+const MAX_BOOKINGS: usize = 10;
 /// Most characters of a field's or balance's key.
 const MAX_KEY_CHARS: usize = 64;
 
@@ -67,6 +70,14 @@ struct ProjectInput {
     #[serde(default)]
     #[schema(minimum = 1)]
     uses_limit: Option<u32>,
+    /// What a scan does.
+    #[serde(default)]
+    #[schema(value_type = schema::ScanRules, required = false)]
+    scan: ScanRules,
+    /// Where its days begin and end, for limits per day: a name of the IANA time zone database.
+    #[serde(default)]
+    #[schema(value_type = String, required = false, default = "UTC", examples("Europe/Berlin"))]
+    time_zone: ZoneName,
     /// Apple pass type identifier whose signer signs its passes; null means no Apple passes.
     #[serde(default)]
     apple_pass_type: Option<String>,
@@ -92,6 +103,14 @@ struct VariantInput {
     /// The design of its passes.
     #[schema(value_type = IdText)]
     template: TemplateId,
+    /// How often one pass of it may be used, in place of the project's limit.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    uses_limit: Option<u32>,
+    /// What a scan does, in place of the project's rules.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::ScanRules>)]
+    scan: Option<Box<ScanRules>>,
 }
 
 /// A field that every pass of a project has.
@@ -137,7 +156,13 @@ struct View {
 
 impl View {
     fn of(project: &Project) -> Self {
-        let variant = |it: &Variant| VariantInput { id: it.id.clone(), name: it.name.clone(), template: it.template };
+        let variant = |it: &Variant| VariantInput {
+            id: it.id.clone(),
+            name: it.name.clone(),
+            template: it.template,
+            uses_limit: it.uses_limit,
+            scan: it.scan.clone(),
+        };
         let field = |it: &FieldDef| FieldInput {
             key: it.key.clone(),
             label: it.label.clone(),
@@ -154,6 +179,8 @@ impl View {
             fields: project.fields.iter().map(field).collect(),
             balances: project.balances.clone(),
             uses_limit: project.uses_limit,
+            scan: project.scan.clone(),
+            time_zone: project.time_zone.clone(),
             apple_pass_type: project.apple_pass_type.clone(),
             google_issuer: project.google_issuer.clone(),
             enrolment: project.enrolment,
@@ -170,7 +197,13 @@ impl ProjectInput {
             return Err(Problem::Invalid(faults));
         }
         text::slug(&self.slug, "slug")?;
-        let variant = |it: VariantInput| Variant { id: it.id, name: it.name, template: it.template };
+        let variant = |it: VariantInput| Variant {
+            id: it.id,
+            name: it.name,
+            template: it.template,
+            uses_limit: it.uses_limit,
+            scan: it.scan,
+        };
         let field = |it: FieldInput| FieldDef {
             key: it.key,
             label: it.label,
@@ -188,6 +221,8 @@ impl ProjectInput {
             fields: self.fields.into_iter().map(field).collect(),
             balances: self.balances,
             uses_limit: self.uses_limit,
+            scan: self.scan,
+            time_zone: self.time_zone,
             apple_pass_type: self.apple_pass_type,
             google_issuer: self.google_issuer,
             enrolment: self.enrolment,
@@ -208,12 +243,19 @@ impl ProjectInput {
         if self.uses_limit == Some(0) {
             fault("uses_limit".to_owned(), "at least 1, or null for no limit");
         }
+        self.scan_faults(&self.scan, "scan", fault);
         for (index, variant) in self.variants.iter().enumerate() {
             if self.variants[..index].iter().any(|earlier| earlier.id == variant.id) {
                 fault(format!("variants.{index}.id"), "used twice");
             }
             if text::name(variant.name.clone(), "").is_err() {
                 fault(format!("variants.{index}.name"), "expected 1 to 200 characters");
+            }
+            if variant.uses_limit == Some(0) {
+                fault(format!("variants.{index}.uses_limit"), "at least 1, or null for the project's limit");
+            }
+            if let Some(rules) = &variant.scan {
+                self.scan_faults(rules, &format!("variants.{index}.scan"), fault);
             }
             if catalog.template(variant.template).is_none_or(|template| template.project != id) {
                 fault(format!("variants.{index}.template"), "no such template of this project");
@@ -240,6 +282,41 @@ impl ProjectInput {
         }
         if self.google_issuer.as_ref().is_some_and(|issuer| catalog.google_account_of(issuer).is_none()) {
             fault("google_issuer".to_owned(), "no account for this issuer: add it with POST /v1/google-accounts");
+        }
+    }
+
+    fn scan_faults(&self, rules: &ScanRules, path: &str, fault: &mut dyn FnMut(String, &str)) {
+        if rules.per_day == Some(0) {
+            fault(format!("{path}.per_day"), "at least 1, or null for no limit");
+        }
+        if rules.extends_days == Some(0) {
+            fault(format!("{path}.extends_days"), "at least 1, or null");
+        }
+        if rules.books.len() > MAX_BOOKINGS {
+            fault(format!("{path}.books"), "at most 10");
+        }
+        let unknown = |name: &String| !self.balances.contains_key(name);
+        for (index, booking) in rules.books.iter().enumerate() {
+            let path = format!("{path}.books.{index}");
+            if unknown(&booking.balance) {
+                fault(format!("{path}.balance"), "no such balance of this project: add it to balances");
+            }
+            if booking.amount == Amount::ZERO {
+                fault(format!("{path}.amount"), "books nothing");
+            }
+            if booking.full_at.is_some_and(|full| full <= Amount::ZERO) {
+                fault(format!("{path}.full_at"), "must be above zero");
+            }
+            match (&booking.reward, booking.full_at) {
+                (Some(_), None) => fault(format!("{path}.reward"), "needs full_at: when the card is full"),
+                (Some(reward), _) if unknown(reward) => {
+                    fault(format!("{path}.reward"), "no such balance of this project: add it to balances");
+                }
+                _ => {}
+            }
+        }
+        for name in rules.scanner_may.keys().filter(|name| unknown(name)) {
+            fault(format!("{path}.scanner_may.{name}"), "no such balance of this project: add it to balances");
         }
     }
 }

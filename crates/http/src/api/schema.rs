@@ -85,7 +85,7 @@ pub(crate) enum FieldType {
 }
 
 /// What an API key may do. `admin` holds every scope in its organization, `operator` every one in all of them, a `_write`
-/// scope its `_read`, and `passes_write` also `scan`.
+/// scope its `_read`, and `passes_write` also `scan` and `scan_undo`.
 #[derive(ToSchema)]
 #[schema(as = Scope, rename_all = "snake_case")]
 pub(crate) enum Scope {
@@ -96,6 +96,75 @@ pub(crate) enum Scope {
     PassesRead,
     PassesWrite,
     Scan,
+    ScanUndo,
+}
+
+/// What a scan of a pass does, beside counting a use.
+#[derive(ToSchema)]
+#[schema(as = ScanRules)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScanRules {
+    /// Most accepted scans of one pass in a day of the project's time zone; null means no such limit.
+    #[schema(minimum = 1)]
+    per_day: Option<u32>,
+    /// What every accepted scan books by itself: a stamp, points, a ride less. At most 10.
+    #[schema(required = false, max_items = 10)]
+    books: Vec<Booking>,
+    /// Balances that a scanner may book amounts of its own choice on: `debit`, `credit` or `both`.
+    #[schema(required = false)]
+    scanner_may: BTreeMap<String, ScannerMay>,
+    /// An accepted scan keeps a pass that expires valid for at least this many days from then on.
+    #[schema(minimum = 1)]
+    extends_days: Option<u16>,
+    /// Whether only a signed barcode is accepted; a bare id, which anybody may have read or guessed, is refused.
+    #[schema(required = false)]
+    signed_only: bool,
+}
+
+/// What a scan books on a balance by itself.
+#[derive(ToSchema)]
+#[schema(as = ScanBooking)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Booking {
+    /// The balance.
+    balance: String,
+    /// How much; below zero takes away, and a pass that has less is refused.
+    amount: AmountInput,
+    /// The amount at which the card is full: it is taken away, and `reward` gets one.
+    full_at: Option<AmountInput>,
+    /// The balance that counts full cards.
+    reward: Option<String>,
+}
+
+/// In which direction a scanner may book.
+#[derive(ToSchema)]
+#[schema(as = ScannerMay, rename_all = "snake_case")]
+pub(crate) enum ScannerMay {
+    Debit,
+    Credit,
+    Both,
+}
+
+/// Why a scan is refused. `already_used`, `used_today`: no use is left; `insufficient`: a balance has less than the scan takes;
+/// `wrong_project`: not one that this reader takes; `unsigned`, `superseded`, `stale`, `forged`: the barcode is a bare id where
+/// a signed one is wanted, an older one, a rotating one shown too long ago, or not ours; `unknown`: it leads to no pass.
+#[derive(ToSchema)]
+#[schema(as = RefusedScan, rename_all = "snake_case")]
+pub(crate) enum RefusedScan {
+    AlreadyUsed,
+    UsedToday,
+    Expired,
+    NotYetValid,
+    Inactive,
+    Revoked,
+    Deleted,
+    Insufficient,
+    WrongProject,
+    Unsigned,
+    Superseded,
+    Stale,
+    Forged,
+    Unknown,
 }
 
 /// A kind of event.
@@ -118,6 +187,8 @@ pub(crate) enum EventType {
     PassScanned,
     #[schema(rename = "pass.scan_refused")]
     PassScanRefused,
+    #[schema(rename = "pass.scan_undone")]
+    PassScanUndone,
     #[schema(rename = "pass.notified")]
     PassNotified,
     #[schema(rename = "pass.expired")]
@@ -126,6 +197,8 @@ pub(crate) enum EventType {
     PassRevoked,
     #[schema(rename = "pass.deleted")]
     PassDeleted,
+    #[schema(rename = "scan.unknown")]
+    ScanUnknown,
     #[schema(rename = "contact.created")]
     ContactCreated,
     #[schema(rename = "contact.updated")]
@@ -321,6 +394,8 @@ mod tests {
         reads::<domain::FieldPlace, FieldPlace>();
         reads::<domain::BarcodeFormat, BarcodeFormat>();
         reads::<domain::UninstallName, UninstallName>();
+        reads::<domain::RefusedScan, RefusedScan>();
+        reads::<domain::ScannerMay, ScannerMay>();
         let kinds: Vec<Value> = domain::EventKind::all().map(|kind| json!(kind.name())).collect();
         assert_eq!(names::<EventType>(), kinds);
     }

@@ -5,5 +5,6 @@ mod configuration;
 mod foreign;
 mod hostile;
 mod life;
+mod scans;
 mod server;
 mod transformations;

@@ -201,7 +201,13 @@ impl House {
             created_at: now,
         };
         self.put(&template, Vec::new()).await;
-        let variant = |id: &str| Variant { id: id.parse().unwrap(), name: id.to_uppercase(), template: self.template };
+        let variant = |id: &str| Variant {
+            id: id.parse().unwrap(),
+            name: id.to_uppercase(),
+            template: self.template,
+            uses_limit: None,
+            scan: None,
+        };
         let project = Project {
             id: self.project,
             slug: "club".to_owned(),
@@ -215,6 +221,8 @@ impl House {
             ],
             balances: BTreeMap::from([("points".to_owned(), Amount::ZERO)]),
             uses_limit: None,
+            scan: Default::default(),
+            time_zone: Default::default(),
             apple_pass_type: Some(PASS_TYPE.to_owned()),
             google_issuer: Some(ISSUER.to_owned()),
             enrolment: true,

@@ -58,6 +58,7 @@ impl Track {
         note["outcome"] = json!(match answer {
             Answer::Done { .. } => "done",
             Answer::Unchanged { .. } => "unchanged",
+            Answer::Scanned { .. } => "scanned",
             Answer::ScanRefused { .. } => "scan_refused",
         });
         if let Some(pass) = answer.pass() {

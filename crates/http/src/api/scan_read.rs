@@ -1,0 +1,88 @@
+//! What a text that a reader read may stand for.
+//!
+//! A barcode holds whatever a design says: an id, an external id, a person's number, an address of ours, or a signed code.
+//! Each reading that is possible becomes a reference; the engine takes the first that there is. The only look-up made here
+//! is that of a link code, which the directory alone knows.
+
+use std::sync::Arc;
+
+use domain::{ContactRef, OrgId, PassId, PassRef, ProjectId, Proof};
+use store::{NameKind, OrgCatalog};
+
+use crate::{App, Problem};
+
+/// Most projects in which a bare external id is looked for when the reader names none.
+const MAX_PROJECTS: usize = 200;
+/// Most bytes that a barcode can hold: those of a QR code of version 40.
+pub(crate) const MAX_CODE_BYTES: usize = 2_953;
+
+/// What was read.
+pub(crate) struct Reading {
+    /// What it may stand for, likeliest first.
+    pub(crate) passes: Vec<PassRef>,
+    /// What it proves.
+    pub(crate) proof: Proof,
+}
+
+/// Reads a code.
+pub(crate) async fn read(
+    app: &Arc<App>,
+    org: OrgId,
+    catalog: &OrgCatalog,
+    code: &str,
+    project: Option<ProjectId>,
+) -> Result<Reading, Problem> {
+    let code = code.trim();
+    let mut readings = Readings::default();
+    readings.named("pass.id", code, None);
+    readings.named("pass.code", code.rsplit_once("/p/").map_or(code, |(_, code)| code), None);
+    let barcodes = catalog.templates.values().map(|stored| &stored.value).filter(|it| project.is_none_or(|id| id == it.project));
+    for template in barcodes {
+        let read = template.design.barcode.as_ref().and_then(|barcode| barcode.value.read_back(code));
+        if let Some((name, value)) = read {
+            readings.named(name, value, Some(template.project));
+        }
+    }
+    let projects = catalog.projects.values().map(|stored| stored.value.id).filter(|id| project.is_none_or(|only| only == *id));
+    for project in projects.take(MAX_PROJECTS) {
+        readings.named("pass.external_id", code, Some(project));
+    }
+    for code in readings.codes {
+        match app.store.look_up(NameKind::LinkCode, code.as_bytes()).await? {
+            Some((owner, pass)) if owner == org => readings.passes.push(PassRef::Id(PassId::from_uuid(pass))),
+            _ => {}
+        }
+    }
+    Ok(Reading { passes: readings.passes, proof: Proof::None })
+}
+
+#[derive(Default)]
+struct Readings {
+    passes: Vec<PassRef>,
+    codes: Vec<String>,
+}
+
+impl Readings {
+    /// What a value of a placeholder of that name stands for; nothing for names that passes are not found by.
+    fn named(&mut self, name: &str, value: &str, project: Option<ProjectId>) {
+        let pass = match (name, project) {
+            ("pass.id" | "pass.serial", _) => value.parse().ok().map(PassRef::Id),
+            ("pass.code", _) => {
+                let code = value.parse::<domain::LinkCode>().is_ok() && !self.codes.iter().any(|known| known == value);
+                self.codes.extend(code.then(|| value.to_owned()));
+                None
+            }
+            ("pass.external_id", Some(project)) => Some(PassRef::External { project, external_id: value.to_owned() }),
+            ("contact.external_id", Some(project)) => {
+                Some(PassRef::OfContact { project, contact: ContactRef::External(value.to_owned()) })
+            }
+            ("contact.email", Some(project)) => {
+                Some(PassRef::OfContact { project, contact: ContactRef::Email(value.to_owned()) })
+            }
+            _ => None,
+        };
+        if let Some(pass) = pass.filter(|pass| !self.passes.contains(pass)) {
+            self.passes.push(pass);
+        }
+    }
+}

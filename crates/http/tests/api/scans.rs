@@ -1,0 +1,87 @@
+//! Scanning over the API: what readers read, batches of readers without a network, taking back, and who may.
+
+use domain::Scope;
+use serde_json::{Value, json};
+
+use crate::server::Server;
+
+/// A server whose project books a stamp at each scan, and a pass of it.
+async fn reading_room() -> (Server, String, String) {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let path = format!("/v1/projects/{}", things.id("project"));
+    let mut project = server.get(&path).await.expect(200);
+    for key in ["id", "created_at"] {
+        project.as_object_mut().unwrap().remove(key);
+    }
+    project["time_zone"] = json!("Europe/Berlin");
+    project["scan"] = json!({"per_day": 2, "books": [{"balance": "points", "amount": "1"}], "scanner_may": {"points": "debit"}});
+    server.call(&server.admin, "PUT", &path, &project).await.expect(200);
+    assert_eq!(server.get(&path).await.expect(200)["scan"]["per_day"], 2);
+    project["scan"]["books"][0]["balance"] = json!("stamps");
+    let refused = server.call(&server.admin, "PUT", &path, &project).await;
+    assert!(refused.text().contains("scan.books.0.balance"), "{}", refused.text());
+    project["time_zone"] = json!("Mars/Olympus");
+    assert_eq!(server.call(&server.admin, "PUT", &path, &project).await.problem(422), "invalid");
+    let key = server.key(server.ours, &[Scope::Scan]).await;
+    (server, things.id("pass").to_owned(), key)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_reads_what_the_barcode_holds() {
+    let (server, pass, key) = reading_room().await;
+    let page = server.get(&format!("/v1/passes/{pass}")).await.expect(200)["links"]["page"].clone();
+    let scan = async |body: Value| server.call(&key, "POST", "/v1/scans", &body).await.expect(200);
+    let first = scan(json!({"code": page, "operator": "Gate 3", "device": "reader-1", "location": "north"})).await;
+    assert_eq!((&first["accepted"], &first["pass"]["id"]), (&json!(true), &json!(pass)), "by its link");
+    assert_eq!((&first["booked"], &first["project"]), (&json!({"points": "1"}), &json!("Club")));
+    assert_eq!(scan(json!({"code": " card-1\n"})).await["pass"]["uses"], 2, "by its external id");
+    assert_eq!(scan(json!({"code": pass})).await["reason"], "used_today", "by its id");
+    let unknown = scan(json!({"code": "nobody's"})).await;
+    assert_eq!((&unknown["reason"], &unknown["pass"]), (&json!("unknown"), &Value::Null));
+    let told = server.get(&format!("/v1/events/{}", unknown["id"].as_str().unwrap())).await.expect(200);
+    assert_eq!(told["type"], "scan.unknown");
+    assert_eq!(server.call(&key, "POST", "/v1/scans", &json!({})).await.problem(422), "invalid");
+    assert_eq!(server.call(&key, "POST", "/v1/scans", &json!({"code": " "})).await.problem(422), "invalid");
+    let theirs = server.call(&server.stranger, "POST", "/v1/scans", &json!({"code": page})).await.expect(200);
+    assert_eq!(theirs["reason"], "unknown", "another organization's");
+    let undo = format!("/v1/scans/{}/undo", first["id"].as_str().unwrap());
+    assert_eq!(server.call(&key, "POST", &undo, &Value::Null).await.problem(403), "forbidden");
+    let undoer = server.key(server.ours, &[Scope::ScanUndo]).await;
+    let undone = server.call(&undoer, "POST", &undo, &json!({"reason": "wrong gate"})).await;
+    assert_eq!((&undone.expect(200)["uses"], &undone.json()["balances"]["points"]), (&json!(1), &json!("1")));
+    let again = server.call(&undoer, "POST", &undo, &Value::Null).await;
+    assert_eq!((again.header("idempotency-replayed"), &again.bytes), ("true", &undone.bytes), "once");
+    let refused = format!("/v1/scans/{}/undo", unknown["id"].as_str().unwrap());
+    assert_eq!(server.call(&undoer, "POST", &refused, &Value::Null).await.problem(404), "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_without_a_network_tell_later_and_conflicts_are_named() {
+    let (server, pass, key) = reading_room().await;
+    server.call(&server.admin, "PATCH", &format!("/v1/passes/{pass}"), &json!({"uses_limit": 1})).await.expect(200);
+    let at = |minute: u32| json!(format!("2027-01-15T07:{minute:02}:00Z"));
+    let tell = async |device: &str, scans: Value| {
+        let body = json!({"device": device, "operator": "Eve", "scans": scans});
+        server.call(&key, "POST", "/v1/scans/batch", &body).await.expect(200)
+    };
+    let mine = json!([{"id": "1", "code": pass, "at": at(10), "accepted": true},
+                      {"id": "2", "code": "?", "at": at(11), "accepted": false},
+                      {"id": "3", "code": pass, "at": "2027-02-15T07:00:00Z", "accepted": true}]);
+    let first = tell("north", mine.clone()).await;
+    assert_eq!((&first["results"][0]["result"]["accepted"], &first["results"][0]["conflict"]), (&json!(true), &json!(false)));
+    assert_eq!(first["results"][1]["result"]["reason"], "unknown");
+    assert_eq!((&first["results"][2]["error"]["path"], &first["conflicts"]), (&json!("at"), &json!(1)));
+    let again = tell("north", mine).await;
+    assert_eq!(
+        (&again["results"][0]["replayed"], &again["results"][0]["result"]),
+        (&json!(true), &first["results"][0]["result"])
+    );
+    let other = tell("south", json!([{"id": "1", "code": pass, "at": at(9), "accepted": true}])).await;
+    assert_eq!((&other["conflicts"], &other["results"][0]["conflict"]), (&json!(1), &json!(true)));
+    assert_eq!(other["results"][0]["result"]["reason"], "already_used");
+    let event = other["results"][0]["result"]["id"].as_str().unwrap();
+    let event = server.get(&format!("/v1/events/{event}")).await.expect(200);
+    assert_eq!((&event["type"], &event["facts"]["scan"]["offline"]["accepted"]), (&json!("pass.scan_refused"), &json!(true)));
+    assert_eq!((&event["occurred_at"], &event["facts"]["scan"]["device"]), (&at(9), &json!("south")));
+}
