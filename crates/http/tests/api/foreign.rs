@@ -52,6 +52,10 @@ impl Operation {
             (_, "/v1/passes/{pass}") => json!({"balances": {"points": {"add": "1"}}}),
             (_, "/v1/passes/{pass}/notify") => json!({"text": "Hello"}),
             (_, "/v1/passes/{pass}/activate" | "/v1/passes/{pass}/revoke" | "/v1/passes/{pass}/scan") => json!({}),
+            (_, "/v1/scans") => json!({"code": "nobody"}),
+            (_, "/v1/scans/batch") => json!({"device": "d", "scans": [
+                {"id": "1", "code": "nobody", "at": "2027-01-15T07:00:00Z", "accepted": false}]}),
+            (_, "/v1/scans/{scan}/undo") => json!({}),
             (_, "/v1/contacts") => json!({"email": "eve@example.com"}),
             (_, "/v1/projects") => Things::bare_project("other"),
             (_, "/v1/projects/{project}") => Things::bare_project("taken-over"),
@@ -90,6 +94,7 @@ async fn nothing_is_told_without_a_key_or_the_scope() {
         Scope::PassesRead,
         Scope::PassesWrite,
         Scope::Scan,
+        Scope::ScanUndo,
     ];
     for operation in operations() {
         let (path, body) = (operation.of(&things), operation.body(&things));

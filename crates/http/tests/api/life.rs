@@ -139,7 +139,7 @@ async fn the_feed_is_read_to_its_end_and_on() {
             break;
         }
     }
-    assert_eq!(ids.len(), 2, "the contact and the pass of ours");
+    assert_eq!(ids.len(), 3, "the contact, the pass and its scan of ours");
     server.post(&format!("/v1/passes/{}/notify", things.id("pass")), json!({"text": "News"})).await.expect(200);
     let more = server.get(&format!("/v1/events?cursor={cursor}")).await.expect(200);
     assert_eq!(more["data"].as_array().unwrap().len(), 1);

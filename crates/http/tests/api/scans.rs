@@ -15,9 +15,9 @@ async fn reading_room() -> (Server, String, String) {
         project.as_object_mut().unwrap().remove(key);
     }
     project["time_zone"] = json!("Europe/Berlin");
-    project["scan"] = json!({"per_day": 2, "books": [{"balance": "points", "amount": "1"}], "scanner_may": {"points": "debit"}});
+    project["scan"] = json!({"per_day": 3, "books": [{"balance": "points", "amount": "1"}], "scanner_may": {"points": "debit"}});
     server.call(&server.admin, "PUT", &path, &project).await.expect(200);
-    assert_eq!(server.get(&path).await.expect(200)["scan"]["per_day"], 2);
+    assert_eq!(server.get(&path).await.expect(200)["scan"]["per_day"], 3);
     project["scan"]["books"][0]["balance"] = json!("stamps");
     let refused = server.call(&server.admin, "PUT", &path, &project).await;
     assert!(refused.text().contains("scan.books.0.balance"), "{}", refused.text());
@@ -35,7 +35,7 @@ async fn a_reader_reads_what_the_barcode_holds() {
     let first = scan(json!({"code": page, "operator": "Gate 3", "device": "reader-1", "location": "north"})).await;
     assert_eq!((&first["accepted"], &first["pass"]["id"]), (&json!(true), &json!(pass)), "by its link");
     assert_eq!((&first["booked"], &first["project"]), (&json!({"points": "1"}), &json!("Club")));
-    assert_eq!(scan(json!({"code": " card-1\n"})).await["pass"]["uses"], 2, "by its external id");
+    assert_eq!(scan(json!({"code": " card-1\n"})).await["pass"]["uses"], 3, "by its external id");
     assert_eq!(scan(json!({"code": pass})).await["reason"], "used_today", "by its id");
     let unknown = scan(json!({"code": "nobody's"})).await;
     assert_eq!((&unknown["reason"], &unknown["pass"]), (&json!("unknown"), &Value::Null));
@@ -49,7 +49,7 @@ async fn a_reader_reads_what_the_barcode_holds() {
     assert_eq!(server.call(&key, "POST", &undo, &Value::Null).await.problem(403), "forbidden");
     let undoer = server.key(server.ours, &[Scope::ScanUndo]).await;
     let undone = server.call(&undoer, "POST", &undo, &json!({"reason": "wrong gate"})).await;
-    assert_eq!((&undone.expect(200)["uses"], &undone.json()["balances"]["points"]), (&json!(1), &json!("1")));
+    assert_eq!((&undone.expect(200)["uses"], &undone.json()["balances"]["points"]), (&json!(2), &json!("1")));
     let again = server.call(&undoer, "POST", &undo, &Value::Null).await;
     assert_eq!((again.header("idempotency-replayed"), &again.bytes), ("true", &undone.bytes), "once");
     let refused = format!("/v1/scans/{}/undo", unknown["id"].as_str().unwrap());
@@ -59,7 +59,7 @@ async fn a_reader_reads_what_the_barcode_holds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_without_a_network_tell_later_and_conflicts_are_named() {
     let (server, pass, key) = reading_room().await;
-    server.call(&server.admin, "PATCH", &format!("/v1/passes/{pass}"), &json!({"uses_limit": 1})).await.expect(200);
+    server.call(&server.admin, "PATCH", &format!("/v1/passes/{pass}"), &json!({"uses_limit": 2})).await.expect(200);
     let at = |minute: u32| json!(format!("2027-01-15T07:{minute:02}:00Z"));
     let tell = async |device: &str, scans: Value| {
         let body = json!({"device": device, "operator": "Eve", "scans": scans});

@@ -230,6 +230,7 @@ impl Server {
         self.call(&self.admin, "PUT", &path, &changed).await.expect(200);
         let issue = json!({"project": project["id"], "external_id": "card-1", "contact": {"email": "Ada@Example.com"}});
         let pass = self.post("/v1/passes", issue).await.expect(201);
+        let scan = self.post("/v1/scans", json!({"pass": pass["id"]})).await.expect(200);
         let events = self.get("/v1/events").await.expect(200);
         let source = self.post("/v1/sources", json!({"slug": "shop", "name": "Shop"})).await.expect(201);
         let flow = json!({"slug": "sign-up", "project": "club", "when": {"event": "signed_up"},
@@ -255,6 +256,7 @@ impl Server {
             ("signer", &signer),
             ("account", &account),
             ("key", &key),
+            ("scan", &scan),
             ("event", &events["data"][0]),
         ] {
             keep(name, &thing["id"]);
