@@ -35,8 +35,8 @@ Lists are read with `limit` and the `next_cursor` of the page before; a cursor t
 refused. Versions are `ETag`s; `If-Match` guards a change.\n\n\
 Every answer says in `RateLimit` what is left of the key's limit.";
 
-/// Ends of paths that may be posted to as often as one likes: they make nothing.
-const REPEATED: [&str; 4] = ["/flows/test", "/{webhook}/test", "/replay", "/publish"];
+/// Ends of paths that may be posted to as often as one likes: they make nothing, or name what they make themselves.
+const REPEATED: [&str; 6] = ["/flows/test", "/{webhook}/test", "/replay", "/publish", "/scans/batch", "/{scan}/undo"];
 
 fn operations(document: &mut Value) -> Vec<(String, String, &mut Map<String, Value>)> {
     let mut found = Vec::new();

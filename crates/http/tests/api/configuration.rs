@@ -256,6 +256,7 @@ async fn what_is_made_under_a_key_is_made_once() {
             json!({"project": things.id("project"), "external_id": "two"}),
         ),
         ("/v1/contacts".to_owned(), json!({"email": "eve@example.com"}), json!({"email": "bob@example.com"})),
+        ("/v1/scans".to_owned(), json!({"code": "nobody"}), json!({"code": "somebody"})),
     ];
     let bearer = format!("Bearer {operator}");
     for (path, body, other) in &cases {
