@@ -144,6 +144,8 @@ kinds! {
     KeyId, KeyKind, "API key";
     ProjectId, ProjectIdKind, "project";
     TemplateId, TemplateKind, "template";
+    PublicationId, PublicationKind, "publication";
+    InspectorId, InspectorKind, "inspector";
     SignerId, SignerKind, "signer";
     ContactId, ContactKind, "contact";
     PassId, PassKind, "pass";

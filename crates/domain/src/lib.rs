@@ -30,8 +30,8 @@ pub use command::{
 pub use contact::{Contact, ContactInput, WalletStatus, normalise_email};
 pub use event::{Event, EventKind, Facts, Image, Position, ProjectImage, VariantImage};
 pub use id::{
-    CommandId, ContactId, DeliveryId, Entropy, EventId, EventIdKind, FlowId, Id, IdError, IdKind, KeyId, OrgId, PassId,
-    ProjectId, SignerId, SourceEventId, SourceId, TargetId, TemplateId, TransformationId,
+    CommandId, ContactId, DeliveryId, Entropy, EventId, EventIdKind, FlowId, Id, IdError, IdKind, InspectorId, KeyId, OrgId,
+    PassId, ProjectId, PublicationId, SignerId, SourceEventId, SourceId, TargetId, TemplateId, TransformationId,
 };
 pub use installation::{Confidence, Installation, InstallationState, UninstallReason, Wallet};
 pub use org::{ApiKey, Organization, Scope};

@@ -3,7 +3,7 @@ const list = document.getElementById("requests");
 const look = async () => {
   if (document.hidden) return;
   try {
-    const reply = await fetch(location.pathname, { headers: { accept: "text/html" } });
+    const reply = await fetch(location.pathname + location.search, { headers: { accept: "text/html" } });
     if (!reply.ok) return;
     const fresh = new DOMParser().parseFromString(await reply.text(), "text/html").getElementById("requests");
     if (!fresh || fresh.dataset.newest === list.dataset.newest) return;

@@ -162,3 +162,72 @@ async fn logs_are_kept_bounded() {
     let kept = String::from_utf8(kept[0].body.clone()).unwrap();
     assert!(kept.contains("code 500") && !kept.contains("nothing"), "{kept}");
 }
+
+async fn due(house: &House) -> Vec<(String, domain::PassId)> {
+    let tomorrow = house.app.now().plus(std::time::Duration::from_secs(86_400));
+    let due = house.store.backend().due_pushes(0, tomorrow, 10).await.unwrap();
+    due.into_iter().map(|row| (row.installation.device, row.installation.pass)).collect()
+}
+
+async fn package(house: &House, pass: &Pass, since: &str) -> common::Answer {
+    let path = format!("/apple/v1/passes/{PASS_TYPE}/{}", pass.serial);
+    let auth = token(&house.app, house, pass);
+    house.send("GET", &path, &[("authorization", auth.as_str()), ("if-modified-since", since)], "").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_changed_before_its_registration_reaches_the_phone() {
+    let house = house().await;
+    let (first, second) = (house.issue().await, house.issue().await);
+    let mut phone = phone(&house, "device-1");
+    phone.add_pass(&package(&house, &first, "").await.body).await.unwrap();
+    assert_eq!(due(&house).await, [], "it never changed: the phone surely has it as it is");
+    let fetched = package(&house, &second, "").await;
+    earn(&house, &second, 7).await;
+    earn(&house, &first, 3).await;
+    // The phone hears of the first one, and its tag is beyond the change of the second one.
+    phone.on_push(PASS_TYPE).await.unwrap();
+    let added = phone.add_pass(&fetched.body).await.unwrap();
+    assert_eq!(added.registration.unwrap().status.as_u16(), 201);
+    assert_eq!(due(&house).await, [("device-1".to_owned(), second.id)], "it is owed a push of its own");
+    let update = phone.on_push(PASS_TYPE).await.unwrap();
+    assert!(format!("{update:?}").contains("You have 7 points"), "{update:?}");
+    assert!(phone.complaints().is_empty(), "{:?}", phone.complaints());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_published_version_reaches_the_phone() {
+    let house = house().await;
+    let pass = house.issue().await;
+    let mut phone = phone(&house, "device-1");
+    let fetched = package(&house, &pass, "").await;
+    phone.add_pass(&fetched.body).await.unwrap();
+    earn(&house, &pass, 1).await;
+    phone.on_push(PASS_TYPE).await.unwrap();
+    let before = package(&house, &pass, "").await;
+    let before = before.header("last-modified").to_owned();
+    assert_eq!(package(&house, &pass, &before).await.status.as_u16(), 304);
+    let catalog = house.store.catalog();
+    let stored = &catalog.org(house.org).unwrap().templates[&house.template.uuid()];
+    let mut template = (*stored.value).clone();
+    template.version += 1;
+    let points = template.design.fields.iter_mut().find(|field| field.key == "points").unwrap();
+    points.value = domain::Text::parse("{{balances.points}} of ten").unwrap();
+    let change = store::ConfigChange {
+        org: house.org,
+        actor: "{}".to_owned(),
+        now: house.app.now(),
+        names: Vec::new(),
+        removed_names: Vec::new(),
+    };
+    assert!(house.store.put(&change, &template, stored.revision).await.unwrap());
+    let after = package(&house, &pass, &before).await;
+    assert_eq!(after.status.as_u16(), 200, "a phone that asks has not seen this");
+    let at = |text: &str| domain::Timestamp::from_http_date(text).unwrap();
+    assert!(at(after.header("last-modified")) > at(&before));
+    let update = phone.on_push(PASS_TYPE).await.unwrap();
+    assert!(format!("{update:?}").contains("1 of ten"), "{update:?}");
+    assert_eq!(package(&house, &pass, after.header("last-modified")).await.status.as_u16(), 304);
+    assert!(phone.complaints().is_empty(), "{:?}", phone.complaints());
+    assert_eq!(events(&house, &pass).await.iter().filter(|kind| **kind == EventKind::PassUpdated).count(), 1, "the points alone");
+}

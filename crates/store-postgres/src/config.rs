@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::{
     convert::{Columns, bytes, resource, resource_columns, text},
     error::{Attempt, Failed},
+    jobs,
     pool::{Transaction, query, transaction},
 };
 
@@ -32,6 +33,7 @@ pub(crate) async fn write(pool: &Pool, write: &ConfigWrite) -> Attempt<ConfigWri
         let version: i64 = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
         claim_results(open, write).await?;
         write_resources(open, &write.resources, version).await?;
+        jobs::write(open, &write.jobs).await?;
         write_names(open, write).await?;
         write_rest(open, write).await?;
         Ok(version)

@@ -16,6 +16,7 @@ mod convert;
 mod deliveries;
 mod error;
 mod inbox;
+mod jobs;
 mod leases;
 mod load;
 mod log;
@@ -33,8 +34,8 @@ use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId,
 use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, CommitRows, Committed, ConfigWrite,
     ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, Hash, InboxFilter, InboxInsert, InboxRow,
-    InboxSettlement, InstallationRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, PassRow, PushSettlement, Reader, ResourceRow,
-    Result, Retention, StaleDevice,
+    InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, PassRow, PushSettlement, Reader,
+    ResourceRow, Result, Retention, StaleDevice,
 };
 use uuid::Uuid;
 
@@ -257,6 +258,30 @@ impl Backend for Postgres {
         Ok(wallets::settle(&self.pool, &settlement).await?)
     }
 
+    async fn devices(&self, org: OrgId, after: &str, limit: u32) -> Result<Vec<StaleDevice>> {
+        Ok(wallets::devices(&self.pool, org, after, limit).await?)
+    }
+    async fn device_count(&self, org: OrgId) -> Result<u64> {
+        Ok(wallets::device_count(&self.pool, org).await?)
+    }
+    async fn owe_push(&self, org: OrgId, pass: PassId, device: &str, at: Timestamp) -> Result<()> {
+        Ok(wallets::owe_push(&self.pool, org, pass, device, at).await?)
+    }
+    async fn device_since(&self, org: OrgId, device: &str) -> Result<Vec<(PassId, Timestamp)>> {
+        Ok(wallets::device_since(&self.pool, org, device).await?)
+    }
+    async fn job(&self, org: OrgId, id: Uuid) -> Result<Option<JobRow>> {
+        Ok(jobs::one(&self.pool, org, id).await?)
+    }
+    async fn jobs(&self, org: OrgId, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>> {
+        Ok(jobs::list(&self.pool, org, before, limit).await?)
+    }
+    async fn running_jobs(&self, shard: u16, limit: u32) -> Result<Vec<JobRow>> {
+        Ok(jobs::running(&self.pool, shard, limit).await?)
+    }
+    async fn save_job(&self, lease: Option<Lease>, row: JobRow) -> Result<bool> {
+        Ok(jobs::save(&self.pool, lease, &row).await?)
+    }
     async fn capture(&self, row: CaptureRow, keep: u32) -> Result<()> {
         Ok(captures::capture(&self.pool, &row, keep).await?)
     }

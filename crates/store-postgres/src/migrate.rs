@@ -12,7 +12,11 @@ use crate::{
 };
 
 /// The steps, oldest first; the number of a step is its place, from 1. A step that was released is never changed.
-const STEPS: &[&str] = &[include_str!("../migrations/0001_spine.sql"), include_str!("../migrations/0002_sealed_headers.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../migrations/0001_spine.sql"),
+    include_str!("../migrations/0002_sealed_headers.sql"),
+    include_str!("../migrations/0003_jobs.sql"),
+];
 
 /// Where the schema's number is. Its one row is also what two nodes that migrate at once take turns on.
 const BOOTSTRAP: &str = "CREATE TABLE IF NOT EXISTS schema_version (

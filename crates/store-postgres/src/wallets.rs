@@ -43,6 +43,48 @@ fn stale(row: &Row) -> Attempt<(i64, Option<StaleDevice>)> {
     Ok((content_seq, installation.map(|installation| StaleDevice { installation, content_seq, project })))
 }
 
+pub(crate) async fn devices(pool: &Pool, org: OrgId, after: &str, limit: u32) -> Attempt<Vec<StaleDevice>> {
+    const SQL: &str = concat!(
+        "SELECT p.content_seq, p.project, ",
+        installation_columns!(),
+        " FROM (SELECT DISTINCT device FROM installations WHERE org = $1 AND device > $2 AND wallet = 1 AND active \
+                ORDER BY device LIMIT $3) d \
+         CROSS JOIN LATERAL (SELECT * FROM installations i WHERE i.org = $1 AND i.device = d.device AND i.wallet = 1 \
+                AND i.active OFFSET 0) i \
+         CROSS JOIN LATERAL (SELECT project, content_seq FROM passes p WHERE p.org = i.org AND p.id = i.pass OFFSET 0) p \
+         ORDER BY i.device, i.pass"
+    );
+    let rows = query(pool, SQL, &[&org.uuid(), &text(after), &i64::from(limit)]).await?;
+    let rows: Vec<_> = rows.iter().map(stale).collect::<Attempt<_>>()?;
+    Ok(rows.into_iter().filter_map(|(_, device)| device).collect())
+}
+
+pub(crate) async fn device_count(pool: &Pool, org: OrgId) -> Attempt<u64> {
+    const SQL: &str =
+        "SELECT count(*) FROM (SELECT DISTINCT device FROM installations WHERE org = $1 AND wallet = 1 AND active) d";
+    let rows = query(pool, SQL, &[&org.uuid()]).await?;
+    let count: i64 = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+pub(crate) async fn owe_push(pool: &Pool, org: OrgId, pass: PassId, device: &str, at: Timestamp) -> Attempt<()> {
+    const SQL: &str = "UPDATE installations SET pushed_seq = -1, push_due_at = $4 \
+        WHERE org = $1 AND pass = $2 AND wallet = 1 AND device = $3 AND active";
+    query(pool, SQL, &[&org.uuid(), &pass.uuid(), &text(device), &at.as_micros()]).await?;
+    Ok(())
+}
+
+pub(crate) async fn device_since(pool: &Pool, org: OrgId, device: &str) -> Attempt<Vec<(PassId, Timestamp)>> {
+    const SQL: &str = "SELECT pass, since FROM installations WHERE org = $1 AND device = $2 AND wallet = 1 AND active";
+    let rows = query(pool, SQL, &[&org.uuid(), &text(device)]).await?;
+    rows.iter()
+        .map(|row| {
+            let mut columns = Columns::of(row);
+            Ok((columns.id()?, columns.time()?))
+        })
+        .collect()
+}
+
 pub(crate) async fn stale_devices(pool: &Pool, shard: u16, after: u64, limit: u32) -> Attempt<(u64, Vec<StaleDevice>)> {
     const SQL: &str = concat!(
         "SELECT p.content_seq, p.project, ",

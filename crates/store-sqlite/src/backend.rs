@@ -9,15 +9,15 @@ use rusqlite::Connection;
 use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, CommitRows, Committed, ConfigWrite,
     ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, Hash, InboxFilter, InboxInsert, InboxRow,
-    InboxSettlement, InstallationRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, PassRow, PushSettlement, Reader, ResourceRow,
-    Result, Retention, StaleDevice, StoreError,
+    InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, PassRow, PushSettlement, Reader,
+    ResourceRow, Result, Retention, StaleDevice, StoreError,
 };
 use uuid::Uuid;
 
 use crate::{
     commit, config, deliveries, fault,
     folder::Folder,
-    inbox, leases, load, log,
+    inbox, jobs, leases, load, log,
     readers::Readers,
     schema,
     upkeep::{self, Cursors},
@@ -297,6 +297,33 @@ impl Backend for Sqlite {
         self.write(move |db| wallets::settle(db, &settlement)).await
     }
 
+    async fn devices(&self, org: OrgId, after: &str, limit: u32) -> Result<Vec<StaleDevice>> {
+        let after = after.to_owned();
+        self.read(move |db| wallets::devices(db, org, &after, limit)).await
+    }
+    async fn device_count(&self, org: OrgId) -> Result<u64> {
+        self.read(move |db| wallets::device_count(db, org)).await
+    }
+    async fn owe_push(&self, org: OrgId, pass: PassId, device: &str, at: Timestamp) -> Result<()> {
+        let device = device.to_owned();
+        self.write(move |db| wallets::owe_push(db, org, pass, &device, at)).await
+    }
+    async fn device_since(&self, org: OrgId, device: &str) -> Result<Vec<(PassId, Timestamp)>> {
+        let device = device.to_owned();
+        self.read(move |db| wallets::since(db, org, &device)).await
+    }
+    async fn job(&self, org: OrgId, id: Uuid) -> Result<Option<JobRow>> {
+        self.read(move |db| jobs::one(db, org, id)).await
+    }
+    async fn jobs(&self, org: OrgId, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>> {
+        self.read(move |db| jobs::list(db, org, before, limit)).await
+    }
+    async fn running_jobs(&self, shard: u16, limit: u32) -> Result<Vec<JobRow>> {
+        self.read(move |db| jobs::running(db, shard, limit)).await
+    }
+    async fn save_job(&self, lease: Option<Lease>, row: JobRow) -> Result<bool> {
+        self.write(move |db| jobs::save(db, lease, &row)).await
+    }
     async fn capture(&self, row: CaptureRow, keep: u32) -> Result<()> {
         self.write(move |db| upkeep::capture(db, &row, keep)).await
     }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::{
     commit::claim_results,
     fault::{Fault, Result, is_unique},
+    jobs,
     row::{Columns, all, first, key},
     writer::Written,
 };
@@ -54,6 +55,11 @@ pub(crate) fn write(db: &Connection, write: &ConfigWrite) -> Result<Written<Conf
     }
     for row in &write.resources {
         if !write_resource(db, row, version)? {
+            return Ok(Written::Undone(ConfigWritten::Conflict));
+        }
+    }
+    for row in &write.jobs {
+        if !jobs::put(db, row)? {
             return Ok(Written::Undone(ConfigWritten::Conflict));
         }
     }

@@ -22,6 +22,7 @@ mod deliveries;
 mod fault;
 mod folder;
 mod inbox;
+mod jobs;
 mod leases;
 mod load;
 mod log;

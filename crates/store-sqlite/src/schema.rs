@@ -6,7 +6,11 @@ use store::{Reader, StoreError};
 use crate::{backend::SHARDS, fault::Result};
 
 /// Every step, in order. A step that was released is never changed.
-const STEPS: &[&str] = &[include_str!("../migrations/0001_start.sql"), include_str!("../migrations/0002_sealed_headers.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../migrations/0001_start.sql"),
+    include_str!("../migrations/0002_sealed_headers.sql"),
+    include_str!("../migrations/0003_jobs.sql"),
+];
 
 /// Marks the file as ours in its header: "PBdg".
 const APPLICATION: i64 = 0x5042_6467;

@@ -105,6 +105,52 @@ pub(crate) fn due(db: &Connection, shard: u16, now: Timestamp, limit: u32) -> Re
     all(statement.query(params![shard, now.as_micros(), limit])?, read_stale)
 }
 
+/// Active installations of the next devices after one.
+pub(crate) fn devices(db: &Connection, org: OrgId, after: &str, limit: u32) -> Result<Vec<StaleDevice>> {
+    let mut statement = db.prepare_cached(select!(
+        ", p.content_seq, p.project
+         FROM (SELECT DISTINCT device FROM installations INDEXED BY installations_device
+               WHERE org = ?1 AND device > ?2 AND wallet = 1 AND active = 1 ORDER BY device LIMIT ?3) d
+         CROSS JOIN installations i INDEXED BY installations_device
+             ON i.org = ?1 AND i.device = d.device AND i.wallet = 1 AND i.active = 1
+         CROSS JOIN passes p ON p.org = i.org AND p.id = i.pass
+         ORDER BY i.device, i.pass"
+    ))?;
+    all(statement.query(params![key(org), after, limit])?, read_stale)
+}
+
+/// How many devices there are.
+pub(crate) fn device_count(db: &Connection, org: OrgId) -> Result<u64> {
+    let mut statement = db.prepare_cached(
+        "SELECT count(*) FROM (SELECT DISTINCT device FROM installations INDEXED BY installations_device
+                               WHERE org = ?1 AND wallet = 1 AND active = 1)",
+    )?;
+    let count: i64 = statement.query_row([key(org)], |row| row.get(0))?;
+    Ok(count as u64)
+}
+
+/// Owes a push.
+pub(crate) fn owe_push(db: &Connection, org: OrgId, pass: PassId, device: &str, at: Timestamp) -> Result<Written<()>> {
+    let mut statement = db.prepare_cached(
+        "UPDATE installations SET pushed_seq = -1, push_due_at = ?4
+         WHERE org = ?1 AND pass = ?2 AND wallet = 1 AND device = ?3 AND active = 1",
+    )?;
+    statement.execute(params![key(org), key(pass), device, at.as_micros()])?;
+    Ok(Written::Done(()))
+}
+
+/// Since when a device holds its passes.
+pub(crate) fn since(db: &Connection, org: OrgId, device: &str) -> Result<Vec<(PassId, Timestamp)>> {
+    let mut statement = db.prepare_cached(
+        "SELECT pass, since FROM installations INDEXED BY installations_device
+         WHERE org = ?1 AND device = ?2 AND wallet = 1 AND active = 1",
+    )?;
+    all(statement.query(params![key(org), device])?, |row| {
+        let mut columns = Columns::new(row, "installations", "pass, since");
+        Ok((columns.id()?, columns.time()?))
+    })
+}
+
 /// Writes outcomes of pushes under the lease.
 pub(crate) fn settle(db: &Connection, settlement: &PushSettlement) -> Result<Written<()>> {
     leases::check(db, settlement.lease)?;

@@ -7,7 +7,8 @@ use uuid::Uuid;
 use crate::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, BlobRow, CaptureRow, CommitRows, Committed, ConfigWrite, ConfigWritten,
     ContactRow, DeliveryRow, DeliverySettlement, EventRow, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement,
-    InstallationRow, Lease, LeaseRow, LoadKeys, LoadedRows, PassRow, PushSettlement, ResourceRow, StaleDevice, error::Result,
+    InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, PassRow, PushSettlement, ResourceRow, StaleDevice,
+    error::Result,
 };
 
 /// A reader of a log, with a watermark per shard.
@@ -204,6 +205,26 @@ pub trait Backend: Send + Sync + 'static {
     async fn due_pushes(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<StaleDevice>>;
     /// Writes outcomes of pushes.
     async fn settle_pushes(&self, settlement: PushSettlement) -> Result<()>;
+
+    /// Active Apple installations of the next devices after one, in the order of devices; all of a device together.
+    async fn devices(&self, org: OrgId, after: &str, limit: u32) -> Result<Vec<StaleDevice>>;
+    /// How many devices have an active Apple installation.
+    async fn device_count(&self, org: OrgId) -> Result<u64>;
+    /// Owes an active Apple installation a push that is due at a time, whatever it was woken for before.
+    async fn owe_push(&self, org: OrgId, pass: PassId, device: &str, at: Timestamp) -> Result<()>;
+    /// Since when an Apple device holds the passes that it is registered for.
+    async fn device_since(&self, org: OrgId, device: &str) -> Result<Vec<(PassId, Timestamp)>>;
+
+    // Jobs. They are made by [`Backend::write_config`].
+
+    /// One job.
+    async fn job(&self, org: OrgId, id: Uuid) -> Result<Option<JobRow>>;
+    /// Jobs of an organization, newest first, before one.
+    async fn jobs(&self, org: OrgId, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>>;
+    /// Running jobs of a shard, oldest first.
+    async fn running_jobs(&self, shard: u16, limit: u32) -> Result<Vec<JobRow>>;
+    /// Replaces a job that had the revision before; false when somebody else changed it meanwhile. A worker shows its lease.
+    async fn save_job(&self, lease: Option<Lease>, row: JobRow) -> Result<bool>;
 
     // Rings.
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use domain::{
-    ApiKey, FlowId, OrgId, Organization, Project, ProjectId, SignerId, Source, Target, Template, TemplateId, Timestamp,
-    TransformationId,
+    ApiKey, FlowId, InspectorId, OrgId, Organization, Project, ProjectId, SignerId, Source, Target, Template, TemplateId,
+    Timestamp, TransformationId,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -121,6 +121,58 @@ pub struct StoredTarget {
     pub sealed_secrets: Vec<String>,
 }
 
+/// What is to follow a published template; the template itself changes only when a draft is published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredDraft {
+    /// Its id.
+    pub id: TemplateId,
+    /// The text of the template's id: a template has one draft.
+    pub slug: String,
+    /// The template.
+    pub template: TemplateId,
+    /// Name shown to people.
+    pub name: String,
+    /// The design.
+    pub design: domain::Design,
+}
+
+/// A version of a template that was published and is not any more. Its design is a blob.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredVersion {
+    /// Its id.
+    pub id: TemplateId,
+    /// The template.
+    pub template: TemplateId,
+    /// Its number, from 1.
+    pub version: u32,
+    /// Name shown to people.
+    pub name: String,
+    /// SHA-256 of its design as JSON, under which that is kept.
+    pub design: [u8; 32],
+    /// When it was published.
+    pub published_at: Timestamp,
+    /// When the next one was.
+    pub superseded_at: Timestamp,
+}
+
+/// An inspector bin: a place to send requests to, and to look at them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredInspector {
+    /// Its id.
+    pub id: InspectorId,
+    /// Its name in addresses; whoever knows it may send.
+    pub bin: String,
+    /// Name shown to people.
+    pub name: String,
+    /// SHA-256 of the key that looking at it takes; without one whoever knows the address may look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view_key: Option<[u8; 32]>,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
 macro_rules! resource {
     (@held $org:ident $key:ident organization) => {
         $org.organization.as_ref().filter(|stored| stored.value.id.uuid() == $key)
@@ -168,6 +220,14 @@ resource!(StoredTarget, Target, targets, |it| it.target.id, {
     None
 });
 
+resource!(StoredDraft, Draft, drafts, |it| it.id, Some(&it.slug));
+resource!(StoredVersion, TemplateVersion, versions, |it| it.id, {
+    let _ = it;
+    None
+});
+
+resource!(StoredInspector, Inspector, inspectors, |it| it.id, Some(&it.bin));
+
 /// One configured thing with its place in the store.
 #[derive(Debug, Clone)]
 pub struct Stored<T> {
@@ -175,6 +235,9 @@ pub struct Stored<T> {
     pub value: Arc<T>,
     /// Counts its changes, from 1.
     pub revision: i64,
+    /// The store-wide configuration version that it was last changed in. Of a template, which changes only when it is
+    /// published, this is the number of its publication: passes it draws have a new content since then.
+    pub changed: i64,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -204,6 +267,12 @@ pub struct OrgCatalog {
     pub targets: HashMap<Uuid, Stored<StoredTarget>>,
     /// Transformations and libraries.
     pub transformations: HashMap<Uuid, Stored<StoredTransformation>>,
+    /// Drafts of what follows published templates.
+    pub drafts: HashMap<Uuid, Stored<StoredDraft>>,
+    /// Superseded versions of templates.
+    pub versions: HashMap<Uuid, Stored<StoredVersion>>,
+    /// Inspector bins.
+    pub inspectors: HashMap<Uuid, Stored<StoredInspector>>,
 }
 
 impl OrgCatalog {
@@ -232,6 +301,20 @@ impl OrgCatalog {
         let libraries = self.transformations.values().map(|stored| &stored.value).filter(|it| it.library && it.enabled);
         libraries.map(|library| (library.slug.clone(), library.code.clone())).collect()
     }
+    /// The draft of what follows a published template.
+    pub fn draft_of(&self, template: TemplateId) -> Option<&Stored<StoredDraft>> {
+        self.drafts.values().find(|stored| stored.value.template == template)
+    }
+    /// How often templates of a project were published anew. It rises with every publication, whichever variant a pass has
+    /// and moves to, so that added to a pass's own times it makes none repeat.
+    pub fn publications_of(&self, project: ProjectId) -> i64 {
+        let of_project = self.templates.values().filter(|stored| stored.value.project == project);
+        of_project.map(|stored| i64::from(stored.value.version.saturating_sub(1))).sum()
+    }
+    /// The number of the publication that a pass of this template is drawn by, see [`Stored::changed`]; 0 without one.
+    pub fn publication_of(&self, template: TemplateId) -> i64 {
+        self.templates.get(&template.uuid()).map_or(0, |stored| stored.changed)
+    }
     /// The signer of a pass type.
     pub fn signer_of(&self, pass_type: &str) -> Option<&Stored<StoredSigner>> {
         self.signers.values().find(|stored| stored.value.pass_type == pass_type)
@@ -257,6 +340,9 @@ impl OrgCatalog {
             Some(ResourceKind::Flow) => put(&mut self.flows, row)?,
             Some(ResourceKind::Target) => put(&mut self.targets, row)?,
             Some(ResourceKind::Transformation) => put(&mut self.transformations, row)?,
+            Some(ResourceKind::Draft) => put(&mut self.drafts, row)?,
+            Some(ResourceKind::TemplateVersion) => put(&mut self.versions, row)?,
+            Some(ResourceKind::Inspector) => put(&mut self.inspectors, row)?,
             None => return Err(inconsistent(row, "kind", format!("{} is no kind of resource", row.kind))),
         }
         Ok(())
@@ -269,8 +355,13 @@ fn put<T: Resource>(map: &mut HashMap<Uuid, Stored<T>>, row: &ResourceRow) -> Re
         return Ok(());
     }
     let value: T = serde_json::from_str(&row.body).map_err(|error| inconsistent(row, "body", error.to_string()))?;
-    let stored =
-        Stored { value: Arc::new(value), revision: row.revision, created_at: row.created_at, updated_at: row.updated_at };
+    let stored = Stored {
+        value: Arc::new(value),
+        revision: row.revision,
+        changed: row.changed,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    };
     map.insert(row.id, stored);
     Ok(())
 }

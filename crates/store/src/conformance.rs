@@ -15,6 +15,7 @@ pub mod config;
 pub mod deliveries;
 mod fixtures;
 pub mod inbox;
+pub mod jobs;
 pub mod leases;
 pub mod load;
 pub mod log;
@@ -51,7 +52,8 @@ macro_rules! conformance_tests {
             config: resources_change_under_their_revision, slugs_are_unique_until_deleted, names_are_unique,
                 changes_are_told_with_deletions, keys_and_blobs_are_kept, the_audit_is_paged,
                 a_refused_change_writes_nothing, answers_are_kept_with_their_change;
-            wallets: devices_see_their_passes, stale_devices_are_found_once, failed_pushes_come_due,
+            jobs: jobs_are_written_with_their_change, running_jobs_are_saved_under_a_lease;
+            wallets: devices_are_walked_in_their_order, owed_pushes_come_due, devices_see_their_passes, stale_devices_are_found_once, failed_pushes_come_due,
                 passes_sharing_a_number_come_together;
             upkeep: the_epoch_stays, migrating_again_changes_nothing, rings_keep_their_newest,
                 old_inbox_rows_go_once_read, old_events_go_once_nobody_needs_them, forgotten_keys_may_be_used_again,

@@ -26,6 +26,12 @@ pub enum ResourceKind {
     Target = 9,
     /// Transformations and their libraries.
     Transformation = 10,
+    /// Drafts of what follows a published template.
+    Draft = 20,
+    /// Superseded versions of templates.
+    TemplateVersion = 21,
+    /// Inspector bins.
+    Inspector = 22,
 }
 
 impl ResourceKind {
@@ -46,6 +52,9 @@ impl ResourceKind {
             8 => Some(Self::Flow),
             9 => Some(Self::Target),
             10 => Some(Self::Transformation),
+            20 => Some(Self::Draft),
+            21 => Some(Self::TemplateVersion),
+            22 => Some(Self::Inspector),
             _ => None,
         }
     }
@@ -79,6 +88,45 @@ impl NameKind {
     /// Its number in the store.
     pub const fn number(self) -> i16 {
         self as i16
+    }
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(i16)]
+pub enum JobState {
+    /// A worker is at it, or will be.
+    Running = 1,
+    /// Somebody halted it; it goes on when somebody says so.
+    Paused = 2,
+    /// All is done.
+    Done = 3,
+    /// Somebody ended it.
+    Cancelled = 4,
+    /// A later job does what it would have done.
+    Superseded = 5,
+}
+
+impl JobState {
+    /// Its number in the store.
+    pub const fn number(self) -> i16 {
+        self as i16
+    }
+    /// The state of a number.
+    pub const fn from_number(number: i16) -> Option<Self> {
+        match number {
+            1 => Some(Self::Running),
+            2 => Some(Self::Paused),
+            3 => Some(Self::Done),
+            4 => Some(Self::Cancelled),
+            5 => Some(Self::Superseded),
+            _ => None,
+        }
+    }
+    /// Whether nothing more will be done.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Done | Self::Cancelled | Self::Superseded)
     }
 }
 

@@ -13,6 +13,7 @@ mod error;
 mod keyring;
 mod kinds;
 mod logs;
+mod publications;
 mod rows;
 mod states;
 mod store;
@@ -21,12 +22,14 @@ mod targets;
 pub use answers::KeptAnswer;
 pub use backend::{Backend, Log, Reader, Retention};
 pub use config::{
-    Catalog, OrgCatalog, Resource, Stored, StoredFlow, StoredGoogleAccount, StoredSigner, StoredTarget, StoredTransformation,
+    Catalog, OrgCatalog, Resource, Stored, StoredDraft, StoredFlow, StoredGoogleAccount, StoredInspector, StoredSigner,
+    StoredTarget, StoredTransformation, StoredVersion,
 };
 pub use error::{Result, StoreError};
 pub use keyring::{DataKey, Keyring, MasterKey};
-pub use kinds::{DELETED, InboxStatus, NameKind, ResourceKind, pass_state_number, wallet_number};
+pub use kinds::{DELETED, InboxStatus, JobState, NameKind, ResourceKind, pass_state_number, wallet_number};
 pub use logs::{Arrival, DEDUPE_DAYS, EventOutline, InboxEntry, LoggedEvent, SealedUnder};
+pub use publications::{Progress, Publication};
 pub use rows::*;
 pub use states::{Changes, Held, NewEvent, NewResult, RESULT_DAYS, States, StoredResult, Touch};
-pub use store::{AUDITED_BLOB, Capture, ConfigChange, Store, Wake};
+pub use store::{AUDITED_BLOB, Capture, ConfigChange, Store, Wake, blob_row};

@@ -86,6 +86,25 @@ pub struct ConfigWrite {
     pub results: Vec<ResultRow>,
     /// The present, for expiring results.
     pub now: Timestamp,
+    /// Jobs to insert (revision 1) or replace (where the stored revision is one less).
+    pub jobs: Vec<JobRow>,
+}
+
+impl ConfigWrite {
+    /// Both changes in one.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.resources.extend(other.resources);
+        self.names.extend(other.names);
+        self.removed_names.extend(other.removed_names);
+        self.audit.extend(other.audit);
+        self.org_keys.extend(other.org_keys);
+        self.blobs.extend(other.blobs);
+        self.results.extend(other.results);
+        self.jobs.extend(other.jobs);
+        self.now = self.now.max(other.now);
+        self
+    }
 }
 
 /// What became of a configuration change.
@@ -614,6 +633,27 @@ pub struct PushOutcome {
     pub pushed_seq: Option<i64>,
     /// When to try again; none when done or given up.
     pub retry_at: Option<Timestamp>,
+}
+
+/// A long piece of work that a worker does step by step; whoever goes on with it starts from its row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRow {
+    /// Whose.
+    pub org: OrgId,
+    /// Its id, sorts by time.
+    pub id: Uuid,
+    /// The shard whose worker does it.
+    pub shard: u16,
+    /// Where it stands, see [`crate::JobState`].
+    pub state: i16,
+    /// What is to be done and how far it is, as JSON without personal values.
+    pub body: String,
+    /// Counts its changes, from 1.
+    pub revision: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
 }
 
 /// A request or line kept in a bounded ring, for people to look at: inspector bins, phones' logs.

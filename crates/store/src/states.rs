@@ -578,6 +578,12 @@ impl Store {
         Ok(Some((pass, contact.map(|row| self.open_contact(row).map(|(_, contact)| contact)).transpose()?)))
     }
 
+    /// The passes of some keys.
+    pub async fn passes_of(&self, keys: &LoadKeys) -> Result<Vec<Pass>> {
+        let rows = self.backend.load(keys).await?;
+        rows.passes.iter().map(|row| self.open_pass(row).map(|(_, pass)| pass)).collect()
+    }
+
     /// A page of passes in the order of their ids.
     pub async fn passes(
         &self,

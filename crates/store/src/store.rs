@@ -45,7 +45,7 @@ impl Wake {
     pub(crate) fn tick_events(&self) {
         self.events.send_modify(|count| *count += 1);
     }
-    fn tick_config(&self) {
+    pub(crate) fn tick_config(&self) {
         self.config.send_modify(|count| *count += 1);
     }
 }
@@ -140,6 +140,11 @@ impl Store {
             self.refresh().await?;
         }
         Ok(self.catalog())
+    }
+
+    /// The configuration as it is in the store now, so that what another node acknowledged is known here.
+    pub async fn catalog_now(&self) -> Result<Arc<Catalog>> {
+        self.catalog_at(self.backend.config_version().await?).await
     }
 
     /// Reads what changed in the configuration since it was last read.
@@ -254,6 +259,13 @@ impl Store {
         })
     }
 
+    /// Owes an Apple installation a push, whatever it was woken for before.
+    pub async fn owe_push(&self, org: OrgId, pass: domain::PassId, device: &str, at: Timestamp) -> Result<()> {
+        self.backend.owe_push(org, pass, device, at).await?;
+        self.wake.tick_events();
+        Ok(())
+    }
+
     /// What a global name stands for.
     pub async fn look_up(&self, kind: NameKind, name: &[u8]) -> Result<Option<(OrgId, Uuid)>> {
         self.backend.look_up(kind.number(), name).await
@@ -270,11 +282,11 @@ impl Store {
 
     /// The rows of a file that is stored under its SHA-256, with its audit entry.
     pub fn blob_write(&self, change: &ConfigChange<'_>, media_type: &str, bytes: Vec<u8>) -> Result<([u8; 32], ConfigWrite)> {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
-        let mut sha256 = [0; 32];
-        sha256.copy_from_slice(digest.as_ref());
+        let length = bytes.len();
+        let blob = blob_row(change.org, media_type, bytes, change.now);
+        let sha256 = blob.sha256;
         let hex: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-        let after = serde_json::json!({ "sha256": hex, "media_type": media_type, "bytes": bytes.len() });
+        let after = serde_json::json!({ "sha256": hex, "media_type": media_type, "bytes": length });
         let mut resource = [0; 16];
         resource.copy_from_slice(&sha256[..16]);
         let audit = AuditRow {
@@ -288,7 +300,6 @@ impl Store {
             before: None,
             after: Some(to_json(&after)?),
         };
-        let blob = BlobRow { org: change.org, sha256, media_type: media_type.to_owned(), bytes, created_at: change.now };
         let write = ConfigWrite { blobs: vec![blob], audit: vec![audit], now: change.now, ..ConfigWrite::default() };
         Ok((sha256, write))
     }
@@ -349,6 +360,14 @@ impl Store {
         };
         self.backend.captures(org, ring, limit).await?.into_iter().map(open).collect()
     }
+}
+
+/// A file under its SHA-256.
+pub fn blob_row(org: OrgId, media_type: &str, bytes: Vec<u8>, created_at: Timestamp) -> BlobRow {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
+    let mut sha256 = [0; 32];
+    sha256.copy_from_slice(digest.as_ref());
+    BlobRow { org, sha256, media_type: media_type.to_owned(), bytes, created_at }
 }
 
 /// Ties what is sealed in a ring to its place.

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    flow_reader,
+    flow_reader, publish,
     shard::{End, House, Shard},
     sweeps, wallet_sync, webhooks,
 };
@@ -173,6 +173,7 @@ async fn serve(shard: Shard) -> Lease {
     workers.spawn(flow_reader::run(shard.clone()));
     workers.spawn(webhooks::run(shard.clone()));
     workers.spawn(wallet_sync::run(shard.clone()));
+    workers.spawn(publish::run(shard.clone()));
     workers.spawn(sweeps::run(shard.clone()));
     workers.spawn(sweeps::check_log(shard.clone()));
     while let Some(ended) = workers.join_next().await {

@@ -7,6 +7,7 @@
 mod flow_reader;
 mod google;
 mod leases;
+mod publish;
 mod shard;
 mod sweeps;
 mod wallet_sync;

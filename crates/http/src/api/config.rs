@@ -98,6 +98,10 @@ impl<V> Shown<V> {
     pub(crate) fn later(body: V) -> Self {
         Self { status: StatusCode::ACCEPTED, location: None, etag: None, body }
     }
+    /// The same answer with another body.
+    pub(crate) fn map<W>(self, body: impl FnOnce(V) -> W) -> Shown<W> {
+        Shown { status: self.status, location: self.location, etag: self.etag, body: body(self.body) }
+    }
     pub(crate) const fn status(&self) -> StatusCode {
         self.status
     }

@@ -13,20 +13,23 @@ use crate::{App, problem};
 const STYLE: &str = include_str!("../../assets/docs.css");
 const SCRIPT: &str = include_str!("../../assets/docs.js");
 /// The groups in the order in which a newcomer needs them; others follow.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 19] = [
     "Passes",
     "Contacts",
     "Events",
     "Projects",
     "Templates",
+    "Publications",
     "Images",
     "Sources",
     "Flows",
     "Transformations",
     "Webhooks",
     "Deliveries",
+    "Inspectors",
     "Signers",
     "Google accounts",
+    "Phone logs",
     "API keys",
     "Organizations",
     "Audit",

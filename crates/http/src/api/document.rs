@@ -36,7 +36,17 @@ refused. Versions are `ETag`s; `If-Match` guards a change.\n\n\
 Every answer says in `RateLimit` what is left of the key's limit.";
 
 /// Ends of paths that may be posted to as often as one likes: they make nothing, or name what they make themselves.
-const REPEATED: [&str; 6] = ["/flows/test", "/{webhook}/test", "/replay", "/publish", "/scans/batch", "/{scan}/undo"];
+const REPEATED: [&str; 9] = [
+    "/flows/test",
+    "/{webhook}/test",
+    "/replay",
+    "/publish",
+    "/pause",
+    "/resume",
+    "/cancel",
+    "/scans/batch",
+    "/{scan}/undo",
+];
 
 fn operations(document: &mut Value) -> Vec<(String, String, &mut Map<String, Value>)> {
     let mut found = Vec::new();

@@ -112,7 +112,7 @@ async fn get(
     PathParam(sha256): PathParam<String>,
 ) -> Result<Shown<View>, Problem> {
     let hash = parse_hash(&sha256).ok_or_else(|| Problem::no_such("image"))?;
-    let blob = app.store.backend().blob(can.org, hash).await?.ok_or_else(|| Problem::no_such("image"))?;
+    let blob = app.store.backend().blob(can.org, hash).await?.filter(is_image).ok_or_else(|| Problem::no_such("image"))?;
     Ok(Shown::at(1, View::of(&app, can.org, hash, &blob.bytes)?))
 }
 
@@ -129,8 +129,13 @@ async fn show(
     if seen.is_some_and(|seen| seen.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag)) {
         return Ok((StatusCode::NOT_MODIFIED, cached).into_response());
     }
-    let blob = app.store.backend().blob(org, hash).await?.ok_or_else(|| Problem::no_such("image"))?;
+    let blob = app.store.backend().blob(org, hash).await?.filter(is_image).ok_or_else(|| Problem::no_such("image"))?;
     Ok((cached, [(header::CONTENT_TYPE, blob.media_type)], blob.bytes).into_response())
+}
+
+/// Other files lie beside the images.
+pub(crate) fn is_image(blob: &store::BlobRow) -> bool {
+    blob.media_type.starts_with("image/")
 }
 
 /// 64 hex digits.

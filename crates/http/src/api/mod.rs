@@ -14,6 +14,7 @@ mod events;
 mod flows;
 mod google_accounts;
 pub(crate) mod images;
+mod inspectors;
 mod keys;
 mod once;
 mod organizations;
@@ -21,13 +22,16 @@ mod page;
 mod pass_actions;
 mod pass_view;
 mod passes;
+mod phone_logs;
 mod projects;
 mod scan_read;
 mod scans;
+mod publications;
 mod schema;
 mod signers;
 mod source_events;
 mod sources;
+mod template_versions;
 mod templates;
 mod text;
 mod transformations;
@@ -50,6 +54,8 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(events::routes())
         .merge(projects::routes())
         .merge(templates::routes())
+        .merge(template_versions::routes())
+        .merge(publications::routes())
         .merge(images::routes())
         .merge(sources::routes())
         .merge(source_events::routes())
@@ -59,6 +65,8 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(deliveries::routes())
         .merge(signers::routes())
         .merge(google_accounts::routes())
+        .merge(phone_logs::routes())
+        .merge(inspectors::routes())
         .merge(keys::routes())
         .merge(organizations::routes())
         .merge(audit::routes())

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use domain::{Design, Project, ProjectId, Template, TemplateId, TemplateStatus, Timestamp};
+use domain::{Design, OrgId, Project, ProjectId, PublicationId, Template, TemplateId, TemplateStatus, Timestamp};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::OrgCatalog;
+use store::{OrgCatalog, Stored, StoredDraft, StoredVersion};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -30,7 +30,11 @@ const MAX_LINKS: usize = 20;
 const MAX_DESIGN_BYTES: usize = 128 * 1024;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(get, replace, delete)).routes(routes!(publish))
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(get, replace, delete))
+        .routes(routes!(discard))
+        .routes(routes!(publish))
 }
 
 /// What a new template is made of.
@@ -77,29 +81,76 @@ struct View {
     /// `draft` or `published`.
     #[schema(value_type = String)]
     status: TemplateStatus,
-    /// The design.
+    /// The design that passes are drawn with; of a template that was never published, its draft.
     #[schema(value_type = schema::Design)]
     design: Design,
-    /// What keeps a draft from being published.
+    /// What follows the published version once it is published itself.
+    draft: Option<DraftView>,
+    /// What keeps the draft from being published.
     problems: Vec<FieldError>,
     /// When it was made.
     #[schema(value_type = TimeText)]
     created_at: Timestamp,
 }
 
+/// What follows a published version.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TemplateDraft)]
+struct DraftView {
+    /// Name shown to people.
+    name: String,
+    /// The design.
+    #[schema(value_type = schema::Design)]
+    design: Design,
+    /// When it was last changed.
+    #[schema(value_type = TimeText)]
+    updated_at: Timestamp,
+}
+
+/// A template that was published, and what brings it to the phones.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PublishedTemplate)]
+struct Published {
+    #[serde(flatten)]
+    template: View,
+    /// Wakes the phones that hold its passes: see `GET /v1/publications/{publication}`. Null when no phone can hold one yet, or
+    /// nothing was changed.
+    #[schema(value_type = Option<IdText>)]
+    publication: Option<PublicationId>,
+}
+
 impl View {
     fn of(template: &Template, catalog: &OrgCatalog) -> Self {
+        let draft = catalog.draft_of(template.id);
+        let next = draft.map_or(&template.design, |draft| &draft.value.design);
         Self {
             id: template.id,
             project: template.project,
             name: template.name.clone(),
             version: template.version,
             status: template.status,
+            problems: catalog.project(template.project).map(|project| faults(next, project)).unwrap_or_default(),
+            draft: draft.map(|draft| DraftView {
+                name: draft.value.name.clone(),
+                design: draft.value.design.clone(),
+                updated_at: draft.updated_at,
+            }),
             design: template.design.clone(),
-            problems: catalog.project(template.project).map(|project| faults(&template.design, project)).unwrap_or_default(),
             created_at: template.created_at,
         }
     }
+}
+
+/// The version of a template with its draft: one of both changes, and so does this.
+fn version(stored: &Stored<Template>, draft: Option<&Stored<StoredDraft>>) -> i64 {
+    (stored.revision << 20) + draft.map_or(0, |draft| draft.revision)
+}
+
+/// The template as it is now, with its draft.
+fn shown(app: &App, org: OrgId, id: TemplateId) -> Result<Shown<View>, Problem> {
+    let catalog = config::org(app, org)?;
+    let stored = config::one(&catalog.templates, id.uuid(), "template")?;
+    Ok(Shown::at(version(stored, catalog.draft_of(id)), View::of(&stored.value, &catalog)))
 }
 
 /// Which templates to list.
@@ -119,7 +170,7 @@ struct Filter {
     cursor: Option<After>,
 }
 
-fn faults(design: &Design, project: &Project) -> Vec<FieldError> {
+pub(super) fn faults(design: &Design, project: &Project) -> Vec<FieldError> {
     let found = design.problems(project).into_iter();
     found.map(|problem| FieldError::new(format!("design.{}", problem.path), problem.message)).collect()
 }
@@ -134,7 +185,7 @@ async fn check_size_and_images(app: &App, caller: &Caller, design: &Design) -> R
     for (role, set) in &design.images {
         for (scale, sha256) in set.each() {
             let known = match images::parse_hash(sha256) {
-                Some(hash) => app.store.backend().blob(caller.org, hash).await?.is_some(),
+                Some(hash) => app.store.backend().blob(caller.org, hash).await?.is_some_and(|blob| images::is_image(&blob)),
                 None => false,
             };
             if !known {
@@ -203,15 +254,13 @@ async fn get(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<TemplateId>,
 ) -> Result<Shown<View>, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let stored = config::one(&catalog.templates, id.uuid(), "template")?;
-    Ok(Shown::at(stored.revision, View::of(&stored.value, &catalog)))
+    shown(&app, can.org, id)
 }
 
 /// Change a template.
 ///
-/// A draft stays a draft, whatever is wrong with it. A published template must stay free of problems and gets its next
-/// version, which every pass that is drawn from then on has.
+/// What was never published is changed itself. What is published stays as it is: the change is its `draft`, whatever is wrong
+/// with it, until that is published.
 #[utoipa::path(put, path = "/v1/templates/{template}", tag = "Templates", security(("key" = ["config_write"])),
     params(("template" = IdText, Path, description = "Its id.")),
     request_body = TemplateChange, responses((status = 200, body = View, description = "As it is now.")))]
@@ -225,39 +274,110 @@ async fn replace(
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.templates, id.uuid(), "template")?;
     let name = text::name(body.value.name, "name")?;
-    let mut template = Template { name, design: body.value.design, ..(*stored.value).clone() };
-    check_size_and_images(&app, &can, &template.design).await?;
-    if template.status == TemplateStatus::Published {
-        refuse_faults(&template, &catalog)?;
-        template.version += 1;
+    let design = body.value.design;
+    check_size_and_images(&app, &can, &design).await?;
+    let held = catalog.draft_of(id);
+    if_match.check(version(stored, held))?;
+    let change = config::change(&app, &can);
+    if stored.value.status == TemplateStatus::Published {
+        let (draft, revision) = match held {
+            Some(held) => (StoredDraft { name, design, ..(*held.value).clone() }, held.revision),
+            None => {
+                let fresh = TemplateId::mint(app.now(), &*app.entropy);
+                (StoredDraft { id: fresh, slug: id.to_string(), template: id, name, design }, 0)
+            }
+        };
+        config::put(&app, &change, &draft, revision).await?;
+    } else {
+        let template = Template { name, design, ..(*stored.value).clone() };
+        config::put(&app, &change, &template, stored.revision).await?;
     }
-    if_match.check(stored.revision)?;
-    config::put(&app, &config::change(&app, &can), &template, stored.revision).await?;
-    Ok(Shown::at(stored.revision + 1, View::of(&template, &catalog)))
+    shown(&app, can.org, id)
+}
+
+/// Discard the draft of a published template.
+#[utoipa::path(delete, path = "/v1/templates/{template}/draft", tag = "Templates", security(("key" = ["config_write"])),
+    params(("template" = IdText, Path, description = "Its id.")),
+    responses((status = 204, description = "Discarded; the published version stays.")))]
+async fn discard(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<TemplateId>,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = config::one(&catalog.templates, id.uuid(), "template")?;
+    let held = catalog.draft_of(id);
+    if_match.check(version(stored, held))?;
+    match held {
+        Some(held) => config::remove(&app, &config::change(&app, &can), held).await,
+        None => Ok(StatusCode::NO_CONTENT),
+    }
 }
 
 /// Publish a template.
 ///
-/// Passes can be issued with it from then on. Publishing what is published already changes nothing.
+/// Passes can be issued with it from then on. When it was published before, its draft takes the place of the published
+/// version: every pass is drawn with it at once, and `publication` wakes the phones that hold one in the background. That is no
+/// *updated* event of any pass. Publishing what has no draft changes nothing.
 #[utoipa::path(post, path = "/v1/templates/{template}/publish", tag = "Templates", security(("key" = ["config_write"])),
     params(("template" = IdText, Path, description = "Its id.")),
-    responses((status = 200, body = View, description = "Published."),
+    responses((status = 200, body = Published, description = "Published."),
         (status = 422, body = crate::problem::ProblemBody, content_type = "application/problem+json",
             description = "The design has problems; `errors` says which.")))]
 async fn publish(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<TemplateId>,
-) -> Result<Shown<View>, Problem> {
+) -> Result<Shown<Published>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.templates, id.uuid(), "template")?;
-    if stored.value.status == TemplateStatus::Published {
-        return Ok(Shown::at(stored.revision, View::of(&stored.value, &catalog)));
-    }
-    refuse_faults(&stored.value, &catalog)?;
-    let template = Template { status: TemplateStatus::Published, version: 1, ..(*stored.value).clone() };
-    config::put(&app, &config::change(&app, &can), &template, stored.revision).await?;
-    Ok(Shown::at(stored.revision + 1, View::of(&template, &catalog)))
+    let publication = match (stored.value.status, catalog.draft_of(id)) {
+        (TemplateStatus::Draft, _) => {
+            refuse_faults(&stored.value, &catalog)?;
+            let template = Template { status: TemplateStatus::Published, version: 1, ..(*stored.value).clone() };
+            config::put(&app, &config::change(&app, &can), &template, stored.revision).await?;
+            None
+        }
+        (TemplateStatus::Published, None) => None,
+        (TemplateStatus::Published, Some(draft)) => Some(supersede(&app, &can, &catalog, stored, draft).await?),
+    };
+    Ok(shown(&app, can.org, id)?.map(|template| Published { template, publication }))
+}
+
+/// Puts the draft in the place of the published version, keeps that, and has the phones woken: all in one commit.
+async fn supersede(
+    app: &App,
+    caller: &Caller,
+    catalog: &OrgCatalog,
+    stored: &Stored<Template>,
+    draft: &Stored<StoredDraft>,
+) -> Result<PublicationId, Problem> {
+    let (old, now, org) = (&*stored.value, app.now(), caller.org);
+    let next = draft.value.as_ref();
+    let template = Template { name: next.name.clone(), design: next.design.clone(), version: old.version + 1, ..old.clone() };
+    refuse_faults(&template, catalog)?;
+    let design = serde_json::to_vec(&old.design).map_err(|error| Problem::Internal(error.to_string()))?;
+    let blob = store::blob_row(org, "application/json", design, now);
+    let version = StoredVersion {
+        id: TemplateId::mint(now, &*app.entropy),
+        template: old.id,
+        version: old.version,
+        name: old.name.clone(),
+        design: blob.sha256,
+        published_at: stored.updated_at,
+        superseded_at: now,
+    };
+    let change = config::change(app, caller);
+    let (publication, jobs) = app.store.publish(org, old.id, old.project, template.version, now).await?;
+    let write = app
+        .store
+        .config_write(&change, &template, stored.revision, false)?
+        .and(app.store.config_write(&change, next, draft.revision, true)?)
+        .and(app.store.config_write(&change, &version, 0, false)?)
+        .and(store::ConfigWrite { blobs: vec![blob], ..store::ConfigWrite::default() })
+        .and(jobs);
+    if app.store.written(write).await? { Ok(publication) } else { Err(Problem::raced()) }
 }
 
 fn refuse_faults(template: &Template, catalog: &OrgCatalog) -> Result<(), Problem> {
@@ -279,7 +399,7 @@ async fn delete(
 ) -> Result<StatusCode, Problem> {
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.templates, id.uuid(), "template")?;
-    if_match.check(stored.revision)?;
+    if_match.check(version(stored, catalog.draft_of(id)))?;
     let in_use = |detail: &str| Problem::Conflict { code: "in_use", detail: detail.to_owned() };
     let project = catalog.project(stored.value.project);
     if project.is_some_and(|project| project.variants.iter().any(|variant| variant.template == id)) {
@@ -289,5 +409,13 @@ async fn delete(
     if published && !app.store.backend().passes(can.org, Some(stored.value.project), None, None, 1).await?.is_empty() {
         return Err(in_use("its project has passes, and they may have been drawn with it"));
     }
-    config::remove(&app, &config::change(&app, &can), stored).await
+    let change = config::change(&app, &can);
+    let mut write = app.store.config_write(&change, &*stored.value, stored.revision, true)?;
+    if let Some(draft) = catalog.draft_of(id) {
+        write = write.and(app.store.config_write(&change, &*draft.value, draft.revision, true)?);
+    }
+    for version in catalog.versions.values().filter(|version| version.value.template == id) {
+        write = write.and(app.store.config_write(&change, &*version.value, version.revision, true)?);
+    }
+    if app.store.written(write).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::raced()) }
 }

@@ -1,6 +1,6 @@
 //! `GET /v1/devices/{device}/registrations/{pass_type}?passesUpdatedSince={tag}`: which passes of a device have changed.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Json,
@@ -11,7 +11,11 @@ use axum::{
 use serde_json::json;
 use store::Log;
 
-use super::{MAX_DEVICE_BYTES, Refused, owner, tag::Tag};
+use super::{
+    MAX_DEVICE_BYTES, Refused, owner,
+    registration::may_be_behind,
+    tag::{Present, Tag},
+};
 use crate::App;
 
 pub(super) async fn list(
@@ -24,20 +28,27 @@ pub(super) async fn list(
         return Ok(nothing());
     }
     let Some(org) = owner(&app, &pass_type).await? else { return Ok(nothing()) };
-    let Some(catalog) = app.store.catalog().org(org).cloned() else { return Ok(nothing()) };
-    // Heads first: what is committed after them is listed at worst once more.
+    // Heads and configuration first: what is committed after them is listed at worst once more.
     let heads = app.store.backend().heads(Log::Events).await?;
-    let epoch = app.store.epoch();
-    let given = since(&uri).and_then(|text| Tag::read(&text, epoch, &heads));
-    let since = given.unwrap_or_else(|| Tag::new(epoch));
-    let mut seen = since.clone();
+    let catalog = app.store.catalog_now().await?;
+    let Some(config) = catalog.org(org) else { return Ok(nothing()) };
+    let present = Present { epoch: app.store.epoch(), heads: &heads, version: catalog.version, now: app.now() };
+    let given = since(&uri).and_then(|text| Tag::read(&text, &present));
+    let registered: HashMap<_, _> = app.store.backend().device_since(org, &device).await?.into_iter().collect();
+    let mut seen = given.clone().unwrap_or_else(|| Tag::new(&present)).brought_to(&present);
     let mut serials = Vec::new();
     for (pass, content_seq) in app.store.passes_on_device(org, &device).await? {
-        let of_type = catalog.project(pass.project).is_some_and(|it| it.apple_pass_type.as_deref() == Some(&pass_type));
+        let of_type = config.project(pass.project).is_some_and(|it| it.apple_pass_type.as_deref() == Some(&pass_type));
         if !of_type {
             continue;
         }
-        if since.is_news(pass.shard, content_seq) {
+        let is_news = |tag: &Tag| {
+            let since = registered.get(&pass.id).copied().unwrap_or_default();
+            tag.is_news(pass.shard, content_seq)
+                || tag.is_published_since(config.publication_of(pass.template))
+                || (tag.is_registered_since(since) && may_be_behind(config, &pass))
+        };
+        if given.as_ref().is_none_or(is_news) {
             serials.push(pass.serial);
         }
         seen.see(pass.shard, content_seq);

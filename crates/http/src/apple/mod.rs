@@ -23,6 +23,7 @@ use engine::Outcome;
 use http::{HeaderMap, StatusCode, header};
 use store::NameKind;
 
+pub(crate) use self::log::RING as LOG_RING;
 use crate::{App, Problem};
 
 /// Longest device identifier, pass type and serial number that are looked at, in bytes.

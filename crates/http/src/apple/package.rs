@@ -11,6 +11,8 @@ use axum::{
 use bytes::Bytes;
 use domain::{Action, Cause, Contact, OrgId, Pass, PassRef, Timestamp, VisitKind};
 
+use store::OrgCatalog;
+
 use super::{Held, Refused, held, tell};
 use crate::{App, Client, Problem, seen};
 
@@ -22,7 +24,9 @@ pub(super) async fn package(
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let Held { org, pass, contact } = held(&app, &pass_type, &serial, &headers).await?;
-    let modified = Timestamp::from_seconds(pass.last_modified);
+    // A template that another node published is what this phone was woken for.
+    let catalog = app.store.catalog_now().await?;
+    let modified = modified(catalog.org(org), &pass);
     let since = headers.get(header::IF_MODIFIED_SINCE).and_then(|value| Timestamp::from_http_date(value.to_str().ok()?));
     let mut response = if since.is_some_and(|since| since >= modified) {
         StatusCode::NOT_MODIFIED.into_response()
@@ -33,6 +37,12 @@ pub(super) async fn package(
     };
     dress(&mut response, modified);
     Ok(response)
+}
+
+/// When what the phone shows last changed. A pass's own time rises with each of its changes and never repeats; a second is
+/// added for every publication of a template of its project, so that the sum rises with those as well.
+pub(crate) fn modified(config: Option<&Arc<OrgCatalog>>, pass: &Pass) -> Timestamp {
+    Timestamp::from_seconds(pass.last_modified + config.map_or(0, |config| config.publications_of(pass.project)))
 }
 
 /// The package, and that it was made.

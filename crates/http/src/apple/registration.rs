@@ -6,8 +6,9 @@ use axum::{
     extract::{Path, Request, State},
     http::StatusCode,
 };
-use domain::{Action, Answer, Cause, PassRef, UninstallReason, Wallet};
+use domain::{Action, Answer, Cause, Pass, PassRef, UninstallReason, Wallet};
 use serde::Deserialize;
+use store::OrgCatalog;
 
 use super::{Held, MAX_DEVICE_BYTES, Refused, held, tell};
 use crate::{
@@ -40,17 +41,34 @@ pub(super) async fn register(
         return Err(Problem::field("pushToken", "expected 1 to 256 hexadecimal digits").into());
     }
     let sighting = seen::sighting(&app, &client);
+    let device = checked(device)?;
     let action = Action::RecordInstall {
         pass: PassRef::Id(pass.id),
         wallet: Wallet::Apple,
-        device: checked(device)?,
+        device: device.clone(),
         push_token: Some(token),
         sighting,
     };
-    Ok(match tell(&app, org, Cause::Wallet, action).await?.answer {
+    let answer = tell(&app, org, Cause::Wallet, action).await?.answer;
+    // The pass as it is after the registration: it may have changed while the phone was at it.
+    let (config, pass) = (app.store.catalog_now().await?, app.store.pass(org, pass.id).await?);
+    if let (Some(config), Some(pass)) = (config.org(org), pass)
+        && may_be_behind(config, &pass)
+    {
+        app.store.owe_push(org, pass.id, &device, app.now()).await?;
+    }
+    Ok(match answer {
         Answer::Done { created: true, .. } => StatusCode::CREATED,
         _ => StatusCode::OK,
     })
+}
+
+/// Whether a phone that registers now may hold an older pass than there is: which one it fetched, and when, it does not tell.
+/// Only one that never changed is surely the one that it has. Such a phone is woken once and told of the pass; what it holds
+/// already it does not fetch again.
+pub(super) fn may_be_behind(config: &OrgCatalog, pass: &Pass) -> bool {
+    let drawn_anew = config.templates.get(&pass.template.uuid()).is_some_and(|template| template.updated_at > pass.issued_at);
+    drawn_anew || pass.last_modified != pass.issued_at.as_seconds()
 }
 
 /// Idempotent: a device that is not registered is as good as unregistered.

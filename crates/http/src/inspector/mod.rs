@@ -1,26 +1,28 @@
 //! The inspector: `/inspect/{bin}/in` takes any request, `/inspect/{bin}` shows what it took, as a request bin does.
 //!
-//! A bin's name is its key: whoever knows it may look, so names are drawn, not chosen. Bodies are kept sealed, in a ring of
-//! the newest 200. Signatures are checked against the webhooks that point at the bin.
+//! Bins are made by `POST /v1/inspectors`. A bin's name is drawn, not chosen: whoever knows it may send, and may look unless
+//! the bin has a key. After its time a bin is not there any more. Bodies are kept sealed, in a ring of the newest 200.
+//! Signatures are checked against the webhooks that point at the bin.
 
 mod page;
 mod signature;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use aws_lc_rs::constant_time;
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{OriginalUri, State},
+    extract::{OriginalUri, Query, State},
     response::{IntoResponse, Response},
     routing::{any, get},
 };
 use domain::{EventIdKind, Id, OrgId, Timestamp};
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, Uri, header};
 use serde::{Deserialize, Serialize};
-use store::{NameKind, StoreError};
+use store::{NameKind, StoreError, StoredInspector};
 
-use crate::{App, Client, PathParam, Problem};
+use crate::{App, Client, PathParam, Problem, auth};
 
 /// How many requests a bin keeps.
 const KEPT: u32 = 200;
@@ -42,7 +44,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 
 /// A request as it was taken.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Captured {
+pub(crate) struct Captured {
     /// Its id, sorts by time.
     #[serde(default)]
     id: String,
@@ -68,12 +70,37 @@ struct Requests {
     data: Vec<Captured>,
 }
 
-async fn org_of(app: &App, bin: &str) -> Result<OrgId, Problem> {
+/// A bin that is there.
+struct Bin {
+    org: OrgId,
+    inspector: Option<Arc<StoredInspector>>,
+}
+
+async fn find(app: &App, bin: &str) -> Result<Bin, Problem> {
+    let missing = || Problem::no_such("inspector bin");
     if bin.len() > MAX_BIN_BYTES {
-        return Err(Problem::no_such("inspector bin"));
+        return Err(missing());
     }
     let found = app.store.look_up(NameKind::InspectorBin, bin.as_bytes()).await?;
-    found.map(|(org, _)| org).ok_or_else(|| Problem::no_such("inspector bin"))
+    let (org, id) = found.ok_or_else(missing)?;
+    // Made on another node, perhaps a moment ago.
+    let catalog = app.store.catalog_now().await?;
+    let inspector = catalog.org(org).and_then(|config| config.inspectors.get(&id)).map(|stored| Arc::clone(&stored.value));
+    match inspector {
+        Some(inspector) if inspector.expires_at <= app.now() => Err(missing()),
+        inspector => Ok(Bin { org, inspector }),
+    }
+}
+
+/// A bin for whoever may look at it.
+async fn shown_to(app: &App, bin: &str, uri: &Uri) -> Result<OrgId, Problem> {
+    let Bin { org, inspector } = find(app, bin).await?;
+    let Some(expected) = inspector.and_then(|inspector| inspector.view_key) else { return Ok(org) };
+    let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default();
+    let given = pairs.into_iter().find(|(name, _)| name == "key").map(|(_, key)| auth::hash(&key));
+    let fits = given.is_some_and(|given| constant_time::verify_slices_are_equal(&given, &expected).is_ok());
+    // As if it were not there: an address alone tells nothing.
+    if fits { Ok(org) } else { Err(Problem::no_such("inspector bin")) }
 }
 
 async fn take_below(
@@ -97,7 +124,7 @@ async fn take(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let org = org_of(&app, &bin).await?;
+    let Bin { org, .. } = find(&app, &bin).await?;
     let at = app.now();
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let captured = Captured {
@@ -120,8 +147,8 @@ fn ring(bin: &str) -> String {
     format!("inspector/{bin}")
 }
 
-async fn taken(app: &App, bin: &str) -> Result<Vec<Captured>, Problem> {
-    let org = org_of(app, bin).await?;
+/// What a bin of an organization has taken, newest first.
+pub(crate) async fn held(app: &App, org: OrgId, bin: &str) -> Result<Vec<Captured>, Problem> {
     let rows = app.store.captures(org, &ring(bin), KEPT).await?;
     let mut requests = Vec::with_capacity(rows.len());
     for row in rows {
@@ -133,12 +160,22 @@ async fn taken(app: &App, bin: &str) -> Result<Vec<Captured>, Problem> {
     Ok(requests)
 }
 
-async fn list(State(app): State<Arc<App>>, PathParam(bin): PathParam<String>) -> Result<Json<Requests>, Problem> {
-    Ok(Json(Requests { data: taken(&app, &bin).await? }))
+async fn list(
+    State(app): State<Arc<App>>,
+    PathParam(bin): PathParam<String>,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Json<Requests>, Problem> {
+    let org = shown_to(&app, &bin, &uri).await?;
+    Ok(Json(Requests { data: held(&app, org, &bin).await? }))
 }
 
-async fn show(State(app): State<Arc<App>>, PathParam(bin): PathParam<String>) -> Result<Response, Problem> {
-    let requests = taken(&app, &bin).await?;
+async fn show(
+    State(app): State<Arc<App>>,
+    PathParam(bin): PathParam<String>,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Response, Problem> {
+    let org = shown_to(&app, &bin, &uri).await?;
+    let requests = held(&app, org, &bin).await?;
     let address = app.url(&format!("/inspect/{bin}/in"));
     Ok(([(header::CACHE_CONTROL, "no-store")], page::page(&bin, &address, &requests)).into_response())
 }

@@ -25,15 +25,73 @@ async fn a_template_is_drafted_mended_and_published() {
     let change = json!({"name": "Second", "design": Things::design(things.id("sha256"))});
     server.call(&server.admin, "PUT", &path, &change).await.expect(200);
     assert_eq!(server.post(&format!("{path}/publish"), Value::Null).await.expect(200)["version"], 1);
-    let next = server.call(&server.admin, "PUT", &path, &change).await;
-    assert_eq!((&next.expect(200)["version"], &next.json()["status"]), (&json!(2), &json!("published")));
     let broken = json!({"name": "Second", "design": design});
-    assert_eq!(server.call(&server.admin, "PUT", &path, &broken).await.problem(422), "invalid", "what is published stays whole");
+    let drafted = server.call(&server.admin, "PUT", &path, &broken).await.expect(200);
+    assert_eq!((&drafted["version"], &drafted["status"]), (&json!(1), &json!("published")), "what is published stays");
+    assert_eq!(drafted["draft"]["design"]["colors"], json!({"background": "red"}));
+    assert_ne!(drafted["design"]["colors"], drafted["draft"]["design"]["colors"]);
+    assert_eq!(drafted["problems"].as_array().unwrap().len(), 2);
+    assert_eq!(server.post(&format!("{path}/publish"), Value::Null).await.problem(422), "invalid", "and stays whole");
     let unknown = json!({"name": "Second", "design": Things::design(&"0".repeat(64))});
     let unknown = server.call(&server.admin, "PUT", &path, &unknown).await;
     assert_eq!(unknown.json()["errors"][0]["path"], "design.images.icon.x2");
     let used = format!("/v1/templates/{}", things.id("template"));
     assert_eq!(server.call(&server.admin, "DELETE", &used, &Value::Null).await.problem(409), "in_use");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_published_template_is_followed_by_its_draft() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let path = format!("/v1/templates/{}", things.id("template"));
+    let put = async |title: &str| {
+        let mut design = Things::design(things.id("sha256"));
+        design["title"] = json!(title);
+        server.call(&server.admin, "PUT", &path, &json!({"name": title, "design": design})).await
+    };
+    let tags: Vec<String> =
+        [put("Third").await, put("Third again").await].iter().map(|it| it.header("etag").to_owned()).collect();
+    assert_ne!(tags[0], tags[1]);
+    let bearer = format!("Bearer {}", server.admin);
+    let stale = [("authorization", bearer.as_str()), ("if-match", tags[0].as_str())];
+    assert_eq!(server.send("DELETE", &format!("{path}/draft"), &stale, "").await.problem(412), "version_conflict");
+    server.call(&server.admin, "DELETE", &format!("{path}/draft"), &Value::Null).await.expect(204);
+    let bare = server.get(&path).await.expect(200);
+    assert_eq!(
+        (&bare["draft"], &bare["version"], &bare["design"]["title"]),
+        (&Value::Null, &json!(2), &json!("Club card, redrawn"))
+    );
+    assert_eq!(server.post(&format!("{path}/publish"), Value::Null).await.expect(200)["publication"], Value::Null, "no draft");
+    put("Third at last").await.expect(200);
+    let published = server.post(&format!("{path}/publish"), Value::Null).await.expect(200);
+    assert_eq!(
+        (&published["version"], &published["name"], &published["draft"]),
+        (&json!(3), &json!("Third at last"), &Value::Null)
+    );
+    let versions = server.get(&format!("{path}/versions")).await.expect(200);
+    let told: Vec<_> =
+        versions["data"].as_array().unwrap().iter().map(|it| (it["version"].clone(), it["status"].clone())).collect();
+    let (now, past) = (json!("published"), json!("superseded"));
+    assert_eq!(told, [(json!(3), now), (json!(2), past.clone()), (json!(1), past)]);
+    let titles =
+        async |number: u32| server.get(&format!("{path}/versions/{number}")).await.expect(200)["design"]["title"].clone();
+    assert_eq!(
+        (titles(1).await, titles(2).await, titles(3).await),
+        (json!("Club card"), json!("Club card, redrawn"), json!("Third at last"))
+    );
+    assert_eq!(server.get(&format!("{path}/versions/4")).await.problem(404), "not_found");
+    let publication = format!("/v1/publications/{}", published["publication"].as_str().unwrap());
+    let earlier = format!("/v1/publications/{}", things.id("publication"));
+    assert_eq!(server.get(&earlier).await.expect(200)["state"], "superseded", "the later version wakes the phones");
+    assert_eq!(server.get(&publication).await.expect(200)["state"], "running");
+    let turn = async |to: &str| server.post(&format!("{publication}/{to}"), Value::Null).await;
+    assert_eq!(turn("pause").await.expect(200)["state"], "paused");
+    assert_eq!(turn("pause").await.expect(200)["state"], "paused", "twice is the same");
+    assert_eq!(turn("resume").await.expect(200)["state"], "running");
+    assert_eq!(turn("cancel").await.expect(200)["state"], "cancelled");
+    assert_eq!(turn("resume").await.problem(409), "not_allowed");
+    let listed = server.get("/v1/publications").await.expect(200);
+    assert_eq!(listed["data"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,6 +301,7 @@ async fn what_is_made_under_a_key_is_made_once() {
         ("/v1/flows".to_owned(), flow("one"), flow("two")),
         ("/v1/webhooks".to_owned(), hook("one"), hook("two")),
         ("/v1/keys".to_owned(), key("one"), key("two")),
+        ("/v1/inspectors".to_owned(), json!({"name": "One", "keyed": true}), json!({"name": "Two"})),
         ("/v1/organizations".to_owned(), json!({"name": "One"}), json!({"name": "Two"})),
         ("/v1/signers".to_owned(), signer_input("pass.com.example.one"), signer_input("pass.com.example.two")),
         ("/v1/google-accounts".to_owned(), account_input("3388000000000000011"), account_input("3388000000000000012")),
@@ -351,4 +410,71 @@ async fn cursors_are_refused_when_they_were_changed() {
             refused(&server.admin, other, &whole).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inspector_shows_what_came_to_whoever_may_look() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let make = async |input: Value| server.post("/v1/inspectors", input).await;
+    assert_eq!(make(json!({"name": "Bin", "expires_in_hours": 0})).await.problem(422), "invalid");
+    let open = make(json!({"name": "Open"})).await.expect(201);
+    let keyed = make(json!({"name": "Keyed", "keyed": true, "expires_in_hours": 1})).await.expect(201);
+    assert_eq!((&open["view_key"], &open["keyed"], &keyed["keyed"]), (&Value::Null, &json!(false), &json!(true)));
+    let path = |url: &Value| url.as_str().unwrap().strip_prefix("http://localhost:8080").unwrap().to_owned();
+    // A webhook that points there: its signatures are checked.
+    let secret = {
+        let id = things.id("webhook").parse::<domain::TargetId>().unwrap();
+        let catalog = server.store.catalog();
+        let held = catalog.org(server.ours).unwrap().targets[&id.uuid()].clone();
+        let target = domain::Target { url: keyed["url"].as_str().unwrap().to_owned(), ..held.value.target.clone() };
+        let stored = server.store.seal_target(server.ours, target, held.value.sealed_secrets.clone()).unwrap();
+        let change = store::ConfigChange {
+            org: server.ours,
+            actor: "{}".to_owned(),
+            now: crate::server::NOW,
+            names: Vec::new(),
+            removed_names: Vec::new(),
+        };
+        assert!(server.store.put(&change, &stored, held.revision).await.unwrap());
+        let opened = server.store.open_of::<StoredTarget>(server.ours, id.uuid(), &stored.sealed_secrets[0]).unwrap();
+        std::str::from_utf8(&opened).unwrap().parse::<Secret>().unwrap()
+    };
+    let good = connectors::kit::signature::hex_hmac(&secret, b"hello");
+    for (signature, url) in [(good.as_str(), &keyed["url"]), ("00ff", &keyed["url"]), (good.as_str(), &open["url"])] {
+        server.send("PUT", &format!("{}/below?x=1", path(url)), &[("x-passkit-signature", signature)], "hello").await.text();
+    }
+    let requests = format!("/v1/inspectors/{}/requests", keyed["id"].as_str().unwrap());
+    let taken = server.get(&requests).await.expect(200);
+    let valid: Vec<bool> = taken["data"].as_array().unwrap().iter().map(|it| it["signatures"][0]["valid"] == true).collect();
+    assert_eq!(valid.iter().filter(|valid| **valid).count(), 1, "{taken}");
+    assert_eq!((taken["data"].as_array().unwrap().len(), &taken["data"][0]["body"]), (2, &json!("hello")));
+    let look = async |path: &str| server.send("GET", path, &[], "").await;
+    assert_eq!(look(&path(&open["page_url"])).await.status.as_u16(), 200);
+    assert_eq!(look(&path(&keyed["page_url"])).await.problem(404), "not_found");
+    assert_eq!(look(&format!("{}?key=pbv_wrong", path(&keyed["page_url"]))).await.problem(404), "not_found");
+    let key = keyed["view_key"].as_str().unwrap();
+    let page = look(&format!("{}?key={key}", path(&keyed["page_url"]))).await;
+    assert!(page.status.is_success() && page.text().contains("/below?x=1"), "{}", page.text());
+    assert_eq!(
+        look(&format!("{}/requests?key={key}", path(&keyed["page_url"]))).await.json()["data"].as_array().unwrap().len(),
+        2
+    );
+    let one = format!("/v1/inspectors/{}", keyed["id"].as_str().unwrap());
+    assert!(!server.get(&one).await.text().contains(key), "shown once");
+    server.call(&server.admin, "DELETE", &one, &Value::Null).await.expect(204);
+    assert_eq!(server.send("POST", &path(&keyed["url"]), &[], "x").await.problem(404), "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn phones_logs_are_read_by_their_organization() {
+    let server = Server::start().await;
+    server.furnish().await;
+    let line = "Get serial #s task (for device 4f, pass type pass.com.example.club) encountered error: code 500";
+    let body = json!({"logs": [line, "pass type pass.com.example.stranger"]}).to_string();
+    assert!(server.send("POST", "/apple/v1/log", &[], body).await.status.is_success());
+    let read = server.get("/v1/phone-logs").await.expect(200);
+    assert_eq!((&read["data"][0]["pass_type"], &read["data"][0]["lines"]), (&json!("pass.com.example.club"), &json!([line])));
+    let theirs = server.call(&server.stranger, "GET", "/v1/phone-logs", &Value::Null).await.expect(200);
+    assert_eq!(theirs["data"], json!([]));
 }

@@ -220,7 +220,7 @@ impl Server {
         let sha256 = self.send("POST", "/v1/images", &image, png()).await.expect(201)["sha256"].clone();
         let project = self.post("/v1/projects", Things::bare_project("club")).await.expect(201);
         let design = Things::design(sha256.as_str().unwrap());
-        let template = json!({"project": project["id"], "name": "Card", "design": design});
+        let template = json!({"project": project["id"], "name": "Card", "design": design.clone()});
         let template = self.post("/v1/templates", template).await.expect(201);
         let path = format!("/v1/templates/{}/publish", template["id"].as_str().unwrap());
         self.post(&path, Value::Null).await.expect(200);
@@ -231,6 +231,11 @@ impl Server {
         let issue = json!({"project": project["id"], "external_id": "card-1", "contact": {"email": "Ada@Example.com"}});
         let pass = self.post("/v1/passes", issue).await.expect(201);
         let scan = self.post("/v1/scans", json!({"pass": pass["id"]})).await.expect(200);
+        let mut next = design.clone();
+        next["title"] = json!("Club card, redrawn");
+        let path = format!("/v1/templates/{}", template["id"].as_str().unwrap());
+        self.call(&self.admin, "PUT", &path, &json!({"name": "Card", "design": next})).await.expect(200);
+        let published = self.post(&format!("{path}/publish"), Value::Null).await.expect(200);
         let events = self.get("/v1/events").await.expect(200);
         let source = self.post("/v1/sources", json!({"slug": "shop", "name": "Shop"})).await.expect(201);
         let flow = json!({"slug": "sign-up", "project": "club", "when": {"event": "signed_up"},
@@ -244,6 +249,8 @@ impl Server {
         let signer = self.post("/v1/signers", signer_input("pass.com.example.club")).await.expect(201);
         let account = self.post("/v1/google-accounts", account_input("3388000000000000001")).await.expect(201);
         let key = self.post("/v1/keys", json!({"name": "Spare", "scopes": ["scan"]})).await.expect(201);
+        let inspector = self.post("/v1/inspectors", json!({"name": "Bin"})).await.expect(201);
+        keep("inspector", &inspector["id"]);
         keep("sha256", &sha256);
         for (name, thing) in [
             ("project", &project),
@@ -263,6 +270,8 @@ impl Server {
         }
         keep("contact", &pass["contact"]);
         keep("delivery", &owed["delivery"]);
+        keep("publication", &published["publication"]);
+        keep("version", &json!("1"));
         ids.insert("organization".to_owned(), self.ours.to_string());
         ids.insert("source_event".to_owned(), self.source_event(source["id"].as_str().unwrap()).await);
         Things { ids }

@@ -169,6 +169,7 @@ pub async fn a_refused_change_writes_nothing(backend: &Shared) {
         org_keys: vec![(org(), key_bytes(1))],
         results: vec![result(1)],
         now: START,
+        jobs: Vec::new(),
         blobs: Vec::new(),
     };
     taken(backend, whole(resource(21, None), "key-a"), "the name is taken").await;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::fixtures::{Shared, at, commit, done, event, id, insert, installation, issued, lease, org, other_org, pass, update};
+use super::fixtures::{
+    START, Shared, at, commit, done, event, id, insert, installation, issued, lease, org, other_org, pass, update,
+};
 use crate::{CommitRows, InstallationRow, PassRow, PassWrite, PushOutcome, PushSettlement, Reader};
 
 /// A phone is told of the passes that it holds now, its account of none of another organization.
@@ -120,4 +122,47 @@ pub async fn passes_sharing_a_number_come_together(backend: &Shared) {
     }
     assert_eq!(after, 5);
     assert_eq!(found, (10..14).map(id).collect());
+}
+
+/// All devices are walked, each with all that it holds.
+pub async fn devices_are_walked_in_their_order(backend: &Shared) {
+    let rows = [pass(10), pass(11)];
+    let foreign = PassRow { org: other_org(), ..pass(13) };
+    let installations = vec![
+        installation(&rows[0], "b"),
+        installation(&rows[1], "b"),
+        installation(&rows[0], "a"),
+        installation(&rows[1], "c"),
+        InstallationRow { active: false, ..installation(&rows[0], "sold") },
+        InstallationRow { wallet: 2, ..installation(&rows[1], "") },
+        installation(&foreign, "a"),
+    ];
+    let passes = rows.iter().chain([&foreign]).cloned().map(insert).collect();
+    done(backend, CommitRows { passes, installations, ..commit() }).await;
+    let walk = async |after: &str, limit| -> Vec<_> {
+        let found = backend.devices(org(), after, limit).await.unwrap();
+        found.into_iter().map(|row| (row.installation.device, row.installation.pass, row.project)).collect()
+    };
+    let of = |device: &str, row: &PassRow| (device.to_owned(), row.id, row.project);
+    assert_eq!(walk("", 2).await, [of("a", &rows[0]), of("b", &rows[0]), of("b", &rows[1])]);
+    assert_eq!(walk("b", 2).await, [of("c", &rows[1])]);
+    assert_eq!(walk("c", 2).await, []);
+    assert_eq!(backend.device_count(org()).await.unwrap(), 3);
+    let since = backend.device_since(org(), "b").await.unwrap();
+    assert_eq!(since.into_iter().collect::<BTreeSet<_>>(), [(rows[0].id, START), (rows[1].id, START)].into());
+}
+
+/// A push that is owed comes due, whatever the device was woken for before.
+pub async fn owed_pushes_come_due(backend: &Shared) {
+    let row = pass(10);
+    issued(backend, row.clone()).await;
+    let gone = InstallationRow { active: false, ..installation(&row, "sold") };
+    done(backend, CommitRows { installations: vec![installation(&row, "phone"), gone], ..commit() }).await;
+    backend.owe_push(org(), row.id, "phone", at(10)).await.unwrap();
+    backend.owe_push(org(), row.id, "sold", at(10)).await.unwrap();
+    assert!(backend.due_pushes(0, at(9), 9).await.unwrap().is_empty());
+    let due = backend.due_pushes(0, at(10), 9).await.unwrap();
+    let [found] = &due[..] else { panic!("one active device is owed a push: {due:?}") };
+    assert_eq!(found.installation.device, "phone");
+    assert!(found.installation.pushed_seq < found.content_seq, "it counts as behind");
 }

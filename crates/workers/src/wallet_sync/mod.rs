@@ -76,7 +76,7 @@ struct Group {
 }
 
 /// Wakes devices and says what became of each.
-async fn wake(shard: &Shard, devices: Vec<StaleDevice>) -> Result<Vec<PushOutcome>, End> {
+pub(crate) async fn wake(shard: &Shard, devices: Vec<StaleDevice>) -> Result<Vec<PushOutcome>, End> {
     let house = &shard.house;
     let catalog = shard.insist("read the configuration", || house.catalog()).await?;
     let mut outcomes = Vec::with_capacity(devices.len());
