@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use crate::{
     api::Api,
     config::{self, Flags},
-    demo, serve,
+    demo,
+    publications::{self, PublicationCommand, TemplateCommand},
+    serve,
     system::say,
 };
 
@@ -50,6 +52,9 @@ enum Command {
     /// installs the pass on a simulated iPhone, and shows each step with its result and its time. Then it keeps serving.
     Demo(demo::Args),
     /// Show every setting, its value and where that comes from
+    ///
+    /// Every setting can stand in passbridge.toml under its name, and in the environment as PASSBRIDGE_NAME; most are flags of
+    /// `passbridge serve` too. Secrets are not shown.
     Config {
         #[command(flatten)]
         flags: Flags,
@@ -85,7 +90,24 @@ enum Command {
         #[command(subcommand)]
         command: GoogleCommand,
     },
+    /// Publish designs
+    Template {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: TemplateCommand,
+    },
+    /// Follow published designs on their way to the phones
+    Publication {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: PublicationCommand,
+    },
     /// Call the API: `passbridge api GET /v1/passes`
+    ///
+    /// Prints the answer. A refusal is printed with the path of every value that does not fit, and ends with status 1. What can
+    /// be called stands in the server's /docs.
     Api {
         #[command(flatten)]
         server: Server,
@@ -112,7 +134,7 @@ struct ServeArgs {
 
 /// Which server to talk to.
 #[derive(Debug, clap::Args)]
-struct Server {
+pub(crate) struct Server {
     /// The server
     #[arg(long, env = "PASSBRIDGE_URL", default_value = "http://localhost:8080", global = true)]
     url: String,
@@ -127,6 +149,8 @@ struct Server {
 #[derive(Debug, Subcommand)]
 enum FlowCommand {
     /// Run a flow on a sample event and show what it would do; nothing is done
+    ///
+    /// Prints whether the event is for the flow, and every step with its outcome and the values that were resolved.
     Test {
         /// The flow (YAML or JSON)
         flow: PathBuf,
@@ -147,6 +171,13 @@ enum FlowCommand {
 #[derive(Debug, Subcommand)]
 enum SignerCommand {
     /// Add a pass type certificate with its key, from a .p12 or from PEM files
+    ///
+    /// The pass type and the team are read out of the certificate. Keys are sealed on the server and never shown again.
+    /// Apple's intermediate certificate (WWDR G4) comes along in the .p12, or is given beside it.
+    #[command(after_help = "\
+Examples:
+  passbridge signer add --p12 Certificates.p12 --password-file p12.password --intermediate AppleWWDRCAG4.pem
+  passbridge signer add --certificate pass.pem --private-key pass.key --intermediate AppleWWDRCAG4.pem")]
     Add {
         /// The .p12 that Keychain Access exports
         #[arg(long, conflicts_with_all = ["certificate", "private_key"])]
@@ -191,6 +222,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let body = json!({"issuer": issuer, "key_file": text(&key_file)?});
             server.show(Method::POST, "/v1/google-accounts", Some(&body)).await
         }
+        Command::Template { server, command } => publications::template(&server, command).await,
+        Command::Publication { server, command } => publications::publication(&server, command).await,
         Command::Api { server, method, path, body } => {
             let body = body.map(|body| json_argument(&body)).transpose()?;
             server.show(method, &path, body.as_ref()).await
@@ -199,14 +232,19 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 impl Server {
-    fn api(&self) -> anyhow::Result<Api> {
+    pub(crate) fn api(&self) -> anyhow::Result<Api> {
         Api::new(&self.url, self.key.clone())
     }
 
-    async fn show(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<ExitCode> {
+    pub(crate) async fn show(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<ExitCode> {
         let answer = self.api()?.call(method, path, body).await?;
-        say(&if self.json { answer.to_string() } else { serde_json::to_string_pretty(&answer)? });
+        self.print(&answer)?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    pub(crate) fn print(&self, answer: &Value) -> anyhow::Result<()> {
+        say(&if self.json { answer.to_string() } else { serde_json::to_string_pretty(answer)? });
+        Ok(())
     }
 }
 

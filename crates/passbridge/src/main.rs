@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod keys;
 mod listen;
+mod publications;
 mod serve;
 mod system;
 

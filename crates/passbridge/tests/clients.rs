@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Club, Database};
 use testkit::{
@@ -137,8 +137,21 @@ async fn existing(club: &Club) -> String {
     let (webhook, _) = club.webhook("http://127.0.0.1:19999/").await;
     let body = json!({"project": club.project, "external_id": "one", "contact": {"external_id": "one", "name": "One"}});
     let pass = support::post(&club.server, "/v1/passes", &body).await;
-    let ids =
-        [("pass", &pass["id"]), ("webhook", &json!(webhook)), ("source", &json!(club.source)), ("project", &json!(club.project))];
+    let templates = club.server.api(Method::GET, "/v1/templates", None).await.unwrap_or_else(|error| panic!("{error}"));
+    let template = &templates["data"][0];
+    let path = format!("/v1/templates/{}", template["id"].as_str().unwrap());
+    let next = json!({"name": "Redrawn", "design": template["design"]});
+    club.server.api(Method::PUT, &path, Some(&next)).await.unwrap_or_else(|error| panic!("{error}"));
+    let published = club.server.api(Method::POST, &format!("{path}/publish"), None).await;
+    let published = published.unwrap_or_else(|error| panic!("{error}"));
+    let ids = [
+        ("template", &template["id"]),
+        ("publication", &published["publication"]),
+        ("pass", &pass["id"]),
+        ("webhook", &json!(webhook)),
+        ("source", &json!(club.source)),
+        ("project", &json!(club.project)),
+    ];
     let lines = ids.map(|(name, id)| format!("\"path.{name}\" = {id}\n"));
     format!("[parameters]\n{}", lines.concat())
 }

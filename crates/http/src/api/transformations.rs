@@ -15,7 +15,9 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    commands::Once,
     config::{self, IfMatch, Shown},
+    once::Made,
     page::{Page, Paging},
     schema::{IdText, TimeText},
     text,
@@ -206,13 +208,18 @@ impl TransformationInput {
 async fn create(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
+    once: Once,
     body: Body<TransformationInput>,
-) -> Result<Shown<View>, Problem> {
+) -> Result<Made, Problem> {
+    if let Some(made) = once.kept(&app, &can, &body.bytes).await? {
+        return Ok(made);
+    }
     let now = app.now();
     let written = body.value.stored(TransformationId::mint(now, &*app.entropy), now)?;
     let (stored, warnings) = checked(&config::org(&app, can.org)?, written).await?;
-    config::put(&app, &config::change(&app, &can), &stored, 0).await?;
-    Ok(Shown::new(format!("/v1/transformations/{}", stored.id), View::of(&stored, 1, warnings)))
+    let write = app.store.config_write(&config::change(&app, &can), &stored, 0, false)?;
+    let shown = Shown::new(format!("/v1/transformations/{}", stored.id), View::of(&stored, 1, warnings));
+    once.write(&app, &can, &body.bytes, write, shown).await
 }
 
 /// List transformations and libraries.

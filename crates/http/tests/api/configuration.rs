@@ -299,6 +299,7 @@ async fn what_is_made_under_a_key_is_made_once() {
         ("/v1/templates".to_owned(), template("one"), template("two")),
         ("/v1/sources".to_owned(), source_of("one"), source_of("two")),
         ("/v1/flows".to_owned(), flow("one"), flow("two")),
+        ("/v1/transformations".to_owned(), Things::transformation("one"), Things::transformation("two")),
         ("/v1/webhooks".to_owned(), hook("one"), hook("two")),
         ("/v1/keys".to_owned(), key("one"), key("two")),
         ("/v1/inspectors".to_owned(), json!({"name": "One", "keyed": true}), json!({"name": "Two"})),

@@ -1,0 +1,211 @@
+//! The command line as a person uses it, against the real server, with certificates and keys that openssl makes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
+mod support;
+
+use std::{path::Path, time::Duration};
+
+use serde_json::{Value, json};
+use support::{Club, Database};
+use testkit::{clients, server::program};
+use tokio::process::Command;
+
+const WITHIN: Duration = Duration::from_secs(60);
+const PASSWORD: &str = "correct horse";
+
+/// A folder with an authority and whatever is made in it.
+struct Desk(tempfile::TempDir);
+
+impl Desk {
+    async fn new() -> Self {
+        let desk = Self(tempfile::tempdir().unwrap());
+        desk.write("p12.password", &format!("{PASSWORD}\n"));
+        desk.write("wrong.password", "incorrect horse\n");
+        desk.openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 30 -subj", "/CN=Test Authority/O=Test")
+            .await;
+        desk
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path().join(name), text).unwrap();
+    }
+
+    /// `last` is one argument, whatever blanks it has.
+    async fn openssl(&self, arguments: &str, last: &str) {
+        let mut command = Command::new("openssl");
+        command.args(arguments.split(' ')).arg(last).current_dir(self.path());
+        clients::run(command, "openssl", "", WITHIN).await.unwrap_or_else(|error| panic!("{arguments}: {error}"));
+    }
+
+    /// NAME.key and NAME.pem: a certificate of the authority for a subject.
+    async fn certificate(&self, name: &str, subject: &str, days: &str) {
+        self.openssl(&format!("req -new -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj"), subject).await;
+        let sign = format!("x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out {name}.pem -days");
+        self.openssl(&sign, days).await;
+    }
+
+    /// Runs the program as the admin of a club; what it said on both streams, and whether it ended well.
+    async fn runs(&self, club: &Club, arguments: &[&str]) -> Result<String, String> {
+        let mut command = program(env!("CARGO_BIN_EXE_passbridge"));
+        command.args(arguments).current_dir(self.path());
+        command.env("PASSBRIDGE_URL", club.server.url("")).env("PASSBRIDGE_KEY", club.server.admin_key());
+        clients::run(command, "passbridge", "", WITHIN).await.map_err(|error| error.to_string())
+    }
+
+    async fn says(&self, club: &Club, arguments: &[&str]) -> Value {
+        let said = self.runs(club, arguments).await.unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{said}: {error}"))
+    }
+
+    async fn complains(&self, club: &Club, arguments: &[&str]) -> String {
+        match self.runs(club, arguments).await {
+            Ok(said) => panic!("{arguments:?} went well: {said}"),
+            Err(error) => error,
+        }
+    }
+}
+
+#[tokio::test]
+async fn signers_are_added_from_p12_and_pem_and_faults_are_named() {
+    let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
+    desk.certificate("p12", "/UID=pass.com.example.p12/CN=Pass/OU=TEAM123456/O=Test", "20").await;
+    desk.certificate("pem", "/UID=pass.com.example.pem/CN=Pass/OU=TEAM123456/O=Test", "20").await;
+    let export = "pkcs12 -export -in p12.pem -inkey p12.key -certfile ca.pem -out p12.p12 -passout";
+    desk.openssl(export, &format!("pass:{PASSWORD}")).await;
+    let p12 = ["signer", "add", "--json", "--p12", "p12.p12", "--password-file"];
+    let wrong = desk.complains(&club, &[&p12[..], &["wrong.password"]].concat()).await;
+    assert!(wrong.contains("p12") && wrong.contains("cannot be opened with this passphrase"), "{wrong}");
+    let none = desk.complains(&club, &p12[..5]).await;
+    assert!(none.contains("passphrase"), "{none}");
+    let added = desk.says(&club, &[&p12[..], &["p12.password"]].concat()).await;
+    let told = (&added["pass_type"], &added["team"], &added["expired"]);
+    assert_eq!(told, (&json!("pass.com.example.p12"), &json!("TEAM123456"), &json!(false)));
+    assert!(!added.to_string().contains("PRIVATE KEY"));
+    let again = desk.complains(&club, &[&p12[..], &["p12.password"]].concat()).await;
+    assert!(again.contains("409"), "{again}");
+    let with = |certificate: &'static str, key: &'static str| {
+        ["signer", "add", "--json", "--certificate", certificate, "--private-key", key, "--intermediate", "ca.pem"]
+    };
+    let added = desk.says(&club, &with("pem.pem", "pem.key")).await;
+    assert_eq!(added["pass_type"], "pass.com.example.pem");
+    let missing = desk.complains(&club, &with("pem.pem", "pem.key")[..7]).await;
+    assert!(missing.contains("intermediate") && missing.contains("WWDR G4"), "{missing}");
+    let other = desk.complains(&club, &with("pem.pem", "p12.key")).await;
+    assert!(other.contains("does not belong to the certificate"), "{other}");
+    desk.certificate("late", "/UID=pass.com.example.late/CN=Pass/OU=TEAM123456", "-1").await;
+    let late = desk.complains(&club, &with("late.pem", "late.key")).await;
+    assert!(late.contains("expired") && late.contains("renew it"), "{late}");
+    for (name, subject) in
+        [("uid", "/UID=com.example/CN=Pass/OU=TEAM123456"), ("bare", "/CN=Pass/OU=TEAM123456"), ("ou", "/UID=pass.a/CN=Pass")]
+    {
+        desk.certificate(name, subject, "20").await;
+        let (certificate, key) = (format!("{name}.pem"), format!("{name}.key"));
+        let arguments = ["signer", "add", "--certificate", &certificate, "--private-key", &key, "--intermediate", "ca.pem"];
+        let refused = desk.complains(&club, &arguments).await;
+        assert!(
+            refused.contains("not a pass type certificate") && refused.contains("UID") && refused.contains("OU"),
+            "{refused}"
+        );
+    }
+    assert!(desk.complains(&club, &["signer", "add"]).await.contains("--p12"), "neither");
+    assert!(desk.complains(&club, &["signer", "add", "--p12", "nowhere.p12"]).await.contains("cannot read nowhere.p12"));
+}
+
+#[tokio::test]
+async fn flows_are_tried_saved_and_replaced() {
+    let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
+    let flow = "slug: birthday\nproject: club\nwhen:\n  event: birthday\nsteps:\n  - id: gift\n    action: update\n    balances:\n      points:\n        add: $.properties.gift\n";
+    desk.write("flow.yaml", flow);
+    desk.write("event.json", r#"{"type": "track", "event": "birthday", "userId": "one", "properties": {"gift": 7}}"#);
+    let tried = desk.says(&club, &["flow", "test", "flow.yaml", "event.json", "--json"]).await;
+    assert_eq!((&tried["matched"], &tried["steps"][0]["outcome"]), (&json!(true), &json!("command")), "{tried}");
+    assert!(tried.to_string().contains('7'), "{tried}");
+    let saved = desk.says(&club, &["flow", "save", "flow.yaml"]).await;
+    desk.write("flow.yaml", &flow.replace("gift: 7", "gift: 8").replace("add: $.properties.gift", "add: 3"));
+    let again = desk.says(&club, &["flow", "save", "flow.yaml"]).await;
+    assert_eq!((&again["id"], &again["slug"]), (&saved["id"], &json!("birthday")), "the one of that slug is replaced");
+    desk.write("bad.yaml", &flow.replace("action: update", "action: explode"));
+    let bad = desk.complains(&club, &["flow", "save", "bad.yaml"]).await;
+    assert!(bad.contains("bad.yaml") && bad.contains("explode"), "{bad}");
+    desk.write("bad.yaml", &flow.replace("project: club", "project: nowhere"));
+    let bad = desk.complains(&club, &["flow", "save", "bad.yaml"]).await;
+    assert!(bad.contains("project"), "{bad}");
+    assert!(desk.complains(&club, &["flow", "test", "flow.yaml", "flow.yaml"]).await.contains("is no JSON"));
+}
+
+#[tokio::test]
+async fn settings_are_shown_with_their_sources_and_without_secrets() {
+    let desk = Desk::new().await;
+    desk.write("passbridge.toml", "log = \"debug\"\nregistrations_per_minute = 77\n");
+    let config = async |arguments: &[&str]| {
+        let mut command = program(env!("CARGO_BIN_EXE_passbridge"));
+        command.arg("config").args(arguments).current_dir(desk.path());
+        command.env("PASSBRIDGE_MASTER_KEY", "5".repeat(64)).env("PASSBRIDGE_DATABASE", "postgres://me:hunter2@db/passes");
+        clients::run(command, "passbridge", "", WITHIN).await
+    };
+    let said = config(&["--json", "--listen", "127.0.0.1:1"]).await.unwrap();
+    let rows: Value = serde_json::from_str(&said).unwrap();
+    let row =
+        |name: &str| rows.as_array().unwrap().iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{name}: {said}"));
+    let told = |name: &str| (row(name)["value"].clone(), row(name)["source"].as_str().unwrap().to_owned());
+    assert_eq!(told("listen"), (json!("127.0.0.1:1"), "flag --listen".to_owned()));
+    assert_eq!(told("database"), (json!("postgres://me@db/passes"), "environment PASSBRIDGE_DATABASE".to_owned()));
+    assert_eq!(told("master_key").0, json!("(hidden)"));
+    assert_eq!(told("registrations_per_minute").0, json!(77));
+    assert!(told("log").1.contains("passbridge.toml"), "{said}");
+    assert_eq!(told("enrolments_per_minute"), (json!(60), "default".to_owned()));
+    let people = config(&[]).await.unwrap();
+    assert!(people.contains("registrations_per_minute") && !people.contains("hunter2") && !people.contains("5555"), "{people}");
+    desk.write("passbridge.toml", "listne = \"127.0.0.1:1\"\n");
+    let unknown = config(&[]).await.unwrap_err().to_string();
+    assert!(unknown.contains("listne"), "{unknown}");
+}
+
+#[tokio::test]
+async fn designs_are_published_and_followed() {
+    let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
+    let templates = desk.says(&club, &["template", "list", "--json"]).await;
+    let template = templates["data"][0].clone();
+    let id = support::text(&template, "id");
+    let mut next = json!({"name": "Redrawn", "design": template["design"]});
+    next["design"]["title"] = json!("Redrawn");
+    desk.write("next.json", &next.to_string());
+    desk.says(&club, &["api", "PUT", &format!("/v1/templates/{id}"), "@next.json"]).await;
+    let said =
+        desk.runs(&club, &["template", "publish", &id, "--wait", "--json"]).await.unwrap_or_else(|error| panic!("{error}"));
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["version"], &lines[1]["state"]), (&json!(2), &json!("done")), "{said}");
+    let publication = support::text(&lines[0], "publication");
+    assert_eq!(desk.says(&club, &["publication", "show", &publication]).await["looked_at"], 0, "nobody holds one");
+    assert!(desk.complains(&club, &["publication", "pause", &publication]).await.contains("done already"));
+    let versions = desk.says(&club, &["template", "versions", &id]).await;
+    assert_eq!(versions["data"].as_array().unwrap().len(), 2);
+    assert_eq!(desk.says(&club, &["publication", "list"]).await["data"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn help_says_what_to_do() {
+    let help = async |arguments: &[&str]| {
+        let mut command = program(env!("CARGO_BIN_EXE_passbridge"));
+        command.args(arguments).arg("--help");
+        clients::run(command, "passbridge", "", WITHIN).await.unwrap()
+    };
+    for (arguments, words) in [
+        (&[][..], &["First steps", "passbridge demo", "PASSBRIDGE_KEY"][..]),
+        (&["serve"], &["prints an admin key once", "--public-url", "SIGTERM"]),
+        (&["signer", "add"], &["Examples:", "--p12", "WWDR G4", "sealed"]),
+        (&["flow", "test"], &["nothing is done", "outcome"]),
+        (&["template", "publish"], &["woken in the background", "--wait"]),
+        (&["config"], &["PASSBRIDGE_NAME", "Secrets are not shown"]),
+        (&["api"], &["/docs", "status 1"]),
+    ] {
+        let said = help(arguments).await;
+        for word in words {
+            assert!(said.contains(word), "{arguments:?} says nothing of {word}:\n{said}");
+        }
+    }
+}
