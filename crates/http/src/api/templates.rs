@@ -26,6 +26,8 @@ use crate::{
 
 /// Most links of a design.
 const MAX_LINKS: usize = 20;
+/// How often publishing is tried again that the progress of the publication before came in between of.
+const MAX_RACES: usize = 20;
 /// Most bytes of a design as JSON.
 const MAX_DESIGN_BYTES: usize = 128 * 1024;
 
@@ -369,15 +371,20 @@ async fn supersede(
         superseded_at: now,
     };
     let change = config::change(app, caller);
-    let (publication, jobs) = app.store.publish(org, old.id, old.project, template.version, now).await?;
     let write = app
         .store
         .config_write(&change, &template, stored.revision, false)?
         .and(app.store.config_write(&change, next, draft.revision, true)?)
         .and(app.store.config_write(&change, &version, 0, false)?)
-        .and(store::ConfigWrite { blobs: vec![blob], ..store::ConfigWrite::default() })
-        .and(jobs);
-    if app.store.written(write).await? { Ok(publication) } else { Err(Problem::raced()) }
+        .and(store::ConfigWrite { blobs: vec![blob], ..store::ConfigWrite::default() });
+    for _ in 0..MAX_RACES {
+        let (publication, jobs) = app.store.publish(org, old.id, old.project, template.version, now).await?;
+        if app.store.written(write.clone().and(jobs)).await? {
+            return Ok(publication);
+        }
+        // Perhaps only the publication before came on meanwhile.
+    }
+    Err(Problem::raced())
 }
 
 fn refuse_faults(template: &Template, catalog: &OrgCatalog) -> Result<(), Problem> {
