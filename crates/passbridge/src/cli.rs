@@ -1,5 +1,6 @@
 //! The command line.
 
+mod event;
 mod transformation;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -68,6 +69,13 @@ enum Command {
         server: Server,
         #[command(subcommand)]
         command: FlowCommand,
+    },
+    /// Show what became of a source event, step by step, and have it handled again
+    Event {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: event::Command,
     },
     /// Try, save and publish transformations: JavaScript that flows run events through, as RudderStack's
     Transformation {
@@ -216,6 +224,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(&args).await,
         Command::Config { flags, json } => show_config(&flags, json),
         Command::Flow { server, command } => flow(&server, command).await,
+        Command::Event { server, command } => event::run(&server, command).await,
         Command::Transformation { server, command } => transformation::run(&server, command).await,
         Command::Signer { server, command } => signer(&server, command).await,
         Command::GoogleAccount { server, command: GoogleCommand::Add { key_file, issuer } } => {

@@ -105,6 +105,28 @@ pub struct InboxEntry {
     pub result: Option<InboxResult>,
 }
 
+impl InboxEntry {
+    /// Which run of its flows was asked for last: 0, or a number that does what was applied once more.
+    pub fn run(&self) -> u32 {
+        let trace = self.result.as_ref().map(|result| serde_json::from_str::<serde_json::Value>(&result.trace));
+        let run = trace.and_then(std::result::Result::ok).and_then(|trace| trace["run"].as_u64());
+        run.and_then(|run| u32::try_from(run).ok()).unwrap_or(0)
+    }
+
+    /// What is written so that it is handled again.
+    fn again(&self, run: Option<u32>, due: Timestamp) -> InboxResult {
+        let before = self.result.as_ref();
+        let mut trace = before.map(|result| result.trace.clone()).unwrap_or_default();
+        if let Some(run) = run {
+            let mut changed: serde_json::Value = serde_json::from_str(&trace).unwrap_or_default();
+            changed["run"] = run.into();
+            trace = changed.to_string();
+        }
+        let runs = before.map_or(0, |result| result.runs);
+        InboxResult { status: InboxStatus::Waiting.number(), runs, due_at: Some(due), at: due, trace }
+    }
+}
+
 /// A source event at the door.
 #[derive(Debug, Clone)]
 pub struct Arrival {
@@ -195,20 +217,23 @@ impl Store {
 
     /// Has a settled source event handled once more, at once: what was applied stays, what was rejected is decided anew.
     pub async fn replay(&self, entry: &InboxEntry, now: Timestamp) -> Result<()> {
+        self.replay_all(std::slice::from_ref(entry), None, now).await
+    }
+
+    /// Has settled source events handled once more, in the order given. With a run number that they have not had before,
+    /// what was applied is done again.
+    pub async fn replay_all(&self, entries: &[InboxEntry], run: Option<u32>, now: Timestamp) -> Result<()> {
         let leases = self.backend.leases().await?;
-        let shard = entry.position.shard;
-        let lease = leases.iter().map(|row| row.lease).find(|lease| lease.shard == shard);
-        let lease = lease.ok_or(crate::StoreError::LeaseLost { shard })?;
-        let before = entry.result.as_ref();
-        let waiting = InboxResult {
-            status: InboxStatus::Waiting.number(),
-            runs: before.map_or(0, |result| result.runs),
-            due_at: Some(now),
-            at: now,
-            trace: before.map(|result| result.trace.clone()).unwrap_or_default(),
-        };
-        let results = vec![(entry.org, entry.id, waiting)];
-        self.backend.settle_inbox(InboxSettlement { lease, results, owners: Vec::new(), watermark: None }).await?;
+        for lease in leases.iter().map(|row| row.lease) {
+            let ours = entries.iter().filter(|entry| entry.position.shard == lease.shard);
+            // Those that are due first are handled first.
+            let due = |index: u64| Timestamp::from_micros(now.as_micros().saturating_add_unsigned(index));
+            let results: Vec<_> =
+                (0..).zip(ours).map(|(index, entry)| (entry.org, entry.id, entry.again(run, due(index)))).collect();
+            if !results.is_empty() {
+                self.backend.settle_inbox(InboxSettlement { lease, results, owners: Vec::new(), watermark: None }).await?;
+            }
+        }
         self.wake().tick_inbox();
         Ok(())
     }

@@ -109,8 +109,20 @@ async fn a_rejection_parks_its_event_and_a_replay_mends_it() {
     assert!(result.trace.contains("flow earn, step add") && result.trace.contains("not_found"), "{}", result.trace);
     house.store.replay(&entry, house.clock.now()).await.unwrap();
     until("the replay is done", || async { status(&house, early).await == Some(InboxStatus::Done) }).await;
-    let passes = house.store.passes(house.org, Some(house.project), None, None, 10).await.unwrap();
-    assert_eq!(passes[0].balances["points"], "7".parse().unwrap());
+    let points = async || house.store.passes(house.org, Some(house.project), None, None, 10).await.unwrap()[0].balances["points"];
+    assert_eq!(points().await, "7".parse().unwrap());
+
+    // Only an explicit run number does a thing twice, and it twice once.
+    for (run, runs) in [(None, 3), (Some(2), 4), (Some(2), 5), (None, 6)] {
+        let entry = house.store.source_event(house.org, early).await.unwrap().unwrap();
+        house.store.replay_all(&[entry], run, house.clock.now()).await.unwrap();
+        until("the replay is done", || async {
+            let entry = house.store.source_event(house.org, early).await.unwrap().unwrap();
+            entry.result.is_some_and(|result| result.runs == runs && result.status == InboxStatus::Done.number())
+        })
+        .await;
+        assert_eq!(points().await, if run.is_none() && runs == 3 { "7" } else { "10" }.parse().unwrap(), "run {run:?}");
+    }
     workers.drain(PATIENCE).await;
 }
 

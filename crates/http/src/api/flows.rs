@@ -126,7 +126,7 @@ fn refused(problems: Vec<flows::Problem>) -> Problem {
     Problem::Invalid(problems.into_iter().map(fault).collect())
 }
 
-fn checked(flow: &Flow, id: FlowId, catalog: &OrgCatalog) -> Result<Plan, Vec<flows::Problem>> {
+pub(super) fn checked(flow: &Flow, id: FlowId, catalog: &OrgCatalog) -> Result<Plan, Vec<flows::Problem>> {
     let projects: Vec<Project> = catalog.projects.values().map(|stored| (*stored.value).clone()).collect();
     let sources: Vec<Source> = catalog.sources.values().map(|stored| (*stored.value).clone()).collect();
     flow.check(id, &projects, &sources)

@@ -30,6 +30,7 @@ mod scans;
 mod schema;
 mod signers;
 mod source_events;
+mod source_trace;
 mod sources;
 mod template_versions;
 mod templates;

@@ -14,14 +14,21 @@ use super::{
     config,
     page::{After, Limit, Page, page},
     schema::{IdText, TimeText},
+    source_trace,
 };
 use crate::{
-    App, PathParam, Problem, QueryParams,
+    App, Body, PathParam, Problem, QueryParams,
     auth::{Can, scope},
 };
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(events)).routes(routes!(event)).routes(routes!(replay))
+    OpenApiRouter::new()
+        .routes(routes!(events))
+        .routes(routes!(event))
+        .routes(routes!(replay))
+        .routes(routes!(found))
+        .routes(routes!(replay_found))
+        .routes(routes!(replay_many))
 }
 
 /// What became of a source event.
@@ -187,7 +194,10 @@ async fn replay(
     State(app): State<Arc<App>>,
     PathParam((source, id)): PathParam<(SourceId, SourceEventId)>,
 ) -> Result<(StatusCode, Json<EventOutline>), Problem> {
-    let entry = find(&app, can.org, source, id).await?;
+    again(&app, find(&app, can.org, source, id).await?, None).await
+}
+
+async fn again(app: &App, entry: InboxEntry, run: Option<u32>) -> Result<(StatusCode, Json<EventOutline>), Problem> {
     let outline = EventOutline::of(&entry);
     if matches!(outline.status, EventStatus::Pending | EventStatus::Waiting) {
         return Err(Problem::Conflict { code: "not_allowed", detail: "it is still being handled by itself".to_owned() });
@@ -195,6 +205,149 @@ async fn replay(
     if entry.payload.is_none() {
         return Err(Problem::Gone("its person has been erased: nothing is left to replay"));
     }
-    app.store.replay(&entry, app.now()).await?;
+    app.store.replay_all(std::slice::from_ref(&entry), run, app.now()).await?;
     Ok((StatusCode::ACCEPTED, Json(EventOutline { status: EventStatus::Waiting, due_at: Some(app.now()), ..outline })))
+}
+
+/// Read a source event by its id alone.
+///
+/// What arrived, which flows looked at it, and for each step what it was given and what became of it. The values that a
+/// step resolved are personal and not kept with its outcome; they are resolved again for whoever may read them, as long as
+/// the flow and its transformation are as they were, and left out otherwise.
+#[utoipa::path(get, path = "/v1/source-events/{source_event}", tag = "Sources", security(("key" = ["passes_read"])),
+    params(("source_event" = IdText, Path, description = "Its id.")), responses((status = 200, body = EventView, description = "It.")))]
+async fn found(
+    can: Can<scope::PassesRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<SourceEventId>,
+) -> Result<Json<EventView>, Problem> {
+    let entry = any(&app, can.org, id).await?;
+    let mut view = EventView::of(&entry);
+    source_trace::resolve(&app, &entry, &mut view.trace).await?;
+    Ok(Json(view))
+}
+
+async fn any(app: &App, org: OrgId, id: SourceEventId) -> Result<InboxEntry, Problem> {
+    app.store.source_event(org, id).await?.ok_or_else(|| Problem::no_such("source event"))
+}
+
+/// How a replay is done.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Again {
+    /// Without it, what was applied stays applied once. With a number that the event has not had yet, its flows do
+    /// everything once more under that number.
+    #[schema(minimum = 1)]
+    run: Option<u32>,
+}
+
+/// Replay a source event by its id alone.
+///
+/// With the flows as they are now.
+#[utoipa::path(post, path = "/v1/source-events/{source_event}/replay", tag = "Sources", security(("key" = ["passes_write"])),
+    params(("source_event" = IdText, Path, description = "Its id.")), request_body = Again,
+    responses((status = 202, body = EventOutline, description = "It is being handled again.")))]
+async fn replay_found(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<SourceEventId>,
+    body: Body<Again>,
+) -> Result<(StatusCode, Json<EventOutline>), Problem> {
+    let run = positive(body.value.run)?;
+    let entry = any(&app, can.org, id).await?;
+    again(&app, entry, run).await
+}
+
+fn positive(run: Option<u32>) -> Result<Option<u32>, Problem> {
+    match run {
+        Some(0) => Err(Problem::field("run", "expected a number from 1 on; leave it out to do only what was not applied")),
+        run => Ok(run),
+    }
+}
+
+/// Most events of one call.
+const MAX_REPLAY: usize = 5_000;
+/// Events that are read together.
+const REPLAY_PAGE: u32 = 250;
+
+/// Which events to replay.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Span {
+    /// Only of this source.
+    #[schema(value_type = Option<IdText>)]
+    source: Option<SourceId>,
+    /// Those that reached us from then on.
+    #[schema(value_type = TimeText)]
+    since: Timestamp,
+    /// Only those that reached us before then.
+    #[schema(value_type = Option<TimeText>)]
+    until: Option<Timestamp>,
+    /// Only those of which this became: `ignored`, `done` or `parked`; all three unless told.
+    status: Option<EventStatus>,
+    /// As for one event.
+    #[schema(minimum = 1)]
+    run: Option<u32>,
+}
+
+/// What was replayed.
+#[derive(Debug, Serialize, ToSchema)]
+struct Replayed {
+    /// How many events are being handled again.
+    replayed: usize,
+}
+
+/// Replay source events from a point in time.
+///
+/// In the order of their arrival, with the flows as they are now; at most 5,000 in one call. Those that are still being
+/// handled, and those whose person was erased, are left out.
+#[utoipa::path(post, path = "/v1/source-events/replay", tag = "Sources", security(("key" = ["passes_write"])),
+    request_body = Span, responses((status = 202, body = Replayed, description = "They are being handled again.")))]
+async fn replay_many(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    body: Body<Span>,
+) -> Result<(StatusCode, Json<Replayed>), Problem> {
+    let Span { source, since, until, status, run } = body.value;
+    let run = positive(run)?;
+    let wanted = match status {
+        None => None,
+        Some(EventStatus::Ignored) => Some(InboxStatus::Ignored.number()),
+        Some(EventStatus::Done) => Some(InboxStatus::Done.number()),
+        Some(EventStatus::Parked) => Some(InboxStatus::Parked.number()),
+        Some(EventStatus::Pending | EventStatus::Waiting) => {
+            return Err(Problem::field("status", "expected ignored, done or parked: others are still being handled"));
+        }
+    };
+    let mut filter = InboxFilter { source, status: wanted, before: until.map(first_id_at) };
+    let mut entries = Vec::new();
+    loop {
+        let page = app.store.source_events(can.org, &filter, REPLAY_PAGE).await?;
+        let Some(last) = page.last().map(|entry| entry.id) else { break };
+        let read = page.len();
+        let in_time = page.into_iter().filter(|entry| entry.received_at >= since);
+        let mut passed = 0;
+        entries.extend(in_time.inspect(|_| passed += 1).filter(settled));
+        if entries.len() > MAX_REPLAY {
+            return Err(Problem::field("since", format!("more than {MAX_REPLAY} events: give `until`, or a later `since`")));
+        }
+        if passed < read {
+            break;
+        }
+        filter.before = Some(last);
+    }
+    entries.reverse();
+    app.store.replay_all(&entries, run, app.now()).await?;
+    Ok((StatusCode::ACCEPTED, Json(Replayed { replayed: entries.len() })))
+}
+
+fn settled(entry: &InboxEntry) -> bool {
+    let waits = entry.result.as_ref().is_none_or(|result| result.status == InboxStatus::Waiting.number());
+    !waits && entry.payload.is_some()
+}
+
+/// Ids sort by time: the first that there can be at a moment.
+fn first_id_at(at: Timestamp) -> SourceEventId {
+    let millis = u128::try_from(at.as_micros().max(0) / 1_000).unwrap_or_default();
+    SourceEventId::from_uuid(uuid::Uuid::from_u128(millis << 80))
 }

@@ -67,6 +67,8 @@ impl Operation {
             (_, "/v1/flows/test") => json!({"flow": things.id("flow"), "event": {"event": "signed_up"}}),
             (_, "/v1/transformations" | "/v1/transformations/{transformation}") => Things::transformation("other"),
             (_, "/v1/transformations/test") => json!({"transformation": things.id("transformation"), "events": [{}]}),
+            (_, "/v1/source-events/{source_event}/replay") => json!({}),
+            (_, "/v1/source-events/replay") => json!({"since": "2020-01-01T00:00:00Z"}),
             (_, "/v1/webhooks" | "/v1/webhooks/{webhook}") => webhook,
             (_, "/v1/deliveries") => json!({"webhook": things.id("webhook"), "event": things.id("event")}),
             (_, "/v1/signers" | "/v1/signers/{signer}") => signer_input("pass.com.example.club"),

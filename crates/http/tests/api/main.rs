@@ -7,4 +7,5 @@ mod hostile;
 mod life;
 mod scans;
 mod server;
+mod source_events;
 mod transformations;

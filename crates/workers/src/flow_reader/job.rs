@@ -90,6 +90,7 @@ pub(crate) struct Job {
     pub(crate) key: Key,
     pub(crate) seq: u64,
     before: i32,
+    run: u32,
     tracks: Vec<Track>,
     owner: Option<ContactId>,
     parked: Option<String>,
@@ -105,6 +106,7 @@ impl Job {
             key: (entry.org, entry.order_key),
             seq: entry.position.seq,
             before: entry.result.as_ref().map_or(0, |result| result.runs),
+            run: entry.run(),
             tracks: Vec::new(),
             owner: None,
             parked: None,
@@ -125,14 +127,23 @@ impl Job {
             event: entry.id,
             received_at: entry.received_at,
             occurred_at: entry.occurred_at,
-            run: 0,
+            run: job.run,
             part: 0,
             entropy,
         };
         for plan in plans.plans.iter().filter(|plan| plan.listens_to(entry.source)) {
+            let before = job.tracks.len();
             match plans.transformations.get(&plan.id()) {
                 None => job.track(plan.run(&event, &occasion)),
                 Some(transformation) => job.transformed(plan, made.of(entry.id, transformation.id), &occasion),
+            }
+            let version = plans.versions.get(&plan.id());
+            let transformation = plans.transformations.get(&plan.id()).map(|it| it.version);
+            for track in job.tracks.iter_mut().skip(before) {
+                track.trace["version"] = json!(version);
+                if let Some(transformation) = transformation {
+                    track.trace["transformation"] = json!(transformation);
+                }
             }
         }
         if let Some(broken) = plans.broken.iter().find(|broken| broken.may_want(entry.source)) {
@@ -278,6 +289,9 @@ impl Job {
     pub(crate) fn result(&self, status: InboxStatus, now: Timestamp) -> InboxResult {
         let flows: Vec<&Value> = self.tracks.iter().map(|track| &track.trace).collect();
         let mut trace = json!({ "flows": flows });
+        if self.run > 0 {
+            trace["run"] = json!(self.run);
+        }
         if let Some(reason) = self.held.as_ref().or(self.parked.as_ref()) {
             trace["reason"] = json!(reason);
         }

@@ -173,6 +173,6 @@ fn waiting(entry: &InboxEntry, due: Timestamp, now: Timestamp, why: &str) -> Inb
         runs: entry.result.as_ref().map_or(0, |result| result.runs),
         due_at: Some(due),
         at: now,
-        trace: serde_json::json!({ "reason": why, "flows": [] }).to_string(),
+        trace: serde_json::json!({ "reason": why, "flows": [], "run": entry.run() }).to_string(),
     }
 }

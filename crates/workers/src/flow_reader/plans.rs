@@ -22,6 +22,8 @@ pub(crate) struct OrgPlans {
     pub(crate) broken: Vec<Broken>,
     /// What flows run events through before they look at them, where that is switched on.
     pub(crate) transformations: HashMap<FlowId, Transformation>,
+    /// Their versions, for the trace.
+    pub(crate) versions: HashMap<FlowId, i64>,
     /// The sources, for a transformation's metadata.
     pub(crate) sources: HashMap<SourceId, Arc<Source>>,
 }
@@ -72,7 +74,8 @@ fn compile(org: OrgId, config: &OrgCatalog) -> OrgPlans {
     stored.sort_unstable_by(|a, b| a.slug.cmp(&b.slug));
     let libraries = Arc::new(config.libraries());
     let sources_by_id = config.sources.values().map(|stored| (stored.value.id, Arc::clone(&stored.value))).collect();
-    let mut out = OrgPlans { sources: sources_by_id, ..OrgPlans::default() };
+    let versions = config.flows.values().map(|stored| (stored.value.id, stored.revision)).collect();
+    let mut out = OrgPlans { sources: sources_by_id, versions, ..OrgPlans::default() };
     for flow in stored {
         match check(flow.id, &flow.document, &projects, &sources) {
             Ok(plan) => match transformation(&plan, config, &libraries) {

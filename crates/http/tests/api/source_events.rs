@@ -1,0 +1,63 @@
+//! Source events over the API: what became of one, and handling them again.
+
+use domain::SourceEventId;
+use serde_json::{Value, json};
+use store::{InboxResult, InboxSettlement, InboxStatus};
+
+use crate::server::Server;
+
+/// Writes what a worker would.
+async fn settle(server: &Server, id: &str, trace: &Value) {
+    let id: SourceEventId = id.parse().unwrap();
+    let entry = server.store.source_event(server.ours, id).await.unwrap().unwrap();
+    let backend = server.store.backend();
+    let lease = backend.leases().await.unwrap()[usize::from(entry.position.shard)].lease;
+    let at = entry.received_at;
+    let result = InboxResult { status: InboxStatus::Done.number(), runs: 1, due_at: None, at, trace: trace.to_string() };
+    let results = vec![(server.ours, id, result)];
+    backend.settle_inbox(InboxSettlement { lease, results, owners: Vec::new(), watermark: None }).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_tells_what_each_step_was_given() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let id = things.id("source_event");
+    let step = json!({"step": "card", "action": "issue", "outcome": "done"});
+    let ran = json!({"flow": "sign-up", "matched": true, "version": 1, "steps": [step]});
+    let other = json!({"flow": "sign-up", "matched": true, "version": 7, "steps": [step]});
+    settle(&server, id, &json!({"flows": [ran, other, {"flow": "gone", "matched": false}]})).await;
+    let shown = server.get(&format!("/v1/source-events/{id}")).await.expect(200);
+    let resolved = &shown["trace"]["flows"][0]["steps"][0]["resolved"];
+    assert_eq!(resolved["contact"]["external_id"], "u-1", "{shown}");
+    assert_eq!((&shown["payload"]["userId"], &shown["status"]), (&json!("u-1"), &json!("done")));
+    assert_eq!(shown["trace"]["flows"][1]["changed_since"], true, "another version of the flow ran");
+    assert_eq!(shown["trace"]["flows"][1]["steps"][0]["resolved"], Value::Null);
+    let kept = server.store.source_event(server.ours, id.parse().unwrap()).await.unwrap().unwrap();
+    assert!(!kept.result.unwrap().trace.contains("u-1"), "what is kept has no value of the event");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_replayed_from_a_point_in_time() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let id = things.id("source_event");
+    let replay = async |body: Value| server.post("/v1/source-events/replay", body).await;
+    let received = server.get(&format!("/v1/source-events/{id}")).await.expect(200)["received_at"].clone();
+    let none = [
+        json!({"since": "2200-01-01T00:00:00Z"}),
+        json!({"since": "2000-01-01T00:00:00Z", "until": received}),
+        json!({"since": "2000-01-01T00:00:00Z", "status": "done"}),
+    ];
+    for body in none {
+        assert_eq!(replay(body.clone()).await.expect(202)["replayed"], 0, "{body}");
+    }
+    assert_eq!(replay(json!({"since": received, "status": "waiting"})).await.json()["errors"][0]["path"], "status");
+    assert_eq!(replay(json!({"since": received, "run": 0})).await.json()["errors"][0]["path"], "run");
+    let all = json!({"since": received, "source": things.id("source"), "run": 3});
+    assert_eq!(replay(all.clone()).await.expect(202)["replayed"], 1);
+    let entry = server.store.source_event(server.ours, id.parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(entry.run(), 3);
+    assert_eq!(replay(all).await.expect(202)["replayed"], 0, "it is being handled");
+    assert_eq!(server.post(&format!("/v1/source-events/{id}/replay"), json!({"run": 4})).await.problem(409), "not_allowed");
+}

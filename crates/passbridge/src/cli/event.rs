@@ -1,0 +1,65 @@
+//! `passbridge event`: what became of a source event.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use http::Method;
+use serde_json::json;
+
+use super::Server;
+
+const LIST: &str = "/v1/source-events";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// What arrived, which flows looked at it, what each step was given and what became of it
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Have an event handled again: what was not applied is decided anew, with the flows as they are now
+    Replay {
+        /// Its id
+        id: String,
+        /// A number that it has not had yet: what was applied is done once more
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        run: Option<u32>,
+    },
+    /// Have all events from a point in time handled again, in the order of their arrival
+    ReplaySince {
+        /// From then on, for example 2026-11-20T09:30:00Z
+        since: String,
+        /// Before then
+        #[arg(long)]
+        until: Option<String>,
+        /// Only of this source (id)
+        #[arg(long)]
+        source: Option<String>,
+        /// Only those of which this became: ignored, done or parked
+        #[arg(long)]
+        status: Option<String>,
+        /// A number that they have not had yet: what was applied is done once more
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        run: Option<u32>,
+    },
+}
+
+pub(super) async fn run(server: &Server, command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Show { id } => server.show(Method::GET, &format!("{LIST}/{id}"), None).await,
+        Command::Replay { id, run } => {
+            server.show(Method::POST, &format!("{LIST}/{id}/replay"), Some(&json!({"run": run}))).await
+        }
+        Command::ReplaySince { since, until, source, status, run } => {
+            let mut body = json!({"since": since});
+            for (key, value) in
+                [("until", json!(until)), ("source", json!(source)), ("status", json!(status)), ("run", json!(run))]
+            {
+                if !value.is_null() {
+                    body[key] = value;
+                }
+            }
+            server.show(Method::POST, &format!("{LIST}/replay"), Some(&body)).await
+        }
+    }
+}
