@@ -27,7 +27,7 @@ pub enum FaultKind {
     Unsettled,
     /// What it returned cannot be used.
     Result,
-    /// It was not tried, because it had to be stopped too often.
+    /// It was not tried: the code had to be stopped too often, or took too long over the events before.
     Untried,
 }
 

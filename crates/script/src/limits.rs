@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Limits {
     /// For loading the code, and for each event or, with `transformBatch`, the batch; time in host calls is not in it.
     pub time: Duration,
+    /// For a run with `transformEvent` as a whole, host calls included: events that are left then are not tried.
+    pub total: Duration,
     /// For all host calls of a run together.
     pub host_time: Duration,
     /// Host calls of a run.
@@ -35,6 +37,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             time: Duration::from_millis(500),
+            total: Duration::from_secs(15),
             host_time: Duration::from_secs(10),
             host_calls: 500,
             memory: 48 * 1024 * 1024,

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rquickjs::{Function, Value as Js};
 use serde::Serialize;
@@ -58,7 +59,8 @@ impl Program {
     #[must_use]
     pub fn run(&self, batch: &[Input<'_>], host: Arc<dyn Host>, limits: &Limits) -> Outcome {
         let meter = Rc::new(Meter::new(host, limits.clone()));
-        let mut work = Work { program: self, batch, meter: Rc::clone(&meter), out: Vec::with_capacity(batch.len()) };
+        let end = meter.host.elapsed() + limits.total;
+        let mut work = Work { program: self, batch, meter: Rc::clone(&meter), end, out: Vec::with_capacity(batch.len()) };
         match self.entry() {
             Entry::Event => work.events(),
             Entry::Batch => work.batch(),
@@ -71,6 +73,8 @@ struct Work<'w> {
     program: &'w Program,
     batch: &'w [Input<'w>],
     meter: Rc<Meter>,
+    /// When what is left is not tried any more, by the host's clock.
+    end: Duration,
     out: Vec<Transformed>,
 }
 
@@ -99,6 +103,10 @@ impl Work<'_> {
 
     fn until_spoilt<'js>(&mut self, loaded: &Loaded<'js>, metadata: &Function<'js>) {
         while let Some(input) = self.batch.get(self.out.len()) {
+            if self.meter.host.elapsed() >= self.end {
+                let message = format!("not tried: the events before it took {:?} together", self.meter.limits.total);
+                return self.fail_rest(&Fault::new(FaultKind::Untried, message));
+            }
             self.meter.event.set(Some(self.out.len()));
             let answered = loaded.call(&input.event.to_string(), metadata);
             let became = answered.and_then(|value| self.became(loaded, &value)).unwrap_or_else(Transformed::Failed);

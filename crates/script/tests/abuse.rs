@@ -150,3 +150,18 @@ fn a_lone_surrogate_is_a_fault_of_its_event() {
     let out = run("export const transformEvent = (event) => ({ text: '\\ud800' })", &[json!({})]);
     assert_eq!(fault(&out, 0).kind, FaultKind::Result);
 }
+
+/// Events that are each quick enough do not hold up what comes behind all of them.
+#[test]
+fn a_run_as_a_whole_is_limited() {
+    let source = "export function transformEvent(event) {
+        for (const end = Date.now() + 30; Date.now() < end; );
+        return event;
+    }";
+    let limits = Limits { time: Duration::from_secs(5), total: Duration::from_millis(100), ..Limits::default() };
+    let events: Vec<Value> = (0..50).map(|n| json!({"n": n})).collect();
+    let out = run_with(&checked(source, &[]).unwrap(), &events, &limits);
+    assert_eq!(out.events[0], Transformed::Kept(vec![json!({"n": 0})]));
+    assert_eq!(fault(&out, 49).kind, FaultKind::Untried);
+    assert_eq!(out.events.len(), 50);
+}

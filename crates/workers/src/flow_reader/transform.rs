@@ -17,7 +17,8 @@ use crate::shard::House;
 /// What code may use while other customers' events wait behind it.
 pub(crate) const LIMITS: Limits = Limits {
     time: Duration::from_millis(500),
-    host_time: Duration::from_secs(10),
+    total: Duration::from_secs(5),
+    host_time: Duration::from_secs(5),
     host_calls: 500,
     memory: 48 * 1024 * 1024,
     stack: 512 * 1024,
