@@ -127,6 +127,11 @@ pub enum Action {
         /// Why, in the operator's words.
         reason: Option<String>,
     },
+    /// Make the signed barcodes that were given out worthless: the pass gets new ones.
+    RenewBarcode {
+        /// Which.
+        pass: PassRef,
+    },
     /// Tell the holder something.
     Notify {
         /// Which.

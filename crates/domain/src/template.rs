@@ -312,7 +312,9 @@ fn is_known_name(name: &str, project: &Project) -> bool {
         Some(("fields", key)) => project.field(key).is_some(),
         Some(("balances", key)) => project.balances.contains_key(key),
         Some(("contact", key)) => matches!(key, "name" | "email" | "phone" | "external_id"),
-        Some(("pass", key)) => matches!(key, "id" | "external_id" | "serial" | "code" | "message" | "expires_at"),
+        Some(("pass", key)) => {
+            matches!(key, "id" | "external_id" | "serial" | "code" | "signed" | "rotating" | "message" | "expires_at")
+        }
         Some(("variant", key)) => matches!(key, "id" | "name"),
         Some(("project", key)) => key == "name",
         _ => false,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// A text whose `{{name}}` parts are filled in when a pass is drawn. Parsed once.
 ///
 /// Names are dotted paths: `fields.<key>`, `balances.<key>`, `contact.{name,email,phone,external_id}`,
-/// `pass.{id,external_id,serial,code,message,expires_at}`, `variant.{id,name}`, `project.name`.
+/// `pass.{id,external_id,serial,code,signed,rotating,message,expires_at}`, `variant.{id,name}`, `project.name`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
     source: String,

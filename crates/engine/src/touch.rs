@@ -26,6 +26,7 @@ pub(crate) fn touch(command: &Command, projects: &[ProjectId]) -> Touch {
         Action::Activate { pass }
         | Action::Revoke { pass, .. }
         | Action::UndoScan { pass, .. }
+        | Action::RenewBarcode { pass }
         | Action::Notify { pass, .. }
         | Action::Delete { pass }
         | Action::RecordVisit { pass, .. }

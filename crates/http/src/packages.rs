@@ -10,7 +10,7 @@ use domain::{Contact, OrgId, Pass, Project, Template};
 use google_wallet::{Part, SaveRequest, ServiceAccount, save_link};
 use parking_lot::Mutex;
 use pkpass::{Assets, Identity};
-use render::{AppleContext, GoogleContext, PassView};
+use render::{AppleContext, CodeSigner, GoogleContext, PassView};
 use store::{OrgCatalog, Stored, StoredGoogleAccount, StoredSigner};
 use uuid::Uuid;
 
@@ -26,6 +26,7 @@ pub(crate) struct Packages {
     assets: Prepared<(OrgId, Uuid, i64), Assets>,
     identities: Prepared<(Uuid, i64), Identity>,
     accounts: Prepared<(Uuid, i64), ServiceAccount>,
+    codes: Prepared<(OrgId, u8), CodeSigner>,
 }
 
 struct Prepared<K, V>(Mutex<HashMap<K, Arc<V>>>);
@@ -77,9 +78,10 @@ impl Packages {
         let signer = config.signer_of(pass_type).ok_or_else(|| Problem::no_such("signer for this project's pass type"))?;
         let identity = self.identity(app, org, signer)?;
         let assets = self.assets(app, org, template).await?;
+        let codes = self.codes(app, org)?;
         let model = {
             let token = app.store.keyring().apple_token(org, pass_type, &pass.serial, pass.token_epoch)?;
-            let view = PassView { project, template: &template.value, pass, contact };
+            let view = PassView { project, template: &template.value, pass, contact, codes: Some(&codes) };
             let context =
                 AppleContext { pass_type, team: &signer.value.team, web_service_url: &app.url("/apple"), auth_token: &token };
             render::apple(&view, &context).map_err(|fault| Problem::Internal(format!("rendering: {fault}")))?
@@ -101,7 +103,8 @@ impl Packages {
         let issuer = project.google_issuer.as_deref().ok_or_else(|| Problem::no_such("Google pass for this project"))?;
         let stored = config.google_account_of(issuer).ok_or_else(|| Problem::no_such("Google account for this issuer"))?;
         let account = self.account(app, org, stored)?;
-        let view = PassView { project, template: &template.value, pass, contact };
+        let codes = self.codes(app, org)?;
+        let view = PassView { project, template: &template.value, pass, contact, codes: Some(&codes) };
         let image_url = |hash: &str| images::url(app, org, hash);
         let callback = app.url("/google/callback");
         let context = GoogleContext {
@@ -117,6 +120,24 @@ impl Packages {
         let request = SaveRequest { origins: &[], classes: &classes, objects: &objects };
         let link = save_link(&account, &request, app.now().as_seconds()).map_err(|error| fault(&error))?;
         Ok(link.url)
+    }
+
+    /// What signs an organization's scan codes now.
+    pub(crate) fn codes(&self, app: &App, org: OrgId) -> Result<Arc<CodeSigner>, Problem> {
+        let catalog = app.store.catalog();
+        let number = catalog.org(org).map_or(0, |config| *config.scan_key_numbers().end());
+        self.codes_of(app, org, number)
+    }
+
+    /// The scan key of a number.
+    pub(crate) fn codes_of(&self, app: &App, org: OrgId, number: u8) -> Result<Arc<CodeSigner>, Problem> {
+        if let Some(known) = self.codes.get(&(org, number)) {
+            return Ok(known);
+        }
+        let (seed, rotation) = app.store.keyring().scan_secrets(org, number)?;
+        let signer = CodeSigner::new(org.uuid(), number, &seed, *rotation);
+        let signer = signer.ok_or_else(|| Problem::Internal("a scan key cannot be made".to_owned()))?;
+        Ok(self.codes.put((org, number), signer))
     }
 
     fn identity(&self, app: &App, org: OrgId, signer: &Stored<StoredSigner>) -> Result<Arc<Identity>, Problem> {

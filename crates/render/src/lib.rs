@@ -24,6 +24,7 @@ pub use google::{GoogleContext, class_id, google_class, google_object, object_id
 pub use loss::{Loss, loss_report};
 pub use overlay::OverlayError;
 pub use preview::{PreviewContext, preview_css, preview_html};
+pub use scan_code::Signer as CodeSigner;
 
 /// Everything that a pass is drawn from.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +37,8 @@ pub struct PassView<'a> {
     pub pass: &'a Pass,
     /// Who holds it.
     pub contact: Option<&'a Contact>,
+    /// What signs its barcode; without it a signed code comes out empty.
+    pub codes: Option<&'a scan_code::Signer>,
 }
 
 /// Why a pass cannot be drawn.

@@ -106,12 +106,24 @@ impl PassView<'_> {
             ("pass", "external_id") => text(self.pass.external_id.as_deref()?),
             ("pass", "serial") => text(&self.pass.serial),
             ("pass", "code") => text(self.pass.code.as_str()),
+            ("pass", "signed" | "rotating") => Some(Value::Text(self.codes?.sign(&self.ticket()))),
             ("pass", "message") => text(&self.pass.message.as_ref()?.text),
             ("pass", "expires_at") => self.pass.validity.expires_at.map(|at| Value::Time(Moment::utc(at))),
             ("variant", "id") => text(self.pass.variant.as_str()),
             ("variant", "name") => text(&self.project.variant(Some(&self.pass.variant))?.name),
             ("project", "name") => text(&self.project.name),
             _ => None,
+        }
+    }
+
+    /// What the pass's signed code says.
+    pub(crate) fn ticket(&self) -> scan_code::Ticket {
+        let seconds = |time: Option<Timestamp>| time.map(Timestamp::as_seconds);
+        scan_code::Ticket {
+            pass: self.pass.id.uuid(),
+            epoch: self.pass.barcode_epoch,
+            not_before: seconds(self.pass.validity.starts_at),
+            not_after: seconds(self.pass.validity.expires_at),
         }
     }
 

@@ -30,7 +30,13 @@ impl Input {
     }
 
     fn view(&self) -> PassView<'_> {
-        PassView { project: &self.project, template: &self.template, pass: &self.pass, contact: self.contact.as_ref() }
+        PassView {
+            project: &self.project,
+            template: &self.template,
+            pass: &self.pass,
+            contact: self.contact.as_ref(),
+            codes: None,
+        }
     }
 }
 
@@ -288,4 +294,33 @@ mod assets {
         assert!(matches!(error, AssetsError::Missing { role: "icon", scale: 1, .. }), "{error}");
         assert!(image_url("x").ends_with("x.png"));
     }
+}
+
+#[test]
+fn a_rotating_code_rotates_at_google_and_is_signed_elsewhere() {
+    let organization = uuid::Uuid::from_u128(5);
+    let signer = render::CodeSigner::new(organization, 0, &[1; 32], [2; 32]).unwrap();
+    let reader = scan_code::Reader { organization, keys: vec![signer.reader_key()] };
+    let mut input = Input::read("membership");
+    let mut drawn = |value: &str| {
+        input.template.design.barcode.as_mut().unwrap().value = domain::Text::parse(value).unwrap();
+        let view = PassView { codes: Some(&signer), ..input.view() };
+        let apple = serde_json::to_value(apple(&view, &APPLE).unwrap()).unwrap();
+        (apple, serde_json::to_value(google_object(&view, &google_context()).unwrap()).unwrap())
+    };
+    let at = 1_800_000_000;
+    let fixed = |text: &Value| reader.verify(text.as_str().unwrap(), at).unwrap().unwrap().rotation;
+    let (apple, google) = drawn("{{pass.signed}}");
+    assert_eq!(fixed(&apple["barcodes"][0]["message"]), scan_code::Rotation::Fixed);
+    assert_eq!(fixed(&google["barcode"]["value"]), scan_code::Rotation::Fixed);
+    let (apple, google) = drawn("{{pass.rotating}}");
+    assert_eq!(fixed(&apple["barcodes"][0]["message"]), scan_code::Rotation::Fixed, "Apple Wallet rotates nothing");
+    assert!(google.get("barcode").is_none());
+    let rotating = &google["rotatingBarcode"];
+    let details = &rotating["totpDetails"];
+    assert_eq!((&details["algorithm"], &details["periodMillis"]), (&Value::from("TOTP_SHA1"), &Value::from("30000")));
+    let ticket = reader.verify(apple["barcodes"][0]["message"].as_str().unwrap(), at).unwrap().unwrap().ticket;
+    assert_eq!(details["parameters"][0]["key"], signer.secret(&ticket).to_hex());
+    let shown = rotating["valuePattern"].as_str().unwrap().replace("{totp_value_0}", &signer.secret(&ticket).digits(at));
+    assert_eq!(fixed(&Value::from(shown)), scan_code::Rotation::Fresh);
 }

@@ -173,6 +173,18 @@ pub struct StoredInspector {
     pub created_at: Timestamp,
 }
 
+/// Which keys sign an organization's scan codes. The keys themselves are derived from the organization's own; an organization
+/// that never renewed them has number 0 alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanKeys {
+    /// The organization.
+    pub id: OrgId,
+    /// The number of the key that signs now.
+    pub current: u8,
+    /// The lowest number that is still taken.
+    pub oldest: u8,
+}
+
 macro_rules! resource {
     (@held $org:ident $key:ident organization) => {
         $org.organization.as_ref().filter(|stored| stored.value.id.uuid() == $key)
@@ -215,6 +227,10 @@ resource!(StoredGoogleAccount, GoogleAccount, google_accounts, |it| it.id, Some(
 resource!(Source, Source, sources, |it| it.id, Some(&it.slug));
 resource!(StoredFlow, Flow, flows, |it| it.id, Some(&it.slug));
 resource!(StoredTransformation, Transformation, transformations, |it| it.id, Some(&it.slug));
+resource!(ScanKeys, ScanKeys, scan_keys, |it| it.id, {
+    let _ = it;
+    None
+});
 resource!(StoredTarget, Target, targets, |it| it.target.id, {
     let _ = it;
     None
@@ -273,6 +289,8 @@ pub struct OrgCatalog {
     pub versions: HashMap<Uuid, Stored<StoredVersion>>,
     /// Inspector bins.
     pub inspectors: HashMap<Uuid, Stored<StoredInspector>>,
+    /// Which scan keys are in force; at most one.
+    pub scan_keys: HashMap<Uuid, Stored<ScanKeys>>,
 }
 
 impl OrgCatalog {
@@ -319,6 +337,10 @@ impl OrgCatalog {
     pub fn signer_of(&self, pass_type: &str) -> Option<&Stored<StoredSigner>> {
         self.signers.values().find(|stored| stored.value.pass_type == pass_type)
     }
+    /// The numbers of the scan keys that are taken; the last one signs.
+    pub fn scan_key_numbers(&self) -> std::ops::RangeInclusive<u8> {
+        self.scan_keys.values().next().map_or(0..=0, |stored| stored.value.oldest..=stored.value.current)
+    }
     /// The account of a Google issuer.
     pub fn google_account_of(&self, issuer: &str) -> Option<&Stored<StoredGoogleAccount>> {
         self.google_accounts.values().find(|stored| stored.value.issuer == issuer)
@@ -343,6 +365,7 @@ impl OrgCatalog {
             Some(ResourceKind::Draft) => put(&mut self.drafts, row)?,
             Some(ResourceKind::TemplateVersion) => put(&mut self.versions, row)?,
             Some(ResourceKind::Inspector) => put(&mut self.inspectors, row)?,
+            Some(ResourceKind::ScanKeys) => put(&mut self.scan_keys, row)?,
             None => return Err(inconsistent(row, "kind", format!("{} is no kind of resource", row.kind))),
         }
         Ok(())

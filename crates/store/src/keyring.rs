@@ -65,7 +65,11 @@ struct OrgKeys {
     seal: LessSafeKey,
     index: hmac::Key,
     token: hmac::Key,
+    scan: hmac::Key,
 }
+
+/// A secret behind scan codes.
+type ScanSecret = Zeroizing<[u8; KEY_BYTES]>;
 
 /// A key that personal values are sealed under, ready to use.
 pub struct DataKey(LessSafeKey);
@@ -169,6 +173,17 @@ impl Keyring {
         Ok(base64url(context.sign().as_ref()))
     }
 
+    /// The secrets behind an organization's scan codes of a key number: what it signs with, and what codes rotate with.
+    pub fn scan_secrets(&self, org: OrgId, number: u8) -> Result<(ScanSecret, ScanSecret)> {
+        let keys = self.org(org)?;
+        let secret = |purpose: &[u8]| {
+            let mut out = Zeroizing::new([0; KEY_BYTES]);
+            out.copy_from_slice(hmac::sign(&keys.scan, &[purpose, &[0, number]].concat()).as_ref());
+            out
+        };
+        Ok((secret(b"sign"), secret(b"rotate")))
+    }
+
     fn seal_with(&self, key: &LessSafeKey, context: &[u8], value: &[u8]) -> Result<Vec<u8>> {
         let mut nonce = [0; NONCE_LEN];
         self.entropy.fill(&mut nonce);
@@ -219,6 +234,7 @@ fn derive(key: &[u8]) -> Result<OrgKeys> {
         seal: aead(purpose(b"seal secrets")?.as_ref())?,
         index: hmac::Key::new(hmac::HMAC_SHA256, purpose(b"blind index")?.as_ref()),
         token: hmac::Key::new(hmac::HMAC_SHA256, purpose(b"apple token")?.as_ref()),
+        scan: hmac::Key::new(hmac::HMAC_SHA256, purpose(b"scan codes")?.as_ref()),
     })
 }
 

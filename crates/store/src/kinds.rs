@@ -32,6 +32,8 @@ pub enum ResourceKind {
     TemplateVersion = 21,
     /// Inspector bins.
     Inspector = 22,
+    /// Which scan keys are in force.
+    ScanKeys = 11,
 }
 
 impl ResourceKind {
@@ -55,6 +57,7 @@ impl ResourceKind {
             20 => Some(Self::Draft),
             21 => Some(Self::TemplateVersion),
             22 => Some(Self::Inspector),
+            11 => Some(Self::ScanKeys),
             _ => None,
         }
     }

@@ -22,7 +22,7 @@ mod targets;
 pub use answers::KeptAnswer;
 pub use backend::{Backend, Log, Reader, Retention};
 pub use config::{
-    Catalog, OrgCatalog, Resource, Stored, StoredDraft, StoredFlow, StoredGoogleAccount, StoredInspector, StoredSigner,
+    Catalog, OrgCatalog, Resource, ScanKeys, Stored, StoredDraft, StoredFlow, StoredGoogleAccount, StoredInspector, StoredSigner,
     StoredTarget, StoredTransformation, StoredVersion,
 };
 pub use error::{Result, StoreError};

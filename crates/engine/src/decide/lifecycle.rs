@@ -50,6 +50,21 @@ pub(super) fn expire(draft: &mut Draft<'_>, reference: &PassRef) -> Result<Answe
     Ok(if expired_now { Draft::done(&pass, false) } else { Draft::unchanged(&pass) })
 }
 
+pub(super) fn renew_barcode(draft: &mut Draft<'_>, reference: &PassRef) -> Result<Answer, Reject> {
+    let before = draft.pass(reference)?;
+    refuse_deleted(&before)?;
+    let mut pass = before.clone();
+    pass.barcode_epoch = pass
+        .barcode_epoch
+        .checked_add(1)
+        .ok_or_else(|| Reject::new(RejectCode::NotAllowed, "pass", "its barcode was renewed too often: issue a new pass"))?;
+    draft.touch_pass(&mut pass, true);
+    draft.put_pass(Some(&before), &pass);
+    let changed = vec!["barcode".to_owned()];
+    draft.event(Facts::PassUpdated { changed, balance_changes: Default::default(), previous_variant: None }, true, &pass);
+    Ok(Draft::done(&pass, false))
+}
+
 pub(super) fn notify(draft: &mut Draft<'_>, reference: &PassRef, text: &str) -> Result<Answer, Reject> {
     check_message(text)?;
     let before = draft.pass(reference)?;

@@ -57,6 +57,7 @@ pub fn decide(view: &View<'_>, command: &Command, now: Timestamp) -> Result<Deci
         Action::Revoke { pass, reason } => lifecycle::revoke(&mut draft, pass, reason.as_deref())?,
         Action::Delete { pass } => lifecycle::delete(&mut draft, pass)?,
         Action::Expire { pass } => lifecycle::expire(&mut draft, pass)?,
+        Action::RenewBarcode { pass } => lifecycle::renew_barcode(&mut draft, pass)?,
         Action::Notify { pass, text } => lifecycle::notify(&mut draft, pass, text)?,
         Action::Scan { passes, order } => scan::scan(&mut draft, passes, order)?,
         Action::UndoScan { pass, scan, by, reason } => undo_scan::undo(&mut draft, pass, scan, by, reason.as_deref())?,

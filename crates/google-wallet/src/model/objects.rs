@@ -57,6 +57,9 @@ pub struct ObjectCommon {
     /// Its barcode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub barcode: Option<Barcode>,
+    /// A barcode that changes by itself, as `RotatingBarcode` of the reference; QR codes and PDF417 only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotating_barcode: Option<serde_json::Value>,
     /// The wide image, 1032 by 336 pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hero_image: Option<Image>,

@@ -25,6 +25,7 @@ mod passes;
 mod phone_logs;
 mod projects;
 mod publications;
+mod scan_keys;
 mod scan_read;
 mod scans;
 mod schema;
@@ -51,6 +52,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(passes::routes())
         .merge(pass_actions::routes())
         .merge(scans::routes())
+        .merge(scan_keys::routes())
         .merge(contacts::routes())
         .merge(events::routes())
         .merge(projects::routes())
@@ -87,5 +89,6 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .layer(middleware::from_fn_with_state(Arc::clone(app), auth::guard))
         .route("/v1/openapi.json", get(openapi))
         .merge(images::public_routes())
+        .merge(scan_keys::public_routes())
         .merge(docs::routes(&document))
 }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(activate)).routes(routes!(revoke)).routes(routes!(notify))
+    OpenApiRouter::new().routes(routes!(activate)).routes(routes!(revoke)).routes(routes!(notify)).routes(routes!(renew_barcode))
 }
 
 /// Nothing needs to be said.
@@ -79,6 +79,24 @@ async fn revoke(
 ) -> Result<Acted<Shown<View>>, Problem> {
     let action = Action::Revoke { pass: PassRef::Id(id), reason: body.value.reason };
     let outcome = once.submit(&app, &can, &body.bytes, action).await?;
+    acted(&app, &can, &outcome)
+}
+
+/// Renew a pass's barcode.
+///
+/// Signed codes that were given out before are refused from now on; wallets get the new one by themselves.
+#[utoipa::path(post, path = "/v1/passes/{pass}/barcode", tag = "Passes", security(("key" = ["passes_write"])),
+    params(("pass" = IdText, Path, description = "Its id.")),
+    request_body = Option<Nothing>, responses((status = 200, body = View, description = "As it is now.")))]
+async fn renew_barcode(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<PassId>,
+    once: Once,
+    body: Body<Nothing>,
+) -> Result<Acted<Shown<View>>, Problem> {
+    let Nothing {} = body.value;
+    let outcome = once.submit(&app, &can, &body.bytes, Action::RenewBarcode { pass: PassRef::Id(id) }).await?;
     acted(&app, &can, &outcome)
 }
 

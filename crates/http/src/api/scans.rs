@@ -96,7 +96,7 @@ struct ScanBatch {
 }
 
 /// One scan that was made without a network.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = OfflineScan)]
 #[serde(deny_unknown_fields)]
 struct OfflineItem {
@@ -109,8 +109,8 @@ struct OfflineItem {
     /// When, by the reader's clock.
     #[schema(value_type = TimeText)]
     at: Timestamp,
-    /// Whether the reader let the holder in.
-    accepted: bool,
+    /// Whether the reader let the holder in; null while it waits for the answer, and the scan is judged as of now.
+    accepted: Option<bool>,
     /// What was booked.
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, AmountInput>, required = false)]
@@ -181,6 +181,15 @@ struct ScanUndo {
     reason: Option<String>,
 }
 
+impl OfflineItem {
+    /// What it is, whatever the reader made of it meanwhile: one that waited in vain for the answer decides by itself, and tells
+    /// the same scan again.
+    fn fingerprint(&self) -> Result<[u8; 32], Problem> {
+        let told = serde_json::to_vec(&(&self.code, self.at, &self.book));
+        Ok(fingerprint(&[&told.map_err(|error| Problem::Internal(error.to_string()))?]))
+    }
+}
+
 impl ScanResult {
     fn of(app: &App, catalog: &OrgCatalog, outcome: &Outcome) -> Result<Self, Problem> {
         let (id, reason, remaining, booked) = match &outcome.answer {
@@ -221,7 +230,7 @@ async fn scan(
     let catalog = config::org(&app, can.org)?;
     let ScanRequest { code, pass, project, operator, device, location, book } = body.value;
     let (reading, read) = match (code, pass) {
-        (Some(code), None) => (read(&app, &can, &catalog, &code, project, "code").await?, Some(digest_of(&code))),
+        (Some(code), None) => (read(&app, &can, &catalog, &code, project, app.now(), "code").await?, Some(digest_of(&code))),
         (None, Some(pass)) => (Reading { passes: vec![PassRef::Id(pass)], proof: Proof::None }, None),
         _ => return Err(Problem::field("code", "give either what was read as code, or the id of a pass")),
     };
@@ -272,18 +281,18 @@ async fn batch(
     let mut commands = Vec::with_capacity(batch.scans.len());
     for (index, item) in batch.scans.iter().enumerate() {
         let path = format!("scans.{index}.code");
-        let reading = read(&app, &can, &catalog, &item.code, batch.project, &path).await?;
+        let reading = read(&app, &can, &catalog, &item.code, batch.project, item.at, &path).await?;
         let key = IdempotencyKey {
             principal: format!("reader {} {}", can.key.id, batch.device),
             key: item.id.clone(),
-            fingerprint: fingerprint(&[&serde_json::to_vec(item).map_err(|error| Problem::Internal(error.to_string()))?]),
+            fingerprint: item.fingerprint()?,
             keep_image: true,
         };
         let input = ScanInput {
             operator: batch.operator.clone(),
             device: Some(batch.device.clone()),
             location: batch.location.clone(),
-            offline: Some(OfflineScan { at: item.at, accepted: item.accepted }),
+            offline: item.accepted.map(|accepted| OfflineScan { at: item.at, accepted }),
         };
         let (project, book) = (batch.project, item.book.clone());
         let order = Box::new(ScanOrder { input, book, project, proof: reading.proof, read: Some(digest_of(&item.code)) });
@@ -323,12 +332,12 @@ fn offline_result(
     match verdict {
         Ok(outcome) => {
             let result = ScanResult::of(app, catalog, &outcome).ok();
-            let conflict = item.accepted && result.as_ref().is_some_and(|result| !result.accepted);
+            let conflict = item.accepted == Some(true) && result.as_ref().is_some_and(|result| !result.accepted);
             Ok(OfflineResult { scan, conflict, replayed: outcome.replayed, result, error: None })
         }
         Err(EngineError::Rejected(reject)) => {
             let error = Some(FieldError::new(reject.path, reject.message));
-            Ok(OfflineResult { scan, conflict: item.accepted, replayed: false, result: None, error })
+            Ok(OfflineResult { scan, conflict: item.accepted == Some(true), replayed: false, result: None, error })
         }
         Err(error) => Err(error.into()),
     }
@@ -373,12 +382,13 @@ async fn read(
     catalog: &OrgCatalog,
     code: &str,
     project: Option<ProjectId>,
+    at: Timestamp,
     path: &str,
 ) -> Result<Reading, Problem> {
     if code.trim().is_empty() || code.len() > MAX_CODE_BYTES {
         return Err(Problem::field(path, "expected 1 to 2953 bytes"));
     }
-    scan_read::read(app, caller.org, catalog, code, project).await
+    scan_read::read(app, caller.org, catalog, code, project, at).await
 }
 
 /// What the record of an unknown code keeps of it.

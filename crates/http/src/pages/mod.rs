@@ -3,6 +3,7 @@
 mod enrolment;
 mod form;
 mod pass;
+mod scanner;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ const MAX_FORM_BYTES: usize = 64 << 10;
 
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
+        .merge(scanner::routes())
         .route("/p/{code}", get(pass::show))
         .route("/p/{code}/apple", get(pass::apple))
         .route("/p/{code}/pass.pkpass", get(pass::apple))

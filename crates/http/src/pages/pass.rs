@@ -68,11 +68,13 @@ pub(super) async fn show(
         record(&app, &found, VisitKind::Page, sighting).await;
     }
     let image_url = |hash: &str| images::url(&app, found.org, hash);
+    let codes = app.packages.codes(&app, found.org)?;
     let view = PassView {
         project: design.project,
         template: &design.template.value,
         pass: &found.pass,
         contact: found.contact.as_ref(),
+        codes: Some(&codes),
     };
     let address = app.url(&format!("/p/{}", found.pass.code));
     let title = view.text(&design.template.value.design.title);

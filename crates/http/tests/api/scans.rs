@@ -1,6 +1,7 @@
 //! Scanning over the API: what readers read, batches of readers without a network, taking back, and who may.
 
-use domain::Scope;
+use domain::{PassId, Scope};
+use scan_code::{Signer, Ticket};
 use serde_json::{Value, json};
 
 use crate::server::Server;
@@ -84,4 +85,65 @@ async fn readers_without_a_network_tell_later_and_conflicts_are_named() {
     let event = server.get(&format!("/v1/events/{event}")).await.expect(200);
     assert_eq!((&event["type"], &event["facts"]["scan"]["offline"]["accepted"]), (&json!("pass.scan_refused"), &json!(true)));
     assert_eq!((&event["occurred_at"], &event["facts"]["scan"]["device"]), (&at(9), &json!("south")));
+}
+
+/// What signs our codes, as the server derives it.
+fn signer(server: &Server, number: u8) -> Signer {
+    let (seed, rotation) = server.store.keyring().scan_secrets(server.ours, number).unwrap();
+    Signer::new(server.ours.uuid(), number, &seed, *rotation).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signed_codes_prove_themselves_until_they_are_renewed() {
+    let (server, pass, key) = reading_room().await;
+    let scan = async |code: &str| server.call(&key, "POST", "/v1/scans", &json!({"code": code})).await.expect(200);
+    let ticket = |epoch| {
+        let pass = pass.parse::<PassId>().unwrap().uuid();
+        Ticket { pass, epoch, not_before: None, not_after: None }
+    };
+    let (first, now) = (signer(&server, 0), crate::server::NOW.as_seconds());
+    let code = first.sign(&ticket(0));
+    assert_eq!(scan(&code).await["accepted"], true);
+    let forged = Signer::new(server.ours.uuid(), 0, &[1; 32], [2; 32]).unwrap().sign(&ticket(0));
+    assert_eq!(scan(&forged).await["reason"], "forged");
+    assert_eq!(scan(&code[..100]).await["reason"], "forged", "cut off");
+    let rotating = |at| format!("{}{}", first.rotating_prefix(&ticket(0)), first.secret(&ticket(0)).digits(at));
+    assert_eq!(scan(&rotating(now - 300)).await["reason"], "stale");
+    assert_eq!(scan(&rotating(now)).await["accepted"], true);
+    let told = server.call(&key, "GET", "/v1/scans/keys", &Value::Null).await.expect(200);
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(told["keys"][0]["public_key"], hex(&first.public().key));
+    let public = server.send("GET", &format!("/scan/keys/{}", server.ours), &[], "").await.expect(200);
+    assert_eq!(
+        (&public["keys"][0]["public_key"], &public["keys"][0]["rotation_key"]),
+        (&told["keys"][0]["public_key"], &Value::Null)
+    );
+    server.post(&format!("/v1/passes/{pass}/barcode"), json!({})).await.expect(200);
+    assert_eq!(scan(&code).await["reason"], "superseded");
+    let newer = first.sign(&ticket(1));
+    assert_eq!(scan(&newer).await["reason"], "used_today", "its signature is good");
+    let renew = async |retire: bool| {
+        let body = json!({"retire_older": retire});
+        server.call(&server.admin, "PUT", "/v1/scans/keys", &body).await.expect(200)["keys"].as_array().unwrap().len()
+    };
+    assert_eq!(renew(false).await, 2);
+    assert_eq!(scan(&newer).await["reason"], "used_today", "older keys stay good");
+    assert_eq!(scan(&signer(&server, 1).sign(&ticket(1))).await["reason"], "used_today");
+    assert_eq!(renew(true).await, 1);
+    assert_eq!(scan(&newer).await["reason"], "forged", "until they are retired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_waited_in_vain_counts_once() {
+    let (server, pass, key) = reading_room().await;
+    let tell = async |accepted: Value| {
+        let scan = json!({"id": "7", "code": pass, "at": "2027-01-15T07:59:59Z", "accepted": accepted});
+        let body = json!({"device": "gate", "scans": [scan]});
+        server.call(&key, "POST", "/v1/scans/batch", &body).await.expect(200)
+    };
+    let asked = tell(Value::Null).await;
+    assert_eq!(asked["results"][0]["result"]["accepted"], true);
+    let told = tell(json!(true)).await;
+    assert_eq!((&told["results"][0]["replayed"], &told["conflicts"]), (&json!(true), &json!(0)));
+    assert_eq!(server.get(&format!("/v1/passes/{pass}")).await.expect(200)["uses"], 2, "once here, once when furnished");
 }

@@ -14,7 +14,7 @@ use google_wallet::model::{
 use google_wallet::{Object, Vertical};
 
 use super::slots::{Slot, Slotted, slots};
-use super::{GoogleContext, barcode, class_id, object_id, vertical};
+use super::{GoogleContext, barcode, class_id, object_id, rotating, vertical};
 use crate::values::{Value, formatted, micros, wallet_time};
 use crate::{PassView, RenderError};
 use domain::ImageRole;
@@ -64,8 +64,10 @@ fn common(view: &PassView<'_>, context: &GoogleContext<'_>, slotted: &[Slotted<'
     if view.is_blank() {
         return Ok(blank);
     }
+    let rotating = rotating(view);
     Ok(ObjectCommon {
-        barcode: barcode(view),
+        barcode: barcode(view).filter(|_| rotating.is_none()),
+        rotating_barcode: rotating,
         text_modules_data: texts(view, slotted),
         links_module_data: links(view),
         messages: message(view).into_iter().collect(),
