@@ -2,7 +2,7 @@
 //!
 //! `wake_at` is when a delivery is to be looked at: its due time, or the end of the claim on it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use deadpool_postgres::Pool;
 use domain::{DeliveryId, OrgId, TargetId, Timestamp};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     convert::{Columns, attempt, attempt_columns, delivery, delivery_columns, text, to_seq, to_shard},
     error::Attempt,
-    leases::held,
+    leases::{Fence, held},
     pool::query,
 };
 
@@ -61,44 +61,54 @@ macro_rules! upsert {
 
 /// Attempts are kept once each, so that a settlement may be written again when nobody knows whether it was.
 const SETTLE: &str = concat!(
-    "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE shard = $1 AND epoch = $2 FOR KEY SHARE), \
+    "WITH fence AS MATERIALIZED ( \
+         SELECT l.shard FROM unnest($1::smallint[], $2::bigint[]) AS t(shard, epoch) CROSS JOIN LATERAL \
+         (SELECT shard FROM leases l WHERE l.shard = t.shard AND l.epoch = t.epoch FOR KEY SHARE) l), \
      tried AS (INSERT INTO attempts (org, delivery, target, event, shard, seq, attempt, at, elapsed_micros, outcome, status, \
              error, next_at, subject, detail) \
-         SELECT t.* FROM fence CROSS JOIN unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::smallint[], \
+         SELECT t.* FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::smallint[], \
              $8::bigint[], $9::integer[], $10::bigint[], $11::bigint[], $12::smallint[], $13::smallint[], $14::text[], \
-             $15::bigint[], $16::uuid[], $17::bytea[]) AS t \
+             $15::bigint[], $16::uuid[], $17::bytea[]) AS t(org, delivery, target, event, shard, seq, attempt, at, \
+             elapsed_micros, outcome, status, error, next_at, subject, detail) \
+         WHERE t.shard = ANY (ARRAY(SELECT shard FROM fence)) \
          ON CONFLICT DO NOTHING), \
      finished AS (DELETE FROM deliveries WHERE ctid = ANY (ARRAY( \
-         SELECT d.place FROM fence CROSS JOIN unnest($18::uuid[], $19::uuid[]) AS t(org, id) CROSS JOIN LATERAL \
-         (SELECT ctid AS place FROM deliveries d WHERE d.org = t.org AND d.id = t.id FOR UPDATE) d))), \
+         SELECT d.place FROM unnest($18::uuid[], $19::uuid[], $20::smallint[]) AS t(org, id, shard) CROSS JOIN LATERAL \
+         (SELECT ctid AS place FROM deliveries d WHERE d.org = t.org AND d.id = t.id FOR UPDATE) d \
+         WHERE t.shard = ANY (ARRAY(SELECT shard FROM fence))))), \
      owed AS (",
     upsert!(
-        "SELECT t.*, t.due_at FROM fence CROSS JOIN unnest($20::uuid[], $21::uuid[], $22::uuid[], $23::uuid[], \
-         $24::smallint[], $25::bigint[], $26::integer[], $27::bigint[]) \
-         AS t(org, id, target, event, shard, seq, attempts, due_at)"
+        "SELECT t.*, t.due_at FROM unnest($21::uuid[], $22::uuid[], $23::uuid[], $24::uuid[], \
+         $25::smallint[], $26::bigint[], $27::integer[], $28::bigint[]) \
+         AS t(org, id, target, event, shard, seq, attempts, due_at) WHERE t.shard = ANY (ARRAY(SELECT shard FROM fence))"
     ),
     "), \
      moved AS (INSERT INTO watermarks (reader, shard, seq) \
-         SELECT 'webhooks', shard, $28 FROM fence WHERE $28::bigint IS NOT NULL \
+         SELECT 'webhooks', t.shard, t.seq FROM unnest($29::smallint[], $30::bigint[]) AS t(shard, seq) \
+         WHERE t.shard = ANY (ARRAY(SELECT shard FROM fence)) \
          ON CONFLICT (reader, shard) DO UPDATE SET seq = excluded.seq) \
-     SELECT count(*) FROM fence"
+     SELECT shard FROM fence"
 );
 
-pub(crate) async fn settle(pool: &Pool, settlement: &DeliverySettlement) -> Attempt<()> {
-    let lease = settlement.lease;
-    let attempts = || settlement.attempts.iter();
-    let mut finished: Vec<(Uuid, Uuid)> = settlement.finished.iter().map(|(org, id)| (org.uuid(), id.uuid())).collect();
-    finished.sort_unstable();
-    let (finished_org, finished_id): (Vec<_>, Vec<_>) = finished.into_iter().unzip();
+/// Writes the settlements of several shards; whether each one's lease was held.
+pub(crate) async fn settle(pool: &Pool, settlements: &[Arc<DeliverySettlement>]) -> Attempt<Vec<bool>> {
+    let fence = Fence::of(settlements.iter().map(|settlement| settlement.lease));
+    let current = || settlements.iter().filter(|settlement| fence.has(settlement.lease));
+    let attempts = || current().flat_map(|settlement| &settlement.attempts);
     // In key order, the last word on each.
-    let owed: BTreeMap<_, _> = settlement.owed.iter().map(|row| ((row.org, row.id), row)).collect();
+    let finished: BTreeMap<(Uuid, Uuid), u16> = current()
+        .flat_map(|settlement| settlement.finished.iter().map(|(org, id)| ((org.uuid(), id.uuid()), settlement.lease.shard)))
+        .collect();
+    let owed: BTreeMap<_, _> = current().flat_map(|settlement| &settlement.owed).map(|row| ((row.org, row.id), row)).collect();
     let owed = || owed.values();
+    let marks: BTreeMap<u16, u64> =
+        current().filter_map(|settlement| Some((settlement.lease.shard, settlement.watermark?))).collect();
     let answer = query(
         pool,
         SETTLE,
         &[
-            &to_shard(lease.shard),
-            &lease.epoch,
+            &fence.shards(),
+            &fence.epochs(),
             &attempts().map(|row| row.org.uuid()).collect::<Vec<_>>(),
             &attempts().map(|row| row.delivery.uuid()).collect::<Vec<_>>(),
             &attempts().map(|row| row.target.uuid()).collect::<Vec<_>>(),
@@ -114,8 +124,9 @@ pub(crate) async fn settle(pool: &Pool, settlement: &DeliverySettlement) -> Atte
             &attempts().map(|row| row.next_at.map(Timestamp::as_micros)).collect::<Vec<_>>(),
             &attempts().map(|row| row.subject).collect::<Vec<_>>(),
             &attempts().map(|row| row.detail.as_slice()).collect::<Vec<_>>(),
-            &finished_org,
-            &finished_id,
+            &finished.keys().map(|(org, _)| *org).collect::<Vec<_>>(),
+            &finished.keys().map(|(_, id)| *id).collect::<Vec<_>>(),
+            &finished.values().map(|shard| to_shard(*shard)).collect::<Vec<_>>(),
             &owed().map(|row| row.org.uuid()).collect::<Vec<_>>(),
             &owed().map(|row| row.id.uuid()).collect::<Vec<_>>(),
             &owed().map(|row| row.target.uuid()).collect::<Vec<_>>(),
@@ -124,11 +135,12 @@ pub(crate) async fn settle(pool: &Pool, settlement: &DeliverySettlement) -> Atte
             &owed().map(|row| to_seq(row.position.seq)).collect::<Vec<_>>(),
             &owed().map(|row| row.attempts).collect::<Vec<_>>(),
             &owed().map(|row| row.due_at.as_micros()).collect::<Vec<_>>(),
-            &settlement.watermark.map(to_seq),
+            &marks.keys().map(|shard| to_shard(*shard)).collect::<Vec<_>>(),
+            &marks.values().map(|seq| to_seq(*seq)).collect::<Vec<_>>(),
         ],
     )
     .await?;
-    held(&answer, lease)
+    fence.held(&answer, settlements.iter().map(|settlement| settlement.lease))
 }
 
 pub(crate) async fn touched(pool: &Pool, shard: u16, after: u64) -> Attempt<Vec<DeliveryId>> {

@@ -1,6 +1,9 @@
 //! Source events: taken in, read, settled.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use deadpool_postgres::Pool;
 use domain::{OrgId, SourceEventId, Timestamp};
@@ -10,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     convert::{Columns, inbox, inbox_columns, inbox_result, text, to_seq, to_shard},
     error::Attempt,
+    leases::Fence,
     pool::query,
 };
 
@@ -159,21 +163,25 @@ pub(crate) async fn waiting_keys(pool: &Pool, shard: u16) -> Attempt<Vec<(OrgId,
         .collect()
 }
 
-/// Everything hangs on the fence, which holds the lease's row against a seizure until this is committed. A contact's key
+/// Everything hangs on the fence, which holds the leases' rows against a seizure until this is committed. A contact's key
 /// is held likewise, so that an erasure comes before, and the source event's key goes at once, or after, and finds it.
-const SETTLE: &str = "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE shard = $1 AND epoch = $2 FOR KEY SHARE),
+const SETTLE: &str = "WITH fence AS MATERIALIZED (
+        SELECT l.shard FROM unnest($1::smallint[], $2::bigint[]) AS t(shard, epoch)
+        CROSS JOIN LATERAL (SELECT shard FROM leases l WHERE l.shard = t.shard AND l.epoch = t.epoch FOR KEY SHARE) l),
+    input AS MATERIALIZED (
+        SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::smallint[], $6::integer[], $7::bigint[], $8::bigint[],
+            $9::text[], $10::uuid[], $11::smallint[]) AS t(org, id, status, runs, due_at, at, trace, owner, shard)
+        WHERE t.shard = ANY (ARRAY(SELECT shard FROM fence))),
     results AS (
         INSERT INTO inbox_results (org, id, shard, status, runs, due_at, at, trace, owner)
-        SELECT t.org, t.id, fence.shard, t.status, t.runs, t.due_at, t.at, t.trace, t.owner
-        FROM fence CROSS JOIN unnest($3::uuid[], $4::uuid[], $5::smallint[], $6::integer[], $7::bigint[], $8::bigint[],
-            $9::text[], $10::uuid[]) AS t(org, id, status, runs, due_at, at, trace, owner)
+        SELECT org, id, shard, status, runs, due_at, at, trace, owner FROM input
         ON CONFLICT (org, id) DO UPDATE SET
             status = coalesce(excluded.status, inbox_results.status), runs = coalesce(excluded.runs, inbox_results.runs),
             due_at = CASE WHEN excluded.status IS NULL THEN inbox_results.due_at ELSE excluded.due_at END,
             at = coalesce(excluded.at, inbox_results.at), trace = coalesce(excluded.trace, inbox_results.trace),
             owner = coalesce(excluded.owner, inbox_results.owner)),
     owned AS MATERIALIZED (
-        SELECT t.org, t.id, k.subject FROM fence CROSS JOIN unnest($3::uuid[], $4::uuid[], $10::uuid[]) AS t(org, id, owner)
+        SELECT t.org, t.id, k.subject FROM input t
         LEFT JOIN LATERAL (SELECT subject FROM data_keys k
             WHERE k.org = t.org AND k.subject = t.owner FOR KEY SHARE) k ON true
         WHERE t.owner IS NOT NULL),
@@ -182,30 +190,41 @@ const SETTLE: &str = "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE
             SELECT ctid AS place FROM data_keys k WHERE k.org = owned.org AND k.subject = owned.id OFFSET 0) k
             WHERE owned.subject IS NULL))),
     moved AS (
-        INSERT INTO watermarks (reader, shard, seq) SELECT 'flows', shard, $11 FROM fence WHERE $11::bigint IS NOT NULL
+        INSERT INTO watermarks (reader, shard, seq)
+        SELECT 'flows', t.shard, t.seq FROM unnest($12::smallint[], $13::bigint[]) AS t(shard, seq)
+        WHERE t.shard = ANY (ARRAY(SELECT shard FROM fence))
         ON CONFLICT (reader, shard) DO UPDATE SET seq = excluded.seq)
-    SELECT count(*) FROM fence";
+    SELECT shard FROM fence";
 
-/// What flows made of a source event, and whose it is.
-type Outcome<'a> = (Option<&'a InboxResult>, Option<Uuid>);
+/// What flows made of a source event, whose it is, and in which shard.
+type Outcome<'a> = (Option<&'a InboxResult>, Option<Uuid>, u16);
 
-pub(crate) async fn settle(pool: &Pool, settlement: &InboxSettlement) -> Attempt<()> {
+/// Writes the settlements of several shards; whether each one's lease was held.
+pub(crate) async fn settle(pool: &Pool, settlements: &[Arc<InboxSettlement>]) -> Attempt<Vec<bool>> {
+    let fence = Fence::of(settlements.iter().map(|settlement| settlement.lease));
+    let current = || settlements.iter().filter(|settlement| fence.has(settlement.lease));
     // In key order, each event once, with its result, its owner, or both.
     let mut rows: BTreeMap<(Uuid, Uuid), Outcome<'_>> = BTreeMap::new();
-    for (org, id, result) in &settlement.results {
-        rows.entry((org.uuid(), id.uuid())).or_default().0 = Some(result);
+    for settlement in current() {
+        let shard = settlement.lease.shard;
+        for (org, id, result) in &settlement.results {
+            let row = rows.entry((org.uuid(), id.uuid())).or_default();
+            (row.0, row.2) = (Some(result), shard);
+        }
+        for (org, id, contact) in &settlement.owners {
+            let row = rows.entry((org.uuid(), id.uuid())).or_default();
+            (row.1, row.2) = (Some(contact.uuid()), shard);
+        }
     }
-    for (org, id, contact) in &settlement.owners {
-        rows.entry((org.uuid(), id.uuid())).or_default().1 = Some(contact.uuid());
-    }
-    let results = || rows.values().map(|(result, _)| *result);
-    let lease = settlement.lease;
+    let results = || rows.values().map(|(result, ..)| *result);
+    let marks: BTreeMap<u16, u64> =
+        current().filter_map(|settlement| Some((settlement.lease.shard, settlement.watermark?))).collect();
     let answer = query(
         pool,
         SETTLE,
         &[
-            &to_shard(lease.shard),
-            &lease.epoch,
+            &fence.shards(),
+            &fence.epochs(),
             &rows.keys().map(|(org, _)| *org).collect::<Vec<_>>(),
             &rows.keys().map(|(_, id)| *id).collect::<Vec<_>>(),
             &results().map(|result| Some(result?.status)).collect::<Vec<Option<i16>>>(),
@@ -213,12 +232,14 @@ pub(crate) async fn settle(pool: &Pool, settlement: &InboxSettlement) -> Attempt
             &results().map(|result| Some(result?.due_at?.as_micros())).collect::<Vec<Option<i64>>>(),
             &results().map(|result| Some(result?.at.as_micros())).collect::<Vec<Option<i64>>>(),
             &results().map(|result| Some(text(&result?.trace))).collect::<Vec<_>>(),
-            &rows.values().map(|(_, owner)| *owner).collect::<Vec<_>>(),
-            &settlement.watermark.map(to_seq),
+            &rows.values().map(|(_, owner, _)| *owner).collect::<Vec<_>>(),
+            &rows.values().map(|(.., shard)| to_shard(*shard)).collect::<Vec<_>>(),
+            &marks.keys().map(|shard| to_shard(*shard)).collect::<Vec<_>>(),
+            &marks.values().map(|seq| to_seq(*seq)).collect::<Vec<_>>(),
         ],
     )
     .await?;
-    crate::leases::held(&answer, lease)
+    fence.held(&answer, settlements.iter().map(|settlement| settlement.lease))
 }
 
 pub(crate) async fn source_event(pool: &Pool, org: OrgId, id: SourceEventId) -> Attempt<Option<InboxRow>> {
@@ -234,7 +255,8 @@ pub(crate) async fn source_events(pool: &Pool, org: OrgId, filter: &InboxFilter,
         " FROM inbox i",
         inbox_result!(),
         "WHERE i.org = $1 AND i.id < $2 AND ($3::uuid IS NULL OR i.source = $3) \
-         AND ($4::smallint IS NULL OR r.status = $4) ORDER BY i.id DESC LIMIT $5"
+         AND ($4::smallint IS NULL OR r.status = $4 OR $4 = 1 AND r.status IS NULL AND i.seq <= \
+            (SELECT w.seq FROM watermarks w WHERE w.reader = 'flows' AND w.shard = i.shard)) ORDER BY i.id DESC LIMIT $5"
     );
     // What is parked or waits is rare and has an index of its own.
     const RARE: &str = concat!(

@@ -3,6 +3,8 @@
 //! A fenced write holds the lease's row `FOR KEY SHARE`: a beat passes beside that, a seizure, which asks `FOR UPDATE`,
 //! waits for its commit. So either the write is committed before the lease changes hands, or it finds it changed.
 
+use std::collections::BTreeMap;
+
 use deadpool_postgres::Pool;
 use store::{Lease, LeaseRow, Reader, StoreError};
 use tokio_postgres::Row;
@@ -18,6 +20,35 @@ use crate::{
 pub(crate) fn held(answer: &[Row], lease: Lease) -> Attempt<()> {
     let count: i64 = answer.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
     if count == 0 { Err(StoreError::LeaseLost { shard: lease.shard }.into()) } else { Ok(()) }
+}
+
+/// The leases that one statement writes under: one per shard, the last that was taken. An earlier one is lost for sure.
+#[derive(Debug)]
+pub(crate) struct Fence(BTreeMap<u16, i64>);
+
+impl Fence {
+    pub(crate) fn of(leases: impl Iterator<Item = Lease>) -> Self {
+        let mut newest = BTreeMap::new();
+        for lease in leases {
+            let epoch = newest.entry(lease.shard).or_insert(lease.epoch);
+            *epoch = lease.epoch.max(*epoch);
+        }
+        Self(newest)
+    }
+    pub(crate) fn has(&self, lease: Lease) -> bool {
+        self.0.get(&lease.shard) == Some(&lease.epoch)
+    }
+    pub(crate) fn shards(&self) -> Vec<i16> {
+        self.0.keys().map(|shard| to_shard(*shard)).collect()
+    }
+    pub(crate) fn epochs(&self) -> Vec<i64> {
+        self.0.values().copied().collect()
+    }
+    /// Which of some leases the statement held, by the shards that it answered with.
+    pub(crate) fn held(&self, answer: &[Row], leases: impl Iterator<Item = Lease>) -> Attempt<Vec<bool>> {
+        let held: Vec<u16> = answer.iter().map(|row| Columns::of(row).shard()).collect::<Attempt<_>>()?;
+        Ok(leases.map(|lease| self.has(lease) && held.contains(&lease.shard)).collect())
+    }
 }
 
 pub(crate) async fn watermarks(pool: &Pool, reader: Reader) -> Attempt<Vec<u64>> {
@@ -78,4 +109,17 @@ pub(crate) async fn release(pool: &Pool, owner: &str) -> Attempt<()> {
         WHERE leases.shard = own.shard AND leases.owner = $1";
     query(pool, SQL, &[&owner]).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_lease_of_a_shard_is_written_under() {
+        let lease = |shard, epoch| Lease { shard, epoch };
+        let fence = Fence::of([lease(3, 7), lease(1, 2), lease(3, 8), lease(3, 6)].into_iter());
+        assert_eq!((fence.shards(), fence.epochs()), (vec![1, 3], vec![2, 8]));
+        assert!(fence.has(lease(3, 8)) && !fence.has(lease(3, 7)) && !fence.has(lease(2, 8)));
+    }
 }

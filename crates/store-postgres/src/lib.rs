@@ -3,6 +3,7 @@
 //! - Every call is one transaction of a handful of statements, whatever the size of its batch: lists travel as arrays and
 //!   are taken apart by `unnest`; statements are prepared once per connection, and those that do not hang on each other's
 //!   answers travel together.
+//! - Readers of many shards that ask or write at the same time do so in one statement.
 //! - Lists are sorted before they are sent, so rows are locked in the order of their keys. The heads of the logs come last,
 //!   in ascending order, together with the rows that carry the numbers: a number is visible only when all before it are.
 //! - A transaction that lost a race (serialization failure, deadlock) is run again, a bounded number of times.
@@ -15,6 +16,7 @@ mod config;
 mod convert;
 mod deliveries;
 mod error;
+mod gather;
 mod inbox;
 mod jobs;
 mod leases;
@@ -34,10 +36,13 @@ use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId,
 use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, CommitRows, Committed, ConfigWrite,
     ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, Hash, InboxFilter, InboxInsert, InboxRow,
-    InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, PassRow, PushSettlement, Reader,
-    ResourceRow, Result, Retention, StaleDevice,
+    InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, PassRow, Pulse, PushSettlement, Reader,
+    ResourceRow, Result, Retention, StaleDevice, StoreError,
 };
 use uuid::Uuid;
+
+use gather::Gather;
+use log::Next;
 
 pub use pool::Options;
 
@@ -50,6 +55,16 @@ pub struct Postgres {
     inbox_hints: log::Hints,
     event_hints: log::Hints,
     cleared: upkeep::Progress,
+    versions: Arc<Gather<(), i64>>,
+    inbox_reads: Arc<Gather<Next, Vec<InboxRow>>>,
+    event_reads: Arc<Gather<Next, Vec<EventRow>>>,
+    inbox_outcomes: Arc<Gather<Arc<InboxSettlement>, bool>>,
+    delivery_outcomes: Arc<Gather<Arc<DeliverySettlement>, bool>>,
+}
+
+/// A write under a lease that was not held is refused.
+fn fenced(held: bool, lease: Lease) -> Result<()> {
+    if held { Ok(()) } else { Err(StoreError::LeaseLost { shard: lease.shard }) }
 }
 
 impl Postgres {
@@ -68,6 +83,13 @@ impl Postgres {
             inbox_hints: log::Hints::default(),
             event_hints: log::Hints::default(),
             cleared: upkeep::Progress::default(),
+            versions: Gather::new(|pool, asked| {
+                Box::pin(async move { config::version(&pool).await.map(|version| vec![version; asked.len()]) })
+            }),
+            inbox_reads: Gather::new(|pool, asked| Box::pin(async move { log::read_inbox(&pool, &asked).await })),
+            event_reads: Gather::new(|pool, asked| Box::pin(async move { log::read_events(&pool, &asked).await })),
+            inbox_outcomes: Gather::new(|pool, asked| Box::pin(async move { inbox::settle(&pool, &asked).await })),
+            delivery_outcomes: Gather::new(|pool, asked| Box::pin(async move { deliveries::settle(&pool, &asked).await })),
         }))
     }
 }
@@ -103,7 +125,7 @@ impl Backend for Postgres {
     }
 
     async fn config_version(&self) -> Result<i64> {
-        Ok(config::version(&self.pool).await?)
+        self.versions.call(&self.pool, ()).await
     }
     async fn config_since(&self, version: i64) -> Result<Vec<ResourceRow>> {
         Ok(config::since(&self.pool, version).await?)
@@ -128,7 +150,9 @@ impl Backend for Postgres {
         Ok(inbox::accept(&self.pool, &rows).await?)
     }
     async fn read_inbox(&self, shard: u16, after: u64, limit: u32) -> Result<Vec<InboxRow>> {
-        Ok(log::read_inbox(&self.pool, &self.inbox_hints, shard, after, limit).await?)
+        let rows = self.inbox_reads.call(&self.pool, self.inbox_hints.next(shard, after, limit)).await?;
+        self.inbox_hints.remember(rows.last().map(|row| (row.position, row.received_at)));
+        Ok(rows)
     }
     async fn due_inbox(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<InboxRow>> {
         Ok(inbox::due(&self.pool, shard, now, limit).await?)
@@ -137,7 +161,8 @@ impl Backend for Postgres {
         Ok(inbox::waiting_keys(&self.pool, shard).await?)
     }
     async fn settle_inbox(&self, settlement: InboxSettlement) -> Result<()> {
-        Ok(inbox::settle(&self.pool, &settlement).await?)
+        let lease = settlement.lease;
+        fenced(self.inbox_outcomes.call(&self.pool, Arc::new(settlement)).await?, lease)
     }
     async fn source_event(&self, org: OrgId, id: SourceEventId) -> Result<Option<InboxRow>> {
         Ok(inbox::source_event(&self.pool, org, id).await?)
@@ -170,11 +195,16 @@ impl Backend for Postgres {
         Ok(passes::due(&self.pool, shard, now, limit).await?)
     }
 
+    async fn pulse(&self) -> Result<Vec<Pulse>> {
+        Ok(log::pulse(&self.pool).await?)
+    }
     async fn heads(&self, log: Log) -> Result<Vec<u64>> {
         Ok(log::heads(&self.pool, log).await?)
     }
     async fn read_events(&self, shard: u16, after: u64, limit: u32) -> Result<Vec<EventRow>> {
-        Ok(log::read_events(&self.pool, &self.event_hints, shard, after, limit).await?)
+        let rows = self.event_reads.call(&self.pool, self.event_hints.next(shard, after, limit)).await?;
+        self.event_hints.remember(rows.last().map(|row| (row.position, row.recorded_at)));
+        Ok(rows)
     }
     async fn events_at(&self, positions: &[Position]) -> Result<Vec<EventRow>> {
         Ok(log::events_at(&self.pool, positions).await?)
@@ -215,7 +245,8 @@ impl Backend for Postgres {
         Ok(deliveries::unclaim(&self.pool, lease, now).await?)
     }
     async fn settle_deliveries(&self, settlement: DeliverySettlement) -> Result<()> {
-        Ok(deliveries::settle(&self.pool, &settlement).await?)
+        let lease = settlement.lease;
+        fenced(self.delivery_outcomes.call(&self.pool, Arc::new(settlement)).await?, lease)
     }
     async fn touched_deliveries(&self, shard: u16, after: u64) -> Result<Vec<DeliveryId>> {
         Ok(deliveries::touched(&self.pool, shard, after).await?)

@@ -6,7 +6,7 @@
 use deadpool_postgres::Pool;
 use domain::{EventId, OrgId, PassId, Position, Timestamp};
 use parking_lot::Mutex;
-use store::{EventRow, InboxRow, Log};
+use store::{EventRow, InboxRow, Log, Pulse};
 use tokio_postgres::Row;
 
 use crate::{
@@ -25,6 +25,10 @@ const SKEW: i64 = 3_600_000_000;
 pub(crate) struct Hints([Mutex<Option<(u64, i64)>>; SHARDS as usize]);
 
 impl Hints {
+    /// The next rows of a shard after a number.
+    pub(crate) fn next(&self, shard: u16, after: u64, limit: u32) -> Next {
+        Next { shard, after, limit, since: self.since(shard, after) }
+    }
     fn slot(&self, shard: u16) -> Option<&Mutex<Option<(u64, i64)>>> {
         self.0.get(usize::from(shard))
     }
@@ -33,70 +37,122 @@ impl Hints {
         let (seq, time) = (*self.slot(shard)?.lock())?;
         (seq == after).then_some(time - SKEW)
     }
-    fn remember(&self, shard: u16, last: (u64, Timestamp)) {
-        if let Some(slot) = self.slot(shard) {
-            *slot.lock() = Some((last.0, last.1.as_micros()));
+    /// Takes in where the last row of a read stands, and when it was written.
+    pub(crate) fn remember(&self, last: Option<(Position, Timestamp)>) {
+        let Some((position, time)) = last else { return };
+        if let Some(slot) = self.slot(position.shard) {
+            *slot.lock() = Some((position.seq, time.as_micros()));
         }
     }
 }
 
 const READ_INBOX: &str = concat!(
-    "SELECT h.seq, ",
+    "SELECT t.n, h.seq, ",
     inbox_columns!(),
-    " FROM log_heads h LEFT JOIN LATERAL (SELECT * FROM inbox i WHERE i.shard = $1 AND i.seq > $2 AND h.seq > $2 \
-     AND i.received_at >= $4 ORDER BY i.seq LIMIT $3) i ON true",
+    " FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS t(shard, after, since, n) \
+     CROSS JOIN LATERAL (SELECT seq FROM log_heads h WHERE h.log = 1 AND h.shard = t.shard OFFSET 0) h \
+     LEFT JOIN LATERAL (SELECT * FROM inbox i WHERE i.shard = t.shard AND i.seq > t.after AND h.seq > t.after \
+     AND i.received_at >= t.since ORDER BY i.seq LIMIT $4) i ON true",
     inbox_result!(),
-    "WHERE h.log = 1 AND h.shard = $1 ORDER BY i.seq"
+    "ORDER BY t.n, i.seq"
 );
 
 const READ_EVENTS: &str = concat!(
-    "SELECT h.seq, ",
+    "SELECT t.n, h.seq, ",
     event_columns!(),
-    " FROM log_heads h LEFT JOIN LATERAL (SELECT * FROM events e WHERE e.shard = $1 AND e.seq > $2 AND h.seq > $2 \
-     AND e.recorded_at >= $4 ORDER BY e.seq LIMIT $3) e ON true \
-     WHERE h.log = 2 AND h.shard = $1 ORDER BY e.seq"
+    " FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS t(shard, after, since, n) \
+     CROSS JOIN LATERAL (SELECT seq FROM log_heads h WHERE h.log = 2 AND h.shard = t.shard OFFSET 0) h \
+     LEFT JOIN LATERAL (SELECT * FROM events e WHERE e.shard = t.shard AND e.seq > t.after AND h.seq > t.after \
+     AND e.recorded_at >= t.since ORDER BY e.seq LIMIT $4) e ON true \
+     ORDER BY t.n, e.seq"
 );
 
-pub(crate) async fn read_inbox(pool: &Pool, hints: &Hints, shard: u16, after: u64, limit: u32) -> Attempt<Vec<InboxRow>> {
-    let rows = read(pool, READ_INBOX, hints.since(shard, after), (shard, after, limit)).await?;
-    let rows: Vec<InboxRow> = rows.iter().map(after_head(inbox)).collect::<Attempt<_>>()?;
-    if let Some(last) = rows.last() {
-        hints.remember(shard, (last.position.seq, last.received_at));
-    }
-    Ok(rows)
+/// The next rows of a shard.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Next {
+    pub(crate) shard: u16,
+    pub(crate) after: u64,
+    pub(crate) limit: u32,
+    /// From when on they are likely to be.
+    pub(crate) since: Option<i64>,
 }
 
-pub(crate) async fn read_events(pool: &Pool, hints: &Hints, shard: u16, after: u64, limit: u32) -> Attempt<Vec<EventRow>> {
-    let rows = read(pool, READ_EVENTS, hints.since(shard, after), (shard, after, limit)).await?;
-    let rows: Vec<EventRow> = rows.iter().map(after_head(event)).collect::<Attempt<_>>()?;
-    if let Some(last) = rows.last() {
-        hints.remember(shard, (last.position.seq, last.recorded_at));
-    }
-    Ok(rows)
+/// Reads of several shards' source events.
+pub(crate) async fn read_inbox(pool: &Pool, asked: &[Next]) -> Attempt<Vec<Vec<InboxRow>>> {
+    read(pool, READ_INBOX, asked, inbox).await
 }
 
-fn after_head<T>(convert: impl Fn(&mut Columns<'_>) -> Attempt<T>) -> impl Fn(&Row) -> Attempt<T> {
-    move |row| {
-        let mut columns = Columns::of(row);
-        columns.seq()?;
-        convert(&mut columns)
-    }
+/// Reads of several shards' events.
+pub(crate) async fn read_events(pool: &Pool, asked: &[Next]) -> Attempt<Vec<Vec<EventRow>>> {
+    read(pool, READ_EVENTS, asked, event).await
 }
 
-async fn read(pool: &Pool, sql: &str, since: Option<i64>, place: (u16, u64, u32)) -> Attempt<Vec<Row>> {
-    let (shard, after, limit) = place;
-    let mut since = since.unwrap_or(i64::MIN);
-    loop {
-        let mut rows = query(pool, sql, &[&to_shard(shard), &to_seq(after), &i64::from(limit), &since]).await?;
-        let head = rows.first().map(|row| row.try_get(0)).transpose()?.map(from_seq).unwrap_or_default();
-        rows.retain(|row| row.try_get::<_, Option<i64>>(2).is_ok_and(|seq| seq.is_some()));
-        let expected = head.saturating_sub(after).min(u64::from(limit));
-        let last = rows.last().map(|row| row.try_get(2)).transpose()?.map_or(after, from_seq);
-        if since == i64::MIN || (rows.len() as u64 == expected && last == after + expected) {
-            return Ok(rows);
+/// What was read of one shard, up to its limit.
+struct Part<T> {
+    head: u64,
+    /// Number of the last row.
+    last: u64,
+    rows: Vec<T>,
+}
+
+/// Looks where rows are likely to be, and everywhere for the shards of which something is missing then.
+async fn read<T>(
+    pool: &Pool,
+    sql: &str,
+    asked: &[Next],
+    convert: impl Fn(&mut Columns<'_>) -> Attempt<T>,
+) -> Attempt<Vec<Vec<T>>> {
+    let mut parts = look(pool, sql, asked, &convert).await?;
+    let is_short = |(next, part): (&Next, &Part<T>)| {
+        let expected = part.head.saturating_sub(next.after).min(u64::from(next.limit));
+        next.since.is_some() && (part.rows.len() as u64 != expected || part.last != next.after + expected)
+    };
+    let short: Vec<usize> = (0..asked.len()).filter(|&index| is_short((&asked[index], &parts[index]))).collect();
+    if !short.is_empty() {
+        let again: Vec<Next> = short.iter().map(|&index| Next { since: None, ..asked[index] }).collect();
+        for (index, part) in short.into_iter().zip(look(pool, sql, &again, &convert).await?) {
+            parts[index] = part;
         }
-        since = i64::MIN;
     }
+    Ok(parts.into_iter().map(|part| part.rows).collect())
+}
+
+async fn look<T>(
+    pool: &Pool,
+    sql: &str,
+    asked: &[Next],
+    convert: &impl Fn(&mut Columns<'_>) -> Attempt<T>,
+) -> Attempt<Vec<Part<T>>> {
+    let most = asked.iter().map(|next| next.limit).max().unwrap_or_default();
+    let rows = query(
+        pool,
+        sql,
+        &[
+            &asked.iter().map(|next| to_shard(next.shard)).collect::<Vec<_>>(),
+            &asked.iter().map(|next| to_seq(next.after)).collect::<Vec<_>>(),
+            &asked.iter().map(|next| next.since.unwrap_or(i64::MIN)).collect::<Vec<_>>(),
+            &i64::from(most),
+        ],
+    )
+    .await?;
+    let empty = |next: &Next| Part { head: 0, last: next.after, rows: Vec::new() };
+    let mut parts: Vec<Part<T>> = asked.iter().map(empty).collect();
+    for row in &rows {
+        let mut columns = Columns::of(row);
+        let (place, head) = (usize::try_from(columns.take::<i64>()?).unwrap_or_default(), columns.seq()?);
+        // Where nothing was found only the head is told.
+        let seq = row.try_get::<_, Option<i64>>(3)?.map(from_seq);
+        // Several may ask for one shard: which one a row is for is told by its place among them, counted from 1.
+        let Some((next, part)) = place.checked_sub(1).and_then(|place| asked.get(place).zip(parts.get_mut(place))) else {
+            continue;
+        };
+        part.head = head;
+        if let Some(seq) = seq.filter(|_| part.rows.len() < next.limit as usize) {
+            part.rows.push(convert(&mut columns)?);
+            part.last = seq;
+        }
+    }
+    Ok(parts)
 }
 
 pub(crate) async fn heads(pool: &Pool, log: Log) -> Attempt<Vec<u64>> {
@@ -105,6 +161,36 @@ pub(crate) async fn heads(pool: &Pool, log: Log) -> Attempt<Vec<u64>> {
         Log::Events => 2,
     };
     by_shard(&query(pool, "SELECT shard, seq FROM log_heads WHERE log = $1", &[&number]).await?)
+}
+
+/// One row per shard; every due time is the first entry of an index.
+pub(crate) async fn pulse(pool: &Pool) -> Attempt<Vec<Pulse>> {
+    const SQL: &str = "SELECT h.shard, h.seq,
+        (SELECT seq FROM log_heads e WHERE e.log = 2 AND e.shard = h.shard),
+        (SELECT due_at FROM inbox_results r WHERE r.shard = h.shard AND r.status = 4 AND r.due_at IS NOT NULL
+            ORDER BY r.due_at LIMIT 1),
+        (SELECT wake_at FROM deliveries d WHERE d.shard = h.shard ORDER BY d.wake_at LIMIT 1),
+        (SELECT due_at FROM passes p WHERE p.shard = h.shard AND p.due_at IS NOT NULL ORDER BY p.due_at LIMIT 1),
+        (SELECT push_due_at FROM installations i WHERE i.shard = h.shard AND i.push_due_at IS NOT NULL
+            ORDER BY i.push_due_at LIMIT 1)
+        FROM log_heads h WHERE h.log = 1";
+    let mut shards = vec![Pulse::default(); usize::from(SHARDS)];
+    for row in &query(pool, SQL, &[]).await? {
+        let mut columns = Columns::of(row);
+        let head = columns.position()?;
+        let pulse = Pulse {
+            inbox: head.seq,
+            events: columns.seq()?,
+            inbox_due: columns.maybe_time()?,
+            delivery_due: columns.maybe_time()?,
+            pass_due: columns.maybe_time()?,
+            push_due: columns.maybe_time()?,
+        };
+        if let Some(slot) = shards.get_mut(usize::from(head.shard)) {
+            *slot = pulse;
+        }
+    }
+    Ok(shards)
 }
 
 /// Numbers of all shards, in their order.

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, CommitRows, Committed, ConfigWrite,
     ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, Hash, InboxFilter, InboxInsert, InboxRow,
-    InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, PassRow, PushSettlement, Reader,
+    InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, PassRow, Pulse, PushSettlement, Reader,
     ResourceRow, Result, Retention, StaleDevice, StoreError,
 };
 use uuid::Uuid;
@@ -52,6 +52,7 @@ pub struct Sqlite {
     writer: Writer,
     readers: Readers,
     cursors: Arc<Mutex<Cursors>>,
+    config: Arc<config::Known>,
 }
 
 impl Sqlite {
@@ -64,7 +65,7 @@ impl Sqlite {
         let database = folder.database();
         let writer = Writer::start(folder, options)?;
         let readers = Readers::start(&database, options)?;
-        Ok(Arc::new(Self { writer, readers, cursors: Arc::default() }))
+        Ok(Arc::new(Self { writer, readers, cursors: Arc::default(), config: Arc::default() }))
     }
 
     async fn write<T, F>(&self, work: F) -> Result<T>
@@ -126,13 +127,26 @@ impl Backend for Sqlite {
     }
 
     async fn config_version(&self) -> Result<i64> {
-        self.read(config::version).await
+        // Nobody else has the folder, so what was read holds until this process writes.
+        let change = match self.config.version() {
+            Ok(version) => return Ok(version),
+            Err(change) => change,
+        };
+        let version = self.read(config::version).await?;
+        self.config.learn(change, version);
+        Ok(version)
     }
     async fn config_since(&self, version: i64) -> Result<Vec<ResourceRow>> {
         self.read(move |db| config::since(db, version)).await
     }
     async fn write_config(&self, write: ConfigWrite) -> Result<ConfigWritten> {
-        self.write(move |db| config::write(db, &write)).await
+        // Kept until the call was answered, after its COMMIT.
+        let changing = config::Changing::begin(&self.config);
+        self.write(move |db| {
+            let _ = &changing;
+            config::write(db, &write)
+        })
+        .await
     }
     async fn org_keys(&self) -> Result<Vec<(OrgId, Vec<u8>)>> {
         self.read(config::org_keys).await
@@ -202,6 +216,9 @@ impl Backend for Sqlite {
         self.read(move |db| load::due(db, shard, now, limit)).await
     }
 
+    async fn pulse(&self) -> Result<Vec<Pulse>> {
+        self.read(log::pulse).await
+    }
     async fn heads(&self, log: Log) -> Result<Vec<u64>> {
         self.read(move |db| log::heads(db, log)).await
     }

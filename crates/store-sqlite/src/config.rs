@@ -1,6 +1,9 @@
 //! Configuration, names, keys, blobs, audit.
 
+use std::sync::Arc;
+
 use domain::OrgId;
+use parking_lot::Mutex;
 use rusqlite::{Connection, Row, params};
 use store::{AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, ResourceRow, StoreError};
 use uuid::Uuid;
@@ -16,6 +19,53 @@ use crate::{
 /// The configuration version.
 pub(crate) fn version(db: &Connection) -> Result<i64> {
     meta(db, "config_version")
+}
+
+/// The configuration version, as far as it is known without asking the database.
+#[derive(Debug, Default)]
+pub(crate) struct Known(Mutex<Knowledge>);
+
+#[derive(Debug, Default)]
+struct Knowledge {
+    version: Option<i64>,
+    /// Counts the beginnings and ends of changes.
+    turns: u64,
+    changing: u32,
+}
+
+/// A configuration change that is under way; nothing is known until it has ended, however it does.
+pub(crate) struct Changing(Arc<Known>);
+
+impl Known {
+    /// The version, or the turn at which to begin reading it.
+    pub(crate) fn version(&self) -> std::result::Result<i64, u64> {
+        let known = self.0.lock();
+        known.version.ok_or(known.turns)
+    }
+
+    /// Takes in what was read since a turn, unless a change came in between.
+    pub(crate) fn learn(&self, since: u64, version: i64) {
+        let mut known = self.0.lock();
+        if known.changing == 0 && known.turns == since {
+            known.version = Some(version);
+        }
+    }
+}
+
+impl Changing {
+    pub(crate) fn begin(known: &Arc<Known>) -> Self {
+        let mut knowledge = known.0.lock();
+        *knowledge = Knowledge { version: None, turns: knowledge.turns + 1, changing: knowledge.changing + 1 };
+        drop(knowledge);
+        Self(Arc::clone(known))
+    }
+}
+
+impl Drop for Changing {
+    fn drop(&mut self) {
+        let mut known = self.0.0.lock();
+        *known = Knowledge { version: None, turns: known.turns + 1, changing: known.changing - 1 };
+    }
 }
 
 /// A number of the whole store.
@@ -211,4 +261,26 @@ pub(crate) fn blob(db: &Connection, org: OrgId, sha256: [u8; 32]) -> Result<Opti
             created_at: columns.time()?,
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_while_it_changed_is_not_kept() {
+        let known = Arc::new(Known::default());
+        let before = known.version().unwrap_err();
+        let changing = Changing::begin(&known);
+        let during = known.version().unwrap_err();
+        known.learn(before, 1);
+        known.learn(during, 1);
+        drop(changing);
+        known.learn(during, 1);
+        let after = known.version().unwrap_err();
+        known.learn(after, 2);
+        assert_eq!(known.version(), Ok(2));
+        drop(Changing::begin(&known));
+        assert!(known.version().is_err());
+    }
 }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, Row, params};
 use store::{Accepted, Hash, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Reader};
 
 use crate::{
+    backend::SHARDS,
     fault::Result,
     leases,
     log::Heads,
@@ -191,19 +192,29 @@ pub(crate) fn list(db: &Connection, org: OrgId, filter: &InboxFilter, limit: u32
     // Before the first page there is nothing: no id is greater than this one but itself.
     let before = filter.before.map_or([0xFF; 16], key);
     let open = [InboxStatus::Parked.number(), InboxStatus::Waiting.number()];
-    let mut statement = match filter.status {
-        Some(status) if open.contains(&status) => db.prepare_cached(select!(
+    let rare = filter.status.filter(|status| open.contains(status));
+    if rare.is_some() {
+        let mut statement = db.prepare_cached(select!(
             "FROM inbox_results r INDEXED BY inbox_results_open CROSS JOIN inbox i ON i.pos = r.pos
                  LEFT JOIN data_keys k ON k.org = i.org AND k.subject = i.id
              WHERE r.org = ?1 AND r.status = ?4 AND r.status IN (3, 4) AND r.id < ?2 AND (?3 IS NULL OR i.source = ?3)
              ORDER BY r.id DESC LIMIT ?5"
-        ))?,
-        _ => db.prepare_cached(select!(
-            "FROM inbox i LEFT JOIN inbox_results r ON r.pos = i.pos
-                 LEFT JOIN data_keys k ON k.org = i.org AND k.subject = i.id
-             WHERE i.org = ?1 AND i.id < ?2 AND (?3 IS NULL OR i.source = ?3) AND (?4 IS NULL OR r.status = ?4)
-             ORDER BY i.id DESC LIMIT ?5"
-        ))?,
-    };
-    all(statement.query(params![key(org), before, source, filter.status, limit])?, read)
+        ))?;
+        return all(statement.query(params![key(org), before, source, rare, limit])?, read);
+    }
+    let mut statement = db.prepare_cached(select!(
+        "FROM inbox i LEFT JOIN inbox_results r ON r.pos = i.pos
+             LEFT JOIN data_keys k ON k.org = i.org AND k.subject = i.id
+         WHERE i.org = ?1 AND i.id < ?2 AND (?3 IS NULL OR i.source = ?3)
+             AND (?4 IS NULL OR r.status = ?4 OR ?4 = ?6 AND r.status IS NULL AND i.pos <= ?7)
+         ORDER BY i.id DESC LIMIT ?5"
+    ))?;
+    let (ignored, passed) = (InboxStatus::Ignored.number(), passed(db)?);
+    all(statement.query(params![key(org), before, source, filter.status, limit, ignored, passed])?, read)
+}
+
+/// Up to where flows have passed; what has no result by then is ignored.
+fn passed(db: &Connection) -> Result<i64> {
+    const { assert!(SHARDS == 1) };
+    Ok(place(0, leases::watermark(db, Reader::Flows, 0)?))
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::{EventId, OrgId, PassId, Position};
+use domain::{EventId, OrgId, PassId, Position, Timestamp};
 use rusqlite::{Connection, Row, params};
-use store::{EventRow, Log};
+use store::{EventRow, Log, Pulse};
 
 use crate::{
     backend::SHARDS,
@@ -58,6 +58,26 @@ pub(crate) fn heads(db: &Connection, log: Log) -> Result<Vec<u64>> {
         Log::Events => EVENTS,
     };
     (0..SHARDS).map(|shard| stored_head(db, log, shard)).collect()
+}
+
+/// What there is to do. Waiting source events and deliveries have no index by shard, so there is but one shard to ask for.
+pub(crate) fn pulse(db: &Connection) -> Result<Vec<Pulse>> {
+    const { assert!(SHARDS == 1) };
+    let due = |sql: &str| -> Result<Option<Timestamp>> {
+        let mut statement = db.prepare_cached(sql)?;
+        first(statement.query([])?, |row| Columns::new(row, "pulse", "due_at").time())
+    };
+    Ok(vec![Pulse {
+        inbox: stored_head(db, INBOX, 0)?,
+        events: stored_head(db, EVENTS, 0)?,
+        inbox_due: due("SELECT due_at FROM inbox_results INDEXED BY inbox_results_waiting
+            WHERE status = 4 AND due_at IS NOT NULL ORDER BY due_at LIMIT 1")?,
+        delivery_due: due("SELECT due_at FROM deliveries INDEXED BY deliveries_due ORDER BY due_at LIMIT 1")?,
+        pass_due: due("SELECT due_at FROM passes INDEXED BY passes_due
+            WHERE shard = 0 AND due_at IS NOT NULL ORDER BY due_at LIMIT 1")?,
+        push_due: due("SELECT push_due_at FROM installations INDEXED BY installations_push
+            WHERE shard = 0 AND push_due_at IS NOT NULL ORDER BY push_due_at LIMIT 1")?,
+    }])
 }
 
 /// Appends events in their order, numbering them.

@@ -45,6 +45,23 @@ pub enum Log {
     Events,
 }
 
+/// What there is to do in one shard, as one look at the store tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pulse {
+    /// Number of the last source event.
+    pub inbox: u64,
+    /// Number of the last event.
+    pub events: u64,
+    /// When the first source event that waits is due.
+    pub inbox_due: Option<Timestamp>,
+    /// When the first delivery is due.
+    pub delivery_due: Option<Timestamp>,
+    /// When the first pass is due for expiry.
+    pub pass_due: Option<Timestamp>,
+    /// When the first push is to be tried again.
+    pub push_due: Option<Timestamp>,
+}
+
 /// How long things are kept by [`Backend::maintain`].
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
@@ -134,6 +151,8 @@ pub trait Backend: Send + Sync + 'static {
 
     // Event log.
 
+    /// What there is to do in every shard, by their numbers: the one read that an idle node makes again and again.
+    async fn pulse(&self) -> Result<Vec<Pulse>>;
     /// The number of the last row of each shard of a log.
     async fn heads(&self, log: Log) -> Result<Vec<u64>>;
     /// The next events of a shard, in order.

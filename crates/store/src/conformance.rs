@@ -33,7 +33,8 @@ macro_rules! conformance_tests {
             inbox: duplicates_are_told_within_a_batch_and_across, sources_and_organizations_do_not_share_dedupe_keys,
                 positions_are_dense_per_shard, rows_come_back_as_they_went_in, unreadable_events_are_parked_at_once,
                 outcomes_and_watermark_are_written_under_the_lease, waiting_events_hold_their_key,
-                source_events_are_listed_newest_first, erasing_a_contact_destroys_the_keys_of_its_source_events;
+                source_events_are_listed_newest_first,
+                events_without_a_result_are_ignored_once_they_are_passed, a_pulse_tells_what_there_is_to_do, erasing_a_contact_destroys_the_keys_of_its_source_events;
             commit: new_rows_come_back_as_they_went_in, an_insert_of_what_exists_is_a_conflict,
                 a_version_that_moved_is_a_conflict, a_conflict_writes_nothing, external_ids_are_unique_until_deleted,
                 required_contact_keys_conflict_and_others_are_left_out, contact_keys_are_replaced,
@@ -42,7 +43,7 @@ macro_rules! conformance_tests {
                 installations_leave_pushes_alone;
             load: each_row_comes_once_with_its_contact, names_lead_to_contacts_and_their_passes,
                 absent_keys_bring_nothing, large_loads_answer;
-            log: events_come_back_in_order, feeds_hold_one_organization, events_of_a_pass, passes_are_paged,
+            log: events_come_back_in_order, reads_at_the_same_time_do_not_mix, feeds_hold_one_organization, events_of_a_pass, passes_are_paged,
                 contacts_are_paged, due_passes_come_earliest_first;
             leases: only_one_seizes, beats_and_releases, writes_of_a_lost_lease_are_refused;
             deliveries: owed_deliveries_are_claimed_when_due, claims_end_and_can_be_taken_back,

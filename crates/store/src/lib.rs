@@ -20,7 +20,7 @@ mod store;
 mod targets;
 
 pub use answers::KeptAnswer;
-pub use backend::{Backend, Log, Reader, Retention};
+pub use backend::{Backend, Log, Pulse, Reader, Retention};
 pub use config::{
     Catalog, OrgCatalog, Resource, ScanKeys, Stored, StoredDraft, StoredFlow, StoredGoogleAccount, StoredInspector, StoredSigner,
     StoredTarget, StoredTransformation, StoredVersion,

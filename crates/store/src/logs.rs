@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Accepted, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Store,
+    Accepted, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Reader, Store,
     error::Result,
     rows::{EventRow, Hash},
     states::{EVENT_CONTEXT, context, parse},
@@ -142,6 +142,16 @@ pub struct Arrival {
     pub fault: Option<String>,
 }
 
+/// Flows write no result about events that none of them is for by name: that they were passed says it.
+fn passed_by(row: InboxRow, passed: &[u64]) -> InboxRow {
+    let Position { shard, seq } = row.position;
+    if row.result.is_some() || passed.get(usize::from(shard)).is_none_or(|passed| *passed < seq) {
+        return row;
+    }
+    let (status, trace) = (InboxStatus::Ignored.number(), r#"{"flows":[]}"#.to_owned());
+    InboxRow { result: Some(InboxResult { status, runs: 1, due_at: None, at: row.received_at, trace }), ..row }
+}
+
 impl Store {
     /// Takes source events in; answers after they are written down. The ids are those of the first arrival for duplicates.
     pub async fn accept(&self, arrivals: Vec<Arrival>) -> Result<Vec<(SourceEventId, Accepted)>> {
@@ -151,7 +161,11 @@ impl Store {
         }
         let ids: Vec<SourceEventId> = rows.iter().map(|row| row.id).collect();
         let accepted = self.backend.accept(rows).await?;
-        self.wake().tick_inbox();
+        let new = |accepted: &Accepted| match accepted {
+            Accepted::New(position) => Some(position.shard),
+            Accepted::Duplicate(_) => None,
+        };
+        self.wake().tick_inbox(accepted.iter().filter_map(new));
         let with_id = |(id, accepted)| match accepted {
             Accepted::New(_) => (id, accepted),
             Accepted::Duplicate(first) => (first, accepted),
@@ -206,13 +220,19 @@ impl Store {
 
     /// One source event.
     pub async fn source_event(&self, org: OrgId, id: SourceEventId) -> Result<Option<InboxEntry>> {
-        self.backend.source_event(org, id).await?.map(|row| self.open_inbox(row)).transpose()
+        let passed = self.backend.watermarks(Reader::Flows).await?;
+        self.backend.source_event(org, id).await?.map(|row| self.open_inbox(passed_by(row, &passed))).transpose()
     }
 
     /// Source events, newest first.
     pub async fn source_events(&self, org: OrgId, filter: &InboxFilter, limit: u32) -> Result<Vec<InboxEntry>> {
+        // Before the rows: what was passed by then and has no result then will never have one.
+        let passed = match filter.status == Some(InboxStatus::Ignored.number()) {
+            true => vec![u64::MAX; usize::from(self.backend.shards())],
+            false => self.backend.watermarks(Reader::Flows).await?,
+        };
         let rows = self.backend.source_events(org, filter, limit).await?;
-        rows.into_iter().map(|row| self.open_inbox(row)).collect()
+        rows.into_iter().map(|row| self.open_inbox(passed_by(row, &passed))).collect()
     }
 
     /// Has a settled source event handled once more, at once: what was applied stays, what was rejected is decided anew.
@@ -232,9 +252,9 @@ impl Store {
                 (0..).zip(ours).map(|(index, entry)| (entry.org, entry.id, entry.again(run, due(index)))).collect();
             if !results.is_empty() {
                 self.backend.settle_inbox(InboxSettlement { lease, results, owners: Vec::new(), watermark: None }).await?;
+                self.wake().tick_waiting(lease.shard);
             }
         }
-        self.wake().tick_inbox();
         Ok(())
     }
 

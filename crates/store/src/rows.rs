@@ -233,7 +233,7 @@ pub struct InboxSettlement {
 pub struct InboxFilter {
     /// Only of this source.
     pub source: Option<SourceId>,
-    /// Only with this status (see [`crate::InboxStatus`]).
+    /// Only with this status (see [`crate::InboxStatus`]). Ignored are also those without a result that flows have passed.
     pub status: Option<i16>,
     /// Only ids before this one (ids sort by time; the list is newest first).
     pub before: Option<SourceEventId>,

@@ -388,8 +388,8 @@ impl Store {
     pub async fn commit(&self, states: &mut States, changes: &Changes) -> Result<Committed> {
         let rows = self.seal_changes(states, changes)?;
         let committed = self.backend.commit(rows).await?;
-        if matches!(committed, Committed::Done(_)) && !changes.events.is_empty() {
-            self.wake().tick_events();
+        if let Committed::Done(positions) = &committed {
+            self.wake().tick_events(positions.iter().map(|position| position.shard));
         }
         Ok(committed)
     }

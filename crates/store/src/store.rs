@@ -21,32 +21,76 @@ use crate::{
 /// store what there is, and asks by itself now and then in case a tick was missed.
 #[derive(Debug)]
 pub struct Wake {
-    inbox: watch::Sender<u64>,
-    events: watch::Sender<u64>,
+    /// Of whichever shard.
+    any: Ticks,
+    shards: Vec<Ticks>,
     config: watch::Sender<u64>,
 }
 
+#[derive(Debug, Default)]
+struct Ticks {
+    inbox: watch::Sender<u64>,
+    waiting: watch::Sender<u64>,
+    events: watch::Sender<u64>,
+}
+
 impl Wake {
+    fn new(shards: u16) -> Self {
+        let shards = (0..shards).map(|_| Ticks::default()).collect();
+        Self { any: Ticks::default(), shards, config: watch::Sender::new(0) }
+    }
     /// Ticks when source events were accepted.
     pub fn inbox(&self) -> watch::Receiver<u64> {
-        self.inbox.subscribe()
+        self.any.inbox.subscribe()
+    }
+    /// Ticks when source events of a shard were accepted.
+    pub fn inbox_of(&self, shard: u16) -> watch::Receiver<u64> {
+        self.of(shard).inbox.subscribe()
+    }
+    /// Ticks when a source event of a shard was made to wait until now: a replay. The inbox ticks with it.
+    pub fn waiting_of(&self, shard: u16) -> watch::Receiver<u64> {
+        self.of(shard).waiting.subscribe()
     }
     /// Ticks when events were committed.
     pub fn events(&self) -> watch::Receiver<u64> {
-        self.events.subscribe()
+        self.any.events.subscribe()
+    }
+    /// Ticks when events of a shard were committed.
+    pub fn events_of(&self, shard: u16) -> watch::Receiver<u64> {
+        self.of(shard).events.subscribe()
     }
     /// Ticks when configuration changed.
     pub fn config(&self) -> watch::Receiver<u64> {
         self.config.subscribe()
     }
-    pub(crate) fn tick_inbox(&self) {
-        self.inbox.send_modify(|count| *count += 1);
+    pub(crate) fn tick_inbox(&self, shards: impl Iterator<Item = u16>) {
+        self.tick(shards, |ticks| &ticks.inbox);
     }
-    pub(crate) fn tick_events(&self) {
-        self.events.send_modify(|count| *count += 1);
+    pub(crate) fn tick_waiting(&self, shard: u16) {
+        self.tick(std::iter::once(shard), |ticks| &ticks.waiting);
+        self.tick_inbox(std::iter::once(shard));
+    }
+    pub(crate) fn tick_events(&self, shards: impl Iterator<Item = u16>) {
+        self.tick(shards, |ticks| &ticks.events);
     }
     pub(crate) fn tick_config(&self) {
         self.config.send_modify(|count| *count += 1);
+    }
+    /// A shard that does not exist has the ticks of all.
+    fn of(&self, shard: u16) -> &Ticks {
+        self.shards.get(usize::from(shard)).unwrap_or(&self.any)
+    }
+    /// Each shard once, however often it is named.
+    fn tick(&self, shards: impl Iterator<Item = u16>, which: impl Fn(&Ticks) -> &watch::Sender<u64>) {
+        let mut touched = vec![false; self.shards.len()];
+        for shard in shards {
+            touched.get_mut(usize::from(shard)).into_iter().for_each(|touched| *touched = true);
+        }
+        let touched = self.shards.iter().zip(&touched).filter(|(_, touched)| **touched).map(|(ticks, _)| ticks);
+        let count = touched.map(|ticks| which(ticks).send_modify(|count| *count += 1)).count();
+        if count > 0 {
+            which(&self.any).send_modify(|count| *count += 1);
+        }
     }
 }
 
@@ -86,13 +130,13 @@ impl Store {
             keyring.open_org(org, &wrapped)?;
         }
         let epoch = backend.log_epoch().await?;
-        let (inbox, events, config) = (watch::Sender::new(0), watch::Sender::new(0), watch::Sender::new(0));
+        let wake = Wake::new(backend.shards());
         let store = Arc::new(Self {
             backend,
             keyring,
             catalog: RwLock::default(),
             refreshing: tokio::sync::Mutex::default(),
-            wake: Wake { inbox, events, config },
+            wake,
             epoch,
             entropy,
         });

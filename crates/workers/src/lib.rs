@@ -8,6 +8,7 @@ mod flow_reader;
 mod google;
 mod leases;
 mod publish;
+mod pulse;
 mod shard;
 mod sweeps;
 mod wallet_sync;
@@ -67,7 +68,7 @@ pub struct ApnsSettings {
 pub struct Settings {
     /// How webhooks are sent.
     pub webhooks: WebhookSettings,
-    /// How often a reader looks for work without being woken.
+    /// How often the node looks for work without being woken.
     pub poll: Duration,
     /// How often due passes are looked for.
     pub sweep_every: Duration,
@@ -92,6 +93,7 @@ pub struct Workers {
     stop: watch::Sender<bool>,
     node: JoinHandle<()>,
     roots: JoinHandle<()>,
+    pulse: JoinHandle<()>,
 }
 
 /// Starts the workers of this node with the usual settings.
@@ -105,7 +107,8 @@ pub fn start_with(deps: Deps, settings: Settings) -> Workers {
     let house = Arc::new(House::new(deps, settings));
     let roots = tokio::spawn(google::keep_roots(Arc::clone(&house), stopping.clone()));
     let node = tokio::spawn(leases::run(Arc::clone(&house), stopping));
-    Workers { house, stop, node, roots }
+    let pulse = tokio::spawn(pulse::run(Arc::clone(&house)));
+    Workers { house, stop, node, roots, pulse }
 }
 
 impl Workers {
@@ -128,8 +131,9 @@ impl Workers {
             self.node.abort();
             tracing::warn!("workers did not finish in time and were cut off; what was in flight is done again");
         }
-        // It keeps nothing that matters.
+        // They keep nothing that matters.
         self.roots.abort();
+        self.pulse.abort();
         if let Err(error) = self.house.store.backend().release(&self.house.node).await {
             tracing::warn!(%error, "the leases could not be given back; they run out by themselves");
         }

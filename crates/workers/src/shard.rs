@@ -6,10 +6,15 @@ use domain::{Clock, Entropy, Timestamp};
 use engine::Engine;
 use outbound::http::Client;
 use parking_lot::Mutex;
-use store::{Catalog, Lease, Store, StoreError};
+use store::{Catalog, Lease, Pulse, Store, StoreError};
 use tokio::sync::watch;
 
-use crate::{Deps, GoogleSettings, Settings, wallet_sync::Apns, webhooks::Dispatcher};
+use crate::{
+    Deps, GoogleSettings, Settings,
+    pulse::{LOOK_ANYWAY, Pulses},
+    wallet_sync::Apns,
+    webhooks::Dispatcher,
+};
 
 /// First pause after the store failed; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -29,6 +34,7 @@ pub(crate) struct House {
     pub(crate) settings: Settings,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) fault: Mutex<Option<String>>,
+    pub(crate) pulses: watch::Sender<Arc<[Pulse]>>,
 }
 
 impl House {
@@ -51,6 +57,7 @@ impl House {
             dispatcher: Dispatcher::new(&settings.webhooks),
             settings,
             fault: Mutex::default(),
+            pulses: watch::Sender::new(Arc::default()),
         }
     }
 
@@ -109,7 +116,36 @@ impl Shard {
         let _ = stop.wait_for(|stopping| *stopping).await;
     }
 
-    /// Waits for a tick or the time that a reader looks by itself, whichever comes first.
+    /// What the last look at the store told about this shard.
+    pub(crate) fn pulse(&self) -> Pulse {
+        self.house.pulses.borrow().get(usize::from(self.number())).copied().unwrap_or_default()
+    }
+
+    /// Waits for a tick, a look at the store that found something for the caller, or the time to look whatever is told.
+    pub(crate) async fn idle(
+        &self,
+        ticks: &mut watch::Receiver<u64>,
+        pulses: &mut Pulses,
+        wanted: impl Fn(&Pulse) -> bool,
+    ) -> Result<(), End> {
+        let anyway = tokio::time::sleep(LOOK_ANYWAY);
+        tokio::pin!(anyway);
+        loop {
+            tokio::select! {
+                () = self.stopped() => return Err(End::Stopped),
+                // Senders live as long as the store and the house.
+                _ = ticks.changed() => return Ok(()),
+                _ = pulses.changed() => {
+                    if wanted(&self.pulse()) {
+                        return Ok(());
+                    }
+                }
+                () = &mut anyway => return Ok(()),
+            }
+        }
+    }
+
+    /// Waits for a tick or a time, whichever comes first: for readers whose work no look at the store tells of.
     pub(crate) async fn wait(&self, ticks: &mut watch::Receiver<u64>, longest: Duration) -> Result<(), End> {
         tokio::select! {
             () = self.stopped() => Err(End::Stopped),

@@ -5,8 +5,12 @@ use std::time::Duration;
 use domain::{Action, Actor, Cause, Command, CommandId, PassRef};
 use engine::EngineError;
 use store::{Log, Reader, Retention, StoreError};
+use tokio::time::Instant;
 
-use crate::shard::{End, House, Shard};
+use crate::{
+    pulse::LOOK_ANYWAY,
+    shard::{End, House, Shard},
+};
 
 /// Due passes that are expired together.
 const BATCH: u32 = 256;
@@ -25,12 +29,16 @@ pub(crate) async fn run(shard: Shard) -> End {
 async fn sweep(shard: &Shard) -> Result<(), End> {
     let settings = &shard.house.settings;
     let mut maintain_at = shard.house.now();
+    let mut look_at = Instant::now();
     loop {
         let mut pause = settings.sweep_every;
-        match expire(shard).await? {
-            Swept::More => pause = Duration::ZERO,
-            Swept::All => {}
-            Swept::Refused => pause = REFUSED_AGAIN_AFTER,
+        if look_at <= Instant::now() || shard.pulse().pass_due.is_some_and(|due| due <= shard.house.now()) {
+            match expire(shard).await? {
+                Swept::More => pause = Duration::ZERO,
+                Swept::All => {}
+                Swept::Refused => pause = REFUSED_AGAIN_AFTER,
+            }
+            look_at = Instant::now() + if pause.is_zero() { pause } else { LOOK_ANYWAY };
         }
         if shard.number() == 0 && shard.house.now() >= maintain_at {
             maintain(shard).await;

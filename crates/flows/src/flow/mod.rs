@@ -33,7 +33,7 @@ mod tests;
 mod work;
 
 pub use document::{Find, Flow, IfExists, Names, OnError, Step, StepAction, When};
-pub use plan::{Occasion, Plan};
+pub use plan::{Label, Occasion, Plan};
 pub use run::{NotMatched, Run, StepOutcome, StepRun};
 
 /// The largest flow document, in bytes.

@@ -1,9 +1,11 @@
 //! A checked flow, and which events it is for.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Amount, Entropy, FlowId, IfExists, OrgId, Project, ProjectId, SourceEventId, SourceId, Timestamp, VariantId};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::document::{OnError, StepAction};
@@ -151,15 +153,47 @@ impl WhenPlan {
             Some(NotMatched { detail: format!("{reason}, the event has {found}"), reason })
         };
         let call = text("type");
-        if !self.types.is_empty() && !self.types.iter().any(|wanted| Some(wanted.as_str()) == call) {
+        if !self.is_type(call) {
             return plain(format!("type is not {}", self.types.join(" or ")), call);
         }
-        let name = text("event").or_else(|| text("name").filter(|_| matches!(call, Some("page" | "screen"))));
-        let fits = |wanted: &String| name.is_some_and(|name| name == wanted || self.loose && bare(name) == bare(wanted));
-        if !self.events.is_empty() && !self.events.iter().any(fits) {
+        let name = name_of(text("event"), text("name"), call);
+        if !self.is_named(name) {
             return plain(format!("the event name is not {}", self.events.join(" or ")), name);
         }
         why_not(self.condition.as_ref(), event)
+    }
+
+    fn is_type(&self, call: Option<&str>) -> bool {
+        self.types.is_empty() || self.types.iter().any(|wanted| Some(wanted.as_str()) == call)
+    }
+
+    fn is_named(&self, name: Option<&str>) -> bool {
+        let fits = |wanted: &String| name.is_some_and(|name| name == wanted || self.loose && bare(name) == bare(wanted));
+        self.events.is_empty() || self.events.iter().any(fits)
+    }
+}
+
+/// What an event is called: pages and screens may do with their name.
+fn name_of<'e>(event: Option<&'e str>, name: Option<&'e str>, call: Option<&str>) -> Option<&'e str> {
+    event.or_else(|| name.filter(|_| matches!(call, Some("page" | "screen"))))
+}
+
+/// What an event is called and of which type it is, read without the rest of it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Label<'e> {
+    #[serde(rename = "type", borrow, default)]
+    call: Option<Cow<'e, str>>,
+    #[serde(borrow, default)]
+    event: Option<Cow<'e, str>>,
+    #[serde(borrow, default)]
+    name: Option<Cow<'e, str>>,
+}
+
+impl<'e> Label<'e> {
+    /// Of an event as JSON; nothing where only reading all of it can tell.
+    #[must_use]
+    pub fn of(event: &'e str) -> Option<Self> {
+        serde_json::from_str(event).ok()
     }
 }
 
@@ -197,6 +231,15 @@ impl Plan {
     #[must_use]
     pub fn listens_to(&self, source: SourceId) -> bool {
         self.enabled && (self.sources.is_empty() || self.sources.contains(&source))
+    }
+
+    /// Whether an event of this label may be for it: its condition needs the whole event, and what its transformation makes
+    /// of any event is not known.
+    #[must_use]
+    pub fn may_want(&self, label: &Label<'_>) -> bool {
+        let call = label.call.as_deref();
+        let is_named = || self.when.is_named(name_of(label.event.as_deref(), label.name.as_deref(), call));
+        self.transformation.is_some() || self.when.is_type(call) && is_named()
     }
 
     /// Runs the flow on an event: the same event, occasion and entropy give the same commands.

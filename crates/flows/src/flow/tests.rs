@@ -52,8 +52,8 @@ fn plan(yaml: &str) -> Plan {
     check(yaml).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
-fn run(yaml: &str, event: &Value) -> Run {
-    let occasion = Occasion {
+fn occasion() -> Occasion<'static> {
+    Occasion {
         org: OrgId::from_uuid(Uuid::from_u128(9)),
         source: source().id,
         event: SourceEventId::from_uuid(Uuid::from_u128(4)),
@@ -62,7 +62,11 @@ fn run(yaml: &str, event: &Value) -> Run {
         run: 0,
         part: 0,
         entropy: &Sevens,
-    };
+    }
+}
+
+fn run(yaml: &str, event: &Value) -> Run {
+    let occasion = occasion();
     let plan = plan(yaml);
     let run = plan.run(event, &occasion);
     assert_eq!(run, plan.run(event, &occasion), "a run repeats");
@@ -402,6 +406,26 @@ proptest! {
     #[test]
     fn reading_yaml_never_panics(text in "([a-z]{1,5}: |- |\\[|\\]|\\{|\\}|\"|'|\\n|\\n  |slug|when|steps|id|action|&a|\\*a|!x |[0-9]|\\PC){0,30}") {
         let _ = Flow::from_yaml(&text).map(|flow| flow.check(FlowId::from_uuid(Uuid::nil()), &[project()], &[]));
+    }
+
+    #[test]
+    fn a_label_hides_no_event_from_the_flow_that_it_is_for(
+        call in prop_oneof![Just(json!("track")), Just(json!("page")), Just(json!(null)), Just(json!(7)), "\\PC{0,8}".prop_map(Value::from)],
+        event in prop_oneof![Just(json!("Sign Up")), Just(json!("sign_up")), Just(json!(null)), Just(json!([])), "\\PC{0,8}".prop_map(Value::from)],
+        name in prop_oneof![Just(json!("sign_up")), Just(json!({})), "\\PC{0,8}".prop_map(Value::from)],
+        event_is_there in any::<bool>(),
+    ) {
+        let mut event = json!({"type": call, "event": event, "name": name, "userId": "u"});
+        if !event_is_there {
+            event.as_object_mut().unwrap().remove("event");
+        }
+        let text = event.to_string();
+        for when in ["{ event: sign_up }", "{ type: page, event: sign_up }", "{ event: sign_up, loose: true }", "{ type: track }"] {
+            let yaml = format!("slug: s\nproject: coffee-club\nwhen: {when}\nsteps:\n  - id: a\n    action: issue\n");
+            let plan = plan(&yaml);
+            let may_want = Label::of(&text).is_none_or(|label| plan.may_want(&label));
+            prop_assert!(may_want || !plan.run(&event, &occasion()).matched(), "{when} {text}");
+        }
     }
 
     #[test]

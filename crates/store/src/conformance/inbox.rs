@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use domain::Position;
 
 use super::fixtures::{
-    Shared, at, commit, day, done, hash, id, inbox_ids, key_bytes, lease, org, other_org, outcome, settlement, source_event, uuid,
+    Shared, at, commit, day, delivery, done, event, hash, id, inbox_ids, insert, key_bytes, lease, org, other_org, outcome, pass,
+    settlement, source_event, uuid,
 };
-use crate::{Accepted, CommitRows, InboxFilter, InboxInsert, InboxStatus, Log, Reader, StoreError};
+use crate::{Accepted, CommitRows, InboxFilter, InboxInsert, InboxStatus, Log, PassRow, Pulse, Reader, StoreError};
 
 /// A dedupe key counts once, whether its rows come together or one after the other.
 pub async fn duplicates_are_told_within_a_batch_and_across(backend: &Shared) {
@@ -160,6 +161,55 @@ pub async fn source_events_are_listed_newest_first(backend: &Shared) {
     assert_eq!(list(InboxFilter { status: parked, ..InboxFilter::default() }, 9).await, [id(14)]);
     let both = InboxFilter { status: parked, source: Some(id(71)), ..InboxFilter::default() };
     assert!(list(both, 9).await.is_empty());
+}
+
+/// What flows have passed without a word counts as ignored.
+pub async fn events_without_a_result_are_ignored_once_they_are_passed(backend: &Shared) {
+    backend.accept((10..15).map(|n| source_event(n, 0)).collect()).await.unwrap();
+    let lease = lease(backend, 0, "a").await;
+    let mut write = settlement(lease);
+    write.results = vec![(org(), id(11), outcome(InboxStatus::Done, None)), (org(), id(12), outcome(InboxStatus::Ignored, None))];
+    write.watermark = Some(3);
+    backend.settle_inbox(write).await.unwrap();
+    let list = async |status: InboxStatus| -> Vec<_> {
+        let filter = InboxFilter { status: Some(status.number()), ..InboxFilter::default() };
+        backend.source_events(org(), &filter, 9).await.unwrap().into_iter().map(|row| row.id).collect()
+    };
+    assert_eq!(list(InboxStatus::Ignored).await, [12, 10].map(id));
+    assert_eq!(list(InboxStatus::Done).await, [id(11)]);
+}
+
+/// One look tells the heads of both logs and when the first of everything that waits is due.
+pub async fn a_pulse_tells_what_there_is_to_do(backend: &Shared) {
+    let shard = backend.shards() - 1;
+    let place = usize::from(shard);
+    let mut expected = vec![Pulse::default(); usize::from(backend.shards())];
+    assert_eq!(backend.pulse().await.unwrap(), expected);
+    backend.accept((10..13).map(|n| source_event(n, shard)).collect()).await.unwrap();
+    let row = PassRow { shard, due_at: Some(at(70)), ..pass(20) };
+    let later = PassRow { due_at: Some(at(90)), ..PassRow { shard, ..pass(21) } };
+    let events = vec![event(30, &row), event(31, &later)];
+    let place_of = done(backend, CommitRows { passes: vec![insert(row.clone()), insert(later)], events, ..commit() }).await[1];
+    let lease = lease(backend, shard, "a").await;
+    let mut write = settlement(lease);
+    write.results = vec![
+        (org(), id(10), outcome(InboxStatus::Waiting, Some(at(60)))),
+        (org(), id(11), outcome(InboxStatus::Waiting, Some(at(50)))),
+    ];
+    backend.settle_inbox(write).await.unwrap();
+    backend.owe(delivery(40, place_of, at(80))).await.unwrap();
+    expected[place] = Pulse {
+        inbox: 3,
+        events: 2,
+        inbox_due: Some(at(50)),
+        delivery_due: Some(at(80)),
+        pass_due: Some(at(70)),
+        push_due: None,
+    };
+    assert_eq!(backend.pulse().await.unwrap(), expected);
+    assert_eq!(backend.claim_deliveries(lease, at(80), at(140), 9).await.unwrap().len(), 1);
+    expected[place].delivery_due = Some(at(140));
+    assert_eq!(backend.pulse().await.unwrap(), expected, "a claimed delivery is due when its claim ends");
 }
 
 /// A source event's key goes with the contact that it turned out to be about, even when that is found out afterwards.

@@ -45,6 +45,27 @@ pub async fn events_come_back_in_order(backend: &Shared) {
     assert!(backend.events_at(&[]).await.unwrap().is_empty());
 }
 
+/// Reads of one shard from different places at the same time get each their own.
+pub async fn reads_at_the_same_time_do_not_mix(backend: &Shared) {
+    let last = backend.shards() - 1;
+    let rows = [pass(10), PassRow { shard: last, ..pass(11) }];
+    let events = (0..40).map(|n| event(100 + n, &rows[n as usize % 2])).collect();
+    done(backend, CommitRows { events, ..commit() }).await;
+    let heads = backend.heads(Log::Events).await.unwrap();
+    let mut reads = tokio::task::JoinSet::new();
+    for n in 0..64u64 {
+        let (shard, after, limit) = (if n % 3 == 0 { last } else { 0 }, n % 9, 1 + (n % 5) as u32);
+        let backend = backend.clone();
+        reads.spawn(async move { (shard, after, limit, backend.read_events(shard, after, limit).await.unwrap()) });
+    }
+    while let Some(read) = reads.join_next().await {
+        let (shard, after, limit, rows) = read.unwrap();
+        let expected: Vec<u64> = (after + 1..=heads[usize::from(shard)]).take(limit as usize).collect();
+        assert_eq!(numbers(&rows), expected, "shard {shard} after {after}");
+        assert!(rows.iter().all(|row| row.position.shard == shard));
+    }
+}
+
 /// A feed walks through an organization's events and sees no other's.
 pub async fn feeds_hold_one_organization(backend: &Shared) {
     let shards = backend.shards().min(2);

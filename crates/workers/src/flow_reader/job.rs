@@ -15,6 +15,8 @@ use super::{Key, plans::OrgPlans, transform::Made};
 /// What is to be written about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
+    /// No flow is for events of its name; nothing has to be written about it.
+    Unwanted,
     /// No flow was for it.
     Ignored,
     /// All steps are done.
@@ -28,7 +30,7 @@ pub(crate) enum Verdict {
 impl Verdict {
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Ignored => "ignored",
+            Self::Unwanted | Self::Ignored => "ignored",
             Self::Done => "done",
             Self::Parked => "parked",
             Self::Held => "waiting",
@@ -95,6 +97,7 @@ pub(crate) struct Job {
     owner: Option<ContactId>,
     parked: Option<String>,
     held: Option<String>,
+    unwanted: bool,
 }
 
 impl Job {
@@ -111,9 +114,14 @@ impl Job {
             owner: None,
             parked: None,
             held: None,
+            unwanted: false,
         };
         // Erased meanwhile: nothing is left to act on.
         let Some(payload) = &entry.payload else { return job };
+        if entry.result.is_none() && plans.nobody_wants(entry.source, payload) {
+            job.unwanted = true;
+            return job;
+        }
         let event: Value = match serde_json::from_str(payload) {
             Ok(event) => event,
             Err(_) => {
@@ -270,6 +278,8 @@ impl Job {
             Verdict::Held
         } else if self.parked.is_some() {
             Verdict::Parked
+        } else if self.unwanted {
+            Verdict::Unwanted
         } else if self.tracks.iter().any(|track| track.run.matched()) {
             Verdict::Done
         } else {

@@ -15,9 +15,13 @@ mod transform;
 use std::{collections::HashMap, time::Duration};
 
 use domain::{OrgId, Timestamp};
-use store::{Hash, InboxEntry, InboxResult, InboxSettlement, InboxStatus, Reader};
+use store::{Hash, InboxEntry, InboxResult, InboxSettlement, InboxStatus, Pulse, Reader};
+use tokio::time::Instant;
 
-use crate::shard::{End, Shard};
+use crate::{
+    pulse::LOOK_ANYWAY,
+    shard::{End, Shard},
+};
 use job::{Job, Verdict};
 use plans::Plans;
 
@@ -42,6 +46,10 @@ struct FlowReader {
     plans: Plans,
     held: HashMap<Key, Held>,
     watermark: u64,
+    /// Whether there may be events that wait and are due.
+    look_for_due: bool,
+    /// When that was last looked for.
+    looked_at: Instant,
 }
 
 /// Runs until the shard is stopped or lost.
@@ -62,19 +70,33 @@ impl FlowReader {
         let due = shard.house.now();
         let held = keys.into_iter().map(|key| (key, Held { seq: 0, due })).collect();
         let watermark = marks.get(usize::from(number)).copied().unwrap_or(0);
-        Ok(Self { shard, plans: Plans::default(), held, watermark })
+        Ok(Self { shard, plans: Plans::default(), held, watermark, look_for_due: true, looked_at: Instant::now() })
     }
 
     async fn work(&mut self) -> Result<(), End> {
-        let mut ticks = self.shard.house.store.wake().inbox();
+        let shard = self.shard.clone();
+        let wake = shard.house.store.wake();
+        let (mut ticks, mut replays) = (wake.inbox_of(shard.number()), wake.waiting_of(shard.number()));
+        let mut pulses = shard.house.pulses.subscribe();
         loop {
-            if self.shard.is_stopping() {
+            if shard.is_stopping() {
                 return Err(End::Stopped);
             }
             ticks.mark_unchanged();
-            let busy = self.due().await? | self.next().await?;
+            let is_due = |pulse: &Pulse| pulse.inbox_due.is_some_and(|due| due <= shard.house.now());
+            self.look_for_due |= replays.has_changed().unwrap_or(false) || self.looked_at.elapsed() >= LOOK_ANYWAY;
+            self.look_for_due |= is_due(&shard.pulse());
+            replays.mark_unchanged();
+            let mut busy = false;
+            if self.look_for_due {
+                busy = self.due().await?;
+                (self.look_for_due, self.looked_at) = (busy, Instant::now());
+            }
+            busy |= self.next().await?;
             if !busy {
-                self.shard.wait(&mut ticks, self.shard.house.settings.poll).await?;
+                let watermark = self.watermark;
+                let wanted = |pulse: &Pulse| pulse.inbox > watermark || is_due(pulse);
+                shard.idle(&mut ticks, &mut pulses, wanted).await?;
             }
         }
     }
@@ -132,6 +154,8 @@ impl FlowReader {
             let verdict = job.verdict();
             metrics::counter!("source_events_total", "outcome" => verdict.name()).increment(1);
             let result = match verdict {
+                // That the watermark has passed it says enough.
+                Verdict::Unwanted => continue,
                 Verdict::Held if job.runs() < MAX_HELD_RUNS => self.hold(&job, now),
                 Verdict::Held | Verdict::Parked => job.result(InboxStatus::Parked, now),
                 Verdict::Done => job.result(InboxStatus::Done, now),

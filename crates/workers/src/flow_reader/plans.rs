@@ -7,7 +7,7 @@ use std::{
 
 use domain::{FlowId, OrgId, Project, Source, SourceId};
 use flows::{
-    flow::{Flow, Plan},
+    flow::{Flow, Label, Plan},
     transform::Transformation,
 };
 use script::{Entry, Program};
@@ -46,6 +46,15 @@ impl Broken {
             self.sources.iter().any(|known| known.id == source && (known.slug == *name || known.id.to_string() == *name))
         };
         names.is_empty() || names.iter().any(is)
+    }
+}
+
+impl OrgPlans {
+    /// Whether the type or name of an event tells that no flow is for it.
+    pub(crate) fn nobody_wants(&self, source: SourceId, payload: &str) -> bool {
+        let Some(label) = Label::of(payload) else { return false };
+        let wants = |plan: &Plan| plan.listens_to(source) && plan.may_want(&label);
+        !self.plans.iter().any(wants) && !self.broken.iter().any(|broken| broken.may_want(source))
     }
 }
 

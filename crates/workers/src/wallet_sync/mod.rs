@@ -10,7 +10,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use domain::{Action, Actor, Cause, Command, CommandId, PassRef, Timestamp, UninstallReason, Wallet};
 use engine::EngineError;
 use futures_util::{StreamExt, stream};
-use store::{Catalog, PushOutcome, PushSettlement, Reader, StaleDevice};
+use store::{Catalog, Pulse, PushOutcome, PushSettlement, Reader, StaleDevice};
 use tokio::time::Instant;
 
 pub(crate) use apns::Apns;
@@ -35,7 +35,8 @@ pub(crate) async fn run(shard: Shard) -> End {
 async fn work(shard: &Shard) -> Result<(), End> {
     let house = &shard.house;
     let backend = house.store.backend();
-    let mut ticks = house.store.wake().events();
+    let mut ticks = house.store.wake().events_of(shard.number());
+    let mut pulses = house.pulses.subscribe();
     let marks = shard.insist("read watermarks", || backend.watermarks(Reader::WalletSync)).await?;
     let mut after = marks.get(usize::from(shard.number())).copied().unwrap_or(0);
     let (mut written, mut written_at) = (after, Instant::now());
@@ -44,6 +45,8 @@ async fn work(shard: &Shard) -> Result<(), End> {
             return Err(End::Stopped);
         }
         ticks.mark_unchanged();
+        // What was committed before this look is seen by the reads that come after it.
+        let seen = pulses.borrow_and_update().get(usize::from(shard.number())).map_or(0, |pulse| pulse.events);
         let (to, stale) = shard.insist("read stale devices", || backend.stale_devices(shard.number(), after, BATCH)).await?;
         let due = shard.insist("read due pushes", || backend.due_pushes(shard.number(), house.now(), BATCH)).await?;
         let idle = to == after && due.is_empty();
@@ -57,7 +60,8 @@ async fn work(shard: &Shard) -> Result<(), End> {
         }
         after = to;
         if idle {
-            shard.wait(&mut ticks, house.settings.poll).await?;
+            let is_due = |pulse: &Pulse| pulse.push_due.is_some_and(|due| due <= house.now());
+            shard.idle(&mut ticks, &mut pulses, |pulse| pulse.events > seen.max(after) || is_due(pulse)).await?;
         }
     }
 }

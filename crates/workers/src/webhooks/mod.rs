@@ -29,7 +29,10 @@ use tokio::{
 
 pub(crate) use lane::Dispatcher;
 
-use crate::shard::{End, House, Shard};
+use crate::{
+    pulse::LOOK_ANYWAY,
+    shard::{End, House, Shard},
+};
 use book::Book;
 use lane::Lane;
 use send::{Attempted, Delivery, Then};
@@ -128,7 +131,8 @@ impl Pump {
     }
 
     async fn work(&mut self) -> Result<(), End> {
-        let mut ticks = self.shard.house.store.wake().events();
+        let mut ticks = self.shard.house.store.wake().events_of(self.shard.number());
+        let mut pulses = self.shard.house.pulses.subscribe();
         loop {
             if self.shard.is_stopping() {
                 return self.drain().await;
@@ -157,6 +161,7 @@ impl Pump {
             tokio::select! {
                 () = self.shard.stopped() => {}
                 Ok(()) = ticks.changed() => self.more = true,
+                Ok(()) = pulses.changed() => self.pulsed(),
                 Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
                 () = tokio::time::sleep_until(wake_at) => {}
             }
@@ -170,14 +175,22 @@ impl Pump {
         [self.book.due(), self.spill_at, due].into_iter().flatten().fold(self.poll_at, Instant::min)
     }
 
-    /// What a missed tick would have told.
+    /// What the last look at the store tells. It may be a little old: a claim that finds nothing sets the time right.
+    fn pulsed(&mut self) {
+        let pulse = self.shard.pulse();
+        self.more |= pulse.events > self.book.read_to();
+        self.next_due = [self.next_due, pulse.delivery_due].into_iter().flatten().min();
+        let under_way = self.flights.len() as f64;
+        metrics::gauge!("deliveries_under_way", "shard" => self.shard.number().to_string()).set(under_way);
+    }
+
+    /// Looks whatever was told.
     async fn poll(&mut self) -> Result<(), End> {
         let shard = self.shard.clone();
         self.more = true;
-        self.poll_at = Instant::now() + shard.house.settings.poll;
+        self.poll_at = Instant::now() + LOOK_ANYWAY;
         let backend = shard.house.store.backend();
         self.next_due = shard.insist("read due times", || backend.next_delivery(shard.number())).await?;
-        metrics::gauge!("deliveries_under_way", "shard" => shard.number().to_string()).set(self.flights.len() as f64);
         Ok(())
     }
 

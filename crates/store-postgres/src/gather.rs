@@ -1,0 +1,109 @@
+//! Calls of one kind that come at the same time are done by one statement.
+//!
+//! One commit wakes the readers of many shards; they ask, and then write down, at the same time. What comes while a
+//! statement runs goes together with the next, so a lone caller waits for nobody and a crowd costs as little as one.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use deadpool_postgres::Pool;
+use parking_lot::Mutex;
+use store::{Result, StoreError};
+use tokio::sync::oneshot;
+
+use crate::error::Attempt;
+
+/// Most calls of one statement.
+const MOST: usize = 64;
+
+/// Does the calls of one statement: an answer for each, in their order.
+pub(crate) type Run<Q, A> = fn(Pool, Arc<[Q]>) -> Pin<Box<dyn Future<Output = Attempt<Vec<A>>> + Send>>;
+
+/// Where calls of one kind meet.
+pub(crate) struct Gather<Q, A> {
+    run: Run<Q, A>,
+    meeting: Mutex<Meeting<Q, A>>,
+}
+
+struct Meeting<Q, A> {
+    waiting: Vec<(Q, oneshot::Sender<Result<A>>)>,
+    running: bool,
+}
+
+/// Lets another task go on however this one ends.
+struct Running<Q, A> {
+    gather: Arc<Gather<Q, A>>,
+    over: bool,
+}
+
+impl<Q, A> Drop for Running<Q, A> {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        // It panicked, or the process ends. Whoever waits is told by the closed channel.
+        let mut meeting = self.gather.meeting.lock();
+        meeting.running = false;
+        meeting.waiting.clear();
+    }
+}
+
+impl<Q: Clone + Send + Sync + 'static, A: Send + 'static> Gather<Q, A> {
+    pub(crate) fn new(run: Run<Q, A>) -> Arc<Self> {
+        Arc::new(Self { run, meeting: Mutex::new(Meeting { waiting: Vec::new(), running: false }) })
+    }
+
+    /// Does one call, together with others that come meanwhile. It is done even when whoever asked goes away.
+    pub(crate) async fn call(self: &Arc<Self>, pool: &Pool, question: Q) -> Result<A> {
+        let (reply, answer) = oneshot::channel();
+        let is_first = {
+            let mut meeting = self.meeting.lock();
+            meeting.waiting.push((question, reply));
+            !std::mem::replace(&mut meeting.running, true)
+        };
+        if is_first {
+            tokio::spawn(serve(Running { gather: Arc::clone(self), over: false }, pool.clone()));
+        }
+        answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a statement for several callers broke off".into())))
+    }
+
+    /// What goes into the next statement; nothing ends the task, in the same moment in which nobody is seen waiting.
+    fn next(&self) -> Vec<(Q, oneshot::Sender<Result<A>>)> {
+        let mut meeting = self.meeting.lock();
+        let count = meeting.waiting.len().min(MOST);
+        meeting.running = count > 0;
+        meeting.waiting.drain(..count).collect()
+    }
+}
+
+async fn serve<Q: Clone + Send + Sync + 'static, A: Send + 'static>(mut running: Running<Q, A>, pool: Pool) {
+    let gather = Arc::clone(&running.gather);
+    loop {
+        let (questions, replies): (Vec<Q>, Vec<_>) = gather.next().into_iter().unzip();
+        if questions.is_empty() {
+            // Another task may have begun already: it owns the meeting now.
+            running.over = true;
+            return;
+        }
+        let questions: Arc<[Q]> = questions.into();
+        match (gather.run)(pool.clone(), Arc::clone(&questions)).await {
+            Ok(answers) => {
+                for (reply, answer) in replies.into_iter().zip(answers) {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(Ok(answer));
+                }
+            }
+            Err(failed) if questions.len() == 1 => {
+                let mut replies = replies;
+                let _ = replies.pop().map(|reply| reply.send(Err(failed.into())));
+            }
+            // No call fails because of its neighbour.
+            Err(_) => {
+                for (question, reply) in questions.iter().zip(replies) {
+                    let answer = (gather.run)(pool.clone(), Arc::new([question.clone()])).await;
+                    let lost = || StoreError::Internal("a statement gave no answer".into());
+                    let _ = reply.send(answer.map_err(StoreError::from).and_then(|mut answers| answers.pop().ok_or_else(lost)));
+                }
+            }
+        }
+    }
+}
