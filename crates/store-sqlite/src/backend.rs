@@ -84,6 +84,25 @@ impl Sqlite {
         self.readers.call(work).await
     }
 
+    /// For short reads of what was mostly just written.
+    async fn read_near<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> fault::Result<T> + Send + 'static,
+    {
+        self.readers.call_near(work).await
+    }
+
+    /// Writes a worker's own bookkeeping, for which nobody outside waits: together with what is to be written anyway, or
+    /// after a moment.
+    async fn write_later<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> fault::Result<Written<T>> + Send + 'static,
+    {
+        self.writer.call_later(work).await
+    }
+
     async fn sweep<F>(&self, step: F) -> Result<()>
     where
         F: Fn(&Connection, &mut Cursors) -> fault::Result<Written<bool>> + Send + 'static,
@@ -132,7 +151,7 @@ impl Backend for Sqlite {
             Ok(version) => return Ok(version),
             Err(change) => change,
         };
-        let version = self.read(config::version).await?;
+        let version = self.read_near(config::version).await?;
         self.config.learn(change, version);
         Ok(version)
     }
@@ -169,16 +188,16 @@ impl Backend for Sqlite {
         self.write(move |db| inbox::accept(db, &rows)).await
     }
     async fn read_inbox(&self, shard: u16, after: u64, limit: u32) -> Result<Vec<InboxRow>> {
-        self.read(move |db| inbox::next(db, shard, after, limit)).await
+        self.read_near(move |db| inbox::next(db, shard, after, limit)).await
     }
     async fn due_inbox(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<InboxRow>> {
-        self.read(move |db| inbox::due(db, shard, now, limit)).await
+        self.read_near(move |db| inbox::due(db, shard, now, limit)).await
     }
     async fn waiting_keys(&self, shard: u16) -> Result<Vec<(OrgId, Hash)>> {
         self.read(move |db| inbox::waiting(db, shard)).await
     }
     async fn settle_inbox(&self, settlement: InboxSettlement) -> Result<()> {
-        self.write(move |db| inbox::settle(db, &settlement)).await
+        self.write_later(move |db| inbox::settle(db, &settlement)).await
     }
     async fn source_event(&self, org: OrgId, id: SourceEventId) -> Result<Option<InboxRow>> {
         self.read(move |db| inbox::one(db, org, id)).await
@@ -190,6 +209,9 @@ impl Backend for Sqlite {
 
     async fn load(&self, keys: &LoadKeys) -> Result<LoadedRows> {
         let keys = keys.clone();
+        if load::is_short(&keys) {
+            return self.read_near(move |db| load::load(db, &keys)).await;
+        }
         self.read(move |db| load::load(db, &keys)).await
     }
     async fn commit(&self, rows: CommitRows) -> Result<Committed> {
@@ -217,13 +239,13 @@ impl Backend for Sqlite {
     }
 
     async fn pulse(&self) -> Result<Vec<Pulse>> {
-        self.read(log::pulse).await
+        self.read_near(log::pulse).await
     }
     async fn heads(&self, log: Log) -> Result<Vec<u64>> {
         self.read(move |db| log::heads(db, log)).await
     }
     async fn read_events(&self, shard: u16, after: u64, limit: u32) -> Result<Vec<EventRow>> {
-        self.read(move |db| log::next(db, shard, after, limit)).await
+        self.read_near(move |db| log::next(db, shard, after, limit)).await
     }
     async fn events_at(&self, positions: &[Position]) -> Result<Vec<EventRow>> {
         let positions = positions.to_vec();
@@ -244,7 +266,7 @@ impl Backend for Sqlite {
         self.read(move |db| leases::watermarks(db, reader)).await
     }
     async fn advance(&self, reader: Reader, lease: Lease, to: u64) -> Result<()> {
-        self.write(move |db| leases::advance(db, reader, lease, to)).await
+        self.write_later(move |db| leases::advance(db, reader, lease, to)).await
     }
     async fn leases(&self) -> Result<Vec<LeaseRow>> {
         self.read(leases::list).await
@@ -269,13 +291,13 @@ impl Backend for Sqlite {
         self.write(move |db| deliveries::unclaim(db, lease, now)).await
     }
     async fn settle_deliveries(&self, settlement: DeliverySettlement) -> Result<()> {
-        self.write(move |db| deliveries::settle(db, &settlement)).await
+        self.write_later(move |db| deliveries::settle(db, &settlement)).await
     }
     async fn touched_deliveries(&self, shard: u16, after: u64) -> Result<Vec<DeliveryId>> {
         self.read(move |db| deliveries::touched(db, shard, after)).await
     }
     async fn next_delivery(&self, shard: u16) -> Result<Option<Timestamp>> {
-        self.read(move |db| deliveries::next_due(db, shard)).await
+        self.read_near(move |db| deliveries::next_due(db, shard)).await
     }
     async fn deliveries(
         &self,
@@ -305,13 +327,13 @@ impl Backend for Sqlite {
         self.read(move |db| wallets::of_pass(db, org, pass)).await
     }
     async fn stale_devices(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<StaleDevice>)> {
-        self.read(move |db| wallets::stale(db, shard, after, limit)).await
+        self.read_near(move |db| wallets::stale(db, shard, after, limit)).await
     }
     async fn due_pushes(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<StaleDevice>> {
-        self.read(move |db| wallets::due(db, shard, now, limit)).await
+        self.read_near(move |db| wallets::due(db, shard, now, limit)).await
     }
     async fn settle_pushes(&self, settlement: PushSettlement) -> Result<()> {
-        self.write(move |db| wallets::settle(db, &settlement)).await
+        self.write_later(move |db| wallets::settle(db, &settlement)).await
     }
 
     async fn devices(&self, org: OrgId, after: &str, limit: u32) -> Result<Vec<StaleDevice>> {

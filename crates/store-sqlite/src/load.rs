@@ -74,6 +74,25 @@ fn read_contact(row: &Row<'_>) -> Result<ContactRow> {
     })
 }
 
+/// Keys that are looked up without a thread of their own at most.
+const SHORT_KEYS: usize = 32;
+
+/// Whether so few keys are asked for that looking them up takes no time worth handing over.
+pub(crate) fn is_short(keys: &LoadKeys) -> bool {
+    let LoadKeys { passes, externals, contacts, contact_keys, passes_of, passes_of_keys, installations, results, now: _ } = keys;
+    let lengths = [
+        passes.len(),
+        externals.len(),
+        contacts.len(),
+        contact_keys.len(),
+        passes_of.len(),
+        passes_of_keys.len(),
+        installations.len(),
+        results.len(),
+    ];
+    lengths.iter().sum::<usize>() <= SHORT_KEYS
+}
+
 /// Everything under the keys.
 pub(crate) fn load(db: &Connection, keys: &LoadKeys) -> Result<LoadedRows> {
     let mut found = LoadedRows { config_version: config::version(db)?, ..LoadedRows::default() };

@@ -1,4 +1,5 @@
-//! The threads that read. Each has a connection that cannot write.
+//! Who reads: threads with a connection each that cannot write, and a few connections more for reads so short that handing
+//! them to a thread and back would cost more than they do.
 
 use std::{
     path::Path,
@@ -20,12 +21,17 @@ const QUEUE_CALLS: usize = 1_024;
 /// Statements that stay prepared, per connection.
 const STATEMENTS: usize = 96;
 
+/// Connections for short reads; who finds none free goes to the threads.
+const NEAR: usize = 2;
+
 type Work = Box<dyn FnOnce(&Connection) + Send>;
 
 /// The way to the threads; they end when all of these are gone or it is closed.
 pub(crate) struct Readers {
     queue: Mutex<Option<Sender<Work>>>,
     room: Semaphore,
+    /// Nothing once closed.
+    near: Mutex<Option<Vec<Connection>>>,
 }
 
 impl Readers {
@@ -40,7 +46,23 @@ impl Readers {
             let run = move || serve(&db, &work);
             thread.spawn(run).map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?;
         }
-        Ok(Self { queue: Mutex::new(Some(queue)), room: Semaphore::new(QUEUE_CALLS) })
+        let near = (0..NEAR).map(|_| open(path, options)).collect::<Result<_>>()?;
+        Ok(Self { queue: Mutex::new(Some(queue)), room: Semaphore::new(QUEUE_CALLS), near: Mutex::new(Some(near)) })
+    }
+
+    /// Runs a short `read` of few rows, mostly ones that were just written, on the thread that asks.
+    pub(crate) async fn call_near<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        let free = self.near.lock().as_mut().and_then(Vec::pop);
+        let Some(db) = free else { return self.call(read).await };
+        let found = on_one_state(&db, read);
+        if let Some(near) = self.near.lock().as_mut() {
+            near.push(db);
+        }
+        Ok(found?)
     }
 
     /// Runs `read` on one of the connections, all of it on one state of the database.
@@ -60,6 +82,7 @@ impl Readers {
     /// Lets the threads end when they have done what is queued.
     pub(crate) fn close(&self) {
         *self.queue.lock() = None;
+        *self.near.lock() = None;
     }
 }
 

@@ -31,6 +31,8 @@ const LOG_PAGES: i64 = 4_096;
 const LOG_BYTES_KEPT: i64 = 32 << 20;
 /// How long the queue must be empty before the writer uses the time to copy the log.
 const IDLE: Duration = Duration::from_millis(100);
+/// How long a call that can wait is kept for others to go with.
+const LATER: Duration = Duration::from_millis(5);
 /// How long a cut of the log waits for readers to finish.
 const CUT_WAIT: Duration = Duration::from_secs(2);
 /// Statements that stay prepared.
@@ -104,6 +106,8 @@ impl<T: Send, F: Fn(&Connection) -> Result<Written<T>> + Send> Call for Waiting<
 
 enum Message {
     Call(Box<dyn Call>),
+    /// A call that may wait a little for others to go with.
+    Later(Box<dyn Call>),
     /// Work that makes its own transactions.
     Alone(Box<dyn FnOnce(&Connection) + Send>),
     Close(oneshot::Sender<()>),
@@ -132,10 +136,27 @@ impl Writer {
         T: Send + 'static,
         F: Fn(&Connection) -> Result<Written<T>> + Send + 'static,
     {
+        self.send(Message::Call, work).await
+    }
+
+    /// The same for what nobody waits for: it goes with the next transaction, or has one of its own a little later.
+    pub(crate) async fn call_later<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<Written<T>> + Send + 'static,
+    {
+        self.send(Message::Later, work).await
+    }
+
+    async fn send<T, F>(&self, message: fn(Box<dyn Call>) -> Message, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<Written<T>> + Send + 'static,
+    {
         let _room = self.room.acquire().await.map_err(|_| closed())?;
         let (reply, answer) = oneshot::channel();
         let call = Waiting { work, result: None, reply };
-        self.queue.send(Message::Call(Box::new(call))).map_err(|_| closed())?;
+        self.queue.send(message(Box::new(call))).map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 
@@ -220,7 +241,7 @@ impl Thread {
             let last = self.gather(first, &mut group);
             self.write(group);
             match last {
-                None | Some(Message::Call(_)) => {}
+                None | Some(Message::Call(_) | Message::Later(_)) => {}
                 Some(Message::Alone(work)) => {
                     work(&self.db);
                     self.dirty = true;
@@ -241,13 +262,20 @@ impl Thread {
 
     /// Takes the calls that wait, up to one that has to run alone.
     fn gather(&self, first: Message, group: &mut Vec<Box<dyn Call>>) -> Option<Message> {
-        let mut next = Some(first);
+        let (mut next, mut can_wait) = (Some(first), true);
         while let Some(message) = next {
             match message {
-                Message::Call(call) => group.push(call),
+                Message::Call(call) => {
+                    can_wait = false;
+                    group.push(call);
+                }
+                Message::Later(call) => group.push(call),
                 other => return Some(other),
             }
             next = if group.len() < GROUP_CALLS { self.calls.try_recv().ok() } else { None };
+            if next.is_none() && std::mem::take(&mut can_wait) {
+                next = self.calls.recv_timeout(LATER).ok();
+            }
         }
         None
     }

@@ -2,7 +2,7 @@
 //!
 //! A batch is read, every event is put into the lane of its key, and the first events of all lanes are carried out
 //! together: many customers' events are one commit. What became of a batch is written with the watermark in one
-//! transaction. After a crash the batch is read again, and the commands' idempotency keys make that harmless.
+//! transaction, while the next batch is carried out already. After a crash the batch is read again, and the commands' idempotency keys make that harmless.
 //!
 //! A rejection parks its event and the customer's next goes on. A store that is away delays the batch. Anything else that
 //! is wrong with the store holds that customer alone: the event waits, and later ones of its key wait behind it.
@@ -16,7 +16,10 @@ use std::{collections::HashMap, time::Duration};
 
 use domain::{OrgId, Timestamp};
 use store::{Hash, InboxEntry, InboxResult, InboxSettlement, InboxStatus, Pulse, Reader};
-use tokio::time::Instant;
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
 
 use crate::{
     pulse::LOOK_ANYWAY,
@@ -50,6 +53,8 @@ struct FlowReader {
     look_for_due: bool,
     /// When that was last looked for.
     looked_at: Instant,
+    /// The outcomes of the batch before, while they are being written: at most one.
+    settling: JoinSet<Result<(), End>>,
 }
 
 /// Runs until the shard is stopped or lost.
@@ -70,7 +75,15 @@ impl FlowReader {
         let due = shard.house.now();
         let held = keys.into_iter().map(|key| (key, Held { seq: 0, due })).collect();
         let watermark = marks.get(usize::from(number)).copied().unwrap_or(0);
-        Ok(Self { shard, plans: Plans::default(), held, watermark, look_for_due: true, looked_at: Instant::now() })
+        Ok(Self {
+            shard,
+            plans: Plans::default(),
+            held,
+            watermark,
+            look_for_due: true,
+            looked_at: Instant::now(),
+            settling: JoinSet::new(),
+        })
     }
 
     async fn work(&mut self) -> Result<(), End> {
@@ -80,6 +93,7 @@ impl FlowReader {
         let mut pulses = shard.house.pulses.subscribe();
         loop {
             if shard.is_stopping() {
+                self.settled().await?;
                 return Err(End::Stopped);
             }
             ticks.mark_unchanged();
@@ -96,7 +110,14 @@ impl FlowReader {
             if !busy {
                 let watermark = self.watermark;
                 let wanted = |pulse: &Pulse| pulse.inbox > watermark || is_due(pulse);
-                shard.idle(&mut ticks, &mut pulses, wanted).await?;
+                tokio::select! {
+                    ended = shard.idle(&mut ticks, &mut pulses, wanted) => match ended {
+                        // What is being written is waited for above.
+                        Ok(()) | Err(End::Stopped) => {}
+                        Err(lost) => return Err(lost),
+                    },
+                    Some(settled) = self.settling.join_next() => written(settled)?,
+                }
             }
         }
     }
@@ -116,6 +137,8 @@ impl FlowReader {
 
     /// Carries out events that waited: replays, and what a fault of ours held.
     async fn due(&mut self) -> Result<bool, End> {
+        // What is settled already is not to be found waiting.
+        self.settled().await?;
         let shard = self.shard.clone();
         let read = || shard.house.store.due_inbox(shard.number(), shard.house.now(), BATCH);
         let mut entries = shard.insist("read waiting events", read).await?;
@@ -124,6 +147,7 @@ impl FlowReader {
         }
         entries.sort_unstable_by_key(|entry| entry.position.seq);
         self.carry_out(entries, None).await?;
+        self.settled().await?;
         if !self.held.is_empty() {
             let backend = shard.house.store.backend();
             let waiting = shard.insist("read waiting keys", || backend.waiting_keys(shard.number())).await?;
@@ -164,8 +188,27 @@ impl FlowReader {
             settlement.owners.extend(job.owner().map(|contact| (job.org, job.id, contact)));
             settlement.results.push((job.org, job.id, result));
         }
-        let backend = house.store.backend();
-        self.shard.insist("settle source events", || backend.settle_inbox(settlement.clone())).await
+        self.settle(settlement).await
+    }
+
+    /// Begins to write outcomes, after those of the batch before are written. The next batch is carried out meanwhile: after a
+    /// crash both are read again, and the commands' keys make that harmless.
+    async fn settle(&mut self, settlement: InboxSettlement) -> Result<(), End> {
+        self.settled().await?;
+        let shard = self.shard.clone();
+        self.settling.spawn(async move {
+            let backend = shard.house.store.backend();
+            shard.insist("settle source events", || backend.settle_inbox(settlement.clone())).await
+        });
+        Ok(())
+    }
+
+    /// Waits until the outcomes are written.
+    async fn settled(&mut self) -> Result<(), End> {
+        while let Some(settled) = self.settling.join_next().await {
+            written(settled)?;
+        }
+        Ok(())
     }
 
     fn settlement(&self, watermark: Option<u64>) -> InboxSettlement {
@@ -189,6 +232,14 @@ impl FlowReader {
         result.due_at = Some(held.due);
         result
     }
+}
+
+/// How the writing of outcomes ended. One that broke off left the shard's state unknown: it is begun afresh.
+fn written(settled: Result<Result<(), End>, JoinError>) -> Result<(), End> {
+    settled.unwrap_or_else(|error| {
+        tracing::error!(%error, "the writing of outcomes broke off");
+        Err(End::LeaseLost)
+    })
 }
 
 fn waiting(entry: &InboxEntry, due: Timestamp, now: Timestamp, why: &str) -> InboxResult {

@@ -22,6 +22,8 @@ use apns::{Fate, Topic};
 const BATCH: u32 = 256;
 /// Pushes under way at once, per shard.
 const AT_ONCE: usize = 64;
+/// How long after a wake-up devices are looked for, so that a burst of changes costs one look.
+const GATHER: Duration = Duration::from_millis(20);
 /// How often the watermark alone is written; looking at the same passes again is harmless.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// How long before a push is tried again whose project has no signer (any more).
@@ -40,6 +42,8 @@ async fn work(shard: &Shard) -> Result<(), End> {
     let marks = shard.insist("read watermarks", || backend.watermarks(Reader::WalletSync)).await?;
     let mut after = marks.get(usize::from(shard.number())).copied().unwrap_or(0);
     let (mut written, mut written_at) = (after, Instant::now());
+    let is_due = |pulse: &Pulse| pulse.push_due.is_some_and(|due| due <= house.now());
+    let mut look_for_due = true;
     loop {
         if shard.is_stopping() {
             return Err(End::Stopped);
@@ -48,7 +52,11 @@ async fn work(shard: &Shard) -> Result<(), End> {
         // What was committed before this look is seen by the reads that come after it.
         let seen = pulses.borrow_and_update().get(usize::from(shard.number())).map_or(0, |pulse| pulse.events);
         let (to, stale) = shard.insist("read stale devices", || backend.stale_devices(shard.number(), after, BATCH)).await?;
-        let due = shard.insist("read due pushes", || backend.due_pushes(shard.number(), house.now(), BATCH)).await?;
+        let due = match look_for_due || is_due(&shard.pulse()) {
+            true => shard.insist("read due pushes", || backend.due_pushes(shard.number(), house.now(), BATCH)).await?,
+            false => Vec::new(),
+        };
+        look_for_due = !due.is_empty();
         let idle = to == after && due.is_empty();
         if !stale.is_empty() || !due.is_empty() {
             let pushes = wake(shard, stale.into_iter().chain(due).collect()).await?;
@@ -60,8 +68,8 @@ async fn work(shard: &Shard) -> Result<(), End> {
         }
         after = to;
         if idle {
-            let is_due = |pulse: &Pulse| pulse.push_due.is_some_and(|due| due <= house.now());
             shard.idle(&mut ticks, &mut pulses, |pulse| pulse.events > seen.max(after) || is_due(pulse)).await?;
+            shard.pause(GATHER).await?;
         }
     }
 }

@@ -11,7 +11,7 @@ use store::{AttemptRow, DeliveryRow, DeliverySettlement, Lease};
 use tokio::time::Instant;
 
 /// Outcomes that are written together at most.
-const FLUSH_AT: usize = 256;
+pub(crate) const FLUSH_AT: usize = 256;
 /// How long an outcome waits for others.
 const FLUSH_AFTER: Duration = Duration::from_millis(10);
 /// How long the watermark waits when there is nothing else to write; it only says what need not be read again.
@@ -95,9 +95,14 @@ impl Book {
         self.open.first_key_value().map_or(self.read_to, |(seq, _)| seq - 1)
     }
 
+    /// How many outcomes wait to be written.
+    pub(crate) fn outcomes(&self) -> usize {
+        self.attempts.len() + self.words.len()
+    }
+
     /// When to write, if there is something to write.
     pub(crate) fn due(&self) -> Option<Instant> {
-        if self.attempts.len() + self.words.len() >= FLUSH_AT {
+        if self.outcomes() >= FLUSH_AT {
             return self.since;
         }
         let outcomes = self.since.map(|since| since + FLUSH_AFTER);

@@ -21,7 +21,7 @@ use std::{
 };
 
 use domain::{Actor, DeliveryId, Event, Timestamp};
-use store::{Catalog, ConfigChange, DeliveryRow, LoggedEvent, Reader, SealedUnder, StoreError};
+use store::{Catalog, ConfigChange, DeliveryRow, DeliverySettlement, LoggedEvent, Reader, SealedUnder, StoreError};
 use tokio::{
     task::{AbortHandle, Id, JoinError, JoinSet},
     time::Instant,
@@ -33,7 +33,7 @@ use crate::{
     pulse::LOOK_ANYWAY,
     shard::{End, House, Shard},
 };
-use book::Book;
+use book::{Book, FLUSH_AT};
 use lane::Lane;
 use send::{Attempted, Delivery, Then};
 use targets::Ready;
@@ -96,6 +96,10 @@ struct Pump {
     /// When the first of those whose event is held for them is to be spilled.
     spill_at: Option<Instant>,
     disable: Vec<(Arc<Ready>, String)>,
+    /// Outcomes that are being written: at most one transaction.
+    flushing: JoinSet<Result<(), End>>,
+    /// How many are in it.
+    flushing_outcomes: usize,
 }
 
 /// Runs until the shard is stopped or lost.
@@ -127,6 +131,8 @@ impl Pump {
             poll_at,
             spill_at: None,
             disable: Vec::new(),
+            flushing: JoinSet::new(),
+            flushing_outcomes: 0,
         })
     }
 
@@ -151,6 +157,10 @@ impl Pump {
             self.spill();
             self.switch_off().await;
             self.flush_if(Instant::now()).await?;
+            if self.flushing_outcomes + self.book.outcomes() >= FLUSH_AT {
+                // No more than one batch may be sent and not written.
+                self.flushed().await?;
+            }
             if self.poll_at <= Instant::now() {
                 self.poll().await?;
             }
@@ -163,6 +173,7 @@ impl Pump {
                 Ok(()) = ticks.changed() => self.more = true,
                 Ok(()) = pulses.changed() => self.pulsed(),
                 Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
+                Some(ended) = self.flushing.join_next() => self.flush_ended(ended)?,
                 () = tokio::time::sleep_until(wake_at) => {}
             }
         }
@@ -172,7 +183,8 @@ impl Pump {
     fn wake_at(&self) -> Instant {
         let due = self.next_due.filter(|_| self.flights.len() < MOST_UNDER_WAY);
         let due = due.map(|due| Instant::now() + due.since(self.shard.house.now()));
-        [self.book.due(), self.spill_at, due].into_iter().flatten().fold(self.poll_at, Instant::min)
+        let flush = self.book.due().filter(|_| self.flushing.is_empty());
+        [flush, self.spill_at, due].into_iter().flatten().fold(self.poll_at, Instant::min)
     }
 
     /// What the last look at the store tells. It may be a little old: a claim that finds nothing sets the time right.
@@ -389,30 +401,48 @@ impl Pump {
         }
     }
 
+    /// Begins to write what is to be written by now, unless something is being written.
     async fn flush_if(&mut self, now: Instant) -> Result<(), End> {
-        match self.book.due() {
-            Some(due) if due <= now => self.flush().await,
-            _ => Ok(()),
+        while let Some(ended) = self.flushing.try_join_next() {
+            self.flush_ended(ended)?;
         }
+        if self.flushing.is_empty() && self.book.due().is_some_and(|due| due <= now) {
+            self.begin_flush();
+        }
+        Ok(())
     }
 
-    /// Writes all that is known, in one transaction.
+    /// Writes all that is known.
     async fn flush(&mut self) -> Result<(), End> {
+        self.flushed().await?;
+        self.begin_flush();
+        self.flushed().await
+    }
+
+    /// Begins to write all that is known, in one transaction.
+    fn begin_flush(&mut self) {
         if self.book.is_clean() {
-            return Ok(());
+            return;
         }
-        let settlement = self.book.take(self.shard.lease);
-        let backend = self.shard.house.store.backend();
         self.shard.house.dispatcher.tidy(IDLE_LANES);
-        // Also while stopping: what was sent must be known to whoever comes next.
-        match backend.settle_deliveries(settlement.clone()).await {
-            Ok(()) => Ok(()),
-            Err(StoreError::LeaseLost { .. }) => Err(End::LeaseLost),
-            Err(error) => {
-                tracing::warn!(%error, "outcomes of deliveries could not be written; trying again");
-                self.shard.insist("settle deliveries", || backend.settle_deliveries(settlement.clone())).await
-            }
+        self.flushing_outcomes = self.book.outcomes();
+        self.flushing.spawn(write_down(self.shard.clone(), self.book.take(self.shard.lease)));
+    }
+
+    /// Waits until what is being written is written.
+    async fn flushed(&mut self) -> Result<(), End> {
+        while let Some(ended) = self.flushing.join_next().await {
+            self.flush_ended(ended)?;
         }
+        Ok(())
+    }
+
+    fn flush_ended(&mut self, ended: Result<Result<(), End>, JoinError>) -> Result<(), End> {
+        self.flushing_outcomes = 0;
+        ended.unwrap_or_else(|error| {
+            tracing::error!(%error, "the writing of outcomes broke off");
+            Err(End::LeaseLost)
+        })
     }
 
     /// Lets what is being sent finish and writes down what became of it; what still waits is left to whoever comes next.
@@ -432,6 +462,19 @@ impl Pump {
         }
         self.flush().await?;
         Err(End::Stopped)
+    }
+}
+
+/// Writes outcomes until they are written, also while stopping: what was sent must be known to whoever comes next.
+async fn write_down(shard: Shard, settlement: DeliverySettlement) -> Result<(), End> {
+    let backend = shard.house.store.backend();
+    match backend.settle_deliveries(settlement.clone()).await {
+        Ok(()) => Ok(()),
+        Err(StoreError::LeaseLost { .. }) => Err(End::LeaseLost),
+        Err(error) => {
+            tracing::warn!(%error, "outcomes of deliveries could not be written; trying again");
+            shard.insist("settle deliveries", || backend.settle_deliveries(settlement.clone())).await
+        }
     }
 }
 
