@@ -262,6 +262,50 @@ async fn survives(database: Database) {
     println!("{database:?}: {cycles} kills, {} events, {} deliveries, {repeated} of them again", events.len(), received.len());
 }
 
+/// An event that is missing from the log is found after the next start, and told: the node is not ready, its workers halt.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gap_in_the_log_halts_the_workers() {
+    let mut club = Club::open(Database::Sqlite).await;
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("{}:", club.write_key));
+    let load = Load {
+        url: club.data_plane(),
+        basic: format!("Basic {basic}"),
+        ledger: Ledger::default(),
+        stop: AtomicBool::new(false),
+        next: AtomicU64::new(0),
+        strange: Mutex::default(),
+    };
+    let events: Vec<Value> = (0..5).map(|nth| load.track(&format!("member-{nth}"), "membership_signed_up")).collect();
+    let client = Client::default();
+    assert!(load.send(&client, &events).await);
+    let deadline = Instant::now() + SETTLE;
+    while club.events().await.len() < 5 {
+        assert!(Instant::now() < deadline, "{}", club.server.said());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(club.server.terminate().await.unwrap().success());
+    let damage = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
+        print(db.execute('DELETE FROM events WHERE pos = 3').rowcount); db.commit(); db.close()";
+    let done = std::process::Command::new("python3").args(["-c", damage]).arg(club.server.data().join("passbridge.db")).output();
+    assert_eq!(String::from_utf8_lossy(&done.unwrap().stdout).trim(), "1");
+
+    // It may be ready for the moment until the check has come to the gap.
+    let _ = tokio::time::timeout(RESUMES_WITHIN, club.server.restart()).await;
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        let url = club.server.url("/readyz");
+        let reply = client.send(Method::GET, &url, &[], Bytes::new()).await;
+        if reply.is_ok_and(|reply| reply.status == StatusCode::SERVICE_UNAVAILABLE) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "still ready\n{}", club.server.said());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let said = club.server.said();
+    assert!(said.contains("its workers halt") && said.contains("number 3 is missing"), "{said}");
+    assert!(load.send(&client, &[load.track("member-9", "membership_signed_up")]).await, "the inbox is whole and takes events");
+}
+
 /// These load the whole machine and measure time against it: they run alone.
 mod alone {
     use super::*;

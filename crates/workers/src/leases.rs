@@ -179,6 +179,11 @@ async fn serve(shard: Shard) -> Lease {
     while let Some(ended) = workers.join_next().await {
         match ended {
             Ok(End::Stopped) => {}
+            Ok(End::Damaged) => {
+                workers.shutdown().await;
+                // Nobody goes on with a log that lacks something; the lease is kept, so that no other node does either.
+                shard.stopped().await;
+            }
             Ok(End::LeaseLost) => {
                 tracing::warn!(shard = number, "a write was refused because the lease is another's; stopping");
                 break;

@@ -93,6 +93,8 @@ pub(crate) enum End {
     Stopped,
     /// The shard belongs to another node now.
     LeaseLost,
+    /// The event log lacks something: nothing may go on with it.
+    Damaged,
 }
 
 impl Shard {

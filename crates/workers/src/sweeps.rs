@@ -124,14 +124,19 @@ async fn maintain(shard: &Shard) {
 }
 
 /// Reads the numbers of the event log from where they were last checked to its head: they must be dense, for every cursor
-/// and watermark relies on it. A gap stops the readiness of this node, loudly.
+/// and watermark relies on it. A gap halts the shard's workers and the readiness of this node, loudly.
 pub(crate) async fn check_log(shard: Shard) -> End {
     match check(&shard).await {
         Ok(None) => End::Stopped,
         Ok(Some(gap)) => {
-            tracing::error!(shard = shard.number(), gap, "the event log is damaged; restore a backup or ask for help");
-            shard.house.fault.lock().get_or_insert(format!("the event log of shard {} is damaged: {gap}", shard.number()));
-            End::Stopped
+            let number = shard.number();
+            tracing::error!(
+                shard = number,
+                gap,
+                "the event log is damaged and its workers halt; restore a backup or ask for help"
+            );
+            shard.house.fault.lock().get_or_insert(format!("the event log of shard {number} is damaged: {gap}"));
+            End::Damaged
         }
         Err(end) => end,
     }
