@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::PathRejection};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header, request::Parts};
@@ -16,6 +17,8 @@ use crate::{
 
 /// Most bytes beyond a limit that are read and thrown away.
 const DISCARDED_BYTES: usize = 16 << 20;
+/// Bytes of an announced body for which room is made at once.
+const ANNOUNCED_BYTES: usize = 256 << 10;
 /// Seconds within which a body has to arrive.
 const BODY_SECONDS: u64 = 30;
 
@@ -71,7 +74,9 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 pub async fn read_body(request: Request, limit: usize) -> Result<Bytes, Problem> {
     let mut body = request.into_body();
     let read = async {
-        let mut bytes = BytesMut::new();
+        // As much as is announced, within reason: who announces much has to send it.
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(limit).min(limit).min(ANNOUNCED_BYTES);
+        let mut bytes = BytesMut::with_capacity(announced);
         let mut length = 0;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Problem::Malformed(format!("the body ended early: {error}")))?;

@@ -46,9 +46,7 @@ pub(crate) fn around(rooms: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>
 }
 
 async fn frame(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let mut random = [0u8; 12];
-    app.entropy.fill(&mut random);
-    let id: Arc<str> = random.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+    let id = request_id(&app);
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let method = request.method().as_str().to_owned();
     let span = tracing::info_span!("request", id = &*id, method, route);
@@ -67,6 +65,16 @@ async fn frame(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     metrics::counter!("http_requests_total", &labels).increment(1);
     metrics::histogram!("http_request_seconds", &labels[..2]).record(started.elapsed().as_secs_f64());
     response
+}
+
+/// 96 random bits in hexadecimal digits.
+fn request_id(app: &App) -> Arc<str> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut random = [0u8; 12];
+    app.entropy.fill(&mut random);
+    let digits = random.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let id: String = digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect();
+    id.into()
 }
 
 /// Gives a body to the router's own bare answers.

@@ -1,6 +1,9 @@
 //! The world: clock, randomness, terminal. The only place where the ambient versions are used.
 
+use std::cell::RefCell;
+
 use domain::{Clock, Entropy, Timestamp};
+use zeroize::Zeroizing;
 
 /// The operating system's clock.
 pub(crate) struct SystemClock;
@@ -13,14 +16,50 @@ impl Clock for SystemClock {
     }
 }
 
-/// The operating system's randomness. A system that has none left is in no state to go on.
+/// The operating system's randomness, drawn ahead: a source event takes five small pieces, and every draw has a price of
+/// its own. A system that has none left is in no state to go on.
 pub(crate) struct SystemEntropy;
 
-impl Entropy for SystemEntropy {
-    #[expect(clippy::expect_used, reason = "there is no safe way to go on without randomness")]
-    fn fill(&self, buffer: &mut [u8]) {
-        aws_lc_rs::rand::fill(buffer).expect("the operating system gives no randomness");
+/// Random bytes that a thread draws at once.
+const DRAWN_BYTES: usize = 1_024;
+
+/// Random bytes that were drawn and not given out yet, at the end of the array.
+struct Drawn {
+    bytes: Zeroizing<[u8; DRAWN_BYTES]>,
+    left: usize,
+}
+
+thread_local! {
+    static DRAWN: RefCell<Drawn> = RefCell::new(Drawn { bytes: Zeroizing::new([0; DRAWN_BYTES]), left: 0 });
+}
+
+impl Drawn {
+    fn fill(&mut self, buffer: &mut [u8]) {
+        if self.left < buffer.len() {
+            draw(self.bytes.as_mut());
+            self.left = DRAWN_BYTES;
+        }
+        let from = DRAWN_BYTES - self.left;
+        let given = &mut self.bytes[from..from + buffer.len()];
+        buffer.copy_from_slice(given);
+        // What was given out is nowhere but with whom it was given to.
+        given.fill(0);
+        self.left -= buffer.len();
     }
+}
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, buffer: &mut [u8]) {
+        if buffer.len() > DRAWN_BYTES / 4 {
+            return draw(buffer);
+        }
+        DRAWN.with_borrow_mut(|drawn| drawn.fill(buffer));
+    }
+}
+
+#[expect(clippy::expect_used, reason = "there is no safe way to go on without randomness")]
+fn draw(buffer: &mut [u8]) {
+    aws_lc_rs::rand::fill(buffer).expect("the operating system gives no randomness");
 }
 
 /// Prints a line for people or programs on standard output.
@@ -33,4 +72,20 @@ pub(crate) fn say(line: &str) {
 #[expect(clippy::print_stderr, reason = "a command line tool complains on standard error")]
 pub(crate) fn complain(line: &str) {
     eprintln!("passbridge: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_random_byte_is_given_twice() {
+        let mut seen = std::collections::BTreeSet::new();
+        for length in [16, 32, 12, 200, 256, 257, 4_096].into_iter().cycle().take(2_000) {
+            let mut bytes = vec![0; length];
+            SystemEntropy.fill(&mut bytes);
+            assert!(bytes.chunks_exact(4).filter(|chunk| **chunk == [0; 4]).count() < 2, "left as it was");
+            assert!(seen.insert(bytes[..12].to_vec()), "given before");
+        }
+    }
 }

@@ -155,10 +155,15 @@ fn passed_by(row: InboxRow, passed: &[u64]) -> InboxRow {
 impl Store {
     /// Takes source events in; answers after they are written down. The ids are those of the first arrival for duplicates.
     pub async fn accept(&self, arrivals: Vec<Arrival>) -> Result<Vec<(SourceEventId, Accepted)>> {
-        let mut rows = Vec::with_capacity(arrivals.len());
-        for arrival in arrivals {
-            rows.push(self.seal_arrival(arrival)?);
-        }
+        self.accept_all(&arrivals).await
+    }
+
+    /// [`Store::accept`] of what is kept elsewhere, to be given again should it not be taken.
+    pub async fn accept_all<'a>(
+        &self,
+        arrivals: impl IntoIterator<Item = &'a Arrival>,
+    ) -> Result<Vec<(SourceEventId, Accepted)>> {
+        let rows = arrivals.into_iter().map(|arrival| self.seal_arrival(arrival)).collect::<Result<Vec<_>>>()?;
         let ids: Vec<SourceEventId> = rows.iter().map(|row| row.id).collect();
         let accepted = self.backend.accept(rows).await?;
         let new = |accepted: &Accepted| match accepted {
@@ -173,8 +178,8 @@ impl Store {
         Ok(ids.into_iter().zip(accepted).map(with_id).collect())
     }
 
-    fn seal_arrival(&self, arrival: Arrival) -> Result<InboxInsert> {
-        let Arrival { org, source, received_at, event, fault } = arrival;
+    fn seal_arrival(&self, arrival: &Arrival) -> Result<InboxInsert> {
+        let Arrival { org, source, received_at, ref event, ref fault } = *arrival;
         let id = SourceEventId::mint(received_at, self.entropy());
         let (key, data_key) = self.keyring.mint_data_key(org, id.uuid())?;
         let order_key = self.keyring.blind(org, "order key", &event.order_key)?;
@@ -199,10 +204,10 @@ impl Store {
             shard: (word % u64::from(self.backend.shards())) as u16,
             received_at,
             occurred_at: event.occurred_at,
-            name: event.name,
+            name: event.name.clone(),
             body: self.keyring.seal(&key, &context(INBOX_CONTEXT, id.uuid()), event.payload.as_bytes())?,
             data_key,
-            fault,
+            fault: fault.clone(),
         })
     }
 

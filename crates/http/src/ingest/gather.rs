@@ -128,12 +128,9 @@ async fn flush(mut flushing: Flushing) {
 
 /// Writes a batch; one that fails for a reason of its own is written request by request, so that none fails because of its
 /// neighbour.
-async fn write(store: &Store, mut calls: Vec<Call>) {
+async fn write(store: &Store, calls: Vec<Call>) {
     let alone = calls.len() == 1;
-    let arrivals =
-        calls.iter_mut().flat_map(|call| if alone { std::mem::take(&mut call.arrivals) } else { call.arrivals.clone() });
-    let arrivals = arrivals.collect();
-    match store.accept(arrivals).await {
+    match store.accept_all(calls.iter().flat_map(|call| &call.arrivals)).await {
         Ok(_) => {
             for call in calls {
                 let _ = call.reply.send(Ok(()));

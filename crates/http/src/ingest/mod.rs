@@ -21,7 +21,7 @@ use connectors::{
     kit::{self, Answer, Entrance, Fault, Inbound, InflateError, WriteKey},
 };
 use domain::{OrgId, Source, SourceEvent, SourceEventId, SourceKind};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use store::Arrival;
 
 pub(crate) use gather::Intake;
@@ -58,7 +58,9 @@ async fn webhook_below(State(app): State<Arc<App>>, Path((source, rest)): Path<(
 
 /// The data plane for RudderStack's SDKs, and the configuration that its browser SDK asks for first.
 async fn rudderstack(State(app): State<Arc<App>>, Path(path): Path<String>, request: Request) -> Response {
-    let (method, headers) = (request.method().clone(), request.headers().clone());
+    // Only a browser's page asks across origins.
+    let method = request.method().clone();
+    let asked = request.headers().contains_key(header::ORIGIN).then(|| request.headers().clone());
     let is_configuration = path.trim_end_matches('/') == "sourceConfig";
     let mut response = match method {
         Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
@@ -69,13 +71,15 @@ async fn rudderstack(State(app): State<Arc<App>>, Path(path): Path<String>, requ
         }
         _ => Problem::MethodNotAllowed.into_response(),
     };
-    cors::allow(&method, &headers, response.headers_mut());
+    if let Some(asked) = asked {
+        cors::allow(&method, &asked, response.headers_mut());
+    }
     response
 }
 
 /// What RudderStack's browser SDK asks before it sends: no destinations in the browser, everything comes to us.
 async fn configuration(app: &App, request: Request) -> Response {
-    let inbound = match inbound(Entrance::Api, Vec::new(), &request, Bytes::new()) {
+    let inbound = match inbound(Entrance::Api, Vec::new(), request.into_parts().0) {
         Ok(inbound) => inbound,
         Err(refusal) => return refusal.into_response(),
     };
@@ -159,8 +163,9 @@ async fn take(app: &Arc<App>, door: Door<'_>, request: Request) -> Response {
 async fn taken(app: &Arc<App>, door: Door<'_>, request: Request) -> Result<Answer, Refusal> {
     // Every connector of today has the same credential and limits; which one it is follows from the source.
     let connector = connector(door.kind.unwrap_or(SourceKind::Rudderstack))?;
-    let shell = inbound(door.entrance, door.path, &request, Bytes::new())?;
-    let body = read_body(request, connector.max_body_bytes).await.map_err(|problem| unreadable(&problem))?;
+    let (parts, body) = request.into_parts();
+    let shell = inbound(door.entrance, door.path, parts)?;
+    let body = read_body(Request::new(body), connector.max_body_bytes).await.map_err(|problem| unreadable(&problem))?;
     let inbound = Inbound { body: inflated(body, connector.max_body_bytes)?, ..shell };
     let key = (connector.credential)(&inbound).ok_or(Refusal::NO_KEY)?;
     let (org, source) = owner(app, &key).await?;
@@ -203,15 +208,16 @@ async fn owner(app: &App, key: &WriteKey) -> Result<(OrgId, Arc<Source>), Refusa
     found.ok_or(Refusal::new(StatusCode::UNAUTHORIZED, "no source has this write key"))
 }
 
-fn inbound(entrance: Entrance, path: Vec<String>, request: &Request, body: Bytes) -> Result<Inbound, Refusal> {
-    let query = match request.uri().query() {
+/// A request without its body.
+fn inbound(entrance: Entrance, path: Vec<String>, parts: Parts) -> Result<Inbound, Refusal> {
+    let query = match parts.uri.query() {
         None => Vec::new(),
         Some(_) => {
             let unreadable = |_| Refusal::new(StatusCode::BAD_REQUEST, "the query string cannot be read");
-            Query::<Vec<(String, String)>>::try_from_uri(request.uri()).map_err(unreadable)?.0
+            Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(unreadable)?.0
         }
     };
-    Ok(Inbound { entrance, headers: request.headers().clone(), path, query, body })
+    Ok(Inbound { entrance, headers: parts.headers, path, query, body: Bytes::new() })
 }
 
 fn segments(path: &str) -> Vec<String> {
