@@ -48,6 +48,8 @@ pub struct Settings {
     pub body_bytes: usize,
     /// Most bytes of an uploaded image.
     pub image_bytes: usize,
+    /// Most bytes of source events that wait to be written down; beyond that senders are asked to come again.
+    pub intake_bytes: usize,
     /// Which addresses users may name for webhooks.
     pub address_policy: AddressPolicy,
     /// Where addresses are registered; without it no places are recorded.
@@ -65,6 +67,8 @@ impl Settings {
     pub const BODY_BYTES: usize = 1 << 20;
     /// Most bytes of an uploaded image by default: 4 MiB.
     pub const IMAGE_BYTES: usize = 4 << 20;
+    /// Most bytes of source events that wait by default: 64 MiB.
+    pub const INTAKE_BYTES: usize = 64 << 20;
 
     /// The defaults for a server that is reached at an address.
     pub fn new(public_url: &str) -> Self {
@@ -76,6 +80,7 @@ impl Settings {
             address_limits: doors::AddressLimits::default(),
             body_bytes: Self::BODY_BYTES,
             image_bytes: Self::IMAGE_BYTES,
+            intake_bytes: Self::INTAKE_BYTES,
             address_policy: AddressPolicy::default(),
             places: None,
             fitness: None,
@@ -126,7 +131,7 @@ impl App {
         settings: Settings,
         metrics: Option<PrometheusHandle>,
     ) -> Arc<Self> {
-        let intake = Intake::new(Arc::clone(&store));
+        let intake = Intake::new(Arc::clone(&store), settings.intake_bytes);
         let guards = doors::Guards::new(&settings.address_limits);
         Arc::new(Self {
             store,

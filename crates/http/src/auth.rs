@@ -166,7 +166,8 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
 async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
     let secret = presented(headers).ok_or(Problem::Unauthorized)?;
     let (org, id) = find(app, NameKind::ApiKey, API_KEY_PREFIX, &secret).await?.ok_or(Problem::Unauthorized)?;
-    let catalog = app.store.catalog();
+    // What another node acknowledged is known here, whichever of them a client's next request reaches.
+    let catalog = app.store.current().await?;
     let key = catalog.org(org).and_then(|org| org.keys.get(&id)).ok_or(Problem::Unauthorized)?;
     let key = Arc::clone(&key.value);
     if key.expires_at.is_some_and(|end| end <= app.now()) {
@@ -195,7 +196,10 @@ pub async fn source_of_write_key(app: &App, key: &WriteKey) -> Result<Option<(Or
         return Ok(None);
     }
     let Some((org, id)) = find_hash(app, NameKind::WriteKey, *key.hash().as_bytes()).await? else { return Ok(None) };
-    let catalog = app.store.catalog();
+    let mut catalog = app.store.catalog();
+    if catalog.org(org).is_none_or(|org| !org.sources.contains_key(&id)) {
+        catalog = app.store.current().await?;
+    }
     let source = catalog.org(org).and_then(|org| org.sources.get(&id)).map(|stored| Arc::clone(&stored.value));
     Ok(source.filter(|source| !source.key_prefix.is_empty() && key.begins_with(&source.key_prefix)).map(|source| (org, source)))
 }

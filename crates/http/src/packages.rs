@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use pkpass::{Assets, Identity};
 use render::{AppleContext, CodeSigner, GoogleContext, PassView};
 use store::{OrgCatalog, Stored, StoredGoogleAccount, StoredSigner};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::{App, Problem, api::images};
@@ -20,13 +21,29 @@ use crate::{App, Problem, api::images};
 /// cache starts anew.
 const MAX_PREPARED: usize = 256;
 
+/// Passes that are signed at once. Signing is arithmetic on blocking threads; more of it at a time than there are cores
+/// takes no pass out sooner, and what waits holds its turn without a thread.
+const SIGNING_AT_ONCE: usize = 8;
+
 /// What is prepared once. Losing it costs time, nothing else.
-#[derive(Default)]
 pub(crate) struct Packages {
+    signing: Semaphore,
     assets: Prepared<(OrgId, Uuid, i64), Assets>,
     identities: Prepared<(Uuid, i64), Identity>,
     accounts: Prepared<(Uuid, i64), ServiceAccount>,
     codes: Prepared<(OrgId, u8), CodeSigner>,
+}
+
+impl Default for Packages {
+    fn default() -> Self {
+        Self {
+            signing: Semaphore::new(SIGNING_AT_ONCE),
+            assets: Prepared::default(),
+            identities: Prepared::default(),
+            accounts: Prepared::default(),
+            codes: Prepared::default(),
+        }
+    }
 }
 
 struct Prepared<K, V>(Mutex<HashMap<K, Arc<V>>>);
@@ -87,16 +104,25 @@ impl Packages {
             render::apple(&view, &context).map_err(|fault| Problem::Internal(format!("rendering: {fault}")))?
         };
         let now = app.now().as_seconds();
-        let built = tokio::task::spawn_blocking(move || pkpass::build_pass(&model, &assets, &*identity, now)).await;
-        match built {
-            Ok(Ok(package)) => Ok(package.into()),
-            Ok(Err(fault)) => Err(Problem::Internal(format!("signing: {fault}"))),
-            Err(_) => Err(Problem::Internal("signing was cut off".to_owned())),
-        }
+        let package = self.sign(move || pkpass::build_pass(&model, &assets, &*identity, now)).await?;
+        package.map(Bytes::from).map_err(|fault| Problem::Internal(format!("signing: {fault}")))
+    }
+
+    /// Does what a private key is needed for, on a thread where it holds nobody up, when it is its turn.
+    async fn sign<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+        let cut_off = || Problem::Internal("signing was cut off".to_owned());
+        let _turn = self.signing.acquire().await.map_err(|_| cut_off())?;
+        tokio::task::spawn_blocking(work).await.map_err(|_| cut_off())
     }
 
     /// The address of Google's page that saves a pass.
-    pub(crate) fn google_link(&self, app: &App, org: OrgId, pass: &Pass, contact: Option<&Contact>) -> Result<String, Problem> {
+    pub(crate) async fn google_link(
+        &self,
+        app: &App,
+        org: OrgId,
+        pass: &Pass,
+        contact: Option<&Contact>,
+    ) -> Result<String, Problem> {
         let catalog = app.store.catalog();
         let config = catalog.org(org).ok_or_else(|| Problem::no_such("organization"))?;
         let Design { project, template } = design(config, pass)?;
@@ -104,22 +130,26 @@ impl Packages {
         let stored = config.google_account_of(issuer).ok_or_else(|| Problem::no_such("Google account for this issuer"))?;
         let account = self.account(app, org, stored)?;
         let codes = self.codes(app, org)?;
-        let view = PassView { project, template: &template.value, pass, contact, codes: Some(&codes) };
-        let image_url = |hash: &str| images::url(app, org, hash);
-        let callback = app.url("/google/callback");
-        let context = GoogleContext {
-            issuer_id: issuer,
-            language: "en",
-            callback_url: callback.starts_with("https://").then_some(callback.as_str()),
-            image_url: &image_url,
+        let fault = |fault: String| Problem::Internal(format!("the Google pass cannot be drawn: {fault}"));
+        let (class, object) = {
+            let view = PassView { project, template: &template.value, pass, contact, codes: Some(&codes) };
+            let image_url = |hash: &str| images::url(app, org, hash);
+            let callback = app.url("/google/callback");
+            let context = GoogleContext {
+                issuer_id: issuer,
+                language: "en",
+                callback_url: callback.starts_with("https://").then_some(callback.as_str()),
+                image_url: &image_url,
+            };
+            let class = render::google_class(project, &template.value, &context).map_err(|error| fault(error.to_string()))?;
+            (class, render::google_object(&view, &context).map_err(|error| fault(error.to_string()))?)
         };
-        let fault = |fault: &dyn std::fmt::Display| Problem::Internal(format!("the Google pass cannot be drawn: {fault}"));
-        let class = render::google_class(project, &template.value, &context).map_err(|error| fault(&error))?;
-        let object = render::google_object(&view, &context).map_err(|error| fault(&error))?;
-        let (classes, objects) = ([Part::carried(&class)], [Part::carried(&object)]);
-        let request = SaveRequest { origins: &[], classes: &classes, objects: &objects };
-        let link = save_link(&account, &request, app.now().as_seconds()).map_err(|error| fault(&error))?;
-        Ok(link.url)
+        let now = app.now().as_seconds();
+        let link = self.sign(move || {
+            let (classes, objects) = ([Part::carried(&class)], [Part::carried(&object)]);
+            save_link(&account, &SaveRequest { origins: &[], classes: &classes, objects: &objects }, now)
+        });
+        Ok(link.await?.map_err(|error| fault(error.to_string()))?.url)
     }
 
     /// What signs an organization's scan codes now.

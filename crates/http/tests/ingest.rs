@@ -3,9 +3,9 @@
 
 mod common;
 
-use std::io::Write;
+use std::{collections::BTreeSet, io::Write, sync::Arc};
 
-use common::{House, basic, house};
+use common::{House, basic, house, house_with};
 use proptest::prelude::*;
 use store::{InboxFilter, InboxStatus};
 
@@ -136,4 +136,45 @@ fn no_path_or_header_makes_it_fall() {
         let answer = runtime.block_on(house.send(method, &path, &headers, body));
         prop_assert!(answer.status.as_u16() < 500, "{method} {path}: {}", answer.status);
     });
+}
+
+/// More than may wait: who is turned away is told when to come again, and nothing of his is kept; who is not is kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_asks_to_come_again() {
+    // Room for one of these at a time, while it is being written.
+    let house = Arc::new(house_with(|settings| settings.intake_bytes = 400).await);
+    let (_, key) = house.source("shop", true, false).await;
+    let (mut taken, mut turned_away) = (BTreeSet::new(), BTreeSet::new());
+    for round in 0..200 {
+        let mut senders = tokio::task::JoinSet::new();
+        for sender in 0..16 {
+            let (house, auth, id) = (Arc::clone(&house), basic(&key), format!("m-{round}-{sender}"));
+            senders.spawn(async move {
+                let headers = [("authorization", auth.as_str())];
+                (house.send("POST", "/rudderstack/v1/track", &headers, track(&id)).await, id)
+            });
+        }
+        for (answer, id) in senders.join_all().await {
+            match answer.status.as_u16() {
+                200 => assert!(taken.insert(id)),
+                503 => {
+                    assert!(answer.header("retry-after").parse::<u32>().unwrap() > 0);
+                    assert!(answer.text().contains("too much is waiting"), "{}", answer.text());
+                    assert!(turned_away.insert(id));
+                }
+                other => panic!("{other}: {}", answer.text()),
+            }
+        }
+        if !turned_away.is_empty() {
+            break;
+        }
+    }
+    assert!(!turned_away.is_empty() && !taken.is_empty(), "{} of {} were taken", taken.len(), taken.len() + turned_away.len());
+    let kept: BTreeSet<String> = kept(&house).await.into_iter().map(|entry| message_id(&entry)).collect();
+    assert_eq!(kept, taken, "acknowledged is kept, and nothing else");
+}
+
+fn message_id(entry: &store::InboxEntry) -> String {
+    let payload: serde_json::Value = serde_json::from_str(entry.payload.as_ref().unwrap()).unwrap();
+    payload["messageId"].as_str().unwrap().to_owned()
 }

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+mod mmdb;
 
-use common::{Answer, House, PASS_TYPE, house};
+use common::{Answer, House, PASS_TYPE, house, house_with};
 use domain::{Action, EventKind, Facts, Pass, PassRef, VisitKind};
 
 const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1";
@@ -60,6 +61,51 @@ async fn people_are_recorded_and_programs_are_not() {
     let [Facts::PassRendered { kind: VisitKind::Page, sighting }] = seen.as_slice() else { panic!("{seen:?}") };
     assert_eq!((sighting.attributes, sighting.ip.as_deref()), (1 | 4 | 512, Some("127.0.0.1")));
     assert_eq!(sighting.user_agent.as_deref(), Some(IPHONE));
+}
+
+/// The operator's file of places, and a trusted proxy that tells who the client is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visit_is_recorded_with_its_place() {
+    use mmdb::Value::{Double, List, Map, Text};
+    let names = |name: &'static str| ("names", Map(vec![("en", Text(name))]));
+    let place = Map(vec![
+        ("country", Map(vec![("iso_code", Text("SE")), names("Sweden")])),
+        ("subdivisions", List(vec![Map(vec![names("Uppsala County")])])),
+        ("city", Map(vec![names("Uppsala")])),
+        ("location", Map(vec![("latitude", Double(59.858_564)), ("longitude", Double(17.638_927))])),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("places.mmdb");
+    std::fs::write(&file, mmdb::write("GeoLite2-City", [203, 0, 113, 0], 24, &place)).unwrap();
+    let house = house_with(|settings| {
+        settings.places = Some(http_server::Places::open(&file).unwrap());
+        settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let pass = house.issue().await;
+    let path = format!("/p/{}", pass.code);
+    for client in ["203.0.113.77", "198.51.100.7"] {
+        let headers = [("user-agent", IPHONE), ("x-forwarded-for", client)];
+        assert_eq!(house.send("GET", &path, &headers, "").await.status.as_u16(), 200);
+    }
+    let seen = rendered(&house, &pass).await;
+    let [Facts::PassRendered { sighting: known, .. }, Facts::PassRendered { sighting: unknown, .. }] = seen.as_slice() else {
+        panic!("{seen:?}")
+    };
+    let expected = domain::Place {
+        country: Some("SE".to_owned()),
+        city: Some("Uppsala".to_owned()),
+        state: Some("Uppsala County".to_owned()),
+        latitude_micros: Some(59_858_564),
+        longitude_micros: Some(17_638_927),
+    };
+    assert_eq!((known.ip.as_deref(), known.place.as_ref()), (Some("203.0.113.77"), Some(&expected)));
+    assert_eq!((unknown.ip.as_deref(), unknown.place.as_ref()), (Some("198.51.100.7"), None), "an address that the file lacks");
+    for damaged in [&b"no database"[..], &std::fs::read(&file).unwrap()[..200]] {
+        std::fs::write(&file, damaged).unwrap();
+        let refused = http_server::Places::open(&file).unwrap_err().to_string();
+        assert!(refused.contains("give a file in MMDB format"), "{refused}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,9 @@
 //! Name → allowed addresses → connected socket.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -27,16 +27,36 @@ pub(crate) enum DialError {
     Connect(io::Error),
 }
 
+/// Whoever knows the addresses of names. Asked on a thread of its own, for it may block.
+pub trait Names: Send + Sync + fmt::Debug {
+    /// The addresses of a name, in the order in which to try them.
+    ///
+    /// # Errors
+    /// When the name has none, or they could not be found out.
+    fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>>;
+}
+
+/// The system's resolver.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemNames;
+
+impl Names for SystemNames {
+    fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
+    }
+}
+
 /// Opens sockets under a policy.
 #[derive(Debug, Clone)]
 pub(crate) struct Dialler {
     policy: Arc<AddressPolicy>,
+    names: Arc<dyn Names>,
     lookups: Arc<Semaphore>,
 }
 
 impl Dialler {
-    pub(crate) fn new(policy: AddressPolicy) -> Self {
-        Self { policy: Arc::new(policy), lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
+    pub(crate) fn new(policy: AddressPolicy, names: Arc<dyn Names>) -> Self {
+        Self { policy: Arc::new(policy), names, lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
     }
 
     pub(crate) fn policy(&self) -> &AddressPolicy {
@@ -69,10 +89,11 @@ impl Dialler {
     async fn look_up(&self, name: String, port: u16) -> Result<Vec<SocketAddr>, DialError> {
         let gone = |_| DialError::Dns("the resolver has stopped".to_owned());
         let permit = Arc::clone(&self.lookups).acquire_owned().await.map_err(gone)?;
+        let names = Arc::clone(&self.names);
         let resolving = tokio::task::spawn_blocking(move || {
-            let found = (name.as_str(), port).to_socket_addrs().map(|all| all.take(MAX_ADDRESSES).collect());
+            let found = names.addresses(&name);
             drop(permit);
-            found
+            found.map(|all| all.into_iter().take(MAX_ADDRESSES).map(|address| SocketAddr::new(address, port)).collect())
         });
         match resolving.await {
             Ok(Ok(addresses)) => Ok(addresses),
@@ -150,10 +171,10 @@ mod tests {
     #[tokio::test]
     async fn only_allowed_addresses_of_a_name_come_back() {
         let target = Target { host: Host::Name("localhost".into()), port: 80, https: false };
-        let strict = Dialler::new(AddressPolicy::default()).resolve(&target).await;
+        let strict = Dialler::new(AddressPolicy::default(), Arc::new(SystemNames)).resolve(&target).await;
         assert!(matches!(strict, Err(DialError::Refused(_))), "{strict:?}");
         let v4_only = AddressPolicy { allow_networks: vec!["127.0.0.0/8".parse().unwrap()], ..AddressPolicy::default() };
-        let found = Dialler::new(v4_only).resolve(&target).await.unwrap();
+        let found = Dialler::new(v4_only, Arc::new(SystemNames)).resolve(&target).await.unwrap();
         assert_eq!(found, ["127.0.0.1:80".parse().unwrap()]);
     }
 }

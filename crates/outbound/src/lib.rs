@@ -12,3 +12,5 @@
 mod dial;
 pub mod http;
 pub mod policy;
+
+pub use dial::{Names, SystemNames};

@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "passbridge.toml";
 
+/// How long a node may be silent: long enough for a pause of the machine, short enough to matter.
+const TAKE_OVER_SECONDS: std::ops::RangeInclusive<u64> = 3..=3_600;
+
 /// What a server needs to know. Every value can stand in the file under its name, in the environment as
 /// `PASSBRIDGE_<NAME>`, or be given as a flag.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -65,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) google_root_keys_url: String,
     /// A name for this node that stays the same over restarts; it takes back its own work at once.
     pub(crate) node: Option<String>,
+    /// Seconds of silence after which the other nodes on the database take over a node's work; the same for all of them.
+    pub(crate) take_over_seconds: u64,
     /// What to log: `error`, `warn`, `info`, `debug`, or per module, for example `info,outbound=debug`.
     pub(crate) log: String,
     /// How to log: `text` or `json`.
@@ -98,9 +103,17 @@ impl Default for Config {
             apns_roots: None,
             google_root_keys_url: google_wallet::callback::ROOT_KEYS_URL.to_owned(),
             node: None,
+            take_over_seconds: 30,
             log: "info".to_owned(),
             log_format: "text".to_owned(),
         }
+    }
+}
+
+impl Config {
+    /// How long a node may be silent before others take over its work.
+    pub(crate) fn take_over_after(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(self.take_over_seconds)
     }
 }
 
@@ -207,6 +220,9 @@ pub(crate) fn read(flags: &Flags) -> anyhow::Result<Config> {
     }
     if !["x-forwarded-for", "forwarded"].contains(&config.forwarded_by.as_str()) {
         bail!("forwarded_by must be `x-forwarded-for` or `forwarded`");
+    }
+    if !TAKE_OVER_SECONDS.contains(&config.take_over_seconds) {
+        bail!("take_over_seconds must be from {} to {}", TAKE_OVER_SECONDS.start(), TAKE_OVER_SECONDS.end());
     }
     if !["text", "json"].contains(&config.log_format.as_str()) {
         bail!("log_format must be `text` or `json`");

@@ -119,7 +119,7 @@ pub(crate) async fn start(
     let engine_task = tokio::spawn(runner.run());
     let policy = policy(config);
     let roots = Arc::new(http_server::GoogleRoots::default());
-    let workers = workers::start(workers::Deps {
+    let deps = workers::Deps {
         store: Arc::clone(&store),
         engine: engine.clone(),
         clock: Arc::clone(&clock),
@@ -128,7 +128,9 @@ pub(crate) async fn start(
         apns: workers::ApnsSettings { url: config.apns_url.clone(), roots: apns_roots(config)?, policy: policy.clone() },
         google: google(config, &roots),
         node: config.node.clone(),
-    });
+    };
+    let working = workers::Settings { pace: workers::Pace::taking_over_after(config.take_over_after()), ..Default::default() };
+    let workers = workers::start_with(deps, working).await?;
     let mut settings = settings(config, &public_url, policy)?;
     let health = workers.health();
     settings.fitness = Some(http_server::Fitness::new(move || health.fault()));

@@ -194,7 +194,7 @@ pub(crate) fn contact(columns: &mut Columns<'_>) -> Attempt<Option<ContactRow>> 
 macro_rules! installation_columns {
     () => {
         "i.org, i.pass, i.wallet, i.device, i.shard, i.active, i.since, i.reason, i.first_installed_at, i.push_token, \
-         i.pushed_seq, i.push_due_at"
+         i.pushed_seq, i.push_due_at, i.push_tries"
     };
 }
 
@@ -213,6 +213,7 @@ pub(crate) fn installation(columns: &mut Columns<'_>) -> Attempt<Option<Installa
         push_token: columns.take()?,
         pushed_seq: columns.take()?,
         push_due_at: columns.maybe_time()?,
+        push_tries: columns.take()?,
     }))
 }
 

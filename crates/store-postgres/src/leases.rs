@@ -102,6 +102,11 @@ pub(crate) async fn beat(pool: &Pool, owner: &str) -> Attempt<Vec<Lease>> {
     Ok(leases)
 }
 
+pub(crate) async fn give_back(pool: &Pool, lease: Lease) -> Attempt<()> {
+    const SQL: &str = "UPDATE leases SET owner = '', epoch = epoch + 1 WHERE shard = $1 AND epoch = $2";
+    query(pool, SQL, &[&to_shard(lease.shard), &lease.epoch]).await.map(drop)
+}
+
 /// The epoch rises as well: what the former owner still has under way must not be written any more.
 pub(crate) async fn release(pool: &Pool, owner: &str) -> Attempt<()> {
     const SQL: &str = "WITH own AS MATERIALIZED (SELECT shard FROM leases WHERE owner = $1 ORDER BY shard FOR UPDATE)

@@ -23,6 +23,8 @@ mod leases;
 mod load;
 mod log;
 mod migrate;
+mod nodes;
+mod nudge;
 mod partitions;
 mod passes;
 mod pool;
@@ -36,9 +38,10 @@ use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId,
 use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, CommitRows, Committed, ConfigWrite,
     ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, Hash, InboxFilter, InboxInsert, InboxRow,
-    InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, PassRow, Pulse, PushSettlement, Reader,
-    ResourceRow, Result, Retention, StaleDevice, StoreError,
+    InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse,
+    PushSettlement, Reader, ResourceRow, Result, Retention, StaleDevice, StoreError,
 };
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use gather::Gather;
@@ -60,6 +63,7 @@ pub struct Postgres {
     event_reads: Arc<Gather<Next, Vec<EventRow>>>,
     inbox_outcomes: Arc<Gather<Arc<InboxSettlement>, bool>>,
     delivery_outcomes: Arc<Gather<Arc<DeliverySettlement>, bool>>,
+    nudger: nudge::Nudger,
 }
 
 /// A write under a lease that was not held is refused.
@@ -76,7 +80,7 @@ impl Postgres {
     /// # Errors
     /// When the URL is none, an authority cannot be read, or the database does not answer.
     pub async fn open(url: &str, options: &Options) -> Result<Arc<Self>> {
-        let pool = pool::make(url, options)?;
+        let (pool, nudger) = (pool::make(url, options)?, nudge::Nudger::new(url, options)?);
         drop(pool::connection(&pool).await?);
         Ok(Arc::new(Self {
             pool,
@@ -90,6 +94,7 @@ impl Postgres {
             event_reads: Gather::new(|pool, asked| Box::pin(async move { log::read_events(&pool, &asked).await })),
             inbox_outcomes: Gather::new(|pool, asked| Box::pin(async move { inbox::settle(&pool, &asked).await })),
             delivery_outcomes: Gather::new(|pool, asked| Box::pin(async move { deliveries::settle(&pool, &asked).await })),
+            nudger,
         }))
     }
 }
@@ -121,6 +126,7 @@ impl Backend for Postgres {
         Ok(upkeep::maintain(&self.pool, &self.cleared, now, keep).await?)
     }
     async fn close(&self) {
+        self.nudger.close();
         self.pool.close();
     }
 
@@ -236,6 +242,37 @@ impl Backend for Postgres {
     }
     async fn release(&self, owner: &str) -> Result<()> {
         Ok(leases::release(&self.pool, owner).await?)
+    }
+
+    async fn give_back(&self, lease: Lease) -> Result<()> {
+        Ok(leases::give_back(&self.pool, lease).await?)
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRow>> {
+        let nodes = nodes::all(&self.pool).await?;
+        self.nudger.saw_others(nodes.len() > 1);
+        Ok(nodes)
+    }
+    async fn join(&self, name: &str, incarnation: i64, former: Option<i64>) -> Result<bool> {
+        Ok(nodes::join(&self.pool, name, incarnation, former).await?)
+    }
+    async fn challenge(&self, name: &str, incarnation: i64) -> Result<()> {
+        Ok(nodes::challenge(&self.pool, name, incarnation).await?)
+    }
+    async fn show(&self, name: &str, incarnation: i64) -> Result<bool> {
+        Ok(nodes::show(&self.pool, name, incarnation).await?)
+    }
+    async fn leave(&self, name: &str, incarnation: i64) -> Result<()> {
+        Ok(nodes::leave(&self.pool, name, incarnation).await?)
+    }
+    fn nudge(&self) {
+        self.nudger.nudge();
+    }
+    fn is_shared(&self) -> bool {
+        self.nudger.has_others()
+    }
+    fn nudges(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.nudger.listen())
     }
 
     async fn claim_deliveries(&self, lease: Lease, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<DeliveryRow>> {

@@ -53,12 +53,7 @@ impl Default for Options {
 /// Makes the pool for a `postgres://` URL. TLS is used, and the server's certificate and name checked, when the URL says
 /// `sslmode=require`; otherwise the connection is plain.
 pub(crate) fn make(url: &str, options: &Options) -> Result<Pool, StoreError> {
-    let mut config: Config =
-        url.parse().map_err(|error| StoreError::Unavailable(format!("the database URL is not one of PostgreSQL: {error}")))?;
-    config
-        .connect_timeout(config.get_connect_timeout().copied().unwrap_or(CONNECT_DEADLINE))
-        .keepalives_idle(KEEPALIVE_IDLE)
-        .tcp_user_timeout(UNACKNOWLEDGED);
+    let config = config(url)?;
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = if config.get_ssl_mode() == SslMode::Require {
         Manager::from_config(config, tls(options)?, recycling)
@@ -78,7 +73,18 @@ pub(crate) fn make(url: &str, options: &Options) -> Result<Pool, StoreError> {
         .map_err(|error| StoreError::Internal(error.to_string()))
 }
 
-fn tls(options: &Options) -> Result<MakeRustlsConnect, StoreError> {
+/// How a connection to a `postgres://` URL is made.
+pub(crate) fn config(url: &str) -> Result<Config, StoreError> {
+    let mut config: Config =
+        url.parse().map_err(|error| StoreError::Unavailable(format!("the database URL is not one of PostgreSQL: {error}")))?;
+    config
+        .connect_timeout(config.get_connect_timeout().copied().unwrap_or(CONNECT_DEADLINE))
+        .keepalives_idle(KEEPALIVE_IDLE)
+        .tcp_user_timeout(UNACKNOWLEDGED);
+    Ok(config)
+}
+
+pub(crate) fn tls(options: &Options) -> Result<MakeRustlsConnect, StoreError> {
     use rustls::pki_types::{CertificateDer, pem::PemObject as _};
     let mut roots = rustls::RootCertStore::empty();
     match &options.authorities {

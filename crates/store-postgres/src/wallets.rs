@@ -122,7 +122,8 @@ const SETTLE: &str = "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE
         CROSS JOIN LATERAL (SELECT ctid AS place FROM installations i
             WHERE i.org = t.org AND i.pass = t.pass AND i.wallet = 1 AND i.device = t.device FOR UPDATE) i),
     pushed AS (
-        UPDATE installations SET pushed_seq = coalesce(locked.pushed, installations.pushed_seq), push_due_at = locked.retry
+        UPDATE installations SET pushed_seq = coalesce(locked.pushed, installations.pushed_seq), push_due_at = locked.retry,
+            push_tries = CASE WHEN locked.retry IS NULL THEN 0 ELSE installations.push_tries + 1 END
         FROM locked WHERE installations.ctid = locked.place),
     moved AS (
         INSERT INTO watermarks (reader, shard, seq) SELECT 'wallet_sync', shard, $8 FROM fence WHERE $8::bigint IS NOT NULL

@@ -9,15 +9,15 @@ use rusqlite::Connection;
 use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, CommitRows, Committed, ConfigWrite,
     ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, Hash, InboxFilter, InboxInsert, InboxRow,
-    InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, PassRow, Pulse, PushSettlement, Reader,
-    ResourceRow, Result, Retention, StaleDevice, StoreError,
+    InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse,
+    PushSettlement, Reader, ResourceRow, Result, Retention, StaleDevice, StoreError,
 };
 use uuid::Uuid;
 
 use crate::{
     commit, config, deliveries, fault,
     folder::Folder,
-    inbox, jobs, leases, load, log,
+    inbox, jobs, leases, load, log, nodes,
     readers::Readers,
     schema,
     upkeep::{self, Cursors},
@@ -282,6 +282,29 @@ impl Backend for Sqlite {
     async fn release(&self, owner: &str) -> Result<()> {
         let owner = owner.to_owned();
         self.write(move |db| leases::release(db, &owner)).await
+    }
+    async fn give_back(&self, lease: Lease) -> Result<()> {
+        self.write(move |db| leases::give_back(db, lease)).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRow>> {
+        self.read(nodes::list).await
+    }
+    async fn join(&self, name: &str, incarnation: i64, former: Option<i64>) -> Result<bool> {
+        let name = name.to_owned();
+        self.write(move |db| nodes::join(db, &name, incarnation, former)).await
+    }
+    async fn challenge(&self, name: &str, incarnation: i64) -> Result<()> {
+        let name = name.to_owned();
+        self.write(move |db| nodes::challenge(db, &name, incarnation)).await
+    }
+    async fn show(&self, name: &str, incarnation: i64) -> Result<bool> {
+        let name = name.to_owned();
+        self.write(move |db| nodes::show(db, &name, incarnation)).await
+    }
+    async fn leave(&self, name: &str, incarnation: i64) -> Result<()> {
+        let name = name.to_owned();
+        self.write(move |db| nodes::leave(db, &name, incarnation)).await
     }
 
     async fn claim_deliveries(&self, lease: Lease, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<DeliveryRow>> {

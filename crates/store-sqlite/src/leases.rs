@@ -60,6 +60,13 @@ pub(crate) fn release(db: &Connection, owner: &str) -> Result<Written<()>> {
     Ok(Written::Done(()))
 }
 
+/// Gives one lease back.
+pub(crate) fn give_back(db: &Connection, lease: Lease) -> Result<Written<()>> {
+    db.prepare_cached("UPDATE leases SET owner = '', epoch = epoch + 1 WHERE shard = ?1 AND epoch = ?2")?
+        .execute(params![lease.shard, lease.epoch])?;
+    Ok(Written::Done(()))
+}
+
 /// How far a reader has come, per shard.
 pub(crate) fn watermarks(db: &Connection, reader: Reader) -> Result<Vec<u64>> {
     (0..SHARDS).map(|shard| watermark(db, reader, shard)).collect()

@@ -26,6 +26,7 @@ mod jobs;
 mod leases;
 mod load;
 mod log;
+mod nodes;
 mod readers;
 mod row;
 mod schema;

@@ -10,6 +10,8 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0001_start.sql"),
     include_str!("../migrations/0002_sealed_headers.sql"),
     include_str!("../migrations/0003_jobs.sql"),
+    include_str!("../migrations/0004_nodes.sql"),
+    include_str!("../migrations/0005_push_tries.sql"),
 ];
 
 /// Marks the file as ours in its header: "PBdg".

@@ -13,13 +13,13 @@ use crate::{
 };
 
 const COLUMNS: &str = "i.org, i.pass, i.wallet, i.device, i.shard, i.active, i.since, i.reason, i.first_installed_at, \
-                       i.push_token, i.pushed_seq, i.push_due_at, p.content_seq, p.project";
+                       i.push_token, i.pushed_seq, i.push_due_at, i.push_tries, p.content_seq, p.project";
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT i.org, i.pass, i.wallet, i.device, i.shard, i.active, i.since, i.reason, i.first_installed_at,
-                    i.push_token, i.pushed_seq, i.push_due_at",
+                    i.push_token, i.pushed_seq, i.push_due_at, i.push_tries",
             $rest
         )
     };
@@ -39,6 +39,7 @@ fn read(columns: &mut Columns<'_>) -> Result<InstallationRow> {
         push_token: columns.value()?,
         pushed_seq: columns.value()?,
         push_due_at: columns.time_option()?,
+        push_tries: columns.value()?,
     })
 }
 
@@ -155,7 +156,8 @@ pub(crate) fn since(db: &Connection, org: OrgId, device: &str) -> Result<Vec<(Pa
 pub(crate) fn settle(db: &Connection, settlement: &PushSettlement) -> Result<Written<()>> {
     leases::check(db, settlement.lease)?;
     let mut statement = db.prepare_cached(
-        "UPDATE installations SET pushed_seq = coalesce(?4, pushed_seq), push_due_at = ?5
+        "UPDATE installations SET pushed_seq = coalesce(?4, pushed_seq), push_due_at = ?5,
+             push_tries = CASE WHEN ?5 IS NULL THEN 0 ELSE push_tries + 1 END
          WHERE org = ?1 AND pass = ?2 AND wallet = 1 AND device = ?3",
     )?;
     for push in &settlement.pushes {

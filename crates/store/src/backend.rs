@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, TargetId, Timestamp};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, BlobRow, CaptureRow, CommitRows, Committed, ConfigWrite, ConfigWritten,
     ContactRow, DeliveryRow, DeliverySettlement, EventRow, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement,
-    InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, PassRow, PushSettlement, ResourceRow, StaleDevice,
+    InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, NodeRow, PassRow, PushSettlement, ResourceRow, StaleDevice,
     error::Result,
 };
 
@@ -180,6 +181,32 @@ pub trait Backend: Send + Sync + 'static {
     async fn beat(&self, owner: &str) -> Result<Vec<Lease>>;
     /// Gives the owner's leases back.
     async fn release(&self, owner: &str) -> Result<()>;
+    /// Gives one lease back, unless it changed hands.
+    async fn give_back(&self, lease: Lease) -> Result<()>;
+
+    // Nodes.
+
+    /// The nodes that joined and did not leave, by name.
+    async fn nodes(&self) -> Result<Vec<NodeRow>>;
+    /// Takes a name: in the place of the incarnation that has it, or where nobody does. False when it is another's.
+    async fn join(&self, name: &str, incarnation: i64, former: Option<i64>) -> Result<bool>;
+    /// Asks an incarnation to show that it is alive.
+    async fn challenge(&self, name: &str, incarnation: i64) -> Result<()>;
+    /// Shows that an incarnation is alive. False when it does not have the name any more.
+    async fn show(&self, name: &str, incarnation: i64) -> Result<bool>;
+    /// Gives a name up, unless another incarnation has it.
+    async fn leave(&self, name: &str, incarnation: i64) -> Result<()>;
+    /// Tells other nodes that something was written: soon, once for many calls, and as a hint that may get lost. Does
+    /// nothing where there are no others.
+    fn nudge(&self) {}
+    /// Whether there are other nodes, as far as was seen last.
+    fn is_shared(&self) -> bool {
+        false
+    }
+    /// Ticks when another node nudged; nothing where that cannot be.
+    fn nudges(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
 
     // Deliveries.
 

@@ -11,7 +11,7 @@ use crate::{
     Accepted, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Reader, Store,
     error::Result,
     rows::{EventRow, Hash},
-    states::{EVENT_CONTEXT, context, parse},
+    states::{EVENT_CONTEXT, context, damaged, parse},
 };
 
 /// How long the inbox recognises a duplicate.
@@ -170,7 +170,7 @@ impl Store {
             Accepted::New(position) => Some(position.shard),
             Accepted::Duplicate(_) => None,
         };
-        self.wake().tick_inbox(accepted.iter().filter_map(new));
+        self.tell_inbox(accepted.iter().filter_map(new));
         let with_id = |(id, accepted)| match accepted {
             Accepted::New(_) => (id, accepted),
             Accepted::Duplicate(first) => (first, accepted),
@@ -258,6 +258,7 @@ impl Store {
             if !results.is_empty() {
                 self.backend.settle_inbox(InboxSettlement { lease, results, owners: Vec::new(), watermark: None }).await?;
                 self.wake().tick_waiting(lease.shard);
+                self.backend.nudge();
             }
         }
         Ok(())
@@ -265,7 +266,9 @@ impl Store {
 
     fn open_inbox(&self, row: InboxRow) -> Result<InboxEntry> {
         let id = row.id.uuid();
-        let body = self.unseal(row.org, id, row.data_key.as_deref(), || context(INBOX_CONTEXT, id), &row.body)?;
+        let body = self
+            .unseal(row.org, id, row.data_key.as_deref(), || context(INBOX_CONTEXT, id), &row.body)
+            .map_err(|error| damaged(error, "inbox", place(row.position)))?;
         Ok(InboxEntry {
             position: row.position,
             org: row.org,
@@ -312,7 +315,9 @@ impl Store {
     /// Opens an event. Schema 1 is the only one so far; later ones are upcast here.
     fn open_event(&self, row: &EventRow) -> Result<LoggedEvent> {
         let id = row.id.uuid();
-        let body = self.unseal(row.org, row.subject, row.data_key.as_deref(), || context(EVENT_CONTEXT, id), &row.body)?;
+        let body = self
+            .unseal(row.org, row.subject, row.data_key.as_deref(), || context(EVENT_CONTEXT, id), &row.body)
+            .map_err(|error| damaged(error, "events", place(row.position)))?;
         let Some(body) = body else {
             return Ok(LoggedEvent::Erased(EventOutline {
                 id: row.id,
@@ -356,4 +361,9 @@ impl Store {
         let about = || context(b"attempt", row.event.uuid());
         self.unseal(row.org, row.subject, row.data_key.as_deref(), about, &row.detail)
     }
+}
+
+/// A position as a person looks for it in the table.
+fn place(position: Position) -> String {
+    format!("shard {}, number {}", position.shard, position.seq)
 }

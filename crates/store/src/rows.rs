@@ -355,6 +355,8 @@ pub struct InstallationRow {
     pub pushed_seq: i64,
     /// When a failed push is tried again; written by [`PushSettlement`], none in a new row.
     pub push_due_at: Option<Timestamp>,
+    /// Pushes in a row that are to be tried again; counted by [`PushSettlement`], none in a new row.
+    pub push_tries: i32,
 }
 
 /// An event to append; the adapter gives it its number.
@@ -500,6 +502,19 @@ pub struct LeaseRow {
     pub owner: String,
     /// Rises while its holder is alive.
     pub beat: i64,
+}
+
+/// A node that works on this database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Its name, which one node has at a time.
+    pub name: String,
+    /// Drawn at every start of a node, so that it is told from its former self and from another of the same name.
+    pub incarnation: i64,
+    /// Rises while it is alive.
+    pub beat: i64,
+    /// Rises when somebody wants to know whether it is alive.
+    pub challenge: i64,
 }
 
 /// One event owed to one target, not settled yet.

@@ -389,7 +389,7 @@ impl Store {
         let rows = self.seal_changes(states, changes)?;
         let committed = self.backend.commit(rows).await?;
         if let Committed::Done(positions) = &committed {
-            self.wake().tick_events(positions.iter().map(|position| position.shard));
+            self.tell_events(positions.iter().map(|position| position.shard));
         }
         Ok(committed)
     }
@@ -688,6 +688,7 @@ fn installation_row(org: OrgId, installation: &Installation, shard: u16) -> Inst
         push_token: installation.push_token.clone(),
         pushed_seq: 0,
         push_due_at: None,
+        push_tries: 0,
     }
 }
 
@@ -718,6 +719,14 @@ pub(crate) fn parse<T: serde::de::DeserializeOwned>(body: &[u8], table: &'static
         row: id.to_string(),
         why: error.to_string(),
     })
+}
+
+/// Names the row whose sealed body does not open.
+pub(crate) fn damaged(error: StoreError, table: &'static str, row: impl std::fmt::Display) -> StoreError {
+    match error {
+        StoreError::Internal(why) => StoreError::Inconsistent { table, column: "body", row: row.to_string(), why },
+        other => other,
+    }
 }
 
 fn lost_key(table: &'static str, id: Uuid) -> StoreError {

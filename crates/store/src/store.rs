@@ -63,15 +63,17 @@ impl Wake {
     pub fn config(&self) -> watch::Receiver<u64> {
         self.config.subscribe()
     }
-    pub(crate) fn tick_inbox(&self, shards: impl Iterator<Item = u16>) {
-        self.tick(shards, |ticks| &ticks.inbox);
+    /// Whether any was told.
+    pub(crate) fn tick_inbox(&self, shards: impl Iterator<Item = u16>) -> bool {
+        self.tick(shards, |ticks| &ticks.inbox)
     }
     pub(crate) fn tick_waiting(&self, shard: u16) {
         self.tick(std::iter::once(shard), |ticks| &ticks.waiting);
         self.tick_inbox(std::iter::once(shard));
     }
-    pub(crate) fn tick_events(&self, shards: impl Iterator<Item = u16>) {
-        self.tick(shards, |ticks| &ticks.events);
+    /// Whether any was told.
+    pub(crate) fn tick_events(&self, shards: impl Iterator<Item = u16>) -> bool {
+        self.tick(shards, |ticks| &ticks.events)
     }
     pub(crate) fn tick_config(&self) {
         self.config.send_modify(|count| *count += 1);
@@ -81,7 +83,7 @@ impl Wake {
         self.shards.get(usize::from(shard)).unwrap_or(&self.any)
     }
     /// Each shard once, however often it is named.
-    fn tick(&self, shards: impl Iterator<Item = u16>, which: impl Fn(&Ticks) -> &watch::Sender<u64>) {
+    fn tick(&self, shards: impl Iterator<Item = u16>, which: impl Fn(&Ticks) -> &watch::Sender<u64>) -> bool {
         let mut touched = vec![false; self.shards.len()];
         for shard in shards {
             touched.get_mut(usize::from(shard)).into_iter().for_each(|touched| *touched = true);
@@ -91,6 +93,7 @@ impl Wake {
         if count > 0 {
             which(&self.any).send_modify(|count| *count += 1);
         }
+        count > 0
     }
 }
 
@@ -157,6 +160,16 @@ impl Store {
     pub fn wake(&self) -> &Wake {
         &self.wake
     }
+    pub(crate) fn tell_inbox(&self, shards: impl Iterator<Item = u16>) {
+        if self.wake.tick_inbox(shards) {
+            self.backend.nudge();
+        }
+    }
+    pub(crate) fn tell_events(&self, shards: impl Iterator<Item = u16>) {
+        if self.wake.tick_events(shards) {
+            self.backend.nudge();
+        }
+    }
     /// The epoch of the logs: part of every cursor and update tag, so that one from another life is recognised.
     pub fn epoch(&self) -> u64 {
         self.epoch
@@ -189,6 +202,15 @@ impl Store {
     /// The configuration as it is in the store now, so that what another node acknowledged is known here.
     pub async fn catalog_now(&self) -> Result<Arc<Catalog>> {
         self.catalog_at(self.backend.config_version().await?).await
+    }
+
+    /// The configuration as it is in the store now where other nodes may have changed it, else as last read.
+    pub async fn current(&self) -> Result<Arc<Catalog>> {
+        if !self.backend.is_shared() {
+            return Ok(self.catalog());
+        }
+        let version = self.backend.config_version().await?;
+        self.catalog_at(version).await
     }
 
     /// Reads what changed in the configuration since it was last read.
@@ -237,6 +259,7 @@ impl Store {
     pub async fn written(&self, write: ConfigWrite) -> Result<bool> {
         match self.backend.write_config(write).await? {
             ConfigWritten::Done(_) => {
+                self.backend.nudge();
                 self.refresh().await?;
                 Ok(true)
             }
@@ -306,7 +329,7 @@ impl Store {
     /// Owes an Apple installation a push, whatever it was woken for before.
     pub async fn owe_push(&self, org: OrgId, pass: domain::PassId, device: &str, at: Timestamp) -> Result<()> {
         self.backend.owe_push(org, pass, device, at).await?;
-        self.wake.tick_events();
+        self.tell_events(0..self.backend.shards());
         Ok(())
     }
 

@@ -22,6 +22,9 @@ use tokio_postgres::NoTls;
 /// of starting one each. Set by `throwaway-postgres`.
 pub const SERVER_VARIABLE: &str = "TESTKIT_POSTGRES";
 
+/// Says on which database suites run that run on both: `postgres`, or `sqlite`, which it is without it.
+pub const DATABASE_VARIABLE: &str = "TESTKIT_DATABASE";
+
 /// How long a server may take to accept connections.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 /// How often the start is looked at.
@@ -35,12 +38,18 @@ const USER: &str = "passbridge";
 /// Users as whom the server runs when we are root, which PostgreSQL refuses, in order of preference.
 const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
 
-/// Runs the server until standard input ends, then stops it at once and removes its folder.
+/// Runs the server until standard input ends, then stops it at once and removes its folder. Until then it can be told to
+/// stop the server and to start it again.
 const WATCHDOG: &str = r#"
 folder=$1; shift
-"$@" >"$folder/log" 2>&1 </dev/null &
-server=$!
-cat >/dev/null
+start() { "$@" >>"$folder/log" 2>&1 </dev/null & server=$!; }
+start "$@"
+while read -r word; do
+  case $word in
+    stop) kill -INT "$server"; wait "$server" ;;
+    start) start "$@" ;;
+  esac
+done
 kill -QUIT "$server" 2>/dev/null
 wait "$server" 2>/dev/null
 rm -rf "$folder"
@@ -92,7 +101,25 @@ pub struct Cluster {
     server: String,
     /// The shell that watches our own server.
     watchdog: Option<Child>,
+    /// Where our own server lives.
+    folder: PathBuf,
     databases: AtomicU32,
+}
+
+/// A database of its own where [`DATABASE_VARIABLE`] asks for PostgreSQL; nothing where the suite runs on SQLite.
+///
+/// # Panics
+/// When there is no PostgreSQL to be had, or the variable says something else.
+#[expect(clippy::panic, reason = "a suite that was asked to run on PostgreSQL must not run on something else")]
+pub async fn database_if_asked() -> Option<String> {
+    match crate::variable(DATABASE_VARIABLE).as_deref() {
+        None | Some("sqlite") => None,
+        Some("postgres") => {
+            let cluster = Cluster::shared().await.unwrap_or_else(|error| panic!("{error}"));
+            Some(cluster.create_database().await.unwrap_or_else(|error| panic!("{error}")))
+        }
+        Some(other) => panic!("{DATABASE_VARIABLE} is `sqlite` or `postgres`, not {other}"),
+    }
 }
 
 static SHARED: OnceCell<Cluster> = OnceCell::const_new();
@@ -117,7 +144,12 @@ impl Cluster {
     /// A server that somebody else runs.
     fn at(server: &str) -> Result<Self, ClusterError> {
         server.parse::<tokio_postgres::Config>().map_err(ClusterError::BadVariable)?;
-        Ok(Self { server: server.trim_end_matches('/').to_owned(), watchdog: None, databases: AtomicU32::new(0) })
+        Ok(Self {
+            server: server.trim_end_matches('/').to_owned(),
+            watchdog: None,
+            folder: PathBuf::new(),
+            databases: AtomicU32::new(0),
+        })
     }
 
     /// Starts a server of our own. It stops when this is dropped or the process ends, however it ends.
@@ -173,9 +205,10 @@ impl Cluster {
         let cluster = Self {
             server: format!("postgres://{USER}:{password}@127.0.0.1:{port}"),
             watchdog: Some(watchdog),
+            folder,
             databases: AtomicU32::new(0),
         };
-        wait_until_ready(&folder).await?;
+        wait_until_ready(&cluster.folder, true).await?;
         Ok(cluster)
     }
 
@@ -202,22 +235,75 @@ impl Cluster {
         Ok(format!("{}/{name}", self.server))
     }
 
+    /// Makes an empty database whose tables live in a folder, on whatever disk that is, and returns its URL.
+    ///
+    /// # Errors
+    /// When the server refuses, or the folder cannot be handed to the server's user.
+    pub async fn create_database_on(&self, folder: &Path) -> Result<String, ClusterError> {
+        if let Some((uid, gid)) = unprivileged_user()? {
+            chown(folder, Some(uid), Some(gid)).map_err(ClusterError::io("hand the folder to the server's user"))?;
+        }
+        let name = format!("test_on_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.administer(&format!("CREATE TABLESPACE {name} LOCATION '{}'", folder.display())).await?;
+        self.administer(&format!("CREATE DATABASE {name} TABLESPACE {name}")).await?;
+        Ok(format!("{}/{name}", self.server))
+    }
+
     /// Runs one administrative statement, such as `SELECT pg_terminate_backend(…)`.
     ///
     /// # Errors
     /// When the server refuses.
     pub async fn administer(&self, sql: &str) -> Result<(), ClusterError> {
-        let refused = |source| ClusterError::Refused { server: self.address(), source };
-        let (client, connection) = tokio_postgres::connect(&self.admin_url(), NoTls).await.map_err(refused)?;
-        let driver = tokio::spawn(connection);
-        let outcome = client.batch_execute(sql).await.map_err(refused);
-        driver.abort();
-        outcome
+        execute(&self.admin_url(), sql).await
     }
 
-    fn address(&self) -> String {
-        self.server.rsplit('@').next().unwrap_or_default().to_owned()
+    /// Stops the server as an administrator does: its connections are cut, what is committed is kept. It can be
+    /// [started again](Self::resume).
+    ///
+    /// # Errors
+    /// When it is not a server of our own, or does not stop within a minute.
+    pub async fn stop(&mut self) -> Result<(), ClusterError> {
+        self.tell("stop")?;
+        let lock = self.folder.join("data/postmaster.pid");
+        let deadline = tokio::time::Instant::now() + START_DEADLINE;
+        while lock.exists() {
+            if tokio::time::Instant::now() > deadline {
+                return Err(ClusterError::NotStarted("it does not stop".to_owned()));
+            }
+            tokio::time::sleep(START_POLL).await;
+        }
+        Ok(())
     }
+
+    /// Starts the server again after [`Self::stop`].
+    ///
+    /// # Errors
+    /// When it does not come up within a minute.
+    pub async fn resume(&mut self) -> Result<(), ClusterError> {
+        self.tell("start")?;
+        wait_until_ready(&self.folder, false).await
+    }
+
+    fn tell(&mut self, word: &str) -> Result<(), ClusterError> {
+        use io::Write as _;
+        let pipe = self.watchdog.as_mut().and_then(|watchdog| watchdog.stdin.as_mut());
+        let pipe = pipe.ok_or_else(|| ClusterError::NotStarted("somebody else runs this server".to_owned()))?;
+        writeln!(pipe, "{word}").map_err(ClusterError::io("reach the server's watchdog"))
+    }
+}
+
+/// Runs statements on a database.
+///
+/// # Errors
+/// When the server refuses.
+pub async fn execute(url: &str, sql: &str) -> Result<(), ClusterError> {
+    let server = url.rsplit('@').next().unwrap_or_default().split('/').next().unwrap_or_default().to_owned();
+    let refused = |source| ClusterError::Refused { server: server.clone(), source };
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.map_err(refused)?;
+    let driver = tokio::spawn(connection);
+    let outcome = client.batch_execute(sql).await.map_err(refused);
+    driver.abort();
+    outcome
 }
 
 impl Drop for Cluster {
@@ -315,8 +401,9 @@ fn settings(port: u16) -> [String; 8] {
     ]
 }
 
-/// Waits until the server says in its lock file that it accepts connections.
-async fn wait_until_ready(folder: &Path) -> Result<(), ClusterError> {
+/// Waits until the server says in its lock file that it accepts connections. At its first start nobody else knows it, so
+/// that a fatal error is its own.
+async fn wait_until_ready(folder: &Path, first: bool) -> Result<(), ClusterError> {
     let deadline = tokio::time::Instant::now() + START_DEADLINE;
     loop {
         let lock = fs::read_to_string(folder.join("data/postmaster.pid")).unwrap_or_default();
@@ -324,7 +411,7 @@ async fn wait_until_ready(folder: &Path) -> Result<(), ClusterError> {
             return Ok(());
         }
         let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
-        if log.contains("FATAL:") || tokio::time::Instant::now() > deadline {
+        if first && log.contains("FATAL:") || tokio::time::Instant::now() > deadline {
             return Err(ClusterError::NotStarted(log));
         }
         tokio::time::sleep(START_POLL).await;

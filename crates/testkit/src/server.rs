@@ -61,12 +61,25 @@ fn io_error(what: &'static str) -> impl FnOnce(io::Error) -> ServerError {
     move |source| ServerError::Io { what, source }
 }
 
+/// How a server is started.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// The PostgreSQL database to run on; an embedded SQLite without it.
+    pub database: Option<String>,
+    /// The node's name; `test` without it.
+    pub node: Option<String>,
+    /// Further settings by their names in the configuration.
+    pub settings: Vec<(&'static str, String)>,
+    /// The admin key, where the database was set up by another server already.
+    pub admin_key: Option<String>,
+}
+
 /// A running `passbridge serve`. Killed and its files removed when dropped.
 #[derive(Debug)]
 pub struct Server {
     binary: PathBuf,
     folder: TempDir,
-    database: Option<String>,
+    setup: Setup,
     port: u16,
     child: Option<Child>,
     admin_key: String,
@@ -79,18 +92,28 @@ impl Server {
     /// # Errors
     /// When it does not become ready within a minute.
     pub async fn start(binary: impl AsRef<Path>, database: Option<String>) -> Result<Self, ServerError> {
+        Self::start_with(binary, Setup { database, ..Setup::default() }).await
+    }
+
+    /// Starts the program as it is wanted, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not become ready within a minute.
+    pub async fn start_with(binary: impl AsRef<Path>, setup: Setup) -> Result<Self, ServerError> {
         let folder = tempfile::Builder::new().prefix("passbridge-test-").tempdir().map_err(io_error("make a folder"))?;
         let mut server = Self {
             binary: binary.as_ref().to_owned(),
             folder,
-            database,
+            admin_key: setup.admin_key.clone().unwrap_or_default(),
+            setup,
             port: free_port().ok_or(ServerError::NoPort)?,
             child: None,
-            admin_key: String::new(),
             client: Client::default(),
         };
         server.spawn().await?;
-        server.admin_key = server.wait_for_key().await?;
+        if server.admin_key.is_empty() {
+            server.admin_key = server.wait_for_key().await?;
+        }
         Ok(server)
     }
 
@@ -112,7 +135,8 @@ impl Server {
         let file = |name: &str| File::options().append(true).create(true).open(self.folder.path().join(name));
         let mut command = program(&self.binary);
         command
-            .args(["serve", "--json", "--allow-loopback", "--node", "test", "--log", "info", "--data"])
+            .args(["serve", "--json", "--allow-loopback", "--log", "info"])
+            .args(["--node", self.setup.node.as_deref().unwrap_or("test"), "--data"])
             .arg(self.data())
             .args(["--listen", &format!("127.0.0.1:{}", self.port), "--public-url", &self.url("")])
             .env("PASSBRIDGE_RATE_PER_SECOND", RATE_PER_SECOND)
@@ -121,8 +145,11 @@ impl Server {
             .stderr(file("stderr").map_err(io_error("open its output"))?)
             .current_dir(self.folder.path())
             .kill_on_drop(true);
-        if let Some(database) = &self.database {
+        if let Some(database) = &self.setup.database {
             command.env("PASSBRIDGE_DATABASE", database).env("PASSBRIDGE_MASTER_KEY", MASTER_KEY);
+        }
+        for (name, value) in &self.setup.settings {
+            command.env(format!("PASSBRIDGE_{}", name.to_uppercase()), value);
         }
         self.child = Some(command.spawn().map_err(io_error("start the program"))?);
         self.wait_until_ready().await
@@ -181,6 +208,11 @@ impl Server {
     pub async fn restart(&mut self) -> Result<(), ServerError> {
         self.kill9().await?;
         self.spawn().await
+    }
+
+    /// Whether it still runs: a server that gave up in the face of a fault does not.
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// Tells it to stop, and waits until it did.

@@ -7,6 +7,7 @@
 mod flow_reader;
 mod google;
 mod leases;
+mod node;
 mod publish;
 mod pulse;
 mod shard;
@@ -23,10 +24,13 @@ use outbound::{
     policy::AddressPolicy,
 };
 use store::Store;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 
 pub use google::GoogleSettings;
-pub use leases::{BEAT_EVERY, TAKE_OVER_AFTER};
+pub use node::StartError;
 pub use webhooks::WebhookSettings;
 
 use shard::House;
@@ -74,6 +78,39 @@ pub struct Settings {
     pub sweep_every: Duration,
     /// How long inbox, events and attempts are kept.
     pub keep: Duration,
+    /// How nodes show each other that they are alive.
+    pub pace: Pace,
+}
+
+/// How nodes on the same database show each other that they are alive.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// How often a node shows that it is alive, and looks at the others.
+    pub beat_every: Duration,
+    /// How long a node's silence lasts before its work is taken over.
+    pub take_over_after: Duration,
+    /// How often a node looks whether it was asked for a sign of life.
+    pub answer_every: Duration,
+    /// How long a node that starts waits for one of whoever has its name.
+    pub answer_within: Duration,
+}
+
+impl Pace {
+    /// Six beats in the time after which a silent node's work is taken over.
+    pub fn taking_over_after(silence: Duration) -> Self {
+        Self { beat_every: silence / 6, take_over_after: silence, ..Self::default() }
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            beat_every: Duration::from_secs(5),
+            take_over_after: Duration::from_secs(30),
+            answer_every: Duration::from_millis(250),
+            answer_within: Duration::from_millis(750),
+        }
+    }
 }
 
 impl Default for Settings {
@@ -83,6 +120,7 @@ impl Default for Settings {
             poll: Duration::from_millis(500),
             sweep_every: Duration::from_secs(1),
             keep: Duration::from_secs(90 * 86_400),
+            pace: Pace::default(),
         }
     }
 }
@@ -93,22 +131,31 @@ pub struct Workers {
     stop: watch::Sender<bool>,
     node: JoinHandle<()>,
     roots: JoinHandle<()>,
-    pulse: JoinHandle<()>,
+    /// Ends with the workers.
+    _others: JoinSet<()>,
 }
 
 /// Starts the workers of this node with the usual settings.
-pub fn start(deps: Deps) -> Workers {
-    start_with(deps, Settings::default())
+///
+/// # Errors
+/// When another node of the same name is running, or the store fails.
+pub async fn start(deps: Deps) -> Result<Workers, StartError> {
+    start_with(deps, Settings::default()).await
 }
 
 /// Starts the workers of this node.
-pub fn start_with(deps: Deps, settings: Settings) -> Workers {
+///
+/// # Errors
+/// When another node of the same name is running, or the store fails.
+pub async fn start_with(deps: Deps, settings: Settings) -> Result<Workers, StartError> {
+    let house = Arc::new(House::new(deps, settings)?);
+    house.identity.join(house.store.backend(), &house.settings.pace, house.is_alone()).await?;
     let (stop, stopping) = watch::channel(false);
-    let house = Arc::new(House::new(deps, settings));
+    let mut others = JoinSet::new();
     let roots = tokio::spawn(google::keep_roots(Arc::clone(&house), stopping.clone()));
     let node = tokio::spawn(leases::run(Arc::clone(&house), stopping));
-    let pulse = tokio::spawn(pulse::run(Arc::clone(&house)));
-    Workers { house, stop, node, roots, pulse }
+    others.spawn(pulse::run(Arc::clone(&house)));
+    Ok(Workers { house, stop, node, roots, _others: others })
 }
 
 impl Workers {
@@ -131,12 +178,14 @@ impl Workers {
             self.node.abort();
             tracing::warn!("workers did not finish in time and were cut off; what was in flight is done again");
         }
-        // They keep nothing that matters.
+        // It keeps nothing that matters.
         self.roots.abort();
-        self.pulse.abort();
-        if let Err(error) = self.house.store.backend().release(&self.house.node).await {
+        let (backend, identity) = (self.house.store.backend(), &self.house.identity);
+        let released = backend.release(&identity.owner).await;
+        if let Err(error) = released.and(backend.leave(&identity.name, identity.incarnation).await) {
             tracing::warn!(%error, "the leases could not be given back; they run out by themselves");
         }
+        backend.nudge();
     }
 }
 

@@ -16,15 +16,31 @@ pub(crate) const LOOK_ANYWAY: Duration = Duration::from_secs(10);
 /// What the last look told, by shard.
 pub(crate) type Pulses = watch::Receiver<Arc<[Pulse]>>;
 
-/// Looks until the process ends or this is dropped.
+/// Looks, and keeps the configuration up to date, until this is dropped: at the pace of [`crate::Settings::poll`], and at
+/// once when another node says that it wrote something.
 pub(crate) async fn run(house: Arc<House>) {
+    let mut nudges = house.store.backend().nudges();
     let mut ticks = tokio::time::interval(house.settings.poll);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = nudged(&mut nudges) => {}
+        }
         match house.store.backend().pulse().await {
             Ok(pulses) => drop(house.pulses.send_replace(pulses.into())),
             Err(error) => tracing::warn!(%error, "the store could not be looked at; trying again"),
         }
+        if let Err(error) = house.store.current().await {
+            tracing::debug!(%error, "the configuration could not be read; trying again");
+        }
+    }
+}
+
+/// Completes when another node says something; never where none can.
+async fn nudged(nudges: &mut Option<watch::Receiver<u64>>) {
+    match nudges {
+        Some(receiver) if receiver.changed().await.is_ok() => {}
+        _ => std::future::pending().await,
     }
 }

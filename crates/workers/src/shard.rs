@@ -10,7 +10,8 @@ use store::{Catalog, Lease, Pulse, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::{
-    Deps, GoogleSettings, Settings,
+    Deps, GoogleSettings, Settings, StartError,
+    node::Identity,
     pulse::{LOOK_ANYWAY, Pulses},
     wallet_sync::Apns,
     webhooks::Dispatcher,
@@ -30,7 +31,9 @@ pub(crate) struct House {
     pub(crate) client: Client,
     pub(crate) apns: Apns,
     pub(crate) google: GoogleSettings,
-    pub(crate) node: String,
+    pub(crate) identity: Identity,
+    /// Whether the node's name was given, so that another may have been given the same.
+    pub(crate) is_named: bool,
     pub(crate) settings: Settings,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) fault: Mutex<Option<String>>,
@@ -38,14 +41,11 @@ pub(crate) struct House {
 }
 
 impl House {
-    pub(crate) fn new(deps: Deps, settings: Settings) -> Self {
+    pub(crate) fn new(deps: Deps, settings: Settings) -> Result<Self, StartError> {
         let Deps { store, engine, clock, entropy, client, apns, google, node } = deps;
-        let node = node.unwrap_or_else(|| {
-            let mut bytes = [0; 8];
-            entropy.fill(&mut bytes);
-            format!("node-{:016x}", u64::from_le_bytes(bytes))
-        });
-        Self {
+        let is_named = node.is_some();
+        let identity = Identity::mint(node, &*entropy)?;
+        Ok(Self {
             store,
             engine,
             clock,
@@ -53,12 +53,23 @@ impl House {
             client,
             apns: Apns::new(apns),
             google,
-            node,
+            identity,
+            is_named,
             dispatcher: Dispatcher::new(&settings.webhooks),
             settings,
             fault: Mutex::default(),
             pulses: watch::Sender::new(Arc::default()),
-        }
+        })
+    }
+
+    /// Whether there can be no other node.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.store.backend().name() == "sqlite"
+    }
+
+    /// Whether another process may ask this one for a sign of life.
+    pub(crate) fn may_be_challenged(&self) -> bool {
+        self.is_named && !self.is_alone()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -177,12 +188,14 @@ impl Shard {
         T: Send,
     {
         let mut pause = FIRST_PAUSE;
+        let mut damage = Damage(&self.house, None);
         loop {
             let error = match call().await {
                 Ok(value) => return Ok(value),
                 Err(StoreError::LeaseLost { .. }) => return Err(End::LeaseLost),
                 Err(error) => error,
             };
+            damage.note(&error);
             metrics::counter!("store_retries_total", "what" => what).increment(1);
             if error.is_transient() {
                 tracing::warn!(%error, what, shard = self.number(), "the store failed; trying again");
@@ -192,5 +205,41 @@ impl Shard {
             self.pause(pause).await?;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+}
+
+/// What is wrong with the stored rows that somebody waits for. This node is not ready until they are mended, or the shard is
+/// another's.
+struct Damage<'a>(&'a House, Option<String>);
+
+impl Damage<'_> {
+    fn note(&mut self, error: &StoreError) {
+        if matches!(error, StoreError::Inconsistent { .. } | StoreError::Corrupt(_)) {
+            let text = error.to_string();
+            self.0.fault.lock().get_or_insert_with(|| text.clone());
+            self.1 = Some(text);
+        }
+    }
+}
+
+impl Drop for Damage<'_> {
+    fn drop(&mut self) {
+        let mut fault = self.0.fault.lock();
+        if self.1.is_some() && *fault == self.1 {
+            *fault = None;
+        }
+    }
+}
+
+/// Refuses rows of a log that leave out a number, for what is missing would be passed over without a word.
+pub(crate) fn dense(table: &'static str, shard: u16, after: u64, numbers: impl Iterator<Item = u64>) -> Result<(), StoreError> {
+    match (after + 1..).zip(numbers).find(|(expected, found)| expected != found) {
+        None => Ok(()),
+        Some((expected, found)) => Err(StoreError::Inconsistent {
+            table,
+            column: "seq",
+            row: format!("shard {shard}, number {expected}"),
+            why: format!("it is missing: the next that is there is {found}"),
+        }),
     }
 }

@@ -135,7 +135,8 @@ pub(crate) async fn check_log(shard: Shard) -> End {
                 gap,
                 "the event log is damaged and its workers halt; restore a backup or ask for help"
             );
-            shard.house.fault.lock().get_or_insert(format!("the event log of shard {number} is damaged: {gap}"));
+            let what = format!("the event log is damaged: table events, shard {number}: {gap}");
+            shard.house.fault.lock().get_or_insert(what);
             End::Damaged
         }
         Err(end) => end,

@@ -25,13 +25,13 @@ async fn root_keys_are_fetched_at_the_start_and_again_before_they_expire() {
     let keep = Arc::clone(&seen);
     house.google =
         GoogleSettings { root_keys_url: google.root_keys_url(), ..GoogleSettings::new(move |keys| keep.lock().push(keys)) };
-    let workers = house.workers();
+    let workers = house.workers().await;
     until("the first keys", async || !seen.lock().is_empty()).await;
     let first = seen.lock()[0].earliest_expiry_millis().unwrap();
     assert!(first > house.clock.now().as_millis());
     workers.drain(Duration::from_secs(5)).await;
     assert_eq!(seen.lock().len(), 1, "nothing asks for them again so soon");
-    let again = house.workers();
+    let again = house.workers().await;
     until("keys after a restart", async || seen.lock().len() == 2).await;
     again.drain(Duration::from_secs(5)).await;
 }

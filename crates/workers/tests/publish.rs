@@ -114,7 +114,7 @@ async fn every_device_is_woken_once() {
     apns.answer(&token(5), Answer::ServiceUnavailable);
     let before = house.store.events_of_pass(house.org, one.id, 0, 1_000).await.unwrap().len();
     let mut pushes = apns.pushes();
-    let workers = house.workers();
+    let workers = house.workers().await;
     let id = publish(&house).await;
     let done = comes_to(&house, id, JobState::Done).await;
     let counted = (done.progress.devices, done.progress.looked_at, done.progress.pushed, done.progress.retrying);
@@ -150,7 +150,7 @@ async fn passes_of_other_templates_are_left_alone() {
     install(&house, pass.id, 1).await;
     install(&house, gold.id, 2).await;
     let mut pushes = apns.pushes();
-    let workers = house.workers();
+    let workers = house.workers().await;
     let id = publish(&house).await;
     let done = comes_to(&house, id, JobState::Done).await;
     assert_eq!((done.progress.looked_at, done.progress.pushed), (2, 1));
@@ -167,7 +167,7 @@ async fn a_halt_holds_and_a_later_version_takes_over() {
     let halted = Publication { state: JobState::Paused, ..held(&house, id).await };
     assert!(house.store.save_publication(None, &halted, house.clock.now()).await.unwrap());
     let mut pushes = apns.pushes();
-    let workers = house.workers();
+    let workers = house.workers().await;
     // A second one shows that the worker has been by.
     let next = publish(&house).await;
     assert_eq!(held(&house, id).await.state, JobState::Superseded, "also one that was paused gives way");
@@ -202,7 +202,7 @@ async fn a_crash_wakes_at_most_one_batch_twice() {
         runtime.shutdown_background();
         drop(workers);
     }
-    let workers = house.workers();
+    let workers = house.workers().await;
     let done = comes_to(&house, id, JobState::Done).await;
     assert_eq!(done.progress.looked_at, many as u64);
     let counts = woken(&mut pushes);

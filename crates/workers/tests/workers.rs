@@ -1,4 +1,4 @@
-//! The workers over a real SQLite file, with a real engine, real receivers and a simulated APNs.
+//! The workers over a real database (SQLite, or PostgreSQL where `TESTKIT_DATABASE` says so), with a real engine, real receivers and a simulated APNs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod house;
@@ -9,7 +9,7 @@ use domain::{
     Action, Amount, BalanceChange, Clock as _, InstallationState, PassChange, PassRef, Sighting, SignerId, Timestamp,
     UninstallReason, Validity, Wallet,
 };
-use house::{House, PASS_TYPE, Sink, System, loopback, until};
+use house::{House, PASS_TYPE, Sink, System, loopback, quick, until};
 use outbound::http::Roots;
 use pkpass::development::{Authority, Validity as CertificateValidity};
 use serde_json::json;
@@ -44,7 +44,7 @@ async fn status(house: &House, id: domain::SourceEventId) -> Option<InboxStatus>
 async fn events_become_passes_in_order_and_once() {
     let house = House::new().await;
     sign_up_flow(&house).await;
-    let workers = house.workers();
+    let workers = house.workers().await;
     let mut last = Vec::new();
     for user in 0..20 {
         let user = format!("u{user}");
@@ -70,16 +70,12 @@ async fn events_become_passes_in_order_and_once() {
     workers.drain(PATIENCE).await;
 
     // The same log read again from its start, as after a crash before the watermark was written.
-    let backend = house.store.backend();
-    let lease = backend.seize(backend.leases().await.unwrap()[0].lease, "test").await.unwrap().unwrap();
-    backend.advance(Reader::Flows, lease, 0).await.unwrap();
-    let settlement = |results| store::InboxSettlement { lease, results, owners: Vec::new(), watermark: None };
-    backend.settle_inbox(settlement(Vec::new())).await.unwrap();
+    house.rewind(Reader::Flows).await;
     for id in &last {
         let entry = house.store.source_event(house.org, *id).await.unwrap().unwrap();
         house.store.replay(&entry, house.clock.now()).await.unwrap();
     }
-    let workers = house.workers();
+    let workers = house.workers().await;
     until("all replayed", || async {
         let mut done = true;
         for id in &last {
@@ -97,7 +93,7 @@ async fn events_become_passes_in_order_and_once() {
 async fn a_rejection_parks_its_event_and_a_replay_mends_it() {
     let house = House::new().await;
     sign_up_flow(&house).await;
-    let workers = house.workers();
+    let workers = house.workers().await;
     let early = house.arrives("1", "ann", earned("ann", 3)).await;
     let issue = house.arrives("2", "ann", signed_up("ann")).await;
     let late = house.arrives("3", "ann", earned("ann", 4)).await;
@@ -131,13 +127,13 @@ async fn a_slow_target_holds_nobody_and_loses_nothing() {
     let house = House::new().await;
     let (slow, quick) = (Sink::start(&[], 0).await, Sink::start(&[], 1_000).await);
     let (slow_id, quick_id) = (house.target(&slow.url).await, house.target(&quick.url).await);
-    let workers = house.workers();
+    let workers = house.workers().await;
     for number in 0..40 {
         house.issued(&number.to_string(), Validity::default()).await;
     }
     until("the quick one has all", || async { house.attempts(quick_id).await.len() == 40 }).await;
     assert!(house.attempts(slow_id).await.is_empty());
-    until("the watermark moved", || async { house.store.backend().watermarks(Reader::Webhooks).await.unwrap()[0] >= 40 }).await;
+    until("the watermark moved", || async { house.mark(Reader::Webhooks).await >= 40 }).await;
     assert_eq!(slow.behaviour.most.load(std::sync::atomic::Ordering::SeqCst), 8, "no more at once than its lane has places");
     slow.behaviour.gate.add_permits(1_000);
     until("the slow one has all", || async {
@@ -151,10 +147,8 @@ async fn a_slow_target_holds_nobody_and_loses_nothing() {
     workers.drain(PATIENCE).await;
 
     // A restarted reader that had not written its watermark sends nothing again.
-    let backend = house.store.backend();
-    let lease = backend.seize(backend.leases().await.unwrap()[0].lease, "test").await.unwrap().unwrap();
-    backend.advance(Reader::Webhooks, lease, 0).await.unwrap();
-    let workers = house.workers();
+    house.rewind(Reader::Webhooks).await;
+    let workers = house.workers().await;
     house.issued("later", Validity::default()).await;
     until("the later one came", || async {
         house.attempts(slow_id).await.len() == 41 && house.attempts(quick_id).await.len() == 41
@@ -169,7 +163,7 @@ async fn failures_are_tried_again_and_gone_means_gone() {
     let house = House::new().await;
     let (flaky, gone) = (Sink::start(&[500, 503], 100).await, Sink::start(&[410], 100).await);
     let (flaky_id, gone_id) = (house.target(&flaky.url).await, house.target(&gone.url).await);
-    let workers = house.workers();
+    let workers = house.workers().await;
     house.issued("one", Validity::default()).await;
     until("delivered at last", || async {
         house.clock.forward(Duration::from_secs(10));
@@ -209,7 +203,7 @@ async fn drain_finishes_what_is_being_sent() {
     let sink = Sink::start(&[], 0).await;
     let target = house.target(&sink.url).await;
     let webhooks = WebhookSettings { concurrency: 2, spill_after: Duration::from_secs(3_600), ..WebhookSettings::default() };
-    let workers = house.workers_with(Settings { webhooks: webhooks.clone(), ..Settings::default() });
+    let workers = house.workers_with(Settings { webhooks: webhooks.clone(), ..Settings::default() }).await;
     for number in 0..6 {
         house.issued(&number.to_string(), Validity::default()).await;
     }
@@ -220,7 +214,7 @@ async fn drain_finishes_what_is_being_sent() {
     assert_eq!(house.attempts(target).await.len(), sink.count(), "every request that was made is written down");
     let leases = house.store.backend().leases().await.unwrap();
     assert!(leases.iter().all(|row| row.owner.is_empty()), "{leases:?}");
-    let workers = house.workers_with(Settings { webhooks, ..Settings::default() });
+    let workers = house.workers_with(Settings { webhooks, ..Settings::default() }).await;
     until("the rest came", || async { house.attempts(target).await.len() == 6 }).await;
     assert!(sink.by_delivery().len() == 6 && sink.count() == 6, "{:?}", sink.by_delivery());
     workers.drain(PATIENCE).await;
@@ -259,7 +253,7 @@ async fn changed_passes_wake_their_phones_once_and_dead_tokens_are_buried() {
     let apns = ApnsServer::start(vec![der(&server.certificate).into()], der(&server.key), &root).await.unwrap();
     house.apns = ApnsSettings { url: apns.url(), roots: Roots::only(&[root]).unwrap(), policy: loopback() };
     assert!(house.store.put(&house.change(), &signer, 0).await.unwrap());
-    let workers = house.workers();
+    let workers = house.workers().await;
     let (phone, dead) = ("a1".repeat(32), "b2".repeat(32));
     apns.answer(&dead, Answer::Unregistered { timestamp_ms: 1_900_000_000_000 });
     let (one, two) = (house.issued("one", Validity::default()).await, house.issued("two", Validity::default()).await);
@@ -303,8 +297,8 @@ async fn passes_expire_when_their_time_has_come_and_the_log_is_whole() {
     let house = House::new().await;
     let ends = house.clock.now().plus(Duration::from_secs(3_600));
     let pass = house.issued("one", Validity { starts_at: None, expires_at: Some(ends) }).await;
-    let workers = house.workers();
-    until("the log is checked", || async { house.store.backend().watermarks(Reader::Integrity).await.unwrap()[0] > 0 }).await;
+    let workers = house.workers().await;
+    until("the log is checked", || async { house.mark(Reader::Integrity).await > 0 }).await;
     assert_eq!(workers.fault(), None);
     house.clock.forward(Duration::from_secs(3_601));
     until("expired", || async {
@@ -331,21 +325,13 @@ async fn a_crash_in_the_middle_does_nothing_twice() {
     }
     // Three times the workers vanish between two instructions, as when the process is killed.
     for some in [20, 80, 200] {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let workers = {
-            let _entered = runtime.enter();
-            house.workers()
-        };
+        let node = house.doomed("one", quick()).await;
         until("some arrived", || async { sink.count() >= some }).await;
-        runtime.shutdown_background();
-        drop(workers);
+        node.vanish();
     }
-    let workers = house.workers();
+    let workers = house.workers().await;
     until("all arrived", || async { sink.by_delivery().len() == 2 * PEOPLE }).await;
-    until("all is written", || async {
-        house.store.backend().watermarks(Reader::Webhooks).await.unwrap()[0] as usize >= 3 * PEOPLE
-    })
-    .await;
+    until("all is written", || async { house.mark(Reader::Webhooks).await >= 3 * PEOPLE }).await;
     let passes = house.store.passes(house.org, Some(house.project), None, None, 1_000).await.unwrap();
     assert_eq!(passes.len(), PEOPLE);
     assert!(passes.iter().all(|pass| pass.balances["points"] == "2".parse().unwrap()), "every balance was added to once");
@@ -380,7 +366,7 @@ async fn events_go_through_their_flows_transformation() {
         .flow(json!({"slug": "sign-up", "project": "club", "transformation": "tidy",
             "when": {"event": "joined", "condition": condition}, "steps": [step]}))
         .await;
-    let workers = house.workers();
+    let workers = house.workers().await;
     let mut ids = Vec::new();
     for (index, (name, user)) in
         [(" Joined ", "one"), ("Noise", "one"), ("Joined", "loop"), ("Joined", "throws"), ("JOINED", "two")].iter().enumerate()

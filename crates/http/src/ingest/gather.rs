@@ -10,8 +10,6 @@ use parking_lot::Mutex;
 use store::{Arrival, Store, StoreError};
 use tokio::sync::oneshot;
 
-/// Most bytes of payload that wait or are being written: 64 MiB. Beyond that senders are asked to come again.
-const MAX_QUEUED_BYTES: usize = 64 << 20;
 /// Most source events that one transaction takes, unless one request has more.
 const MAX_BATCH_EVENTS: usize = 1_000;
 /// What an arrival weighs beside its payload, in bytes.
@@ -30,6 +28,7 @@ pub(crate) enum NotTaken {
 pub(crate) struct Intake {
     store: Arc<Store>,
     queue: Mutex<Queue>,
+    most_bytes: usize,
 }
 
 #[derive(Default)]
@@ -66,9 +65,10 @@ impl Drop for Flushing {
 }
 
 impl Intake {
-    /// An empty queue before a store.
-    pub(crate) fn new(store: Arc<Store>) -> Arc<Self> {
-        Arc::new(Self { store, queue: Mutex::default() })
+    /// An empty queue before a store, for so many bytes that wait or are being written. Beyond that senders are asked to
+    /// come again.
+    pub(crate) fn new(store: Arc<Store>, most_bytes: usize) -> Arc<Self> {
+        Arc::new(Self { store, queue: Mutex::default(), most_bytes })
     }
 
     /// Writes a request's source events down, all or none, together with those of other requests.
@@ -77,7 +77,7 @@ impl Intake {
         let (reply, answer) = oneshot::channel();
         {
             let mut queue = self.queue.lock();
-            if queue.bytes > 0 && queue.bytes + bytes > MAX_QUEUED_BYTES {
+            if queue.bytes > 0 && queue.bytes + bytes > self.most_bytes {
                 return Err(NotTaken::Full);
             }
             queue.bytes += bytes;

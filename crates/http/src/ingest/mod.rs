@@ -132,7 +132,12 @@ impl Refusal {
     fn store(error: &store::StoreError) -> Self {
         if error.is_transient() {
             tracing::warn!(%error, "source events not taken");
-            Self::later("the database does not take it now: send it again")
+            Self::later(match error {
+                store::StoreError::DiskFull => {
+                    "the server's disk is full and nothing is taken until there is room: send it again"
+                }
+                _ => "the database does not take it now: send it again",
+            })
         } else {
             tracing::error!(%error, "source events not taken");
             Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something is wrong on our side; the log has more")

@@ -162,7 +162,7 @@ pub(super) async fn google(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Some(found) = find(&app, &code).await? else { return Ok(missing("pass")) };
-    let link = app.packages.google_link(&app, found.org, &found.pass, found.contact.as_ref())?;
+    let link = app.packages.google_link(&app, found.org, &found.pass, found.contact.as_ref()).await?;
     if is_visit(&client, &method, &headers) {
         record(&app, &found, VisitKind::GoogleObject, sighting(&app, &client)).await;
     }

@@ -1,7 +1,9 @@
-//! The native API as its clients meet it: real router, real SQLite store, real port.
+//! The native API as its clients meet it: real router, real store, real port.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod configuration;
+#[path = "../database/mod.rs"]
+mod database;
 mod foreign;
 mod hostile;
 mod life;

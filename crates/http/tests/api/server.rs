@@ -1,4 +1,4 @@
-//! The real router over a real SQLite store on a real port, with two organizations that know nothing of each other.
+//! The real router over a real store on a real port, with two organizations that know nothing of each other.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
@@ -13,7 +13,9 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::{Value, json};
-use store::{Backend, ConfigChange, MasterKey, NameKind, Store};
+use store::{ConfigChange, MasterKey, NameKind, Store};
+
+use crate::database;
 
 pub struct System;
 impl Entropy for System {
@@ -75,16 +77,14 @@ pub struct Server {
     /// An admin key of theirs.
     pub stranger: String,
     client: Client<HttpConnector, Full<Bytes>>,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 impl Server {
     pub async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let backend = store_sqlite::Sqlite::open(folder.path(), &store_sqlite::Options::default()).unwrap();
-        backend.migrate(NOW).await.unwrap();
+        let (backend, folder) = database::fresh(NOW).await;
         let store = Store::open(backend, &MasterKey::mint(&System), Arc::new(System)).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(Standing(NOW));
         let (engine, runner) = Engine::new(Arc::clone(&store), Arc::clone(&clock));

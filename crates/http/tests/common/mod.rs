@@ -1,4 +1,4 @@
-//! The real server on a real port over a real SQLite file, and what it is talked to with.
+//! The real server on a real port over a real database, and what it is talked to with.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -7,6 +7,9 @@
     clippy::panic,
     reason = "shared by several test files"
 )]
+
+#[path = "../database/mod.rs"]
+mod database;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
@@ -23,7 +26,7 @@ use http_body_util::{BodyExt, Full};
 use http_server::{App, Settings};
 use hyper_util::{client::legacy, rt::TokioExecutor};
 use pkpass::development::{Authority, Validity};
-use store::{Backend, ConfigChange, NameKind, Resource, Store, StoredGoogleAccount, StoredSigner};
+use store::{ConfigChange, NameKind, Resource, Store, StoredGoogleAccount, StoredSigner};
 
 pub const PASS_TYPE: &str = "pass.example.club";
 pub const ISSUER: &str = "3388000000012345678";
@@ -52,7 +55,7 @@ pub struct House {
     pub template: TemplateId,
     pub root_der: Vec<u8>,
     client: legacy::Client<legacy::connect::HttpConnector, Full<Bytes>>,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 #[derive(Debug)]
@@ -131,10 +134,8 @@ pub async fn house() -> House {
 }
 
 pub async fn house_with(change: impl FnOnce(&mut Settings)) -> House {
-    let folder = tempfile::tempdir().unwrap();
-    let backend = store_sqlite::Sqlite::open(folder.path(), &store_sqlite::Options::default()).unwrap();
     let now = System.now();
-    backend.migrate(now).await.unwrap();
+    let (backend, folder) = database::fresh(now).await;
     let store = Store::open(backend, &store::MasterKey::mint(&System), Arc::new(System)).await.unwrap();
     let org = OrgId::mint(now, &System);
     store

@@ -20,7 +20,7 @@ use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
-use crate::dial::Dialler;
+use crate::dial::{Dialler, Names, SystemNames};
 use crate::policy::AddressPolicy;
 use connector::{Call, Connector};
 pub use failure::{ConnectReason, Failure, Phase, TlsReason};
@@ -60,6 +60,8 @@ pub enum Protocol {
 pub struct Settings {
     /// Which addresses may be dialled.
     pub policy: AddressPolicy,
+    /// Who knows the addresses of names.
+    pub names: Arc<dyn Names>,
     /// Whom we trust.
     pub roots: Roots,
     /// Our certificate, where the peer asks for one.
@@ -78,6 +80,7 @@ impl Settings {
     pub fn new(policy: AddressPolicy, roots: Roots) -> Self {
         Self {
             policy,
+            names: Arc::new(SystemNames),
             roots,
             identity: None,
             protocol: Protocol::default(),
@@ -131,7 +134,7 @@ impl Client {
     /// When the identity's key does not belong to its certificate, or cannot be read.
     pub fn new(settings: Settings) -> Result<Self, BadIdentity> {
         let tls = tls::configuration(&settings.roots, settings.identity.as_ref(), settings.protocol)?;
-        let dialler = Dialler::new(settings.policy);
+        let dialler = Dialler::new(settings.policy, settings.names);
         let connector = Connector::new(dialler.clone(), Arc::new(tls));
         let inner = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())

@@ -4,7 +4,16 @@
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
-use testkit::{http::read, postgres::Cluster, server::Server};
+use testkit::{
+    http::read,
+    postgres::Cluster,
+    server::{Server, Setup},
+};
+
+pub mod load;
+
+/// The program.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_passbridge");
 
 /// Which database a server runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +63,12 @@ impl Club {
             Database::Sqlite => None,
             Database::Postgres => Some(Cluster::shared().await.unwrap().create_database().await.unwrap()),
         };
-        let server = Server::start(env!("CARGO_BIN_EXE_passbridge"), url).await.unwrap_or_else(|error| panic!("{error}"));
+        Self::set_up(Setup { database: url, ..Setup::default() }).await
+    }
+
+    /// Starts a server as it is wanted, on an empty database, and sets the programme up.
+    pub async fn set_up(setup: Setup) -> Self {
+        let server = Server::start_with(BINARY, setup).await.unwrap_or_else(|error| panic!("{error}"));
         let project = project(&server).await;
         for flow in FLOWS {
             let sent = send(&server, "/v1/flows", "application/yaml", Bytes::from_static(flow.as_bytes())).await;

@@ -305,5 +305,5 @@ pub async fn installations_leave_pushes_alone(backend: &Shared) {
     let changed = InstallationRow { push_token: Some("new".to_owned()), since: at(9), ..phone };
     done(backend, CommitRows { installations: vec![changed.clone()], ..commit() }).await;
     let stored = backend.installations(org(), row.id).await.unwrap().remove(0);
-    assert_eq!(stored, InstallationRow { pushed_seq: number, push_due_at: Some(at(50)), ..changed });
+    assert_eq!(stored, InstallationRow { pushed_seq: number, push_due_at: Some(at(50)), push_tries: 1, ..changed });
 }

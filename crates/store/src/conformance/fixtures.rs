@@ -147,6 +147,7 @@ pub(super) fn installation(about: &PassRow, device: &str) -> InstallationRow {
         push_token: Some(format!("token-{device}")),
         pushed_seq: 0,
         push_due_at: None,
+        push_tries: 0,
     }
 }
 

@@ -45,7 +45,47 @@ pub async fn beats_and_releases(backend: &Shared) {
     let row = backend.leases().await.unwrap().remove(0);
     assert_eq!(row.owner, "");
     assert!(backend.beat("b").await.unwrap().is_empty());
-    assert!(backend.seize(row.lease, "c").await.unwrap().is_some());
+    let held = backend.seize(row.lease, "c").await.unwrap().expect("free");
+    backend.give_back(lease(backend, 0, "d").await).await.unwrap();
+    let free = backend.leases().await.unwrap().remove(0);
+    assert_eq!(free.owner, "", "one lease is given back");
+    assert!(free.lease.epoch > held.epoch, "and what its holder still writes is refused");
+    let taken = lease(backend, 0, "e").await;
+    backend.give_back(free.lease).await.unwrap();
+    assert_eq!(backend.beat("e").await.unwrap(), [taken], "a lease that changed hands is not given back");
+}
+
+/// A name is had by one incarnation at a time, which shows that it is alive when asked.
+pub async fn a_name_is_one_incarnations(backend: &Shared) {
+    assert!(backend.nodes().await.unwrap().is_empty());
+    assert!(!backend.join("a", 1, Some(7)).await.unwrap(), "there is nobody to come after");
+    assert!(backend.join("a", 1, None).await.unwrap());
+    assert!(backend.join("a", 1, None).await.unwrap(), "the same call again has the same answer");
+    assert!(!backend.join("a", 2, None).await.unwrap(), "taken");
+    assert!(backend.join("b", 3, None).await.unwrap());
+    let before = backend.nodes().await.unwrap();
+    assert_eq!(before.iter().map(|row| (&*row.name, row.incarnation)).collect::<Vec<_>>(), [("a", 1), ("b", 3)]);
+    backend.challenge("a", 9).await.unwrap();
+    assert_eq!(backend.nodes().await.unwrap(), before, "another incarnation is asked nothing");
+    backend.challenge("a", 1).await.unwrap();
+    assert!(backend.nodes().await.unwrap()[0].challenge > before[0].challenge);
+    assert!(backend.show("a", 1).await.unwrap() && !backend.show("a", 2).await.unwrap());
+    let after = backend.nodes().await.unwrap();
+    assert!(after[0].beat > before[0].beat);
+    assert_eq!(after[1], before[1], "each node for itself");
+
+    let mut tasks = tokio::task::JoinSet::new();
+    for incarnation in 10..18 {
+        let backend = backend.clone();
+        tasks.spawn(async move { backend.join("a", incarnation, Some(1)).await.unwrap().then_some(incarnation) });
+    }
+    let won: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
+    let [winner] = won[..] else { panic!("one comes after the first, not {won:?}") };
+    assert!(!backend.show("a", 1).await.unwrap(), "its former self is told");
+    backend.leave("a", 1).await.unwrap();
+    assert_eq!(backend.nodes().await.unwrap()[0].incarnation, winner, "one leaves for oneself alone");
+    backend.leave("a", winner).await.unwrap();
+    assert_eq!(backend.nodes().await.unwrap().len(), 1);
 }
 
 /// Every write of a worker is fenced.

@@ -94,8 +94,13 @@ pub async fn failed_pushes_come_due(backend: &Shared) {
     assert_eq!(due.len(), 1);
     assert_eq!((due[0].installation.device.as_str(), due[0].installation.pushed_seq), ("phone", number));
     assert_eq!((due[0].content_seq, due[0].installation.push_due_at), (number, Some(at(100))));
+    assert_eq!(due[0].installation.push_tries, 1);
     assert_eq!(backend.due_pushes(0, at(300), 1).await.unwrap().len(), 1);
+    settle("phone", None, Some(at(110))).await;
+    assert_eq!(backend.due_pushes(0, at(110), 9).await.unwrap()[0].installation.push_tries, 2, "failures in a row are counted");
     settle("phone", Some(number), None).await;
+    let phone = backend.installations(org(), row.id).await.unwrap().remove(0);
+    assert_eq!((phone.device.as_str(), phone.push_tries), ("phone", 0), "until one succeeds");
     let due = backend.due_pushes(0, at(300), 9).await.unwrap();
     assert_eq!(due.iter().map(|found| found.installation.device.as_str()).collect::<Vec<_>>(), ["watch"]);
     let gone = InstallationRow { active: false, reason: Some(2), ..installation(&row, "watch") };

@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{
     pulse::LOOK_ANYWAY,
-    shard::{End, Shard},
+    shard::{End, Shard, dense},
 };
 use job::{Job, Verdict};
 use plans::Plans;
@@ -125,7 +125,12 @@ impl FlowReader {
     /// Carries out the next events of the log.
     async fn next(&mut self) -> Result<bool, End> {
         let (shard, after) = (self.shard.clone(), self.watermark);
-        let read = || shard.house.store.read_inbox(shard.number(), after, BATCH);
+        let (store, number) = (&shard.house.store, shard.number());
+        let read = || async move {
+            let entries = store.read_inbox(number, after, BATCH).await?;
+            dense("inbox", number, after, entries.iter().map(|entry| entry.position.seq))?;
+            Ok(entries)
+        };
         let entries = shard.insist("read the inbox", read).await?;
         let Some(last) = entries.last().map(|entry| entry.position.seq) else { return Ok(false) };
         // Those that could not be read have a result since they arrived.

@@ -29,6 +29,11 @@ const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// How long before a push is tried again whose project has no signer (any more).
 const NO_SIGNER_AGAIN_AFTER: Duration = Duration::from_secs(3_600);
 
+/// The longest pause between two tries of a device, without what chance adds.
+const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 3_600);
+/// After so many failures in a row the pause grows no more, whatever it began with.
+const MAX_DOUBLINGS: i32 = 16;
+
 /// Runs until the shard is stopped or lost.
 pub(crate) async fn run(shard: Shard) -> End {
     work(&shard).await.err().unwrap_or(End::Stopped)
@@ -117,11 +122,11 @@ pub(crate) async fn wake(shard: &Shard, devices: Vec<StaleDevice>) -> Result<Vec
         for device in devices {
             match &fate {
                 Fate::Woken => outcomes.push(outcome(&device, Some(device.content_seq), None)),
-                Fate::Again(pause) => outcomes.push(outcome(&device, None, Some(again(shard, *pause)))),
+                Fate::Again(pause) => outcomes.push(outcome(&device, None, Some(again(shard, &device, *pause)))),
                 Fate::GivenUp => outcomes.push(outcome(&device, None, None)),
                 Fate::Dead { since } if since.is_some_and(|since| device.installation.since > since) => {
                     // It registered again after APNs thought it gone: the next try will tell.
-                    outcomes.push(outcome(&device, None, Some(again(shard, apns::UNAVAILABLE_AGAIN_AFTER))));
+                    outcomes.push(outcome(&device, None, Some(again(shard, &device, apns::UNAVAILABLE_AGAIN_AFTER))));
                 }
                 Fate::Dead { .. } => dead.push(device),
             }
@@ -131,10 +136,16 @@ pub(crate) async fn wake(shard: &Shard, devices: Vec<StaleDevice>) -> Result<Vec
     Ok(outcomes)
 }
 
-/// A pause, longer by up to a tenth, so that many devices do not come at once.
-fn again(shard: &Shard, pause: Duration) -> Timestamp {
-    let spread = u64::try_from(pause.as_millis() / 10).unwrap_or(0).max(1);
-    shard.house.now().plus(pause + Duration::from_millis(shard.house.random() % spread))
+/// When a device is tried again: after a pause that doubles with every failure in a row, longer by up to a quarter, so that
+/// many devices do not come at once.
+fn again(shard: &Shard, device: &StaleDevice, pause: Duration) -> Timestamp {
+    shard.house.now().plus(growing(pause, device.installation.push_tries, shard.house.random()))
+}
+
+fn growing(first: Duration, tries: i32, random: u64) -> Duration {
+    let doubled = first.saturating_mul(1 << tries.clamp(0, MAX_DOUBLINGS)).min(LONGEST_PAUSE.max(first));
+    let spread = u64::try_from(doubled.as_millis() / 4).unwrap_or(0).max(1);
+    doubled + Duration::from_millis(random % spread)
 }
 
 fn outcome(device: &StaleDevice, pushed_seq: Option<i64>, retry_at: Option<Timestamp>) -> PushOutcome {
@@ -176,7 +187,28 @@ async fn bury(shard: &Shard, dead: Vec<StaleDevice>) -> Vec<PushOutcome> {
     let verdicts = house.engine.submit_all(dead.iter().map(command).collect()).await;
     let after = |(device, verdict): (&StaleDevice, Result<_, EngineError>)| match verdict {
         Ok(_) | Err(EngineError::Rejected(_)) => outcome(device, None, None),
-        Err(EngineError::Unavailable(_)) => outcome(device, None, Some(again(shard, apns::UNREACHABLE_AGAIN_AFTER))),
+        Err(EngineError::Unavailable(_)) => outcome(device, None, Some(again(shard, device, apns::UNREACHABLE_AGAIN_AFTER))),
     };
     dead.iter().zip(verdicts).map(after).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_are_spread() {
+        let first = apns::UNREACHABLE_AGAIN_AFTER;
+        let least: Vec<u64> = (0..4).map(|tries| growing(first, tries, 0).as_secs()).collect();
+        assert_eq!(least, [60, 120, 240, 480]);
+        for tries in [-1, 0, 1, 5, 16, i32::MAX] {
+            let (from, random) = (growing(first, tries, 0), [1, 77_777, u64::MAX]);
+            assert!(from <= LONGEST_PAUSE, "{tries}");
+            for random in random {
+                let pause = growing(first, tries, random);
+                assert!(pause >= from && pause < from + from / 4, "{tries} {random}");
+            }
+        }
+        assert_ne!(growing(first, 3, 1), growing(first, 3, 2));
+    }
 }

@@ -31,7 +31,7 @@ pub(crate) use lane::Dispatcher;
 
 use crate::{
     pulse::LOOK_ANYWAY,
-    shard::{End, House, Shard},
+    shard::{End, House, Shard, dense},
 };
 use book::{Book, FLUSH_AT};
 use lane::Lane;
@@ -210,7 +210,13 @@ impl Pump {
     async fn read(&mut self) -> Result<bool, End> {
         let (shard, after) = (self.shard.clone(), self.book.read_to());
         let house = &shard.house;
-        let events = shard.insist("read events", || house.store.read_events(shard.number(), after, BATCH)).await?;
+        let (store, number) = (&house.store, shard.number());
+        let read = || async move {
+            let events = store.read_events(number, after, BATCH).await?;
+            dense("events", number, after, events.iter().map(|logged| logged.position().seq))?;
+            Ok(events)
+        };
+        let events = shard.insist("read events", read).await?;
         self.more = events.len() >= BATCH as usize;
         if events.is_empty() {
             self.touched = HashSet::new();

@@ -1,5 +1,5 @@
 //! A real store, a real engine and real sinks for the workers' tests.
-#![allow(dead_code, reason = "every test uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "every test uses a part of it")]
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -30,10 +30,11 @@ use outbound::{
     policy::AddressPolicy,
 };
 use store::{
-    Arrival, AttemptFilter, AttemptRow, Backend, ConfigChange, MasterKey, Store, StoredFlow, StoredTarget, StoredTransformation,
+    Arrival, AttemptFilter, AttemptRow, Backend, ConfigChange, MasterKey, Reader, Store, StoredFlow, StoredTarget,
+    StoredTransformation,
 };
 use tokio::sync::{Notify, Semaphore};
-use workers::{ApnsSettings, Deps, GoogleSettings, Settings, Workers};
+use workers::{ApnsSettings, Deps, GoogleSettings, Settings, StartError, Workers};
 
 pub(crate) const PASS_TYPE: &str = "pass.example.club";
 
@@ -71,6 +72,9 @@ pub(crate) struct House {
     pub(crate) source: SourceId,
     pub(crate) apns: ApnsSettings,
     pub(crate) google: GoogleSettings,
+    /// Of the PostgreSQL database, for further nodes.
+    pub(crate) url: Option<String>,
+    master: Arc<MasterKey>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -78,32 +82,129 @@ pub(crate) fn loopback() -> AddressPolicy {
     AddressPolicy { allow_loopback: true, ..AddressPolicy::default() }
 }
 
-pub(crate) async fn open(path: &Path) -> Arc<dyn Backend> {
+/// What houses start at.
+const BASE: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+async fn sqlite(path: &Path) -> Arc<dyn Backend> {
     let backend = store_sqlite::Sqlite::open(path, &store_sqlite::Options::default()).unwrap();
-    backend.migrate(Timestamp::from_seconds(1_800_000_000)).await.unwrap();
+    backend.migrate(BASE).await.unwrap();
     backend
 }
 
+async fn postgres(url: &str) -> Arc<dyn Backend> {
+    let backend = store_postgres::Postgres::open(url, &store_postgres::Options::default()).await.unwrap();
+    backend.migrate(BASE).await.unwrap();
+    backend
+}
+
+fn engine(store: &Arc<Store>, clock: &Arc<HandClock>) -> Engine {
+    let (engine, runner) = Engine::new(Arc::clone(store), Arc::clone(clock) as Arc<dyn Clock>);
+    tokio::spawn(runner.run());
+    engine
+}
+
+/// A node and the runtime that everything of it lives in.
+pub(crate) struct Doomed {
+    runtime: tokio::runtime::Runtime,
+    pub(crate) workers: Workers,
+    pub(crate) house: House,
+}
+
+impl Doomed {
+    /// Ends it without a word.
+    pub(crate) fn vanish(self) {
+        self.runtime.shutdown_background();
+        drop((self.workers, self.house));
+    }
+}
+
+/// Settings with which nothing is waited for long.
+pub(crate) fn quick() -> Settings {
+    let often = Duration::from_millis(20);
+    Settings { poll: often, sweep_every: often, ..Settings::default() }
+}
+
 impl House {
+    /// A house on an embedded SQLite, or on PostgreSQL when the suite was asked to run there.
     pub(crate) async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let backend = open(folder.path()).await;
-        let base = Timestamp::from_seconds(1_800_000_000);
-        let clock = HandClock { base: base.as_micros(), started: tokio::time::Instant::now(), ahead: AtomicI64::new(0) };
-        let store = Store::open(backend, &MasterKey::mint(&System), Arc::new(System)).await.unwrap();
-        let org = OrgId::mint(base, &System);
-        let organization = Organization { id: org, name: "Test".to_owned(), created_at: base };
-        store.create_org(&organization, "{}".to_owned(), base).await.unwrap();
-        let clock = Arc::new(clock);
-        let (engine, runner) = Engine::new(Arc::clone(&store), Arc::clone(&clock) as Arc<dyn Clock>);
-        tokio::spawn(runner.run());
-        let (project, source) = (ProjectId::mint(base, &System), SourceId::mint(base, &System));
+        match testkit::postgres::database_if_asked().await {
+            Some(url) => Self::build(postgres(&url).await, Some(url), None).await,
+            None => {
+                let folder = tempfile::tempdir().unwrap();
+                Self::build(sqlite(folder.path()).await, None, Some(folder)).await
+            }
+        }
+    }
+
+    /// A house on a PostgreSQL of its own, which several nodes may share.
+    pub(crate) async fn on_postgres() -> Self {
+        let url = testkit::postgres::Cluster::shared().await.unwrap().create_database().await.unwrap();
+        Self::build(postgres(&url).await, Some(url), None).await
+    }
+
+    async fn build(backend: Arc<dyn Backend>, url: Option<String>, folder: Option<tempfile::TempDir>) -> Self {
+        let clock = HandClock { base: BASE.as_micros(), started: tokio::time::Instant::now(), ahead: AtomicI64::new(0) };
+        let (clock, master) = (Arc::new(clock), Arc::new(MasterKey::mint(&System)));
+        let store = Store::open(backend, &master, Arc::new(System)).await.unwrap();
+        let org = OrgId::mint(BASE, &System);
+        let organization = Organization { id: org, name: "Test".to_owned(), created_at: BASE };
+        store.create_org(&organization, "{}".to_owned(), BASE).await.unwrap();
+        let engine = engine(&store, &clock);
+        let (project, source) = (ProjectId::mint(BASE, &System), SourceId::mint(BASE, &System));
         let apns = ApnsSettings { url: "https://localhost:1".to_owned(), roots: Roots::only(&[]).unwrap(), policy: loopback() };
         // Nobody answers there.
         let google = GoogleSettings { root_keys_url: "http://localhost:1/keys".to_owned(), ..GoogleSettings::new(drop) };
-        let house = Self { store, engine, clock, org, project, source, apns, google, _folder: Some(folder) };
-        house.configure(base).await;
+        let house = Self { store, engine, clock, org, project, source, apns, google, url, master, _folder: folder };
+        house.configure(BASE).await;
         house
+    }
+
+    /// The same database as another process sees it: on PostgreSQL with connections, store and engine of its own.
+    pub(crate) async fn beside(&self) -> Self {
+        let (store, engine) = match &self.url {
+            None => (Arc::clone(&self.store), self.engine.clone()),
+            Some(url) => {
+                let store = Store::open(postgres(url).await, &self.master, Arc::new(System)).await.unwrap();
+                let engine = engine(&store, &self.clock);
+                (store, engine)
+            }
+        };
+        self.with(store, engine)
+    }
+
+    fn with(&self, store: Arc<Store>, engine: Engine) -> Self {
+        let (clock, url, master) = (Arc::clone(&self.clock), self.url.clone(), Arc::clone(&self.master));
+        let (apns, google) = (self.apns.clone(), self.google.clone());
+        let (org, project, source) = (self.org, self.project, self.source);
+        Self { store, engine, clock, org, project, source, apns, google, url, master, _folder: None }
+    }
+
+    /// A node that can vanish between two instructions, as when its process is killed.
+    pub(crate) async fn doomed(&self, name: &str, settings: Settings) -> Doomed {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (house, name) = (self.with(Arc::clone(&self.store), self.engine.clone()), name.to_owned());
+        let start = async move {
+            let other = house.beside().await;
+            (other.node(&name, settings).await.unwrap(), other)
+        };
+        let (workers, house) = runtime.spawn(start).await.unwrap();
+        Doomed { runtime, workers, house }
+    }
+
+    /// How far a reader has come in all shards together.
+    pub(crate) async fn mark(&self, reader: Reader) -> usize {
+        let marks = self.store.backend().watermarks(reader).await.unwrap();
+        usize::try_from(marks.iter().sum::<u64>()).unwrap()
+    }
+
+    /// Lets a reader begin again at the start of its log, as after a crash before its watermark was written.
+    pub(crate) async fn rewind(&self, reader: Reader) {
+        let backend = self.store.backend();
+        for row in backend.leases().await.unwrap() {
+            let lease = backend.seize(row.lease, "test").await.unwrap().unwrap();
+            backend.advance(reader, lease, 0).await.unwrap();
+            backend.give_back(lease).await.unwrap();
+        }
     }
 
     pub(crate) fn change(&self) -> ConfigChange<'static> {
@@ -165,15 +266,15 @@ impl House {
         assert!(self.store.put(&self.change(), &source, 0).await.unwrap());
     }
 
-    pub(crate) fn workers(&self) -> Workers {
-        self.workers_with(Settings {
-            poll: Duration::from_millis(20),
-            sweep_every: Duration::from_millis(20),
-            ..Settings::default()
-        })
+    pub(crate) async fn workers(&self) -> Workers {
+        self.workers_with(quick()).await
     }
 
-    pub(crate) fn workers_with(&self, settings: Settings) -> Workers {
+    pub(crate) async fn workers_with(&self, settings: Settings) -> Workers {
+        self.node("one", settings).await.unwrap()
+    }
+
+    pub(crate) async fn node(&self, name: &str, settings: Settings) -> Result<Workers, StartError> {
         let client = Client::new(outbound::http::Settings::new(loopback(), Roots::only(&[]).unwrap())).unwrap();
         let deps = Deps {
             store: Arc::clone(&self.store),
@@ -183,9 +284,9 @@ impl House {
             client,
             apns: self.apns.clone(),
             google: self.google.clone(),
-            node: Some("one".to_owned()),
+            node: Some(name.to_owned()),
         };
-        workers::start_with(deps, settings)
+        workers::start_with(deps, settings).await
     }
 
     pub(crate) async fn flow(&self, document: serde_json::Value) {
