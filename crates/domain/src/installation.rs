@@ -70,6 +70,8 @@ pub enum UninstallReason {
     TokenDead,
     /// Google: the user removed the pass.
     Removed,
+    /// Google: its list of objects says that nobody has the pass, and no call-back had told.
+    Drift,
 }
 
 /// How sure we are that the pass is gone from the wallet.
@@ -89,7 +91,7 @@ impl UninstallReason {
     pub const fn confidence(self) -> Confidence {
         match self {
             Self::Removed => Confidence::Certain,
-            Self::Unregistered => Confidence::Likely,
+            Self::Unregistered | Self::Drift => Confidence::Likely,
             Self::TokenDead => Confidence::Weak,
         }
     }

@@ -17,6 +17,7 @@ mod convert;
 mod deliveries;
 mod error;
 mod gather;
+mod google;
 mod inbox;
 mod jobs;
 mod leases;
@@ -36,10 +37,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, TargetId, Timestamp};
 use store::{
-    Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, CommitRows, Committed, ConfigWrite,
-    ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, Hash, InboxFilter, InboxInsert, InboxRow,
-    InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse,
-    PushSettlement, Reader, ResourceRow, Result, Retention, StaleDevice, StoreError,
+    Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, CommitRows, Committed, ConfigWrite,
+    ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement, GoogleThingRow, GoogleWants, Hash,
+    InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log,
+    NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention, StaleDevice, StoreError,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -350,6 +351,25 @@ impl Backend for Postgres {
     async fn save_job(&self, lease: Option<Lease>, row: JobRow) -> Result<bool> {
         Ok(jobs::save(&self.pool, lease, &row).await?)
     }
+    async fn changed_passes(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<ChangedPass>)> {
+        Ok(google::changed(&self.pool, shard, after, limit).await?)
+    }
+    async fn want_google(&self, wants: GoogleWants) -> Result<()> {
+        Ok(google::want(&self.pool, &wants).await?)
+    }
+    async fn due_google(&self, org: OrgId, account: Uuid, now: Timestamp, limit: u32) -> Result<Vec<GoogleThingRow>> {
+        Ok(google::due(&self.pool, org, account, now, limit).await?)
+    }
+    async fn google_thing(&self, org: OrgId, thing: Uuid) -> Result<Option<GoogleThingRow>> {
+        Ok(google::one(&self.pool, org, thing).await?)
+    }
+    async fn ask_google(&self, row: GoogleThingRow) -> Result<()> {
+        Ok(google::ask(&self.pool, &row).await?)
+    }
+    async fn settle_google(&self, settlement: GoogleSettlement) -> Result<()> {
+        Ok(google::settle(&self.pool, &settlement).await?)
+    }
+
     async fn capture(&self, row: CaptureRow, keep: u32) -> Result<()> {
         Ok(captures::capture(&self.pool, &row, keep).await?)
     }

@@ -18,6 +18,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0003_jobs.sql"),
     include_str!("../migrations/0004_nodes.sql"),
     include_str!("../migrations/0005_push_tries.sql"),
+    include_str!("../migrations/0006_google.sql"),
 ];
 
 /// Where the schema's number is. Its one row is also what two nodes that migrate at once take turns on.

@@ -7,17 +7,17 @@ use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId,
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use store::{
-    Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, CommitRows, Committed, ConfigWrite,
-    ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, Hash, InboxFilter, InboxInsert, InboxRow,
-    InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse,
-    PushSettlement, Reader, ResourceRow, Result, Retention, StaleDevice, StoreError,
+    Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, CommitRows, Committed, ConfigWrite,
+    ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement, GoogleThingRow, GoogleWants, Hash,
+    InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log,
+    NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention, StaleDevice, StoreError,
 };
 use uuid::Uuid;
 
 use crate::{
     commit, config, deliveries, fault,
     folder::Folder,
-    inbox, jobs, leases, load, log, nodes,
+    google, inbox, jobs, leases, load, log, nodes,
     readers::Readers,
     schema,
     upkeep::{self, Cursors},
@@ -386,6 +386,25 @@ impl Backend for Sqlite {
     async fn save_job(&self, lease: Option<Lease>, row: JobRow) -> Result<bool> {
         self.write(move |db| jobs::save(db, lease, &row)).await
     }
+    async fn changed_passes(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<ChangedPass>)> {
+        self.read(move |db| google::changed(db, shard, after, limit)).await
+    }
+    async fn want_google(&self, wants: GoogleWants) -> Result<()> {
+        self.write(move |db| google::want(db, &wants)).await
+    }
+    async fn due_google(&self, org: OrgId, account: Uuid, now: Timestamp, limit: u32) -> Result<Vec<GoogleThingRow>> {
+        self.read(move |db| google::due(db, org, account, now, limit)).await
+    }
+    async fn google_thing(&self, org: OrgId, thing: Uuid) -> Result<Option<GoogleThingRow>> {
+        self.read(move |db| google::one(db, org, thing)).await
+    }
+    async fn ask_google(&self, row: GoogleThingRow) -> Result<()> {
+        self.write(move |db| google::ask(db, &row)).await
+    }
+    async fn settle_google(&self, settlement: GoogleSettlement) -> Result<()> {
+        self.write(move |db| google::settle(db, &settlement)).await
+    }
+
     async fn capture(&self, row: CaptureRow, keep: u32) -> Result<()> {
         self.write(move |db| upkeep::capture(db, &row, keep)).await
     }

@@ -21,6 +21,7 @@ mod config;
 mod deliveries;
 mod fault;
 mod folder;
+mod google;
 mod inbox;
 mod jobs;
 mod leases;

@@ -12,6 +12,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0003_jobs.sql"),
     include_str!("../migrations/0004_nodes.sql"),
     include_str!("../migrations/0005_push_tries.sql"),
+    include_str!("../migrations/0006_google.sql"),
 ];
 
 /// Marks the file as ours in its header: "PBdg".
@@ -22,6 +23,7 @@ pub(crate) const INBOX: i64 = 1;
 /// See [`INBOX`].
 pub(crate) const EVENTS: i64 = 2;
 
+/// Those of the first step; later steps bring their own.
 const READERS: [Reader; 4] = [Reader::Flows, Reader::Webhooks, Reader::WalletSync, Reader::Integrity];
 
 /// Refuses files of others and of newer versions.

@@ -6,10 +6,10 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    Accepted, AttemptFilter, AttemptRow, AuditRow, BlobRow, CaptureRow, CommitRows, Committed, ConfigWrite, ConfigWritten,
-    ContactRow, DeliveryRow, DeliverySettlement, EventRow, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement,
-    InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, NodeRow, PassRow, PushSettlement, ResourceRow, StaleDevice,
-    error::Result,
+    Accepted, AttemptFilter, AttemptRow, AuditRow, BlobRow, CaptureRow, ChangedPass, CommitRows, Committed, ConfigWrite,
+    ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement, GoogleThingRow, GoogleWants, Hash,
+    InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows,
+    NodeRow, PassRow, PushSettlement, ResourceRow, StaleDevice, error::Result,
 };
 
 /// A reader of a log, with a watermark per shard.
@@ -21,6 +21,8 @@ pub enum Reader {
     Webhooks,
     /// Wallet sync, of the passes' `content_seq`.
     WalletSync,
+    /// What Google shall hear of, of the passes' `content_seq`.
+    Google,
     /// Integrity check after the start, of the event log.
     Integrity,
 }
@@ -32,6 +34,7 @@ impl Reader {
             Self::Flows => "flows",
             Self::Webhooks => "webhooks",
             Self::WalletSync => "wallet_sync",
+            Self::Google => "google",
             Self::Integrity => "integrity",
         }
     }
@@ -271,6 +274,21 @@ pub trait Backend: Send + Sync + 'static {
     async fn running_jobs(&self, shard: u16, limit: u32) -> Result<Vec<JobRow>>;
     /// Replaces a job that had the revision before; false when somebody else changed it meanwhile. A worker shows its lease.
     async fn save_job(&self, lease: Option<Lease>, row: JobRow) -> Result<bool>;
+    // Google Wallet.
+
+    /// The next passes of a shard whose content changed after a number, with the highest number looked at. Passes that
+    /// share a number come together, beyond the limit if need be.
+    async fn changed_passes(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<ChangedPass>)>;
+    /// Notes passes that Google shall hear of, unless it knows them as they are, and moves the reader's watermark.
+    async fn want_google(&self, wants: GoogleWants) -> Result<()>;
+    /// What is due of an account, the urgent first, then the longest due.
+    async fn due_google(&self, org: OrgId, account: Uuid, now: Timestamp, limit: u32) -> Result<Vec<GoogleThingRow>>;
+    /// One thing.
+    async fn google_thing(&self, org: OrgId, thing: Uuid) -> Result<Option<GoogleThingRow>>;
+    /// Adds a thing; of one that is there already only urgency and due time change.
+    async fn ask_google(&self, row: GoogleThingRow) -> Result<()>;
+    /// Writes outcomes.
+    async fn settle_google(&self, settlement: GoogleSettlement) -> Result<()>;
 
     // Rings.
 

@@ -201,6 +201,7 @@ pub(crate) const fn reason_number(state: &InstallationState) -> Option<i16> {
         InstallationState::Active { .. } => None,
         InstallationState::Gone { reason: UninstallReason::Unregistered, .. } => Some(1),
         InstallationState::Gone { reason: UninstallReason::TokenDead, .. } => Some(2),
+        InstallationState::Gone { reason: UninstallReason::Drift, .. } => Some(4),
         InstallationState::Gone { reason: UninstallReason::Removed, .. } => Some(3),
     }
 }
@@ -209,6 +210,7 @@ pub(crate) const fn reason_from_number(number: i16) -> Option<UninstallReason> {
     match number {
         1 => Some(UninstallReason::Unregistered),
         2 => Some(UninstallReason::TokenDead),
+        4 => Some(UninstallReason::Drift),
         3 => Some(UninstallReason::Removed),
         _ => None,
     }

@@ -10,6 +10,7 @@ mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+mod google;
 mod keyring;
 mod kinds;
 mod logs;
@@ -26,6 +27,10 @@ pub use config::{
     StoredTarget, StoredTransformation, StoredVersion,
 };
 pub use error::{Result, StoreError};
+pub use google::{
+    ChangedPass, GoogleDrift, GoogleNote, GoogleOutcome, GoogleSettlement, GoogleThingRow, GoogleWants, NOTIFICATIONS,
+    NOTIFICATIONS_WITHIN,
+};
 pub use keyring::{DataKey, Keyring, MasterKey};
 pub use kinds::{DELETED, InboxStatus, JobState, NameKind, ResourceKind, pass_state_number, wallet_number};
 pub use logs::{Arrival, DEDUPE_DAYS, EventOutline, InboxEntry, LoggedEvent, SealedUnder};

@@ -186,6 +186,13 @@ impl Store {
         ((hash ^ (hash >> 32)) % u64::from(self.backend.shards())) as u16
     }
 
+    /// The shard of something that is named by a text; the same for ever, for a given number of shards.
+    pub fn shard_of_text(&self, text: &str) -> u16 {
+        let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        let hash = text.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, fnv);
+        ((hash ^ (hash >> 32)) % u64::from(self.backend.shards())) as u16
+    }
+
     /// The configuration as last read.
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.read())

@@ -156,7 +156,8 @@ struct HoldingView {
     last_uninstall_reason: Option<UninstallReason>,
 }
 
-/// How a removal was learnt: the device unregistered, Apple's push service says the token is dead, or Google says so.
+/// How a removal was learnt: the device unregistered, Apple's push service says the token is dead, Google says so, or
+/// Google's list of objects says that nobody has it.
 #[derive(ToSchema)]
 #[schema(as = UninstallReason, rename_all = "snake_case")]
 #[allow(dead_code, reason = "describes `domain::UninstallReason` in the document")]
@@ -164,6 +165,7 @@ enum ReasonName {
     Unregistered,
     TokenDead,
     Removed,
+    Drift,
 }
 
 impl From<&Holding> for HoldingView {

@@ -1,0 +1,16 @@
+-- What Google Wallet holds of a pass, or of a template as a class; and an account's own standing work.
+-- `wanted_seq` is the pass's `content_seq` when it was last looked at, `synced_seq` the one that Google has (0: nothing).
+CREATE TABLE google_things (
+    org uuid NOT NULL,
+    thing uuid NOT NULL,
+    account uuid NOT NULL,
+    wanted_seq bigint NOT NULL,
+    synced_seq bigint NOT NULL,
+    due_at bigint,
+    urgency smallint NOT NULL,
+    body text NOT NULL,
+    PRIMARY KEY (org, thing)
+) WITH (fillfactor = 85);
+CREATE INDEX google_things_due ON google_things (org, account, urgency, due_at) WHERE due_at IS NOT NULL;
+
+INSERT INTO watermarks (reader, shard, seq) SELECT 'google', shard, 0 FROM leases;

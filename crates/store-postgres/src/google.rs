@@ -1,0 +1,151 @@
+//! What Google Wallet holds.
+
+use std::collections::BTreeMap;
+
+use deadpool_postgres::Pool;
+use domain::{OrgId, Timestamp};
+use store::{ChangedPass, GoogleSettlement, GoogleThingRow, GoogleWants};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::{
+    convert::{Columns, from_seq, text, to_seq, to_shard},
+    error::Attempt,
+    leases::held,
+    pool::query,
+};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT org, thing, account, urgency, wanted_seq, synced_seq, due_at, body FROM google_things ", $rest)
+    };
+}
+
+fn read(row: &Row) -> Attempt<GoogleThingRow> {
+    let mut columns = Columns::of(row);
+    Ok(GoogleThingRow {
+        org: columns.id()?,
+        thing: columns.take()?,
+        account: columns.take()?,
+        urgency: columns.take()?,
+        wanted_seq: columns.take()?,
+        synced_seq: columns.take()?,
+        due_at: columns.maybe_time()?,
+        body: columns.take()?,
+    })
+}
+
+fn read_changed(row: &Row) -> Attempt<ChangedPass> {
+    let mut columns = Columns::of(row);
+    Ok(ChangedPass {
+        org: columns.id()?,
+        pass: columns.id()?,
+        project: columns.id()?,
+        content_seq: columns.take()?,
+        held: columns.take()?,
+    })
+}
+
+pub(crate) async fn changed(pool: &Pool, shard: u16, after: u64, limit: u32) -> Attempt<(u64, Vec<ChangedPass>)> {
+    const SQL: &str = "SELECT p.org, p.id, p.project, p.content_seq,
+            EXISTS (SELECT 1 FROM installations i WHERE i.org = p.org AND i.pass = p.id AND i.wallet = 2 AND i.active)
+        FROM (SELECT org, id, project, content_seq FROM passes WHERE shard = $1 AND content_seq > $2
+              ORDER BY content_seq FETCH FIRST $3 ROWS WITH TIES) p
+        ORDER BY p.content_seq";
+    let rows = query(pool, SQL, &[&to_shard(shard), &to_seq(after), &i64::from(limit)]).await?;
+    let passes: Vec<_> = rows.iter().map(read_changed).collect::<Attempt<_>>()?;
+    Ok((passes.last().map_or(after, |last| from_seq(last.content_seq)), passes))
+}
+
+const WANT: &str = "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE shard = $1 AND epoch = $2 FOR KEY SHARE),
+    wanted AS (
+        INSERT INTO google_things AS g (org, thing, account, urgency, wanted_seq, synced_seq, due_at, body)
+        SELECT t.org, t.thing, t.account, t.urgency, t.seq, 0, $8, '' FROM fence
+        CROSS JOIN unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::smallint[], $7::bigint[]) AS t(org, thing, account, urgency, seq)
+        ORDER BY t.org, t.thing
+        ON CONFLICT (org, thing) DO UPDATE SET account = excluded.account, urgency = excluded.urgency,
+            wanted_seq = greatest(g.wanted_seq, excluded.wanted_seq), due_at = least(g.due_at, excluded.due_at)
+        WHERE excluded.wanted_seq > g.synced_seq),
+    moved AS (
+        INSERT INTO watermarks (reader, shard, seq) SELECT 'google', shard, $9 FROM fence
+        ON CONFLICT (reader, shard) DO UPDATE SET seq = excluded.seq)
+    SELECT count(*) FROM fence";
+
+pub(crate) async fn want(pool: &Pool, wants: &GoogleWants) -> Attempt<()> {
+    let lease = wants.lease;
+    let by_pass: BTreeMap<_, _> = wants.passes.iter().map(|want| ((want.0.org, want.0.pass), want)).collect();
+    let passes = || by_pass.values();
+    let answer = query(
+        pool,
+        WANT,
+        &[
+            &to_shard(lease.shard),
+            &lease.epoch,
+            &passes().map(|(pass, ..)| pass.org.uuid()).collect::<Vec<_>>(),
+            &passes().map(|(pass, ..)| pass.pass.uuid()).collect::<Vec<_>>(),
+            &passes().map(|(_, account, _)| *account).collect::<Vec<_>>(),
+            &passes().map(|(.., urgency)| *urgency).collect::<Vec<_>>(),
+            &passes().map(|(pass, ..)| pass.content_seq).collect::<Vec<_>>(),
+            &wants.due_at.as_micros(),
+            &to_seq(wants.watermark),
+        ],
+    )
+    .await?;
+    held(&answer, lease)
+}
+
+pub(crate) async fn due(pool: &Pool, org: OrgId, account: Uuid, now: Timestamp, limit: u32) -> Attempt<Vec<GoogleThingRow>> {
+    const SQL: &str = select!("WHERE org = $1 AND account = $2 AND due_at <= $3 ORDER BY urgency, due_at LIMIT $4");
+    let rows = query(pool, SQL, &[&org.uuid(), &account, &now.as_micros(), &i64::from(limit)]).await?;
+    rows.iter().map(read).collect()
+}
+
+pub(crate) async fn one(pool: &Pool, org: OrgId, thing: Uuid) -> Attempt<Option<GoogleThingRow>> {
+    let rows = query(pool, select!("WHERE org = $1 AND thing = $2"), &[&org.uuid(), &thing]).await?;
+    rows.first().map(read).transpose()
+}
+
+pub(crate) async fn ask(pool: &Pool, row: &GoogleThingRow) -> Attempt<()> {
+    const SQL: &str = "INSERT INTO google_things (org, thing, account, urgency, wanted_seq, synced_seq, due_at, body)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        ON CONFLICT (org, thing) DO UPDATE SET urgency = excluded.urgency, due_at = excluded.due_at";
+    let due_at = row.due_at.map(Timestamp::as_micros);
+    let (org, body) = (row.org.uuid(), text(&row.body));
+    query(pool, SQL, &[&org, &row.thing, &row.account, &row.urgency, &row.wanted_seq, &row.synced_seq, &due_at, &body]).await?;
+    Ok(())
+}
+
+const SETTLE: &str = "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE shard = $1 AND epoch = $2 FOR KEY SHARE),
+    settled AS (
+        INSERT INTO google_things AS g (org, thing, account, urgency, wanted_seq, synced_seq, due_at, body)
+        SELECT t.org, t.thing, t.account, 1, 0, coalesce(t.synced, 0), t.retry, t.body FROM fence
+        CROSS JOIN unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[], $8::text[])
+            AS t(org, thing, account, synced, retry, body)
+        ORDER BY t.org, t.thing
+        ON CONFLICT (org, thing) DO UPDATE SET
+            due_at = CASE WHEN excluded.due_at IS NULL AND excluded.synced_seq > 0 AND g.wanted_seq > excluded.synced_seq
+                          THEN g.due_at ELSE excluded.due_at END,
+            synced_seq = greatest(g.synced_seq, excluded.synced_seq), body = excluded.body)
+    SELECT count(*) FROM fence";
+
+pub(crate) async fn settle(pool: &Pool, settlement: &GoogleSettlement) -> Attempt<()> {
+    let lease = settlement.lease;
+    let by_thing: BTreeMap<_, _> = settlement.outcomes.iter().map(|one| ((one.org, one.thing), one)).collect();
+    let outcomes = || by_thing.values();
+    let answer = query(
+        pool,
+        SETTLE,
+        &[
+            &to_shard(lease.shard),
+            &lease.epoch,
+            &outcomes().map(|one| one.org.uuid()).collect::<Vec<_>>(),
+            &outcomes().map(|one| one.thing).collect::<Vec<_>>(),
+            &outcomes().map(|one| one.account).collect::<Vec<_>>(),
+            &outcomes().map(|one| one.synced_seq).collect::<Vec<_>>(),
+            &outcomes().map(|one| one.retry_at.map(Timestamp::as_micros)).collect::<Vec<_>>(),
+            &outcomes().map(|one| text(&one.body)).collect::<Vec<_>>(),
+        ],
+    )
+    .await?;
+    held(&answer, lease)
+}

@@ -1,0 +1,119 @@
+//! What Google Wallet holds: noted, due, settled.
+
+use super::fixtures::{Shared, at, commit, done, event, id, installation, issued, lease, org, other_org, pass, update, uuid};
+use crate::{
+    ChangedPass, CommitRows, GoogleOutcome, GoogleSettlement, GoogleThingRow, GoogleWants, InstallationRow, Lease, PassWrite,
+    Reader, StoreError,
+};
+
+const ACCOUNT: u64 = 77;
+
+fn changed(n: u64, content_seq: i64) -> ChangedPass {
+    ChangedPass { org: org(), pass: id(n), project: id(50), content_seq, held: false }
+}
+
+fn wants(lease: Lease, passes: &[(u64, i64, i16)], due: u64) -> GoogleWants {
+    let passes = passes.iter().map(|(n, seq, urgency)| (changed(*n, *seq), uuid(ACCOUNT), *urgency)).collect::<Vec<_>>();
+    let watermark = passes.iter().map(|(pass, ..)| pass.content_seq as u64).max().unwrap_or(0);
+    GoogleWants { lease, passes, due_at: at(due), watermark }
+}
+
+fn outcome(n: u64, synced_seq: Option<i64>, retry_at: Option<u64>, body: &str) -> GoogleOutcome {
+    let (thing, account) = (uuid(n), uuid(ACCOUNT));
+    GoogleOutcome { org: org(), thing, account, synced_seq, retry_at: retry_at.map(at), body: body.to_owned() }
+}
+
+async fn settle(backend: &Shared, lease: Lease, outcomes: Vec<GoogleOutcome>) {
+    backend.settle_google(GoogleSettlement { lease, outcomes }).await.unwrap();
+}
+
+async fn due(backend: &Shared, now: u64) -> Vec<GoogleThingRow> {
+    backend.due_google(org(), uuid(ACCOUNT), at(now), 100).await.unwrap()
+}
+
+/// Changed passes come with whether somebody holds them at Google.
+pub async fn changed_passes_tell_who_is_held(backend: &Shared) {
+    let (mut row, other) = (pass(10), pass(11));
+    issued(backend, row.clone()).await;
+    issued(backend, other.clone()).await;
+    let installations = vec![
+        InstallationRow { wallet: 2, ..installation(&row, "") },
+        InstallationRow { wallet: 2, active: false, ..installation(&other, "") },
+        installation(&other, "phone"),
+    ];
+    done(backend, CommitRows { installations, ..commit() }).await;
+    let (seen, found) = backend.changed_passes(0, 0, 100).await.unwrap();
+    assert_eq!((seen, found), (2, vec![ChangedPass { held: true, ..changed(10, 1) }, changed(11, 2)]));
+    assert_eq!(backend.changed_passes(0, 0, 1).await.unwrap().0, 1, "the limit counts passes");
+    assert_eq!(backend.changed_passes(0, 2, 100).await.unwrap(), (2, Vec::new()));
+    let write = PassWrite { content_event: Some(0), ..update(&row) };
+    done(backend, CommitRows { events: vec![event(80, &row)], passes: vec![write], ..commit() }).await;
+    row.version += 1;
+    assert_eq!(backend.changed_passes(0, 2, 100).await.unwrap().1, [ChangedPass { held: true, ..changed(10, 3) }]);
+}
+
+/// A pass comes due, urgent ones first, until Google has it as it is; what is noted twice is noted once.
+pub async fn what_google_shall_hear_comes_due_until_it_knows(backend: &Shared) {
+    let lease = lease(backend, 0, "a").await;
+    backend.want_google(wants(lease, &[(10, 1, 1), (11, 2, 0)], 5)).await.unwrap();
+    assert_eq!(backend.watermarks(Reader::Google).await.unwrap()[0], 2);
+    assert!(due(backend, 4).await.is_empty(), "not yet");
+    let rows = due(backend, 5).await;
+    assert_eq!(rows.iter().map(|row| row.thing).collect::<Vec<_>>(), [uuid(11), uuid(10)], "the urgent first");
+    let first = GoogleThingRow {
+        org: org(),
+        thing: uuid(11),
+        account: uuid(ACCOUNT),
+        urgency: 0,
+        wanted_seq: 2,
+        synced_seq: 0,
+        due_at: Some(at(5)),
+        body: String::new(),
+    };
+    assert_eq!(rows[0], first);
+    assert!(backend.due_google(other_org(), uuid(ACCOUNT), at(9), 9).await.unwrap().is_empty());
+    settle(backend, lease, vec![outcome(11, Some(2), None, "{}"), outcome(10, None, Some(60), "{\"tries\":1}")]).await;
+    assert!(due(backend, 59).await.is_empty());
+    let rows = due(backend, 60).await;
+    assert_eq!((rows.len(), rows[0].thing, rows[0].body.as_str()), (1, uuid(10), "{\"tries\":1}"));
+    backend.want_google(wants(lease, &[(11, 2, 0)], 70)).await.unwrap();
+    assert_eq!(due(backend, 99).await.len(), 1, "Google knows it so");
+    let known = backend.google_thing(org(), uuid(11)).await.unwrap().unwrap();
+    assert_eq!(known, GoogleThingRow { synced_seq: 2, due_at: None, body: "{}".to_owned(), ..first });
+    assert!(backend.google_thing(other_org(), uuid(11)).await.unwrap().is_none());
+
+    let standing = GoogleThingRow { thing: uuid(ACCOUNT), due_at: Some(at(200)), wanted_seq: 0, synced_seq: 0, ..known };
+    backend.ask_google(standing.clone()).await.unwrap();
+    backend.ask_google(GoogleThingRow { due_at: Some(at(90)), body: "other".to_owned(), ..standing }).await.unwrap();
+    let asked = backend.google_thing(org(), uuid(ACCOUNT)).await.unwrap().unwrap();
+    assert_eq!((asked.due_at, asked.body.as_str()), (Some(at(90)), "{}"), "what is remembered stays");
+    settle(backend, lease, vec![outcome(ACCOUNT, None, None, "done"), outcome(90, Some(1), None, "a class")]).await;
+    assert_eq!(backend.google_thing(org(), uuid(90)).await.unwrap().unwrap().synced_seq, 1, "a new thing");
+    assert_eq!(due(backend, 999).await.len(), 1);
+}
+
+/// A pass that changes while Google is told of it stays due.
+pub async fn a_change_meanwhile_stays_due(backend: &Shared) {
+    let lease = lease(backend, 0, "a").await;
+    backend.want_google(wants(lease, &[(10, 1, 1)], 0)).await.unwrap();
+    backend.want_google(wants(lease, &[(10, 4, 1)], 7)).await.unwrap();
+    settle(backend, lease, vec![outcome(10, Some(1), None, "")]).await;
+    let rows = due(backend, 7).await;
+    assert_eq!((rows.len(), rows[0].wanted_seq, rows[0].synced_seq), (1, 4, 1));
+    settle(backend, lease, vec![outcome(10, Some(4), None, "")]).await;
+    assert!(due(backend, 99).await.is_empty());
+    settle(backend, lease, vec![outcome(10, Some(3), None, "")]).await;
+    assert_eq!(backend.google_thing(org(), uuid(10)).await.unwrap().unwrap().synced_seq, 4, "what is known is not forgotten");
+}
+
+/// Whoever lost the lease writes nothing.
+pub async fn things_of_a_lost_lease_are_refused(backend: &Shared) {
+    let lost = lease(backend, 0, "a").await;
+    lease(backend, 0, "b").await;
+    let refused = backend.want_google(wants(lost, &[(10, 1, 1)], 0)).await;
+    assert!(matches!(refused, Err(StoreError::LeaseLost { shard: 0 })), "{refused:?}");
+    let refused = backend.settle_google(GoogleSettlement { lease: lost, outcomes: vec![outcome(10, Some(1), None, "")] }).await;
+    assert!(matches!(refused, Err(StoreError::LeaseLost { shard: 0 })), "{refused:?}");
+    assert!(backend.google_thing(org(), uuid(10)).await.unwrap().is_none());
+    assert_eq!(backend.watermarks(Reader::Google).await.unwrap()[0], 0);
+}

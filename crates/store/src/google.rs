@@ -1,0 +1,134 @@
+//! What Google Wallet holds, as rows.
+
+use std::time::Duration;
+
+use domain::{OrgId, PassId, ProjectId, Timestamp};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::rows::Lease;
+
+/// Messages that Google lets notify the holder of one pass within [`NOTIFICATIONS_WITHIN`].
+pub const NOTIFICATIONS: u32 = 3;
+/// The time for which Google counts notifications.
+pub const NOTIFICATIONS_WITHIN: Duration = Duration::from_secs(86_400);
+
+/// What Google holds, or shall hold, of a pass (or of a template, as a class), and when to see to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoogleThingRow {
+    /// Whose.
+    pub org: OrgId,
+    /// The pass, the template, or the account itself for its standing work.
+    pub thing: Uuid,
+    /// The Google account that it belongs to.
+    pub account: Uuid,
+    /// 0 is seen to before 1.
+    pub urgency: i16,
+    /// The pass's `content_seq` when it was last looked at.
+    pub wanted_seq: i64,
+    /// The `content_seq` that Google has; 0 when it has nothing.
+    pub synced_seq: i64,
+    /// When there is something to do; none when Google has what it shall have.
+    pub due_at: Option<Timestamp>,
+    /// What whoever talks to Google has to remember, as JSON. Nothing personal.
+    pub body: String,
+}
+
+/// A pass whose content changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangedPass {
+    /// Whose.
+    pub org: OrgId,
+    /// The pass.
+    pub pass: PassId,
+    /// Its project.
+    pub project: ProjectId,
+    /// Its `content_seq` now.
+    pub content_seq: i64,
+    /// Whether somebody has it in Google Wallet.
+    pub held: bool,
+}
+
+/// Passes that Google shall hear of, written under the lease of the passes' shard.
+#[derive(Debug, Clone)]
+pub struct GoogleWants {
+    /// The lease under which this is written.
+    pub lease: Lease,
+    /// The passes, each with the account that speaks for it and its urgency; due from `due_at` on.
+    pub passes: Vec<(ChangedPass, Uuid, i16)>,
+    /// When they are due.
+    pub due_at: Timestamp,
+    /// How far the reader has come in the lease's shard.
+    pub watermark: u64,
+}
+
+/// What became of things, written under the lease of whoever talks to Google for the account.
+#[derive(Debug, Clone)]
+pub struct GoogleSettlement {
+    /// The lease under which this is written.
+    pub lease: Lease,
+    /// The outcomes; a thing that has no row gets one.
+    pub outcomes: Vec<GoogleOutcome>,
+}
+
+/// What became of one thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoogleOutcome {
+    /// Whose.
+    pub org: OrgId,
+    /// The thing.
+    pub thing: Uuid,
+    /// The account.
+    pub account: Uuid,
+    /// What Google has now; none leaves what is noted.
+    pub synced_seq: Option<i64>,
+    /// When to try again. Without one the thing rests, unless its pass has changed meanwhile: then it stays due.
+    pub retry_at: Option<Timestamp>,
+    /// What to remember from now on.
+    pub body: String,
+}
+
+/// What a comparison of an account's objects with Google found and changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoogleDrift {
+    /// When it began.
+    pub at: Timestamp,
+    /// Objects that were compared.
+    pub compared: u64,
+    /// Objects that are no passes of ours.
+    pub foreign: u64,
+    /// Installs that no call-back had told.
+    pub installed: u64,
+    /// Removals that no call-back had told.
+    pub uninstalled: u64,
+}
+
+/// What is noted of a thing, as far as people want to know it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct GoogleNote {
+    /// Why the last try failed, and what to change.
+    pub problem: Option<String>,
+    /// Of a pass: when messages notified, microseconds since 1970.
+    pub notified: Vec<i64>,
+    /// Of an account: what the last comparison found.
+    pub drift: Option<GoogleDrift>,
+}
+
+impl GoogleNote {
+    /// How many messages may still notify the holder of the pass within 24 hours.
+    #[must_use]
+    pub fn notifications_left(&self, now: Timestamp) -> u32 {
+        let since = now.minus(NOTIFICATIONS_WITHIN).as_micros();
+        let recent = self.notified.iter().filter(|at| **at > since).count();
+        NOTIFICATIONS.saturating_sub(u32::try_from(recent).unwrap_or(u32::MAX))
+    }
+}
+
+impl GoogleThingRow {
+    /// What people want to know of it.
+    #[must_use]
+    pub fn note(&self) -> GoogleNote {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+}
