@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Uri};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 pub use judge::{Quota, Verdict, judge};
@@ -84,6 +84,11 @@ impl<'a> Api<'a> {
     pub fn patch_object(&self, object: &Object) -> Result<Request<Bytes>, RestError> {
         let id: ResourceId = object.common().id.parse()?;
         self.write(Method::PATCH, &format!("{}/{id}", Kind::Object(object.vertical()).collection()), object)
+    }
+
+    /// Changes the given keys of a class or an object; `null` empties one, lists are replaced whole.
+    pub fn patch(&self, kind: Kind, id: &ResourceId, keys: &Map<String, Value>) -> Result<Request<Bytes>, RestError> {
+        self.write(Method::PATCH, &format!("{}/{id}", kind.collection()), keys)
     }
 
     /// Replaces an object whole: fields that are left out are emptied.
@@ -206,8 +211,6 @@ pub enum RestError {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     fn object() -> Object {

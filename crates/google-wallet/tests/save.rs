@@ -176,7 +176,7 @@ fn bad_requests_are_named() {
 #[test]
 fn an_assertion_asks_for_the_wallet_scope_and_openssl_verifies_it() {
     let account = account();
-    let request = token_request(&account, NOW).unwrap();
+    let request = token_request(&account, NOW, None).unwrap();
     assert_eq!((request.method().as_str(), request.uri().to_string().as_str()), ("POST", "https://oauth2.googleapis.com/token"));
     let body = String::from_utf8(request.body().to_vec()).unwrap();
     let assertion = body.strip_prefix("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=").unwrap();

@@ -64,6 +64,10 @@ pub(crate) struct Config {
     pub(crate) apns_url: String,
     /// Root certificates, PEM, that the push service is trusted by, instead of the system's.
     pub(crate) apns_roots: Option<PathBuf>,
+    /// Google Wallet's REST interface.
+    pub(crate) google_url: String,
+    /// Where Google's access tokens are granted, instead of the address in each account's key file.
+    pub(crate) google_token_url: Option<String>,
     /// Where Google's root signing keys are fetched, by which call-backs prove themselves.
     pub(crate) google_root_keys_url: String,
     /// A name for this node that stays the same over restarts; it takes back its own work at once.
@@ -101,6 +105,8 @@ impl Default for Config {
             places: None,
             apns_url: "https://api.push.apple.com".to_owned(),
             apns_roots: None,
+            google_url: google_wallet::rest::BASE.to_owned(),
+            google_token_url: None,
             google_root_keys_url: google_wallet::callback::ROOT_KEYS_URL.to_owned(),
             node: None,
             take_over_seconds: 30,

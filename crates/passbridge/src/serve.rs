@@ -126,7 +126,7 @@ pub(crate) async fn start(
         entropy: Arc::clone(&entropy),
         client: Client::new(outbound::http::Settings::new(policy.clone(), Roots::system_and(&[])?))?,
         apns: workers::ApnsSettings { url: config.apns_url.clone(), roots: apns_roots(config)?, policy: policy.clone() },
-        google: google(config, &roots),
+        google: google(config, &public_url, &roots),
         node: config.node.clone(),
     };
     let working = workers::Settings { pace: workers::Pace::taking_over_after(config.take_over_after()), ..Default::default() };
@@ -208,10 +208,17 @@ fn apns_roots(config: &Config) -> anyhow::Result<Roots> {
 }
 
 /// How to reach Google; what its call-backs are proven by goes to whoever listens for them.
-fn google(config: &Config, roots: &Arc<http_server::GoogleRoots>) -> workers::GoogleSettings {
+fn google(config: &Config, public_url: &str, roots: &Arc<http_server::GoogleRoots>) -> workers::GoogleSettings {
     let roots = Arc::clone(roots);
-    let settings = workers::GoogleSettings::new(move |keys| roots.set(keys));
-    workers::GoogleSettings { root_keys_url: config.google_root_keys_url.clone(), ..settings }
+    let mut settings = workers::GoogleSettings::new(public_url, move |keys| roots.set(keys));
+    settings.root_keys_url.clone_from(&config.google_root_keys_url);
+    settings.api_url.clone_from(&config.google_url);
+    settings.token_url.clone_from(&config.google_token_url);
+    if config.google_url != google_wallet::rest::BASE {
+        // Whoever plays Google on this machine can call back without TLS.
+        settings.callback_url = Some(format!("{public_url}/google/callback"));
+    }
+    settings
 }
 
 fn metrics() -> Option<metrics_exporter_prometheus::PrometheusHandle> {

@@ -9,6 +9,7 @@
 
 mod class;
 mod object;
+mod patch;
 mod slots;
 
 use domain::{BarcodeFormat, Design, ImageRole, Pass, Project, ProjectKind, Template};
@@ -16,7 +17,8 @@ use google_wallet::model::{Barcode, BarcodeType, Image, LocalizedString};
 use google_wallet::{IdError, ResourceId, Vertical};
 
 pub use class::google_class;
-pub use object::google_object;
+pub use object::{google_message, google_object};
+pub use patch::google_patch;
 
 use crate::PassView;
 

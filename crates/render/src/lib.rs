@@ -20,7 +20,7 @@ mod values;
 use domain::{Contact, Pass, Project, Template};
 
 pub use apple::{AppleContext, AssetsError, MESSAGE_FIELD, apple, apple_assets};
-pub use google::{GoogleContext, class_id, google_class, google_object, object_id, vertical};
+pub use google::{GoogleContext, class_id, google_class, google_message, google_object, google_patch, object_id, vertical};
 pub use loss::{Loss, loss_report};
 pub use overlay::OverlayError;
 pub use preview::{PreviewContext, preview_css, preview_html};

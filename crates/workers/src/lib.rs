@@ -29,7 +29,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-pub use google::GoogleSettings;
+pub use google::{GoogleSettings, Sleep};
 pub use node::StartError;
 pub use webhooks::WebhookSettings;
 

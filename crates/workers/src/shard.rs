@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::{
     Deps, GoogleSettings, Settings, StartError,
+    google::Pacers,
     node::Identity,
     pulse::{LOOK_ANYWAY, Pulses},
     wallet_sync::Apns,
@@ -31,6 +32,7 @@ pub(crate) struct House {
     pub(crate) client: Client,
     pub(crate) apns: Apns,
     pub(crate) google: GoogleSettings,
+    pub(crate) paces: Pacers,
     pub(crate) identity: Identity,
     /// Whether the node's name was given, so that another may have been given the same.
     pub(crate) is_named: bool,
@@ -53,6 +55,7 @@ impl House {
             client,
             apns: Apns::new(apns),
             google,
+            paces: Pacers::default(),
             identity,
             is_named,
             dispatcher: Dispatcher::new(&settings.webhooks),

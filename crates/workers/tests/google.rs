@@ -5,11 +5,13 @@ mod house;
 
 use std::{sync::Arc, time::Duration};
 
-use domain::Clock as _;
-use google_wallet::callback::RootKeys;
-use house::{House, until};
+use domain::{Action, Clock as _, Pass, PassRef, Project, ProjectKind, Sighting, SignerId, UninstallReason, Validity, Wallet};
+use google_wallet::{ServiceAccount, callback::RootKeys};
+use house::{House, System, until};
 use parking_lot::Mutex;
-use simulators::google::{GoogleServer, Options};
+use serde_json::Value;
+use simulators::google::{Fault, GoogleServer, Options};
+use store::StoredGoogleAccount;
 use workers::GoogleSettings;
 
 async fn google(house: &House) -> GoogleServer {
@@ -23,8 +25,10 @@ async fn root_keys_are_fetched_at_the_start_and_again_before_they_expire() {
     let google = google(&house).await;
     let seen = Arc::new(Mutex::new(Vec::<RootKeys>::new()));
     let keep = Arc::clone(&seen);
-    house.google =
-        GoogleSettings { root_keys_url: google.root_keys_url(), ..GoogleSettings::new(move |keys| keep.lock().push(keys)) };
+    house.google = GoogleSettings {
+        root_keys_url: google.root_keys_url(),
+        ..GoogleSettings::new("http://localhost:1", move |keys| keep.lock().push(keys))
+    };
     let workers = house.workers().await;
     until("the first keys", async || !seen.lock().is_empty()).await;
     let first = seen.lock()[0].earliest_expiry_millis().unwrap();
@@ -34,4 +38,206 @@ async fn root_keys_are_fetched_at_the_start_and_again_before_they_expire() {
     let again = house.workers().await;
     until("keys after a restart", async || seen.lock().len() == 2).await;
     again.drain(Duration::from_secs(5)).await;
+}
+
+const ISSUER: &str = "3388000000000000001";
+
+/// A house whose project is a gift card at Google too, and the Google that knows its account.
+async fn with_google() -> (House, GoogleServer) {
+    let mut house = House::new().await;
+    let google = google(&house).await;
+    house.google.api_url = google.api_url();
+    house.google.token_url = Some(google.token_url());
+    house.google.root_keys_url = google.root_keys_url();
+    house.google.public_url = "https://passes.example.com".to_owned();
+    let key_file = ServiceAccount::development_key_file("passes@club.example", "https://unused.example").unwrap();
+    google.add_user(&key_file, ISSUER).unwrap();
+    let now = house.clock.now();
+    let id = SignerId::mint(now, &System);
+    let account = StoredGoogleAccount {
+        id,
+        issuer: ISSUER.to_owned(),
+        client_email: "passes@club.example".to_owned(),
+        sealed_key: house.store.seal_for::<StoredGoogleAccount>(house.org, id.uuid(), &key_file).unwrap(),
+        development: true,
+        created_at: now,
+    };
+    assert!(house.store.put(&house.change(), &account, 0).await.unwrap());
+    let catalog = house.store.catalog();
+    let stored = &catalog.org(house.org).unwrap().projects[&house.project.uuid()];
+    let project = Project { kind: ProjectKind::GiftCard, google_issuer: Some(ISSUER.to_owned()), ..(*stored.value).clone() };
+    assert!(house.store.put(&house.change(), &project, stored.revision).await.unwrap());
+    (house, google)
+}
+
+/// Waiting puts the clock forward instead, which Google has too.
+fn hurry(house: &mut House) {
+    let clock = Arc::clone(&house.clock);
+    house.google.sleep = Arc::new(move |_, until| {
+        let left = u64::try_from(until.as_micros() - clock.now().as_micros()).unwrap_or(0);
+        clock.forward(Duration::from_micros(left));
+        Box::pin(tokio::task::yield_now())
+    });
+}
+
+fn object(google: &GoogleServer, pass: &Pass) -> Option<Value> {
+    google.get("giftCardObject", &format!("{ISSUER}.{}", pass.id))
+}
+
+async fn has_state(google: &GoogleServer, pass: &Pass, state: &str) {
+    until(state, async || object(google, pass).is_some_and(|object| object["state"] == state)).await;
+}
+
+async fn submit(house: &House, action: Action) -> Pass {
+    *house.engine.submit(house.command(action)).await.unwrap().pass.unwrap()
+}
+
+async fn install(house: &House, google: &GoogleServer, pass: &Pass) {
+    // As a holder does by a link; the call-back is another test's.
+    google.hold(&format!("{ISSUER}.{}", pass.id)).unwrap();
+    let sighting = Sighting { at: house.clock.now(), ..Sighting::default() };
+    let (pass, wallet, device) = (PassRef::Id(pass.id), Wallet::Google, String::new());
+    submit(house, Action::RecordInstall { pass, wallet, device, push_token: None, sighting }).await;
+}
+
+async fn notify(house: &House, pass: &Pass, text: &str) {
+    submit(house, Action::Notify { pass: PassRef::Id(pass.id), text: text.to_owned() }).await;
+}
+
+async fn shows(google: &GoogleServer, pass: &Pass, text: &str) {
+    let shown = || object(google, pass)?["messages"].as_array()?.iter().any(|message| message["body"] == text).then_some(());
+    until(text, async || shown().is_some()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn google_has_a_pass_as_it_is() {
+    let (house, google) = with_google().await;
+    let workers = house.workers().await;
+    let pass = house.issued("one", Validity::default()).await;
+    has_state(&google, &pass, "ACTIVE").await;
+    let other = house.issued("two", Validity::default()).await;
+    has_state(&google, &other, "ACTIVE").await;
+    submit(&house, Action::Revoke { pass: PassRef::Id(pass.id), reason: None }).await;
+    has_state(&google, &pass, "INACTIVE").await;
+    submit(&house, Action::Activate { pass: PassRef::Id(pass.id) }).await;
+    has_state(&google, &pass, "ACTIVE").await;
+    submit(&house, Action::Delete { pass: PassRef::Id(other.id) }).await;
+    has_state(&google, &other, "INACTIVE").await;
+    let blank = object(&google, &other).unwrap();
+    assert_eq!(blank["cardNumber"], other.id.to_string(), "the holder's number is gone");
+    workers.drain(Duration::from_secs(5)).await;
+    let classes = google.arrivals().into_iter().filter(|arrival| arrival.path.starts_with("giftCardClass")).count();
+    assert_eq!(classes, 1, "one request for the class, however many passes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_delay_and_lose_nothing() {
+    use Fault::{LostAfter, LostBefore, Status};
+    let (mut house, google) = with_google().await;
+    hurry(&mut house);
+    google.fail_next([Status(503), LostAfter, LostBefore, Status(429), Status(500), LostAfter, Status(403)]);
+    let workers = house.workers().await;
+    let passes = [house.issued("one", Validity::default()).await, house.issued("two", Validity::default()).await];
+    let in_time = async |pass: &Pass, state: &str| {
+        until(state, async || {
+            house.clock.forward(Duration::from_millis(100));
+            object(&google, pass).is_some_and(|object| object["state"] == state)
+        })
+        .await;
+    };
+    for pass in &passes {
+        in_time(pass, "ACTIVE").await;
+    }
+    google.revoke_tokens();
+    google.fail_next([LostAfter]);
+    submit(&house, Action::Revoke { pass: PassRef::Id(passes[0].id), reason: None }).await;
+    in_time(&passes[0], "INACTIVE").await;
+    workers.drain(Duration::from_secs(5)).await;
+    assert_eq!(google.count("giftCardObject"), 2);
+    assert!(google.most_in_a_second() <= 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_never_shown_twice_and_three_a_day_notify() {
+    let (house, google) = with_google().await;
+    let workers = house.workers().await;
+    let pass = house.issued("one", Validity::default()).await;
+    has_state(&google, &pass, "ACTIVE").await;
+    install(&house, &google, &pass).await;
+    for text in ["first", "second"] {
+        notify(&house, &pass, text).await;
+        shows(&google, &pass, text).await;
+    }
+    // The answer to the patch comes, that to the message is lost although it has arrived.
+    google.fail_matching("addMessage", Fault::LostAfter);
+    notify(&house, &pass, "third").await;
+    shows(&google, &pass, "third").await;
+    notify(&house, &pass, "fourth").await;
+    shows(&google, &pass, "fourth").await;
+    let settled = async || {
+        let row = house.store.backend().google_thing(house.org, pass.id.uuid()).await.unwrap().unwrap();
+        row.due_at.is_none() && row.synced_seq == row.wanted_seq
+    };
+    until("everything is settled", settled).await;
+    let messages = object(&google, &pass).unwrap()["messages"].as_array().unwrap().clone();
+    let texts: Vec<_> = messages.iter().map(|message| message["body"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(texts, ["first", "second", "third", "fourth"], "each once");
+    let shown: Vec<_> = google.notifications().into_iter().filter_map(|shown| shown.text).collect();
+    assert_eq!(shown, ["first", "second", "third"], "the fourth within a day is silent");
+    workers.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missed_call_backs_are_repaired() {
+    let (mut house, google) = with_google().await;
+    house.google.drift_every = Duration::from_millis(200);
+    let workers = house.workers().await;
+    let saved = house.issued("saved", Validity::default()).await;
+    let gone = house.issued("gone", Validity::default()).await;
+    for pass in [&saved, &gone] {
+        has_state(&google, pass, "ACTIVE").await;
+    }
+    install(&house, &google, &gone).await;
+    google.mute(true);
+    google.delete(&format!("{ISSUER}.{}", gone.id)).await.unwrap();
+    google.hold(&format!("{ISSUER}.{}", saved.id)).unwrap();
+    let active = async |pass: &Pass| house.store.pass(house.org, pass.id).await.unwrap().unwrap().google.active;
+    until("the install is found", async || active(&saved).await == 1).await;
+    assert_eq!(active(&gone).await, 1, "a call-back may be on its way still");
+    house.clock.forward(Duration::from_secs(600));
+    until("the removal is found", async || active(&gone).await == 0).await;
+    let holding = house.store.pass(house.org, gone.id).await.unwrap().unwrap().google;
+    assert_eq!(holding.last_uninstall_reason, Some(UninstallReason::Drift));
+    workers.drain(Duration::from_secs(5)).await;
+}
+
+/// Changed passes of the test of the pace.
+const MANY: usize = 300;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_holds_and_every_change_arrives_once() {
+    let (mut house, google) = with_google().await;
+    hurry(&mut house);
+    let mut passes = Vec::new();
+    for number in 0..MANY {
+        passes.push(house.issued(&number.to_string(), Validity::default()).await);
+    }
+    let began = house.clock.now();
+    let workers = house.workers().await;
+    until("all are there", async || google.count("giftCardObject") == MANY).await;
+    let took = Duration::from_micros(u64::try_from(house.clock.now().as_micros() - began.as_micros()).unwrap());
+    for pass in &passes {
+        submit(&house, Action::Revoke { pass: PassRef::Id(pass.id), reason: None }).await;
+    }
+    for pass in &passes {
+        has_state(&google, pass, "INACTIVE").await;
+    }
+    workers.drain(Duration::from_secs(5)).await;
+    assert!(google.most_in_a_second() <= 20, "{} in one second", google.most_in_a_second());
+    let least = Duration::from_millis(u64::try_from(MANY).unwrap() * 50 - 1_000);
+    assert!(took >= least, "{took:?} is too fast to be true");
+    let arrivals = google.arrivals();
+    assert!(arrivals.iter().all(|arrival| arrival.status == 200), "nothing was refused");
+    let about = |pass: &Pass| arrivals.iter().filter(|arrival| arrival.path.ends_with(&pass.id.to_string())).count();
+    assert!(passes.iter().all(|pass| about(pass) == 1), "each was patched once");
 }

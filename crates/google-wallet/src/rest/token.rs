@@ -41,8 +41,10 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// Asks for an access token. `iat_unix` is the time of issue in seconds since 1970.
-pub fn token_request(account: &ServiceAccount, iat_unix: i64) -> Result<Request<Bytes>, SigningError> {
+/// Asks for an access token. `iat_unix` is the time of issue in seconds since 1970; `token_url` is asked instead of the
+/// address in the key file, for simulators.
+pub fn token_request(account: &ServiceAccount, iat_unix: i64, token_url: Option<&str>) -> Result<Request<Bytes>, SigningError> {
+    let token_url = token_url.unwrap_or_else(|| account.token_uri());
     #[derive(Serialize)]
     struct Claims<'a> {
         iss: &'a str,
@@ -54,7 +56,7 @@ pub fn token_request(account: &ServiceAccount, iat_unix: i64) -> Result<Request<
     let claims = Claims {
         iss: account.client_email(),
         scope: SCOPE,
-        aud: account.token_uri(),
+        aud: token_url,
         iat: iat_unix,
         exp: iat_unix.saturating_add(MAX_TOKEN_SECONDS),
     };
@@ -63,8 +65,7 @@ pub fn token_request(account: &ServiceAccount, iat_unix: i64) -> Result<Request<
     push_escaped(&mut body, "urn:ietf:params:oauth:grant-type:jwt-bearer");
     body.push_str("&assertion=");
     push_escaped(&mut body, &assertion);
-    let mut request =
-        Request::builder().method(Method::POST).uri(account.token_uri()).body(Bytes::from(body)).map_err(|_| SigningError)?;
+    let mut request = Request::builder().method(Method::POST).uri(token_url).body(Bytes::from(body)).map_err(|_| SigningError)?;
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     Ok(request)
 }

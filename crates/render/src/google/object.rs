@@ -70,7 +70,7 @@ fn common(view: &PassView<'_>, context: &GoogleContext<'_>, slotted: &[Slotted<'
         rotating_barcode: rotating,
         text_modules_data: texts(view, slotted),
         links_module_data: links(view),
-        messages: message(view).into_iter().collect(),
+        messages: google_message(view).into_iter().collect(),
         valid_time_interval: interval(view),
         ..blank
     })
@@ -114,7 +114,12 @@ fn links(view: &PassView<'_>) -> Option<LinksModule> {
     (!uris.is_empty()).then(|| LinksModule { uris, ..LinksModule::default() })
 }
 
-fn message(view: &PassView<'_>) -> Option<Message> {
+/// The last message to the holder, under an id that stays the same however often it is drawn.
+#[must_use]
+pub fn google_message(view: &PassView<'_>) -> Option<Message> {
+    if view.is_blank() {
+        return None;
+    }
     let message = view.pass.message.as_ref()?;
     Some(Message {
         id: Some(format!("message-{}", message.at.as_millis())),

@@ -82,3 +82,11 @@ pub(super) fn delete(state: &State, object: &str) -> Result<(), HolderError> {
         _ => Err(HolderError(format!("nobody holds {object}"))),
     }
 }
+
+pub(super) fn hold(state: &State, object: &str) -> Result<(), HolderError> {
+    let mut world = state.world.lock();
+    let mut found = world.things.iter_mut().filter(|((of, id), _)| of.ends_with("Object") && id == object);
+    let Some((_, thing)) = found.next() else { return Err(HolderError(format!("there is no object {object}"))) };
+    thing["hasUsers"] = json!(true);
+    Ok(())
+}

@@ -114,6 +114,7 @@ struct World {
     window: HashMap<String, VecDeque<i64>>,
     arrivals: Vec<Arrival>,
     faults: VecDeque<Fault>,
+    fault_at: Option<(String, Fault)>,
     notified: Vec<Notification>,
     mute: bool,
     sent: u64,
@@ -218,6 +219,11 @@ impl GoogleServer {
         self.state.world.lock().faults.extend(faults);
     }
 
+    /// The next request whose path contains a text fails so.
+    pub fn fail_matching(&self, text: &str, fault: Fault) {
+        self.state.world.lock().fault_at = Some((text.to_owned(), fault));
+    }
+
     /// Whether it keeps quiet about what holders do.
     pub fn mute(&self, mute: bool) {
         self.state.world.lock().mute = mute;
@@ -264,6 +270,14 @@ impl GoogleServer {
         let object = holder::save(&self.state, link)?;
         callback::tell(&self.state, &object, "save").await;
         Ok(object)
+    }
+
+    /// A holder saves an object that is there already, and Google tells nobody.
+    ///
+    /// # Errors
+    /// When there is no such object.
+    pub fn hold(&self, object: &str) -> Result<(), HolderError> {
+        holder::hold(&self.state, object)
     }
 
     /// A holder deletes a saved pass. The call-back has been sent when this returns.

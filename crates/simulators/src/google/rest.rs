@@ -24,7 +24,7 @@ pub(super) struct Call<'a> {
 /// Answers a call, or cuts the line.
 pub(super) fn take(state: &State, call: &Call<'_>) -> Option<Answer> {
     let now = state.now();
-    let fault = state.world.lock().faults.pop_front();
+    let fault = state.world.lock().fault_for(call.path);
     let answer = match fault {
         Some(Fault::Status(code)) => Some(refusal(code, "UNAVAILABLE", "backendError", "Backend error.")),
         Some(Fault::LostBefore) => None,
@@ -138,6 +138,13 @@ fn add_message(world: &mut World, thing: &Thing<'_>, mut held: Value, message: &
 }
 
 impl World {
+    fn fault_for(&mut self, path: &str) -> Option<Fault> {
+        if self.fault_at.as_ref().is_some_and(|(text, _)| path.contains(text.as_str())) {
+            return self.fault_at.take().map(|(_, fault)| fault);
+        }
+        self.faults.pop_front()
+    }
+
     /// Counts a request, and says whether it is within the limit.
     fn admits(&mut self, project: String, now: i64) -> bool {
         let window = self.window.entry(project).or_default();

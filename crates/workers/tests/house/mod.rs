@@ -153,7 +153,10 @@ impl House {
         let (project, source) = (ProjectId::mint(BASE, &System), SourceId::mint(BASE, &System));
         let apns = ApnsSettings { url: "https://localhost:1".to_owned(), roots: Roots::only(&[]).unwrap(), policy: loopback() };
         // Nobody answers there.
-        let google = GoogleSettings { root_keys_url: "http://localhost:1/keys".to_owned(), ..GoogleSettings::new(drop) };
+        let google = GoogleSettings {
+            root_keys_url: "http://localhost:1/keys".to_owned(),
+            ..GoogleSettings::new("http://localhost:1", drop)
+        };
         let house = Self { store, engine, clock, org, project, source, apns, google, url, master, _folder: folder };
         house.configure(BASE).await;
         house

@@ -1,0 +1,51 @@
+//! A change of an object as Google takes it: what is left out stays as it was, so what a pass has no more is emptied by name.
+
+use google_wallet::{Object, Vertical};
+use serde_json::{Map, Value};
+
+/// Keys of every object that may come and go.
+const COMMON: [&str; 4] = ["barcode", "textModulesData", "linksModuleData", "validTimeInterval"];
+
+/// Keys of a vertical's objects that may come and go.
+const fn own(vertical: Vertical) -> &'static [&'static str] {
+    match vertical {
+        Vertical::Generic => &["subheader", "logo", "wideLogo", "heroImage", "hexBackgroundColor"],
+        Vertical::Loyalty => &["accountId", "accountName", "loyaltyPoints", "secondaryLoyaltyPoints"],
+        Vertical::Offer => &[],
+        Vertical::EventTicket => &["ticketHolderName", "ticketNumber", "ticketType", "seatInfo", "reservationInfo"],
+        Vertical::Flight => &["boardingAndSeatingInfo"],
+        Vertical::Transit => &["passengerNames", "ticketNumber", "ticketLeg"],
+        Vertical::GiftCard => &["balance", "balanceUpdateTime"],
+    }
+}
+
+/// The body of a patch that makes Google's object what is given. Messages are part of it only when asked for: a list is
+/// replaced whole, and a holder's earlier messages would go.
+#[must_use]
+pub fn google_patch(object: &Object, with_messages: bool) -> Map<String, Value> {
+    let Ok(Value::Object(mut patch)) = serde_json::to_value(object) else { return Map::new() };
+    if !with_messages {
+        patch.remove("messages");
+    }
+    for key in COMMON.iter().chain(own(object.vertical())) {
+        patch.entry(*key).or_insert(Value::Null);
+    }
+    patch
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_emptied_and_messages_stay() {
+        let text = json!({"id": "1.a", "classId": "1.b", "state": "ACTIVE", "accountId": "7", "messages": [{"body": "hello"}]});
+        let object = Object::from_value(Vertical::Loyalty, text).unwrap();
+        let patch = google_patch(&object, false);
+        assert_eq!((&patch["accountId"], &patch["accountName"], &patch["barcode"]), (&json!("7"), &Value::Null, &Value::Null));
+        assert!(!patch.contains_key("messages"));
+        assert_eq!(google_patch(&object, true)["messages"], json!([{"body": "hello"}]));
+    }
+}

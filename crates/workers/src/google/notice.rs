@@ -1,0 +1,64 @@
+//! Finds passes whose content changed and notes that Google shall hear of them.
+
+use std::time::Duration;
+
+use domain::OrgId;
+use store::{Catalog, ChangedPass, GoogleWants, Reader};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::shard::{End, Shard};
+
+/// Changed passes that are looked at together.
+const BATCH: u32 = 256;
+/// How often the watermark alone is written; looking at the same passes again is harmless.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+
+/// Runs until the shard is stopped or lost.
+pub(crate) async fn run(shard: Shard) -> End {
+    work(&shard).await.err().unwrap_or(End::Stopped)
+}
+
+async fn work(shard: &Shard) -> Result<(), End> {
+    let house = &shard.house;
+    let backend = house.store.backend();
+    let mut ticks = house.store.wake().events();
+    let marks = shard.insist("read watermarks", || backend.watermarks(Reader::Google)).await?;
+    let mut after = marks.get(usize::from(shard.number())).copied().unwrap_or(0);
+    let (mut written, mut written_at) = (after, Instant::now());
+    loop {
+        if shard.is_stopping() {
+            return Err(End::Stopped);
+        }
+        ticks.mark_unchanged();
+        let (to, changed) = shard.insist("read changed passes", || backend.changed_passes(shard.number(), after, BATCH)).await?;
+        let passes = wanted(shard, changed).await?;
+        if !passes.is_empty() || (to > written && written_at.elapsed() >= WRITE_EVERY) {
+            let wants = GoogleWants { lease: shard.lease, passes, due_at: house.now(), watermark: to };
+            shard.insist("note passes for Google", || backend.want_google(wants.clone())).await?;
+            (written, written_at) = (to, Instant::now());
+        }
+        let idle = to == after;
+        after = to;
+        if idle {
+            shard.wait(&mut ticks, house.settings.poll).await?;
+        }
+    }
+}
+
+async fn wanted(shard: &Shard, changed: Vec<ChangedPass>) -> Result<Vec<(ChangedPass, Uuid, i16)>, End> {
+    if changed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let catalog = shard.insist("read the configuration", || shard.house.catalog()).await?;
+    let simulated = shard.house.google.is_simulated();
+    let of = |pass: ChangedPass| Some((pass, account(&catalog, pass.org, pass, simulated)?, i16::from(!pass.held)));
+    Ok(changed.into_iter().filter_map(of).collect())
+}
+
+/// The account that speaks for a pass. Google does not know development keys.
+fn account(catalog: &Catalog, org: OrgId, pass: ChangedPass, simulated: bool) -> Option<Uuid> {
+    let config = catalog.org(org)?;
+    let account = config.google_account_of(config.project(pass.project)?.google_issuer.as_deref()?)?;
+    (simulated || !account.value.development).then(|| account.value.id.uuid())
+}

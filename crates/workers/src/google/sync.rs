@@ -1,0 +1,352 @@
+//! Makes Google's object of a pass what the pass is: inserts or patches, then sends what is to be said to the holder.
+//!
+//! Each step may be repeated: an insert of what is there is told so and becomes a patch, a patch of what is not there an
+//! insert, and a patch says the same however often. A message that may have arrived is looked for before it is sent again.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use domain::{ContactRef, Pass, PassId, Project, Template};
+use google_wallet::{
+    Class, Object, ResourceId, Vertical,
+    model::{Message, MessageType},
+    rest::{Api, Kind, Quota, RestError, Verdict},
+};
+use http::Request;
+use render::{GoogleContext, PassView};
+use store::{GoogleOutcome, GoogleThingRow, NOTIFICATIONS};
+use uuid::Uuid;
+
+use super::{
+    lane::{Lane, Outcome},
+    line::Came,
+    memory::Memory,
+};
+use crate::shard::End;
+
+/// Why a step was not done.
+pub(super) enum Fault {
+    /// Nothing was asked; the thing is as due as before.
+    NotSent,
+    /// To be tried again, later each time.
+    Later(String),
+    /// The worker ends.
+    End(End),
+}
+
+impl From<End> for Fault {
+    fn from(end: End) -> Self {
+        Self::End(end)
+    }
+}
+
+type Step<T> = Result<T, Fault>;
+
+/// What became of an object.
+enum Put {
+    /// Google did not have it.
+    New,
+    /// Google had it.
+    Changed,
+    /// Google lost the class that it needs.
+    ClassIsGone,
+}
+
+impl Lane {
+    /// Asks, and sorts the answers into those that a step can go on with and faults.
+    pub(super) async fn request<F>(&self, build: F) -> Step<(Verdict, Bytes)>
+    where
+        F: Fn(&Api<'_>) -> Result<Request<Bytes>, RestError>,
+    {
+        match self.line.ask(&self.shard.house, build).await {
+            Came::Answer(Verdict::Retry, _) => Err(Fault::Later("Google failed to answer".to_owned())),
+            Came::Answer(Verdict::Denied { why, mend }, _) => Err(Fault::Later(format!("{why} ({mend})"))),
+            Came::Answer(Verdict::TokenExpired | Verdict::QuotaExceeded { quota: Quota::Requests, .. }, _) => Err(Fault::NotSent),
+            Came::Answer(verdict, body) => Ok((verdict, body)),
+            Came::Nothing(why) => Err(Fault::Later(why)),
+            Came::NotSent(why) => {
+                tracing::debug!(why, issuer = self.issuer, "Google was not asked");
+                Err(Fault::NotSent)
+            }
+        }
+    }
+
+    /// What a thing comes to: settled, tried again later, or left as it was.
+    pub(super) fn outcome(
+        &self,
+        row: &GoogleThingRow,
+        mut memory: Memory,
+        step: Step<()>,
+        synced: Option<i64>,
+    ) -> Result<Outcome, End> {
+        let house = &self.shard.house;
+        let (synced_seq, retry_at) = match step {
+            Ok(()) => {
+                memory.succeeded();
+                (synced, None)
+            }
+            Err(Fault::Later(why)) => {
+                tracing::warn!(why, issuer = self.issuer, thing = %row.thing, "Google did not take something; trying again");
+                let pause = memory.failed(why);
+                let jitter = house.random() % u64::try_from(pause.as_millis() / 4).unwrap_or(1).max(1);
+                (None, Some(house.now().plus(pause + Duration::from_millis(jitter))))
+            }
+            Err(Fault::NotSent) => return Ok(None),
+            Err(Fault::End(end)) => return Err(end),
+        };
+        let body = memory.write();
+        Ok(Some(GoogleOutcome { org: self.org, thing: row.thing, account: self.id, synced_seq, retry_at, body }))
+    }
+
+    /// Tells Google of a pass.
+    pub(super) async fn sync(&self, row: GoogleThingRow) -> Result<Outcome, End> {
+        let mut memory = Memory::read(&row.body);
+        let step = self.tell(&row, &mut memory).await;
+        self.outcome(&row, memory, step, Some(row.wanted_seq))
+    }
+
+    async fn tell(&self, row: &GoogleThingRow, memory: &mut Memory) -> Step<()> {
+        let (shard, store) = (&self.shard, &self.shard.house.store);
+        let id = PassId::from_uuid(row.thing);
+        let Some(pass) = shard.insist("read a pass", || store.pass(self.org, id)).await? else { return Ok(()) };
+        let contact = match &pass.contact {
+            Some(id) => {
+                let contact = ContactRef::Id(*id);
+                shard.insist("read a contact", || store.contact(self.org, &contact)).await?
+            }
+            None => None,
+        };
+        let catalog = shard.insist("read the configuration", || shard.house.catalog()).await?;
+        let config = catalog.org(self.org);
+        let project = config.and_then(|config| config.project(pass.project));
+        let template = config.and_then(|config| config.templates.get(&pass.template.uuid()));
+        let (Some(project), Some(template)) = (project, template) else { return Ok(()) };
+        let never_there = pass.google.created_at.is_none() && pass.google.first_installed_at.is_none();
+        if pass.lifecycle.is_deleted() && row.synced_seq == 0 && never_there {
+            return Ok(());
+        }
+        self.keep_class(project, &template.value).await?;
+        let view = PassView { project, template: &template.value, pass: &pass, contact: contact.as_ref() };
+        let object = self.draw(|context| render::google_object(&view, context))?;
+        let mut put = self.put_object(row, &object, &pass).await?;
+        if matches!(put, Put::ClassIsGone) {
+            // Somebody else's doing; it is inserted anew.
+            self.forget_class(&template.value).await?;
+            self.keep_class(project, &template.value).await?;
+            put = self.put_object(row, &object, &pass).await?;
+        }
+        let is_new = match put {
+            Put::New => true,
+            Put::Changed => false,
+            Put::ClassIsGone => return Err(Fault::Later("Google has no class for the pass".to_owned())),
+        };
+        match render::google_message(&view) {
+            Some(message) => self.say(row, memory, &object, &pass, message, is_new).await,
+            None => Ok(()),
+        }
+    }
+
+    fn draw<T>(&self, draw: impl FnOnce(&GoogleContext<'_>) -> Result<T, render::RenderError>) -> Step<T> {
+        let google = &self.shard.house.google;
+        let (public_url, org) = (&google.public_url, self.org);
+        let image_url = |hash: &str| format!("{public_url}/images/{org}/{hash}.png");
+        let context = GoogleContext {
+            issuer_id: &self.issuer,
+            language: "en",
+            callback_url: google.callback_url.as_deref(),
+            image_url: &image_url,
+        };
+        draw(&context).map_err(|error| Fault::Later(format!("the pass cannot be drawn: {error}")))
+    }
+
+    /// Inserts or patches, whichever it takes.
+    async fn put_object(&self, row: &GoogleThingRow, object: &Object, pass: &Pass) -> Step<Put> {
+        let id = id_of(object)?;
+        let kind = Kind::Object(object.vertical());
+        // Nobody holds it: its messages go along, and nobody is disturbed.
+        let patch = render::google_patch(object, pass.google.active == 0);
+        let mut insert_next = row.synced_seq == 0 && !pass.lifecycle.is_deleted();
+        for _ in 0..3 {
+            if insert_next {
+                match self.request(|api| api.insert_object(object)).await?.0 {
+                    Verdict::NotFound => return Ok(Put::ClassIsGone),
+                    Verdict::Conflict => insert_next = false,
+                    _ => return Ok(Put::New),
+                }
+            } else {
+                match self.request(|api| api.patch(kind, &id, &patch)).await?.0 {
+                    Verdict::NotFound if pass.lifecycle.is_deleted() => return Ok(Put::Changed),
+                    Verdict::NotFound => insert_next = true,
+                    _ => return Ok(Put::Changed),
+                }
+            }
+        }
+        Err(Fault::Later("Google says that the object is there, and that it is not".to_owned()))
+    }
+
+    async fn forget_class(&self, template: &Template) -> Result<(), End> {
+        self.classes.lock().await.remove(&template.id.uuid());
+        self.note_class(template.id.uuid(), String::new()).await
+    }
+
+    /// Sends the last message to the holder, unless Google has it. The third within a day is the last that notifies.
+    async fn say(
+        &self,
+        row: &GoogleThingRow,
+        memory: &mut Memory,
+        object: &Object,
+        pass: &Pass,
+        message: Message,
+        is_new: bool,
+    ) -> Step<()> {
+        let Some(at) = pass.message.as_ref().map(|message| message.at) else { return Ok(()) };
+        if memory.message_at >= Some(at.as_micros()) {
+            return Ok(());
+        }
+        // It went along with the object or, before we knew of the object, with the link that it was saved by.
+        let came_along = is_new || pass.google.active == 0;
+        let was_saved_with_it = row.synced_seq == 0 && pass.google.last_installed_at.is_some_and(|saved| saved >= at);
+        if !came_along && !was_saved_with_it && !self.has_arrived(memory, object, &message, at.as_micros()).await? {
+            self.announce(row, memory, at.as_micros()).await?;
+            self.send(memory, object, message).await?;
+        }
+        memory.message_at = Some(at.as_micros());
+        memory.sending = None;
+        Ok(())
+    }
+
+    /// Whether a message whose sending was announced before is there: then it may have notified, too.
+    async fn has_arrived(&self, memory: &mut Memory, object: &Object, message: &Message, at: i64) -> Step<bool> {
+        if memory.sending != Some(at) {
+            return Ok(false);
+        }
+        let (id, vertical) = (id_of(object)?, object.vertical());
+        let (verdict, body) = self.request(|api| api.get(Kind::Object(vertical), &id)).await?;
+        if verdict != Verdict::Done {
+            return Ok(false);
+        }
+        let held = read_object(vertical, &body)?;
+        let arrived = held.common().messages.iter().any(|held| held.id.is_some() && held.id == message.id);
+        if arrived {
+            memory.has_notified(self.shard.house.now());
+        }
+        Ok(arrived)
+    }
+
+    /// Writes down that a message is being sent, before it is.
+    async fn announce(&self, row: &GoogleThingRow, memory: &mut Memory, at: i64) -> Step<()> {
+        if memory.sending == Some(at) {
+            return Ok(());
+        }
+        memory.sending = Some(at);
+        let (retry_at, body) = (Some(self.shard.house.now()), memory.write());
+        let outcome = GoogleOutcome { org: self.org, thing: row.thing, account: self.id, synced_seq: None, retry_at, body };
+        Ok(self.settle(vec![outcome]).await?)
+    }
+
+    async fn send(&self, memory: &mut Memory, object: &Object, message: Message) -> Step<()> {
+        let (id, kind) = (id_of(object)?, Kind::Object(object.vertical()));
+        let now = self.shard.house.now();
+        let typed = |kind| Message { message_type: Some(kind), ..message.clone() };
+        if memory.may_notify(now) {
+            let notifying = typed(MessageType::TextAndNotify);
+            match self.request(|api| api.add_message(kind, &id, &notifying)).await?.0 {
+                Verdict::Done => {
+                    memory.has_notified(now);
+                    return Ok(());
+                }
+                // Somebody else notifies too: it counts for both.
+                Verdict::QuotaExceeded { .. } => (0..NOTIFICATIONS).for_each(|_| memory.has_notified(now)),
+                _ => return Err(Fault::Later("Google has no such object".to_owned())),
+            }
+        }
+        let silent = typed(MessageType::Text);
+        match self.request(|api| api.add_message(kind, &id, &silent)).await?.0 {
+            Verdict::Done => Ok(()),
+            _ => Err(Fault::Later("Google did not take a message without a notification".to_owned())),
+        }
+    }
+
+    /// Sees to it that Google has a template's class as it is now: one request per version of it.
+    pub(super) async fn keep_class(&self, project: &Project, template: &Template) -> Step<()> {
+        let class = self.draw(|context| render::google_class(project, template, context))?;
+        let fingerprint = fingerprint(&class)?;
+        let thing = template.id.uuid();
+        let mut known = self.classes.lock().await;
+        if known.get(&thing) == Some(&fingerprint) {
+            return Ok(());
+        }
+        let backend = self.shard.house.store.backend();
+        let row = self.shard.insist("read a class", || backend.google_thing(self.org, thing)).await?;
+        if row.as_ref().is_none_or(|row| Memory::read(&row.body).fingerprint != fingerprint) {
+            self.put_class(&class, row.is_some()).await?;
+            self.note_class(thing, fingerprint.clone()).await?;
+        }
+        known.insert(thing, fingerprint);
+        Ok(())
+    }
+
+    async fn put_class(&self, class: &Class, was_there: bool) -> Step<()> {
+        let mut insert_next = !was_there;
+        for _ in 0..3 {
+            let verdict = if insert_next {
+                self.request(|api| api.insert_class(class)).await?.0
+            } else {
+                self.request(|api| api.patch_class(class)).await?.0
+            };
+            match verdict {
+                Verdict::Done => return Ok(()),
+                Verdict::Conflict => insert_next = false,
+                _ => insert_next = true,
+            }
+        }
+        Err(Fault::Later("Google says that the class is there, and that it is not".to_owned()))
+    }
+
+    async fn note_class(&self, thing: Uuid, fingerprint: String) -> Result<(), End> {
+        let body = Memory { fingerprint, ..Memory::default() }.write();
+        let outcome = GoogleOutcome { org: self.org, thing, account: self.id, synced_seq: Some(1), retry_at: None, body };
+        self.settle(vec![outcome]).await
+    }
+
+    /// Classes that Google has already follow their templates and our address, whether or not their passes change.
+    pub(super) async fn keep_classes(&self) -> Result<(), End> {
+        let house = &self.shard.house;
+        let catalog = self.shard.insist("read the configuration", || house.catalog()).await?;
+        let Some(config) = catalog.org(self.org) else { return Ok(()) };
+        for stored in config.templates.values() {
+            let template = &stored.value;
+            let project = config.project(template.project).filter(|it| it.google_issuer.as_deref() == Some(self.issuer.as_str()));
+            let Some(project) = project else { continue };
+            let thing = template.id.uuid();
+            let backend = house.store.backend();
+            if self.shard.insist("read a class", || backend.google_thing(self.org, thing)).await?.is_none() {
+                continue;
+            }
+            match self.keep_class(project, template).await {
+                Ok(()) | Err(Fault::NotSent) => {}
+                // It is tried again with the next of its passes, or the next change.
+                Err(Fault::Later(why)) => tracing::warn!(why, template = %template.id, "Google did not take a class"),
+                Err(Fault::End(end)) => return Err(end),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn id_of(object: &Object) -> Step<ResourceId> {
+    object.common().id.parse().map_err(|error: google_wallet::IdError| Fault::Later(error.to_string()))
+}
+
+pub(super) fn read_object(vertical: Vertical, body: &[u8]) -> Step<Object> {
+    let later = |error: &dyn std::fmt::Display| Fault::Later(format!("Google's answer cannot be read: {error}"));
+    let value = serde_json::from_slice(body).map_err(|error| later(&error))?;
+    Object::from_value(vertical, value).map_err(|error| later(&error))
+}
+
+fn fingerprint(class: &Class) -> Step<String> {
+    let json = serde_json::to_vec(class).map_err(|error| Fault::Later(error.to_string()))?;
+    let hash = digest::digest(&digest::SHA256, &json);
+    Ok(hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+}
