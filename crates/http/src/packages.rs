@@ -85,6 +85,15 @@ pub(crate) fn design<'c>(catalog: &'c OrgCatalog, pass: &Pass) -> Result<Design<
     }
 }
 
+/// Whether Google has a pass as an object, or a template as a class.
+async fn google_has(app: &App, org: OrgId, thing: Uuid) -> Result<bool, Problem> {
+    Ok(app.store.backend().google_thing(org, thing).await?.is_some_and(|row| row.synced_seq > 0))
+}
+
+fn part<T>(value: &T, google_has_it: bool) -> Part<'_, T> {
+    if google_has_it { Part::inserted(value) } else { Part::carried(value) }
+}
+
 impl Packages {
     /// The signed package of a pass as it is now; blank and void for a deleted one.
     pub(crate) async fn apple(&self, app: &App, org: OrgId, pass: &Pass, contact: Option<&Contact>) -> Result<Bytes, Problem> {
@@ -115,7 +124,8 @@ impl Packages {
         tokio::task::spawn_blocking(work).await.map_err(|_| cut_off())
     }
 
-    /// The address of Google's page that saves a pass.
+    /// The address of Google's page that saves a pass: the pass's id alone where Google has the pass already, else what of it
+    /// fits into a link.
     pub(crate) async fn google_link(
         &self,
         app: &App,
@@ -129,6 +139,8 @@ impl Packages {
         let issuer = project.google_issuer.as_deref().ok_or_else(|| Problem::no_such("Google pass for this project"))?;
         let stored = config.google_account_of(issuer).ok_or_else(|| Problem::no_such("Google account for this issuer"))?;
         let account = self.account(app, org, stored)?;
+        let has_class = google_has(app, org, template.value.id.uuid()).await?;
+        let has_object = google_has(app, org, pass.id.uuid()).await?;
         let codes = self.codes(app, org)?;
         let fault = |fault: String| Problem::Internal(format!("the Google pass cannot be drawn: {fault}"));
         let (class, object) = {
@@ -146,7 +158,7 @@ impl Packages {
         };
         let now = app.now().as_seconds();
         let link = self.sign(move || {
-            let (classes, objects) = ([Part::carried(&class)], [Part::carried(&object)]);
+            let (classes, objects) = ([part(&class, has_class)], [part(&object, has_object)]);
             save_link(&account, &SaveRequest { origins: &[], classes: &classes, objects: &objects }, now)
         });
         Ok(link.await?.map_err(|error| fault(error.to_string()))?.url)

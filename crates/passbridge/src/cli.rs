@@ -215,6 +215,11 @@ enum GoogleCommand {
         #[arg(long)]
         issuer: String,
     },
+    /// Compare what Google says about holders with what is known, and repair what its call-backs missed
+    Compare {
+        /// The account's id
+        account: String,
+    },
 }
 
 /// Does what was asked.
@@ -233,6 +238,9 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Template { server, command } => publications::template(&server, command).await,
         Command::Publication { server, command } => publications::publication(&server, command).await,
+        Command::GoogleAccount { server, command: GoogleCommand::Compare { account } } => {
+            server.show(Method::POST, &format!("/v1/google-accounts/{account}/comparison"), None).await
+        }
         Command::Api { server, method, path, body } => {
             let body = body.map(|body| json_argument(&body)).transpose()?;
             server.show(method, &path, body.as_ref()).await

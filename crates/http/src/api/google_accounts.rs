@@ -1,13 +1,13 @@
 //! `/v1/google-accounts`: Google Wallet issuers with the service account that acts for them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
 use domain::{SignerId, Timestamp};
 use google_wallet::ServiceAccount;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::{NameKind, StoredGoogleAccount};
+use store::{GoogleThingRow, NameKind, StoredGoogleAccount};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
@@ -24,8 +24,13 @@ use crate::{
     auth::{Can, scope},
 };
 
+/// How long a comparison is waited for.
+const COMPARED_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether it is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(get, replace, delete))
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(get, replace, delete)).routes(routes!(comparison, compare))
 }
 
 /// An issuer and the key file of its service account.
@@ -179,4 +184,99 @@ async fn delete(
     let mut change = config::change(&app, &can);
     change.removed_names.push((NameKind::GoogleIssuer, issuer.as_bytes()));
     config::remove(&app, &change, stored).await
+}
+
+/// What Google's list of objects says about holders, compared with what its call-backs told.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GoogleComparison)]
+struct Comparison {
+    /// When the last finished comparison began; absent before the first.
+    #[schema(value_type = Option<TimeText>)]
+    compared_at: Option<Timestamp>,
+    /// Objects that it looked at.
+    compared: u64,
+    /// Objects under the issuer that are no passes of ours.
+    foreign: u64,
+    /// Installs that it recorded because no call-back had told.
+    installed: u64,
+    /// Removals that it recorded with the reason `drift`.
+    uninstalled: u64,
+    /// When the next one is due.
+    #[schema(value_type = Option<TimeText>)]
+    next_at: Option<Timestamp>,
+    /// Why the last try failed, and what to change.
+    problem: Option<String>,
+}
+
+impl Comparison {
+    fn of(row: Option<&GoogleThingRow>) -> Self {
+        let note = row.map(GoogleThingRow::note).unwrap_or_default();
+        let found = note.drift.unwrap_or_default();
+        Self {
+            compared_at: note.drift.map(|drift| drift.at),
+            compared: found.compared,
+            foreign: found.foreign,
+            installed: found.installed,
+            uninstalled: found.uninstalled,
+            next_at: row.and_then(|row| row.due_at),
+            problem: note.problem,
+        }
+    }
+}
+
+/// Read the last comparison with Google.
+///
+/// Call-backs are best effort. Once a day, and whenever asked, Google's `hasUsers` of every object is compared with the
+/// installations that are known, and what was missed is recorded.
+#[utoipa::path(get, path = "/v1/google-accounts/{account}/comparison", tag = "Google accounts",
+    security(("key" = ["config_read"])), params(("account" = IdText, Path, description = "Its id.")),
+    responses((status = 200, body = Comparison, description = "What it found.")))]
+async fn comparison(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<SignerId>,
+) -> Result<Json<Comparison>, Problem> {
+    config::one(&config::org(&app, can.org)?.google_accounts, id.uuid(), "Google account")?;
+    let row = app.store.backend().google_thing(can.org, id.uuid()).await?;
+    Ok(Json(Comparison::of(row.as_ref())))
+}
+
+/// Compare with Google now.
+///
+/// Answers 200 with what was found when that takes a few seconds only, else 202: read it later.
+#[utoipa::path(post, path = "/v1/google-accounts/{account}/comparison", tag = "Google accounts",
+    security(("key" = ["config_write"])), params(("account" = IdText, Path, description = "Its id.")),
+    responses((status = 200, body = Comparison, description = "What it found."),
+        (status = 202, body = Comparison, description = "It is under way; this is what the one before found.")))]
+async fn compare(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<SignerId>,
+) -> Result<(StatusCode, Json<Comparison>), Problem> {
+    config::one(&config::org(&app, can.org)?.google_accounts, id.uuid(), "Google account")?;
+    let asked = app.now();
+    let (thing, backend) = (id.uuid(), app.store.backend());
+    let row = GoogleThingRow {
+        org: can.org,
+        thing,
+        account: thing,
+        urgency: 0,
+        wanted_seq: 0,
+        synced_seq: 0,
+        due_at: Some(asked),
+        body: String::new(),
+    };
+    backend.ask_google(row).await?;
+    let deadline = tokio::time::Instant::now() + COMPARED_WITHIN;
+    loop {
+        let row = backend.google_thing(can.org, thing).await?;
+        let shown = Comparison::of(row.as_ref());
+        if shown.compared_at.is_some_and(|at| at >= asked) {
+            return Ok((StatusCode::OK, Json(shown)));
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Ok((StatusCode::ACCEPTED, Json(shown)));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }

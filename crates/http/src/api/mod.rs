@@ -25,6 +25,7 @@ mod passes;
 mod phone_logs;
 mod projects;
 mod publications;
+mod reach;
 mod scan_keys;
 mod scan_read;
 mod scans;
@@ -53,6 +54,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(pass_actions::routes())
         .merge(scans::routes())
         .merge(scan_keys::routes())
+        .merge(reach::routes())
         .merge(contacts::routes())
         .merge(events::routes())
         .merge(projects::routes())

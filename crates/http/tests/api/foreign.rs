@@ -78,7 +78,7 @@ impl Operation {
             (_, "/v1/keys") => json!({"name": "Spare", "scopes": ["scan"]}),
             (_, "/v1/organizations" | "/v1/organizations/{organization}") => json!({"name": "Other"}),
             ("post", path)
-                if ["publish", "rotate", "replay", "secrets", "test", "pause", "resume", "cancel"]
+                if ["publish", "rotate", "replay", "secrets", "test", "pause", "resume", "cancel", "comparison"]
                     .iter()
                     .any(|end| path.ends_with(end)) =>
             {

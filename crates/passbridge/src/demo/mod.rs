@@ -49,6 +49,9 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         allow_loopback: true,
         apns_url: stage.apns.url(),
         apns_roots: Some(stage.root_file.clone()),
+        google_url: stage.google.api_url(),
+        google_token_url: Some(stage.google.token_url()),
+        google_root_keys_url: stage.google.root_keys_url(),
         log: args.log.clone(),
         ..Config::default()
     };

@@ -8,7 +8,10 @@ use http::Method;
 use pkpass::development::{Authority, PemIdentity, Validity};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject as _};
 use serde_json::{Value, json};
-use simulators::apns::ApnsServer;
+use simulators::{
+    apns::ApnsServer,
+    google::{GoogleServer, Options},
+};
 use store::{ConfigWrite, DirectoryRow, NameKind};
 
 use crate::{
@@ -21,7 +24,7 @@ use crate::{
 pub(super) const PASS_TYPE: &str = "pass.dev.passbridge.juniper";
 const TEAM: &str = "DEVTEAM001";
 /// A Google issuer that Google does not know.
-const ISSUER: &str = "3388000000000000001";
+pub(super) const ISSUER: &str = "3388000000000000001";
 const PROJECT: &str = "juniper-club";
 const YEARS: i64 = 5 * 365 * 86_400;
 
@@ -48,6 +51,9 @@ const FLOWS: [&str; 4] = [
 pub(super) struct Stage {
     pub(super) authority: Authority,
     pub(super) apns: ApnsServer,
+    pub(super) google: GoogleServer,
+    /// The service account that the simulated Google knows.
+    key_file: Vec<u8>,
     /// The development root, PEM.
     pub(super) root_file: PathBuf,
 }
@@ -82,8 +88,24 @@ impl Stage {
         let key = PrivatePkcs8KeyDer::from_pem_slice(tls.key.as_bytes())?.secret_pkcs8_der().to_vec();
         let root = CertificateDer::from(authority.root_der().to_vec());
         let apns = ApnsServer::start(chain, key, &root).await.context("the simulated push service cannot start")?;
-        Ok(Self { authority, apns, root_file })
+        let google = GoogleServer::start(Options::new(|| SystemClock.now().as_millis())).await;
+        let google = google.context("the simulated Google cannot start")?;
+        let key_file = service_account(data)?;
+        google.add_user(&key_file, ISSUER)?;
+        Ok(Self { authority, apns, google, key_file, root_file })
     }
+}
+
+/// Makes the key of the demo's service account at the first run, reads it afterwards.
+fn service_account(data: &Path) -> anyhow::Result<Vec<u8>> {
+    let file = data.join("development-service-account.json");
+    if let Ok(known) = std::fs::read(&file) {
+        return Ok(known);
+    }
+    let token_url = "https://oauth2.googleapis.com/token";
+    let made = google_wallet::ServiceAccount::development_key_file("demo@passbridge.example", token_url)?;
+    write_private(&file, std::str::from_utf8(&made)?)?;
+    Ok(made.to_vec())
 }
 
 fn chain_of(identity: &PemIdentity) -> String {
@@ -156,9 +178,7 @@ async fn add_identities(api: &Api, stage: &Stage) -> anyhow::Result<()> {
         "intermediate": identity.intermediate,
     });
     api.call(Method::POST, "/v1/signers", Some(&signer)).await?;
-    let key_file =
-        google_wallet::ServiceAccount::development_key_file("demo@passbridge.example", "https://oauth2.googleapis.com/token")?;
-    let account = json!({"issuer": ISSUER, "key_file": String::from_utf8_lossy(&key_file), "development": true});
+    let account = json!({"issuer": ISSUER, "key_file": String::from_utf8_lossy(&stage.key_file), "development": true});
     api.call(Method::POST, "/v1/google-accounts", Some(&account)).await?;
     Ok(())
 }

@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 
 use super::{
     narrator::Narrator,
-    setting::{PASS_TYPE, Scene, Stage, text},
+    setting::{ISSUER, PASS_TYPE, Scene, Stage, text},
 };
 use crate::{
     api::Api,
@@ -22,6 +22,8 @@ use crate::{
 
 /// How long the story waits for something to happen.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest save link, in characters, that can only name the pass.
+const SKINNY: usize = 1_000;
 const LOOK_AGAIN: Duration = Duration::from_millis(15);
 
 /// The member whose pass is followed.
@@ -46,13 +48,13 @@ pub(super) async fn tell(
     narrator.result(&format!("pass {} for {}, 50 points", text(&member.pass, "id")?, member.id));
 
     fetch_and_verify(narrator, &stage, &scene, &member, data).await?;
-    let link = narrator.step("The Google save link of the same pass", google_link(&scene, &member)).await?;
-    narrator.result(&link);
+    save_to_google(narrator, &stage, &scene, &mut member).await?;
 
     let pushes = stage.apns.pushes();
     let (mut phone, key) = install(narrator, &stage, &scene, &member).await?;
     let mut wallet = Wallet { phone: &mut phone, key, pushes };
     live(narrator, &scene, &mut member, &mut wallet).await?;
+    followed_by_google(narrator, &stage, &member).await?;
     check_webhooks(narrator, &scene, &member).await?;
 
     let page = text(&member.pass["links"], "page")?;
@@ -140,6 +142,47 @@ fn openssl_line(data: &Path) -> String {
          -in '{data}/demo-pass/signature' -content '{data}/demo-pass/manifest.json' \
          -CAfile '{data}/development-root.pem' -purpose any -out /dev/null"
     )
+}
+
+/// The pass's object as the simulated Google has it.
+fn google_object(stage: &Stage, member: &Member) -> anyhow::Result<Option<Value>> {
+    Ok(stage.google.get("loyaltyObject", &format!("{ISSUER}.{}", text(&member.pass, "id")?)))
+}
+
+async fn save_to_google(narrator: &Narrator, stage: &Stage, scene: &Scene, member: &mut Member) -> anyhow::Result<()> {
+    let link = narrator
+        .step("The pass is inserted at a simulated Google; its save link carries nothing but the id", async {
+            until("the object at Google", || async { google_object(stage, member) }).await?;
+            until("a link without the pass in it", || async {
+                let link = google_link(scene, member).await?;
+                Ok((link.len() < SKINNY).then_some(link))
+            })
+            .await
+        })
+        .await?;
+    narrator.result(&link);
+    member.pass = narrator
+        .step("A simulated holder saves it; Google calls back, signed with its keys", async {
+            stage.google.save(&link).await?;
+            wait_for_pass(scene, &member.id, |pass| pass["wallets"]["google"]["active"] == 1).await
+        })
+        .await?;
+    narrator.result("installed in Google Wallet");
+    Ok(())
+}
+
+/// The object has taken every change, the voiding too.
+async fn followed_by_google(narrator: &Narrator, stage: &Stage, member: &Member) -> anyhow::Result<()> {
+    let object = narrator
+        .step("Google's object followed every change, by patches", async {
+            until("Google's object to be void", || async {
+                Ok(google_object(stage, member)?.filter(|object| object["state"] == "INACTIVE"))
+            })
+            .await
+        })
+        .await?;
+    narrator.result(&format!("points {}, state {}", object["loyaltyPoints"]["balance"], text(&object, "state")?));
+    Ok(())
 }
 
 async fn google_link(scene: &Scene, member: &Member) -> anyhow::Result<String> {
@@ -238,7 +281,7 @@ async fn check_webhooks(narrator: &Narrator, scene: &Scene, member: &Member) -> 
     let pass = text(&member.pass, "id")?;
     let wanted = [
         ("POST", "PASS_EVENT_RECORD_CREATED", 1),
-        ("PUT", "PASS_EVENT_INSTALLED", 1),
+        ("PUT", "PASS_EVENT_INSTALLED", 2),
         ("PUT", "PASS_EVENT_RECORD_UPDATED", 2),
         ("PUT", "PASS_EVENT_INVALIDATED", 1),
     ];
