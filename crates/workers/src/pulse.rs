@@ -39,8 +39,9 @@ pub(crate) async fn run(house: Arc<House>) {
 
 /// Completes when another node says something; never where none can.
 async fn nudged(nudges: &mut Option<watch::Receiver<u64>>) {
-    match nudges {
-        Some(receiver) if receiver.changed().await.is_ok() => {}
-        _ => std::future::pending().await,
+    let Some(receiver) = nudges else { return std::future::pending().await };
+    // A sender that is gone says nothing any more.
+    if receiver.changed().await.is_err() {
+        std::future::pending().await
     }
 }
