@@ -43,8 +43,9 @@ pub use scan::{Booking, Extension, OfflineScan, Proof, RefusedScan, ScanInput, S
 pub use source::{Source, SourceEvent, SourceKind};
 pub use target::{Target, TargetEvents, UninstallName};
 pub use template::{
-    Barcode, BarcodeFormat, Colors, Design, DesignField, DesignProblem, FieldPlace, ImageRole, ImageSet, Link, NumberFormat,
-    Template, TemplateStatus,
+    Alignment, Barcode, BarcodeFormat, Colors, DateFormat, DateLength, Design, DesignField, DesignProblem, Fault, FieldPlace,
+    ImageRole, ImageSet, Link, NearBeacon, NearPlace, Nfc, NumberFormat, Personalization, PersonalizationField, Relevance,
+    RelevantTime, RichStyle, Template, TemplateStatus, TransitMode, Translation, is_language,
 };
 pub use text::{Text, TextError};
 pub use time::{Clock, Timestamp, TimestampError};

@@ -15,7 +15,10 @@ use store::{OrgCatalog, Stored, StoredGoogleAccount, StoredSigner};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::{App, Problem, api::images};
+use crate::{
+    App, Problem,
+    api::{images, template_report},
+};
 
 /// Most prepared template versions, signers and accounts each; the least sensible thing to do past that is to fail, so the
 /// cache starts anew.
@@ -28,7 +31,7 @@ const SIGNING_AT_ONCE: usize = 8;
 /// What is prepared once. Losing it costs time, nothing else.
 pub(crate) struct Packages {
     signing: Semaphore,
-    assets: Prepared<(OrgId, Uuid, i64), Assets>,
+    assets: Prepared<(OrgId, Uuid, i64, bool), Assets>,
     identities: Prepared<(Uuid, i64), Identity>,
     accounts: Prepared<(Uuid, i64), ServiceAccount>,
     codes: Prepared<(OrgId, u8), CodeSigner>,
@@ -103,11 +106,16 @@ impl Packages {
         let pass_type = project.apple_pass_type.as_deref().ok_or_else(|| Problem::no_such("Apple pass for this project"))?;
         let signer = config.signer_of(pass_type).ok_or_else(|| Problem::no_such("signer for this project's pass type"))?;
         let identity = self.identity(app, org, signer)?;
-        let assets = self.assets(app, org, template).await?;
         let codes = self.codes(app, org)?;
+        let view = PassView { project, template: &template.value, pass, contact, codes: Some(&codes) };
+        let mut assets = self.assets(app, org, template, render::asks_to_sign_up(&view)).await?;
+        let strings = render::apple_strings(&view);
+        if !strings.is_empty() {
+            let own = assets.overlay(strings).map_err(|fault| Problem::Internal(format!("the words of a pass: {fault}")))?;
+            assets = Arc::new(own);
+        }
         let model = {
             let token = app.store.keyring().apple_token(org, pass_type, &pass.serial, pass.token_epoch)?;
-            let view = PassView { project, template: &template.value, pass, contact, codes: Some(&codes) };
             let context =
                 AppleContext { pass_type, team: &signer.value.team, web_service_url: &app.url("/apple"), auth_token: &token };
             render::apple(&view, &context).map_err(|fault| Problem::Internal(format!("rendering: {fault}")))?
@@ -205,24 +213,13 @@ impl Packages {
         Ok(self.accounts.put((id, stored.revision), account))
     }
 
-    async fn assets(&self, app: &App, org: OrgId, template: &Stored<Template>) -> Result<Arc<Assets>, Problem> {
-        let key = (org, template.value.id.uuid(), template.revision);
+    async fn assets(&self, app: &App, org: OrgId, template: &Stored<Template>, sign_up: bool) -> Result<Arc<Assets>, Problem> {
+        let key = (org, template.value.id.uuid(), template.revision, sign_up);
         if let Some(known) = self.assets.get(&key) {
             return Ok(known);
         }
-        let design = &template.value.design;
-        let mut files: HashMap<String, Bytes> = HashMap::new();
-        let mut hashes: Vec<String> = Vec::new();
-        for set in design.images.values() {
-            hashes.extend(set.each().map(|(_, hash)| hash.to_owned()));
-        }
-        for hash in hashes {
-            let Some(sha256) = images::parse_hash(&hash) else { continue };
-            if let Some(blob) = app.store.backend().blob(org, sha256).await? {
-                files.insert(hash, blob.bytes.into());
-            }
-        }
-        let assets = render::apple_assets(design, |hash| files.get(hash).cloned())
+        let files = template_report::load(app, org, &template.value).await?;
+        let assets = render::apple_assets(&template.value.design, sign_up, |hash| files.get(hash).cloned())
             .map_err(|fault| Problem::Internal(format!("the images of a template: {fault}")))?;
         Ok(self.assets.put(key, assets))
     }

@@ -1,26 +1,21 @@
 //! Apple's side: `pass.json` from template and pass, and the files beside it.
 
-use bytes::Bytes;
-use domain::{BarcodeFormat, Design, DesignField, FieldPlace, ImageRole, Message, NumberFormat, ProjectKind};
-use pkpass::Assets;
-use pkpass::model::{
-    Barcode, BarcodeFormat as AppleFormat, DateStyle, Field, FieldValue, Fields, NumberStyle, Pass, PassIdentity, Style,
-    TransitType,
-};
-use serde_json::json;
+mod assets;
+mod fields;
+
+use domain::{BarcodeFormat, Design, RelevantTime, RichStyle, Text};
+use pkpass::model::{Barcode, BarcodeFormat as AppleFormat, Beacon, Location, Nfc, Pass, PassIdentity, RelevantDate, Style};
+use serde_json::Map;
+
+pub(crate) use assets::file_name;
+pub use assets::{AssetsError, apple_assets, asks_to_sign_up};
 
 use crate::overlay::{self, OverlayError};
-use crate::values::{Value, amount, formatted, micros, wallet_time};
-use crate::{PassView, RenderError};
+use crate::values::{Value, wallet_time};
+use crate::{PassView, RenderError, fill};
 
 /// Key of the back field that carries messages to the holder.
 pub const MESSAGE_FIELD: &str = "passbridge.message";
-/// What the message field says before the first message: Wallet announces a change of a field, not its arrival.
-const NO_MESSAGE: &str = "–";
-/// Invisible characters that tell two messages of the same text apart.
-const INVISIBLE: [char; 4] = ['\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}'];
-/// How many of them a message carries; 4^6 = 4096 different ends.
-const INVISIBLE_LENGTH: u32 = 6;
 /// Keys of `pass.json` that a design cannot set: they name the pass, or prove who asks for it.
 const PROTECTED: [&str; 6] =
     ["formatVersion", "passTypeIdentifier", "teamIdentifier", "serialNumber", "authenticationToken", "webServiceURL"];
@@ -46,7 +41,7 @@ pub fn apple(view: &PassView<'_>, context: &AppleContext<'_>) -> Result<Pass, Re
         team_identifier: context.team.to_owned(),
         serial_number: view.pass.serial.clone(),
     };
-    let mut pass = Pass::new(identity, design.issuer.clone(), design.description.clone(), style(view));
+    let mut pass = Pass::new(identity, design.issuer.clone(), design.description.clone(), fields::style(view)?);
     pass.web_service_url = Some(context.web_service_url.to_owned());
     pass.authentication_token = Some(context.auth_token.to_owned());
     pass.background_color = design.colors.background.as_deref().and_then(|color| color.parse().ok());
@@ -58,117 +53,43 @@ pub fn apple(view: &PassView<'_>, context: &AppleContext<'_>) -> Result<Pass, Re
         pass.logo_text = Some(title).filter(|title| !title.trim().is_empty());
         pass.expiration_date = view.pass.validity.expires_at.map(wallet_time);
         pass.barcodes.extend(barcode(view));
+        pass.nfc = nfc(view);
+        pass.semantics = fill::fill_semantics(view, &design.semantics).into();
+        relevance(view, &mut pass);
     }
     if matches!(pass.style, Style::EventTicket(_) | Style::BoardingPass(_)) {
         pass.grouping_identifier = Some(view.project.id.to_string());
     }
-    if design.apple.is_empty() { Ok(pass) } else { overlaid(&pass, design) }
+    rich_style(view, &mut pass)?;
+    if !design.apple.is_empty() {
+        pass = overlaid(view, &pass, design)?;
+    }
+    pass.complete_for_every_system();
+    Ok(pass)
 }
 
-fn overlaid(pass: &Pass, design: &Design) -> Result<Pass, RenderError> {
+/// Names the newer look first and the classic style as what to fall back to.
+fn rich_style(view: &PassView<'_>, pass: &mut Pass) -> Result<(), RenderError> {
+    let schemes: &[&str] = match (view.template.design.rich_style, &pass.style) {
+        (Some(RichStyle::PosterEventTicket), Style::EventTicket(_)) => &["posterEventTicket", "eventTicket"],
+        (Some(RichStyle::SemanticBoardingPass), Style::BoardingPass(_)) => &["semanticBoardingPass", "boardingPass"],
+        (Some(RichStyle::PosterGeneric), Style::Generic(_)) => {
+            pass.poster_generic = Some(fields::poster(view, &pass.style)?);
+            &[]
+        }
+        _ => &[],
+    };
+    pass.preferred_style_schemes = schemes.iter().map(|scheme| (*scheme).to_owned()).collect();
+    Ok(())
+}
+
+fn overlaid(view: &PassView<'_>, pass: &Pass, design: &Design) -> Result<Pass, RenderError> {
     let fault = |fault: serde_json::Error| OverlayError { part: "apple", fault: fault.to_string() };
     let mut value = serde_json::to_value(pass).map_err(fault)?;
-    overlay::merge(&mut value, &design.apple, &PROTECTED);
+    // what a design says of a pass may be personal
+    let keys = if view.is_blank() { constants(&design.apple) } else { fill::fill(view, &design.apple) };
+    overlay::merge(&mut value, &keys, &PROTECTED);
     Ok(serde_json::from_value(value).map_err(fault)?)
-}
-
-fn style(view: &PassView<'_>) -> Style {
-    let mut fields = Fields::default();
-    if !view.is_blank() {
-        fill(view, &mut fields);
-    }
-    match view.project.kind {
-        ProjectKind::Membership | ProjectKind::GiftCard => Style::StoreCard(fields),
-        ProjectKind::Coupon => Style::Coupon(fields),
-        ProjectKind::EventTicket => Style::EventTicket(fields),
-        ProjectKind::BoardingPass => Style::BoardingPass(Fields { transit_type: Some(TransitType::Air), ..fields }),
-        ProjectKind::Transit => Style::BoardingPass(Fields { transit_type: Some(TransitType::Train), ..fields }),
-        ProjectKind::Generic => Style::Generic(fields),
-    }
-}
-
-fn fill(view: &PassView<'_>, fields: &mut Fields) {
-    let design = &view.template.design;
-    for design_field in &design.fields {
-        let Some(field) = field(view, design_field) else { continue };
-        match design_field.place {
-            FieldPlace::Header => fields.header_fields.push(field),
-            FieldPlace::Primary => fields.primary_fields.push(field),
-            FieldPlace::Secondary => fields.secondary_fields.push(field),
-            FieldPlace::Auxiliary => fields.auxiliary_fields.push(field),
-            FieldPlace::Back => fields.back_fields.push(field),
-        }
-    }
-    for (index, link) in design.links.iter().enumerate() {
-        let mut field = Field::new(format!("passbridge.link.{index}"), link.url.as_str());
-        let anchor = format!("<a href=\"{}\">{}</a>", escaped(&link.url), escaped(&link.label));
-        field.attributed_value = Some(FieldValue::Text(anchor));
-        fields.back_fields.push(field);
-    }
-    if !design.fields.iter().any(shows_message) {
-        let text = view.pass.message.as_ref().map_or_else(|| NO_MESSAGE.to_owned(), distinct);
-        fields.back_fields.push(Field::new(MESSAGE_FIELD, text).label(design.message_label.as_str()).change_message("%@"));
-    }
-}
-
-/// Whether the design has a place of its own for messages.
-fn shows_message(field: &DesignField) -> bool {
-    field.change_message.is_some() && field.value.names().any(|name| name == "pass.message")
-}
-
-/// The message with an invisible end by its time: Wallet is silent when a field's value did not change, and the same
-/// words may well be sent twice.
-fn distinct(message: &Message) -> String {
-    let mut bits = message.at.as_millis().unsigned_abs();
-    let mut text = message.text.clone();
-    for _ in 0..INVISIBLE_LENGTH {
-        text.push(INVISIBLE[usize::try_from(bits & 3).unwrap_or(0)]);
-        bits >>= 2;
-    }
-    text
-}
-
-fn field(view: &PassView<'_>, design: &DesignField) -> Option<Field> {
-    let value = view.value(&design.value)?;
-    let mut field = match (&value, &design.number) {
-        (Value::Text(text), None) => Field::new(&design.key, text.as_str()),
-        (Value::Time(time), _) => {
-            let mut field = Field::new(&design.key, time.wallet());
-            field.date_style = Some(DateStyle::Medium);
-            field.time_style = Some(if time.is_day() { DateStyle::None } else { DateStyle::Short });
-            field.ignores_time_zone = time.is_local().then_some(true);
-            field
-        }
-        (Value::Number(number), None) => Field::new(&design.key, number.clone()),
-        (value, Some(format)) => number_field(design, value, format),
-    };
-    field.label = Some(design.label.clone()).filter(|label| !label.is_empty());
-    field.change_message.clone_from(&design.change_message);
-    Some(field)
-}
-
-fn number_field(design: &DesignField, value: &Value, format: &NumberFormat) -> Field {
-    let exact = match value {
-        Value::Text(text) => text.parse().ok().map(amount),
-        other => Some(other.clone()),
-    };
-    let Some(Value::Number(number)) = exact else {
-        return Field::new(&design.key, formatted(value, Some(format)));
-    };
-    let mut field = Field::new(&design.key, number);
-    match format {
-        NumberFormat::Decimal => field.number_style = Some(NumberStyle::Decimal),
-        NumberFormat::Percent => field.number_style = Some(NumberStyle::Percent),
-        NumberFormat::Currency(code) => {
-            field.currency_code = Some(code.clone());
-            let is_balance = design.value.sole_name().is_some_and(|name| name.starts_with("balances."));
-            if let Some(amount) = micros(value).filter(|_| is_balance) {
-                let amount = domain::Amount::from_micros(amount).to_string();
-                field.semantics.insert("balance", json!({"amount": amount, "currencyCode": code}));
-            }
-        }
-    }
-    field
 }
 
 fn barcode(view: &PassView<'_>) -> Option<Barcode> {
@@ -177,54 +98,80 @@ fn barcode(view: &PassView<'_>) -> Option<Barcode> {
     if message.is_empty() {
         return None;
     }
-    let format = match design.format {
-        BarcodeFormat::Qr => AppleFormat::Qr,
-        BarcodeFormat::Pdf417 => AppleFormat::Pdf417,
-        BarcodeFormat::Aztec => AppleFormat::Aztec,
-        BarcodeFormat::Code128 => AppleFormat::Code128,
+    let (format, message) = match design.format {
+        BarcodeFormat::Pdf417 => (AppleFormat::Pdf417, message),
+        BarcodeFormat::Aztec => (AppleFormat::Aztec, message),
+        BarcodeFormat::Code128 => (AppleFormat::Code128, message),
+        BarcodeFormat::Code39 => (AppleFormat::Code39, message),
+        BarcodeFormat::Codabar => (AppleFormat::Codabar, message),
+        BarcodeFormat::Ean13 => (AppleFormat::Ean13, message),
+        BarcodeFormat::Itf => (AppleFormat::I2of5, message),
+        // a UPC-A is the EAN-13 that begins with 0 (GS1 General Specifications, 5.2)
+        BarcodeFormat::UpcA => (AppleFormat::Ean13, format!("0{message}")),
+        BarcodeFormat::Qr | BarcodeFormat::Ean8 | BarcodeFormat::DataMatrix => (AppleFormat::Qr, message),
     };
     let mut barcode = Barcode::new(format, message);
     barcode.alt_text = design.alt_text.as_ref().map(|text| view.text(text)).filter(|text| !text.trim().is_empty());
     Some(barcode)
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+/// The keys whose texts hold no placeholder.
+fn constants(keys: &Map<String, serde_json::Value>) -> Map<String, serde_json::Value> {
+    let is_constant = |value: &serde_json::Value| !value.to_string().contains("{{");
+    keys.iter().filter(|(_, value)| is_constant(value)).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// Prepares a design's images, once per template version. `image` gives the bytes of a hash.
-pub fn apple_assets(design: &Design, image: impl Fn(&str) -> Option<Bytes>) -> Result<Assets, AssetsError> {
-    let mut files = Vec::new();
-    for (role, set) in &design.images {
-        for (scale, hash) in set.each() {
-            let missing = || AssetsError::Missing { role: role.name(), scale, hash: hash.to_owned() };
-            files.push((file_name(*role, scale), image(hash).ok_or_else(missing)?));
-        }
-    }
-    Ok(Assets::prepare(files)?)
+fn nfc(view: &PassView<'_>) -> Option<Nfc> {
+    let nfc = view.template.design.nfc.as_ref()?;
+    let message = view.text(&nfc.message);
+    (!message.is_empty()).then(|| Nfc {
+        message,
+        encryption_public_key: nfc.encryption_public_key.clone(),
+        requires_authentication: nfc.requires_authentication,
+        extra: Map::new(),
+    })
 }
 
-fn file_name(role: ImageRole, scale: u8) -> String {
-    match scale {
-        1 => format!("{}.png", role.name()),
-        scale => format!("{}@{scale}x.png", role.name()),
-    }
+fn relevance(view: &PassView<'_>, pass: &mut Pass) {
+    let relevance = &view.template.design.relevance;
+    let text = |text: &Option<Text>| text.as_ref().map(|text| view.text(text)).filter(|text| !text.trim().is_empty());
+    pass.relevant_dates = relevance.dates.iter().filter_map(|date| relevant_date(view, date)).collect();
+    pass.locations = relevance
+        .locations
+        .iter()
+        .filter_map(|place| {
+            Some(Location {
+                latitude: place.latitude.as_f64()?,
+                longitude: place.longitude.as_f64()?,
+                altitude: place.altitude.as_ref().and_then(serde_json::Number::as_f64),
+                relevant_text: text(&place.text),
+                extra: Map::new(),
+            })
+        })
+        .collect();
+    pass.beacons = relevance
+        .beacons
+        .iter()
+        .map(|beacon| Beacon {
+            proximity_uuid: beacon.uuid.hyphenated().to_string().to_uppercase(),
+            major: beacon.major,
+            minor: beacon.minor,
+            relevant_text: text(&beacon.text),
+            extra: Map::new(),
+        })
+        .collect();
+    pass.max_distance = relevance.max_distance.as_ref().and_then(serde_json::Number::as_f64);
 }
 
-/// Why a design's images cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AssetsError {
-    /// An image is not there.
-    #[error("images.{role}.x{scale}: no image with the hash {hash} was uploaded; upload it or name another")]
-    Missing {
-        /// What it is for.
-        role: &'static str,
-        /// Pixels a point.
-        scale: u8,
-        /// Its SHA-256.
-        hash: String,
-    },
-    /// An image is there and cannot be used.
-    #[error(transparent)]
-    Unusable(#[from] pkpass::AssetError),
+/// Nothing while one of its times is not known yet.
+fn relevant_date(view: &PassView<'_>, date: &RelevantTime) -> Option<RelevantDate> {
+    let time = |text: &Text| match view.value(text)? {
+        Value::Time(time) => Some(time.wallet()),
+        Value::Text(text) => crate::values::Moment::parse(&text).map(crate::values::Moment::wallet),
+        Value::Number(_) => None,
+    };
+    Some(match date {
+        RelevantTime::At { at } => RelevantDate::at(time(at)?),
+        RelevantTime::Between { start, end } => RelevantDate::between(time(start)?, time(end)?),
+    })
 }

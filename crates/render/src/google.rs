@@ -25,12 +25,15 @@ use crate::PassView;
 /// Keys of a flight class that Google requires; a design that sets them all makes its boarding passes flights.
 const FLIGHT_KEYS: [&str; 4] = ["flightHeader", "origin", "destination", "localScheduledDepartureDateTime"];
 
+/// Digits of an ITF-14.
+const ITF_14_DIGITS: usize = 14;
+
 /// What Google's side needs beside the pass.
 #[derive(Clone, Copy)]
 pub struct GoogleContext<'a> {
     /// The issuer's number.
     pub issuer_id: &'a str,
-    /// BCP 47 tag of the language that the design is written in.
+    /// BCP 47 tag of the language that texts of our own are written in; the design's texts are in the design's.
     pub language: &'a str,
     /// Where Google reports that a pass was saved or deleted, https; none to leave it out.
     pub callback_url: Option<&'a str>,
@@ -43,10 +46,9 @@ impl GoogleContext<'_> {
         LocalizedString::new(self.language, text)
     }
 
-    /// The first of the roles that the design has an image for, at the highest resolution.
+    /// The first of the roles that the design has an image for, as Google wants it or else at the highest resolution.
     fn image(&self, design: &Design, roles: &[ImageRole]) -> Option<Image> {
-        let set = roles.iter().find_map(|role| design.images.get(role).filter(|set| set.each().next().is_some()))?;
-        let (_, hash) = set.each().last()?;
+        let hash = roles.iter().find_map(|role| design.images.get(role)?.for_web())?;
         Some(Image::at((self.image_url)(hash)).described(self.localized(design.issuer.as_str())))
     }
 }
@@ -113,6 +115,15 @@ fn barcode(view: &PassView<'_>) -> Option<Barcode> {
         BarcodeFormat::Pdf417 => BarcodeType::Pdf417,
         BarcodeFormat::Aztec => BarcodeType::Aztec,
         BarcodeFormat::Code128 => BarcodeType::Code128,
+        BarcodeFormat::Code39 => BarcodeType::Code39,
+        BarcodeFormat::Codabar => BarcodeType::Codabar,
+        BarcodeFormat::Ean13 => BarcodeType::Ean13,
+        BarcodeFormat::Ean8 => BarcodeType::Ean8,
+        BarcodeFormat::UpcA => BarcodeType::UpcA,
+        BarcodeFormat::DataMatrix => BarcodeType::DataMatrix,
+        // Google knows the form of fourteen digits alone
+        BarcodeFormat::Itf if value.len() == ITF_14_DIGITS => BarcodeType::Itf14,
+        BarcodeFormat::Itf => BarcodeType::QrCode,
     };
     let latin = value.chars().all(|c| u32::from(c) < 0x100);
     Some(Barcode {

@@ -4,27 +4,32 @@
 //! - [`apple()`] and [`apple_assets`]: what goes into a `.pkpass`. Assets are prepared once per template version.
 //! - [`google_class`] and [`google_object`]: a class per template, an object per pass.
 //! - [`preview_html`] and [`preview_css`]: the card as HTML, for the pass's page and the console.
-//! - [`loss_report`]: what a wallet will not show of a design.
+//! - [`loss_report`]: what a wallet will not show of a design, by system; [`check_design`]: what it would refuse.
 //!
 //! A field whose value comes out empty is left out. A deleted pass is drawn blank and void: that is all that a phone that
 //! still holds it may learn.
 
 mod apple;
 mod barcode;
+mod check;
+mod fill;
 mod google;
 mod loss;
 mod overlay;
 mod preview;
 mod values;
+mod words;
 
 use domain::{Contact, Pass, Project, Template};
 
-pub use apple::{AppleContext, AssetsError, MESSAGE_FIELD, apple, apple_assets};
+pub use apple::{AppleContext, AssetsError, MESSAGE_FIELD, apple, apple_assets, asks_to_sign_up};
+pub use check::{CheckError, Finding, check_design, sample_contact, sample_pass};
 pub use google::{GoogleContext, class_id, google_class, google_message, google_object, google_patch, object_id, vertical};
-pub use loss::{Loss, loss_report};
+pub use loss::{Loss, System, loss_report};
 pub use overlay::OverlayError;
 pub use preview::{PreviewContext, preview_css, preview_html};
 pub use scan_code::Signer as CodeSigner;
+pub use words::apple_strings;
 
 /// Everything that a pass is drawn from.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +52,9 @@ pub enum RenderError {
     /// Keys that the design sets as they stand do not fit.
     #[error(transparent)]
     Overlay(#[from] OverlayError),
+    /// No sample can be made.
+    #[error("no sample pass can be made: {0}")]
+    Sample(String),
     /// The Google issuer is no number.
     #[error("Google issuer: {0}")]
     GoogleId(#[from] google_wallet::IdError),

@@ -55,6 +55,7 @@ pub fn preview_html(view: &PassView<'_>, context: &PreviewContext<'_>) -> Markup
             }
             (fields("pb-secondary", &shown(FieldPlace::Secondary)))
             (fields("pb-auxiliary", &shown(FieldPlace::Auxiliary)))
+            (fields("pb-auxiliary", &shown(FieldPlace::Footer)))
             (picture(view, ImageRole::Footer, "pb-footer", context))
             (code(view))
             (back(view, &shown(FieldPlace::Back)))
@@ -116,8 +117,8 @@ fn picture(view: &PassView<'_>, role: ImageRole, class: &str, context: &PreviewC
     if !apple_shows(view.project.kind, design, role) {
         return html! {};
     }
-    let images: Vec<_> = design.images.get(&role).into_iter().flat_map(domain::ImageSet::each).collect();
-    let source = images.last().map(|(_, hash)| (context.image_url)(hash));
+    let largest = design.images.get(&role).and_then(|set| set.each().last().map(|(_, hash)| hash));
+    let source = largest.map(|hash| (context.image_url)(hash));
     html! {
         @if let Some(source) = source { img.(class) src=(source) alt=""; }
     }
@@ -158,6 +159,13 @@ fn name(format: BarcodeFormat) -> &'static str {
         BarcodeFormat::Pdf417 => "PDF417",
         BarcodeFormat::Aztec => "Aztec",
         BarcodeFormat::Code128 => "Code 128",
+        BarcodeFormat::Code39 => "Code 39",
+        BarcodeFormat::Codabar => "Codabar",
+        BarcodeFormat::Ean13 => "EAN-13",
+        BarcodeFormat::Itf => "Interleaved 2 of 5",
+        BarcodeFormat::Ean8 => "EAN-8",
+        BarcodeFormat::UpcA => "UPC-A",
+        BarcodeFormat::DataMatrix => "Data Matrix",
     }
 }
 
@@ -175,6 +183,7 @@ fn back(view: &PassView<'_>, shown: &[Shown<'_>]) -> Markup {
                     dl.pb-fields.pb-message { div { dt { (design.message_label) } dd { (message.text) } } }
                 }
                 (fields("pb-details", shown))
+                (fields("pb-details", &self::shown(view, FieldPlace::AdditionalInfo)))
                 @if !design.links.is_empty() {
                     ul.pb-links {
                         @for link in &design.links {

@@ -30,7 +30,7 @@ impl Moment {
         Self { at, offset: Offset::UTC }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let at = text.parse().ok()?;
         let offset = Pieces::parse(text).ok()?.to_numeric_offset().unwrap_or(Offset::UTC);
         Some(Self { at, offset })

@@ -107,7 +107,7 @@ fn every_case_is_drawn_as_it_stands_in_its_folder() {
 fn a_phone_would_take_every_pass_and_leave_nothing_out() {
     for case in cases() {
         let input = Input::read(&case);
-        let assets = render::apple_assets(&input.template.design, |_| Some(assets::png())).unwrap();
+        let assets = render::apple_assets(&input.template.design, false, |_| Some(assets::png())).unwrap();
         let json = apple(&input.view(), &APPLE).unwrap().to_json().unwrap();
         let findings = pkpass::lint(&json, &assets);
         // a design for both wallets may hold an image that only Google's card shows
@@ -287,10 +287,10 @@ mod assets {
     #[test]
     fn images_get_apples_names_and_a_missing_one_is_named() {
         let design = Input::read("generic").template.design;
-        let assets = apple_assets(&design, |_| Some(png())).unwrap();
+        let assets = apple_assets(&design, false, |_| Some(png())).unwrap();
         let paths: Vec<_> = assets.files().map(pkpass::Asset::path).collect();
         assert_eq!(paths, ["icon.png", "icon@2x.png", "icon@3x.png", "thumbnail.png", "thumbnail@2x.png", "thumbnail@3x.png"]);
-        let error = apple_assets(&design, |_| None).unwrap_err();
+        let error = apple_assets(&design, false, |_| None).unwrap_err();
         assert!(matches!(error, AssetsError::Missing { role: "icon", scale: 1, .. }), "{error}");
         assert!(image_url("x").ends_with("x.png"));
     }

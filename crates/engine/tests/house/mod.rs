@@ -64,19 +64,7 @@ pub async fn house_with(shape: impl FnOnce(&mut Project)) -> House {
     let org = OrgId::mint(now, &System);
     store.create_org(&Organization { id: org, name: "Test".to_owned(), created_at: now }, "{}".to_owned(), now).await.unwrap();
     let (project, template) = (ProjectId::mint(now, &System), TemplateId::mint(now, &System));
-    let design = Design {
-        issuer: "Test".to_owned(),
-        title: Text::parse("Test").unwrap(),
-        description: "Card".to_owned(),
-        colors: Default::default(),
-        images: Default::default(),
-        fields: Vec::new(),
-        barcode: None,
-        links: Vec::new(),
-        message_label: "News".to_owned(),
-        apple: Default::default(),
-        google: Default::default(),
-    };
+    let design = Design::new("Test", Text::parse("Test").unwrap(), "Card");
     let change = || ConfigChange { org, actor: "{}".to_owned(), now, names: Vec::new(), removed_names: Vec::new() };
     let status = TemplateStatus::Published;
     let template = Template { id: template, project, name: "Card".to_owned(), version: 1, status, design, created_at: now };

@@ -30,10 +30,12 @@ mod scan_keys;
 mod scan_read;
 mod scans;
 mod schema;
+mod schema_design;
 mod signers;
 mod source_events;
 mod source_trace;
 mod sources;
+pub(crate) mod template_report;
 mod template_versions;
 mod templates;
 mod text;
@@ -61,6 +63,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(templates::routes())
         .merge(template_versions::routes())
         .merge(publications::routes())
+        .merge(template_report::routes())
         .merge(images::routes())
         .merge(sources::routes())
         .merge(source_events::routes())

@@ -16,7 +16,9 @@ use super::{
     images,
     once::Made,
     page::{After, Limit, Page, sorted_page},
-    schema::{self, IdText, TimeText},
+    schema::{IdText, TimeText},
+    schema_design,
+    template_report::{self, FindingView},
     text,
 };
 use crate::{
@@ -24,8 +26,6 @@ use crate::{
     auth::{Caller, Can, scope},
 };
 
-/// Most links of a design.
-const MAX_LINKS: usize = 20;
 /// How often publishing is tried again that the progress of the publication before came in between of.
 const MAX_RACES: usize = 20;
 /// Most bytes of a design as JSON.
@@ -50,7 +50,7 @@ struct TemplateInput {
     #[schema(min_length = 1, max_length = 200)]
     name: String,
     /// The design.
-    #[schema(value_type = schema::Design)]
+    #[schema(value_type = schema_design::Design)]
     design: Design,
 }
 
@@ -62,7 +62,7 @@ struct TemplateChange {
     #[schema(min_length = 1, max_length = 200)]
     name: String,
     /// The design.
-    #[schema(value_type = schema::Design)]
+    #[schema(value_type = schema_design::Design)]
     design: Design,
 }
 
@@ -84,12 +84,15 @@ struct View {
     #[schema(value_type = String)]
     status: TemplateStatus,
     /// The design that passes are drawn with; of a template that was never published, its draft.
-    #[schema(value_type = schema::Design)]
+    #[schema(value_type = schema_design::Design)]
     design: Design,
     /// What follows the published version once it is published itself.
     draft: Option<DraftView>,
     /// What keeps the draft from being published.
     problems: Vec<FieldError>,
+    /// What the wallets would refuse, leave out or show otherwise, found on a sample pass; left out in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    findings: Option<Vec<FindingView>>,
     /// When it was made.
     #[schema(value_type = TimeText)]
     created_at: Timestamp,
@@ -102,7 +105,7 @@ struct DraftView {
     /// Name shown to people.
     name: String,
     /// The design.
-    #[schema(value_type = schema::Design)]
+    #[schema(value_type = schema_design::Design)]
     design: Design,
     /// When it was last changed.
     #[schema(value_type = TimeText)]
@@ -138,8 +141,15 @@ impl View {
                 updated_at: draft.updated_at,
             }),
             design: template.design.clone(),
+            findings: None,
             created_at: template.created_at,
         }
+    }
+
+    /// With what the wallets would say.
+    fn with(mut self, findings: Vec<FindingView>) -> Self {
+        self.findings = Some(findings);
+        self
     }
 }
 
@@ -149,10 +159,16 @@ fn version(stored: &Stored<Template>, draft: Option<&Stored<StoredDraft>>) -> i6
 }
 
 /// The template as it is now, with its draft.
-fn shown(app: &App, org: OrgId, id: TemplateId) -> Result<Shown<View>, Problem> {
+async fn shown(app: &App, org: OrgId, id: TemplateId) -> Result<Shown<View>, Problem> {
     let catalog = config::org(app, org)?;
     let stored = config::one(&catalog.templates, id.uuid(), "template")?;
-    Ok(Shown::at(version(stored, catalog.draft_of(id)), View::of(&stored.value, &catalog)))
+    let draft = catalog.draft_of(id);
+    let next = match draft {
+        Some(draft) => &Template { design: draft.value.design.clone(), ..(*stored.value).clone() },
+        None => &*stored.value,
+    };
+    let findings = template_report::findings(app, org, next, &catalog).await?;
+    Ok(Shown::at(version(stored, draft), View::of(&stored.value, &catalog).with(findings)))
 }
 
 /// Which templates to list.
@@ -180,20 +196,18 @@ pub(super) fn faults(design: &Design, project: &Project) -> Vec<FieldError> {
 /// Refuses a design that is too large to keep or names images that were never uploaded.
 async fn check_size_and_images(app: &App, caller: &Caller, design: &Design) -> Result<(), Problem> {
     let bytes = serde_json::to_vec(design).map_or(usize::MAX, |json| json.len());
-    if bytes > MAX_DESIGN_BYTES || design.links.len() > MAX_LINKS {
-        return Err(Problem::field("design", "longer than 131072 bytes, or more than 20 links"));
+    if bytes > MAX_DESIGN_BYTES {
+        return Err(Problem::field("design", "longer than 131072 bytes"));
     }
     let mut missing = Vec::new();
-    for (role, set) in &design.images {
-        for (scale, sha256) in set.each() {
-            let known = match images::parse_hash(sha256) {
-                Some(hash) => app.store.backend().blob(caller.org, hash).await?.is_some_and(|blob| images::is_image(&blob)),
-                None => false,
-            };
-            if !known {
-                let path = format!("design.images.{}.x{scale}", role.name());
-                missing.push(FieldError::new(path, "no such image: upload it with POST /v1/images and give its sha256"));
-            }
+    for (path, sha256) in design.image_hashes() {
+        let known = match images::parse_hash(sha256) {
+            Some(hash) => app.store.backend().blob(caller.org, hash).await?.is_some_and(|blob| images::is_image(&blob)),
+            None => false,
+        };
+        if !known {
+            let path = format!("design.{path}");
+            missing.push(FieldError::new(path, "no such image: upload it with POST /v1/images and give its sha256"));
         }
     }
     if missing.is_empty() { Ok(()) } else { Err(Problem::Invalid(missing)) }
@@ -201,7 +215,8 @@ async fn check_size_and_images(app: &App, caller: &Caller, design: &Design) -> R
 
 /// Make a template.
 ///
-/// It is a draft until it is published; `problems` says what is still missing.
+/// It is a draft until it is published; `problems` says what is still missing. What no wallet could make sense of (a colour
+/// that is none, a date without zone, a key twice, a class that Google would refuse) is refused at once.
 #[utoipa::path(post, path = "/v1/templates", tag = "Templates", security(("key" = ["config_write"])),
     request_body = TemplateInput, responses((status = 201, body = View, description = "Made.")))]
 async fn create(
@@ -229,9 +244,10 @@ async fn create(
         design,
         created_at: now,
     };
+    let findings = template_report::check(&app, can.org, &template, &catalog).await?;
     let write = app.store.config_write(&config::change(&app, &can), &template, 0, false)?;
-    let shown = Shown::new(format!("/v1/templates/{}", template.id), View::of(&template, &catalog));
-    once.write(&app, &can, &body.bytes, write, shown).await
+    let view = View::of(&template, &catalog).with(findings);
+    once.write(&app, &can, &body.bytes, write, Shown::new(format!("/v1/templates/{}", template.id), view)).await
 }
 
 /// List templates.
@@ -256,13 +272,13 @@ async fn get(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<TemplateId>,
 ) -> Result<Shown<View>, Problem> {
-    shown(&app, can.org, id)
+    shown(&app, can.org, id).await
 }
 
 /// Change a template.
 ///
-/// What was never published is changed itself. What is published stays as it is: the change is its `draft`, whatever is wrong
-/// with it, until that is published.
+/// What was never published is changed itself. What is published stays as it is: the change is its `draft`, whatever is still
+/// missing, until that is published. What no wallet could make sense of is refused.
 #[utoipa::path(put, path = "/v1/templates/{template}", tag = "Templates", security(("key" = ["config_write"])),
     params(("template" = IdText, Path, description = "Its id.")),
     request_body = TemplateChange, responses((status = 200, body = View, description = "As it is now.")))]
@@ -278,6 +294,7 @@ async fn replace(
     let name = text::name(body.value.name, "name")?;
     let design = body.value.design;
     check_size_and_images(&app, &can, &design).await?;
+    template_report::check(&app, can.org, &Template { design: design.clone(), ..(*stored.value).clone() }, &catalog).await?;
     let held = catalog.draft_of(id);
     if_match.check(version(stored, held))?;
     let change = config::change(&app, &can);
@@ -294,7 +311,7 @@ async fn replace(
         let template = Template { name, design, ..(*stored.value).clone() };
         config::put(&app, &change, &template, stored.revision).await?;
     }
-    shown(&app, can.org, id)
+    shown(&app, can.org, id).await
 }
 
 /// Discard the draft of a published template.
@@ -338,13 +355,14 @@ async fn publish(
         (TemplateStatus::Draft, _) => {
             refuse_faults(&stored.value, &catalog)?;
             let template = Template { status: TemplateStatus::Published, version: 1, ..(*stored.value).clone() };
+            template_report::check(&app, can.org, &template, &catalog).await?;
             config::put(&app, &config::change(&app, &can), &template, stored.revision).await?;
             None
         }
         (TemplateStatus::Published, None) => None,
         (TemplateStatus::Published, Some(draft)) => Some(supersede(&app, &can, &catalog, stored, draft).await?),
     };
-    Ok(shown(&app, can.org, id)?.map(|template| Published { template, publication }))
+    Ok(shown(&app, can.org, id).await?.map(|template| Published { template, publication }))
 }
 
 /// Puts the draft in the place of the published version, keeps that, and has the phones woken: all in one commit.
@@ -359,6 +377,7 @@ async fn supersede(
     let next = draft.value.as_ref();
     let template = Template { name: next.name.clone(), design: next.design.clone(), version: old.version + 1, ..old.clone() };
     refuse_faults(&template, catalog)?;
+    template_report::check(app, caller.org, &template, catalog).await?;
     let design = serde_json::to_vec(&old.design).map_err(|error| Problem::Internal(error.to_string()))?;
     let blob = store::blob_row(org, "application/json", design, now);
     let version = StoredVersion {

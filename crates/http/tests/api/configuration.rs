@@ -13,7 +13,12 @@ async fn a_template_is_drafted_mended_and_published() {
     let mut design = Things::design(things.id("sha256"));
     design["fields"][0]["value"] = json!("{{balances.miles}}");
     design["colors"] = json!({"background": "red"});
-    let body = json!({"project": things.id("project"), "name": "Second", "design": design});
+    let mut body = json!({"project": things.id("project"), "name": "Second", "design": design});
+    let wrong = server.post("/v1/templates", body.clone()).await;
+    assert_eq!(wrong.problem(422), "invalid", "no wallet could make sense of it");
+    assert_eq!(wrong.json()["errors"][0]["path"], "design.colors.background");
+    design["colors"] = json!({"background": "#aa0000"});
+    body["design"] = design.clone();
     let draft = server.post("/v1/templates", body).await.expect(201);
     assert_eq!((&draft["status"], &draft["version"]), (&json!("draft"), &json!(0)));
     let path = format!("/v1/templates/{}", draft["id"].as_str().unwrap());
@@ -21,7 +26,7 @@ async fn a_template_is_drafted_mended_and_published() {
     assert_eq!(refused.problem(422), "invalid");
     let paths: Vec<String> =
         refused.json()["errors"].as_array().unwrap().iter().map(|it| it["path"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(paths, ["design.colors.background", "design.fields.0.value"]);
+    assert_eq!(paths, ["design.fields.0.value"]);
     let change = json!({"name": "Second", "design": Things::design(things.id("sha256"))});
     server.call(&server.admin, "PUT", &path, &change).await.expect(200);
     assert_eq!(server.post(&format!("{path}/publish"), Value::Null).await.expect(200)["version"], 1);
@@ -92,6 +97,39 @@ async fn a_published_template_is_followed_by_its_draft() {
     assert_eq!(turn("resume").await.problem(409), "not_allowed");
     let listed = server.get("/v1/publications").await.expect(200);
     assert_eq!(listed["data"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_is_told_what_wallets_refuse_and_leave_out() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let mut design = Things::design(things.id("sha256"));
+    design["barcode"] = json!({"format": "ean13", "value": "4006381333931"});
+    design["semantics"] = json!({"balance": {"amount": 12}});
+    design["apple"] = json!({"appLaunchURL": "app://x"});
+    let body = |design: &Value| json!({"project": things.id("project"), "name": "Third", "design": design});
+    let refused = server.post("/v1/templates", body(&design)).await;
+    assert_eq!(refused.problem(422), "invalid");
+    let error = &refused.json()["errors"][0];
+    assert_eq!(error["path"], "design.apple.appLaunchURL");
+    assert!(error["message"].as_str().unwrap().contains("app_without_store_id: https://developer.apple.com"), "{error}");
+    let listed = server.get("/v1/templates").await.expect(200)["data"].as_array().unwrap().len();
+
+    design["apple"] = json!({"userInfo": {"newer": [1]}});
+    let saved = server.post("/v1/templates", body(&design)).await.expect(201).clone();
+    assert_eq!(saved["design"]["apple"], json!({"userInfo": {"newer": [1]}}), "unknown keys are kept");
+    let lost = saved["findings"].as_array().unwrap().iter().find(|finding| finding["rule"] == "tag_value").unwrap();
+    assert_eq!(
+        (&lost["path"], &lost["severity"], &lost["wallet"]),
+        (&json!("design.semantics.balance"), &json!("lost"), &json!("apple"))
+    );
+    assert_eq!(server.get("/v1/templates").await.expect(200)["data"].as_array().unwrap().len(), listed + 1, "nothing half saved");
+
+    let report = server.get(&format!("/v1/templates/{}/report", saved["id"].as_str().unwrap())).await;
+    let losses = report.expect(200)["losses"].as_array().unwrap();
+    let barcode = losses.iter().find(|loss| loss["path"] == "design.barcode.format").unwrap();
+    assert_eq!(barcode["systems"], json!(["ios_17", "ios_18", "ios_26", "watch_os"]));
+    assert_eq!(report.json()["problems"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,21 +93,15 @@ pub fn png(side: u32) -> Vec<u8> {
 
 fn field(key: &str, label: &str, value: &str, place: FieldPlace) -> DesignField {
     DesignField {
-        key: key.to_owned(),
         label: label.to_owned(),
-        value: Text::parse(value).unwrap(),
-        place,
         change_message: (key == "points").then(|| "You have %@ points".to_owned()),
-        number: None,
+        ..DesignField::new(key, Text::parse(value).unwrap(), place)
     }
 }
 
 fn design(icon: &str) -> Design {
-    let image = ImageSet { x1: None, x2: Some(icon.to_owned()), x3: None };
+    let image = ImageSet { x2: Some(icon.to_owned()), ..ImageSet::default() };
     Design {
-        issuer: "Bean & Co".to_owned(),
-        title: Text::parse("Bean Club").unwrap(),
-        description: "Loyalty card".to_owned(),
         colors: Colors { background: Some("#1f5a4a".to_owned()), foreground: Some("#ffffff".to_owned()), label: None },
         images: BTreeMap::from([(ImageRole::Icon, image.clone()), (ImageRole::Logo, image)]),
         fields: vec![
@@ -118,10 +112,7 @@ fn design(icon: &str) -> Design {
             field("terms", "Terms", "One card for each guest.", FieldPlace::Back),
         ],
         barcode: Some(Barcode { format: BarcodeFormat::Qr, value: Text::parse("{{pass.id}}").unwrap(), alt_text: None }),
-        links: Vec::new(),
-        message_label: "News".to_owned(),
-        apple: Default::default(),
-        google: Default::default(),
+        ..Design::new("Bean & Co", Text::parse("Bean Club").unwrap(), "Loyalty card")
     }
 }
 

@@ -1,30 +1,33 @@
 //! The class: what all passes of one template share.
 
-use domain::{ImageRole, Project, Template};
+use domain::{Design, ImageRole, Project, Template, TransitMode};
 use google_wallet::model::{
-    CallbackOptions, ClassCommon, EventTicketClass, FlightClass, GenericClass, GiftCardClass, LoyaltyClass, OfferClass,
-    RedemptionChannel, ReviewStatus, TransitClass, TransitType,
+    CallbackOptions, ClassCommon, EventTicketClass, FlightClass, GenericClass, GiftCardClass, LoyaltyClass, MerchantLocation,
+    OfferClass, RedemptionChannel, ReviewStatus, TransitClass, TransitType,
 };
 use google_wallet::{Class, Vertical};
 
 use super::{GoogleContext, class_id, slots, vertical};
-use crate::RenderError;
 use crate::overlay::{self, OverlayError};
+use crate::{RenderError, words};
 
 /// Keys of a class that a design cannot set: they name it, or say who is told of its passes.
 const PROTECTED: [&str; 2] = ["id", "callbackOptions"];
 
 /// Draws the class of a template.
 pub fn google_class(project: &Project, template: &Template, context: &GoogleContext<'_>) -> Result<Class, RenderError> {
-    let vertical = vertical(project, &template.design);
+    let design = &template.design;
+    let vertical = vertical(project, design);
+    let context = &GoogleContext { language: &design.language, ..*context };
     let class = draw(vertical, project, template, context)?;
-    let keys = &template.design.google;
-    if keys.is_empty() {
+    let keys = &design.google;
+    if keys.is_empty() && design.translations.is_empty() {
         return Ok(class);
     }
     let fault = |fault: String| OverlayError { part: "google", fault };
     let mut value = serde_json::to_value(&class).map_err(|error| fault(error.to_string()))?;
     overlay::merge(&mut value, keys, &PROTECTED);
+    words::localize(&mut value, &design.language, &words::of_design(design, &project.name));
     Ok(Class::from_value(vertical, value).map_err(|error| fault(error.to_string()))?)
 }
 
@@ -61,7 +64,7 @@ fn draw(vertical: Vertical, project: &Project, template: &Template, context: &Go
         })),
         Vertical::Flight => Class::Flight(Box::new(FlightClass { common, ..FlightClass::default() })),
         Vertical::Transit => Class::Transit(Box::new(TransitClass {
-            transit_type: Some(TransitType::Rail),
+            transit_type: Some(transit_type(design.transit)),
             transit_operator_name: Some(context.localized(design.issuer.as_str())),
             logo,
             wide_logo,
@@ -86,6 +89,7 @@ fn common(vertical: Vertical, template: &Template, context: &GoogleContext<'_>) 
         id: class_id(context.issuer_id, template)?.to_string(),
         callback_options: callback,
         class_template_info: slots::rows(vertical, design),
+        merchant_locations: places(design),
         ..ClassCommon::default()
     };
     if vertical == Vertical::Generic {
@@ -104,4 +108,22 @@ fn common(vertical: Vertical, template: &Template, context: &GoogleContext<'_>) 
 fn title(project: &Project, template: &Template) -> String {
     let title = template.design.title.fill(|name| (name == "project.name").then(|| project.name.clone()));
     if title.trim().is_empty() { project.name.clone() } else { title.trim().to_owned() }
+}
+
+fn transit_type(mode: Option<TransitMode>) -> TransitType {
+    match mode {
+        None | Some(TransitMode::Train) => TransitType::Rail,
+        Some(TransitMode::Bus) => TransitType::Bus,
+        Some(TransitMode::Boat) => TransitType::Ferry,
+        Some(TransitMode::Air | TransitMode::Generic) => TransitType::Misc,
+    }
+}
+
+/// The places near which Google tells the holder of the pass.
+fn places(design: &Design) -> Vec<MerchantLocation> {
+    let place = |place: &domain::NearPlace| {
+        let (latitude, longitude) = (place.latitude.as_f64()?, place.longitude.as_f64()?);
+        Some(MerchantLocation { latitude, longitude, ..MerchantLocation::default() })
+    };
+    design.relevance.locations.iter().filter_map(place).collect()
 }

@@ -15,8 +15,9 @@ use google_wallet::{Object, Vertical};
 
 use super::slots::{Slot, Slotted, slots};
 use super::{GoogleContext, barcode, class_id, object_id, rotating, vertical};
+use crate::overlay::OverlayError;
 use crate::values::{Value, formatted, micros, wallet_time};
-use crate::{PassView, RenderError};
+use crate::{PassView, RenderError, words};
 use domain::ImageRole;
 
 /// What stands where Google requires a text and a pass has none.
@@ -26,7 +27,20 @@ const AMOUNT_SCALE: u32 = 6;
 
 /// Draws the object of a pass.
 pub fn google_object(view: &PassView<'_>, context: &GoogleContext<'_>) -> Result<Object, RenderError> {
-    let vertical = vertical(view.project, &view.template.design);
+    let design = &view.template.design;
+    let context = &GoogleContext { language: &design.language, ..*context };
+    let vertical = vertical(view.project, design);
+    let object = draw(vertical, view, context)?;
+    if design.translations.is_empty() || view.is_blank() {
+        return Ok(object);
+    }
+    let fault = |fault: String| OverlayError { part: "google", fault };
+    let mut value = serde_json::to_value(&object).map_err(|error| fault(error.to_string()))?;
+    words::localize(&mut value, &design.language, &words::of_pass(view));
+    Ok(Object::from_value(vertical, value).map_err(|error| fault(error.to_string()))?)
+}
+
+fn draw(vertical: Vertical, view: &PassView<'_>, context: &GoogleContext<'_>) -> Result<Object, RenderError> {
     let slotted = if view.is_blank() { Vec::new() } else { slots(vertical, &view.template.design) };
     let common = common(view, context, &slotted)?;
     let holder = view.contact.and_then(|contact| contact.name.clone()).filter(|_| !view.is_blank());
@@ -72,6 +86,7 @@ fn common(view: &PassView<'_>, context: &GoogleContext<'_>, slotted: &[Slotted<'
         links_module_data: links(view),
         messages: google_message(view).into_iter().collect(),
         valid_time_interval: interval(view),
+        smart_tap_redemption_value: smart_tap(view),
         ..blank
     })
 }
@@ -89,7 +104,7 @@ fn state(lifecycle: &Lifecycle) -> State {
 /// Fields without a slot of their own, front before back, as many as Google takes.
 fn texts(view: &PassView<'_>, slotted: &[Slotted<'_>]) -> Vec<TextModule> {
     let mut shown: Vec<_> = slotted.iter().filter(|slotted| slotted.slot == Slot::Text).collect();
-    shown.sort_by_key(|slotted| slotted.field.place == domain::FieldPlace::Back);
+    shown.sort_by_key(|slotted| slotted.field.place.is_behind());
     let module = |slotted: &&Slotted<'_>| {
         let value = view.value(&slotted.field.value)?;
         let body = formatted(&value, slotted.field.number.as_ref());
@@ -128,6 +143,11 @@ pub fn google_message(view: &PassView<'_>) -> Option<Message> {
         message_type: Some(MessageType::Text),
         ..Message::default()
     })
+}
+
+fn smart_tap(view: &PassView<'_>) -> Option<String> {
+    let nfc = view.template.design.nfc.as_ref()?;
+    Some(view.text(&nfc.message)).filter(|message| !message.is_empty())
 }
 
 fn interval(view: &PassView<'_>) -> Option<TimeInterval> {

@@ -44,7 +44,7 @@ pub(super) fn slots(vertical: Vertical, design: &Design) -> Vec<Slotted<'_>> {
 }
 
 fn fits(slot: Slot, field: &DesignField) -> bool {
-    let balance = field.place != FieldPlace::Back && field.value.sole_name().is_some_and(|name| name.starts_with("balances."));
+    let balance = !field.place.is_behind() && field.value.sole_name().is_some_and(|name| name.starts_with("balances."));
     match slot {
         Slot::Header => field.place == FieldPlace::Primary,
         Slot::Points | Slot::SecondPoints => balance,
@@ -67,7 +67,7 @@ fn module_id(key: &str, index: usize) -> String {
 pub(super) fn rows(vertical: Vertical, design: &Design) -> Option<ClassTemplateInfo> {
     let slotted = slots(vertical, design);
     let groups: [&[FieldPlace]; 3] =
-        [&[FieldPlace::Primary], &[FieldPlace::Header, FieldPlace::Secondary], &[FieldPlace::Auxiliary]];
+        [&[FieldPlace::Primary], &[FieldPlace::Header, FieldPlace::Secondary], &[FieldPlace::Auxiliary, FieldPlace::Footer]];
     let mut rows: Vec<Vec<String>> = Vec::new();
     for places in groups {
         let paths: Vec<String> =

@@ -216,19 +216,7 @@ impl House {
     }
 
     async fn configure(&self, now: Timestamp) {
-        let design = Design {
-            issuer: "Test".to_owned(),
-            title: Text::parse("Test").unwrap(),
-            description: "Card".to_owned(),
-            colors: Default::default(),
-            images: Default::default(),
-            fields: Vec::new(),
-            barcode: None,
-            links: Vec::new(),
-            message_label: "News".to_owned(),
-            apple: Default::default(),
-            google: Default::default(),
-        };
+        let design = Design::new("Test", Text::parse("Test").unwrap(), "Card");
         let (project, status) = (self.project, TemplateStatus::Published);
         let id = TemplateId::mint(now, &System);
         let template = Template { id, project, name: "Card".to_owned(), version: 1, status, design, created_at: now };

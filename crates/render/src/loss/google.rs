@@ -1,0 +1,99 @@
+//! What Google Wallet leaves out.
+
+use domain::{Design, ImageRole, Project, ProjectKind};
+use google_wallet::Vertical;
+use google_wallet::model::{MAX_CARD_ROWS, MAX_LIST_ENTRIES, MAX_ROW_ITEMS};
+
+use super::{GOOGLE, Losses};
+use crate::google::vertical;
+
+pub(super) fn check(project: &Project, design: &Design, losses: &mut Losses) {
+    images(design, losses);
+    fields(design, losses);
+    apple_alone(design, losses);
+    let mut lose = |path: &str, effect: &str| losses.add(GOOGLE, path, effect);
+    for (name, color) in [("foreground", &design.colors.foreground), ("label", &design.colors.label)] {
+        if color.is_some() {
+            lose(&format!("colors.{name}"), "ignored: Google Wallet chooses the text colour to fit the background");
+        }
+    }
+    if project.kind == ProjectKind::BoardingPass && vertical(project, design) == Vertical::Generic {
+        let effect =
+            "shown as a generic pass: a flight needs flightHeader, origin, destination and localScheduledDepartureDateTime here";
+        lose("google", effect);
+    }
+    for index in MAX_LIST_ENTRIES..design.links.len() {
+        lose(&format!("links.{index}"), "left out: Google Wallet shows ten links");
+    }
+}
+
+fn images(design: &Design, losses: &mut Losses) {
+    let hero_is_strip = design.images.contains_key(&ImageRole::Strip);
+    for role in design.images.keys() {
+        let effect = match role {
+            ImageRole::Icon | ImageRole::Logo | ImageRole::Strip => continue,
+            ImageRole::Background if hero_is_strip => "not shown: the strip is used as the wide image",
+            ImageRole::Background => "shown as the wide image, cropped to 1032 by 336",
+            _ => "not shown: Google Wallet has no place for it",
+        };
+        losses.add(GOOGLE, format!("images.{}", role.key()), effect);
+    }
+    if !design.images.contains_key(&ImageRole::Logo) {
+        losses.add(GOOGLE, "images.logo", "missing: the icon is shown in its place");
+    }
+    for (language, _) in design.translations.iter().filter(|(_, translation)| !translation.images.is_empty()) {
+        losses.add(GOOGLE, format!("translations.{language}.images"), "not shown: Google Wallet has one image for all languages");
+    }
+}
+
+fn fields(design: &Design, losses: &mut Losses) {
+    let front = design.fields.iter().enumerate().filter(|(_, field)| !field.place.is_behind());
+    for (index, _) in front.skip(MAX_CARD_ROWS * MAX_ROW_ITEMS) {
+        losses.add(GOOGLE, format!("fields.{index}"), "moved to the details: the front holds three rows of three");
+    }
+    for (index, field) in design.fields.iter().enumerate() {
+        let own = field.value.names().any(|name| name == "pass.message");
+        if field.change_message.is_some() && !own {
+            let effect = "silent: Google Wallet notifies by messages, not by changed fields";
+            losses.add(GOOGLE, format!("fields.{index}.change_message"), effect);
+        }
+        if field.alignment.is_some() {
+            losses.add(GOOGLE, format!("fields.{index}.alignment"), "ignored: Google Wallet aligns by the place in the row");
+        }
+        if field.date.is_some_and(|format| format.relative) {
+            losses.add(GOOGLE, format!("fields.{index}.date.relative"), "the day is written out");
+        }
+        if !field.apple.is_empty() {
+            losses.add(GOOGLE, format!("fields.{index}.apple"), "ignored: these keys are Apple's");
+        }
+    }
+    if design.fields.len() > MAX_LIST_ENTRIES {
+        losses.add(GOOGLE, "fields", "the last ones may be left out: Google Wallet takes ten texts, front before back");
+    }
+}
+
+/// What only Apple has.
+fn apple_alone(design: &Design, losses: &mut Losses) {
+    let relevance = &design.relevance;
+    let parts = [
+        (design.rich_style.is_some(), "rich_style", "Google Wallet draws its own card"),
+        (!design.semantics.is_empty(), "semantics", "not used: set the same facts by the keys under `google`"),
+        (!design.apple.is_empty(), "apple", "ignored: these keys are Apple's"),
+        (
+            !relevance.dates.is_empty(),
+            "relevance.dates",
+            "ignored: Google Wallet reminds by the dates of event, flight and validity",
+        ),
+        (!relevance.beacons.is_empty(), "relevance.beacons", "ignored: Google Wallet knows no beacons"),
+        (relevance.max_distance.is_some(), "relevance.max_distance", "ignored: Google Wallet chooses the radius"),
+        (
+            relevance.locations.iter().any(|place| place.text.is_some()),
+            "relevance.locations",
+            "Google Wallet words the notice itself",
+        ),
+        (design.personalization.is_some(), "personalization", "not asked: use the enrolment page"),
+    ];
+    for (_, path, effect) in parts.into_iter().filter(|(there, ..)| *there) {
+        losses.add(GOOGLE, path, effect);
+    }
+}
