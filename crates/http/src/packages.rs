@@ -132,6 +132,17 @@ impl Packages {
         tokio::task::spawn_blocking(work).await.map_err(|_| cut_off())
     }
 
+    /// Signs what a phone sends when a holder has signed up, with the key of the pass type.
+    pub(crate) async fn sign_token(&self, app: &App, org: OrgId, pass_type: &str, token: Vec<u8>) -> Result<Vec<u8>, Problem> {
+        let catalog = app.store.catalog();
+        let config = catalog.org(org).ok_or_else(|| Problem::no_such("organization"))?;
+        let signer = config.signer_of(pass_type).ok_or_else(|| Problem::no_such("signer for this pass type"))?;
+        let identity = self.identity(app, org, signer)?;
+        let now = app.now().as_seconds();
+        let signature = self.sign(move || pkpass::sign_detached(&token, &*identity, now)).await?;
+        signature.map_err(|fault| Problem::Internal(format!("signing a token: {fault}")))
+    }
+
     /// The address of Google's page that saves a pass: the pass's id alone where Google has the pass already, else what of it
     /// fits into a link.
     pub(crate) async fn google_link(

@@ -231,3 +231,103 @@ async fn a_published_version_reaches_the_phone() {
     assert!(phone.complaints().is_empty(), "{:?}", phone.complaints());
     assert_eq!(events(&house, &pass).await.iter().filter(|kind| **kind == EventKind::PassUpdated).count(), 1, "the points alone");
 }
+
+/// The club's design asks strangers to sign up.
+async fn asking(house: &House) {
+    let stored = house.store.catalog().org(house.org).unwrap().templates[&house.template.uuid()].clone();
+    let mut template = (*stored.value).clone();
+    template.design.nfc = serde_json::from_value(serde_json::json!({"message": "{{pass.id}}"})).unwrap();
+    let form = serde_json::json!({"description": "Bean Club", "fields": ["name", "email", "postal_code"]});
+    template.design.personalization = serde_json::from_value(form).unwrap();
+    let now = house.app.now();
+    let change =
+        store::ConfigChange { org: house.org, actor: "{}".to_owned(), now, names: Vec::new(), removed_names: Vec::new() };
+    assert!(house.store.put(&change, &template, stored.revision).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_signs_up_once_and_openssl_takes_the_signed_token() {
+    let house = house().await;
+    asking(&house).await;
+    let pass = house.issue_to_nobody().await;
+    let (auth, path) = (token(&house.app, &house, &pass), format!("/apple/v1/passes/{PASS_TYPE}/{}", pass.serial));
+    let files = async || {
+        let package = house.send("GET", &path, &[("authorization", auth.as_str())], "").await;
+        pkpass::Package::parse(&package.body, &pkpass::Limits::PASS).unwrap()
+    };
+    assert!(files().await.file("personalization.json").is_some());
+
+    let form = |token: &str, name: &str| {
+        serde_json::json!({"personalizationToken": token, "requiredPersonalizationInfo":
+            {"fullName": name, "givenName": "Mira", "emailAddress": "mira@example.com", "postalCode": "10115", "ISOCountryCode": "DE"}})
+        .to_string()
+    };
+    let personalize = format!("{path}/personalize");
+    let send = async |headers: &[(&str, &str)], body: String| house.send("POST", &personalize, headers, body).await;
+    let foreign = send(&[("authorization", "ApplePass 0123456789abcdef0123456789abcdef")], form("t1", "Mira Lund")).await;
+    assert_eq!(foreign.status.as_u16(), 401, "a token that is sent must be the right one");
+    assert_eq!(send(&[], form("", "Mira Lund")).await.status.as_u16(), 422);
+
+    let signed = send(&[], form("t1", "Mira Lund")).await;
+    assert_eq!((signed.status.as_u16(), signed.header("content-type")), (200, "application/octet-stream"));
+    assert!(openssl_takes(&house, b"t1", &signed.body));
+    assert!(!openssl_takes(&house, b"t2", &signed.body));
+    let (held, contact) = house.store.pass_with_contact(house.org, pass.id).await.unwrap().unwrap();
+    let contact = contact.unwrap();
+    assert_eq!((contact.name.as_deref(), contact.email.as_deref()), (Some("Mira Lund"), Some("mira@example.com")));
+    assert_eq!(contact.traits["postal_code"].to_string(), "10115");
+    assert!(files().await.file("personalization.json").is_none(), "the pass that is fetched then asks no more");
+
+    let retried = send(&[], form("t1", "Mira Lund")).await;
+    assert_eq!(retried.status.as_u16(), 200, "a retry whose answer was lost");
+    for (token, name) in [("t1", "Somebody Else"), ("t2", "Somebody Else")] {
+        let again = send(&[], form(token, name)).await;
+        assert!(again.status.is_client_error(), "{token}: {}", again.status);
+    }
+    let (now, _) = house.store.pass_with_contact(house.org, pass.id).await.unwrap().unwrap();
+    assert_eq!(now.version, held.version, "nothing was stored by those");
+    let unknown = format!("/apple/v1/passes/{PASS_TYPE}/nobody/personalize");
+    assert_eq!(house.send("POST", &unknown, &[], form("t3", "X")).await.status.as_u16(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_asks_for_nothing_takes_no_sign_up() {
+    let house = house().await;
+    let pass = house.issue_to_nobody().await;
+    let path = format!("/apple/v1/passes/{PASS_TYPE}/{}/personalize", pass.serial);
+    let form = serde_json::json!({"personalizationToken": "t", "requiredPersonalizationInfo": {"fullName": "X"}}).to_string();
+    assert_eq!(house.send("POST", &path, &[], form).await.status.as_u16(), 404);
+    let (_, contact) = house.store.pass_with_contact(house.org, pass.id).await.unwrap().unwrap();
+    assert!(contact.is_none());
+}
+
+fn openssl_takes(house: &House, content: &[u8], signature: &[u8]) -> bool {
+    use base64::Engine as _;
+    let folder = tempfile::tempdir().unwrap();
+    let root = base64::engine::general_purpose::STANDARD.encode(&house.root_der);
+    let lines: Vec<&str> = root.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"));
+    for (name, bytes) in [("root.pem", pem.as_bytes()), ("content", content), ("signature", signature)] {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let arguments = "cms -verify -binary -inform DER -in signature -content content -CAfile root.pem -purpose any -out said";
+    let mut command = std::process::Command::new("openssl");
+    command.args(arguments.split(' ')).current_dir(folder.path());
+    command.output().expect("openssl is on the PATH").status.success()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_passes_come_as_one_bundle_to_whoever_names_their_codes() {
+    let house = house().await;
+    let passes = [house.issue_to_nobody().await, house.issue_to_nobody().await];
+    let codes = passes.iter().map(|pass| pass.code.as_str()).collect::<Vec<_>>().join(",");
+    let bundle = house.send("GET", &format!("/p/{codes}/passes.pkpasses"), &[], "").await;
+    assert_eq!(bundle.status.as_u16(), 200, "{}", String::from_utf8_lossy(&bundle.body));
+    assert_eq!(bundle.header("content-type"), "application/vnd.apple.pkpasses");
+    let inside = pkpass::Package::parse_bundle(&bundle.body, &pkpass::Limits::BUNDLE).unwrap();
+    let serials: Vec<String> = inside.iter().map(|(_, package)| package.pass().unwrap().unwrap().serial_number).collect();
+    assert_eq!(serials, [passes[0].serial.clone(), passes[1].serial.clone()]);
+    assert_eq!(house.send("GET", &format!("/p/{codes},x/passes.pkpasses"), &[], "").await.status.as_u16(), 404);
+    let many = [passes[0].code.as_str(); 11].join(",");
+    assert_eq!(house.send("GET", &format!("/p/{many}/passes.pkpasses"), &[], "").await.status.as_u16(), 400);
+}

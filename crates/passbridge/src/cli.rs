@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     api::Api,
     config::{self, Flags},
-    demo,
+    demo, lint,
     publications::{self, PublicationCommand, TemplateCommand},
     serve,
     system::say,
@@ -111,6 +111,11 @@ enum Command {
         server: Server,
         #[command(subcommand)]
         command: PublicationCommand,
+    },
+    /// Look at finished passes
+    Pass {
+        #[command(subcommand)]
+        command: lint::PassCommand,
     },
     /// Call the API: `passbridge api GET /v1/passes`
     ///
@@ -241,6 +246,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::GoogleAccount { server, command: GoogleCommand::Compare { account } } => {
             server.show(Method::POST, &format!("/v1/google-accounts/{account}/comparison"), None).await
         }
+        Command::Pass { command } => lint::run(&command),
         Command::Api { server, method, path, body } => {
             let body = body.map(|body| json_argument(&body)).transpose()?;
             server.show(method, &path, body.as_ref()).await

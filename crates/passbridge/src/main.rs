@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod demo;
 mod keys;
+mod lint;
 mod listen;
 mod publications;
 mod serve;

@@ -7,6 +7,7 @@
 mod list;
 mod log;
 mod package;
+mod personalize;
 mod registration;
 mod tag;
 
@@ -39,6 +40,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         )
         .route("/apple/v1/devices/{device}/registrations/{pass_type}", get(list::list))
         .route("/apple/v1/passes/{pass_type}/{serial}", get(package::package))
+        .route("/apple/v1/passes/{pass_type}/{serial}/personalize", post(personalize::personalize))
         .route("/apple/v1/log", post(log::log))
 }
 
@@ -83,21 +85,28 @@ async fn owner(app: &App, pass_type: &str) -> Result<Option<OrgId>, Problem> {
 /// The pass of a serial number, if the request carries its token.
 async fn held(app: &App, pass_type: &str, serial: &str, headers: &HeaderMap) -> Result<Held, Refused> {
     let token = presented(headers).ok_or(Refused::Unauthorized)?;
+    let (org, pass, contact) = by_serial(app, pass_type, serial).await?.ok_or(Refused::Unauthorized)?;
+    if has_right_token(app, org, pass_type, &pass, token)? { Ok(Held { org, pass, contact }) } else { Err(Refused::Unauthorized) }
+}
+
+/// The pass of a serial number, whoever asks.
+async fn by_serial(app: &App, pass_type: &str, serial: &str) -> Result<Option<(OrgId, Pass, Option<Contact>)>, Problem> {
     if serial.len() > MAX_NAME_BYTES {
-        return Err(Refused::Unauthorized);
+        return Ok(None);
     }
-    let org = owner(app, pass_type).await?.ok_or(Refused::Unauthorized)?;
+    let Some(org) = owner(app, pass_type).await? else { return Ok(None) };
     let id = match serial.parse::<PassId>() {
-        Ok(id) if id.to_string() == serial => id,
-        _ => foreign(app, org, pass_type, serial).await?.ok_or(Refused::Unauthorized)?,
+        Ok(id) if id.to_string() == serial => Some(id),
+        _ => foreign(app, org, pass_type, serial).await?,
     };
-    let (pass, contact) = app.store.pass_with_contact(org, id).await?.ok_or(Refused::Unauthorized)?;
-    if pass.serial != serial {
-        return Err(Refused::Unauthorized);
-    }
-    let expected = app.store.keyring().apple_token(org, pass_type, serial, pass.token_epoch)?;
-    constant_time::verify_slices_are_equal(expected.as_bytes(), token.as_bytes()).map_err(|_| Refused::Unauthorized)?;
-    Ok(Held { org, pass, contact })
+    let Some(id) = id else { return Ok(None) };
+    let found = app.store.pass_with_contact(org, id).await?;
+    Ok(found.filter(|(pass, _)| pass.serial == serial).map(|(pass, contact)| (org, pass, contact)))
+}
+
+fn has_right_token(app: &App, org: OrgId, pass_type: &str, pass: &Pass, token: &str) -> Result<bool, Problem> {
+    let expected = app.store.keyring().apple_token(org, pass_type, &pass.serial, pass.token_epoch)?;
+    Ok(constant_time::verify_slices_are_equal(expected.as_bytes(), token.as_bytes()).is_ok())
 }
 
 /// The pass that came with a serial number of its own.

@@ -1,5 +1,6 @@
 //! Pages for holders: a pass's own page and the enrolment form. Server-rendered, nothing from elsewhere, no script needed.
 
+mod bundle;
 mod enrolment;
 mod form;
 mod pass;
@@ -24,6 +25,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/p/{code}", get(pass::show))
         .route("/p/{code}/apple", get(pass::apple))
         .route("/p/{code}/pass.pkpass", get(pass::apple))
+        .route("/p/{code}/passes.pkpasses", get(bundle::bundle))
         .route("/p/{code}/google", get(pass::google))
         .route("/p/{code}/card.css", get(pass::style))
         .route("/e/{project}", get(enrolment::show).post(enrolment::submit).layer(DefaultBodyLimit::max(MAX_FORM_BYTES)))

@@ -22,20 +22,20 @@ use crate::{
 };
 
 /// A pass with all that its page needs.
-struct Found {
-    org: OrgId,
-    pass: Pass,
-    contact: Option<Contact>,
+pub(super) struct Found {
+    pub(super) org: OrgId,
+    pub(super) pass: Pass,
+    pub(super) contact: Option<Contact>,
 }
 
-async fn find(app: &App, code: &str) -> Result<Option<Found>, Problem> {
+pub(super) async fn find(app: &App, code: &str) -> Result<Option<Found>, Problem> {
     let Ok(code) = code.parse::<LinkCode>() else { return Ok(None) };
     let Some((org, pass)) = app.store.look_up(NameKind::LinkCode, code.as_str().as_bytes()).await? else { return Ok(None) };
     let found = app.store.pass_with_contact(org, PassId::from_uuid(pass)).await?;
     Ok(found.filter(|(pass, _)| !pass.lifecycle.is_deleted()).map(|(pass, contact)| Found { org, pass, contact }))
 }
 
-async fn record(app: &App, found: &Found, kind: VisitKind, sighting: Sighting) {
+pub(super) async fn record(app: &App, found: &Found, kind: VisitKind, sighting: Sighting) {
     let command = Command {
         id: CommandId::mint(app.now(), &*app.entropy),
         org: found.org,

@@ -259,6 +259,19 @@ impl House {
     }
 
     pub async fn issue(&self) -> Pass {
+        let contact = domain::ContactInput {
+            name: Some("Ada <b>Example</b>".to_owned()),
+            email: Some(format!("{}@example.com", PassId::mint(System.now(), &System))),
+            ..domain::ContactInput::default()
+        };
+        self.issue_to(Some(contact)).await
+    }
+
+    pub async fn issue_to_nobody(&self) -> Pass {
+        self.issue_to(None).await
+    }
+
+    async fn issue_to(&self, contact: Option<domain::ContactInput>) -> Pass {
         let now = System.now();
         let issue = Issue {
             id: PassId::mint(now, &System),
@@ -266,11 +279,7 @@ impl House {
             project: self.project,
             variant: None,
             external_id: None,
-            contact: Some(domain::ContactInput {
-                name: Some("Ada <b>Example</b>".to_owned()),
-                email: Some(format!("{}@example.com", PassId::mint(now, &System))),
-                ..domain::ContactInput::default()
-            }),
+            contact,
             new_contact: domain::ContactId::mint(now, &System),
             fields: BTreeMap::from([("drink".to_owned(), domain::FieldValue::from("Cortado"))]),
             balances: BTreeMap::new(),
