@@ -7,11 +7,7 @@
 
 mod support;
 
-use std::{
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{path::Path, process::Command, time::Duration};
 
 use domain::TargetId;
 use http::{Method, StatusCode};
@@ -25,6 +21,7 @@ use testkit::{
     server::Setup,
     sink::{Behaviour, Sink},
 };
+use tokio::time::Instant;
 
 /// How long after a fault everything works again.
 const RECOVERY: Duration = Duration::from_secs(10);

@@ -6,13 +6,19 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use domain::TargetId;
-use http::StatusCode;
+use http::{Method, StatusCode};
+use serde_json::Value;
 use support::{
     Club, Database,
-    load::{Dice, Load, check_deliveries, check_points, settle},
+    load::{Dice, Load, SETTLE, check_deliveries, check_points, settle},
 };
-use testkit::sink::{Behaviour, Sink};
+use testkit::{
+    http::Client,
+    sink::{Behaviour, Sink},
+};
+use tokio::time::Instant;
 
 /// Cycles per database in `./test`; `TESTKIT_KILLS` asks for more.
 const CYCLES: u32 = 25;
@@ -61,15 +67,7 @@ async fn survives(database: Database) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gap_in_the_log_halts_the_workers() {
     let mut club = Club::open(Database::Sqlite).await;
-    let basic = base64::engine::general_purpose::STANDARD.encode(format!("{}:", club.write_key));
-    let load = Load {
-        url: club.data_plane(),
-        basic: format!("Basic {basic}"),
-        ledger: Ledger::default(),
-        stop: AtomicBool::new(false),
-        next: AtomicU64::new(0),
-        strange: Mutex::default(),
-    };
+    let load = Load::new(vec![club.data_plane()], &club.write_key);
     let events: Vec<Value> = (0..5).map(|nth| load.track(&format!("member-{nth}"), "membership_signed_up")).collect();
     let client = Client::default();
     assert!(load.send(&client, &events).await);

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use domain::TargetId;
@@ -17,6 +17,7 @@ use testkit::{
     server::{Server, Setup},
     sink::{Behaviour, Sink},
 };
+use tokio::time::Instant;
 
 /// After this silence a node's work is taken over; 30 s unless set.
 const TAKE_OVER_SECONDS: u64 = 3;

@@ -7,7 +7,9 @@ use pkpass::{Assets, Severity};
 use serde_json::{Value, json};
 
 use crate::apple::file_name;
-use crate::{AppleContext, AssetsError, GoogleContext, PassView, RenderError, apple, apple_assets, google_class, google_object};
+use crate::{
+    AppleContext, AssetsError, CodeSigner, GoogleContext, PassView, RenderError, apple, apple_assets, google_class, google_object,
+};
 
 /// Google's description of what its classes and objects need.
 const GOOGLE_SOURCE: &str = "https://developers.google.com/wallet/reference/rest";
@@ -85,7 +87,9 @@ pub fn check_design(
     image: impl Fn(&str) -> Option<Bytes>,
 ) -> Result<Vec<Finding>, CheckError> {
     let (pass, contact) = (sample_pass(project, template)?, sample_contact()?);
-    let view = PassView { project, template, pass: &pass, contact: Some(&contact) };
+    // The sample's codes are as long as real ones, and nobody's.
+    let codes = CodeSigner::new(project.id.uuid(), 0, &[0; 32], [0; 32]);
+    let view = PassView { project, template, pass: &pass, contact: Some(&contact), codes: codes.as_ref() };
     let mut known = template.design.clone();
     known.images.values_mut().chain(known.translations.values_mut().flat_map(|it| it.images.values_mut())).for_each(|set| {
         for hash in [&mut set.x1, &mut set.x2, &mut set.x3] {

@@ -33,7 +33,13 @@ fn input(case: &str, design: &Value, fields: &[(&str, &str, &str)]) -> Input {
 
 impl Input {
     fn view(&self) -> PassView<'_> {
-        PassView { project: &self.project, template: &self.template, pass: &self.pass, contact: self.contact.as_ref() }
+        PassView {
+            project: &self.project,
+            template: &self.template,
+            pass: &self.pass,
+            contact: self.contact.as_ref(),
+            codes: None,
+        }
     }
 
     fn apple(&self) -> Value {

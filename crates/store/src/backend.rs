@@ -8,8 +8,8 @@ use uuid::Uuid;
 use crate::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, BlobRow, CaptureRow, ChangedPass, CommitRows, Committed, ConfigWrite,
     ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement, GoogleThingRow, GoogleWants, Hash,
-    InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows,
-    NodeRow, PassRow, PushSettlement, ResourceRow, StaleDevice, error::Result,
+    InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, NodeRow,
+    PassRow, PushSettlement, ResourceRow, StaleDevice, error::Result,
 };
 
 /// A reader of a log, with a watermark per shard.

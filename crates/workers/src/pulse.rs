@@ -42,6 +42,6 @@ async fn nudged(nudges: &mut Option<watch::Receiver<u64>>) {
     let Some(receiver) = nudges else { return std::future::pending().await };
     // A sender that is gone says nothing any more.
     if receiver.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -136,7 +136,8 @@ pub(crate) async fn check_log(shard: Shard) -> End {
                 "the event log is damaged and its workers halt; restore a backup or ask for help"
             );
             let what = format!("the event log is damaged: table events, shard {number}: {gap}");
-            shard.house.fault.lock().get_or_insert(what);
+            // Whatever waits for the missing number has said less, and takes that back when it is ended.
+            *shard.house.fault.lock() = Some(what);
             End::Damaged
         }
         Err(end) => end,

@@ -143,7 +143,9 @@ async fn passes_of_other_templates_are_left_alone() {
     assert!(house.store.put(&house.change(), &other, 0).await.unwrap());
     let stored = &config.projects[&house.project.uuid()];
     let mut project = (*stored.value).clone();
-    project.variants.insert(0, Variant { id: "gold".parse().unwrap(), name: "Gold".to_owned(), template: other.id });
+    let gold =
+        Variant { id: "gold".parse().unwrap(), name: "Gold".to_owned(), template: other.id, ..project.variants[0].clone() };
+    project.variants.insert(0, gold);
     assert!(house.store.put(&house.change(), &project, stored.revision).await.unwrap());
     let gold = house.issued("two", Validity::default()).await;
     assert_eq!((pass.template, gold.template), (template.id, other.id));

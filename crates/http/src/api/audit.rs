@@ -66,6 +66,7 @@ const fn kind_name(kind: i16) -> &'static str {
         Some(ResourceKind::Flow) => "flow",
         Some(ResourceKind::Target) => "webhook",
         Some(ResourceKind::Transformation) => "transformation",
+        Some(ResourceKind::ScanKeys) => "scan_keys",
         Some(ResourceKind::Draft) => "template_draft",
         Some(ResourceKind::TemplateVersion) => "template_version",
         Some(ResourceKind::Inspector) => "inspector",

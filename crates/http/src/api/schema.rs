@@ -2,6 +2,8 @@
 //! the tests hold each to what the domain reads and writes.
 #![allow(dead_code, reason = "these types exist for their schema")]
 
+use std::collections::BTreeMap;
+
 use utoipa::ToSchema;
 
 /// An id: 22 characters of base62, or a UUID.

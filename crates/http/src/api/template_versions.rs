@@ -12,7 +12,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     config,
     page::Page,
-    schema::{self, IdText, TimeText},
+    schema::{IdText, TimeText},
+    schema_design,
 };
 use crate::{
     App, PathParam, Problem,
@@ -58,7 +59,7 @@ struct Whole {
     #[serde(flatten)]
     version: View,
     /// The design: give it to `PUT /v1/templates/{template}` and publish that to go back to it.
-    #[schema(value_type = schema::Design)]
+    #[schema(value_type = schema_design::Design)]
     design: Design,
 }
 

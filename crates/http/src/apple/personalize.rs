@@ -58,7 +58,13 @@ pub(super) async fn personalize(
     if design.personalization.is_none() {
         return Err(Problem::no_such("sign-up for this pass").into());
     }
-    let asks = render::asks_to_sign_up(&PassView { project, template: &template.value, pass: &pass, contact: contact.as_ref() });
+    let asks = render::asks_to_sign_up(&PassView {
+        project,
+        template: &template.value,
+        pass: &pass,
+        contact: contact.as_ref(),
+        codes: None,
+    });
     let change = PassChange {
         contact: Some(input(info)?),
         new_contact: Some(ContactId::mint(app.now(), &*app.entropy)),

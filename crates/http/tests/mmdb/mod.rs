@@ -4,7 +4,7 @@
 //! of the address, 16 zero bytes, the data, a marker, the metadata.
 
 /// A value of the data section.
-pub enum Value {
+pub(crate) enum Value {
     Text(&'static str),
     Double(f64),
     Short(u16),
@@ -20,7 +20,7 @@ const SEPARATOR: [u8; 16] = [0; 16];
 const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
 
 /// A file in which the addresses of `network/prefix` have the record.
-pub fn write(kind: &'static str, network: [u8; 4], prefix: u32, record: &Value) -> Vec<u8> {
+pub(crate) fn write(kind: &'static str, network: [u8; 4], prefix: u32, record: &Value) -> Vec<u8> {
     let network = u32::from_be_bytes(network);
     let mut file = Vec::new();
     for node in 0..prefix {

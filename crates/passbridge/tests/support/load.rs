@@ -29,7 +29,7 @@ const MEMBERS_EACH: u64 = 5;
 /// How long a sender waits between two requests, so that the load stays one that two cores can carry.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long everything may take to settle at the end.
-const SETTLE: Duration = Duration::from_secs(60);
+pub const SETTLE: Duration = Duration::from_secs(60);
 
 /// What became of one member's events, as the sender saw it.
 #[derive(Debug, Default, Clone)]
@@ -107,13 +107,14 @@ impl Load {
         assert!(strange.is_empty(), "{} requests were answered wrongly, such as {}", strange.len(), strange[0]);
     }
 
-    fn track(&self, member: &str, event: &str) -> Value {
+    /// An event with an id of its own.
+    pub fn track(&self, member: &str, event: &str) -> Value {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         json!({"type": "track", "event": event, "userId": member, "messageId": format!("m-{number}")})
     }
 
     /// Sends events as one request; whether it was acknowledged.
-    async fn send(&self, client: &Client, events: &[Value]) -> bool {
+    pub async fn send(&self, client: &Client, events: &[Value]) -> bool {
         let (path, body) = match events {
             [one] => ("track", one.to_string()),
             many => ("batch", json!({"batch": many}).to_string()),

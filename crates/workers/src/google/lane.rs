@@ -47,7 +47,7 @@ pub(crate) async fn run(shard: Shard) -> End {
         tokio::select! {
             () = shard.stopped() => return finish(lanes, End::Stopped).await,
             Some(ended) = lanes.join_next() => match ended {
-                Ok(End::LeaseLost) => return finish(lanes, End::LeaseLost).await,
+                Ok(end @ (End::LeaseLost | End::Damaged)) => return finish(lanes, end).await,
                 Ok(End::Stopped) => {}
                 Err(error) if error.is_cancelled() => {}
                 Err(error) => {
@@ -63,7 +63,7 @@ pub(crate) async fn run(shard: Shard) -> End {
 
 async fn finish(mut lanes: JoinSet<End>, end: End) -> End {
     // Told to stop, they note what became of what is under way.
-    if matches!(end, End::LeaseLost) {
+    if matches!(end, End::LeaseLost | End::Damaged) {
         lanes.abort_all();
     }
     while lanes.join_next().await.is_some() {}

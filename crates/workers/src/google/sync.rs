@@ -14,7 +14,7 @@ use google_wallet::{
     rest::{Api, Kind, Quota, RestError, Verdict},
 };
 use http::Request;
-use render::{GoogleContext, PassView};
+use render::{CodeSigner, GoogleContext, PassView};
 use store::{GoogleOutcome, GoogleThingRow, NOTIFICATIONS};
 use uuid::Uuid;
 
@@ -127,7 +127,8 @@ impl Lane {
             return Ok(());
         }
         self.keep_class(project, &template.value).await?;
-        let view = PassView { project, template: &template.value, pass: &pass, contact: contact.as_ref() };
+        let codes = self.codes(config.map_or(0, |config| *config.scan_key_numbers().end()))?;
+        let view = PassView { project, template: &template.value, pass: &pass, contact: contact.as_ref(), codes: Some(&codes) };
         let object = self.draw(|context| render::google_object(&view, context))?;
         let mut put = self.put_object(row, &object, &pass).await?;
         if matches!(put, Put::ClassIsGone) {
@@ -145,6 +146,14 @@ impl Lane {
             Some(message) => self.say(row, memory, &object, &pass, message, is_new).await,
             None => Ok(()),
         }
+    }
+
+    /// What signs the organization's scan codes under the key of a number.
+    fn codes(&self, number: u8) -> Step<CodeSigner> {
+        let secrets = self.shard.house.store.keyring().scan_secrets(self.org, number);
+        let (seed, rotation) = secrets.map_err(|error| Fault::Later(format!("the scan key cannot be had: {error}")))?;
+        let signer = CodeSigner::new(self.org.uuid(), number, &seed, *rotation);
+        signer.ok_or_else(|| Fault::Later("the scan key cannot be made".to_owned()))
     }
 
     fn draw<T>(&self, draw: impl FnOnce(&GoogleContext<'_>) -> Result<T, render::RenderError>) -> Step<T> {

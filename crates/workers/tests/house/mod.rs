@@ -21,8 +21,8 @@ use axum::{
 };
 use domain::{
     Action, Actor, Amount, Cause, Clock, Command, CommandId, ContactId, ContactInput, Design, Entropy, FlowId, IfExists, Issue,
-    LinkCode, OrgId, Organization, Pass, PassId, Project, ProjectId, ProjectKind, Source, SourceEvent, SourceId, SourceKind,
-    Target, TargetEvents, TargetId, Template, TemplateId, TemplateStatus, Text, Timestamp, TransformationId, Validity, Variant,
+    LinkCode, OrgId, Organization, Pass, PassId, Project, ProjectId, ProjectKind, Source, SourceEvent, SourceId, Target,
+    TargetEvents, TargetId, Template, TemplateId, TemplateStatus, Text, Timestamp, TransformationId, Validity, Variant,
 };
 use engine::Engine;
 use outbound::{
@@ -246,8 +246,11 @@ impl House {
             id: self.source,
             slug: "shop".to_owned(),
             name: "Shop".to_owned(),
-            kind: SourceKind::Rudderstack,
+            kind: "rudderstack".to_owned(),
             key_prefix: "wk_".to_owned(),
+            previous_key_prefix: None,
+            sealed_secrets: Vec::new(),
+            settings: BTreeMap::new(),
             enabled: true,
             strict: false,
             created_at: now,
