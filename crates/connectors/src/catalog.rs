@@ -3,12 +3,29 @@
 use domain::{EventKind, Target, Timestamp};
 
 use crate::kit::{
-    Arrival, Authentic, Decoded, Inbound, KeyHash, Outcome, Owed, Refused, Reply, Secrets, Sending, Setting, WriteKey,
+    Answer, Arrival, Authentic, Decoded, Inbound, Lock, Outcome, Owed, Refused, Reply, Secrets, Sending, Setting, SharedSecret,
+    WriteKey,
 };
-use crate::{passkit, rudderstack};
+use crate::{
+    cloudevents, generic, passengine, passkit, passslot, rudderstack, segment, shopify, standard_webhooks, stripe, walletcrew,
+    woocommerce,
+};
 
 /// Every connector.
-pub const CONNECTORS: &[Descriptor] = &[passkit::DESCRIPTOR, rudderstack::DESCRIPTOR];
+pub const CONNECTORS: &[Descriptor] = &[
+    cloudevents::DESCRIPTOR,
+    generic::DESCRIPTOR,
+    passengine::DESCRIPTOR,
+    passkit::DESCRIPTOR,
+    passslot::DESCRIPTOR,
+    rudderstack::DESCRIPTOR,
+    segment::DESCRIPTOR,
+    shopify::DESCRIPTOR,
+    standard_webhooks::DESCRIPTOR,
+    stripe::DESCRIPTOR,
+    walletcrew::DESCRIPTOR,
+    woocommerce::DESCRIPTOR,
+];
 
 /// The connector of that slug.
 pub fn find(slug: &str) -> Option<&'static Descriptor> {
@@ -26,8 +43,12 @@ pub struct Descriptor {
     pub maturity: Maturity,
     /// Hosts of the vendor that it may call; empty when it calls none, or only what a user configures.
     pub hosts: &'static [&'static str],
-    /// What can be set.
+    /// What can be set for a source.
+    pub source_settings: &'static [Setting],
+    /// What can be set for a webhook.
     pub settings: &'static [Setting],
+    /// Ready-made flows for its events.
+    pub presets: &'static [Preset],
     /// Set-up at the vendor, limits and retries, in Markdown.
     pub readme: &'static str,
     /// What takes events from the vendor.
@@ -45,17 +66,72 @@ pub enum Maturity {
     Beta,
 }
 
+/// A ready-made flow.
+#[derive(Debug, Clone, Copy)]
+pub struct Preset {
+    /// Its name: lower case letters, digits and hyphens.
+    pub slug: &'static str,
+    /// What it does, in one sentence.
+    pub about: &'static str,
+    /// The flow in YAML, with `my-project` where the project belongs.
+    pub flow: &'static str,
+}
+
+/// How the senders of a source prove who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// By the write key that we make.
+    Key,
+    /// By signing with a secret; by write key as long as the source has none.
+    SecretOrKey,
+    /// By signing with a secret that the sender shows once the webhook is made there.
+    SenderSecret,
+    /// By signing with a secret that is typed in at the sender; we make one unless there is one.
+    OurSecret,
+}
+
+impl Proof {
+    /// Whether write keys mean something to it.
+    pub const fn has_key(self) -> bool {
+        matches!(self, Self::Key | Self::SecretOrKey)
+    }
+    /// Whether signing secrets mean something to it.
+    pub const fn has_secret(self) -> bool {
+        !matches!(self, Self::Key)
+    }
+}
+
+/// Whether a signing secret has the form of a vendor's; the error says what was expected.
+pub type SecretForm = fn(&SharedSecret) -> Result<(), &'static str>;
+
 /// The functions of a source.
 #[derive(Debug, Clone, Copy)]
 pub struct Source {
-    /// The credential that a request carries, to find its source by.
+    /// How senders prove who they are.
+    pub proof: Proof,
+    /// Whether its vendor's SDKs can send to us, at `/{slug}/v1/...`.
+    pub api: bool,
+    /// The write key that a request carries.
     pub credential: fn(&Inbound) -> Option<WriteKey>,
+    /// What a signing secret has to look like, where it has a form; the error says what was expected.
+    pub secret_form: Option<SecretForm>,
+    /// Answers a handshake, which comes before anything is proved: a sender that asks whether somebody is there.
+    pub greet: Option<fn(&Inbound) -> Option<Greeting>>,
     /// Lets a request in, or not.
-    pub verify: fn(Inbound, &KeyHash) -> Result<Authentic, Refused>,
+    pub verify: fn(Inbound, &Lock<'_>) -> Result<Authentic, Refused>,
     /// The events of a request. Never panics.
-    pub decode: fn(&Authentic, &Arrival) -> Decoded,
+    pub decode: fn(&Authentic, &Arrival<'_>) -> Decoded,
     /// Most bytes of a request, inflated.
     pub max_body_bytes: usize,
+}
+
+/// The answer to a handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Greeting {
+    /// Status and body.
+    pub answer: Answer,
+    /// Headers: names in lower case, and values that fit into a header.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 /// The functions of a destination.

@@ -7,6 +7,16 @@
 //! [`catalog`] lists what there is; [`kit`] holds what all of them share.
 
 pub mod catalog;
+pub mod cloudevents;
+pub mod generic;
 pub mod kit;
+pub mod passengine;
 pub mod passkit;
+pub mod passslot;
 pub mod rudderstack;
+pub mod segment;
+pub mod shopify;
+pub mod standard_webhooks;
+pub mod stripe;
+pub mod walletcrew;
+pub mod woocommerce;

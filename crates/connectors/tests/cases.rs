@@ -10,8 +10,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use connectors::catalog;
-use connectors::kit::{Arrival, Decoded, Entrance, Inbound, KeyHash, Owed, Secret, Secrets, Sending};
+use connectors::catalog::{self, CONNECTORS, Descriptor};
+use connectors::kit::{
+    Arrival, Decoded, Entrance, Inbound, KeyHash, Lock, Owed, Refused, Secret, Secrets, Sending, Settings, SharedSecret,
+};
 use domain::{Actor, Cause, DeliveryId, Entropy, Event, Facts, Image, Position, Target, TargetId, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -27,9 +29,11 @@ impl Entropy for Filled {
     }
 }
 
-fn cases(slug: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(slug).join("cases");
+/// The cases of a connector that hold this file.
+fn cases(slug: &str, with: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(slug.replace('-', "_")).join("cases");
     let mut found: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.retain(|case| case.join(with).exists());
     found.sort();
     found
 }
@@ -55,25 +59,116 @@ fn compare(case: &Path, name: &str, got: &str, problems: &mut Vec<String>) {
 #[derive(Deserialize)]
 struct RequestCase {
     entrance: String,
+    #[serde(default = "post")]
+    method: String,
     path: Vec<String>,
+    #[serde(default)]
+    query: Vec<(String, String)>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
     body: Option<Value>,
     text: Option<String>,
 }
 
-fn decoded(request: &RequestCase, strict: bool) -> Decoded {
-    let source = catalog::find("rudderstack").unwrap().source.unwrap();
-    let body = request.text.clone().unwrap_or_else(|| request.body.as_ref().unwrap().to_string());
-    let mut headers = http::HeaderMap::new();
-    headers.insert("x-write-key", WRITE_KEY.parse().unwrap());
-    let inbound = Inbound {
-        entrance: if request.entrance == "api" { Entrance::Api } else { Entrance::Webhook },
-        headers,
-        path: request.path.clone(),
-        query: Vec::new(),
-        body: Bytes::from(body),
-    };
-    let authentic = (source.verify)(inbound, &KeyHash::of(WRITE_KEY)).unwrap();
-    (source.decode)(&authentic, &Arrival { received_at: NOW.parse().unwrap(), fresh: Uuid::nil(), strict })
+fn post() -> String {
+    "POST".to_owned()
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct SourceCase {
+    strict: bool,
+    /// Whether the request shows the write key.
+    key: bool,
+    secrets: Vec<String>,
+    settings: Settings,
+}
+
+impl RequestCase {
+    fn inbound(&self, key: bool) -> Inbound {
+        let body = self.text.clone().unwrap_or_else(|| self.body.as_ref().unwrap().to_string());
+        let mut headers = http::HeaderMap::new();
+        for (name, value) in &self.headers {
+            headers.insert(http::HeaderName::try_from(name.as_str()).unwrap(), value.parse().unwrap());
+        }
+        if key {
+            headers.insert("x-write-key", WRITE_KEY.parse().unwrap());
+        }
+        Inbound {
+            entrance: if self.entrance == "api" { Entrance::Api } else { Entrance::Webhook },
+            method: self.method.parse().unwrap(),
+            headers,
+            path: self.path.clone(),
+            query: self.query.clone(),
+            body: Bytes::from(body),
+        }
+    }
+}
+
+fn verified(
+    source: catalog::Source,
+    inbound: Inbound,
+    case: &SourceCase,
+    secrets: &[SharedSecret],
+    now: Timestamp,
+) -> Result<connectors::kit::Authentic, Refused> {
+    let hash = KeyHash::of(WRITE_KEY);
+    (source.verify)(inbound, &Lock { key: case.key.then_some(&hash), secrets, settings: &case.settings, now })
+}
+
+/// Whatever is changed of a signed request is refused: each byte of its body, each header that its proof needs, the secret,
+/// and where a time is signed also the hour.
+fn tampering_is_refused(name: &str, source: catalog::Source, request: &RequestCase, case: &SourceCase, secrets: &[SharedSecret]) {
+    let now: Timestamp = NOW.parse().unwrap();
+    let token = case.settings.contains_key("secret_as");
+    let whole = request.inbound(false);
+    for at in (0..whole.body.len()).step_by(7).filter(|_| !token) {
+        let mut body = whole.body.to_vec();
+        body[at] ^= 1;
+        let changed = Inbound { body: Bytes::from(body), ..whole.clone() };
+        assert!(verified(source, changed, case, secrets, now).is_err(), "{name}: byte {at} was changed");
+    }
+    let mut bare = whole.clone();
+    bare.headers.clear();
+    bare.query.clear();
+    let refused = verified(source, bare, case, secrets, now).unwrap_err();
+    assert_eq!(refused.status(), 401, "{name}: {refused}");
+    let other = [SharedSecret::new("whsec_b3RoZXJvdGhlcm90aGVyb3RoZXJvdGhlcg==").unwrap()];
+    let refused = verified(source, whole.clone(), case, &other, now).unwrap_err();
+    assert!(matches!(refused, Refused::Forged(_)), "{name}: {refused}");
+    let timed =
+        request.headers.keys().any(|header| ["stripe-signature", "webhook-timestamp", "x-time"].contains(&header.as_str()));
+    for seconds in [-3_700, 3_700] {
+        let then = Timestamp::from_seconds(now.as_seconds() + seconds);
+        let refused = verified(source, whole.clone(), case, secrets, then).err();
+        assert_eq!(matches!(refused, Some(Refused::Stale(_))), timed, "{name}: {refused:?}");
+    }
+    if source.proof != catalog::Proof::SecretOrKey {
+        assert_eq!(verified(source, whole, case, &[], now).unwrap_err(), Refused::NoSecret, "{name}");
+    }
+}
+
+fn decoded(connector: &Descriptor, case: &Path) -> Decoded {
+    let source = connector.source.unwrap();
+    let request: RequestCase = read(&case.join("request.json"));
+    let settings: SourceCase = read(&case.join("settings.json"));
+    connectors::kit::check_settings(connector.source_settings, &settings.settings).unwrap();
+    let secrets: Vec<_> = settings.secrets.iter().map(|text| SharedSecret::new(text).unwrap()).collect();
+    for (secret, form) in secrets.iter().filter_map(|secret| Some((secret, source.secret_form?))) {
+        form(secret).unwrap();
+    }
+    let now = NOW.parse().unwrap();
+    let authentic = verified(source, request.inbound(settings.key), &settings, &secrets, now)
+        .unwrap_or_else(|refused| panic!("{}: {refused}", case.display()));
+    if !secrets.is_empty() {
+        tampering_is_refused(&case.display().to_string(), source, &request, &settings, &secrets);
+    }
+    let arrival = Arrival { received_at: now, fresh: Uuid::nil(), strict: settings.strict, settings: &settings.settings };
+    let decoded = (source.decode)(&authentic, &arrival);
+    for secret in &settings.secrets {
+        assert!(!shown(&decoded).contains(secret), "{}: a secret is kept", case.display());
+    }
+    decoded
 }
 
 fn shown(decoded: &Decoded) -> String {
@@ -97,15 +192,14 @@ fn shown(decoded: &Decoded) -> String {
 #[test]
 fn requests_become_events() {
     let mut problems = Vec::new();
-    let cases = cases("rudderstack");
-    assert!(cases.len() >= 20);
-    for case in cases {
-        let settings: BTreeMap<String, bool> = read(&case.join("settings.json"));
-        let strict = settings.get("strict").copied().unwrap_or_default();
-        let decoded = decoded(&read(&case.join("request.json")), strict);
-        let got = shown(&decoded);
-        assert!(!got.contains(WRITE_KEY), "{}: the write key is kept", case.display());
-        compare(&case, "expected.json", &got, &mut problems);
+    for connector in CONNECTORS.iter().filter(|connector| connector.source.is_some()) {
+        let cases = cases(connector.slug, "request.json");
+        assert!(cases.len() >= 2, "{} needs cases", connector.slug);
+        for case in cases {
+            let got = shown(&decoded(connector, &case));
+            assert!(!got.contains(WRITE_KEY), "{}: the write key is kept", case.display());
+            compare(&case, "expected.json", &got, &mut problems);
+        }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n\n"));
 }
@@ -154,7 +248,7 @@ fn events_become_requests() {
     let destination = catalog::find("passkit").unwrap().destination.unwrap();
     let mut problems = Vec::new();
     let mut told = Vec::new();
-    for case in cases("passkit") {
+    for case in cases("passkit", "event.json") {
         let settings: Value = read(&case.join("settings.json"));
         let event = event(read(&case.join("event.json")));
         let previous = settings["previous_secrets"].as_u64().unwrap_or_default();

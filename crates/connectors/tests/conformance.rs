@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use connectors::catalog::{self, CONNECTORS, Descriptor};
-use connectors::kit::{Arrival, Authentic, Entrance, Inbound, KeyHash, Reply, Secret, table};
+use connectors::kit::{Arrival, Authentic, Entrance, Inbound, KeyHash, Lock, Refused, Reply, Secret, Settings, table};
 use domain::{Entropy, Timestamp};
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
@@ -17,6 +17,7 @@ fn inbound(entrance: Entrance, path: &[&str], key: &str, body: Vec<u8>) -> Inbou
     headers.insert("x-write-key", HeaderValue::from_str(key).unwrap());
     Inbound {
         entrance,
+        method: http::Method::POST,
         headers,
         path: path.iter().map(|segment| (*segment).to_owned()).collect(),
         query: vec![("token".to_owned(), key.to_owned())],
@@ -24,16 +25,24 @@ fn inbound(entrance: Entrance, path: &[&str], key: &str, body: Vec<u8>) -> Inbou
     }
 }
 
-fn arrival(strict: bool) -> Arrival {
-    Arrival { received_at: Timestamp::from_seconds(1_763_632_800), fresh: Uuid::nil(), strict }
+static NONE: Settings = Settings::new();
+
+fn arrival(strict: bool) -> Arrival<'static> {
+    Arrival { received_at: Timestamp::from_seconds(1_763_632_800), fresh: Uuid::nil(), strict, settings: &NONE }
 }
 
 fn sources() -> impl Iterator<Item = (&'static Descriptor, catalog::Source)> {
     CONNECTORS.iter().filter_map(|connector| connector.source.map(|source| (connector, source)))
 }
 
-fn authentic(source: catalog::Source, inbound: Inbound) -> Authentic {
-    (source.verify)(inbound, &KeyHash::of(KEY)).unwrap()
+fn knock(source: catalog::Source, inbound: Inbound) -> Result<Authentic, Refused> {
+    let key = KeyHash::of(KEY);
+    (source.verify)(inbound, &Lock { key: Some(&key), secrets: &[], settings: &NONE, now: arrival(false).received_at })
+}
+
+/// Let in by write key; nothing for sources whose senders have to sign, which `cases.rs` lets in.
+fn authentic(source: catalog::Source, inbound: Inbound) -> Option<Authentic> {
+    source.proof.has_key().then(|| knock(source, inbound).unwrap())
 }
 
 #[test]
@@ -43,8 +52,10 @@ fn the_catalog_is_in_order() {
         assert!(connector.slug.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'));
         assert!(connector.source.is_some() || connector.destination.is_some(), "{} does nothing", connector.slug);
         assert_eq!(catalog::find(connector.slug).map(|found| found.label), Some(connector.label));
-        let table = table(connector.settings);
-        assert!(connector.readme.contains(&table), "{}/README.md must hold this table:\n{table}", connector.slug);
+        for settings in [connector.source_settings, connector.settings].into_iter().filter(|settings| !settings.is_empty()) {
+            let table = table(settings);
+            assert!(connector.readme.contains(&table), "{}/README.md must hold this table:\n{table}", connector.slug);
+        }
         for heading in ["## Set-up", "## Limits", "## Retries"] {
             assert!(connector.readme.contains(heading), "{}/README.md lacks {heading}", connector.slug);
         }
@@ -55,22 +66,25 @@ fn the_catalog_is_in_order() {
 fn a_wrong_or_missing_key_is_refused_and_never_shown() {
     for (connector, source) in sources() {
         let good = inbound(Entrance::Webhook, &[], KEY, b"{}".to_vec());
+        if !source.proof.has_key() {
+            assert_eq!(knock(source, good).unwrap_err().status(), 503, "{}: no secret yet", connector.slug);
+            continue;
+        }
         let shown = format!("{good:?}");
-        assert!((source.verify)(good.clone(), &KeyHash::of(KEY)).is_ok());
-        let authentic = authentic(source, good);
+        let authentic = knock(source, good).unwrap();
         let shown = shown + &format!("{authentic:?} {:?}", (source.credential)(authentic.inbound()));
         assert!(!shown.contains(KEY), "{}: {shown}", connector.slug);
         for at in 0..KEY.len() {
             let mut wrong = KEY.as_bytes().to_vec();
             wrong[at] ^= 1;
             let wrong = String::from_utf8(wrong).unwrap();
-            let refused =
-                (source.verify)(inbound(Entrance::Webhook, &[], &wrong, b"{}".to_vec()), &KeyHash::of(KEY)).unwrap_err();
+            let refused = knock(source, inbound(Entrance::Webhook, &[], &wrong, b"{}".to_vec())).unwrap_err();
             assert!(!refused.to_string().contains(&wrong) && !format!("{refused:?}").contains(&wrong));
         }
         let mut bare = inbound(Entrance::Webhook, &[], KEY, b"{}".to_vec());
         bare.headers.clear();
-        assert!((source.verify)(bare, &KeyHash::of(KEY)).is_err());
+        bare.query.clear();
+        assert_eq!(knock(source, bare).unwrap_err(), Refused::Missing);
     }
 }
 
@@ -95,7 +109,7 @@ fn secrets_are_compared_in_constant_time() {
     };
     let (secret, signature) = (source("secret.rs"), source("signature.rs"));
     assert_eq!(secret.matches("constant_time::verify_slices_are_equal").count(), 1, "KeyHash::eq");
-    assert_eq!(signature.matches("constant_time::verify_slices_are_equal").count(), 2, "is_hex_hmac, check_standard");
+    assert_eq!(signature.matches("constant_time::verify_slices_are_equal").count(), 3, "is_hex_hmac, is_hmac, check_standard");
     assert!(!secret.contains("derive(PartialEq") && !secret.contains("PartialEq, Eq)]\npub struct KeyHash"));
 }
 
@@ -119,11 +133,16 @@ fn deep_and_wide_bodies_end_in_faults() {
             "{{\"type\":\"track\",\"event\":\"e\",\"userId\":\"u\",\"properties\":{{\"a\":\"{}\"}}}}",
             "é".repeat(20_000)
         );
-        for body in [deep, closed, nested, wide, context, huge] {
-            let decoded =
-                (source.decode)(&authentic(source, inbound(Entrance::Webhook, &[], KEY, body.into_bytes())), &arrival(false));
-            assert!(decoded.events.is_empty() && decoded.answer.status >= 400, "{}", connector.slug);
-            assert!(!decoded.faults.is_empty() && decoded.answer.text.len() < 1_000);
+        for (number, body) in [deep, closed, nested, wide, context, huge].into_iter().enumerate() {
+            let inbound = inbound(Entrance::Webhook, &[], KEY, body.into_bytes());
+            let Some(authentic) = authentic(source, inbound) else { continue };
+            let decoded = (source.decode)(&authentic, &arrival(false));
+            // The last one is too large for the tracking protocol alone.
+            if number == 5 && !source.api {
+                continue;
+            }
+            assert!(decoded.events.is_empty(), "{}: {number}", connector.slug);
+            assert!(!decoded.faults.is_empty() && decoded.answer.text.len() < 1_000, "{}: {number}", connector.slug);
             assert!(decoded.faults.iter().all(|fault| fault.raw.len() <= connectors::kit::Fault::MAX_RAW_BYTES));
         }
     }
@@ -212,10 +231,12 @@ fn check(body: &[u8], strict: bool) -> Result<(), TestCaseError> {
             (Entrance::Api, vec!["v1", "batch"]),
             (Entrance::Api, vec!["x"]),
         ] {
-            let authentic = authentic(source, inbound(entrance, &path, KEY, body.to_vec()));
+            let Some(authentic) = authentic(source, inbound(entrance, &path, KEY, body.to_vec())) else { continue };
             let decoded = (source.decode)(&authentic, &arrival(strict));
             prop_assert_eq!(&decoded, &(source.decode)(&authentic, &arrival(strict)), "same input, same output");
-            prop_assert!(decoded.answer.status != 200 || !decoded.events.is_empty() || decoded.switched_off > 0);
+            let good = !decoded.events.is_empty() || decoded.switched_off > 0;
+            prop_assert!(decoded.answer.status != 200 || good || entrance == Entrance::Webhook || !source.api);
+            prop_assert!(good || !decoded.faults.is_empty());
             prop_assert!(decoded.answer.status == 200 || !decoded.faults.is_empty());
             for event in &decoded.events {
                 let payload: serde_json::Value = serde_json::from_str(&event.payload).unwrap();

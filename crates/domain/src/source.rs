@@ -1,8 +1,10 @@
 //! Event sources.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{SourceId, Timestamp};
+use crate::{FieldValue, SourceId, Timestamp};
 
 /// Something that sends business events. Its write key is shown once; a hash of it is kept in the directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,10 +15,19 @@ pub struct Source {
     pub slug: String,
     /// Name shown to people.
     pub name: String,
-    /// Which connector reads it.
-    pub kind: SourceKind,
-    /// First characters of the write key, to recognise it by.
+    /// Which connector reads it: its slug in the catalog.
+    pub kind: String,
+    /// First characters of the write key, to recognise it by; empty for sources that know no write key.
     pub key_prefix: String,
+    /// The same of the write key before, as long as it is in force beside the present one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_key_prefix: Option<String>,
+    /// The secrets that its sender signs with, sealed; the first is the newest, another one is still in force in a rotation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealed_secrets: Vec<String>,
+    /// What was set for its connector, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, FieldValue>,
     /// Whether its events are taken; when not, senders get 404 as RudderStack's gateway answers for a disabled source.
     pub enabled: bool,
     /// Whether one event that cannot be read fails its whole batch with 400, as RudderStack's gateway does. Otherwise the
@@ -25,14 +36,6 @@ pub struct Source {
     pub strict: bool,
     /// When it was made.
     pub created_at: Timestamp,
-}
-
-/// Which connector reads a source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceKind {
-    /// RudderStack: webhook destination and data plane.
-    Rudderstack,
 }
 
 /// Something that happened in the business, as it reached us, in the terms that the inbox needs.

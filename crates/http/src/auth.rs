@@ -13,7 +13,7 @@ use axum::{
 };
 use base64::Engine as _;
 use connectors::kit::WriteKey;
-use domain::{Actor, ApiKey, Entropy, LinkCode, OrgId, Scope, Source};
+use domain::{Actor, ApiKey, Entropy, LinkCode, OrgId, Scope, Source, SourceId};
 use http::{HeaderMap, header, request::Parts};
 use parking_lot::RwLock;
 use store::{NameKind, StoreError};
@@ -201,7 +201,27 @@ pub async fn source_of_write_key(app: &App, key: &WriteKey) -> Result<Option<(Or
         catalog = app.store.current().await?;
     }
     let source = catalog.org(org).and_then(|org| org.sources.get(&id)).map(|stored| Arc::clone(&stored.value));
-    Ok(source.filter(|source| !source.key_prefix.is_empty() && key.begins_with(&source.key_prefix)).map(|source| (org, source)))
+    let in_force = |source: &Arc<Source>| {
+        let mut prefixes = [Some(&source.key_prefix), source.previous_key_prefix.as_ref()].into_iter().flatten();
+        prefixes.any(|prefix| !prefix.is_empty() && key.begins_with(prefix))
+    };
+    Ok(source.filter(in_force).map(|source| (org, source)))
+}
+
+/// Whether a credential has the form of a write key of ours.
+pub(crate) fn is_write_key(key: &WriteKey) -> bool {
+    key.begins_with(WRITE_KEY_PREFIX)
+}
+
+/// The source that an address names.
+pub(crate) async fn source_of_address(app: &App, id: SourceId) -> Result<Option<(OrgId, Arc<Source>)>, StoreError> {
+    let name = id.uuid();
+    let mut known = [0; 32];
+    known[..16].copy_from_slice(name.as_bytes());
+    let Some((org, id)) = find_name(app, NameKind::Source, name.as_bytes(), known).await? else { return Ok(None) };
+    let catalog = app.store.catalog();
+    let source = catalog.org(org).and_then(|org| org.sources.get(&id)).map(|stored| Arc::clone(&stored.value));
+    Ok(source.map(|source| (org, source)))
 }
 
 async fn find(app: &App, kind: NameKind, prefix: &str, secret: &str) -> Result<Option<(OrgId, Uuid)>, StoreError> {
@@ -212,11 +232,16 @@ async fn find(app: &App, kind: NameKind, prefix: &str, secret: &str) -> Result<O
 }
 
 async fn find_hash(app: &App, kind: NameKind, hash: [u8; 32]) -> Result<Option<(OrgId, Uuid)>, StoreError> {
+    find_name(app, kind, &hash, hash).await
+}
+
+/// Looks a name up in the directory; what is found is remembered under `hash`.
+async fn find_name(app: &App, kind: NameKind, name: &[u8], hash: [u8; 32]) -> Result<Option<(OrgId, Uuid)>, StoreError> {
     let known = app.doors.known.read().get(&hash).copied();
     if known.is_some() {
         return Ok(known);
     }
-    let found = app.store.look_up(kind, &hash).await?;
+    let found = app.store.look_up(kind, name).await?;
     if let Some(found) = found {
         let mut known = app.doors.known.write();
         if known.len() >= MAX_KNOWN {

@@ -103,10 +103,10 @@ async fn browsers_are_let_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_at_once_are_all_kept() {
-    let house = std::sync::Arc::new(house().await);
+    let house = Arc::new(house().await);
     let (_, key) = house.source("shop", true, false).await;
     let sends = (0..200).map(|number| {
-        let (house, auth) = (std::sync::Arc::clone(&house), basic(&key));
+        let (house, auth) = (Arc::clone(&house), basic(&key));
         tokio::spawn(async move {
             house.send("POST", "/ingest/shop", &[("authorization", &auth)], track(&format!("m{number}"))).await.status.as_u16()
         })

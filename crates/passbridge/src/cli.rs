@@ -77,6 +77,20 @@ enum Command {
         #[command(subcommand)]
         command: event::Command,
     },
+    /// Show what events can come from and go to
+    Connector {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: ConnectorCommand,
+    },
+    /// Make sources of events
+    Source {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: SourceCommand,
+    },
     /// Try, save and publish transformations: JavaScript that flows run events through, as RudderStack's
     Transformation {
         #[command(flatten)]
@@ -182,6 +196,46 @@ enum FlowCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum ConnectorCommand {
+    /// List them
+    List,
+    /// Show one: its settings, its presets, how to set it up at the vendor
+    Show {
+        /// Its slug, for example stripe
+        slug: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SourceCommand {
+    /// Make a source; the answer alone shows its credentials
+    Add {
+        /// The connector's slug, for example stripe
+        kind: String,
+        /// Short name, unique in the organization; the connector's slug unless told
+        #[arg(long)]
+        slug: Option<String>,
+        /// Name shown to people; the connector's unless told
+        #[arg(long)]
+        name: Option<String>,
+        /// A setting, for example livemode=live; may be given several times
+        #[arg(long = "set", value_name = "NAME=VALUE")]
+        settings: Vec<String>,
+        /// A file with the secret that the sender signs with
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+    },
+    /// Add the secret that the sender signs with; the one before stays in force beside it
+    Secret {
+        /// The source's id
+        source: String,
+        /// A file with the secret; one is made where it is left out and the connector allows that
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum SignerCommand {
     /// Add a pass type certificate with its key, from a .p12 or from PEM files
     ///
@@ -235,6 +289,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Config { flags, json } => show_config(&flags, json),
         Command::Flow { server, command } => flow(&server, command).await,
         Command::Event { server, command } => event::run(&server, command).await,
+        Command::Connector { server, command } => connector(&server, command).await,
+        Command::Source { server, command } => source(&server, command).await,
         Command::Transformation { server, command } => transformation::run(&server, command).await,
         Command::Signer { server, command } => signer(&server, command).await,
         Command::GoogleAccount { server, command: GoogleCommand::Add { key_file, issuer } } => {
@@ -332,6 +388,58 @@ async fn saved(server: &Server, list: &str, slug: &str) -> anyhow::Result<Option
         let Some(cursor) = page["next_cursor"].as_str() else { return Ok(None) };
         path = format!("{list}?limit=100&cursor={cursor}");
     }
+}
+
+async fn connector(server: &Server, command: ConnectorCommand) -> anyhow::Result<ExitCode> {
+    let (path, is_list) = match &command {
+        ConnectorCommand::List => ("/v1/connectors".to_owned(), true),
+        ConnectorCommand::Show { slug } => (format!("/v1/connectors/{slug}"), false),
+    };
+    if server.json {
+        return server.show(Method::GET, &path, None).await;
+    }
+    let answer = server.api()?.call(Method::GET, &path, None).await?;
+    if !is_list {
+        say(answer["readme"].as_str().unwrap_or_default());
+        for preset in answer["source"]["presets"].as_array().into_iter().flatten() {
+            let text = |name: &str| preset[name].as_str().unwrap_or_default().to_owned();
+            say(&format!("# {}\n{}", text("about"), text("flow")));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    for connector in answer["data"].as_array().into_iter().flatten() {
+        let text = |name: &str| connector[name].as_str().unwrap_or_default().to_owned();
+        let role = match (connector["source"].is_null(), connector["webhook"].is_null()) {
+            (false, false) => "source, webhook",
+            (false, true) => "source",
+            (true, _) => "webhook",
+        };
+        say(&format!("{:<18}  {:<18}  {:<15}  {}", text("slug"), text("label"), role, text("maturity")));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn source(server: &Server, command: SourceCommand) -> anyhow::Result<ExitCode> {
+    let secret = |file: Option<PathBuf>| file.map(|file| Ok::<_, anyhow::Error>(text(&file)?.trim().to_owned())).transpose();
+    match command {
+        SourceCommand::Add { kind, slug, name, settings, secret_file } => {
+            let settings = settings.iter().map(|given| setting(given)).collect::<anyhow::Result<serde_json::Map<_, _>>>()?;
+            let (slug, name) = (slug.unwrap_or_else(|| kind.clone()), name.unwrap_or_else(|| kind.clone()));
+            let body = json!({"kind": kind, "slug": slug, "name": name, "settings": settings, "secret": secret(secret_file)?});
+            server.show(Method::POST, "/v1/sources", Some(&body)).await
+        }
+        SourceCommand::Secret { source, secret_file } => {
+            let body = json!({"secret": secret(secret_file)?});
+            server.show(Method::POST, &format!("/v1/sources/{source}/secrets"), Some(&body)).await
+        }
+    }
+}
+
+/// `name=value`; what reads as a number or as true or false is one.
+fn setting(given: &str) -> anyhow::Result<(String, Value)> {
+    let (name, value) = given.split_once('=').with_context(|| format!("{given}: expected NAME=VALUE"))?;
+    let read: Option<Value> = serde_json::from_str(value).ok().filter(|value: &Value| value.is_number() || value.is_boolean());
+    Ok((name.to_owned(), read.unwrap_or_else(|| value.into())))
 }
 
 async fn signer(server: &Server, command: SignerCommand) -> anyhow::Result<ExitCode> {

@@ -1,5 +1,5 @@
-//! Real clients of the field at the real program: RudderStack's SDKs send to it, Standard Webhooks' libraries verify what
-//! it sends, schemathesis reads its OpenAPI document and tries everything in it.
+//! Real clients of the field at the real program: RudderStack's and Segment's SDKs send to it, so do the libraries of Stripe,
+//! Standard Webhooks and CloudEvents, Standard Webhooks' libraries verify what it sends, schemathesis reads its OpenAPI document and tries everything in it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 
 mod support;
@@ -60,6 +60,78 @@ async fn rudderstacks_sdks_issue_passes_on_sqlite() {
 #[tokio::test]
 async fn rudderstacks_sdks_issue_passes_on_postgres() {
     sdk_issues_passes(Database::Postgres).await;
+}
+
+async fn source(club: &Club, kind: &str, secret: Option<&str>) -> Value {
+    let input = json!({"slug": kind, "name": kind, "kind": kind, "secret": secret});
+    support::post(&club.server, "/v1/sources", &input).await
+}
+
+#[tokio::test]
+async fn segments_sdks_issue_passes() {
+    let club = Club::open(Database::Sqlite).await;
+    let made = source(&club, "segment", None).await;
+    let data_plane = club.server.url("/segment");
+    let arguments = [data_plane.as_str(), made["write_key"].as_str().unwrap()];
+    let node = clients::node("segment_sdk.mjs", &arguments, &calls(&["node-1", "node-2"]), CLIENT_DEADLINE).await;
+    node.unwrap_or_else(|error| panic!("{error}"));
+    let python = clients::python("segment_sdk.py", &arguments, &calls(&["python-1", "python-2"]), CLIENT_DEADLINE).await;
+    python.unwrap_or_else(|error| panic!("{error}"));
+    for (member, points) in [("node-1", "1"), ("node-2", "0"), ("python-1", "1"), ("python-2", "0")] {
+        let pass = pass_with(&club, member, points).await;
+        assert_eq!(pass["external_id"], member, "{pass}");
+    }
+}
+
+/// The vendors' own libraries sign or wrap what is sent, and nothing else is taken.
+#[tokio::test]
+async fn vendors_libraries_send_what_is_taken() {
+    let club = Club::open(Database::Sqlite).await;
+    let (shared, private) = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "BwcH".repeat(10) + "Bwc=");
+    let public = "whpk_6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=";
+    let event = |id: &str| {
+        json!({"id": id, "object": "event", "type": "customer.created", "created": 1, "livemode": true,
+               "data": {"object": {"id": "cus_1", "object": "customer"}}})
+        .to_string()
+    };
+    let message =
+        |id: &str| json!({"type": "contact.created", "timestamp": "2026-11-20T10:00:00Z", "data": {"userId": id}}).to_string();
+    let cloud = |id: &str| {
+        json!({"specversion": "1.0", "id": id, "source": "/till", "type": "till.paid", "data": {"userId": id}}).to_string()
+    };
+    let stripe = source(&club, "stripe", Some(shared)).await;
+    let standard = source(&club, "standard-webhooks", Some(shared)).await;
+    let cloudevents = source(&club, "cloudevents", None).await;
+    let key = cloudevents["write_key"].as_str().unwrap();
+    let ed25519 = json!({"slug": "ed25519", "name": "Ed25519", "kind": "standard-webhooks", "secret": public});
+    let ed25519 = support::post(&club.server, "/v1/sources", &ed25519).await;
+    let both = ["node", "python"];
+    for (kind, made, secret, body, languages) in [
+        ("stripe", &stripe, shared, event as fn(&str) -> String, &both[..]),
+        ("standard-webhooks", &standard, shared, message, &both),
+        ("standard-webhooks-ed25519", &ed25519, &private, message, &both[..1]),
+        ("cloudevents-binary", &cloudevents, key, cloud, &both),
+        ("cloudevents-structured", &cloudevents, key, cloud, &both),
+    ] {
+        let address = made["webhook_url"].as_str().unwrap();
+        for language in languages {
+            let said = async |secret: &str| {
+                let (arguments, body) = ([kind, address, secret], body(&format!("{kind} {language}")));
+                let sent = match *language {
+                    "node" => clients::node("sender.mjs", &arguments, &body, CLIENT_DEADLINE).await,
+                    _ => clients::python("sender.py", &arguments, &body, CLIENT_DEADLINE).await,
+                };
+                sent.unwrap_or_else(|error| panic!("{error}"))
+            };
+            assert_eq!(said(secret).await.trim(), "200 OK", "{kind} {language}");
+            let wrong = if kind.ends_with("ed25519") {
+                "CAgI".repeat(10) + "CAg="
+            } else {
+                "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned()
+            };
+            assert!(said(&wrong).await.starts_with("401"), "{kind} {language}: another secret was taken");
+        }
+    }
 }
 
 /// What the scripts of Standard Webhooks' libraries read.

@@ -4,10 +4,10 @@ use std::fmt;
 
 use bytes::Bytes;
 use domain::{SourceEvent, Timestamp};
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use uuid::Uuid;
 
-use super::WriteKey;
+use super::{Settings, WriteKey};
 
 /// By which door a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Entrance {
 pub struct Inbound {
     /// By which door it came.
     pub entrance: Entrance,
+    /// Its method.
+    pub method: Method,
     /// Its headers.
     pub headers: HeaderMap,
     /// Decoded path segments below the place where the source is mounted.
@@ -49,6 +51,7 @@ impl fmt::Debug for Inbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inbound")
             .field("entrance", &self.entrance)
+            .field("method", &self.method)
             .field("headers", &self.headers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>())
             .field("segments", &self.path.len())
             .field("query", &self.query.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>())
@@ -61,11 +64,11 @@ impl fmt::Debug for Inbound {
 #[derive(Debug, Clone)]
 pub struct Authentic {
     inbound: Inbound,
-    credential: WriteKey,
+    credential: Option<WriteKey>,
 }
 
 impl Authentic {
-    pub(crate) const fn vouch(inbound: Inbound, credential: WriteKey) -> Self {
+    pub(crate) const fn vouch(inbound: Inbound, credential: Option<WriteKey>) -> Self {
         Self { inbound, credential }
     }
     /// The request.
@@ -74,12 +77,14 @@ impl Authentic {
     }
     /// `text` with the credential that came with the request blotted out.
     pub(crate) fn blot(&self, text: &str) -> String {
-        let key = self.credential.expose();
-        if key.is_empty() { text.to_owned() } else { text.replace(key, "[write key]") }
+        match self.credential.as_ref().map(WriteKey::expose) {
+            Some(key) if !key.is_empty() => text.replace(key, "[write key]"),
+            _ => text.to_owned(),
+        }
     }
 }
 
-/// Why a request is not let in. Always answered with 401.
+/// Why a request is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// It carries no credential.
@@ -88,17 +93,43 @@ pub enum Refused {
     /// It carries a wrong one.
     #[error("the write key is not the one of this source")]
     Wrong,
+    /// It carries no signature, or one that cannot be read.
+    #[error("no signature that can be read: the header {0} is missing or malformed")]
+    Unsigned(&'static str),
+    /// No signing secret of the source made its signature.
+    #[error(
+        "the signature in {0} fits none of the source's signing secrets: check the secret, and that nothing changes the body on its way"
+    )]
+    Forged(&'static str),
+    /// It was signed too long ago, or ahead of our clock.
+    #[error("the signature's time is more than {0} seconds from now: check the clock, or send the event anew")]
+    Stale(i64),
+    /// The source has no signing secret yet: nothing can be told about the request.
+    #[error("the source has no signing secret yet: add the one that the sender shows")]
+    NoSecret,
+}
+
+impl Refused {
+    /// The status to answer with: 401, but 503 when what is missing is ours, so that the sender comes again.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::NoSecret => 503,
+            Self::Missing | Self::Wrong | Self::Unsigned(_) | Self::Forged(_) | Self::Stale(_) => 401,
+        }
+    }
 }
 
 /// What is handed in beside the request.
 #[derive(Debug, Clone, Copy)]
-pub struct Arrival {
+pub struct Arrival<'a> {
     /// When the request reached us.
     pub received_at: Timestamp,
     /// A fresh id; ids of events that bring none and cannot be recognised are derived from it.
     pub fresh: Uuid,
     /// Whether one event that cannot be read fails the whole request.
     pub strict: bool,
+    /// The source's settings.
+    pub settings: &'a Settings,
 }
 
 /// What a source made of a request. To be stored first and answered then.
@@ -121,6 +152,18 @@ pub struct Answer {
     pub status: u16,
     /// Body, `text/plain; charset=utf-8`.
     pub text: String,
+}
+
+impl Answer {
+    /// Everything was taken.
+    pub(crate) fn ok() -> Self {
+        Self { status: 200, text: "OK".to_owned() }
+    }
+    /// What cannot be read is kept: told to people in words, to programs by the 200 that keeps them from trying for ever.
+    pub(crate) fn parked(fault: &Fault) -> Self {
+        let colon = if fault.path.is_empty() { "" } else { ": " };
+        Self { status: 200, text: format!("kept, though it cannot be read: {}{colon}{}", fault.path, fault.message) }
+    }
 }
 
 /// An event, or a request, that could not be read.

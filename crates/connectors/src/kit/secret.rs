@@ -75,6 +75,33 @@ impl fmt::Debug for KeyHash {
     }
 }
 
+/// A secret that a sender signs with, as the sender shows or takes it.
+#[derive(Clone)]
+pub struct SharedSecret(Zeroizing<String>);
+
+impl SharedSecret {
+    /// Shortest secret, in bytes.
+    pub const MIN_BYTES: usize = 8;
+    /// Longest secret, in bytes.
+    pub const MAX_BYTES: usize = 512;
+
+    /// From text, blanks around it left out; nothing when it is too short or too long to be a secret.
+    pub fn new(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (Self::MIN_BYTES..=Self::MAX_BYTES).contains(&text.len()).then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+    /// The text of it, to seal.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedSecret(…)")
+    }
+}
+
 /// What marks a symmetric Standard Webhooks secret.
 const PREFIX: &str = "whsec_";
 /// Random bytes of a secret that we make.

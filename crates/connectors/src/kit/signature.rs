@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,6 +23,50 @@ pub fn hex_hmac(secret: &Secret, body: &[u8]) -> String {
 pub fn is_hex_hmac(secret: &Secret, body: &[u8], hex: &str) -> bool {
     constant_time::verify_slices_are_equal(hex_hmac(secret, body).as_bytes(), hex.trim().as_bytes()).is_ok()
 }
+
+/// Which keyed hash a sender signs with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hash {
+    Sha1,
+    Sha256,
+    Sha512,
+}
+
+/// Whether `given` is the keyed hash of the parts one after another, compared in constant time.
+pub(crate) fn is_hmac(hash: Hash, key: &[u8], parts: &[&[u8]], given: &[u8]) -> bool {
+    let algorithm = match hash {
+        Hash::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+        Hash::Sha256 => hmac::HMAC_SHA256,
+        Hash::Sha512 => hmac::HMAC_SHA512,
+    };
+    let mut context = hmac::Context::with_key(&hmac::Key::new(algorithm, key));
+    for part in parts {
+        context.update(part);
+    }
+    constant_time::verify_slices_are_equal(context.sign().as_ref(), given).is_ok()
+}
+
+/// Whether an Ed25519 public key (32 bytes) signed the message.
+pub(crate) fn is_ed25519(public: &[u8], message: &[u8], given: &[u8]) -> bool {
+    UnparsedPublicKey::new(&ED25519, public).verify(message, given).is_ok()
+}
+
+/// The bytes of hexadecimal text of either case.
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || text.len() > 2 * MAX_TAG_BYTES {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    text.as_bytes().chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+}
+
+/// The bytes of padded base64.
+pub(crate) fn unbase64(text: &str) -> Option<Vec<u8>> {
+    if text.len() > 2 * MAX_TAG_BYTES { None } else { STANDARD.decode(text).ok() }
+}
+
+/// Longest signature that is looked at, in bytes.
+const MAX_TAG_BYTES: usize = 256;
 
 /// The `webhook-signature` header: one `v1,` signature per secret, separated by blanks.
 pub fn standard(secrets: &Secrets, id: &str, attempt_at: Timestamp, body: &[u8]) -> String {

@@ -1,24 +1,37 @@
-//! Webhooks in PassKit's shape: the same body, verbs and event names, so that receivers built for PassKit work unchanged,
+//! Webhooks in PassKit's shape, out and in. Out: the same body, verbs and event names, so that receivers built for PassKit work unchanged,
 //! with Standard Webhooks headers beside. What is sent for which event: `README.md` beside this file.
 
 mod destination;
 mod record;
 pub mod settings;
+mod source;
 mod wire;
 
 pub use destination::{body, judge, render, wants};
 pub use wire::protocol;
 
-use crate::catalog::{Descriptor, Destination, Maturity};
+use crate::catalog::{Descriptor, Destination, Maturity, Proof, Source};
+use crate::kit::{MAX_BODY_BYTES, tracking};
 
 /// The catalog's entry.
 pub const DESCRIPTOR: Descriptor = Descriptor {
     slug: "passkit",
-    label: "Webhook (PassKit's shape)",
+    label: "PassKit",
     maturity: Maturity::Ready,
     hosts: &[],
+    source_settings: settings::SOURCE_SETTINGS,
     settings: settings::SETTINGS,
+    presets: &[],
     readme: include_str!("README.md"),
-    source: None,
+    source: Some(Source {
+        proof: Proof::SecretOrKey,
+        api: false,
+        credential: tracking::credential,
+        secret_form: None,
+        greet: None,
+        verify: source::verify,
+        decode: source::decode,
+        max_body_bytes: MAX_BODY_BYTES,
+    }),
     destination: Some(Destination { wants, render: destination::render_all, judge: destination::judge_all }),
 };

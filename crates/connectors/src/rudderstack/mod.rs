@@ -1,16 +1,10 @@
 //! RudderStack as a source, through its webhook destination and as the data plane of its SDKs; Segment's SDKs speak the
 //! same protocol. Set-up and limits: `README.md` beside this file.
 
-mod normal;
 pub mod settings;
-mod source;
-mod time;
-mod wire;
 
-pub use source::{credential, decode, verify};
-pub use wire::{Call, MAX_BODY_BYTES, MAX_DECODED_BYTES, MAX_EVENT_BYTES, MAX_EVENTS};
-
-use crate::catalog::{Descriptor, Maturity, Source};
+use crate::catalog::{Descriptor, Maturity, Proof, Source};
+use crate::kit::{Authentic, Inbound, Lock, Refused, tracking};
 
 /// The catalog's entry.
 pub const DESCRIPTOR: Descriptor = Descriptor {
@@ -18,8 +12,24 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     label: "RudderStack",
     maturity: Maturity::Ready,
     hosts: &[],
-    settings: settings::SETTINGS,
+    source_settings: settings::SETTINGS,
+    settings: &[],
+    presets: &[],
     readme: include_str!("README.md"),
-    source: Some(Source { credential, verify, decode, max_body_bytes: MAX_BODY_BYTES }),
+    source: Some(Source {
+        proof: Proof::Key,
+        api: true,
+        credential: tracking::credential,
+        secret_form: None,
+        greet: None,
+        verify,
+        decode: tracking::decode,
+        max_body_bytes: tracking::MAX_BODY_BYTES,
+    }),
     destination: None,
 };
+
+/// Lets a request in when it carries the source's write key.
+fn verify(inbound: Inbound, lock: &Lock<'_>) -> Result<Authentic, Refused> {
+    lock.by_key(inbound, tracking::credential)
+}

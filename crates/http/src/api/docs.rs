@@ -13,7 +13,7 @@ use crate::{App, problem};
 const STYLE: &str = include_str!("../../assets/docs.css");
 const SCRIPT: &str = include_str!("../../assets/docs.js");
 /// The groups in the order in which a newcomer needs them; others follow.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "Passes",
     "Contacts",
     "Events",
@@ -21,6 +21,7 @@ const ORDER: [&str; 19] = [
     "Templates",
     "Publications",
     "Images",
+    "Connectors",
     "Sources",
     "Flows",
     "Transformations",

@@ -5,6 +5,7 @@
 mod audit;
 mod commands;
 mod config;
+mod connectors;
 mod contacts;
 pub(crate) mod cursor;
 mod deliveries;
@@ -65,6 +66,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(publications::routes())
         .merge(template_report::routes())
         .merge(images::routes())
+        .merge(connectors::routes())
         .merge(sources::routes())
         .merge(source_events::routes())
         .merge(flows::routes())

@@ -1,7 +1,8 @@
-//! `/ingest/{source}` and `/rudderstack/...`: where business events come in.
+//! `/ingest/{source}`, `/rudderstack/...` and `/segment/...`: where business events come in.
 //!
-//! A request is read whole within its limit, inflated when it is gzip, let in by its write key, taken apart by its
-//! connector, written down, and only then answered, in the words that the sender knows: `text/plain`, `OK`.
+//! The source is found by the write key that a request shows, or by the address. The request is read whole within its
+//! limit, inflated when it is gzip, let in by the source's connector (by write key or by signature), taken apart by it,
+//! written down, and only then answered, in the words that the sender knows: `text/plain`, `OK`.
 
 mod cors;
 mod gather;
@@ -17,10 +18,10 @@ use axum::{
 };
 use bytes::Bytes;
 use connectors::{
-    catalog,
-    kit::{self, Answer, Entrance, Fault, Inbound, InflateError, WriteKey},
+    catalog::{self, Greeting},
+    kit::{self, Answer, Decoded, Entrance, Fault, Inbound, InflateError, KeyHash, Lock, SharedSecret, WriteKey},
 };
-use domain::{OrgId, Source, SourceEvent, SourceEventId, SourceKind};
+use domain::{OrgId, Source, SourceEvent, SourceEventId, SourceId, Timestamp};
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use store::Arrival;
 
@@ -37,11 +38,14 @@ const MAX_REASON_BYTES: usize = 1_024;
 const MAX_SEGMENTS: usize = 16;
 
 pub(crate) fn routes() -> Router<Arc<App>> {
-    let writes = MethodFilter::POST.or(MethodFilter::PUT).or(MethodFilter::PATCH);
+    // PassKit tells of deletions by DELETE, with a body; CloudEvents' handshake is an OPTIONS.
+    let writes =
+        MethodFilter::POST.or(MethodFilter::PUT).or(MethodFilter::PATCH).or(MethodFilter::DELETE).or(MethodFilter::OPTIONS);
     Router::new()
         .route("/ingest/{source}", on(writes, webhook))
         .route("/ingest/{source}/{*rest}", on(writes, webhook_below))
         .route("/rudderstack/{*path}", any(rudderstack))
+        .route("/segment/{*path}", any(segment))
 }
 
 /// The webhook address of a source.
@@ -58,16 +62,25 @@ async fn webhook_below(State(app): State<Arc<App>>, Path((source, rest)): Path<(
 
 /// The data plane for RudderStack's SDKs, and the configuration that its browser SDK asks for first.
 async fn rudderstack(State(app): State<Arc<App>>, Path(path): Path<String>, request: Request) -> Response {
+    data_plane(&app, "rudderstack", &path, request).await
+}
+
+/// The data plane for Segment's SDKs.
+async fn segment(State(app): State<Arc<App>>, Path(path): Path<String>, request: Request) -> Response {
+    data_plane(&app, "segment", &path, request).await
+}
+
+async fn data_plane(app: &Arc<App>, kind: &'static str, path: &str, request: Request) -> Response {
     // Only a browser's page asks across origins.
     let method = request.method().clone();
     let asked = request.headers().contains_key(header::ORIGIN).then(|| request.headers().clone());
-    let is_configuration = path.trim_end_matches('/') == "sourceConfig";
+    let is_configuration = path.trim_end_matches('/') == "sourceConfig" && kind == "rudderstack";
     let mut response = match method {
         Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
-        Method::GET if is_configuration => configuration(&app, request).await,
+        Method::GET if is_configuration => configuration(app, request).await,
         Method::POST if !is_configuration => {
-            let kind = Some(SourceKind::Rudderstack);
-            take(&app, Door { entrance: Entrance::Api, kind, source: None, path: segments(&path) }, request).await
+            let door = Door { entrance: Entrance::Api, kind: Some(kind), source: None, path: segments(path) };
+            take(app, door, request).await
         }
         _ => Problem::MethodNotAllowed.into_response(),
     };
@@ -83,9 +96,10 @@ async fn configuration(app: &App, request: Request) -> Response {
         Ok(inbound) => inbound,
         Err(refusal) => return refusal.into_response(),
     };
-    let Some(key) = connectors::rudderstack::credential(&inbound) else { return Refusal::NO_KEY.into_response() };
+    let Some(key) = kit::tracking::credential(&inbound) else { return Refusal::NO_KEY.into_response() };
     let (org, source) = match owner(app, &key).await {
-        Ok(owner) => owner,
+        Ok(Some(owner)) => owner,
+        Ok(None) => return Refusal::WRONG_KEY.into_response(),
         Err(refusal) => return refusal.into_response(),
     };
     let quiet = serde_json::json!({ "enabled": false });
@@ -106,8 +120,8 @@ async fn configuration(app: &App, request: Request) -> Response {
 /// By which door a request came, and for whom.
 struct Door<'a> {
     entrance: Entrance,
-    /// Which connector's paths these are; none takes any.
-    kind: Option<SourceKind>,
+    /// Whose API paths these are; none takes any.
+    kind: Option<&'static str>,
     /// Which source the address names.
     source: Option<&'a str>,
     path: Vec<String>,
@@ -122,6 +136,7 @@ struct Refusal {
 impl Refusal {
     const NO_KEY: Self =
         Self::new(StatusCode::UNAUTHORIZED, "no write key: send it as the user name of HTTP Basic, or in X-Write-Key");
+    const WRONG_KEY: Self = Self::new(StatusCode::UNAUTHORIZED, "no source has this write key");
 
     const fn new(status: StatusCode, text: &'static str) -> Self {
         Self { status, text: Cow::Borrowed(text) }
@@ -157,35 +172,73 @@ impl IntoResponse for Refusal {
 
 async fn take(app: &Arc<App>, door: Door<'_>, request: Request) -> Response {
     match taken(app, door, request).await {
-        Ok(answer) => {
+        Ok(Greeting { answer, headers }) => {
             let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (status, answer.text).into_response()
+            let mut response = (status, answer.text).into_response();
+            for (name, value) in headers {
+                if let Ok(value) = HeaderValue::try_from(value) {
+                    response.headers_mut().insert(name, value);
+                }
+            }
+            response
         }
         Err(refusal) => refusal.into_response(),
     }
 }
 
-async fn taken(app: &Arc<App>, door: Door<'_>, request: Request) -> Result<Answer, Refusal> {
-    // Every connector of today has the same credential and limits; which one it is follows from the source.
-    let connector = connector(door.kind.unwrap_or(SourceKind::Rudderstack))?;
+async fn taken(app: &Arc<App>, door: Door<'_>, request: Request) -> Result<Greeting, Refusal> {
     let (parts, body) = request.into_parts();
     let shell = inbound(door.entrance, door.path, parts)?;
-    let body = read_body(Request::new(body), connector.max_body_bytes).await.map_err(|problem| unreadable(&problem))?;
-    let inbound = Inbound { body: inflated(body, connector.max_body_bytes)?, ..shell };
-    let key = (connector.credential)(&inbound).ok_or(Refusal::NO_KEY)?;
-    let (org, source) = owner(app, &key).await?;
+    let mut found = found(app, door.source, &shell).await?;
+    let limit = match &found {
+        Some(found) => connector(found)?.max_body_bytes,
+        None => kit::tracking::MAX_BODY_BYTES,
+    };
+    let body = read_body(Request::new(body), limit).await.map_err(|problem| unreadable(&problem))?;
+    let inbound = Inbound { body: inflated(body, limit)?, ..shell };
+    if found.is_none() {
+        // Some SDKs show their key in the body alone.
+        found = by_key(app, kit::tracking::credential(&inbound)).await?;
+    }
+    let Found { org, source, key } = found.ok_or_else(|| unknown(door.source, &inbound))?;
+    let connector = connector_of(&source)?;
+    if door.kind.is_some_and(|kind| !connector.api || kind != source.kind && source.kind != "rudderstack") {
+        return Err(Refusal::new(StatusCode::NOT_FOUND, "the write key belongs to a source that has no SDKs"));
+    }
     if door.source.is_some_and(|named| named != source.slug && named.parse() != Ok(source.id)) {
         return Err(Refusal::new(StatusCode::NOT_FOUND, "the write key belongs to another source than the address names"));
     }
     if !source.enabled {
         return Err(Refusal::new(StatusCode::NOT_FOUND, "the source is disabled"));
     }
-    let wrong = Refusal::new(StatusCode::UNAUTHORIZED, "the write key is not the one of this source");
-    let authentic = (connector.verify)(inbound, &key.hash()).map_err(|_| wrong)?;
+    if let Some(greeting) = connector.greet.and_then(|greet| greet(&inbound)) {
+        return Ok(greeting);
+    }
+    if inbound.method == Method::OPTIONS {
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "send events by POST"));
+    }
     let received_at = app.now();
+    let secrets = secrets(app, org, &source)?;
+    let lock = Lock { key: key.as_ref(), secrets: &secrets, settings: &source.settings, now: received_at };
+    let authentic = (connector.verify)(inbound, &lock).map_err(|refused| Refusal {
+        status: StatusCode::from_u16(refused.status()).unwrap_or(StatusCode::UNAUTHORIZED),
+        text: refused.to_string().into(),
+    })?;
     let fresh = SourceEventId::mint(received_at, &*app.entropy).uuid();
-    let decoded = (connector.decode)(&authentic, &kit::Arrival { received_at, fresh, strict: source.strict });
-    let arrival = |event, fault| Arrival { org, source: source.id, received_at, event, fault };
+    let arrival = kit::Arrival { received_at, fresh, strict: source.strict, settings: &source.settings };
+    let decoded = (connector.decode)(&authentic, &arrival);
+    write_down(app, org, source.id, received_at, decoded).await.map(|answer| Greeting { answer, headers: Vec::new() })
+}
+
+/// Keeps what a request brought; its answer is given when that is durable.
+async fn write_down(
+    app: &Arc<App>,
+    org: OrgId,
+    source: SourceId,
+    received_at: Timestamp,
+    decoded: Decoded,
+) -> Result<Answer, Refusal> {
+    let arrival = |event, fault| Arrival { org, source, received_at, event, fault };
     let mut arrivals: Vec<Arrival> = decoded.events.into_iter().map(|event| arrival(event, None)).collect();
     arrivals.extend(decoded.faults.into_iter().map(|fault| {
         let (event, reason) = parked(fault);
@@ -200,17 +253,65 @@ async fn taken(app: &Arc<App>, door: Door<'_>, request: Request) -> Result<Answe
     Ok(decoded.answer)
 }
 
-fn connector(kind: SourceKind) -> Result<catalog::Source, Refusal> {
-    let slug = match kind {
-        SourceKind::Rudderstack => "rudderstack",
-    };
-    let source = catalog::find(slug).and_then(|connector| connector.source);
-    source.ok_or(Refusal::new(StatusCode::NOT_FOUND, "nothing takes events here"))
+/// A source, and the write key of it that a request showed.
+struct Found {
+    org: OrgId,
+    source: Arc<Source>,
+    key: Option<KeyHash>,
 }
 
-async fn owner(app: &App, key: &WriteKey) -> Result<(OrgId, Arc<Source>), Refusal> {
-    let found = auth::source_of_write_key(app, key).await.map_err(|error| Refusal::store(&error))?;
-    found.ok_or(Refusal::new(StatusCode::UNAUTHORIZED, "no source has this write key"))
+/// The source of a request: that of the write key in its headers or query, else the one that the address names by its id.
+async fn found(app: &App, named: Option<&str>, inbound: &Inbound) -> Result<Option<Found>, Refusal> {
+    let anywhere = |inbound: &Inbound| {
+        let mut keys = catalog::CONNECTORS.iter().filter_map(|connector| connector.source);
+        keys.find_map(|source| (source.credential)(inbound).filter(auth::is_write_key))
+    };
+    if let Some(found) = by_key(app, anywhere(inbound)).await? {
+        return Ok(Some(found));
+    }
+    let Some(id) = named.and_then(|named| named.parse::<SourceId>().ok()) else { return Ok(None) };
+    let found = auth::source_of_address(app, id).await.map_err(|error| Refusal::store(&error))?;
+    Ok(found.map(|(org, source)| Found { org, source, key: None }))
+}
+
+async fn by_key(app: &App, key: Option<WriteKey>) -> Result<Option<Found>, Refusal> {
+    let Some(key) = key else { return Ok(None) };
+    Ok(owner(app, &key).await?.map(|(org, source)| Found { org, source, key: Some(key.hash()) }))
+}
+
+/// What is wrong when no source was found.
+fn unknown(named: Option<&str>, inbound: &Inbound) -> Refusal {
+    match (kit::tracking::credential(inbound), named.map(str::parse::<SourceId>)) {
+        (Some(_), _) => Refusal::WRONG_KEY,
+        (None, Some(Ok(_))) => Refusal::new(StatusCode::NOT_FOUND, "there is no source at this address"),
+        (None, _) => Refusal::NO_KEY,
+    }
+}
+
+fn connector(found: &Found) -> Result<catalog::Source, Refusal> {
+    connector_of(&found.source)
+}
+
+fn connector_of(source: &Source) -> Result<catalog::Source, Refusal> {
+    let found = catalog::find(&source.kind).and_then(|connector| connector.source);
+    found.ok_or_else(|| {
+        tracing::error!(source = %source.id, kind = source.kind, "a source of a connector that is not there");
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "something is wrong on our side; the log has more")
+    })
+}
+
+/// The signing secrets of a source, opened.
+fn secrets(app: &App, org: OrgId, source: &Source) -> Result<Vec<SharedSecret>, Refusal> {
+    let open = |sealed: &String| {
+        let opened = app.store.open_of::<Source>(org, source.id.uuid(), sealed).map_err(|error| Refusal::store(&error))?;
+        let secret = std::str::from_utf8(&opened).ok().and_then(SharedSecret::new);
+        secret.ok_or(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "something is wrong on our side; the log has more"))
+    };
+    source.sealed_secrets.iter().map(open).collect()
+}
+
+async fn owner(app: &App, key: &WriteKey) -> Result<Option<(OrgId, Arc<Source>)>, Refusal> {
+    auth::source_of_write_key(app, key).await.map_err(|error| Refusal::store(&error))
 }
 
 /// A request without its body.
@@ -222,7 +323,7 @@ fn inbound(entrance: Entrance, path: Vec<String>, parts: Parts) -> Result<Inboun
             Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(unreadable)?.0
         }
     };
-    Ok(Inbound { entrance, headers: parts.headers, path, query, body: Bytes::new() })
+    Ok(Inbound { entrance, method: parts.method, headers: parts.headers, path, query, body: Bytes::new() })
 }
 
 fn segments(path: &str) -> Vec<String> {

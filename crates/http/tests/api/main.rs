@@ -10,4 +10,5 @@ mod life;
 mod scans;
 mod server;
 mod source_events;
+mod sources;
 mod transformations;

@@ -272,6 +272,7 @@ impl Server {
         keep("delivery", &owed["delivery"]);
         keep("publication", &published["publication"]);
         keep("version", &json!("1"));
+        ids.insert("connector".to_owned(), "stripe".to_owned());
         ids.insert("organization".to_owned(), self.ours.to_string());
         ids.insert("source_event".to_owned(), self.source_event(source["id"].as_str().unwrap()).await);
         Things { ids }

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use domain::{
     Amount, Barcode, BarcodeFormat, Clock, Colors, Design, DesignField, Entropy, FieldDef, FieldPlace, FieldType, ImageRole,
     ImageSet, Issue, LinkCode, OrgId, Organization, Pass, PassId, Project, ProjectId, ProjectKind, SignerId, Source, SourceId,
-    SourceKind, Template, TemplateId, TemplateStatus, Text, Timestamp, Variant,
+    Template, TemplateId, TemplateStatus, Text, Timestamp, Variant,
 };
 use engine::Engine;
 use http::{HeaderMap, Method, StatusCode};
@@ -235,8 +235,11 @@ impl House {
             id: SourceId::mint(System.now(), &System),
             slug: slug.to_owned(),
             name: slug.to_owned(),
-            kind: SourceKind::Rudderstack,
+            kind: "rudderstack".to_owned(),
             key_prefix: secret[..12].to_owned(),
+            previous_key_prefix: None,
+            sealed_secrets: Vec::new(),
+            settings: BTreeMap::new(),
             enabled,
             strict,
             created_at: System.now(),

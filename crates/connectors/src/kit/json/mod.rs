@@ -2,8 +2,13 @@
 
 mod go;
 mod object;
+mod path;
 mod scan;
+mod writer;
 
 pub use go::to_go_json;
 pub use object::{Kind, Object, kind, push_text, text};
+pub(crate) use path::at;
+pub use path::is_path;
 pub use scan::{MAX_DEPTH, Trouble, TroubleKind, offset_of, path_at, scan};
+pub(crate) use writer::Writer;

@@ -1,0 +1,30 @@
+//! CloudEvents 1.0 over HTTP as a source: <https://cloudevents.io>. Set-up and limits: `README.md` beside this file.
+
+pub mod settings;
+mod source;
+
+use crate::catalog::{Descriptor, Maturity, Proof, Source};
+use crate::kit::MAX_BODY_BYTES;
+
+/// The catalog's entry.
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    slug: "cloudevents",
+    label: "CloudEvents",
+    maturity: Maturity::Ready,
+    hosts: &[],
+    source_settings: settings::SETTINGS,
+    settings: &[],
+    presets: &[],
+    readme: include_str!("README.md"),
+    source: Some(Source {
+        proof: Proof::Key,
+        api: false,
+        credential: source::credential,
+        secret_form: None,
+        greet: Some(source::greet),
+        verify: source::verify,
+        decode: source::decode,
+        max_body_bytes: MAX_BODY_BYTES,
+    }),
+    destination: None,
+};

@@ -1,0 +1,31 @@
+//! PassEngine's webhooks as a source, so that an account there can be mirrored or moved. Set-up and limits: `README.md`
+//! beside this file.
+
+pub mod settings;
+mod source;
+
+use crate::catalog::{Descriptor, Maturity, Proof, Source};
+use crate::kit::{MAX_BODY_BYTES, tracking};
+
+/// The catalog's entry.
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    slug: "passengine",
+    label: "PassEngine",
+    maturity: Maturity::Beta,
+    hosts: &[],
+    source_settings: settings::SETTINGS,
+    settings: &[],
+    presets: &[],
+    readme: include_str!("README.md"),
+    source: Some(Source {
+        proof: Proof::SecretOrKey,
+        api: false,
+        credential: tracking::credential,
+        secret_form: None,
+        greet: None,
+        verify: source::verify,
+        decode: source::decode,
+        max_body_bytes: MAX_BODY_BYTES,
+    }),
+    destination: None,
+};

@@ -1,0 +1,6 @@
+//! What can be set for a source.
+
+use crate::kit::{ENABLED, STRICT, Setting, USER};
+
+/// The settings.
+pub const SETTINGS: &[Setting] = &[ENABLED, STRICT, USER];

@@ -1,0 +1,30 @@
+//! Standard Webhooks as a source: <https://www.standardwebhooks.com>. Set-up and limits: `README.md` beside this file.
+
+pub mod settings;
+mod source;
+
+use crate::catalog::{Descriptor, Maturity, Proof, Source};
+use crate::kit::{MAX_BODY_BYTES, tracking};
+
+/// The catalog's entry.
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    slug: "standard-webhooks",
+    label: "Standard Webhooks",
+    maturity: Maturity::Ready,
+    hosts: &[],
+    source_settings: settings::SETTINGS,
+    settings: &[],
+    presets: &[],
+    readme: include_str!("README.md"),
+    source: Some(Source {
+        proof: Proof::SenderSecret,
+        api: false,
+        credential: tracking::credential,
+        secret_form: Some(source::secret_form),
+        greet: None,
+        verify: source::verify,
+        decode: source::decode,
+        max_body_bytes: MAX_BODY_BYTES,
+    }),
+    destination: None,
+};

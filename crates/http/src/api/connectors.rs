@@ -1,0 +1,189 @@
+//! `/v1/connectors`: what events can come from and go to, generated from the catalog.
+
+use ::connectors::{
+    catalog::{CONNECTORS, Descriptor, Maturity, Preset, Proof},
+    kit::{Setting, Takes},
+};
+use axum::Json;
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::page::Page;
+use crate::{
+    App, PathParam, Problem,
+    auth::{Can, scope},
+};
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get))
+}
+
+/// Something that events come from, go to, or both.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Connector)]
+struct View {
+    /// Its name in configuration.
+    slug: &'static str,
+    /// Its name for people.
+    label: &'static str,
+    /// `ready`: tried with the vendor's own clients. `beta`: built to public documentation.
+    maturity: MaturityName,
+    /// What it is as a source; null when it is none.
+    #[schema(required = true)]
+    source: Option<SourceView>,
+    /// What it is as the shape of a webhook; null when it is none.
+    #[schema(required = true)]
+    webhook: Option<WebhookView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConnectorMaturity)]
+#[serde(rename_all = "snake_case")]
+enum MaturityName {
+    Ready,
+    Beta,
+}
+
+/// How senders prove who they are. `key`: by the write key. `secret_or_key`: by signing with a secret, by write key as long as
+/// the source has none. `sender_secret`: by signing with a secret that the sender shows. `our_secret`: by signing with a secret
+/// that is typed in at the sender.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConnectorProof)]
+#[serde(rename_all = "snake_case")]
+enum ProofName {
+    Key,
+    SecretOrKey,
+    SenderSecret,
+    OurSecret,
+}
+
+/// A connector as a source.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConnectorSource)]
+struct SourceView {
+    /// How senders prove who they are.
+    proof: ProofName,
+    /// Whether SDKs can send to it at `/{slug}/v1`.
+    sdk: bool,
+    /// What can be set.
+    settings: Vec<SettingView>,
+    /// Ready-made flows.
+    presets: Vec<PresetView>,
+}
+
+/// A connector as the shape of a webhook.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConnectorWebhook)]
+struct WebhookView {
+    /// What can be set.
+    settings: Vec<SettingView>,
+}
+
+/// Something that can be set.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConnectorSetting)]
+struct SettingView {
+    /// Its name.
+    name: &'static str,
+    /// Whether it is a member of `settings`; else it is a member of the source or webhook itself.
+    in_settings: bool,
+    /// What kind of value it takes.
+    value: &'static str,
+    /// The values that there are; null when it is free.
+    #[schema(required = true)]
+    choices: Option<&'static [&'static str]>,
+    /// What holds when it is left out.
+    default: &'static str,
+    /// What it does.
+    about: &'static str,
+}
+
+/// A ready-made flow.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConnectorPreset)]
+struct PresetView {
+    /// Its name.
+    slug: &'static str,
+    /// What it does.
+    about: &'static str,
+    /// The flow in YAML: put your project in the place of `my-project`.
+    flow: &'static str,
+}
+
+/// A connector with its set-up notes.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConnectorDetail)]
+struct Detail {
+    #[serde(flatten)]
+    connector: View,
+    /// Set-up at the vendor, limits and retries, in Markdown.
+    readme: &'static str,
+}
+
+impl From<&Setting> for SettingView {
+    fn from(setting: &Setting) -> Self {
+        let choices = match setting.takes {
+            Takes::Choice(choices) => Some(choices),
+            _ => None,
+        };
+        let Setting { name, value, default, about, takes } = *setting;
+        Self { name, in_settings: takes != Takes::Own, value, choices, default, about }
+    }
+}
+
+impl From<&Descriptor> for View {
+    fn from(connector: &Descriptor) -> Self {
+        let preset = |preset: &Preset| PresetView { slug: preset.slug, about: preset.about, flow: preset.flow };
+        let source = connector.source.map(|source| SourceView {
+            proof: match source.proof {
+                Proof::Key => ProofName::Key,
+                Proof::SecretOrKey => ProofName::SecretOrKey,
+                Proof::SenderSecret => ProofName::SenderSecret,
+                Proof::OurSecret => ProofName::OurSecret,
+            },
+            sdk: source.api,
+            settings: connector.source_settings.iter().map(SettingView::from).collect(),
+            presets: connector.presets.iter().map(preset).collect(),
+        });
+        let webhook =
+            connector.destination.map(|_| WebhookView { settings: connector.settings.iter().map(SettingView::from).collect() });
+        let maturity = match connector.maturity {
+            Maturity::Ready => MaturityName::Ready,
+            Maturity::Beta => MaturityName::Beta,
+        };
+        Self { slug: connector.slug, label: connector.label, maturity, source, webhook }
+    }
+}
+
+/// List connectors.
+///
+/// What sources and webhooks can be, all on one page.
+#[utoipa::path(get, path = "/v1/connectors", tag = "Connectors", security(("key" = ["config_read"])),
+    responses((status = 200, body = Page<View>, description = "All of them, by slug.")))]
+async fn list(_: Can<scope::ConfigRead>) -> Json<Page<View>> {
+    Json(Page { data: CONNECTORS.iter().map(View::from).collect(), next_cursor: None })
+}
+
+/// Read a connector.
+#[utoipa::path(get, path = "/v1/connectors/{connector}", tag = "Connectors", security(("key" = ["config_read"])),
+    params(("connector" = String, Path, description = "Its slug.", example = "stripe")),
+    responses((status = 200, body = Detail, description = "It, with its set-up notes.")))]
+async fn get(_: Can<scope::ConfigRead>, PathParam(slug): PathParam<String>) -> Result<Json<Detail>, Problem> {
+    let connector = ::connectors::catalog::find(&slug).ok_or_else(|| Problem::no_such("connector"))?;
+    Ok(Json(Detail { connector: View::from(connector), readme: connector.readme }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_flows() {
+        for preset in CONNECTORS.iter().flat_map(|connector| connector.presets) {
+            let flow = ::flows::flow::Flow::from_yaml(preset.flow).unwrap_or_else(|problem| panic!("{}: {problem}", preset.slug));
+            assert_eq!(flow.project, "my-project", "{}", preset.slug);
+        }
+    }
+}
