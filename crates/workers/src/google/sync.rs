@@ -176,17 +176,20 @@ impl Lane {
         // Nobody holds it: its messages go along, and nobody is disturbed.
         let patch = render::google_patch(object, pass.google.active == 0);
         let mut insert_next = row.synced_seq == 0 && !pass.lifecycle.is_deleted();
+        let mut is_missing = false;
         for _ in 0..3 {
             if insert_next {
                 match self.request(|api| api.insert_object(object)).await?.0 {
                     Verdict::NotFound => return Ok(Put::ClassIsGone),
+                    // The object is there, so it was the class of the patch that is not.
+                    Verdict::Conflict if is_missing => return Ok(Put::ClassIsGone),
                     Verdict::Conflict => insert_next = false,
                     _ => return Ok(Put::New),
                 }
             } else {
                 match self.request(|api| api.patch(kind, &id, &patch)).await?.0 {
                     Verdict::NotFound if pass.lifecycle.is_deleted() => return Ok(Put::Changed),
-                    Verdict::NotFound => insert_next = true,
+                    Verdict::NotFound => (insert_next, is_missing) = (true, true),
                     _ => return Ok(Put::Changed),
                 }
             }
