@@ -55,37 +55,42 @@ fn node(name: &str, url: &str, admin_key: Option<&str>) -> Setup {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_nodes_work_goes_on_at_the_other() {
-    let url = Cluster::shared().await.unwrap().create_database().await.unwrap();
-    let mut club = Club::set_up(node("one", &url, None)).await;
-    let key = club.server.admin_key().to_owned();
+/// It loads the whole machine and waits for leases to run out: it runs alone.
+mod alone {
+    use super::*;
 
-    let refused = Server::start_with(BINARY, node("one", &url, Some(&key))).await.expect_err("the name is taken").to_string();
-    assert!(refused.contains("another node named `one` is running on this database"), "{refused}");
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_killed_nodes_work_goes_on_at_the_other() {
+        let url = Cluster::shared().await.unwrap().create_database().await.unwrap();
+        let mut club = Club::set_up(node("one", &url, None)).await;
+        let key = club.server.admin_key().to_owned();
 
-    let mut other = Server::start_with(BINARY, node("two", &url, Some(&key))).await.unwrap_or_else(|error| panic!("{error}"));
-    let sink = Sink::start(Behaviour::Answer(StatusCode::OK)).await.unwrap();
-    let (webhook, _) = club.webhook(&sink.url("/hook")).await;
-    let webhook: TargetId = webhook.parse().unwrap();
-    // What one node acknowledged the other one knows at once.
-    let known = other.api(Method::GET, &format!("/v1/webhooks/{webhook}"), None).await.unwrap();
-    assert_eq!(known["id"], webhook.to_string());
+        let refused = Server::start_with(BINARY, node("one", &url, Some(&key))).await.expect_err("the name is taken").to_string();
+        assert!(refused.contains("another node named `one` is running on this database"), "{refused}");
 
-    let load = Load::new(vec![club.data_plane(), other.url("/rudderstack")], &club.write_key);
-    let senders = load.start();
-    purchases(&load, 100).await;
-    other.kill9().await.unwrap();
-    holds(&club.server, 16).await;
-    purchases(&load, 100).await;
-    other.restart().await.unwrap();
-    holds(&club.server, 8).await;
-    purchases(&load, 100).await;
-    load.end(senders).await;
-    let events = settle(&club, webhook, &sink).await;
-    check_points(&club, &load.ledger, &events).await;
-    let repeated = check_deliveries(&sink.received_from(0), &events, webhook, REPEATED);
-    load.check_answers();
-    println!("{} events, {repeated} deliveries again", events.len());
-    assert!(club.server.is_running() && other.is_running());
+        let mut other = Server::start_with(BINARY, node("two", &url, Some(&key))).await.unwrap_or_else(|error| panic!("{error}"));
+        let sink = Sink::start(Behaviour::Answer(StatusCode::OK)).await.unwrap();
+        let (webhook, _) = club.webhook(&sink.url("/hook")).await;
+        let webhook: TargetId = webhook.parse().unwrap();
+        // What one node acknowledged the other one knows at once.
+        let known = other.api(Method::GET, &format!("/v1/webhooks/{webhook}"), None).await.unwrap();
+        assert_eq!(known["id"], webhook.to_string());
+
+        let load = Load::new(vec![club.data_plane(), other.url("/rudderstack")], &club.write_key);
+        let senders = load.start();
+        purchases(&load, 100).await;
+        other.kill9().await.unwrap();
+        holds(&club.server, 16).await;
+        purchases(&load, 100).await;
+        other.restart().await.unwrap();
+        holds(&club.server, 8).await;
+        purchases(&load, 100).await;
+        load.end(senders).await;
+        let events = settle(&club, webhook, &sink).await;
+        check_points(&club, &load.ledger, &events).await;
+        let repeated = check_deliveries(&sink.received_from(0), &events, webhook, REPEATED);
+        load.check_answers();
+        println!("{} events, {repeated} deliveries again", events.len());
+        assert!(club.server.is_running() && other.is_running());
+    }
 }

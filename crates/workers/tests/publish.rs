@@ -196,10 +196,7 @@ async fn a_crash_wakes_at_most_one_batch_twice() {
     let id = publish(&house).await;
     for some in [100, BATCH + 100] {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let workers = {
-            let _entered = runtime.enter();
-            house.workers()
-        };
+        let workers = tokio::task::block_in_place(|| runtime.block_on(house.workers()));
         until("some were woken", || async { apns.accepted() >= some as u64 }).await;
         runtime.shutdown_background();
         drop(workers);

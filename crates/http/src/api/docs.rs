@@ -13,8 +13,9 @@ use crate::{App, problem};
 const STYLE: &str = include_str!("../../assets/docs.css");
 const SCRIPT: &str = include_str!("../../assets/docs.js");
 /// The groups in the order in which a newcomer needs them; others follow.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "Passes",
+    "Scans",
     "Contacts",
     "Events",
     "Projects",

@@ -36,7 +36,7 @@ refused. Versions are `ETag`s; `If-Match` guards a change.\n\n\
 Every answer says in `RateLimit` what is left of the key's limit.";
 
 /// Ends of paths that may be posted to as often as one likes: they make nothing, or name what they make themselves.
-const REPEATED: [&str; 10] = [
+const REPEATED: [&str; 11] = [
     "/flows/test",
     "/transformations/test",
     "/{webhook}/test",
@@ -47,6 +47,7 @@ const REPEATED: [&str; 10] = [
     "/cancel",
     "/scans/batch",
     "/{scan}/undo",
+    "/comparison",
 ];
 
 fn operations(document: &mut Value) -> Vec<(String, String, &mut Map<String, Value>)> {
