@@ -283,4 +283,7 @@ fn events_become_requests() {
     for kind in domain::EventKind::all().filter(|kind| (destination.wants)(*kind)) {
         assert!(told.contains(&kind), "no case tells {}", kind.name());
     }
+    for kind in domain::EventKind::all().filter(|kind| kind.name().starts_with("contact.")) {
+        assert!(!(destination.wants)(kind), "PassKit has no word for {}", kind.name());
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContactId, FieldValue, ProjectId, Timestamp};
+use crate::{ContactId, FieldValue, ProjectId, Timestamp, Wallet};
 
 /// The person who holds passes. Everything but the id is personal and sealed at rest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,13 +40,36 @@ pub struct Contact {
     pub updated_at: Timestamp,
 }
 
-/// In which wallets live passes are installed, counted in passes.
+/// In which wallets live passes are installed, counted in passes. A pass that leaves a wallet counts on for
+/// [`crate::Pass::HOLD`], so that a phone that drops and takes it again changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct WalletStatus {
     /// Passes in Apple Wallet.
     pub apple: u32,
     /// Passes in Google Wallet.
     pub google: u32,
+    /// When Apple Wallet last came to hold one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apple_installed_at: Option<Timestamp>,
+    /// When Google Wallet last came to hold one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub google_installed_at: Option<Timestamp>,
+    /// When a wallet last came to hold one, or held none any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<Timestamp>,
+    /// Which of the two that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event: Option<WalletEvent>,
+}
+
+/// What last happened between a person's passes and a wallet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WalletEvent {
+    /// A wallet came to hold a live pass.
+    Installed,
+    /// A wallet holds none any more.
+    Uninstalled,
 }
 
 impl WalletStatus {
@@ -59,15 +82,48 @@ impl WalletStatus {
             (true, true) => "both",
         }
     }
+
+    /// A live pass came into a wallet, or left it, at a time. True when the wallet held none before, or holds none after.
+    /// A removal that was held comes to count late: what happened in the other wallet since stays what happened last, as
+    /// long as that wallet holds a pass.
+    pub fn count(&mut self, wallet: Wallet, arrives: bool, at: Timestamp) -> bool {
+        let (count, installed_at) = match wallet {
+            Wallet::Apple => (&mut self.apple, &mut self.apple_installed_at),
+            Wallet::Google => (&mut self.google, &mut self.google_installed_at),
+        };
+        let before = *count;
+        *count = if arrives { before.saturating_add(1) } else { before.saturating_sub(1) };
+        let turned = (before == 0) != (*count == 0);
+        if turned && arrives {
+            *installed_at = Some(at).max(*installed_at);
+        }
+        let is_overtaken = !arrives && self.apple + self.google > 0 && self.changed_at > Some(at);
+        if turned && !is_overtaken {
+            self.changed_at = Some(at).max(self.changed_at);
+            self.last_event = Some(if arrives { WalletEvent::Installed } else { WalletEvent::Uninstalled });
+        }
+        turned
+    }
+
+    /// Both together, as of whichever changed last.
+    #[must_use]
+    fn and(self, other: Self) -> Self {
+        let latest = if other.changed_at > self.changed_at { other } else { self };
+        Self {
+            apple: self.apple + other.apple,
+            google: self.google + other.google,
+            apple_installed_at: self.apple_installed_at.max(other.apple_installed_at),
+            google_installed_at: self.google_installed_at.max(other.google_installed_at),
+            changed_at: latest.changed_at,
+            last_event: latest.last_event,
+        }
+    }
 }
 
 impl Contact {
     /// The wallet status over all projects.
     pub fn wallet_status(&self) -> WalletStatus {
-        self.wallets.values().fold(WalletStatus::default(), |sum, status| WalletStatus {
-            apple: sum.apple + status.apple,
-            google: sum.google + status.google,
-        })
+        self.wallets.values().fold(WalletStatus::default(), |sum, status| sum.and(*status))
     }
 
     /// Takes over what `input` says; reports whether anything changed.

@@ -179,6 +179,19 @@ pub enum Facts {
     ContactUpdated,
     /// A contact was erased.
     ContactErased,
+    /// A wallet came to hold live passes of the contact, or holds none any more, of one project.
+    ContactWalletStatusChanged {
+        /// The project.
+        project: ProjectId,
+        /// `none`, `apple`, `google` or `both` in the project before.
+        before: String,
+        /// The same afterwards.
+        after: String,
+        /// `none`, `apple`, `google` or `both` over all projects before.
+        overall_before: String,
+        /// The same afterwards.
+        overall_after: String,
+    },
 }
 
 /// The kinds of event. Text form: `pass.created` and so on.
@@ -235,11 +248,14 @@ pub enum EventKind {
     /// A contact was erased.
     #[serde(rename = "contact.erased")]
     ContactErased,
+    /// A wallet came to hold live passes of the contact, or holds none any more.
+    #[serde(rename = "contact.wallet_status_changed")]
+    ContactWalletStatusChanged,
 }
 
 impl EventKind {
     /// Every kind, with its stable number in the store and its name.
-    const TABLE: [(Self, i16, &'static str); 17] = [
+    const TABLE: [(Self, i16, &'static str); 18] = [
         (Self::PassCreated, 1, "pass.created"),
         (Self::PassRendered, 2, "pass.rendered"),
         (Self::PassInstalled, 3, "pass.installed"),
@@ -257,6 +273,7 @@ impl EventKind {
         (Self::ContactCreated, 20, "contact.created"),
         (Self::ContactUpdated, 21, "contact.updated"),
         (Self::ContactErased, 22, "contact.erased"),
+        (Self::ContactWalletStatusChanged, 23, "contact.wallet_status_changed"),
     ];
 
     /// Every kind.
@@ -302,6 +319,7 @@ impl Facts {
             Self::ContactCreated => EventKind::ContactCreated,
             Self::ContactUpdated => EventKind::ContactUpdated,
             Self::ContactErased => EventKind::ContactErased,
+            Self::ContactWalletStatusChanged { .. } => EventKind::ContactWalletStatusChanged,
         }
     }
 }

@@ -27,7 +27,7 @@ pub use command::{
     Action, Actor, Answer, BalanceChange, Cause, Command, ContactRef, IdempotencyKey, IfExists, Issue, PassChange, PassRef,
     Reject, RejectCode, VisitKind,
 };
-pub use contact::{Contact, ContactInput, WalletStatus, normalise_email};
+pub use contact::{Contact, ContactInput, WalletEvent, WalletStatus, normalise_email};
 pub use event::{Event, EventKind, Facts, Image, Position, ProjectImage, VariantImage};
 pub use id::{
     CommandId, ContactId, DeliveryId, Entropy, EventId, EventIdKind, FlowId, Id, IdError, IdKind, InspectorId, KeyId, OrgId,

@@ -1,6 +1,6 @@
 //! Passes and their lifecycle.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
@@ -254,6 +254,16 @@ pub struct Holding {
     /// Why the latest removal is thought to be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_uninstall_reason: Option<UninstallReason>,
+    /// Until when the last removal does not count yet: the wallet may take the pass again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_until: Option<Timestamp>,
+}
+
+impl Holding {
+    /// Whether the pass counts as being in the wallet.
+    pub const fn is_present(&self) -> bool {
+        self.active > 0 || self.held_until.is_some()
+    }
 }
 
 /// The best determined status of a pass, PassKit's `Status`.
@@ -328,9 +338,18 @@ impl Pass {
         LifecycleBits(bits.iter().filter(|(set, _)| *set).fold(0, |all, (_, bit)| all | bit))
     }
 
-    /// When the expiry sweep must look at it; only a pass that is not void expires.
+    /// How long a pass that left a wallet counts on as being there. Phones that move passes about take them again within it.
+    pub const HOLD: Duration = Duration::from_secs(300);
+
+    /// When the sweep must look at it: it expires, or a removal comes to count. Nothing happens by itself to a void pass.
     pub fn due_at(&self) -> Option<Timestamp> {
-        if self.lifecycle.is_void() { None } else { self.validity.expires_at }
+        let due = [self.validity.expires_at, self.apple.held_until, self.google.held_until];
+        if self.lifecycle.is_void() { None } else { due.into_iter().flatten().min() }
+    }
+
+    /// Whether its validity has ended and it was not told so yet.
+    pub fn is_past(&self, now: Timestamp) -> bool {
+        !self.lifecycle.is_void() && self.validity.expires_at.is_some_and(|end| end <= now)
     }
 
     /// Why a scan at `at` is refused by where the pass stands, or nothing when it is not. A scan that is told later than it

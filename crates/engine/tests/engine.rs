@@ -159,6 +159,9 @@ async fn installations_are_counted_once_per_device() {
     assert_eq!(contact().await.wallet_status().name(), "apple", "the watch still has it");
     house.outcome(gone("watch")).await;
     house.outcome(gone("watch")).await;
+    assert_eq!(contact().await.wallet_status().name(), "apple", "held: the watch may take it again");
+    house.clock.0.fetch_add(i64::try_from(Pass::HOLD.as_micros()).unwrap(), Ordering::Relaxed);
+    house.outcome(Action::Expire { pass: PassRef::Id(pass.id) }).await;
     assert_eq!(contact().await.wallet_status().name(), "none");
     let kinds = house.kinds(pass.id).await;
     let count = |wanted| kinds.iter().filter(|kind| **kind == wanted).count();

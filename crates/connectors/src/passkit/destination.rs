@@ -62,7 +62,8 @@ impl Word {
             | Facts::PassNotified { .. }
             | Facts::ContactCreated
             | Facts::ContactUpdated
-            | Facts::ContactErased => None,
+            | Facts::ContactErased
+            | Facts::ContactWalletStatusChanged { .. } => None,
         }
     }
 

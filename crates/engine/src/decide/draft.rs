@@ -20,6 +20,8 @@ pub(super) struct Draft<'a> {
     installations: Vec<Installation>,
     events: Vec<NewEvent>,
     erased: Vec<ContactId>,
+    /// Changes of contacts' wallet status, told after what brought them about.
+    turned: Vec<(Facts, Contact)>,
 }
 
 impl<'a> Draft<'a> {
@@ -34,6 +36,7 @@ impl<'a> Draft<'a> {
             installations: Vec::new(),
             events: Vec::new(),
             erased: Vec::new(),
+            turned: Vec::new(),
         }
     }
 
@@ -43,7 +46,8 @@ impl<'a> Draft<'a> {
             self.view.states.find_pass(self.view.org, pass).and_then(|id| self.view.states.passes.get(&(self.view.org, id)));
         let held = found.ok_or_else(|| Reject::new(RejectCode::NotFound, "pass", "no such pass"))?;
         let mut pass = held.value.clone();
-        if pass.due_at().is_some_and(|due| due <= self.now) {
+        self.settle(&mut pass);
+        if pass.is_past(self.now) {
             let before = pass.clone();
             pass.lifecycle = Lifecycle::Expired { at: self.now };
             self.touch_pass(&mut pass, true);
@@ -53,6 +57,21 @@ impl<'a> Draft<'a> {
         Ok(pass)
     }
 
+    /// Lets removals count that were held long enough: the wallet did not take the pass again.
+    fn settle(&mut self, pass: &mut Pass) {
+        let is_due = |pass: &Pass, wallet| pass.holding(wallet).held_until.is_some_and(|due| due <= self.now);
+        let due: Vec<Wallet> = [Wallet::Apple, Wallet::Google].into_iter().filter(|wallet| is_due(pass, *wallet)).collect();
+        if due.is_empty() {
+            return;
+        }
+        let before = pass.clone();
+        for wallet in due {
+            pass.holding_mut(wallet).held_until = None;
+        }
+        self.touch_pass(pass, false);
+        self.put_pass(Some(&before), pass);
+    }
+
     /// The contact as this decision leaves it so far.
     pub(super) fn contact(&self, id: ContactId) -> Option<&Contact> {
         let drafted = self.contacts.iter().find(|contact| contact.id == id);
@@ -60,7 +79,12 @@ impl<'a> Draft<'a> {
     }
 
     /// Counts a change of a pass; `content` when a wallet shows it. `Last-Modified` rises by at least a second then.
+    /// A void pass counts in no wallet, so no removal of it is held: it would seem to come back when the pass does.
     pub(super) fn touch_pass(&self, pass: &mut Pass, content: bool) {
+        if pass.lifecycle.is_void() {
+            pass.apple.held_until = None;
+            pass.google.held_until = None;
+        }
         pass.version += 1;
         pass.updated_at = self.now.max(pass.updated_at);
         if content {
@@ -87,14 +111,22 @@ impl<'a> Draft<'a> {
         let Some(mut contact) = contact.and_then(|id| self.contact(id)).filter(|it| it.erased_at.is_none()).cloned() else {
             return;
         };
+        let overall_before = contact.wallet_status().name().to_owned();
         let status = contact.wallets.entry(pass.project).or_default();
-        let count = match wallet {
-            Wallet::Apple => &mut status.apple,
-            Wallet::Google => &mut status.google,
-        };
-        *count = if arrives { count.saturating_add(1) } else { count.saturating_sub(1) };
+        let before = status.name().to_owned();
+        // A removal that was held happened when the wallet told of it.
+        let was_held = !arrives && !pass.lifecycle.is_void() && !pass.holding(wallet).is_present();
+        let left_at = pass.holding(wallet).last_uninstalled_at.filter(|_| was_held);
+        let turned = status.count(wallet, arrives, left_at.unwrap_or(self.now));
+        let after = status.name().to_owned();
         contact.version += 1;
         contact.updated_at = self.now.max(contact.updated_at);
+        if turned {
+            let overall_after = contact.wallet_status().name().to_owned();
+            let project = pass.project;
+            let facts = Facts::ContactWalletStatusChanged { project, before, after, overall_before, overall_after };
+            self.turned.push((facts, contact.clone()));
+        }
         self.put_contact(contact);
     }
 
@@ -143,6 +175,10 @@ impl<'a> Draft<'a> {
     fn push(&mut self, facts: Facts, content: bool, shard: u16, version: u64, image: Image) -> EventId {
         let number = self.events.len().to_be_bytes();
         let id = EventId::derive(self.now, self.command.id.uuid(), &number);
+        let project = match &facts {
+            Facts::ContactWalletStatusChanged { project, .. } => Some(*project),
+            _ => image.pass.as_ref().map(|pass| pass.project),
+        };
         let event = Event {
             id,
             org: self.view.org,
@@ -152,7 +188,7 @@ impl<'a> Draft<'a> {
             recorded_at: self.now,
             actor: self.command.actor.clone(),
             cause: self.command.cause.clone(),
-            project: image.pass.as_ref().map(|pass| pass.project),
+            project,
             pass: image.pass.as_ref().map(|pass| pass.id),
             contact: image.contact.as_ref().map(|contact| contact.id),
             version,
@@ -173,7 +209,12 @@ impl<'a> Draft<'a> {
         Answer::Done { pass: Some(pass.id), contact: pass.contact, version: pass.version, created }
     }
 
-    pub(super) fn finish(self, answer: Answer) -> Decision {
+    pub(super) fn finish(mut self, answer: Answer) -> Decision {
+        // The status changes now, even by what comes late from a reader.
+        self.happened_at = None;
+        for (facts, contact) in std::mem::take(&mut self.turned) {
+            self.contact_event(facts, &contact);
+        }
         Decision {
             answer,
             passes: self.passes,
@@ -187,5 +228,5 @@ impl<'a> Draft<'a> {
 
 /// Whether a live pass is in a wallet now.
 fn is_present(pass: &Pass, wallet: Wallet) -> bool {
-    !pass.lifecycle.is_void() && pass.holding(wallet).active > 0
+    !pass.lifecycle.is_void() && pass.holding(wallet).is_present()
 }

@@ -45,6 +45,7 @@ pub(super) fn install(
     let mut pass = before.clone();
     let holding = pass.holding_mut(wallet);
     holding.active += 1;
+    holding.held_until = None;
     holding.first_installed_at.get_or_insert(draft.now);
     holding.last_installed_at = Some(draft.now);
     pass.installed = Some(Sighting { at: draft.now, ..sighting.clone() });
@@ -87,6 +88,9 @@ pub(super) fn uninstall(
     holding.first_uninstalled_at.get_or_insert(draft.now);
     holding.last_uninstalled_at = Some(draft.now);
     holding.last_uninstall_reason = Some(reason);
+    if holding.active == 0 {
+        holding.held_until = Some(draft.now.plus(Pass::HOLD));
+    }
     let remaining = pass.apple.active + pass.google.active;
     draft.touch_pass(&mut pass, false);
     draft.put_pass(Some(&before), &pass);

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
-use domain::{Action, Answer, Contact, ContactId, ContactInput, ContactRef, FieldValue, ProjectId, Timestamp, normalise_email};
+use domain::{
+    Action, Answer, Contact, ContactId, ContactInput, ContactRef, FieldValue, Timestamp, WalletEvent, WalletStatus,
+    normalise_email,
+};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -64,6 +67,19 @@ pub(crate) struct View {
     /// In which wallets live passes of the person are now: `none`, `apple`, `google` or `both`.
     #[schema(examples("both"))]
     wallet_status: &'static str,
+    /// When Apple Wallet last came to hold one.
+    #[schema(value_type = Option<TimeText>)]
+    apple_wallet_installed_at: Option<Timestamp>,
+    /// When Google Wallet last came to hold one.
+    #[schema(value_type = Option<TimeText>)]
+    google_wallet_installed_at: Option<Timestamp>,
+    /// When a wallet last came to hold one, or held none any more. A pass that leaves a wallet counts on for five minutes, so
+    /// that a phone that drops and takes it again changes nothing.
+    #[schema(value_type = Option<TimeText>)]
+    wallet_last_changed_at: Option<Timestamp>,
+    /// Which of the two that was: `installed` or `uninstalled`.
+    #[schema(value_type = Option<String>)]
+    wallet_last_event: Option<WalletEvent>,
     /// The same for each project.
     projects: BTreeMap<String, ProjectWallets>,
     /// When the person was erased; nothing personal is left then.
@@ -88,13 +104,37 @@ struct ProjectWallets {
     apple: u32,
     /// Passes in Google Wallet.
     google: u32,
+    /// When Apple Wallet last came to hold one.
+    #[schema(value_type = Option<TimeText>)]
+    apple_wallet_installed_at: Option<Timestamp>,
+    /// When Google Wallet last came to hold one.
+    #[schema(value_type = Option<TimeText>)]
+    google_wallet_installed_at: Option<Timestamp>,
+    /// When a wallet last came to hold one, or held none any more.
+    #[schema(value_type = Option<TimeText>)]
+    wallet_last_changed_at: Option<Timestamp>,
+    /// Which of the two that was: `installed` or `uninstalled`.
+    #[schema(value_type = Option<String>)]
+    wallet_last_event: Option<WalletEvent>,
+}
+
+impl ProjectWallets {
+    fn of(status: &WalletStatus) -> Self {
+        Self {
+            wallet_status: status.name(),
+            apple: status.apple,
+            google: status.google,
+            apple_wallet_installed_at: status.apple_installed_at,
+            google_wallet_installed_at: status.google_installed_at,
+            wallet_last_changed_at: status.changed_at,
+            wallet_last_event: status.last_event,
+        }
+    }
 }
 
 impl View {
     pub(crate) fn of(contact: &Contact) -> Self {
-        let wallets = |(project, status): (&ProjectId, &domain::WalletStatus)| {
-            (project.to_string(), ProjectWallets { wallet_status: status.name(), apple: status.apple, google: status.google })
-        };
+        let overall = contact.wallet_status();
         Self {
             id: contact.id,
             external_id: contact.external_id.clone(),
@@ -102,8 +142,12 @@ impl View {
             email: contact.email.clone(),
             phone: contact.phone.clone(),
             traits: contact.traits.clone(),
-            wallet_status: contact.wallet_status().name(),
-            projects: contact.wallets.iter().map(wallets).collect(),
+            wallet_status: overall.name(),
+            apple_wallet_installed_at: overall.apple_installed_at,
+            google_wallet_installed_at: overall.google_installed_at,
+            wallet_last_changed_at: overall.changed_at,
+            wallet_last_event: overall.last_event,
+            projects: contact.wallets.iter().map(|(project, status)| (project.to_string(), ProjectWallets::of(status))).collect(),
             erased_at: contact.erased_at,
             version: contact.version,
             created_at: contact.created_at,

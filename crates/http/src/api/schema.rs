@@ -205,6 +205,8 @@ pub(crate) enum EventType {
     ContactUpdated,
     #[schema(rename = "contact.erased")]
     ContactErased,
+    #[schema(rename = "contact.wallet_status_changed")]
+    ContactWalletStatusChanged,
 }
 
 /// How PassKit's shape names an uninstall.

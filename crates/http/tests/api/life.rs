@@ -1,7 +1,7 @@
 //! The life of passes and contacts over the API: idempotency, versions, cursors, scans, erasure, limits.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::Scope;
+use domain::{Action, PassRef, Scope, Sighting, UninstallReason, Wallet};
 use serde_json::{Value, json};
 
 use crate::server::Server;
@@ -183,6 +183,37 @@ async fn an_erased_person_is_gone_from_every_answer() {
         }
     }
     assert_eq!(server.once("person", "POST", "/v1/contacts", &put).await.problem(410), "gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contact_shows_in_which_wallets_their_passes_are_and_since_when() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let issue = json!({"project": things.id("project"), "contact": {"external_id": "u-7"}, "external_id": "card-7"});
+    let issued = server.post("/v1/passes", issue).await.expect(201);
+    let path = format!("/v1/contacts/{}", issued["contact"].as_str().unwrap());
+    let before = server.get(&path).await.expect(200);
+    assert_eq!((&before["wallet_status"], &before["wallet_last_changed_at"]), (&json!("none"), &Value::Null));
+    let (pass, wallet, device) = (PassRef::Id(issued["id"].as_str().unwrap().parse().unwrap()), Wallet::Apple, "phone");
+    let sighting = Sighting::default();
+    server.did(Action::RecordInstall { pass: pass.clone(), wallet, device: device.into(), push_token: None, sighting }).await;
+    let there = server.get(&path).await.expect(200);
+    assert_eq!((&there["wallet_status"], &there["wallet_last_event"]), (&json!("apple"), &json!("installed")));
+    assert!(there["apple_wallet_installed_at"].is_string() && there["google_wallet_installed_at"].is_null(), "{there}");
+    assert_eq!(there["wallet_last_changed_at"], there["apple_wallet_installed_at"]);
+    let project = &there["projects"][things.id("project")];
+    assert_eq!((&project["apple"], &project["wallet_last_changed_at"]), (&json!(1), &there["wallet_last_changed_at"]));
+    let reason = UninstallReason::Unregistered;
+    server.did(Action::RecordUninstall { pass, wallet, device: device.into(), reason }).await;
+    let held = server.get(&path).await.expect(200);
+    assert_eq!((&held["wallet_status"], &held["projects"]), (&json!("apple"), &there["projects"]), "held: it may come again");
+    let feed = server.get("/v1/events?limit=100").await.expect(200);
+    let of = |kind: &str| feed["data"].as_array().unwrap().iter().filter(|event| event["type"] == kind).collect::<Vec<_>>();
+    assert_eq!(of("pass.uninstalled").len(), 1, "what the wallet tells is not held");
+    let [told] = of("contact.wallet_status_changed")[..] else { panic!("told once: {feed}") };
+    assert_eq!((&told["contact"], &told["project"]), (&there["id"], &json!(things.id("project"))));
+    assert_eq!((&told["facts"]["before"], &told["facts"]["overall_after"]), (&json!("none"), &json!("apple")));
+    assert_eq!(told["image"]["contact"]["wallet_status"], "apple");
 }
 
 #[tokio::test(flavor = "multi_thread")]

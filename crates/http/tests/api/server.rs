@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use domain::{ApiKey, Clock, Entropy, KeyId, OrgId, Organization, Scope, Timestamp};
+use domain::{Action, Actor, ApiKey, Cause, Clock, Command, CommandId, Entropy, KeyId, OrgId, Organization, Scope, Timestamp};
 use engine::Engine;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -163,6 +163,12 @@ impl Server {
     }
     pub async fn post(&self, path: &str, body: Value) -> Reply {
         self.call(&self.admin, "POST", path, &body).await
+    }
+    /// What does not come over the API, such as what a wallet tells.
+    pub async fn did(&self, action: Action) {
+        let id = CommandId::mint(NOW, &System);
+        let command = Command { id, org: self.ours, actor: Actor::System, cause: Cause::Wallet, key: None, action };
+        self.app.engine.submit(command).await.unwrap();
     }
     /// Posts under an idempotency key.
     pub async fn once(&self, key: &str, method: &str, path: &str, body: &Value) -> Reply {
