@@ -4,17 +4,19 @@ use domain::{EventKind, Target, Timestamp};
 
 use crate::kit::{
     Answer, Arrival, Authentic, Decoded, Inbound, Lock, Outcome, Owed, Refused, Reply, Secrets, Sending, Setting, SharedSecret,
-    WriteKey,
+    WriteKey, retry,
 };
 use crate::{
-    cloudevents, generic, passengine, passkit, passslot, rudderstack, segment, shopify, standard_webhooks, stripe, walletcrew,
-    woocommerce,
+    cloudevents, flat, generic, native, passengine, passkit, passslot, rudderstack, segment, shopify, standard_webhooks, stripe,
+    walletcrew, woocommerce,
 };
 
 /// Every connector.
 pub const CONNECTORS: &[Descriptor] = &[
     cloudevents::DESCRIPTOR,
+    flat::DESCRIPTOR,
     generic::DESCRIPTOR,
+    native::DESCRIPTOR,
     passengine::DESCRIPTOR,
     passkit::DESCRIPTOR,
     passslot::DESCRIPTOR,
@@ -141,6 +143,8 @@ pub struct Destination {
     pub wants: fn(EventKind) -> bool,
     /// The requests that carry the events, in their order. Events that the destination has no word for are covered by none.
     pub render: fn(&[Owed<'_>], &Target, &Secrets, Timestamp) -> Vec<Sending>,
+    /// How it is retried unless a target says otherwise.
+    pub profile: retry::Profile,
     /// What the reply to a request means for each of the events that it covers. No reply is a failure on the way.
     pub judge: fn(Option<&Reply>, usize, Timestamp) -> Vec<Outcome>,
 }

@@ -8,8 +8,10 @@
 
 pub mod catalog;
 pub mod cloudevents;
+pub mod flat;
 pub mod generic;
 pub mod kit;
+pub mod native;
 pub mod passengine;
 pub mod passkit;
 pub mod passslot;

@@ -232,12 +232,14 @@ fn event(case: EventCase) -> Event {
     }
 }
 
-fn target(settings: &Value) -> Target {
+fn target(dialect: &str, settings: &Value) -> Target {
     let mut all = json!({
         "id": TargetId::from_uuid(Uuid::from_u128(9)), "name": "Sink", "url": "https://sink.example.com/passkit?a=b",
-        "events": "all", "enabled": true, "created_at": "2026-11-20T09:00:00Z",
+        "events": "all", "enabled": true, "created_at": "2026-11-20T09:00:00Z", "dialect": dialect,
     });
-    for (key, value) in settings.as_object().unwrap().iter().filter(|(key, _)| *key != "previous_secrets") {
+    for (key, value) in
+        settings.as_object().unwrap().iter().filter(|(key, _)| !["previous_secrets", "like"].contains(&key.as_str()))
+    {
         all[key] = value.clone();
     }
     serde_json::from_value(all).unwrap()
@@ -245,45 +247,69 @@ fn target(settings: &Value) -> Target {
 
 #[test]
 fn events_become_requests() {
-    let destination = catalog::find("passkit").unwrap().destination.unwrap();
     let mut problems = Vec::new();
-    let mut told = Vec::new();
-    for case in cases("passkit", "event.json") {
-        let settings: Value = read(&case.join("settings.json"));
-        let event = event(read(&case.join("event.json")));
-        let previous = settings["previous_secrets"].as_u64().unwrap_or_default();
-        let secrets = Secrets {
-            current: Secret::mint(&Filled(1)),
-            previous: (0..previous).map(|number| Secret::mint(&Filled(2 + number as u8))).collect(),
-        };
-        let target = target(&settings);
-        connectors::passkit::settings::check(&target).unwrap();
-        let owed = [Owed { event: &event, delivery: DeliveryId::of(event.id.uuid(), target.id.uuid()) }];
-        let requests = (destination.render)(&owed, &target, &secrets, NOW.parse().unwrap());
-        assert_eq!(requests.is_empty(), !(destination.wants)(event.kind()), "{}", case.display());
-        let got = match requests.first() {
-            None => "no request\n".to_owned(),
-            Some(Sending { request, covers }) => {
-                assert_eq!((covers.as_slice(), requests.len()), (&[0][..], 1));
-                told.push(event.kind());
-                let mut text = format!("{} {}\n", request.method, request.url);
-                let mut headers: Vec<_> =
-                    request.headers.iter().map(|(key, value)| (key.as_str(), value.to_str().unwrap())).collect();
-                headers.sort_unstable();
-                for (name, value) in headers {
-                    writeln!(text, "{name}: {value}").unwrap();
-                }
-                text + "\n" + std::str::from_utf8(&request.body).unwrap() + "\n"
-            }
-        };
-        let seen = got.replace(&format!("Passbridge/{}", env!("CARGO_PKG_VERSION")), "Passbridge/VERSION");
-        compare(&case, "expected.http", &seen, &mut problems);
+    for connector in CONNECTORS {
+        let Some(destination) = connector.destination else { continue };
+        let mut told = Vec::new();
+        for case in cases(connector.slug, "settings.json").into_iter().filter(|case| !case.join("request.json").exists()) {
+            told.extend(tell(connector, destination, &case, &mut problems));
+        }
+        assert!(told.len() >= 3, "{} needs cases", connector.slug);
+        // Shapes of ours tell everything alike; each word of a vendor's has a case.
+        let vendors = ["passkit", "passengine", "passslot", "walletcrew"].contains(&connector.slug);
+        for kind in domain::EventKind::all().filter(|kind| vendors && (destination.wants)(*kind)) {
+            let rendered = kind == domain::EventKind::PassRendered;
+            assert!(told.contains(&kind) || rendered, "no case of {} tells {}", connector.slug, kind.name());
+        }
+        let contacts = domain::EventKind::all().filter(|kind| connector.slug == "passkit" && kind.name().starts_with("contact."));
+        for kind in contacts {
+            assert!(!(destination.wants)(kind), "PassKit has no word for {}", kind.name());
+        }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n\n"));
-    for kind in domain::EventKind::all().filter(|kind| (destination.wants)(*kind)) {
-        assert!(told.contains(&kind), "no case tells {}", kind.name());
-    }
-    for kind in domain::EventKind::all().filter(|kind| kind.name().starts_with("contact.")) {
-        assert!(!(destination.wants)(kind), "PassKit has no word for {}", kind.name());
-    }
+}
+
+/// The event of a case: its own, or the one of PassKit's case that it says it is like.
+fn event_of(case: &Path, settings: &Value) -> Event {
+    let like = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("src/passkit/cases").join(name).join("event.json");
+    event(read(&settings["like"].as_str().map_or_else(|| case.join("event.json"), like)))
+}
+
+fn tell(
+    connector: &Descriptor,
+    destination: catalog::Destination,
+    case: &Path,
+    problems: &mut Vec<String>,
+) -> Option<domain::EventKind> {
+    let settings: Value = read(&case.join("settings.json"));
+    let event = event_of(case, &settings);
+    let previous = settings["previous_secrets"].as_u64().unwrap_or_default();
+    let secrets = Secrets {
+        current: Secret::mint(&Filled(1)),
+        previous: (0..previous).map(|number| Secret::mint(&Filled(2 + number as u8))).collect(),
+    };
+    let target = target(connector.slug, &settings);
+    connectors::kit::headers::check(&target.headers).unwrap();
+    connectors::kit::check_settings(connector.settings, &target.settings).unwrap();
+    let delivery = DeliveryId::of(event.id.uuid(), target.id.uuid());
+    let owed = [Owed { event: &event, delivery, public_url: "https://passes.example.com" }];
+    let requests = (destination.render)(&owed, &target, &secrets, NOW.parse().unwrap());
+    assert!(requests.is_empty() || (destination.wants)(event.kind()), "{}", case.display());
+    let got = match requests.first() {
+        None => "no request\n".to_owned(),
+        Some(Sending { request, covers }) => {
+            assert_eq!((covers.as_slice(), requests.len()), (&[0][..], 1));
+            let mut text = format!("{} {}\n", request.method, request.url);
+            let mut headers: Vec<_> =
+                request.headers.iter().map(|(key, value)| (key.as_str(), value.to_str().unwrap())).collect();
+            headers.sort_unstable();
+            for (name, value) in headers {
+                writeln!(text, "{name}: {value}").unwrap();
+            }
+            text + "\n" + std::str::from_utf8(&request.body).unwrap() + "\n"
+        }
+    };
+    let seen = got.replace(&format!("Passbridge/{}", env!("CARGO_PKG_VERSION")), "Passbridge/VERSION");
+    compare(case, "expected.http", &seen, problems);
+    requests.first().map(|_| event.kind())
 }

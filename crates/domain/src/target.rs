@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EventKind, ProjectId, TargetId, Timestamp};
+use crate::{Event, EventKind, Facts, FieldValue, ProjectId, TargetId, TemplateId, Timestamp, Wallet};
 
 /// A webhook that is owed events. The signing secret is sealed beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,18 @@ pub struct Target {
     pub project: Option<ProjectId>,
     /// Where to send.
     pub url: String,
+    /// In which shape: the slug of its connector in the catalog.
+    #[serde(default = "first_dialect")]
+    pub dialect: String,
+    /// What was set for its connector, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, FieldValue>,
+    /// Only events of installations in this wallet, and of passes that it holds at the time; none means all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wallet: Option<Wallet>,
+    /// Only events of passes of these templates; none means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<TemplateId>,
     /// Which events.
     pub events: TargetEvents,
     /// Headers to send beside the signature. They may be credentials: the store keeps them sealed beside the target and
@@ -40,6 +52,35 @@ pub struct Target {
     pub disabled_reason: Option<String>,
     /// When it was made; events before that are not owed.
     pub created_at: Timestamp,
+}
+
+/// The shape of targets that were made before there were others.
+fn first_dialect() -> String {
+    "passkit".to_owned()
+}
+
+impl Target {
+    /// Whether an event passes the target's own filters: switched on, made before it, kind, project, wallet and template.
+    pub fn is_for(&self, event: &Event) -> bool {
+        self.enabled
+            && self.created_at <= event.recorded_at
+            && self.events.contain(event.kind())
+            && self.project.is_none_or(|only| event.project == Some(only))
+            && self.wallet.is_none_or(|wallet| concerns(event, wallet))
+            && (self.templates.is_empty()
+                || event.image.pass.as_ref().is_some_and(|pass| self.templates.contains(&pass.template)))
+    }
+}
+
+/// Whether an event is about a wallet: about an installation in it, or else about a pass that it holds.
+fn concerns(event: &Event, wallet: Wallet) -> bool {
+    match &event.facts {
+        Facts::PassInstalled { wallet: of, .. } | Facts::PassUninstalled { wallet: of, .. } => *of == wallet,
+        _ => event.image.pass.as_ref().is_some_and(|pass| match wallet {
+            Wallet::Apple => pass.apple.active > 0,
+            Wallet::Google => pass.google.active > 0,
+        }),
+    }
 }
 
 /// Which events a target is owed.

@@ -119,6 +119,7 @@ pub(crate) async fn start(
     let engine_task = tokio::spawn(runner.run());
     let policy = policy(config);
     let roots = Arc::new(http_server::GoogleRoots::default());
+    let webhooks = workers::WebhookSettings { public_url: public_url.clone(), ..workers::WebhookSettings::default() };
     let deps = workers::Deps {
         store: Arc::clone(&store),
         engine: engine.clone(),
@@ -129,7 +130,8 @@ pub(crate) async fn start(
         google: google(config, &public_url, &roots),
         node: config.node.clone(),
     };
-    let working = workers::Settings { pace: workers::Pace::taking_over_after(config.take_over_after()), ..Default::default() };
+    let working =
+        workers::Settings { webhooks, pace: workers::Pace::taking_over_after(config.take_over_after()), ..Default::default() };
     let workers = workers::start_with(deps, working).await?;
     let mut settings = settings(config, &public_url, policy)?;
     let health = workers.health();

@@ -6,8 +6,8 @@ mod house;
 use std::time::Duration;
 
 use domain::{
-    Action, Amount, BalanceChange, Clock as _, InstallationState, PassChange, PassRef, Sighting, SignerId, Timestamp,
-    UninstallReason, Validity, Wallet,
+    Action, Amount, BalanceChange, Clock as _, EventKind, InstallationState, PassChange, PassRef, Sighting, SignerId, Target,
+    TargetEvents, Timestamp, UninstallReason, Validity, Wallet,
 };
 use house::{House, PASS_TYPE, Sink, System, loopback, quick, until};
 use outbound::http::Roots;
@@ -194,6 +194,44 @@ async fn failures_are_tried_again_and_gone_means_gone() {
     until("the other one goes on", || async { house.attempts(flaky_id).await.len() == 4 }).await;
     assert_eq!(gone.count(), 1, "nothing is owed to a target that is switched off");
     assert!(house.store.backend().deliveries(house.org, None, None, 10).await.unwrap().is_empty());
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shape_s_own_schedule_is_kept_until_it_is_switched_off() {
+    let house = House::new().await;
+    let (failing, fine) = (Sink::start(&[500; 40], 100).await, Sink::start(&[], 100).await);
+    let in_shape = |dialect: &'static str| {
+        move |target: &mut Target| {
+            target.dialect = dialect.to_owned();
+            target.events = TargetEvents::Only(vec![EventKind::PassCreated]);
+        }
+    };
+    let failing_id = house.target_with(&failing.url, in_shape("passengine")).await;
+    let fine_id = house.target_with(&fine.url, in_shape("standard-webhooks")).await;
+    let stored = async || {
+        house.store.refresh().await.unwrap();
+        let catalog = house.store.catalog();
+        StoredTarget::clone(&catalog.org(house.org).unwrap().targets[&failing_id.uuid()].value)
+    };
+    let workers = house.workers().await;
+    for number in 1..=5 {
+        assert!(stored().await.target.enabled, "{number}");
+        house.issued(&number.to_string(), Validity::default()).await;
+        until("given up", || async {
+            house.clock.forward(Duration::from_secs(60));
+            let attempts = house.attempts(failing_id).await;
+            attempts.iter().filter(|row| row.outcome == 3).count() == number
+        })
+        .await;
+    }
+    assert_eq!(house.attempts(failing_id).await.len(), 20, "four attempts each");
+    until("switched off", || async { !stored().await.target.enabled }).await;
+    assert_eq!(stored().await.target.disabled_reason.as_deref(), Some("5 deliveries in a row were given up"));
+    until("the other one goes on", || async { house.attempts(fine_id).await.len() == 5 }).await;
+    let (failed, told) = (failing.behaviour.seen.lock().clone(), fine.behaviour.seen.lock().clone());
+    assert!(failed.iter().all(|(headers, _)| headers["x-2pass-event"] == "pass.created"));
+    assert!(told.iter().all(|(headers, _)| headers.contains_key("webhook-signature") && !headers.contains_key("x-2pass-event")));
     workers.drain(PATIENCE).await;
 }
 

@@ -1,10 +1,11 @@
 //! CloudEvents 1.0 over HTTP as a source: <https://cloudevents.io>. Set-up and limits: `README.md` beside this file.
 
+mod destination;
 pub mod settings;
 mod source;
 
-use crate::catalog::{Descriptor, Maturity, Proof, Source};
-use crate::kit::MAX_BODY_BYTES;
+use crate::catalog::{Descriptor, Destination, Maturity, Proof, Source};
+use crate::kit::{MAX_BODY_BYTES, retry, webhook};
 
 /// The catalog's entry.
 pub const DESCRIPTOR: Descriptor = Descriptor {
@@ -12,8 +13,8 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     label: "CloudEvents",
     maturity: Maturity::Ready,
     hosts: &[],
-    source_settings: settings::SETTINGS,
-    settings: &[],
+    source_settings: settings::SOURCE_SETTINGS,
+    settings: settings::SETTINGS,
     presets: &[],
     readme: include_str!("README.md"),
     source: Some(Source {
@@ -26,5 +27,10 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         decode: source::decode,
         max_body_bytes: MAX_BODY_BYTES,
     }),
-    destination: None,
+    destination: Some(Destination {
+        wants: destination::wants,
+        render: destination::render,
+        profile: retry::Profile::STANDARD,
+        judge: webhook::judge,
+    }),
 };

@@ -11,7 +11,9 @@ mod secret;
 pub(crate) mod settings;
 pub mod signature;
 pub(crate) mod single;
+pub(crate) mod told;
 pub mod tracking;
+pub(crate) mod webhook;
 
 pub(crate) use inbound::head;
 pub use inbound::{Answer, Arrival, Authentic, Decoded, Entrance, Fault, Inbound, Refused};

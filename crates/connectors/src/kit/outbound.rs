@@ -16,6 +16,8 @@ pub struct Owed<'a> {
     pub event: &'a Event,
     /// The delivery, the same on every attempt.
     pub delivery: DeliveryId,
+    /// Our own address, without a slash at its end.
+    pub public_url: &'a str,
 }
 
 /// A request, ready to be sent.

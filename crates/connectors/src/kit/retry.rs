@@ -27,6 +27,30 @@ pub fn delay(made: u32, random: u64) -> Option<Duration> {
     Some(Duration::from_millis(moved))
 }
 
+/// How a shape of webhook is retried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profile {
+    /// Pauses in seconds before the second and later attempts; none takes the schedule of Standard Webhooks.
+    pub pauses: Option<&'static [u64]>,
+    /// Deliveries given up one after another after which a target is switched off.
+    pub disable_after: Option<u32>,
+    /// Most targets of an organization.
+    pub most_targets: Option<usize>,
+}
+
+impl Profile {
+    /// The schedule of Standard Webhooks, without more limits.
+    pub const STANDARD: Self = Self { pauses: None, disable_after: None, most_targets: None };
+
+    /// How long to wait before the next attempt after `made` of them, not before the moment that the receiver asked for;
+    /// nothing when there is no next one.
+    pub fn next(self, made: u32, asked: Option<Duration>, random: u64) -> Option<Duration> {
+        let Some(pauses) = self.pauses else { return next(made, asked, random) };
+        let pause = *pauses.get(usize::try_from(made.checked_sub(1)?).ok()?)?;
+        Some(Duration::from_secs(pause).max(asked.unwrap_or_default().min(MAX_RETRY_AFTER)))
+    }
+}
+
 /// [`delay`], but not before the moment that the receiver asked for.
 pub fn next(made: u32, asked: Option<Duration>, random: u64) -> Option<Duration> {
     delay(made, random).map(|pause| pause.max(asked.unwrap_or_default().min(MAX_RETRY_AFTER)))
@@ -85,6 +109,16 @@ mod tests {
         assert_eq!(next(1, Some(Duration::from_secs(60)), 0), Some(Duration::from_secs(60)));
         assert_eq!(next(2, Some(Duration::from_secs(60)), 0), Some(Duration::from_secs(240)));
         assert_eq!(next(10, Some(Duration::from_secs(60)), 0), None);
+    }
+
+    #[test]
+    fn a_vendor_s_own_schedule_is_kept() {
+        let profile = Profile { pauses: Some(&[1, 30, 300]), ..Profile::STANDARD };
+        let pauses: Vec<_> = (1..6).map(|made| profile.next(made, None, 7).map(|pause| pause.as_secs())).collect();
+        assert_eq!(pauses, [Some(1), Some(30), Some(300), None, None]);
+        assert_eq!(profile.next(1, Some(Duration::from_secs(9)), 0), Some(Duration::from_secs(9)));
+        assert_eq!(profile.next(0, None, 0), None);
+        assert_eq!(Profile::STANDARD.next(1, None, 0), Some(Duration::from_secs(4)));
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,8 +12,21 @@ use super::{Secret, Secrets};
 
 /// HMAC-SHA256 of the body in lower-case hex, keyed by the secret's text as it stands.
 pub fn hex_hmac(secret: &Secret, body: &[u8]) -> String {
-    let tag = hmac::sign(secret.literal_key(), body);
-    tag.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
+    hex(hmac::sign(secret.literal_key(), body).as_ref())
+}
+
+/// HMAC-SHA256 of the body in padded base64, keyed by the secret's text as it stands.
+pub(crate) fn base64_hmac(secret: &Secret, body: &[u8]) -> String {
+    STANDARD.encode(hmac::sign(secret.literal_key(), body))
+}
+
+/// HMAC-SHA1 of the body in lower-case hex, keyed by the secret's text as it stands; for shapes that know nothing better.
+pub(crate) fn hex_hmac_sha1(secret: &Secret, body: &[u8]) -> String {
+    hex(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.expose().as_bytes()), body).as_ref())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
     })
@@ -79,6 +92,24 @@ pub fn standard(secrets: &Secrets, id: &str, attempt_at: Timestamp, body: &[u8])
         STANDARD.encode_string(sign(secret, id, attempt_at.as_seconds(), body), &mut header);
     }
     header
+}
+
+/// The Ed25519 key that belongs to a secret: its seed is HMAC-SHA256 of a fixed text, keyed by the secret's bytes.
+fn ed25519(secret: &Secret) -> Option<Ed25519KeyPair> {
+    let seed = hmac::sign(secret.decoded_key(), b"passbridge ed25519 seed");
+    Ed25519KeyPair::from_seed_unchecked(seed.as_ref()).ok()
+}
+
+/// The public key by which receivers check signatures of [`standard_ed25519`]: `whpk_` and base64.
+pub fn public_key(secret: &Secret) -> Option<String> {
+    Some(format!("whpk_{}", STANDARD.encode(ed25519(secret)?.public_key().as_ref())))
+}
+
+/// The `webhook-signature` header of the asymmetric scheme: one `v1a,` signature per secret, separated by blanks.
+pub fn standard_ed25519(secrets: &Secrets, id: &str, attempt_at: Timestamp, body: &[u8]) -> Option<String> {
+    let message = [format!("{id}.{}.", attempt_at.as_seconds()).as_bytes(), body].concat();
+    let signed = secrets.all().map(|secret| Some(format!("v1a,{}", STANDARD.encode(ed25519(secret)?.sign(&message)))));
+    Some(signed.collect::<Option<Vec<_>>>()?.join(" "))
 }
 
 /// Farthest that a `webhook-timestamp` may be from now, in seconds; the reference libraries use the same.
@@ -160,6 +191,17 @@ mod tests {
         assert_eq!(check(both.clone(), "id", "1700000000", &header, b"{ }"), Err(Invalid::Mismatch));
         assert_eq!(check(both.clone(), "id", "1699999000", &header, b"{}"), Err(Invalid::Stale));
         assert_eq!(check(both, "id", "-9223372036854775808", &header, b"{}"), Err(Invalid::Stale));
+    }
+
+    #[test]
+    fn asymmetric_signatures_check_by_the_public_key() {
+        let at = Timestamp::from_seconds(1_700_000_000);
+        let header = standard_ed25519(&Secrets::one(secret(1)), "id", at, b"{}").unwrap();
+        let public = unbase64(public_key(&secret(1)).unwrap().strip_prefix("whpk_").unwrap()).unwrap();
+        let tag = unbase64(header.strip_prefix("v1a,").unwrap()).unwrap();
+        assert!(is_ed25519(&public, b"id.1700000000.{}", &tag));
+        assert!(!is_ed25519(&public, b"id.1700000001.{}", &tag));
+        assert_ne!(public_key(&secret(1)), public_key(&secret(2)));
     }
 
     #[test]

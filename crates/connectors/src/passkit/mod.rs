@@ -11,7 +11,7 @@ pub use destination::{body, judge, render, wants};
 pub use wire::protocol;
 
 use crate::catalog::{Descriptor, Destination, Maturity, Proof, Source};
-use crate::kit::{MAX_BODY_BYTES, tracking};
+use crate::kit::{MAX_BODY_BYTES, retry, tracking};
 
 /// The catalog's entry.
 pub const DESCRIPTOR: Descriptor = Descriptor {
@@ -33,5 +33,10 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         decode: source::decode,
         max_body_bytes: MAX_BODY_BYTES,
     }),
-    destination: Some(Destination { wants, render: destination::render_all, judge: destination::judge_all }),
+    destination: Some(Destination {
+        wants,
+        render: destination::render_all,
+        profile: retry::Profile::STANDARD,
+        judge: destination::judge_all,
+    }),
 };

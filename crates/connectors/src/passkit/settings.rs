@@ -3,7 +3,7 @@
 use domain::Target;
 
 use crate::kit::headers::{self, HeaderProblem};
-use crate::kit::{ENABLED, STRICT, Setting, Takes, USER};
+use crate::kit::{ENABLED, STRICT, Setting, Takes, USER, webhook};
 
 /// The settings of a source.
 pub const SOURCE_SETTINGS: &[Setting] = &[ENABLED, STRICT, USER];
@@ -18,6 +18,8 @@ pub const SETTINGS: &[Setting] = &[
         default: "all projects",
         about: "Only events of this project.",
     },
+    webhook::WALLET,
+    webhook::TEMPLATES,
     Setting { name: "events", value: "list of event types", takes: Takes::Own, default: "all", about: "Which events are sent." },
     Setting {
         name: "headers",

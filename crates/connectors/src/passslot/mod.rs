@@ -1,11 +1,12 @@
 //! PassSlot's webhooks as a source, so that an account there can be mirrored or moved. Set-up and limits: `README.md`
 //! beside this file.
 
+mod destination;
 pub mod settings;
 mod source;
 
-use crate::catalog::{Descriptor, Maturity, Proof, Source};
-use crate::kit::{MAX_BODY_BYTES, tracking};
+use crate::catalog::{Descriptor, Destination, Maturity, Proof, Source};
+use crate::kit::{MAX_BODY_BYTES, retry, tracking, webhook};
 
 /// The catalog's entry.
 pub const DESCRIPTOR: Descriptor = Descriptor {
@@ -13,8 +14,8 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     label: "PassSlot",
     maturity: Maturity::Beta,
     hosts: &[],
-    source_settings: settings::SETTINGS,
-    settings: &[],
+    source_settings: settings::SOURCE_SETTINGS,
+    settings: settings::SETTINGS,
     presets: &[],
     readme: include_str!("README.md"),
     source: Some(Source {
@@ -27,5 +28,10 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         decode: source::decode,
         max_body_bytes: MAX_BODY_BYTES,
     }),
-    destination: None,
+    destination: Some(Destination {
+        wants: destination::wants,
+        render: destination::render,
+        profile: retry::Profile::STANDARD,
+        judge: webhook::judge,
+    }),
 };

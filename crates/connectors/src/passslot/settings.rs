@@ -1,6 +1,16 @@
 //! What can be set for a source.
 
-use crate::kit::{ENABLED, STRICT, Setting, USER};
+use crate::kit::webhook::settings_with;
+use crate::kit::{ENABLED, STRICT, Setting, Takes, USER};
 
-/// The settings.
-pub const SETTINGS: &[Setting] = &[ENABLED, STRICT, USER];
+/// The settings of a source.
+pub const SOURCE_SETTINGS: &[Setting] = &[ENABLED, STRICT, USER];
+
+/// The settings of a webhook.
+pub const SETTINGS: &[Setting] = settings_with![Setting {
+    name: "pass_type",
+    value: "a pass type identifier",
+    takes: Takes::Text(200),
+    default: "left out",
+    about: "What is told as `passTypeIdentifier`.",
+}];

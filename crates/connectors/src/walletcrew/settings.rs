@@ -1,6 +1,16 @@
 //! What can be set for a source.
 
-use crate::kit::{ENABLED, STRICT, Setting, USER};
+use crate::kit::webhook::settings_with;
+use crate::kit::{ENABLED, STRICT, Setting, Takes, USER};
 
-/// The settings.
-pub const SETTINGS: &[Setting] = &[ENABLED, STRICT, USER];
+/// The settings of a source.
+pub const SOURCE_SETTINGS: &[Setting] = &[ENABLED, STRICT, USER];
+
+/// The settings of a webhook.
+pub const SETTINGS: &[Setting] = settings_with![Setting {
+    name: "signature_encoding",
+    value: "`hex` or `base64`",
+    takes: Takes::Choice(&["hex", "base64"]),
+    default: "`hex`",
+    about: "How `X-NEOSTORE-SIGNATURE` is written; The Wallet Crew does not publish which it uses.",
+}];

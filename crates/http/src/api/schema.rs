@@ -33,6 +33,16 @@ pub(crate) enum AmountInput {
     Number(f64),
 }
 
+/// A wallet that holds passes.
+#[derive(ToSchema)]
+#[schema(as = Wallet, rename_all = "snake_case")]
+pub(crate) enum WalletName {
+    /// Apple Wallet.
+    Apple,
+    /// Google Wallet.
+    Google,
+}
+
 /// The value of a pass's field: text of at most 4,096 bytes, a number, or true or false.
 #[derive(ToSchema)]
 #[schema(as = FieldValue)]

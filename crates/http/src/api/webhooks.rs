@@ -1,10 +1,16 @@
-//! `/v1/webhooks`: endpoints that are owed events, in PassKit's shape, signed by Standard Webhooks.
+//! `/v1/webhooks`: endpoints that are owed events, each in the shape that it asks for, signed by Standard Webhooks beside.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
-use connectors::kit::{Secret, Secrets};
-use domain::{DeliveryId, EventId, EventKind, OrgId, ProjectId, Target, TargetEvents, TargetId, Timestamp, UninstallName};
+use connectors::{
+    catalog::{CONNECTORS, Destination},
+    kit::{Secret, Secrets, check_settings},
+};
+use domain::{
+    DeliveryId, EventId, EventKind, FieldValue, OrgId, ProjectId, Target, TargetEvents, TargetId, TemplateId, Timestamp,
+    UninstallName, Wallet,
+};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use store::{DeliveryRow, Log, OrgCatalog, Stored, StoredTarget};
@@ -24,6 +30,8 @@ use crate::{
     auth::{Can, scope},
 };
 
+/// Most templates that a webhook can be for.
+const MAX_TEMPLATES: usize = 50;
 /// Most events of a shard that are looked through for one to test with.
 const LOOK_BACK: u64 = 200;
 
@@ -49,7 +57,23 @@ struct WebhookInput {
     #[serde(default)]
     #[schema(value_type = Option<IdText>)]
     project: Option<ProjectId>,
-    /// Only these events; null means all that PassKit's shape has a name for.
+    /// In which shape: a slug of `GET /v1/connectors` that has a `webhook`.
+    #[serde(default = "passkit")]
+    #[schema(default = "passkit", pattern = "^[a-z0-9-]+$", max_length = 64, examples("standard-webhooks"))]
+    dialect: String,
+    /// What is set for its shape: see `GET /v1/connectors/{connector}`.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, schema::FieldValue>, required = false)]
+    settings: BTreeMap<String, FieldValue>,
+    /// Only events of installations in this wallet, and of passes that it holds at the time: `apple` or `google`; null means all.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::WalletName>)]
+    wallet: Option<Wallet>,
+    /// Only events of passes of these templates; empty means all. At most 50.
+    #[serde(default)]
+    #[schema(value_type = Vec<IdText>, required = false, max_items = 50)]
+    templates: Vec<TemplateId>,
+    /// Only these events; null means all that the shape has a name for.
     #[serde(default)]
     #[schema(value_type = Option<Vec<schema::EventType>>)]
     events: Option<Vec<EventKind>>,
@@ -73,6 +97,9 @@ struct WebhookInput {
     enabled: bool,
 }
 
+fn passkit() -> String {
+    "passkit".to_owned()
+}
 const fn yes() -> bool {
     true
 }
@@ -90,6 +117,9 @@ struct View {
     disabled_reason: Option<String>,
     /// How many signing secrets are in force: more than one while they are rotated.
     secrets: usize,
+    /// The public key by which receivers check signatures, when its settings ask for Ed25519 and this answer shows the secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
     /// When it was made; events before that are not owed.
     #[schema(value_type = TimeText)]
     created_at: Timestamp,
@@ -117,6 +147,10 @@ impl View {
             name: target.name,
             url: target.url,
             project: target.project,
+            dialect: target.dialect,
+            settings: target.settings,
+            wallet: target.wallet,
+            templates: target.templates,
             events,
             headers: stored.header_names().map(|name| (name.to_owned(), None)).collect(),
             post_only: target.post_only,
@@ -129,9 +163,22 @@ impl View {
             input,
             disabled_reason: target.disabled_reason,
             secrets: stored.sealed_secrets.len(),
+            public_key: None,
             created_at: target.created_at,
         }
     }
+}
+
+/// The public key of a webhook that asks for Ed25519.
+fn public_key(target: &Target, secret: &Secret) -> Option<String> {
+    let asked = target.settings.get("signature") == Some(&FieldValue::Text("ed25519".to_owned()));
+    if asked { connectors::kit::signature::public_key(secret) } else { None }
+}
+
+/// A webhook with its secret, as it is shown once.
+fn created(stored: &StoredTarget, secret: &Secret) -> Created {
+    let webhook = View { public_key: public_key(&stored.target, secret), ..View::of(stored) };
+    Created { webhook, secret: secret.expose().to_owned() }
 }
 
 impl WebhookInput {
@@ -141,6 +188,16 @@ impl WebhookInput {
         if self.project.is_some_and(|project| catalog.project(project).is_none()) {
             return Err(Problem::field("project", "no such project"));
         }
+        let destination = self.destination(catalog, held.map(|held| held.id))?;
+        if self.templates.len() > MAX_TEMPLATES {
+            return Err(Problem::field("templates", format!("at most {MAX_TEMPLATES}")));
+        }
+        if let Some(at) = self.templates.iter().position(|id| catalog.template(*id).is_none()) {
+            return Err(Problem::field(format!("templates.{at}"), "no such template"));
+        }
+        if let Some(kind) = self.events.iter().flatten().find(|kind| !(destination.wants)(**kind)) {
+            return Err(Problem::field("events", format!("this shape has no word for {}", kind.name())));
+        }
         if self.events.as_ref().is_some_and(Vec::is_empty) {
             return Err(Problem::field("events", "name at least one, or leave it out for all"));
         }
@@ -149,6 +206,10 @@ impl WebhookInput {
             name: text::name(self.name, "name")?,
             project: self.project,
             url: self.url,
+            dialect: self.dialect,
+            settings: self.settings,
+            wallet: self.wallet,
+            templates: self.templates,
             events: self.events.map_or(TargetEvents::All, TargetEvents::Only),
             headers: headers(self.headers, held)?,
             post_only: self.post_only,
@@ -160,6 +221,29 @@ impl WebhookInput {
         };
         connectors::passkit::settings::check(&target).map_err(|fault| Problem::field("headers", fault.to_string()))?;
         Ok(target)
+    }
+}
+
+impl WebhookInput {
+    /// The shape that is asked for, with its settings and limits checked.
+    fn destination(&self, catalog: &OrgCatalog, held: Option<TargetId>) -> Result<Destination, Problem> {
+        let Some((shape, destination)) = connectors::catalog::find(&self.dialect).and_then(|it| Some((it, it.destination?)))
+        else {
+            let known: Vec<_> = CONNECTORS.iter().filter(|it| it.destination.is_some()).map(|it| it.slug).collect();
+            return Err(Problem::field("dialect", format!("there is no such shape: expected one of {}", known.join(", "))));
+        };
+        check_settings(shape.settings, &self.settings)
+            .map_err(|problem| Problem::field(format!("settings.{}", problem.name), problem.message))?;
+        if let Some(most) = destination.profile.most_targets {
+            let same = |stored: &&Stored<StoredTarget>| {
+                stored.value.target.dialect == self.dialect && Some(stored.value.target.id) != held
+            };
+            if catalog.targets.values().filter(same).count() >= most {
+                let detail = format!("an organization has at most {most} webhooks of this shape");
+                return Err(Problem::Conflict { code: "limit_reached", detail });
+            }
+        }
+        Ok(destination)
     }
 }
 
@@ -197,7 +281,7 @@ async fn create(
     let sealed = vec![seal(&app, can.org, target.id, &secret)?];
     let stored = app.store.seal_target(can.org, target, sealed)?;
     let write = app.store.config_write(&config::change(&app, &can), &stored, 0, false)?;
-    let view = Created { webhook: View::of(&stored), secret: secret.expose().to_owned() };
+    let view = created(&stored, &secret);
     once.write(&app, &can, &body.bytes, write, Shown::new(format!("/v1/webhooks/{}", stored.target.id), view)).await
 }
 
@@ -287,7 +371,7 @@ async fn rotate(
     stored.sealed_secrets.insert(0, seal(&app, can.org, id, &secret)?);
     stored.sealed_secrets.truncate(1 + Secrets::MAX_PREVIOUS);
     let write = app.store.config_write(&config::change(&app, &can), &stored, held.revision, false)?;
-    let view = Created { webhook: View::of(&stored), secret: secret.expose().to_owned() };
+    let view = created(&stored, &secret);
     once.write(&app, &can, b"", write, Shown::at(held.revision + 1, view)).await
 }
 
@@ -371,11 +455,10 @@ async fn newest_for(app: &App, org: OrgId, target: &Target) -> Result<Option<Eve
         let shard = u16::try_from(shard).unwrap_or(u16::MAX);
         let positions: Vec<_> = (head.saturating_sub(LOOK_BACK) + 1..=head).map(|seq| domain::Position { shard, seq }).collect();
         let events = app.store.events_at(&positions).await?.into_iter().filter_map(store::LoggedEvent::whole);
+        let wants = connectors::catalog::find(&target.dialect).and_then(|it| it.destination).map(|it| it.wants);
         let meant = events.filter(|event| {
-            event.org == org
-                && target.events.contain(event.kind())
-                && target.project.is_none_or(|project| event.project == Some(project))
-                && connectors::passkit::wants(event.kind())
+            let old = Target { created_at: event.recorded_at, ..target.clone() };
+            event.org == org && old.is_for(event) && wants.is_some_and(|wants| wants(event.kind()))
         });
         newest = newest.into_iter().chain(meant.map(|event| (event.recorded_at, event.id))).max();
     }

@@ -251,6 +251,48 @@ async fn a_webhook_keeps_its_secrets_and_its_manners() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_has_the_shape_that_it_asks_for() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let input = |more: Value| {
+        let mut all = json!({"name": "Hook", "url": "https://hooks.example.com/"});
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
+    let made = server.post("/v1/webhooks", input(json!({}))).await.expect(201);
+    assert_eq!((&made["dialect"], &made["public_key"]), (&json!("passkit"), &Value::Null));
+    let settings = json!({"signature": "ed25519"});
+    let asked =
+        json!({"dialect": "standard-webhooks", "settings": settings, "wallet": "apple", "templates": [things.id("template")]});
+    let made = server.post("/v1/webhooks", input(asked)).await.expect(201);
+    let secret: Secret = made["secret"].as_str().unwrap().parse().unwrap();
+    let public = connectors::kit::signature::public_key(&secret).unwrap();
+    assert!(public.starts_with("whpk_") && made["public_key"] == json!(public), "{made}");
+    let path = format!("/v1/webhooks/{}", made["id"].as_str().unwrap());
+    let read = server.get(&path).await.expect(200);
+    assert_eq!((&read["dialect"], &read["settings"], &read["wallet"]), (&json!("standard-webhooks"), &settings, &json!("apple")));
+    assert_eq!(read["templates"], json!([things.id("template")]));
+    let flat = input(json!({"dialect": "flat"}));
+    assert_eq!(server.call(&server.admin, "PUT", &path, &flat).await.expect(200)["dialect"], "flat");
+    for (wrong, at) in [
+        (json!({"dialect": "fax"}), "dialect"),
+        (json!({"dialect": "stripe"}), "dialect"),
+        (json!({"dialect": "standard-webhooks", "settings": {"signature": "rot13"}}), "settings.signature"),
+        (json!({"dialect": "flat", "settings": {"mode": "binary"}}), "settings.mode"),
+        (json!({"dialect": "passengine", "events": ["pass.installed"]}), "events"),
+        (json!({"events": ["contact.created"]}), "events"),
+        (json!({"templates": [things.id("pass")]}), "templates.0"),
+    ] {
+        let refused = server.post("/v1/webhooks", input(wrong)).await;
+        assert_eq!((refused.problem(422).as_str(), &refused.json()["errors"][0]["path"]), ("invalid", &json!(at)));
+    }
+    for _ in 0..10 {
+        server.post("/v1/webhooks", input(json!({"dialect": "passengine"}))).await.expect(201);
+    }
+    assert_eq!(server.post("/v1/webhooks", input(json!({"dialect": "passengine"}))).await.problem(409), "limit_reached");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn headers_of_a_webhook_are_kept_and_not_told() {
     let server = Server::start().await;
     let input = |headers: Value| json!({"name": "Hook", "url": "https://hooks.example.com/", "headers": headers});

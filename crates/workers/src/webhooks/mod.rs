@@ -21,7 +21,10 @@ use std::{
 };
 
 use domain::{Actor, DeliveryId, Event, Timestamp};
-use store::{Catalog, ConfigChange, DeliveryRow, DeliverySettlement, LoggedEvent, Reader, SealedUnder, StoreError};
+use store::{
+    AttemptFilter, AttemptOutcome, Catalog, ConfigChange, DeliveryRow, DeliverySettlement, LoggedEvent, Reader, SealedUnder,
+    StoreError,
+};
 use tokio::{
     task::{AbortHandle, Id, JoinError, JoinSet},
     time::Instant,
@@ -46,6 +49,8 @@ const MOST_UNDER_WAY: usize = 2_048;
 const CLAIM: Duration = Duration::from_secs(60);
 /// Lanes that are kept although idle.
 const IDLE_LANES: usize = 4_096;
+/// Attempts of a target that are looked through for deliveries that were given up.
+const LOOK_BACK: u32 = 100;
 /// Tries to write down that a target is switched off while others change it too.
 const DISABLE_TRIES: usize = 3;
 
@@ -60,11 +65,19 @@ pub struct WebhookSettings {
     pub in_flight: usize,
     /// After this, what is not settled is kept in the store instead of in memory.
     pub spill_after: Duration,
+    /// Our own address without a slash at its end, for links to passes.
+    pub public_url: String,
 }
 
 impl Default for WebhookSettings {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(15), concurrency: 8, in_flight: 512, spill_after: Duration::from_millis(100) }
+        Self {
+            deadline: Duration::from_secs(15),
+            concurrency: 8,
+            in_flight: 512,
+            spill_after: Duration::from_millis(100),
+            public_url: "http://localhost:8080".to_owned(),
+        }
     }
 }
 
@@ -100,6 +113,8 @@ struct Pump {
     flushing: JoinSet<Result<(), End>>,
     /// How many are in it.
     flushing_outcomes: usize,
+    /// Targets whose last delivery was given up; some shapes want them switched off after a few.
+    worn: Vec<Arc<Ready>>,
 }
 
 /// Runs until the shard is stopped or lost.
@@ -133,6 +148,7 @@ impl Pump {
             disable: Vec::new(),
             flushing: JoinSet::new(),
             flushing_outcomes: 0,
+            worn: Vec::new(),
         })
     }
 
@@ -155,7 +171,7 @@ impl Pump {
                 self.ended(ended);
             }
             self.spill();
-            self.switch_off().await;
+            self.switch_off().await?;
             self.flush_if(Instant::now()).await?;
             if self.flushing_outcomes + self.book.outcomes() >= FLUSH_AT {
                 // No more than one batch may be sent and not written.
@@ -388,6 +404,10 @@ impl Pump {
                 self.disable.push((Arc::clone(&flight.delivery.to), reason));
                 self.over(&flight);
             }
+            Then::GaveUp => {
+                self.worn.push(Arc::clone(&flight.delivery.to));
+                self.over(&flight);
+            }
             Then::Over => self.over(&flight),
         }
     }
@@ -398,13 +418,26 @@ impl Pump {
         }
     }
 
-    /// Switches off targets that want nothing more.
-    async fn switch_off(&mut self) {
+    /// Switches off targets that want nothing more, and those whose shape says so after deliveries were given up.
+    async fn switch_off(&mut self) -> Result<(), End> {
+        self.worn.retain(|ready| disable_after(ready).is_some());
+        if !self.worn.is_empty() {
+            // What came of all deliveries is written first, as it is counted in the store.
+            self.flush().await?;
+        }
+        for ready in std::mem::take(&mut self.worn) {
+            match worn_out(&self.shard.house, &ready).await {
+                Ok(Some(reason)) => self.disable.push((ready, reason)),
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, target = %ready.target().id, "a target's attempts could not be read"),
+            }
+        }
         for (ready, reason) in std::mem::take(&mut self.disable) {
             if let Err(error) = switch_off(&self.shard.house, &ready, &reason).await {
                 tracing::error!(%error, target = %ready.target().id, "a target that is gone could not be switched off");
             }
         }
+        Ok(())
     }
 
     /// Begins to write what is to be written by now, unless something is being written.
@@ -463,7 +496,7 @@ impl Pump {
             while let Some(ended) = self.tasks.try_join_next_with_id() {
                 self.ended(ended);
             }
-            self.switch_off().await;
+            self.switch_off().await?;
             self.flush().await?;
         }
         self.flush().await?;
@@ -500,6 +533,22 @@ async fn fly(house: Arc<House>, delivery: Delivery, lane: Arc<Lane>, decided: Ar
     };
     drop(place);
     attempted
+}
+
+/// Deliveries given up one after another after which a target's shape wants it switched off.
+fn disable_after(ready: &Ready) -> Option<u32> {
+    ready.dialect()?.profile.disable_after
+}
+
+/// Why a target is to be switched off after deliveries that were given up, when it is.
+async fn worn_out(house: &House, ready: &Ready) -> Result<Option<String>, StoreError> {
+    let Some(most) = disable_after(ready) else { return Ok(None) };
+    let filter = AttemptFilter { target: Some(ready.target().id), ..AttemptFilter::default() };
+    let attempts = house.store.backend().attempts(ready.org, &filter, LOOK_BACK).await?;
+    let since = attempts.iter().take_while(|attempt| attempt.outcome != send::number(AttemptOutcome::Delivered));
+    let given_up = since.filter(|attempt| attempt.outcome == send::number(AttemptOutcome::Failed)).count();
+    let reason = || format!("{given_up} deliveries in a row were given up");
+    Ok((given_up >= most as usize).then(reason))
 }
 
 async fn switch_off(house: &House, ready: &Ready, reason: &str) -> Result<(), StoreError> {

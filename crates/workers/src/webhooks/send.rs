@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use connectors::{
-    kit::{Outcome, Reply, Request, retry},
-    passkit,
+    catalog::Destination,
+    kit::{Outcome, Owed, Reply, Request, retry},
 };
 use domain::{DeliveryId, Event, Timestamp};
 use http::HeaderMap;
@@ -25,10 +25,14 @@ const KEEP_HEADER: usize = 512;
 /// Headers that are kept.
 const KEEP_HEADERS: usize = 48;
 /// Headers of a user's that may hold credentials are kept without their values, but for signatures.
-const SHOWN: [&str; 8] = [
+const SHOWN: [&str; 12] = [
     "content-type",
     "user-agent",
     "x-passkit-signature",
+    "x-passengine-signature",
+    "x-2pass-event",
+    "x-passslot-signature",
+    "x-neostore-signature",
     "webhook-id",
     "webhook-timestamp",
     "webhook-signature",
@@ -60,6 +64,8 @@ pub(crate) enum Then {
     Over,
     /// It is tried again.
     Again(DeliveryRow),
+    /// It is over after its last attempt failed.
+    GaveUp,
     /// It is over, and its target wants nothing more.
     Disable(String),
 }
@@ -79,6 +85,11 @@ impl Delivery {
         }
     }
 
+    /// How it is retried.
+    fn profile(&self) -> retry::Profile {
+        self.to.dialect().map_or(retry::Profile::STANDARD, |dialect| dialect.profile)
+    }
+
     /// One attempt, from rendering to judgement.
     pub(crate) async fn attempt(&self, house: &House, lane: &Lane) -> Attempted {
         let at = house.now();
@@ -86,9 +97,14 @@ impl Delivery {
             Ok(secrets) => secrets,
             Err(why) => return self.conclude(house, at, &Tried::unsent(why.clone())),
         };
-        let Some(request) = passkit::render(&self.event, self.to.target(), secrets, self.id, at) else {
+        let Some(dialect) = self.to.dialect() else {
+            return self.conclude(house, at, &Tried::unsent("its shape is not known here".to_owned()));
+        };
+        let owed = [Owed { event: &self.event, delivery: self.id, public_url: &house.settings.webhooks.public_url }];
+        let Some(sending) = (dialect.render)(&owed, self.to.target(), secrets, at).pop() else {
             return Attempted { row: None, then: Then::Over };
         };
+        let request = sending.request;
         let sent = match ready(&request) {
             Ok(sent) => sent,
             Err(why) => return self.conclude(house, at, &Tried { request: Some(request), ..Tried::unsent(why) }),
@@ -102,7 +118,7 @@ impl Delivery {
         match result {
             Ok(reply) => {
                 let reply = Reply { status: reply.status.as_u16(), headers: reply.headers, body: reply.body };
-                tried.outcome = passkit::judge(Some(&reply), house.now());
+                tried.outcome = judged(dialect, &reply, house.now());
                 tried.error = (!(200..300).contains(&reply.status)).then(|| format!("the receiver answered {}", reply.status));
                 tried.reply = Some(reply);
             }
@@ -140,14 +156,14 @@ impl Delivery {
                 error = Some(reason.clone());
                 (AttemptOutcome::Failed, Then::Disable(reason.clone()))
             }
-            Outcome::Retry { after } => match retry::next(made.unsigned_abs(), *after, house.random()) {
+            Outcome::Retry { after } => match self.profile().next(made.unsigned_abs(), *after, house.random()) {
                 Some(pause) => (AttemptOutcome::Retrying, Then::Again(self.row(made, house.now().plus(pause)))),
-                None => (AttemptOutcome::Failed, Then::Over),
+                None => (AttemptOutcome::Failed, Then::GaveUp),
             },
         };
         let next_at = match &then {
             Then::Again(row) => Some(row.due_at),
-            Then::Over | Then::Disable(_) => None,
+            Then::Over | Then::GaveUp | Then::Disable(_) => None,
         };
         let status = tried.reply.as_ref().and_then(|reply| i16::try_from(reply.status).ok());
         let detail = tried.detail();
@@ -240,6 +256,11 @@ fn text(body: &Bytes) -> String {
     String::from_utf8_lossy(&body[..body.len().min(KEEP_BODY)]).into_owned()
 }
 
+/// What a reply means to the one event that was sent.
+fn judged(dialect: &Destination, reply: &Reply, now: Timestamp) -> Outcome {
+    (dialect.judge)(Some(reply), 1, now).pop().unwrap_or(Outcome::Retry { after: None })
+}
+
 fn ready(request: &Request) -> Result<http::Request<Bytes>, String> {
     let mut sent = http::Request::builder().method(request.method.clone()).uri(request.url.as_str()).body(request.body.clone());
     if let Ok(sent) = &mut sent {
@@ -248,7 +269,7 @@ fn ready(request: &Request) -> Result<http::Request<Bytes>, String> {
     sent.map_err(|error| format!("the address cannot be used: {error}"))
 }
 
-const fn number(outcome: AttemptOutcome) -> i16 {
+pub(super) const fn number(outcome: AttemptOutcome) -> i16 {
     match outcome {
         AttemptOutcome::Delivered => 1,
         AttemptOutcome::Retrying => 2,

@@ -3,10 +3,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use connectors::{
+    catalog::{self, Destination},
     kit::{Secret, Secrets},
-    passkit,
 };
-use domain::{Event, OrgId, Target, TargetId};
+use domain::{Event, EventKind, OrgId, Target, TargetId};
 use parking_lot::Mutex;
 use store::{Catalog, Store, Stored, StoredTarget};
 
@@ -24,6 +24,10 @@ pub(crate) struct Ready {
 impl Ready {
     pub(crate) fn target(&self) -> &Target {
         &self.target
+    }
+    /// The shape that it is told in; nothing when this version of us does not know it.
+    pub(crate) fn dialect(&self) -> Option<&'static Destination> {
+        dialect(&self.target)
     }
 }
 
@@ -65,16 +69,17 @@ fn open(store: &Store, org: OrgId, stored: &StoredTarget) -> Result<Secrets, Str
     Ok(Secrets { current, previous: secrets.collect() })
 }
 
-/// The targets that are owed an event.
-pub(crate) fn owed<'c>(catalog: &'c Catalog, event: &Event) -> impl Iterator<Item = &'c Stored<StoredTarget>> {
+fn dialect(target: &Target) -> Option<&'static Destination> {
+    catalog::find(&target.dialect)?.destination.as_ref()
+}
+
+/// The targets that are owed an event: those whose filters it passes and whose shape has a word for it.
+pub(crate) fn owed<'c>(catalog: &'c Catalog, event: &'c Event) -> impl Iterator<Item = &'c Stored<StoredTarget>> {
     let kind = event.kind();
-    let wanted = catalog.org(event.org).filter(|_| passkit::wants(kind) && event.image.pass.is_some());
-    let (project, recorded_at) = (event.project, event.recorded_at);
-    wanted.into_iter().flat_map(|config| config.targets.values()).filter(move |stored| {
+    let told = event.image.pass.is_some() || event.image.contact.is_some() || kind == EventKind::ScanUnknown;
+    let config = catalog.org(event.org).filter(|_| told);
+    config.into_iter().flat_map(|config| config.targets.values()).filter(move |stored| {
         let target = &stored.value.target;
-        target.enabled
-            && target.events.contain(kind)
-            && target.project.is_none_or(|only| Some(only) == project)
-            && target.created_at <= recorded_at
+        target.is_for(event) && dialect(target).is_some_and(|dialect| (dialect.wants)(kind))
     })
 }

@@ -319,9 +319,13 @@ impl House {
     }
 
     pub(crate) async fn target(&self, url: &str) -> TargetId {
+        self.target_with(url, |_| ()).await
+    }
+
+    pub(crate) async fn target_with(&self, url: &str, change: impl FnOnce(&mut Target)) -> TargetId {
         let id = TargetId::mint(self.clock.now(), &System);
         let secret = connectors::kit::Secret::mint(&System);
-        let target = Target {
+        let mut target = Target {
             id,
             name: "Sink".to_owned(),
             project: None,
@@ -329,12 +333,17 @@ impl House {
             events: TargetEvents::All,
             headers: BTreeMap::from([("x-tenant".to_owned(), "bean".to_owned())]),
             post_only: true,
+            dialect: "passkit".to_owned(),
+            settings: Default::default(),
+            wallet: None,
+            templates: Vec::new(),
             uninstall_name: Default::default(),
             without_standard_headers: false,
             enabled: true,
             disabled_reason: None,
             created_at: Timestamp::from_seconds(0),
         };
+        change(&mut target);
         let sealed = self.store.seal_for::<StoredTarget>(self.org, id.uuid(), secret.expose().as_bytes()).unwrap();
         assert!(
             self.store.put(&self.change(), &self.store.seal_target(self.org, target, vec![sealed]).unwrap(), 0).await.unwrap()

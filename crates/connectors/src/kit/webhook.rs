@@ -1,0 +1,123 @@
+//! What the webhooks of every shape have in common: the headers around a body, and its signatures.
+
+use bytes::Bytes;
+use domain::{Target, Timestamp};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+
+use super::{Outcome, Owed, Reply, Request, Secrets, Sending, Setting, Takes, headers, settings, signature};
+
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("Passbridge/", env!("CARGO_PKG_VERSION")));
+
+/// An event in a vendor's words.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) method: Method,
+    pub(crate) media: &'static str,
+    /// The vendor's own headers.
+    pub(crate) headers: Vec<(HeaderName, String)>,
+    pub(crate) body: Bytes,
+}
+
+impl Told {
+    /// A JSON body, sent by POST.
+    pub(crate) fn json(body: &impl serde::Serialize) -> Option<Self> {
+        let body = serde_json::to_vec(body).ok()?.into();
+        Some(Self { method: Method::POST, media: "application/json", headers: Vec::new(), body })
+    }
+    /// With one header more.
+    pub(crate) fn with(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((HeaderName::from_static(name), value));
+        self
+    }
+}
+
+/// The settings that webhooks of every shape have.
+macro_rules! settings_with {
+    ($($own:expr),* $(,)?) => {
+        &[
+            $crate::kit::webhook::URL,
+            $crate::kit::webhook::PROJECT,
+            $crate::kit::webhook::WALLET,
+            $crate::kit::webhook::TEMPLATES,
+            $crate::kit::webhook::EVENTS,
+            $crate::kit::webhook::HEADERS,
+            $($own,)*
+            $crate::kit::webhook::WITHOUT_STANDARD_HEADERS,
+        ]
+    };
+}
+pub(crate) use settings_with;
+
+const fn own(name: &'static str, value: &'static str, default: &'static str, about: &'static str) -> Setting {
+    Setting { name, value, takes: Takes::Own, default, about }
+}
+
+pub(crate) const URL: Setting = own("url", "URL", "required", "Where to send.");
+pub(crate) const PROJECT: Setting = own("project", "project id", "all projects", "Only events of this project.");
+pub(crate) const WALLET: Setting = own(
+    "wallet",
+    "`apple` or `google`",
+    "both",
+    "Only events of installations in this wallet, and of passes that it holds at the time.",
+);
+pub(crate) const TEMPLATES: Setting =
+    own("templates", "list of template ids", "all templates", "Only events of passes of these templates, at most 50.");
+pub(crate) const EVENTS: Setting =
+    own("events", "list of event types", "all that the shape has a name for", "Which events are sent.");
+pub(crate) const HEADERS: Setting = own(
+    "headers",
+    "names and values",
+    "none",
+    "Headers to add, for example a token of the receiver. At most 32 and 8 KiB; those of the connection and ours are refused.",
+);
+pub(crate) const WITHOUT_STANDARD_HEADERS: Setting = own(
+    "without_standard_headers",
+    "true or false",
+    "false",
+    "Leave out `webhook-id`, `webhook-timestamp` and `webhook-signature`.",
+);
+
+/// The requests that tell events one by one; those that `tell` has no words for are left out. Only the time and the signatures
+/// differ from one attempt to the next.
+pub(crate) fn render(
+    owed: &[Owed<'_>],
+    target: &Target,
+    secrets: &Secrets,
+    attempt_at: Timestamp,
+    tell: impl Fn(&Owed<'_>) -> Option<Told>,
+) -> Vec<Sending> {
+    let one = |(index, owed): (usize, &Owed<'_>)| {
+        let request = request(owed, tell(owed)?, target, secrets, attempt_at)?;
+        Some(Sending { request, covers: vec![index] })
+    };
+    owed.iter().enumerate().filter_map(one).collect()
+}
+
+fn request(owed: &Owed<'_>, told: Told, target: &Target, secrets: &Secrets, attempt_at: Timestamp) -> Option<Request> {
+    let mut all = HeaderMap::with_capacity(8 + told.headers.len() + target.headers.len());
+    all.insert(header::CONTENT_TYPE, HeaderValue::from_static(told.media));
+    all.insert(header::USER_AGENT, AGENT);
+    for (name, value) in told.headers {
+        all.insert(name, HeaderValue::from_str(&value).ok()?);
+    }
+    if !target.without_standard_headers {
+        let id = owed.delivery.to_string();
+        let signed = match settings::text(&target.settings, "signature") {
+            Some("ed25519") => signature::standard_ed25519(secrets, &id, attempt_at, &told.body)?,
+            _ => signature::standard(secrets, &id, attempt_at, &told.body),
+        };
+        all.insert(SIGNATURE, HeaderValue::from_str(&signed).ok()?);
+        all.insert(TIMESTAMP, HeaderValue::from(attempt_at.as_seconds()));
+        all.insert(ID, HeaderValue::from_str(&id).ok()?);
+    }
+    headers::add(&mut all, &target.headers);
+    Some(Request { method: told.method, url: target.url.clone(), headers: all, body: told.body })
+}
+
+/// What a reply means to each of the events: [`super::judge`].
+pub(crate) fn judge(reply: Option<&Reply>, covered: usize, now: Timestamp) -> Vec<Outcome> {
+    vec![super::judge(reply, now); covered]
+}

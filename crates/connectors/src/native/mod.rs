@@ -1,0 +1,26 @@
+//! Webhooks in our own shape: everything that an event says. What is sent for which event: `README.md` beside this file.
+
+mod destination;
+pub mod settings;
+
+use crate::catalog::{Descriptor, Destination, Maturity};
+use crate::kit::{retry, webhook};
+
+/// The catalog's entry.
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    slug: "native",
+    label: "Passbridge",
+    maturity: Maturity::Ready,
+    hosts: &[],
+    source_settings: &[],
+    settings: settings::SETTINGS,
+    presets: &[],
+    readme: include_str!("README.md"),
+    source: None,
+    destination: Some(Destination {
+        wants: destination::wants,
+        render: destination::render,
+        profile: retry::Profile::STANDARD,
+        judge: webhook::judge,
+    }),
+};
