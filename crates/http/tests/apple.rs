@@ -165,8 +165,13 @@ async fn logs_are_kept_bounded() {
 
 async fn due(house: &House) -> Vec<(String, domain::PassId)> {
     let tomorrow = house.app.now().plus(std::time::Duration::from_secs(86_400));
-    let due = house.store.backend().due_pushes(0, tomorrow, 10).await.unwrap();
-    due.into_iter().map(|row| (row.installation.device, row.installation.pass)).collect()
+    let backend = house.store.backend();
+    let mut due = Vec::new();
+    for shard in 0..backend.shards() {
+        let rows = backend.due_pushes(shard, tomorrow, 10).await.unwrap();
+        due.extend(rows.into_iter().map(|row| (row.installation.device, row.installation.pass)));
+    }
+    due
 }
 
 async fn package(house: &House, pass: &Pass, since: &str) -> common::Answer {
