@@ -41,9 +41,7 @@ pub(crate) async fn run(shard: Shard) -> End {
     let mut lanes = JoinSet::new();
     let mut running = HashMap::new();
     loop {
-        if let Err(end) = look(&shard, &mut lanes, &mut running).await {
-            return finish(lanes, end).await;
-        }
+        look(&shard, &mut lanes, &mut running);
         tokio::select! {
             () = shard.stopped() => return finish(lanes, End::Stopped).await,
             Some(ended) = lanes.join_next() => match ended {
@@ -71,13 +69,10 @@ async fn finish(mut lanes: JoinSet<End>, end: End) -> End {
 }
 
 /// Starts lanes for accounts that fall on this shard, stops those of accounts that changed or are gone.
-async fn look(
-    shard: &Shard,
-    lanes: &mut JoinSet<End>,
-    running: &mut HashMap<(OrgId, Uuid, i64), Option<AbortHandle>>,
-) -> Result<(), End> {
+fn look(shard: &Shard, lanes: &mut JoinSet<End>, running: &mut HashMap<(OrgId, Uuid, i64), Option<AbortHandle>>) {
     let house = &shard.house;
-    let catalog = shard.insist("read the configuration", || house.catalog()).await?;
+    // What the node's own look found lately is enough here; a lane reads the configuration before it tells Google anything.
+    let catalog = house.store.catalog();
     let mut wanted = HashSet::new();
     for (org, config) in catalog.orgs() {
         for stored in config.google_accounts.values() {
@@ -101,7 +96,6 @@ async fn look(
         }
         keep
     });
-    Ok(())
 }
 
 /// The Google Cloud project of an account, which is what Google counts requests by: the domain of its address.

@@ -22,7 +22,8 @@ pub(crate) async fn run(shard: Shard) -> End {
 async fn work(shard: &Shard) -> Result<(), End> {
     let house = &shard.house;
     let backend = house.store.backend();
-    let mut ticks = house.store.wake().events();
+    let mut ticks = house.store.wake().events_of(shard.number());
+    let mut pulses = house.pulses.subscribe();
     let marks = shard.insist("read watermarks", || backend.watermarks(Reader::Google)).await?;
     let mut after = marks.get(usize::from(shard.number())).copied().unwrap_or(0);
     let (mut written, mut written_at) = (after, Instant::now());
@@ -31,6 +32,8 @@ async fn work(shard: &Shard) -> Result<(), End> {
             return Err(End::Stopped);
         }
         ticks.mark_unchanged();
+        // What was committed before this look is seen by the read that comes after it.
+        let seen = pulses.borrow_and_update().get(usize::from(shard.number())).map_or(0, |pulse| pulse.events);
         let (to, changed) = shard.insist("read changed passes", || backend.changed_passes(shard.number(), after, BATCH)).await?;
         let passes = wanted(shard, changed).await?;
         if !passes.is_empty() || (to > written && written_at.elapsed() >= WRITE_EVERY) {
@@ -41,7 +44,7 @@ async fn work(shard: &Shard) -> Result<(), End> {
         let idle = to == after;
         after = to;
         if idle {
-            shard.wait(&mut ticks, house.settings.poll).await?;
+            shard.idle(&mut ticks, &mut pulses, |pulse| pulse.events > seen.max(after)).await?;
         }
     }
 }
