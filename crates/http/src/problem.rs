@@ -259,8 +259,8 @@ impl Problem {
     /// What is safe to show: faults of ours stay in the log.
     fn detail(&self) -> String {
         match (self, self.code()) {
+            (Self::Store(error), "internal" | "unavailable" | "disk_full") => public_reason(error).to_owned(),
             (_, "internal") => "something is wrong on our side; the log has more under this request id".to_owned(),
-            (_, "unavailable") => "the database does not answer now: repeat the request".to_owned(),
             _ => self.to_string(),
         }
     }
@@ -290,6 +290,17 @@ impl Problem {
             _ => {}
         }
         headers
+    }
+}
+
+/// What strangers may know of why the store did not do it. The log has the rest.
+pub(crate) fn public_reason(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::DiskFull => "the server's disk is full and nothing is taken until there is room: send it again",
+        StoreError::Locked(_) => "another program has locked the server's database: close it there, and send this again",
+        StoreError::Corrupt(_) => "the server's database is damaged and takes nothing; the server's log says what to do",
+        error if error.is_transient() => "the database does not take it now: send it again",
+        _ => "something is wrong on our side; the log has more under this request id",
     }
 }
 

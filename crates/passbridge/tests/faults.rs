@@ -1,13 +1,18 @@
-//! PostgreSQL stopped and started again, its connections cut, its disk full, all under load: nothing acknowledged is lost,
-//! and our server goes on by itself within ten seconds.
+//! PostgreSQL stopped and started again, its connections cut, its disk full; SQLite's disk full, its file locked by another
+//! program, its file damaged; all under load: nothing acknowledged is lost, and our server goes on by itself within ten seconds.
 //!
-//! The full disk is a real one: the database's tablespace is a small memory file system of its own (which needs root to
-//! mount), filled up by a file beside the tables.
+//! The full disks are real ones: the database's tablespace, or SQLite's data folder, is a small memory file system of its own
+//! (which needs root to mount), filled up by a file beside the tables.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 
 mod support;
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
 use domain::TargetId;
 use http::{Method, StatusCode};
@@ -87,43 +92,136 @@ mod alone {
         let disk = SmallDisk::mount("64m");
         let url = cluster.create_database_on(disk.path()).await.unwrap();
         let mut club = on(url).await;
-        let sink = Sink::start(Behaviour::Answer(StatusCode::OK)).await.unwrap();
-        let (webhook, _) = club.webhook(&sink.url("/hook")).await;
-        let webhook: TargetId = webhook.parse().unwrap();
-        let load = Load::new(vec![club.data_plane()], &club.write_key);
-        let senders = load.start();
-        recovers(&load, &sink, "the start").await;
-        disk.fill();
-        says_full(&club).await;
-        disk.free();
-        recovers(&load, &sink, "the full disk").await;
-        load.end(senders).await;
-        let events = settle(&club, webhook, &sink).await;
-        check_points(&club, &load.ledger, &events).await;
-        check_deliveries(&sink.received_from(0), &events, webhook, REPEATED);
-        load.check_answers();
-        assert!(club.server.is_running(), "without a restart of ours");
+        outlives(&mut club, "the full disk", async |club| {
+            disk.fill();
+            says(club, "disk is full").await;
+            disk.free();
+        })
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_full_disk_under_sqlite_says_so_and_loses_nothing() {
+        let disk = SmallDisk::mount("64m");
+        let mut club = Club::set_up(Setup { data: Some(disk.path().join("data")), ..Setup::default() }).await;
+        outlives(&mut club, "the full disk", async |club| {
+            disk.fill();
+            says(club, "disk is full").await;
+            disk.free();
+        })
+        .await;
+        // The disk goes after the server.
+        drop(club);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_locked_sqlite_says_so_and_loses_nothing() {
+        let mut club = Club::set_up(Setup::default()).await;
+        outlives(&mut club, "the lock", async |club| {
+            let lock = ForeignLock::take(&club.server.data().join("passbridge.db"));
+            says(club, "locked").await;
+            drop(lock);
+        })
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_damaged_sqlite_says_so_and_acknowledges_nothing() {
+        let mut club = Club::set_up(Setup::default()).await;
+        for _ in 0..100 {
+            assert!(big_event(&club).await.status.is_success());
+        }
+        club.server.terminate().await.unwrap();
+        let file = club.server.data().join("passbridge.db");
+        damage(&file);
+        match club.server.restart().await {
+            // What is read at the start is damaged too: it does not start, and says why.
+            Err(error) => assert!(error.to_string().contains("corrupt"), "{error}"),
+            Ok(()) => {
+                says(&club, "corrupt").await;
+                assert!(!big_event(&club).await.status.is_success(), "it acknowledges nothing");
+            }
+        }
     }
 }
 
-/// Asks until a table has to grow: the answer names the disk.
-async fn says_full(club: &Club) {
+/// Puts a club under load, lets something befall it, and checks that it goes on and that nothing was lost.
+async fn outlives(club: &mut Club, what: &str, fault: impl AsyncFnOnce(&Club)) {
+    let sink = Sink::start(Behaviour::Answer(StatusCode::OK)).await.unwrap();
+    let (webhook, _) = club.webhook(&sink.url("/hook")).await;
+    let webhook: TargetId = webhook.parse().unwrap();
+    let load = Load::new(vec![club.data_plane()], &club.write_key);
+    let senders = load.start();
+    recovers(&load, &sink, "the start").await;
+    fault(club).await;
+    recovers(&load, &sink, what).await;
+    load.end(senders).await;
+    let events = settle(club, webhook, &sink).await;
+    check_points(club, &load.ledger, &events).await;
+    check_deliveries(&sink.received_from(0), &events, webhook, REPEATED);
+    load.check_answers();
+    assert!(club.server.is_running(), "without a restart of ours");
+}
+
+/// Another program that writes to the database file: Python's own SQLite, in a transaction that it does not end.
+struct ForeignLock(Child);
+
+impl ForeignLock {
+    fn take(file: &Path) -> Self {
+        let script = "import sqlite3, sys\n\
+                      db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)\n\
+                      db.execute('BEGIN IMMEDIATE')\n\
+                      print('locked', flush=True)\n\
+                      sys.stdin.read()\n";
+        let mut python = Command::new("python3");
+        python.args(["-c", script]).arg(file).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = python.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), "locked");
+        Self(child)
+    }
+}
+
+impl Drop for ForeignLock {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Overwrites all but the first pages of a file, as a broken disk would.
+fn damage(file: &Path) {
+    const KEPT: u64 = 64 * 1_024;
+    let mut file = std::fs::File::options().read(true).write(true).open(file).unwrap();
+    let length = file.seek(SeekFrom::End(0)).unwrap();
+    assert!(length > 4 * KEPT, "there is something to damage");
+    file.seek(SeekFrom::Start(KEPT)).unwrap();
+    std::io::copy(&mut std::io::repeat(0xA5).take(length - KEPT), &mut file).unwrap();
+}
+
+/// Sends events that nobody has a flow for, until one is refused with 503 and a word of the reason.
+async fn says(club: &Club, reason: &str) {
     let limit = Instant::now() + Duration::from_secs(60);
-    let big = "x".repeat(20_000);
     loop {
-        let body =
-            json!({"type": "track", "event": "purchase_completed", "userId": "nobody", "properties": {"note": big}}).to_string();
-        let key = format!("{}:", club.write_key);
-        let basic = format!("Basic {}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, key));
-        let headers = [("authorization", basic.as_str()), ("content-type", "application/json")];
-        let url = format!("{}/v1/track", club.data_plane());
-        let reply = club.server.client().send(Method::POST, &url, &headers, body.into()).await.unwrap();
-        if reply.status == StatusCode::SERVICE_UNAVAILABLE && String::from_utf8_lossy(&reply.body).contains("disk is full") {
+        let reply = big_event(club).await;
+        if reply.status == StatusCode::SERVICE_UNAVAILABLE && String::from_utf8_lossy(&reply.body).contains(reason) {
             assert!(reply.headers.contains_key("retry-after"));
             return;
         }
-        assert!(Instant::now() < limit, "never said that the disk is full: {} {:?}", reply.status, reply.body);
+        assert!(Instant::now() < limit, "never said `{reason}`: {} {:?}", reply.status, reply.body);
     }
+}
+
+/// An event of 20 KB, so that tables soon have to grow.
+async fn big_event(club: &Club) -> testkit::http::Reply {
+    let properties = json!({"note": "x".repeat(20_000)});
+    let body = json!({"type": "track", "event": "note_taken", "userId": "nobody", "properties": properties}).to_string();
+    let key = format!("{}:", club.write_key);
+    let basic = format!("Basic {}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, key));
+    let headers = [("authorization", basic.as_str()), ("content-type", "application/json")];
+    let url = format!("{}/v1/track", club.data_plane());
+    club.server.client().send(Method::POST, &url, &headers, body.into()).await.unwrap()
 }
 
 /// A file system of its own, that is soon full.
@@ -144,7 +242,6 @@ impl SmallDisk {
         self.0.path().join("filler")
     }
     fn fill(&self) {
-        use std::io::Write as _;
         let mut file = std::fs::File::create(self.filler()).unwrap();
         while file.write_all(&[0; 4_096]).is_ok() {}
     }

@@ -52,6 +52,7 @@ fn node(name: &str, url: &str, admin_key: Option<&str>) -> Setup {
         node: Some(name.to_owned()),
         settings: vec![("take_over_seconds", TAKE_OVER_SECONDS.to_string())],
         admin_key: admin_key.map(str::to_owned),
+        ..Setup::default()
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Setup {
     pub settings: Vec<(&'static str, String)>,
     /// The admin key, where the database was set up by another server already.
     pub admin_key: Option<String>,
+    /// The data folder; one of its own without it.
+    pub data: Option<PathBuf>,
 }
 
 /// A running `passbridge serve`. Killed and its files removed when dropped.
@@ -239,7 +241,7 @@ impl Server {
 
     /// Its data folder.
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.setup.data.clone().unwrap_or_else(|| self.folder.path().join("data"))
     }
 
     /// The admin key that it printed at its first start.

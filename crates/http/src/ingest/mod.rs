@@ -28,7 +28,7 @@ use store::Arrival;
 pub(crate) use gather::Intake;
 
 use self::gather::NotTaken;
-use crate::{App, Problem, auth, extract::read_body};
+use crate::{App, Problem, auth, extract::read_body, problem};
 
 /// Seconds after which a sender may try again when events cannot be written down now.
 const RETRY_AFTER_SECONDS: u16 = 2;
@@ -147,15 +147,10 @@ impl Refusal {
     fn store(error: &store::StoreError) -> Self {
         if error.is_transient() {
             tracing::warn!(%error, "source events not taken");
-            Self::later(match error {
-                store::StoreError::DiskFull => {
-                    "the server's disk is full and nothing is taken until there is room: send it again"
-                }
-                _ => "the database does not take it now: send it again",
-            })
+            Self::later(problem::public_reason(error))
         } else {
             tracing::error!(%error, "source events not taken");
-            Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something is wrong on our side; the log has more")
+            Self::new(StatusCode::INTERNAL_SERVER_ERROR, problem::public_reason(error))
         }
     }
 }
