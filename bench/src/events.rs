@@ -20,7 +20,7 @@ const BATCH: u64 = 100;
 const IDLE_CPU: f64 = 0.03;
 const IDLE_LOOK: Duration = Duration::from_millis(500);
 /// Longest wait for a server to have nothing more to do.
-const IDLE_DEADLINE: Duration = Duration::from_secs(300);
+const IDLE_DEADLINE: Duration = Duration::from_secs(3_600);
 const MICROS: f64 = 1e6;
 
 /// Whose processor time counts.
