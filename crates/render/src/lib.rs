@@ -4,6 +4,7 @@
 //! - [`apple()`] and [`apple_assets`]: what goes into a `.pkpass`. Assets are prepared once per template version.
 //! - [`google_class`] and [`google_object`]: a class per template, an object per pass.
 //! - [`preview_html`] and [`preview_css`]: the card as HTML, for the pass's page and the console.
+//! - [`picture_set`]: every size that the wallets need of one uploaded picture.
 //! - [`loss_report`]: what a wallet will not show of a design, by system; [`check_design`]: what it would refuse.
 //!
 //! A field whose value comes out empty is left out. A deleted pass is drawn blank and void: that is all that a phone that
@@ -16,6 +17,7 @@ mod fill;
 mod google;
 mod loss;
 mod overlay;
+mod picture;
 mod preview;
 mod values;
 mod words;
@@ -27,6 +29,10 @@ pub use check::{CheckError, Finding, check_design, sample_contact, sample_pass};
 pub use google::{GoogleContext, class_id, google_class, google_message, google_object, google_patch, object_id, vertical};
 pub use loss::{Loss, System, loss_report};
 pub use overlay::OverlayError;
+pub use picture::{
+    MAX_PICTURE_BYTES, Picture, PictureFault, PictureFormat, PictureNote, PictureSet, PictureUse, picture_set, picture_size,
+    ready_picture,
+};
 pub use preview::{PreviewContext, preview_css, preview_html};
 pub use scan_code::Signer as CodeSigner;
 pub use words::apple_strings;
