@@ -20,7 +20,6 @@ mod limits;
 mod ops;
 mod packages;
 mod pages;
-mod png;
 mod problem;
 mod seen;
 mod strict;

@@ -28,9 +28,13 @@ const MAX_PREPARED: usize = 256;
 /// takes no pass out sooner, and what waits holds its turn without a thread.
 const SIGNING_AT_ONCE: usize = 8;
 
+/// Pictures that are unpacked at once; each may take a few hundred megabytes for a moment.
+const DRAWN_AT_ONCE: usize = 2;
+
 /// What is prepared once. Losing it costs time, nothing else.
 pub(crate) struct Packages {
     signing: Semaphore,
+    drawing: Semaphore,
     assets: Prepared<(OrgId, Uuid, i64, bool), Assets>,
     identities: Prepared<(Uuid, i64), Identity>,
     accounts: Prepared<(Uuid, i64), ServiceAccount>,
@@ -41,6 +45,7 @@ impl Default for Packages {
     fn default() -> Self {
         Self {
             signing: Semaphore::new(SIGNING_AT_ONCE),
+            drawing: Semaphore::new(DRAWN_AT_ONCE),
             assets: Prepared::default(),
             identities: Prepared::default(),
             accounts: Prepared::default(),
@@ -97,6 +102,17 @@ fn part<T>(value: &T, google_has_it: bool) -> Part<'_, T> {
     if google_has_it { Part::inserted(value) } else { Part::carried(value) }
 }
 
+/// Does work on a thread where it holds nobody up, when it is its turn.
+async fn in_turn<T: Send + 'static>(
+    turns: &Semaphore,
+    what: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let cut_off = || Problem::Internal(format!("{what} was cut off"));
+    let _turn = turns.acquire().await.map_err(|_| cut_off())?;
+    tokio::task::spawn_blocking(work).await.map_err(|_| cut_off())
+}
+
 impl Packages {
     /// The signed package of a pass as it is now; blank and void for a deleted one.
     pub(crate) async fn apple(&self, app: &App, org: OrgId, pass: &Pass, contact: Option<&Contact>) -> Result<Bytes, Problem> {
@@ -127,9 +143,12 @@ impl Packages {
 
     /// Does what a private key is needed for, on a thread where it holds nobody up, when it is its turn.
     async fn sign<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        let cut_off = || Problem::Internal("signing was cut off".to_owned());
-        let _turn = self.signing.acquire().await.map_err(|_| cut_off())?;
-        tokio::task::spawn_blocking(work).await.map_err(|_| cut_off())
+        in_turn(&self.signing, "signing", work).await
+    }
+
+    /// Unpacks or draws pictures, which takes time and memory, when it is its turn.
+    pub(crate) async fn draw<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+        in_turn(&self.drawing, "drawing", work).await
     }
 
     /// Signs what a phone sends when a holder has signed up, with the key of the pass type.

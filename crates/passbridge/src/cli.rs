@@ -1,6 +1,7 @@
 //! The command line.
 
 mod event;
+mod image;
 mod transformation;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -118,6 +119,13 @@ enum Command {
         server: Server,
         #[command(subcommand)]
         command: TemplateCommand,
+    },
+    /// Upload pictures for designs
+    Image {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: image::Command,
     },
     /// Follow published designs on their way to the phones
     Publication {
@@ -298,6 +306,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             server.show(Method::POST, "/v1/google-accounts", Some(&body)).await
         }
         Command::Template { server, command } => publications::template(&server, command).await,
+        Command::Image { server, command } => image::run(&server, command).await,
         Command::Publication { server, command } => publications::publication(&server, command).await,
         Command::GoogleAccount { server, command: GoogleCommand::Compare { account } } => {
             server.show(Method::POST, &format!("/v1/google-accounts/{account}/comparison"), None).await

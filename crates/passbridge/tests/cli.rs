@@ -1,6 +1,8 @@
 //! The command line as a person uses it, against the real server, with certificates and keys that openssl makes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
+#[path = "cli/designs.rs"]
+mod designs;
 mod support;
 
 use std::{path::Path, time::Duration};

@@ -94,6 +94,10 @@ impl<V> Shown<V> {
     pub(crate) fn new(path: String, body: V) -> Self {
         Self { status: StatusCode::CREATED, location: Some(path), etag: Some(1), body }
     }
+    /// Just made, out of things that have addresses of their own.
+    pub(crate) fn made(body: V) -> Self {
+        Self { status: StatusCode::CREATED, location: None, etag: None, body }
+    }
     /// On its way: it will be there, or done, later.
     pub(crate) fn later(body: V) -> Self {
         Self { status: StatusCode::ACCEPTED, location: None, etag: None, body }

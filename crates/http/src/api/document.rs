@@ -117,7 +117,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
 fn mend_body(operation: &mut Map<String, Value>) {
     let contents = operation.get_mut("requestBody").and_then(|body| body["content"].as_object_mut());
     for (media, content) in contents.into_iter().flatten() {
-        if media == "image/png" {
+        if media.starts_with("image/") || media == "application/octet-stream" {
             content["schema"] = json!({ "type": "string", "format": "binary" });
         }
         let sole = content["schema"]["oneOf"].as_array().and_then(|choices| choices.iter().find(|it| it["type"] != "null"));

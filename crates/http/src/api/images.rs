@@ -1,4 +1,5 @@
 //! `/v1/images`: pictures of designs, PNG, kept under their SHA-256. `/images/...` gives them to wallets and pages.
+//! `super::image_sets` makes all that a role needs of one upload.
 
 use std::{fmt::Write as _, sync::Arc};
 
@@ -24,7 +25,6 @@ use crate::{
     App, PathParam, Problem,
     auth::{Can, scope},
     extract::read_body,
-    png,
 };
 
 /// Images never change under their name.
@@ -47,7 +47,7 @@ pub(crate) fn url(app: &App, org: OrgId, sha256: &str) -> String {
 /// An uploaded image.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Image)]
-struct View {
+pub(crate) struct View {
     /// SHA-256 of its bytes in lower-case hex: its name in designs.
     #[schema(pattern = "^[0-9a-f]{64}$")]
     sha256: String,
@@ -62,14 +62,14 @@ struct View {
 }
 
 impl View {
-    fn of(app: &App, org: OrgId, hash: [u8; 32], bytes: &[u8]) -> Result<Self, Problem> {
-        let size = png::check(bytes).map_err(|fault| Problem::field("", fault.to_string()))?;
+    pub(crate) fn of(app: &App, org: OrgId, hash: [u8; 32], bytes: &[u8]) -> Result<Self, Problem> {
+        let [width, height] = render::picture_size(bytes).map_err(|fault| Problem::Internal(format!("a kept image: {fault}")))?;
         let sha256 = hex(hash);
-        Ok(Self { url: url(app, org, &sha256), sha256, width: size.width, height: size.height, bytes: bytes.len() as u64 })
+        Ok(Self { url: url(app, org, &sha256), sha256, width, height, bytes: bytes.len() as u64 })
     }
 }
 
-/// A PNG that was read whole, within its limit.
+/// What says that it is a PNG, read whole within its limit.
 struct Png(Bytes);
 
 impl FromRequest<Arc<App>> for Png {
@@ -86,8 +86,9 @@ impl FromRequest<Arc<App>> for Png {
 
 /// Upload an image.
 ///
-/// The body is the PNG itself, at most 4 MiB, 4,096 pixels a side and 4 million pixels in all. The same bytes again are the
-/// same image.
+/// The body is a PNG that was made for its place, at most 4 MiB and 4 million pixels; `POST /v1/image-sets/{role}` makes
+/// every size of one picture. Its pixels are kept as they are; text, EXIF and whatever else stands beside them is left out
+/// before it is hashed. The same picture again is the same image.
 #[utoipa::path(post, path = "/v1/images", tag = "Images", security(("key" = ["config_write"])),
     request_body(content = Vec<u8>, content_type = "image/png", description = "The PNG."),
     responses((status = 201, body = View, description = "Kept.")))]
@@ -95,9 +96,11 @@ async fn upload(can: Can<scope::ConfigWrite>, State(app): State<Arc<App>>, once:
     if let Some(made) = once.kept(&app, &can, &bytes).await? {
         return Ok(made);
     }
-    png::check(&bytes).map_err(|fault| Problem::field("", fault.to_string()))?;
-    let (hash, write) = app.store.blob_write(&config::change(&app, &can), "image/png", bytes.to_vec())?;
-    let view = View::of(&app, can.org, hash, &bytes)?;
+    let given = bytes.clone();
+    let picture = app.packages.draw(move || render::ready_picture(&given)).await?;
+    let picture = picture.map_err(|fault| Problem::field("", fault.to_string()))?;
+    let (hash, write) = app.store.blob_write(&config::change(&app, &can), "image/png", picture.bytes.clone())?;
+    let view = View::of(&app, can.org, hash, &picture.bytes)?;
     let shown = Shown::new(format!("/v1/images/{}", view.sha256), view);
     once.write(&app, &can, &bytes, write, shown).await
 }
@@ -150,7 +153,7 @@ pub(crate) fn parse_hash(text: &str) -> Option<[u8; 32]> {
     Some(hash)
 }
 
-fn hex(hash: [u8; 32]) -> String {
+pub(crate) fn hex(hash: [u8; 32]) -> String {
     hash.iter().fold(String::with_capacity(64), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -14,6 +14,7 @@ mod document;
 mod events;
 mod flows;
 mod google_accounts;
+mod image_sets;
 pub(crate) mod images;
 mod inspectors;
 mod keys;
@@ -66,6 +67,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(publications::routes())
         .merge(template_report::routes())
         .merge(images::routes())
+        .merge(image_sets::routes())
         .merge(connectors::routes())
         .merge(sources::routes())
         .merge(source_events::routes())

@@ -92,6 +92,22 @@ pub(crate) struct ImageSet {
     google: Option<String>,
 }
 
+/// What an image is for: its key among the images of a design.
+#[derive(ToSchema)]
+#[schema(as = ImageRole, rename_all = "snake_case")]
+pub(crate) enum ImageRole {
+    Icon,
+    Logo,
+    Strip,
+    Thumbnail,
+    Background,
+    Footer,
+    Artwork,
+    PrimaryLogo,
+    SecondaryLogo,
+    PersonalizationLogo,
+}
+
 /// Something the pass says.
 #[derive(ToSchema)]
 #[schema(as = DesignField)]
@@ -371,6 +387,7 @@ mod tests {
 
     #[test]
     fn names_are_the_domains() {
+        reads::<domain::ImageRole, ImageRole>();
         reads::<domain::FieldPlace, FieldPlace>();
         reads::<domain::BarcodeFormat, BarcodeFormat>();
         reads::<domain::DateLength, DateLength>();

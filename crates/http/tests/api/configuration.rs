@@ -359,6 +359,16 @@ async fn keys_and_secrets_are_shown_once_and_audited_without_them() {
     assert!(!text.contains("sealed") && !text.contains(secret));
 }
 
+/// What is sent to a path: pictures where it takes some, which of two.
+fn sent(path: &str, body: &Value, is_first: bool) -> (&'static str, Vec<u8>) {
+    let side = if is_first { 64 } else { 96 };
+    match path {
+        "/v1/images" | "/v1/image-sets/icon" => ("image/png", crate::server::picture(side, side)),
+        _ if body.is_null() => ("application/json", Vec::new()),
+        _ => ("application/json", body.to_string().into_bytes()),
+    }
+}
+
 /// Every operation of the document that says it takes an idempotency key and is no command.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_made_under_a_key_is_made_once() {
@@ -390,6 +400,7 @@ async fn what_is_made_under_a_key_is_made_once() {
         ("/v1/google-accounts".to_owned(), account_input("3388000000000000011"), account_input("3388000000000000012")),
         ("/v1/deliveries".to_owned(), resend, json!({"webhook": webhook, "event": source})),
         ("/v1/images".to_owned(), json!(image("one")), json!(image("two"))),
+        ("/v1/image-sets/icon".to_owned(), json!(image("one")), json!(image("two"))),
         (format!("/v1/webhooks/{webhook}/secrets"), Value::Null, Value::Null),
         (format!("/v1/sources/{source}/rotate"), Value::Null, Value::Null),
         (
@@ -407,13 +418,9 @@ async fn what_is_made_under_a_key_is_made_once() {
     ];
     let bearer = format!("Bearer {operator}");
     for (path, body, other) in &cases {
+        let first = body;
         let of = async |body: &Value| {
-            let (media, bytes) = match path.as_str() {
-                "/v1/images" if body == &json!(image("one")) => ("image/png", crate::server::png()),
-                "/v1/images" => ("image/png", [crate::server::png(), vec![0]].concat()),
-                _ if body.is_null() => ("application/json", Vec::new()),
-                _ => ("application/json", body.to_string().into_bytes()),
-            };
+            let (media, bytes) = sent(path, body, body == first);
             let name = format!("once-{path}");
             let headers = [("authorization", bearer.as_str()), ("content-type", media), ("idempotency-key", name.as_str())];
             server.send("POST", path, &headers, bytes).await
@@ -436,7 +443,7 @@ async fn what_is_made_under_a_key_is_made_once() {
         let takes_one =
             methods["post"]["parameters"].as_array().is_some_and(|all| all.iter().any(|it| it["name"] == "Idempotency-Key"));
         let is_tried = |(tried, ..): &&(String, Value, Value)| {
-            let with = |source: &str| path.replace("{webhook}", webhook).replace("{source}", source);
+            let with = |source: &str| path.replace("{webhook}", webhook).replace("{source}", source).replace("{role}", "icon");
             tried == path || [source, signed].iter().any(|source| with(source) == *tried)
         };
         let of_a_pass = path.starts_with("/v1/passes/");

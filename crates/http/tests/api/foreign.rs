@@ -85,7 +85,7 @@ impl Operation {
             {
                 Value::Null
             }
-            (_, "/v1/images") => Value::Null,
+            (_, "/v1/images" | "/v1/image-sets/{role}") => Value::Null,
             (method, path) => panic!("{method} {path}: say what its body is"),
         }
     }
@@ -140,6 +140,8 @@ async fn nothing_is_told_to_another_organization() {
             assert_eq!(status, 403, "{name}");
         } else if operation.path == "/v1/connectors/{connector}" {
             assert_eq!(status, 200, "{name}: connectors are the same for everybody");
+        } else if operation.path == "/v1/image-sets/{role}" {
+            assert_eq!(status, 415, "{name}: roles are the same for everybody, and this is no picture");
         } else if !operation.lists {
             assert_eq!(status, 404, "{name}: {}", reply.text());
         } else {
@@ -148,7 +150,7 @@ async fn nothing_is_told_to_another_organization() {
             let telling: Vec<_> = things
                 .ids
                 .iter()
-                .filter(|(kind, id)| !["organization", "version", "connector"].contains(&kind.as_str()) && tells(id))
+                .filter(|(kind, id)| !["organization", "version", "connector", "role"].contains(&kind.as_str()) && tells(id))
                 .collect();
             assert!(telling.is_empty(), "{name} tells {telling:?}");
             let refers_to_ours = ["/v1/passes", "/v1/templates", "/v1/flows", "/v1/flows/test", "/v1/deliveries"];

@@ -190,6 +190,14 @@ pub fn png() -> Vec<u8> {
     [signature.as_slice(), &piece(b"IHDR", &header), &piece(b"IDAT", &picture), &piece(b"IEND", &[])].concat()
 }
 
+/// A picture of so many pixels.
+pub fn picture(width: u32, height: u32) -> Vec<u8> {
+    let drawn = image::RgbImage::from_fn(width, height, |x, y| image::Rgb([(x % 251) as u8, (y % 241) as u8, 90]));
+    let mut out = std::io::Cursor::new(Vec::new());
+    drawn.write_to(&mut out, image::ImageFormat::Png).unwrap();
+    out.into_inner()
+}
+
 /// One of everything, by the names of the path parameters.
 pub struct Things {
     pub ids: BTreeMap<String, String>,
@@ -279,6 +287,7 @@ impl Server {
         keep("publication", &published["publication"]);
         keep("version", &json!("1"));
         ids.insert("connector".to_owned(), "stripe".to_owned());
+        ids.insert("role".to_owned(), "icon".to_owned());
         ids.insert("organization".to_owned(), self.ours.to_string());
         ids.insert("source_event".to_owned(), self.source_event(source["id"].as_str().unwrap()).await);
         Things { ids }

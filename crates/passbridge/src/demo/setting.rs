@@ -28,16 +28,10 @@ pub(super) const ISSUER: &str = "3388000000000000001";
 const PROJECT: &str = "juniper-club";
 const YEARS: i64 = 5 * 365 * 86_400;
 
-const IMAGES: [(&str, &str, &[u8]); 9] = [
-    ("icon", "x1", include_bytes!("../../assets/icon.png")),
-    ("icon", "x2", include_bytes!("../../assets/icon@2x.png")),
-    ("icon", "x3", include_bytes!("../../assets/icon@3x.png")),
-    ("logo", "x1", include_bytes!("../../assets/logo.png")),
-    ("logo", "x2", include_bytes!("../../assets/logo@2x.png")),
-    ("logo", "x3", include_bytes!("../../assets/logo@3x.png")),
-    ("strip", "x1", include_bytes!("../../assets/strip.png")),
-    ("strip", "x2", include_bytes!("../../assets/strip@2x.png")),
-    ("strip", "x3", include_bytes!("../../assets/strip@3x.png")),
+const IMAGES: [(&str, &[u8]); 3] = [
+    ("icon", include_bytes!("../../assets/icon@3x.png")),
+    ("logo", include_bytes!("../../assets/logo@3x.png")),
+    ("strip", include_bytes!("../../assets/strip@3x.png")),
 ];
 
 const FLOWS: [&str; 4] = [
@@ -185,10 +179,10 @@ async fn add_identities(api: &Api, stage: &Stage) -> anyhow::Result<()> {
 
 async fn add_project(api: &Api) -> anyhow::Result<String> {
     let mut images = json!({});
-    for (role, scale, bytes) in IMAGES {
-        let reply = api.send(Method::POST, "/v1/images", &[("content-type", "image/png")], bytes).await?;
-        let image = crate::api::read(&reply).with_context(|| format!("uploading the {role} at {scale}"))?;
-        images[role][scale] = image["sha256"].clone();
+    for (role, bytes) in IMAGES {
+        let reply = api.send(Method::POST, &format!("/v1/image-sets/{role}"), &[("content-type", "image/png")], bytes).await?;
+        let made = crate::api::read(&reply).with_context(|| format!("uploading the {role}"))?;
+        images[role] = made["set"].clone();
     }
     let mut project = json!({
         "slug": PROJECT,

@@ -33,7 +33,7 @@ pub struct Club {
 /// The project's slug.
 pub const SLUG: &str = "club";
 
-const ICON: &[u8] = include_bytes!("../../assets/icon@2x.png");
+const ICON: &[u8] = include_bytes!("../../assets/icon@3x.png");
 
 const FLOWS: [&str; 2] = [
     "
