@@ -7,6 +7,7 @@ mod amount;
 mod base62;
 mod command;
 mod contact;
+mod enrolment;
 mod event;
 mod id;
 mod installation;
@@ -28,6 +29,7 @@ pub use command::{
     Reject, RejectCode, VisitKind,
 };
 pub use contact::{Contact, ContactInput, WalletEvent, WalletStatus, normalise_email};
+pub use enrolment::{Doors, EnrolmentRules, Prefill};
 pub use event::{Event, EventKind, Facts, Image, Position, ProjectImage, VariantImage};
 pub use id::{
     CommandId, ContactId, DeliveryId, Entropy, EventId, EventIdKind, FlowId, Id, IdError, IdKind, InspectorId, KeyId, OrgId,

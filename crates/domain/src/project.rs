@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::{Amount, FieldValue, ProjectId, ScanRules, TemplateId, Timestamp, ZoneName};
+use crate::{Amount, EnrolmentRules, FieldValue, ProjectId, ScanRules, TemplateId, Timestamp, ZoneName};
 
 /// What a project's passes are. Decides the pass style in each wallet and PassKit's protocol number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -63,6 +63,9 @@ pub struct Project {
     /// Whether `/e/{slug}` issues passes to whoever fills in the form.
     #[serde(default)]
     pub enrolment: bool,
+    /// Who may take one there, and when.
+    #[serde(default, skip_serializing_if = "EnrolmentRules::is_plain")]
+    pub enrolment_rules: EnrolmentRules,
     /// When it was made.
     pub created_at: Timestamp,
 }

@@ -4,6 +4,7 @@
 mod destination;
 mod record;
 pub mod settings;
+pub mod smart_pass;
 mod source;
 mod wire;
 

@@ -10,9 +10,9 @@ use domain::{Contact, FieldValue, Image, Lifecycle, Pass, ProjectKind, Timestamp
 use super::wire::{self, Person};
 
 /// Balances with a place of their own in a membership, and the names that lead there.
-const POINTS: &[&str] = &["points"];
-const SECONDARY_POINTS: &[&str] = &["secondary_points", "secondaryPoints"];
-const TIER_POINTS: &[&str] = &["tier_points", "tierPoints"];
+pub(super) const POINTS: &[&str] = &["points"];
+pub(super) const SECONDARY_POINTS: &[&str] = &["secondary_points", "secondaryPoints"];
+pub(super) const TIER_POINTS: &[&str] = &["tier_points", "tierPoints"];
 
 /// Millionths in one whole point.
 const WHOLE: i64 = 1_000_000;

@@ -89,6 +89,7 @@ pub async fn house_with(shape: impl FnOnce(&mut Project)) -> House {
         apple_pass_type: None,
         google_issuer: None,
         enrolment: false,
+        enrolment_rules: domain::EnrolmentRules::default(),
         created_at: now,
     };
     shape(&mut project_row);

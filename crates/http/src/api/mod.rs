@@ -11,6 +11,7 @@ pub(crate) mod cursor;
 mod deliveries;
 mod docs;
 mod document;
+mod enrolment_links;
 mod events;
 mod flows;
 mod google_accounts;
@@ -62,6 +63,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(contacts::routes())
         .merge(events::routes())
         .merge(projects::routes())
+        .merge(enrolment_links::routes())
         .merge(templates::routes())
         .merge(template_versions::routes())
         .merge(publications::routes())

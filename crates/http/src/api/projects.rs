@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
 use domain::{
-    Amount, FieldDef, FieldType, FieldValue, Project, ProjectId, ProjectKind, ScanRules, TemplateId, Timestamp, Variant,
-    VariantId, ZoneName,
+    Amount, EnrolmentRules, Entropy, FieldDef, FieldType, FieldValue, Project, ProjectId, ProjectKind, ScanRules, TemplateId,
+    Timestamp, Variant, VariantId, ZoneName,
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     App, Body, FieldError, PathParam, Problem, QueryParams,
     auth::{Can, scope},
+    password,
 };
 
 /// Most variants of a project.
@@ -34,6 +35,10 @@ const MAX_FIELDS: usize = 100;
 const MAX_BALANCES: usize = 20;
 /// Most bookings of a scan.
 const MAX_BOOKINGS: usize = 10;
+/// Most e-mail domains of an enrolment form.
+const MAX_DOMAINS: usize = 50;
+/// Characters of an enrolment form's password.
+const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 4..=128;
 /// Most characters of a field's or balance's key.
 const MAX_KEY_CHARS: usize = 64;
 
@@ -87,6 +92,10 @@ struct ProjectInput {
     /// Whether `/e/{slug}` issues passes to whoever fills in the form; the slug is then unique on the whole server.
     #[serde(default)]
     enrolment: bool,
+    /// Who may take a pass there, and when.
+    #[serde(default)]
+    #[schema(value_type = schema::EnrolmentRules, required = false)]
+    enrolment_rules: EnrolmentRules,
 }
 
 /// A tier, offer, ticket type or fare.
@@ -184,19 +193,21 @@ impl View {
             apple_pass_type: project.apple_pass_type.clone(),
             google_issuer: project.google_issuer.clone(),
             enrolment: project.enrolment,
+            enrolment_rules: project.enrolment_rules.clone(),
         };
         Self { id: project.id, input, created_at: project.created_at }
     }
 }
 
 impl ProjectInput {
-    fn check(self, id: ProjectId, created_at: Timestamp, catalog: &OrgCatalog) -> Result<Project, Problem> {
+    fn check(mut self, id: ProjectId, created_at: Timestamp, app: &App, catalog: &OrgCatalog) -> Result<Project, Problem> {
         let mut faults = Vec::new();
         self.faults(&mut |path, message: &str| faults.push(FieldError::new(path, message)), id, catalog);
         if !faults.is_empty() {
             return Err(Problem::Invalid(faults));
         }
         text::slug(&self.slug, "slug")?;
+        self.hide_password(&*app.entropy);
         let variant = |it: VariantInput| Variant {
             id: it.id,
             name: it.name,
@@ -226,6 +237,7 @@ impl ProjectInput {
             apple_pass_type: self.apple_pass_type,
             google_issuer: self.google_issuer,
             enrolment: self.enrolment,
+            enrolment_rules: self.enrolment_rules,
             created_at,
         })
     }
@@ -277,12 +289,42 @@ impl ProjectInput {
                 fault(format!("balances.{name}"), "expected a name of letters, digits, _ and -, and no less than zero");
             }
         }
+        self.enrolment_faults(fault);
         if self.apple_pass_type.as_ref().is_some_and(|pass_type| catalog.signer_of(pass_type).is_none()) {
             fault("apple_pass_type".to_owned(), "no signer for this pass type: add it with POST /v1/signers");
         }
         if self.google_issuer.as_ref().is_some_and(|issuer| catalog.google_account_of(issuer).is_none()) {
             fault("google_issuer".to_owned(), "no account for this issuer: add it with POST /v1/google-accounts");
         }
+    }
+
+    fn enrolment_faults(&self, fault: &mut dyn FnMut(String, &str)) {
+        let rules = &self.enrolment_rules;
+        if rules.opens_at.zip(rules.closes_at).is_some_and(|(opens, closes)| opens >= closes) {
+            fault("enrolment_rules.closes_at".to_owned(), "must be after opens_at");
+        }
+        if rules.email_domains.len() > MAX_DOMAINS {
+            fault("enrolment_rules.email_domains".to_owned(), "at most 50");
+        }
+        for (index, domain) in rules.email_domains.iter().enumerate() {
+            let letters = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'.';
+            if !domain.contains('.') || domain.starts_with('.') || domain.ends_with('.') || !domain.bytes().all(letters) {
+                fault(
+                    format!("enrolment_rules.email_domains.{index}"),
+                    "expected a domain in lower case, for example example.com",
+                );
+            }
+        }
+        let fits = |password: &String| password::is_hash(password) || PASSWORD_CHARS.contains(&password.chars().count());
+        if !rules.password.as_ref().is_none_or(fits) {
+            fault("enrolment_rules.password".to_owned(), "expected 4 to 128 characters");
+        }
+    }
+
+    /// Keeps a password as its hash.
+    fn hide_password(&mut self, entropy: &dyn Entropy) {
+        let rules = &mut self.enrolment_rules;
+        rules.password = rules.password.take().map(|it| if password::is_hash(&it) { it } else { password::hash(&it, entropy) });
     }
 
     fn scan_faults(&self, rules: &ScanRules, path: &str, fault: &mut dyn FnMut(String, &str)) {
@@ -344,7 +386,7 @@ async fn create(
         return Ok(made);
     }
     let now = app.now();
-    let project = body.value.check(ProjectId::mint(now, &*app.entropy), now, &*config::org(&app, can.org)?)?;
+    let project = body.value.check(ProjectId::mint(now, &*app.entropy), now, &app, &*config::org(&app, can.org)?)?;
     let mut change = config::change(&app, &can);
     change.names.extend(enrolment_name(&project).map(|name| (NameKind::Enrolment, name, project.id.uuid())));
     let write = app.store.config_write(&change, &project, 0, false)?;
@@ -389,7 +431,7 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.projects, id.uuid(), "project")?;
-    let project = body.value.check(id, stored.value.created_at, &catalog)?;
+    let project = body.value.check(id, stored.value.created_at, &app, &catalog)?;
     if project.kind != stored.value.kind {
         return Err(Problem::field("kind", "cannot change once the project exists: make another project"));
     }

@@ -109,6 +109,29 @@ pub(crate) enum Scope {
     ScanUndo,
 }
 
+/// Who may take a pass by a project's form and links, and when.
+#[derive(ToSchema)]
+#[schema(as = EnrolmentRules)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EnrolmentRules {
+    /// Whether only links issue passes, and the form itself does not.
+    #[schema(required = false)]
+    links_only: bool,
+    /// Nothing is issued before.
+    opens_at: Option<TimeText>,
+    /// Nothing is issued from then on.
+    closes_at: Option<TimeText>,
+    /// Domains of the e-mail addresses that the form takes, in lower case; none means any. Links are not asked. At most 50.
+    #[schema(required = false, max_items = 50)]
+    email_domains: Vec<String>,
+    /// What holders must enter beside: 4 to 128 characters. It is kept and shown as a hash; the hash, sent again, keeps it.
+    #[schema(min_length = 4, max_length = 128)]
+    password: Option<String>,
+    /// Part of the key of every link: with another number the links given out so far are void.
+    #[schema(required = false, default = 0)]
+    link_epoch: u32,
+}
+
 /// What a scan of a pass does, beside counting a use.
 #[derive(ToSchema)]
 #[schema(as = ScanRules)]

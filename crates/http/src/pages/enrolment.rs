@@ -1,7 +1,10 @@
-//! `/e/{project}`: the form that issues a pass to whoever fills it in. Looking at it creates nothing, so link previews and
-//! mail scanners do no harm; sending it twice issues once.
+//! `/e/{project}`: the form that issues a pass to whoever fills it in, and the links that issue one to whoever opens them.
+//!
+//! Looking creates nothing, so link previews, prefetches and mail scanners do no harm: a link's page sends its form by itself
+//! when a browser shows it. (A scanner that runs a page's scripts as a visible page is taken for a person.) Sending a form
+//! twice issues once, and a link leads to the same pass whenever it is opened.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use aws_lc_rs::digest;
 use axum::{
@@ -10,8 +13,8 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use domain::{
-    Action, Actor, Cause, Command, CommandId, ContactId, IdempotencyKey, IfExists, Issue, LinkCode, OrgId, PassId, Project,
-    ProjectId, RejectCode, Validity,
+    Action, Actor, Cause, Command, CommandId, ContactId, ContactInput, Doors, IdempotencyKey, IfExists, Issue, LinkCode, OrgId,
+    Origin, PassId, Prefill, Project, ProjectId, RejectCode, Validity,
 };
 use engine::EngineError;
 use http::{HeaderMap, StatusCode, Uri, header};
@@ -22,7 +25,10 @@ use super::{
     form::{Answers, Form},
     missing, page, private,
 };
-use crate::{App, Client, PathParam, Problem};
+use crate::{
+    App, Client, PathParam, Problem,
+    link::{self, Arrival, Link},
+};
 
 /// Longest slug that is looked up, in bytes.
 const MAX_SLUG_BYTES: usize = 64;
@@ -37,7 +43,7 @@ async fn find(app: &App, slug: &str) -> Result<Option<(OrgId, Arc<Project>)>, Pr
     Ok(project.filter(|project| project.enrolment).map(|project| (org, project)))
 }
 
-/// The form.
+/// The form, or what a link leads to.
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     PathParam(slug): PathParam<String>,
@@ -47,7 +53,16 @@ pub(super) async fn show(
     let Some((org, project)) = find(&app, &slug).await? else { return Ok(missing("enrolment form")) };
     let query = Query::<Vec<(String, String)>>::try_from_uri(&uri).map(|query| query.0).unwrap_or_default();
     let referrer = headers.get(header::REFERER).and_then(|value| value.to_str().ok());
-    draw(&app, org, &project, &Form::arriving(query, referrer), false)
+    let arrival = link::find(&app, org, &project, &query)?;
+    let form = Form::arriving(query, referrer);
+    if let Some(closed) = closed(&app, &project, &arrival) {
+        return Ok(closed);
+    }
+    match arrival {
+        Arrival::None => draw(&app, org, &project, &form, false),
+        Arrival::Broken => Ok(missing("card")),
+        Arrival::Link(link) => Ok(draw_link(&project, &form, &link)),
+    }
 }
 
 /// The form as it was sent: issues the pass and leads to its page, or shows what needs another look.
@@ -63,53 +78,137 @@ pub(super) async fn submit(
     if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
         return Err(Problem::Malformed("the form was sent from another site: open it here and send it again".to_owned()));
     }
+    let arrival = link::find(&app, org, &project, &pairs)?;
     let mut form = Form::sent(pairs);
-    if let Some(answers) = form.read(&app, org, &project)? {
-        match issue(&app, org, &project, &client, answers).await {
-            Ok(code) => return Ok(private(Redirect::to(&format!("/p/{code}")).into_response())),
+    if let Some(closed) = closed(&app, &project, &arrival) {
+        return Ok(closed);
+    }
+    form.admit(&project.enrolment_rules).await?;
+    match arrival {
+        Arrival::None => answered(&app, org, &project, &client, form).await,
+        Arrival::Broken => Ok(missing("card")),
+        Arrival::Link(link) if form.has_faults() => Ok(draw_link(&project, &form, &link)),
+        Arrival::Link(link) => visited(&app, org, &project, &client, form, *link).await,
+    }
+}
+
+/// A form that was filled in.
+async fn answered(app: &App, org: OrgId, project: &Project, client: &Client, mut form: Form) -> Result<Response, Problem> {
+    if let Some(answers) = form.read(app, org, project)? {
+        match issue(app, org, client, from_answers(app, project, answers)).await {
+            Ok(code) => return Ok(leads_to(&code)),
             Err(Problem::Rejected(reject)) if reject.code == RejectCode::KeyReused => {
                 form.fault = Some("This form was sent before with other answers. Send it again to get another pass.".to_owned());
-                return draw(&app, org, &project, &form, false);
+                return draw(app, org, project, &form, false);
             }
             Err(Problem::Rejected(reject)) => form.refuse(&reject.path, &reject.message),
             Err(problem) => return Err(problem),
         }
     }
-    draw(&app, org, &project, &form, true)
+    draw(app, org, project, &form, true)
 }
 
-/// Issues the pass, once for each form; the code of its page.
-async fn issue(app: &App, org: OrgId, project: &Project, client: &Client, answers: Answers) -> Result<LinkCode, Problem> {
-    let now = app.now();
+/// A link that was opened, for the first time or again.
+async fn visited(app: &App, org: OrgId, project: &Project, client: &Client, form: Form, link: Link) -> Result<Response, Problem> {
+    let external_id = link.external_id(app, org)?;
+    match issue(app, org, client, from_link(app, project, &form, link.prefill, external_id)).await {
+        Ok(code) => Ok(leads_to(&code)),
+        Err(Problem::Rejected(reject)) => {
+            tracing::warn!(%org, project = %project.id, path = reject.path, fault = reject.message, "a link does not fit its project");
+            Ok(missing("card"))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+fn leads_to(code: &LinkCode) -> Response {
+    private(Redirect::to(&format!("/p/{code}")).into_response())
+}
+
+/// The page for who comes at the wrong time, or without a link where one is needed.
+fn closed(app: &App, project: &Project, arrival: &Arrival) -> Option<Response> {
+    let text = match project.enrolment_rules.doors(app.now()) {
+        Doors::NotYet(opens) => format!("Come back later: this opens at {opens}."),
+        Doors::Closed => "No more cards are given out here.".to_owned(),
+        Doors::Open if project.enrolment_rules.links_only && matches!(arrival, Arrival::None) => {
+            "Cards are given out by personal links here. Ask whoever told you of this page for yours.".to_owned()
+        }
+        Doors::Open => return None,
+    };
+    let body = html! { main.notice { h1 { (project.name) } p { (text) } } };
+    Some(private((StatusCode::FORBIDDEN, page(&project.name, &[], &body)).into_response()))
+}
+
+/// What a filled-in form asks for, once for each form.
+fn from_answers(app: &App, project: &Project, answers: Answers) -> (Issue, Option<IdempotencyKey>) {
     let mut hash = digest::Context::new(&digest::SHA256);
     hash.update(format!("{:?} {:?}", answers.contact, answers.fields).as_bytes());
     let mut fingerprint = [0; 32];
     fingerprint.copy_from_slice(hash.finish().as_ref());
     let principal = format!("enrolment {}", project.id);
-    let mut origin = answers.origin;
-    origin.ip = client.ip.map(|ip| ip.to_string());
+    let key = IdempotencyKey { principal, key: answers.nonce, fingerprint, keep_image: true };
+    let issue = Issue { contact: Some(answers.contact), fields: answers.fields, origin: answers.origin, ..blank(app, project) };
+    (issue, Some(key))
+}
+
+/// What a link asks for, once for each external id.
+fn from_link(
+    app: &App,
+    project: &Project,
+    form: &Form,
+    prefill: Prefill,
+    external_id: String,
+) -> (Issue, Option<IdempotencyKey>) {
+    let mut origin = form.origin();
+    origin.utm.extend(prefill.utm);
     let issue = Issue {
+        external_id: Some(external_id),
+        variant: prefill.variant,
+        contact: Some(prefill.contact).filter(|contact| *contact != ContactInput::default()),
+        fields: prefill.fields,
+        balances: prefill.balances,
+        validity: prefill.validity,
+        origin,
+        if_exists: IfExists::Keep,
+        ..blank(app, project)
+    };
+    (issue, None)
+}
+
+fn blank(app: &App, project: &Project) -> Issue {
+    let now = app.now();
+    Issue {
         id: PassId::mint(now, &*app.entropy),
         code: LinkCode::mint(&*app.entropy),
         project: project.id,
         variant: None,
         external_id: None,
-        contact: Some(answers.contact),
+        contact: None,
         new_contact: ContactId::mint(now, &*app.entropy),
-        fields: answers.fields,
-        balances: std::collections::BTreeMap::new(),
+        fields: BTreeMap::new(),
+        balances: BTreeMap::new(),
         validity: Validity::default(),
         uses_limit: None,
         inactive: false,
-        origin,
+        origin: Origin::default(),
         if_exists: IfExists::Reject,
-    };
+    }
+}
+
+/// Issues the pass; the code of its page.
+async fn issue(
+    app: &App,
+    org: OrgId,
+    client: &Client,
+    (mut issue, key): (Issue, Option<IdempotencyKey>),
+) -> Result<LinkCode, Problem> {
+    issue.origin.ip = client.ip.map(|ip| ip.to_string());
     let command = Command {
-        id: CommandId::mint(now, &*app.entropy),
+        id: CommandId::mint(app.now(), &*app.entropy),
         org,
         actor: Actor::Holder,
         cause: Cause::Page,
-        key: Some(IdempotencyKey { principal, key: answers.nonce, fingerprint, keep_image: true }),
+        key,
         action: Action::Issue(Box::new(issue)),
     };
     let outcome = app.engine.submit(command).await.map_err(|error: EngineError| Problem::from(error))?;
@@ -119,6 +218,21 @@ async fn issue(app: &App, org: OrgId, project: &Project, client: &Client, answer
         (None, Some(id)) => Ok(app.store.pass(org, id).await?.ok_or_else(lost)?.code),
         (None, None) => Err(lost()),
     }
+}
+
+fn draw_link(project: &Project, form: &Form, link: &Link) -> Response {
+    let body = html! {
+        main.enrol {
+            h1 { (project.name) }
+            p {
+                @if let Some(name) = &link.prefill.contact.name { (name) ", your" } @else { "Your" }
+                " card is ready for your phone's wallet."
+            }
+            (form.draw_link(link, &project.enrolment_rules))
+        }
+    };
+    let status = if form.has_faults() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    private((status, page(&project.name, &[], &body)).into_response())
 }
 
 fn draw(app: &App, org: OrgId, project: &Project, form: &Form, keep_token: bool) -> Result<Response, Problem> {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use domain::{ContactInput, FieldDef, FieldType, FieldValue, OrgId, Origin, Project, Timestamp};
+use domain::{ContactInput, EnrolmentRules, FieldDef, FieldType, FieldValue, OrgId, Origin, Project, Timestamp};
 use maud::{Markup, html};
 
-use crate::{App, Problem};
+use crate::{App, Problem, link::Link, password};
 
 /// How long a form may lie open, in seconds: a day.
 const MAX_AGE_SECONDS: i64 = 86_400;
@@ -20,6 +20,8 @@ const MAX_UTM: usize = 10;
 /// What the form's own inputs are called.
 const TOKEN: &str = "form";
 const REFERRER: &str = "from";
+/// What holders enter where the project asks for it.
+const PASSWORD: &str = "password";
 
 /// A form, empty or as it was sent.
 #[derive(Debug, Default)]
@@ -46,6 +48,50 @@ impl Form {
             query.into_iter().filter(|(name, _)| name.starts_with("utm_")).take(MAX_UTM).collect();
         values.extend(referrer.map(|referrer| (REFERRER.to_owned(), referrer.to_owned())));
         Self { values, ..Self::default() }
+    }
+
+    /// What belongs to where the visitor came from, to be sent again.
+    fn hidden(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.values.iter().filter(|(name, _)| name.starts_with("utm_") || *name == REFERRER)
+    }
+
+    /// Checks what the project's rules ask for beside the answers. A password takes long to check: elsewhere.
+    pub(super) async fn admit(&mut self, rules: &EnrolmentRules) -> Result<(), Problem> {
+        if let Some(kept) = rules.password.clone() {
+            let given = self.value(PASSWORD).to_owned();
+            let check = tokio::task::spawn_blocking(move || password::verify(&given, &kept));
+            if !check.await.map_err(|error| Problem::Internal(error.to_string()))? {
+                self.faults.insert(PASSWORD.to_owned(), "That is not the password.".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// A link's form: nothing to answer but the password, where there is one. It sends itself where it can.
+    pub(super) fn draw_link(&self, link: &Link, rules: &EnrolmentRules) -> Markup {
+        let by_itself = rules.password.is_none() && !self.has_faults();
+        html! {
+            @if let Some(fault) = &self.fault { p.fault role="alert" { (fault) } }
+            form method="post" action="?" data-by-itself[by_itself] {
+                @for (name, value) in &link.parts { input type="hidden" name=(name) value=(value); }
+                @for (name, value) in self.hidden() { input type="hidden" name=(name) value=(value); }
+                (self.password(rules))
+                button type="submit" { "Get my card" }
+            }
+            @if by_itself { script type="module" src="/assets/enrol.js" {} }
+        }
+    }
+
+    fn password(&self, rules: &EnrolmentRules) -> Markup {
+        let fault = self.faults.get(PASSWORD);
+        html! {
+            @if rules.password.is_some() {
+                label for=(PASSWORD) { "Password" }
+                input id=(PASSWORD) type="password" name=(PASSWORD) required aria-invalid=[fault.map(|_| "true")]
+                    aria-describedby=[fault.map(|_| "password-fault")];
+                @if let Some(fault) = fault { p.fault id="password-fault" { (fault) } }
+            }
+        }
     }
 
     /// A form that was sent.
@@ -76,7 +122,7 @@ impl Form {
         if nonce.is_none() {
             self.fault = Some("This form has been open for too long. Check it and send it again.".to_owned());
         }
-        let contact = self.contact();
+        let contact = self.contact(&project.enrolment_rules);
         let mut fields = BTreeMap::new();
         for field in project.fields.iter().filter(|field| field.on_form) {
             let name = format!("f.{}", field.key);
@@ -89,7 +135,7 @@ impl Form {
         Ok(Some(Answers { contact, fields, origin: self.origin(), nonce }))
     }
 
-    fn contact(&mut self) -> ContactInput {
+    fn contact(&mut self, rules: &EnrolmentRules) -> ContactInput {
         let (name, email) = (self.value("name").to_owned(), self.value("email").to_owned());
         if name.is_empty() || name.len() > MAX_CONTACT_BYTES {
             self.faults.insert("name".to_owned(), "Enter your name.".to_owned());
@@ -99,10 +145,15 @@ impl Form {
         if !fits || email.len() > MAX_CONTACT_BYTES || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
             self.faults.insert("email".to_owned(), "Enter an e-mail address, for example you@example.com.".to_owned());
         }
+        if fits && !rules.admit(&email) {
+            let fault = format!("Enter an e-mail address at {}.", rules.email_domains.join(" or "));
+            self.faults.insert("email".to_owned(), fault);
+        }
         ContactInput { name: Some(name), email: Some(email), ..ContactInput::default() }
     }
 
-    fn origin(&self) -> Origin {
+    /// Where the visitor came from, without the address.
+    pub(super) fn origin(&self) -> Origin {
         let cut = |value: &str| value[..value.floor_char_boundary(MAX_ORIGIN_BYTES)].to_owned();
         let utm = self.values.iter().filter_map(|(name, value)| Some((name.strip_prefix("utm_")?, value)));
         Origin {
@@ -137,12 +188,11 @@ impl Form {
             }
             form method="post" novalidate {
                 input type="hidden" name=(TOKEN) value=(token);
-                @for (name, value) in self.values.iter().filter(|(name, _)| name.starts_with("utm_") || *name == REFERRER) {
-                    input type="hidden" name=(name) value=(value);
-                }
+                @for (name, value) in self.hidden() { input type="hidden" name=(name) value=(value); }
                 (self.input("name", "Name", "text", "name", true))
                 (self.input("email", "E-mail", "email", "email", true))
                 @for field in on_form { (self.field(field)) }
+                (self.password(&project.enrolment_rules))
                 button type="submit" { "Get my card" }
             }
         })

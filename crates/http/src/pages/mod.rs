@@ -14,6 +14,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::{App, Client, seen};
 
+const ENROL: &str = include_str!("../../assets/enrol.js");
 const STYLE: &str = include_str!("../../assets/page.css");
 
 /// Most bytes of a form.
@@ -29,6 +30,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/p/{code}/google", get(pass::google))
         .route("/p/{code}/card.css", get(pass::style))
         .route("/e/{project}", get(enrolment::show).post(enrolment::submit).layer(DefaultBodyLimit::max(MAX_FORM_BYTES)))
+        .route("/assets/enrol.js", get(async || ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], ENROL)))
         // Browsers ask for one by themselves; an organization's own picture is on its page.
         .route("/favicon.ico", get(async || (StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, "public, max-age=86400")])))
         .route("/assets/page.css", get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))

@@ -53,6 +53,7 @@ impl Operation {
             (_, "/v1/passes/{pass}/notify") => json!({"text": "Hello"}),
             (_, "/v1/passes/{pass}/activate" | "/v1/passes/{pass}/revoke" | "/v1/passes/{pass}/scan") => json!({}),
             (_, "/v1/passes/{pass}/barcode" | "/v1/scans/keys") => json!({}),
+            (_, "/v1/projects/{project}/links") => json!({}),
             (_, "/v1/scans") => json!({"code": "nobody"}),
             (_, "/v1/scans/batch") => json!({"device": "d", "scans": [
                 {"id": "1", "code": "nobody", "at": "2027-01-15T07:00:00Z", "accepted": false}]}),

@@ -7,6 +7,7 @@ mod database;
 mod foreign;
 mod hostile;
 mod life;
+mod links;
 mod pictures;
 mod scans;
 mod server;

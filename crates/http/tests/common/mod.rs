@@ -218,6 +218,7 @@ impl House {
             apple_pass_type: Some(PASS_TYPE.to_owned()),
             google_issuer: Some(ISSUER.to_owned()),
             enrolment: true,
+            enrolment_rules: domain::EnrolmentRules::default(),
             created_at: now,
         };
         self.put(&project, vec![(NameKind::Enrolment, b"club".to_vec(), self.project.uuid())]).await;

@@ -240,6 +240,7 @@ impl House {
             apple_pass_type: Some(PASS_TYPE.to_owned()),
             google_issuer: None,
             enrolment: false,
+            enrolment_rules: domain::EnrolmentRules::default(),
             created_at: now,
         };
         let source = Source {
