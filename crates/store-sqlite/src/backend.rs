@@ -35,7 +35,8 @@ pub struct Options {
     pub readers: u8,
     /// Memory for pages of the writing thread, KiB.
     pub writer_cache_kib: u32,
-    /// Memory for pages of each reading thread, KiB.
+    /// Memory for pages of each reading connection, KiB. Little: what was read is forgotten when something is written, and the
+    /// system keeps the file's pages anyway.
     pub reader_cache_kib: u32,
     /// Pages of 4 KiB that the database may grow to; past them the disk counts as full.
     pub max_pages: Option<u32>,
@@ -43,7 +44,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { readers: 3, writer_cache_kib: 16 << 10, reader_cache_kib: 4 << 10, max_pages: None }
+        Self { readers: 3, writer_cache_kib: 16 << 10, reader_cache_kib: 1 << 10, max_pages: None }
     }
 }
 

@@ -227,6 +227,7 @@ impl Thread {
                     Ok(message) => message,
                     Err(RecvTimeoutError::Timeout) => {
                         self.tidy();
+                        self.rest();
                         continue;
                     }
                     Err(RecvTimeoutError::Disconnected) => break None,
@@ -369,6 +370,15 @@ impl Thread {
                 tracing::warn!(%error, "the write-ahead log could not be copied");
                 self.dirty = false;
             }
+        }
+    }
+
+    /// Gives back the memory for pages when nothing is left to do: the system still has them, should they be wanted again.
+    fn rest(&self) {
+        if !self.dirty
+            && let Err(error) = self.execute("PRAGMA shrink_memory")
+        {
+            tracing::warn!(%error, "memory for pages was not given back");
         }
     }
 
