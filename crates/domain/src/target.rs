@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{Event, EventKind, Facts, FieldValue, ProjectId, TargetId, TemplateId, Timestamp, Wallet};
 
@@ -32,6 +33,12 @@ pub struct Target {
     pub templates: Vec<TemplateId>,
     /// Which events.
     pub events: TargetEvents,
+    /// Only events for which this condition holds, in the language of flows' conditions; none means all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// What the body is made by instead of the shape's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Payload>,
     /// Headers to send beside the signature. They may be credentials: the store keeps them sealed beside the target and
     /// leaves this empty.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -59,7 +66,76 @@ fn first_dialect() -> String {
     "passkit".to_owned()
 }
 
+/// What makes a body out of an event in our own shape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Payload {
+    /// A text with placeholders.
+    Template {
+        /// The text.
+        text: String,
+        /// What it is.
+        #[serde(default)]
+        content: Content,
+    },
+    /// JSON with directives among its values.
+    Mapping(Value),
+    /// A transformation: its slug or the text of its id.
+    Transformation(String),
+}
+
+/// What a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// JSON.
+    #[default]
+    Json,
+    /// Text.
+    Text,
+    /// XML.
+    Xml,
+    /// A form's fields.
+    Form,
+}
+
+impl Content {
+    /// Its media type.
+    pub const fn media(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Text => "text/plain; charset=utf-8",
+            Self::Xml => "application/xml",
+            Self::Form => "application/x-www-form-urlencoded",
+        }
+    }
+}
+
 impl Target {
+    /// A target of all events in PassKit's shape, with nothing more asked of it.
+    pub fn new(id: TargetId, name: &str, url: &str, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            project: None,
+            url: url.to_owned(),
+            dialect: first_dialect(),
+            settings: BTreeMap::new(),
+            wallet: None,
+            templates: Vec::new(),
+            events: TargetEvents::All,
+            filter: None,
+            payload: None,
+            headers: BTreeMap::new(),
+            post_only: false,
+            uninstall_name: UninstallName::default(),
+            without_standard_headers: false,
+            enabled: true,
+            disabled_reason: None,
+            created_at,
+        }
+    }
+
     /// Whether an event passes the target's own filters: switched on, made before it, kind, project, wallet and template.
     pub fn is_for(&self, event: &Event) -> bool {
         self.enabled

@@ -7,7 +7,7 @@
 //! - [`mapping`]: Segment's mapping-kit directives, RudderStack from/to lists and flat `field: {{path}}` maps;
 //! - [`message`]: texts for people, in Jinja's syntax, under a fuel limit.
 //!
-//! [`flow`] puts them together: an event name and a condition, and steps whose values are mappings.
+//! [`payload`] makes webhooks' bodies of the last two. [`flow`] puts them together: an event name and a condition, and steps whose values are mappings.
 //!
 //! A mistake never passes silently: compiling answers with every [`Problem`] and where it is.
 
@@ -16,6 +16,7 @@ pub mod fql;
 pub mod mapping;
 pub mod message;
 pub mod path;
+pub mod payload;
 pub mod transform;
 
 mod js;

@@ -87,6 +87,7 @@ fn add_filters(environment: &mut Environment<'static>) {
     environment.add_filter("last", filters::last);
     environment.add_filter("join", filters::join);
     environment.add_filter("number", number);
+    environment.add_filter("tojson", filters::tojson);
     environment.add_test("defined", minijinja::tests::is_defined);
     environment.add_test("undefined", minijinja::tests::is_undefined);
     environment.add_test("none", minijinja::tests::is_none);
@@ -201,7 +202,7 @@ fn explain(error: &minijinja::Error) -> Problem {
         minijinja::ErrorKind::OutOfFuel => "the text takes too many steps; loop over less".to_owned(),
         minijinja::ErrorKind::UnknownFilter => {
             format!(
-                "{}; there are upper, lower, title, capitalize, trim, default, round, abs, int, float, number, length, first, last and join",
+                "{}; there are upper, lower, title, capitalize, trim, default, round, abs, int, float, number, length, first, last, join and tojson",
                 error.detail().unwrap_or("unknown filter")
             )
         }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use domain::{Entropy, OrgId, Organization, Target, TargetEvents, TargetId};
+use domain::{Entropy, OrgId, Organization, Target, TargetId};
 use rusqlite::Connection;
 use store::{Backend, ConfigChange, MasterKey, Resource, Store, StoredTarget, conformance::START};
 use store_sqlite::{Options, Sqlite};
@@ -18,24 +18,9 @@ impl Entropy for System {
 }
 
 fn target() -> Target {
-    Target {
-        id: TargetId::mint(START, &System),
-        name: "Hook".to_owned(),
-        project: None,
-        url: "https://hooks.example.com/".to_owned(),
-        events: TargetEvents::All,
-        headers: BTreeMap::from([("Authorization".to_owned(), TOKEN.to_owned())]),
-        post_only: false,
-        dialect: "passkit".to_owned(),
-        settings: Default::default(),
-        wallet: None,
-        templates: Vec::new(),
-        uninstall_name: Default::default(),
-        without_standard_headers: false,
-        enabled: true,
-        disabled_reason: None,
-        created_at: START,
-    }
+    let id = TargetId::mint(START, &System);
+    let headers = BTreeMap::from([("Authorization".to_owned(), TOKEN.to_owned())]);
+    Target { headers, ..Target::new(id, "Hook", "https://hooks.example.com/", START) }
 }
 
 #[tokio::test]

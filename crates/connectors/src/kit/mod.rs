@@ -23,3 +23,4 @@ pub use outbound::{Outcome, Owed, Reply, Request, Sending, judge};
 pub use secret::{KeyHash, Secret, SecretError, Secrets, SharedSecret, WriteKey};
 pub use settings::{Setting, SettingProblem, Settings, Takes, check as check_settings, table};
 pub(crate) use single::{ENABLED, MAX_BODY_BYTES, STRICT, Track, USER, Wrong, decode_all, decode_one};
+pub use webhook::made;

@@ -43,6 +43,7 @@ macro_rules! settings_with {
             $crate::kit::webhook::WALLET,
             $crate::kit::webhook::TEMPLATES,
             $crate::kit::webhook::EVENTS,
+            $crate::kit::webhook::FILTER,
             $crate::kit::webhook::HEADERS,
             $($own,)*
             $crate::kit::webhook::WITHOUT_STANDARD_HEADERS,
@@ -67,6 +68,19 @@ pub(crate) const TEMPLATES: Setting =
     own("templates", "list of template ids", "all templates", "Only events of passes of these templates, at most 50.");
 pub(crate) const EVENTS: Setting =
     own("events", "list of event types", "all that the shape has a name for", "Which events are sent.");
+pub(crate) const FILTER: Setting = own(
+    "filter",
+    "condition",
+    "none",
+    "Only events for which it holds, in the language of flows' conditions: `properties.pass.fields.tier = \"gold\"`. The event is in our own shape, its `data` are the `properties`.",
+);
+/// Only of shapes without a signature of the vendor's over the body.
+pub(crate) const PAYLOAD: Setting = own(
+    "payload",
+    "`template`, `mapping` or `transformation`",
+    "the shape's own body",
+    "What makes the body of the event in our own shape: a text with placeholders, JSON with mapping directives, or a transformation. Signed as it is sent.",
+);
 pub(crate) const HEADERS: Setting = own(
     "headers",
     "names and values",
@@ -94,6 +108,19 @@ pub(crate) fn render(
         Some(Sending { request, covers: vec![index] })
     };
     owed.iter().enumerate().filter_map(one).collect()
+}
+
+/// The request that tells an event by a body that was made elsewhere; it is signed like any other.
+pub fn made(
+    owed: &Owed<'_>,
+    target: &Target,
+    secrets: &Secrets,
+    attempt_at: Timestamp,
+    media: &'static str,
+    body: Bytes,
+) -> Option<Request> {
+    let told = Told { method: Method::POST, media, headers: Vec::new(), body };
+    request(owed, told, target, secrets, attempt_at)
 }
 
 fn request(owed: &Owed<'_>, told: Told, target: &Target, secrets: &Secrets, attempt_at: Timestamp) -> Option<Request> {

@@ -3,6 +3,8 @@
 mod destination;
 pub mod settings;
 
+pub use destination::{body, sample, view};
+
 use crate::catalog::{Descriptor, Destination, Maturity};
 use crate::kit::{retry, webhook};
 

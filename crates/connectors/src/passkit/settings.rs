@@ -21,6 +21,7 @@ pub const SETTINGS: &[Setting] = &[
     webhook::WALLET,
     webhook::TEMPLATES,
     Setting { name: "events", value: "list of event types", takes: Takes::Own, default: "all", about: "Which events are sent." },
+    webhook::FILTER,
     Setting {
         name: "headers",
         value: "names and values",

@@ -43,6 +43,7 @@ mod template_versions;
 mod templates;
 mod text;
 mod transformations;
+mod webhook_made;
 mod webhooks;
 
 use std::sync::Arc;

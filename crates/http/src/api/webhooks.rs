@@ -8,7 +8,7 @@ use connectors::{
     kit::{Secret, Secrets, check_settings},
 };
 use domain::{
-    DeliveryId, EventId, EventKind, FieldValue, OrgId, ProjectId, Target, TargetEvents, TargetId, TemplateId, Timestamp,
+    DeliveryId, EventId, EventKind, FieldValue, OrgId, Payload, ProjectId, Target, TargetEvents, TargetId, TemplateId, Timestamp,
     UninstallName, Wallet,
 };
 use http::StatusCode;
@@ -23,7 +23,7 @@ use super::{
     once::Made,
     page::{Page, Paging},
     schema::{self, IdText, TimeText},
-    text,
+    text, webhook_made,
 };
 use crate::{
     App, Body, PathParam, Problem, QueryParams,
@@ -77,6 +77,17 @@ struct WebhookInput {
     #[serde(default)]
     #[schema(value_type = Option<Vec<schema::EventType>>)]
     events: Option<Vec<EventKind>>,
+    /// Only events for which this condition holds, in the language of flows' conditions, over the event in our own shape:
+    /// `type = "pass.updated" and properties.pass.fields.tier = "gold"`. Its `data` are the `properties`, what the contact is
+    /// known by the `traits`.
+    #[serde(default)]
+    #[schema(max_length = 10_000, examples("properties.pass.fields.tier = \"gold\""))]
+    filter: Option<String>,
+    /// What makes the body instead of the shape's own words; of shapes without a signature of their vendor's over the body:
+    /// `native`, `flat` and `standard-webhooks`.
+    #[serde(default)]
+    #[schema(value_type = Option<webhook_made::PayloadInput>)]
+    payload: Option<Payload>,
     /// Headers to send beside the signature. They may be credentials: they are kept sealed, and answers show their names with
     /// null in place of the value. A null that is given keeps the value that is stored under this name.
     #[serde(default)]
@@ -152,6 +163,8 @@ impl View {
             wallet: target.wallet,
             templates: target.templates,
             events,
+            filter: target.filter,
+            payload: target.payload,
             headers: stored.header_names().map(|name| (name.to_owned(), None)).collect(),
             post_only: target.post_only,
             uninstall_name: target.uninstall_name,
@@ -183,7 +196,7 @@ fn created(stored: &StoredTarget, secret: &Secret) -> Created {
 
 impl WebhookInput {
     /// The target that is asked for, with its headers; `held` is the one that it replaces.
-    fn check(self, app: &App, catalog: &OrgCatalog, id: TargetId, held: Option<&Target>) -> Result<Target, Problem> {
+    async fn check(self, app: &App, catalog: &OrgCatalog, id: TargetId, held: Option<&Target>) -> Result<Target, Problem> {
         app.settings.address_policy.check_url(&self.url).map_err(|refusal| Problem::field("url", refusal.to_string()))?;
         if self.project.is_some_and(|project| catalog.project(project).is_none()) {
             return Err(Problem::field("project", "no such project"));
@@ -211,6 +224,8 @@ impl WebhookInput {
             wallet: self.wallet,
             templates: self.templates,
             events: self.events.map_or(TargetEvents::All, TargetEvents::Only),
+            filter: self.filter,
+            payload: self.payload,
             headers: headers(self.headers, held)?,
             post_only: self.post_only,
             uninstall_name: self.uninstall_name,
@@ -220,6 +235,7 @@ impl WebhookInput {
             created_at: held.map_or_else(|| app.now(), |held| held.created_at),
         };
         connectors::passkit::settings::check(&target).map_err(|fault| Problem::field("headers", fault.to_string()))?;
+        webhook_made::check(catalog, &target).await?;
         Ok(target)
     }
 }
@@ -276,7 +292,7 @@ async fn create(
         return Ok(made);
     }
     let catalog = config::org(&app, can.org)?;
-    let target = body.value.check(&app, &catalog, TargetId::mint(app.now(), &*app.entropy), None)?;
+    let target = body.value.check(&app, &catalog, TargetId::mint(app.now(), &*app.entropy), None).await?;
     let secret = Secret::mint(&*app.entropy);
     let sealed = vec![seal(&app, can.org, target.id, &secret)?];
     let stored = app.store.seal_target(can.org, target, sealed)?;
@@ -324,7 +340,7 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let held = config::one(&catalog.targets, id.uuid(), "webhook")?;
-    let target = body.value.check(&app, &catalog, id, Some(&app.store.open_target(can.org, &held.value)?))?;
+    let target = body.value.check(&app, &catalog, id, Some(&app.store.open_target(can.org, &held.value)?)).await?;
     let stored = app.store.seal_target(can.org, target, held.value.sealed_secrets.clone())?;
     if_match.check(held.revision)?;
     config::put(&app, &config::change(&app, &can), &stored, held.revision).await?;

@@ -14,3 +14,4 @@ mod server;
 mod source_events;
 mod sources;
 mod transformations;
+mod webhooks;

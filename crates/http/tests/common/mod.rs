@@ -319,24 +319,7 @@ pub fn basic(user: &str) -> String {
 /// A webhook of the house that points somewhere.
 pub fn target(house: &House, url: &str, secret: &connectors::kit::Secret) -> store::StoredTarget {
     let id = domain::TargetId::mint(System.now(), &System);
-    let target = domain::Target {
-        id,
-        name: "bin".to_owned(),
-        project: None,
-        url: url.to_owned(),
-        events: domain::TargetEvents::All,
-        headers: BTreeMap::new(),
-        post_only: false,
-        dialect: "passkit".to_owned(),
-        settings: Default::default(),
-        wallet: None,
-        templates: Vec::new(),
-        uninstall_name: domain::UninstallName::default(),
-        without_standard_headers: false,
-        enabled: true,
-        disabled_reason: None,
-        created_at: System.now(),
-    };
+    let target = domain::Target::new(id, "bin", url, System.now());
     let sealed = house.store.seal_for::<store::StoredTarget>(house.org, id.uuid(), secret.expose().as_bytes()).unwrap();
     house.store.seal_target(house.org, target, vec![sealed]).unwrap()
 }

@@ -10,7 +10,7 @@
 mod job;
 mod lanes;
 mod plans;
-mod transform;
+pub(crate) mod transform;
 
 use std::{collections::HashMap, time::Duration};
 

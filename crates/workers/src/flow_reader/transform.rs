@@ -29,7 +29,7 @@ pub(crate) const LIMITS: Limits = Limits {
     stops: 3,
 };
 /// The longest that a batch is waited for; code that the engine cannot interrupt is then left to end by itself.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Of one request that code makes.
 const FETCH: outbound::http::Limits = outbound::http::Limits { deadline: Duration::from_secs(4), max_body: 1 << 20 };
 
@@ -88,14 +88,14 @@ pub(crate) async fn run(house: &House, entries: &[At]) -> Made {
 }
 
 /// What code may ask of the outside: requests, under the policy for addresses that users name.
-struct Outside {
+pub(crate) struct Outside {
     client: Client,
     runtime: Handle,
     began: Instant,
 }
 
 impl Outside {
-    fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client) -> Self {
         Self { client, runtime: Handle::current(), began: Instant::now() }
     }
 }

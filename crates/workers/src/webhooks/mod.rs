@@ -8,6 +8,7 @@
 
 mod book;
 mod lane;
+mod made;
 mod send;
 mod targets;
 
@@ -254,13 +255,16 @@ impl Pump {
     /// Starts the deliveries of a new event; how many are under way.
     fn begin(&mut self, catalog: &Catalog, event: &Arc<Event>, under: &Arc<SealedUnder>) -> usize {
         let house = Arc::clone(&self.shard.house);
-        let mut begun = 0;
+        let (mut begun, mut view) = (0, None);
         for stored in targets::owed(catalog, event) {
             let id = DeliveryId::of(event.id.uuid(), stored.value.target.id.uuid());
             if self.touched.contains(&id) {
                 continue;
             }
             let to = house.dispatcher.targets.ready(&house.store, event.org, stored);
+            if !to.lets_pass(event, &house.settings.webhooks.public_url, &mut view) {
+                continue;
+            }
             let delivery = Delivery { id, event: Arc::clone(event), under: Arc::clone(under), to, attempts: 0 };
             let lane = house.dispatcher.lane(stored.value.target.id);
             match lane.enter(house.now()) {

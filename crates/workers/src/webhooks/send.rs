@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use connectors::{
     catalog::Destination,
-    kit::{Outcome, Owed, Reply, Request, retry},
+    kit::{Outcome, Reply, Request, retry},
 };
 use domain::{DeliveryId, Event, Timestamp};
 use http::HeaderMap;
@@ -13,7 +13,7 @@ use outbound::http::{Failure, Limits};
 use serde_json::{Value, json};
 use store::{AttemptOutcome, AttemptRow, DeliveryRow, SealedUnder};
 
-use super::{lane::Lane, targets::Ready};
+use super::{lane::Lane, made, targets::Ready};
 use crate::shard::House;
 
 /// Bytes of an answer that are read.
@@ -91,7 +91,7 @@ impl Delivery {
     }
 
     /// One attempt, from rendering to judgement.
-    pub(crate) async fn attempt(&self, house: &House, lane: &Lane) -> Attempted {
+    pub(crate) async fn attempt(&self, house: &Arc<House>, lane: &Lane) -> Attempted {
         let at = house.now();
         let secrets = match &self.to.secrets {
             Ok(secrets) => secrets,
@@ -100,11 +100,11 @@ impl Delivery {
         let Some(dialect) = self.to.dialect() else {
             return self.conclude(house, at, &Tried::unsent("its shape is not known here".to_owned()));
         };
-        let owed = [Owed { event: &self.event, delivery: self.id, public_url: &house.settings.webhooks.public_url }];
-        let Some(sending) = (dialect.render)(&owed, self.to.target(), secrets, at).pop() else {
-            return Attempted { row: None, then: Then::Over };
+        let request = match made::request(house, self, dialect, secrets, at).await {
+            Ok(Some(request)) => request,
+            Ok(None) => return Attempted { row: None, then: Then::Over },
+            Err(why) => return self.conclude(house, at, &Tried::unsent(why)),
         };
-        let request = sending.request;
         let sent = match ready(&request) {
             Ok(sent) => sent,
             Err(why) => return self.conclude(house, at, &Tried { request: Some(request), ..Tried::unsent(why) }),

@@ -7,7 +7,12 @@ use connectors::{
     kit::{Secret, Secrets},
 };
 use domain::{Event, EventKind, OrgId, Target, TargetId};
+use flows::{
+    fql::{self, Compiled},
+    payload::Body,
+};
 use parking_lot::Mutex;
+use serde_json::Value;
 use store::{Catalog, Store, Stored, StoredTarget};
 
 /// A target, ready to be sent to.
@@ -19,11 +24,20 @@ pub(crate) struct Ready {
     target: Target,
     /// The secrets, or why they cannot be used.
     pub(crate) secrets: Result<Secrets, String>,
+    /// The condition under which an event is sent. One that this version of us cannot read lets everything pass.
+    filter: Option<Compiled>,
+    /// What makes the body, unless that is code or the shape itself; or why it cannot.
+    pub(crate) body: Result<Option<Body>, String>,
 }
 
 impl Ready {
     pub(crate) fn target(&self) -> &Target {
         &self.target
+    }
+    /// Whether an event fulfils the target's condition. `view` is the event as conditions see it, made once for all targets.
+    pub(crate) fn lets_pass(&self, event: &Event, public_url: &str, view: &mut Option<Value>) -> bool {
+        let Some(filter) = &self.filter else { return true };
+        filter.matches(view.get_or_insert_with(|| connectors::native::view(event, public_url)))
     }
     /// The shape that it is told in; nothing when this version of us does not know it.
     pub(crate) fn dialect(&self) -> Option<&'static Destination> {
@@ -48,7 +62,10 @@ impl Targets {
             (Ok(target), secrets) => (target, secrets),
             (Err(why), _) => (stored.value.target.clone(), Err(why)),
         };
-        let ready = Arc::new(Ready { org, stored: stored.clone(), target, secrets });
+        let filter = target.filter.as_deref().and_then(|text| fql::parse(text).ok()?.compile().ok());
+        let body = target.payload.as_ref().map_or(Ok(None), Body::compile);
+        let body = body.map_err(|problems| problems.first().map(ToString::to_string).unwrap_or_default());
+        let ready = Arc::new(Ready { org, stored: stored.clone(), target, secrets, filter, body });
         if let Err(why) = &ready.secrets {
             tracing::error!(%org, target = %id, why, "a webhook's credentials cannot be used; nothing can be sent to it");
         }

@@ -22,7 +22,7 @@ use axum::{
 use domain::{
     Action, Actor, Amount, Cause, Clock, Command, CommandId, ContactId, ContactInput, Design, Entropy, FlowId, IfExists, Issue,
     LinkCode, OrgId, Organization, Pass, PassId, Project, ProjectId, ProjectKind, Source, SourceEvent, SourceId, Target,
-    TargetEvents, TargetId, Template, TemplateId, TemplateStatus, Text, Timestamp, TransformationId, Validity, Variant,
+    TargetId, Template, TemplateId, TemplateStatus, Text, Timestamp, TransformationId, Validity, Variant,
 };
 use engine::Engine;
 use outbound::{
@@ -326,24 +326,9 @@ impl House {
     pub(crate) async fn target_with(&self, url: &str, change: impl FnOnce(&mut Target)) -> TargetId {
         let id = TargetId::mint(self.clock.now(), &System);
         let secret = connectors::kit::Secret::mint(&System);
-        let mut target = Target {
-            id,
-            name: "Sink".to_owned(),
-            project: None,
-            url: url.to_owned(),
-            events: TargetEvents::All,
-            headers: BTreeMap::from([("x-tenant".to_owned(), "bean".to_owned())]),
-            post_only: true,
-            dialect: "passkit".to_owned(),
-            settings: Default::default(),
-            wallet: None,
-            templates: Vec::new(),
-            uninstall_name: Default::default(),
-            without_standard_headers: false,
-            enabled: true,
-            disabled_reason: None,
-            created_at: Timestamp::from_seconds(0),
-        };
+        let headers = BTreeMap::from([("x-tenant".to_owned(), "bean".to_owned())]);
+        let new = Target::new(id, "Sink", url, Timestamp::from_seconds(0));
+        let mut target = Target { headers, post_only: true, ..new };
         change(&mut target);
         let sealed = self.store.seal_for::<StoredTarget>(self.org, id.uuid(), secret.expose().as_bytes()).unwrap();
         assert!(
