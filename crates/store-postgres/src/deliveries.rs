@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use deadpool_postgres::Pool;
 use domain::{DeliveryId, OrgId, TargetId, Timestamp};
-use store::{AttemptFilter, AttemptPlace, AttemptRow, DeliveryRow, DeliverySettlement, Lease};
+use store::{AttemptFilter, AttemptRow, DeliveryRow, DeliverySettlement, Lease};
 use uuid::Uuid;
 
 use crate::{
@@ -206,23 +206,52 @@ pub(crate) async fn attempts(pool: &Pool, org: OrgId, filter: &AttemptFilter, li
             concat!(
                 "SELECT ",
                 attempt_columns!(),
-                " FROM attempts a WHERE a.org = $1 AND (a.at, a.delivery, a.attempt) < ($2, $6, $7) AND ",
+                " FROM attempts a WHERE a.org = $1 AND a.at <= $2 AND (a.at, a.delivery, a.attempt) < ($2, $6, $7) AND a.at >= $8 \
+                 AND ($9::smallint IS NULL OR a.outcome = $9) AND ($10::smallint IS NULL OR a.status = $10) \
+                 AND ($11::smallint IS NULL OR EXISTS (SELECT 1 FROM events e WHERE e.shard = a.shard AND e.seq = a.seq AND e.kind = $11)) \
+                 AND ",
                 $filter,
                 " ORDER BY a.at DESC, a.delivery DESC, a.attempt DESC LIMIT $3"
             )
         };
     }
-    const ALL: &str = list!("$4::uuid IS NULL AND $5::uuid IS NULL");
-    const OF_TARGET: &str = list!("a.target = $4 AND $5::uuid IS NULL");
-    const OF_EVENT: &str = list!("a.event = $5 AND ($4::uuid IS NULL OR a.target = $4)");
+    const ALL: &str = list!("$4::uuid IS NULL AND $5::uuid IS NULL AND $12::uuid IS NULL");
+    const OF_TARGET: &str = list!("a.target = $4 AND $5::uuid IS NULL AND $12::uuid IS NULL");
+    const OF_EVENT: &str = list!(
+        "a.event = $5 AND ($4::uuid IS NULL OR a.target = $4) AND ($12::uuid IS NULL OR EXISTS \
+         (SELECT 1 FROM events e WHERE e.shard = a.shard AND e.seq = a.seq AND e.pass = $12))"
+    );
+    const OF_PASS: &str = list!(
+        "a.event IN (SELECT e.id FROM events e WHERE e.org = $1 AND e.pass = $12) AND ($4::uuid IS NULL OR a.target = $4) \
+         AND $5::uuid IS NULL"
+    );
     let sql = match (filter.target, filter.event) {
-        (None, None) => ALL,
-        (Some(_), None) => OF_TARGET,
         (_, Some(_)) => OF_EVENT,
+        (_, None) if filter.pass.is_some() => OF_PASS,
+        (Some(_), None) => OF_TARGET,
+        (None, None) => ALL,
     };
-    let last = |(at, delivery, attempt): AttemptPlace| (at.as_micros(), delivery.uuid(), attempt);
-    let (at, delivery, number) = filter.before.map_or((i64::MAX, Uuid::max(), i32::MAX), last);
+    let (at, delivery, number) = filter.end();
     let (target, event) = (filter.target.map(domain::Id::uuid), filter.event.map(domain::Id::uuid));
-    let rows = query(pool, sql, &[&org.uuid(), &at, &i64::from(limit), &target, &event, &delivery, &number]).await?;
+    let since = filter.since.map_or(i64::MIN, Timestamp::as_micros);
+    let rows = query(
+        pool,
+        sql,
+        &[
+            &org.uuid(),
+            &at.as_micros(),
+            &i64::from(limit),
+            &target,
+            &event,
+            &delivery.uuid(),
+            &number,
+            &since,
+            &filter.outcome,
+            &filter.status,
+            &filter.kind,
+            &filter.pass.map(domain::Id::uuid),
+        ],
+    )
+    .await?;
     rows.iter().map(attempt).collect()
 }

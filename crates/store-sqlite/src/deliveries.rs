@@ -167,7 +167,10 @@ macro_rules! select_attempts {
             "SELECT a.org, a.delivery, a.target, a.event, a.pos, a.attempt, a.at, a.elapsed_micros, a.outcome, a.status,
                     a.error, a.next_at, a.subject, k.wrapped, a.detail
              FROM attempts a LEFT JOIN data_keys k ON k.org = a.org AND k.subject = a.subject
-             WHERE a.org = ?1 AND a.at <= ?4 AND (a.at, a.delivery, a.attempt) < (?4, ?6, ?7) AND ",
+             WHERE a.org = ?1 AND a.at <= ?4 AND (a.at, a.delivery, a.attempt) < (?4, ?6, ?7) AND a.at >= ?8
+                 AND (?9 IS NULL OR a.outcome = ?9) AND (?10 IS NULL OR a.status = ?10)
+                 AND (?11 IS NULL OR (SELECT e.kind FROM events e WHERE e.pos = a.pos) = ?11)
+                 AND ",
             $rest,
             " ORDER BY a.at DESC, a.delivery DESC, a.attempt DESC LIMIT ?5"
         )
@@ -198,12 +201,32 @@ fn read_attempt(row: &Row<'_>) -> Result<AttemptRow> {
 /// Attempts, newest first.
 pub(crate) fn attempts(db: &Connection, org: OrgId, filter: &AttemptFilter, limit: u32) -> Result<Vec<AttemptRow>> {
     let mut statement = match (filter.target, filter.event) {
-        (_, Some(_)) => db.prepare_cached(select_attempts!("a.event = ?3 AND (?2 IS NULL OR a.target = ?2)"))?,
-        (Some(_), None) => db.prepare_cached(select_attempts!("a.target = ?2 AND ?3 IS NULL"))?,
-        (None, None) => db.prepare_cached(select_attempts!("?2 IS NULL AND ?3 IS NULL"))?,
+        (_, None) if filter.pass.is_some() => db.prepare_cached(select_attempts!(
+            "a.event IN (SELECT e.id FROM events e WHERE e.org = ?1 AND e.pass = ?12) AND (?2 IS NULL OR a.target = ?2) AND ?3 IS NULL"
+        ))?,
+        (_, Some(_)) => db.prepare_cached(select_attempts!(
+            "a.event = ?3 AND (?2 IS NULL OR a.target = ?2)
+                 AND (?12 IS NULL OR EXISTS (SELECT 1 FROM events e WHERE e.pos = a.pos AND e.pass = ?12))"
+        ))?,
+        (Some(_), None) => db.prepare_cached(select_attempts!("a.target = ?2 AND ?3 IS NULL AND ?12 IS NULL"))?,
+        (None, None) => db.prepare_cached(select_attempts!("?2 IS NULL AND ?3 IS NULL AND ?12 IS NULL"))?,
     };
-    let last = |(at, delivery, attempt): AttemptPlace| (at.as_micros(), key(delivery), attempt);
-    let (at, delivery, attempt) = filter.before.map_or((i64::MAX, [0xFF; 16], i32::MAX), last);
-    let filters = (filter.target.map(key), filter.event.map(key));
-    all(statement.query(params![key(org), filters.0, filters.1, at, limit, delivery, attempt])?, read_attempt)
+    let (at, delivery, attempt): AttemptPlace = filter.end();
+    let filters = (filter.target.map(key), filter.event.map(key), filter.pass.map(key));
+    let since = filter.since.map_or(i64::MIN, Timestamp::as_micros);
+    let rows = statement.query(params![
+        key(org),
+        filters.0,
+        filters.1,
+        at.as_micros(),
+        limit,
+        key(delivery),
+        attempt,
+        since,
+        filter.outcome,
+        filter.status,
+        filter.kind,
+        filters.2
+    ])?;
+    all(rows, read_attempt)
 }

@@ -609,8 +609,29 @@ pub struct AttemptFilter {
     pub target: Option<TargetId>,
     /// Only of this event.
     pub event: Option<EventId>,
+    /// Only of events of this pass.
+    pub pass: Option<PassId>,
+    /// Only of events of this kind: its number.
+    pub kind: Option<i16>,
+    /// Only those that ended so: see [`AttemptRow::outcome`].
+    pub outcome: Option<i16>,
+    /// Only those that were answered with this status.
+    pub status: Option<i16>,
+    /// Only those from then on.
+    pub since: Option<Timestamp>,
+    /// Only those up to then.
+    pub until: Option<Timestamp>,
     /// Only those before this one.
     pub before: Option<AttemptPlace>,
+}
+
+impl AttemptFilter {
+    /// Of the attempts to list, all come before this place.
+    pub fn end(&self) -> AttemptPlace {
+        let until = |at| (at, DeliveryId::from_uuid(Uuid::max()), i32::MAX);
+        let last = until(self.until.unwrap_or(Timestamp::from_micros(i64::MAX)));
+        self.before.map_or(last, |before| before.min(last))
+    }
 }
 
 /// A pass whose devices may be behind it.

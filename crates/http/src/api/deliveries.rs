@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use domain::{DeliveryId, EventId, TargetId, Timestamp};
+use domain::{DeliveryId, EventId, EventKind, PassId, TargetId, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{AttemptFilter, AttemptRow, DeliveryRow};
 use utoipa::{IntoParams, ToSchema};
@@ -15,7 +15,7 @@ use super::{
     cursor::{self, Cursor, Place},
     once::Made,
     page::{Limit, Page},
-    schema::{IdText, TimeText},
+    schema::{self, IdText, TimeText},
     webhooks::{self, Owed},
 };
 use crate::{
@@ -54,7 +54,7 @@ impl View {
 }
 
 /// How a try ended.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = AttemptOutcome)]
 enum Outcome {
@@ -68,10 +68,30 @@ enum Outcome {
     Expired,
 }
 
+impl Outcome {
+    const fn of(number: i16) -> Self {
+        match number {
+            1 => Self::Delivered,
+            2 => Self::Retrying,
+            4 => Self::Expired,
+            _ => Self::Failed,
+        }
+    }
+    /// Its number in the store.
+    const fn number(self) -> i16 {
+        match self {
+            Self::Delivered => 1,
+            Self::Retrying => 2,
+            Self::Failed => 3,
+            Self::Expired => 4,
+        }
+    }
+}
+
 /// One try at a delivery.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Attempt)]
-struct AttemptView {
+pub(super) struct AttemptView {
     /// The delivery.
     #[schema(value_type = IdText)]
     delivery: DeliveryId,
@@ -103,7 +123,7 @@ struct AttemptView {
 }
 
 impl AttemptView {
-    fn of(app: &App, row: &AttemptRow) -> Result<Self, Problem> {
+    pub(super) fn of(app: &App, row: &AttemptRow) -> Result<Self, Problem> {
         let detail = app.store.open_detail(row)?;
         let detail =
             detail.map(|bytes| serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into()));
@@ -114,12 +134,7 @@ impl AttemptView {
             attempt: row.attempt,
             at: row.at,
             elapsed_ms: row.elapsed_micros as f64 / 1_000.0,
-            outcome: match row.outcome {
-                1 => Outcome::Delivered,
-                2 => Outcome::Retrying,
-                4 => Outcome::Expired,
-                _ => Outcome::Failed,
-            },
+            outcome: Outcome::of(row.outcome),
             status: row.status,
             error: row.error.clone(),
             next_at: row.next_at,
@@ -245,6 +260,24 @@ struct AttemptsFilter {
     /// Only of this event.
     #[param(value_type = Option<IdText>)]
     event: Option<EventId>,
+    /// Only of events of this pass.
+    #[param(value_type = Option<IdText>)]
+    pass: Option<PassId>,
+    /// Only of events of this type.
+    #[serde(rename = "type")]
+    #[param(value_type = Option<schema::EventType>)]
+    kind: Option<EventKind>,
+    /// Only those that ended so.
+    outcome: Option<Outcome>,
+    /// Only those that were answered with this HTTP status.
+    #[param(minimum = 100, maximum = 999)]
+    status: Option<i16>,
+    /// Only those that started at this time or later.
+    #[param(value_type = Option<TimeText>)]
+    since: Option<Timestamp>,
+    /// Only those that started at this time or earlier.
+    #[param(value_type = Option<TimeText>)]
+    until: Option<Timestamp>,
     /// How many: 1 to 100, 50 unless told.
     #[serde(default)]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
@@ -256,7 +289,7 @@ struct AttemptsFilter {
 
 /// List attempts.
 ///
-/// Newest first, with what was sent and what came back.
+/// Newest first, with what was sent and what came back. What is asked for has to hold together.
 #[utoipa::path(get, path = "/v1/deliveries/attempts", tag = "Deliveries", security(("key" = ["passes_read"])),
     params(AttemptsFilter), responses((status = 200, body = Page<AttemptView>, description = "A page.")))]
 async fn attempts(
@@ -265,7 +298,17 @@ async fn attempts(
     QueryParams(filter): QueryParams<AttemptsFilter>,
 ) -> Result<Json<Page<AttemptView>>, Problem> {
     let before = filter.cursor.map(|Cursor(Moment { at, delivery, attempt })| (at, delivery, attempt));
-    let wanted = AttemptFilter { target: filter.webhook, event: filter.event, before };
+    let wanted = AttemptFilter {
+        target: filter.webhook,
+        event: filter.event,
+        pass: filter.pass,
+        kind: filter.kind.map(EventKind::number),
+        outcome: filter.outcome.map(Outcome::number),
+        status: filter.status,
+        since: filter.since,
+        until: filter.until,
+        before,
+    };
     let mut rows = app.store.backend().attempts(can.org, &wanted, filter.limit.and_one()).await?;
     let more = rows.len() > filter.limit.get() as usize;
     rows.truncate(filter.limit.get() as usize);

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use domain::{DeliveryId, Position, Timestamp};
 
-use super::fixtures::{Shared, at, commit, delivery, done, id, key_bytes, lease, org, other_org, uuid};
-use crate::{AttemptFilter, AttemptRow, CommitRows, DeliveryRow, DeliverySettlement, Lease};
+use super::fixtures::{Shared, at, commit, delivery, done, event, id, key_bytes, lease, org, other_org, pass, uuid};
+use crate::{AttemptFilter, AttemptRow, CommitRows, DeliveryRow, DeliverySettlement, EventRow, Lease, PassRow};
 
 fn settle(lease: Lease) -> DeliverySettlement {
     DeliverySettlement { lease, attempts: vec![], finished: vec![], owed: vec![], watermark: None }
@@ -151,6 +151,35 @@ pub async fn deliveries_and_attempts_are_listed(backend: &Shared) {
     let last = AttemptFilter { before: Some((at(2), id(2), 1)), ..AttemptFilter::default() };
     let stored = backend.attempts(org(), &last, 9).await.unwrap();
     assert_eq!(stored, [AttemptRow { data_key: Some(key_bytes(10)), ..attempts[0].clone() }]);
+}
+
+/// Attempts are found by what people know: how they ended, when, of which pass and of which kind of event.
+pub async fn attempts_are_searched(backend: &Shared) {
+    let lease = lease(backend, 0, "a").await;
+    let passes = [PassRow { shard: 0, ..pass(10) }, PassRow { shard: 0, ..pass(11) }];
+    let events: Vec<_> = (1..5).map(|n| EventRow { kind: n as i16, ..event(n, &passes[n as usize % 2]) }).collect();
+    let positions = done(backend, CommitRows { events, ..commit() }).await;
+    let rows: Vec<_> = positions.iter().zip(1..).map(|(position, n)| delivery(n, *position, at(10))).collect();
+    let attempts = rows.iter().zip(1..).map(|(row, n)| {
+        let (outcome, status) = if n % 2 == 0 { (1, Some(204)) } else { (3, None) };
+        AttemptRow { outcome, status, ..attempt(row, 1, at(n)) }
+    });
+    backend.settle_deliveries(DeliverySettlement { attempts: attempts.collect(), ..settle(lease) }).await.unwrap();
+    let list = async |filter| -> Vec<_> {
+        let found = backend.attempts(org(), &filter, 9).await.unwrap();
+        found.into_iter().map(|row| row.delivery).collect()
+    };
+    let all = AttemptFilter::default;
+    assert_eq!(list(AttemptFilter { outcome: Some(1), ..all() }).await, [4, 2].map(id));
+    assert_eq!(list(AttemptFilter { status: Some(204), ..all() }).await, [4, 2].map(id));
+    assert_eq!(list(AttemptFilter { kind: Some(3), ..all() }).await, [id(3)]);
+    assert_eq!(list(AttemptFilter { pass: Some(id(11)), ..all() }).await, [3, 1].map(id));
+    assert_eq!(list(AttemptFilter { pass: Some(id(11)), event: Some(id(2)), ..all() }).await, []);
+    assert_eq!(list(AttemptFilter { pass: Some(id(10)), target: Some(id(60)), kind: Some(2), ..all() }).await, [id(2)]);
+    assert_eq!(list(AttemptFilter { since: Some(at(2)), until: Some(at(3)), ..all() }).await, [3, 2].map(id));
+    let page = AttemptFilter { until: Some(at(3)), before: Some((at(3), id(3), 1)), ..all() };
+    assert_eq!(list(page).await, [2, 1].map(id));
+    assert_eq!(list(AttemptFilter { target: Some(id(61)), outcome: Some(3), ..all() }).await, [3, 1].map(id));
 }
 
 /// Rows of the same moment are told apart, so that no page leaves any out.
