@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Amount, CommandId, ContactId, ContactInput, EventId, FieldValue, FlowId, KeyId, LinkCode, OrgId, Origin, PassId, ProjectId,
-    RefusedScan, ScanInput, ScanOrder, ScanRecord, Sighting, SourceEventId, SourceId, UninstallReason, Validity, VariantId,
-    Wallet,
+    Amount, CommandId, ContactId, ContactInput, EventId, Facts, FieldValue, FlowId, KeyId, LinkCode, OrgId, Origin, PassId,
+    ProjectId, RefusedScan, ScanInput, ScanOrder, ScanRecord, Sighting, SourceEventId, SourceId, UninstallReason, Validity,
+    VariantId, Wallet,
 };
 
 /// A wish to change a pass or a contact, with everything that deciding it needs beside the present state.
@@ -194,6 +194,11 @@ pub enum Action {
         /// Who.
         contact: ContactRef,
     },
+    /// Note something about the running of things: see [`crate::EventKind::is_operational`].
+    Note {
+        /// What.
+        facts: Box<Facts>,
+    },
 }
 
 /// What was seen of a pass.
@@ -376,6 +381,11 @@ pub enum Answer {
         /// The pass's version after it.
         version: u64,
     },
+    /// It was noted.
+    Noted {
+        /// In this event.
+        event: EventId,
+    },
 }
 
 impl Answer {
@@ -385,13 +395,14 @@ impl Answer {
             Self::Done { pass, .. } | Self::Unchanged { pass, .. } => *pass,
             Self::Scanned { pass, .. } => Some(*pass),
             Self::ScanRefused { pass, .. } => *pass,
+            Self::Noted { .. } => None,
         }
     }
     /// The contact that it is about.
     pub fn contact(&self) -> Option<ContactId> {
         match self {
             Self::Done { contact, .. } | Self::Unchanged { contact, .. } => *contact,
-            Self::Scanned { .. } | Self::ScanRefused { .. } => None,
+            Self::Scanned { .. } | Self::ScanRefused { .. } | Self::Noted { .. } => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Actor, Amount, Cause, Confidence, Contact, ContactId, EventId, Extension, Message, OrgId, Pass, PassId, ProjectId,
-    ProjectKind, RefusedScan, ScanInput, Sighting, Timestamp, UninstallReason, VariantId, VisitKind, Wallet,
+    ProjectKind, RefusedScan, ScanInput, Sighting, TargetId, Timestamp, UninstallReason, VariantId, VisitKind, Wallet,
 };
 
 /// A place in a log: dense and rising within its shard.
@@ -192,6 +192,31 @@ pub enum Facts {
         /// The same afterwards.
         overall_after: String,
     },
+    /// Somebody asked whether a webhook works. It alone is told.
+    WebhookTested {
+        /// The webhook.
+        webhook: TargetId,
+    },
+    /// A webhook has taken nothing for half of the time after which it is switched off.
+    WebhookFailing {
+        /// The webhook.
+        webhook: TargetId,
+        /// Its name.
+        name: String,
+        /// Since when it has taken nothing, at least.
+        since: Timestamp,
+        /// When it is switched off unless it takes something.
+        off_at: Timestamp,
+    },
+    /// We switched a webhook off.
+    WebhookDisabled {
+        /// The webhook.
+        webhook: TargetId,
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// The kinds of event. Text form: `pass.created` and so on.
@@ -251,11 +276,20 @@ pub enum EventKind {
     /// A wallet came to hold live passes of the contact, or holds none any more.
     #[serde(rename = "contact.wallet_status_changed")]
     ContactWalletStatusChanged,
+    /// Somebody asked whether a webhook works.
+    #[serde(rename = "webhook.test")]
+    WebhookTested,
+    /// A webhook has taken nothing for some time.
+    #[serde(rename = "webhook.failing")]
+    WebhookFailing,
+    /// We switched a webhook off.
+    #[serde(rename = "webhook.disabled")]
+    WebhookDisabled,
 }
 
 impl EventKind {
     /// Every kind, with its stable number in the store and its name.
-    const TABLE: [(Self, i16, &'static str); 18] = [
+    const TABLE: [(Self, i16, &'static str); 21] = [
         (Self::PassCreated, 1, "pass.created"),
         (Self::PassRendered, 2, "pass.rendered"),
         (Self::PassInstalled, 3, "pass.installed"),
@@ -274,11 +308,18 @@ impl EventKind {
         (Self::ContactUpdated, 21, "contact.updated"),
         (Self::ContactErased, 22, "contact.erased"),
         (Self::ContactWalletStatusChanged, 23, "contact.wallet_status_changed"),
+        (Self::WebhookTested, 40, "webhook.test"),
+        (Self::WebhookFailing, 41, "webhook.failing"),
+        (Self::WebhookDisabled, 42, "webhook.disabled"),
     ];
 
     /// Every kind.
     pub fn all() -> impl Iterator<Item = Self> {
         Self::TABLE.iter().map(|row| row.0)
+    }
+    /// Whether it is about the running of things and no pass or contact: told to those alone who ask for it by name.
+    pub const fn is_operational(self) -> bool {
+        matches!(self, Self::WebhookTested | Self::WebhookFailing | Self::WebhookDisabled)
     }
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -320,6 +361,9 @@ impl Facts {
             Self::ContactUpdated => EventKind::ContactUpdated,
             Self::ContactErased => EventKind::ContactErased,
             Self::ContactWalletStatusChanged { .. } => EventKind::ContactWalletStatusChanged,
+            Self::WebhookTested { .. } => EventKind::WebhookTested,
+            Self::WebhookFailing { .. } => EventKind::WebhookFailing,
+            Self::WebhookDisabled { .. } => EventKind::WebhookDisabled,
         }
     }
 }

@@ -54,6 +54,9 @@ pub struct Target {
     pub without_standard_headers: bool,
     /// Whether deliveries are made; while not, none are owed.
     pub enabled: bool,
+    /// After how much failure we switch it off.
+    #[serde(default)]
+    pub switch_off: SwitchOff,
     /// Why it was switched off by us, when it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_reason: Option<String>,
@@ -64,6 +67,28 @@ pub struct Target {
 /// The shape of targets that were made before there were others.
 fn first_dialect() -> String {
     "passkit".to_owned()
+}
+
+/// After how much failure a target is switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SwitchOff {
+    /// Deliveries that were given up one after another; none leaves it to the shape, which may have such a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_failures: Option<u32>,
+    /// Hours in which it took nothing and failed at least [`SwitchOff::FEWEST`] times; none means never.
+    pub after_hours: Option<u32>,
+}
+
+impl SwitchOff {
+    /// Failed attempts that it takes at least before time alone switches a target off.
+    pub const FEWEST: u32 = 5;
+}
+
+/// Never by number, after five days.
+impl Default for SwitchOff {
+    fn default() -> Self {
+        Self { after_failures: None, after_hours: Some(120) }
+    }
 }
 
 /// What makes a body out of an event in our own shape.
@@ -131,16 +156,29 @@ impl Target {
             uninstall_name: UninstallName::default(),
             without_standard_headers: false,
             enabled: true,
+            switch_off: SwitchOff::default(),
             disabled_reason: None,
             created_at,
         }
     }
 
-    /// Whether an event passes the target's own filters: switched on, made before it, kind, project, wallet and template.
+    /// Whether an event passes the target's own filters: switched on, made before it, kind, project, wallet and template. What is
+    /// about the running of things has neither project nor pass, and of its own state a target is not told.
     pub fn is_for(&self, event: &Event) -> bool {
-        self.enabled
-            && self.created_at <= event.recorded_at
-            && self.events.contain(event.kind())
+        if !self.enabled || self.created_at > event.recorded_at {
+            return false;
+        }
+        match &event.facts {
+            Facts::WebhookTested { webhook } => *webhook == self.id,
+            Facts::WebhookFailing { webhook, .. } | Facts::WebhookDisabled { webhook, .. } => {
+                *webhook != self.id && self.events.contain(event.kind())
+            }
+            _ => self.is_about(event),
+        }
+    }
+
+    fn is_about(&self, event: &Event) -> bool {
+        self.events.contain(event.kind())
             && self.project.is_none_or(|only| event.project == Some(only))
             && self.wallet.is_none_or(|wallet| concerns(event, wallet))
             && (self.templates.is_empty()
@@ -163,7 +201,7 @@ fn concerns(event: &Event, wallet: Wallet) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetEvents {
-    /// All that its dialect has a name for.
+    /// All about passes and contacts that its dialect has a name for.
     All,
     /// These.
     Only(Vec<EventKind>),
@@ -173,7 +211,7 @@ impl TargetEvents {
     /// Whether a kind is among them.
     pub fn contain(&self, kind: EventKind) -> bool {
         match self {
-            Self::All => true,
+            Self::All => !kind.is_operational(),
             Self::Only(kinds) => kinds.contains(&kind),
         }
     }

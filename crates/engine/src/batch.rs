@@ -148,6 +148,7 @@ fn apply(states: &mut States, changes: &mut Changes, written: &mut Written, org:
         Answer::Done { pass, contact, .. } | Answer::Unchanged { pass, contact, .. } => (*pass, *contact),
         Answer::Scanned { pass, .. } => (Some(*pass), None),
         Answer::ScanRefused { pass, .. } => (*pass, None),
+        Answer::Noted { .. } => (None, None),
     };
     let pass = pass_id.and_then(|id| states.passes.get(&(org, id))).map(|held| Box::new(held.value.clone()));
     let contact_id = contact_id.or_else(|| pass.as_ref().and_then(|pass| pass.contact));

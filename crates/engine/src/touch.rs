@@ -40,6 +40,7 @@ pub(crate) fn touch(command: &Command, projects: &[ProjectId]) -> Touch {
             person(&mut touch, Some(input));
         }
         Action::EraseContact { contact } => touch.everything_of.push(contact.clone()),
+        Action::Note { .. } => {}
     }
     touch
 }

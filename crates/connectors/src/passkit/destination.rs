@@ -63,7 +63,10 @@ impl Word {
             | Facts::ContactCreated
             | Facts::ContactUpdated
             | Facts::ContactErased
-            | Facts::ContactWalletStatusChanged { .. } => None,
+            | Facts::ContactWalletStatusChanged { .. }
+            | Facts::WebhookTested { .. }
+            | Facts::WebhookFailing { .. }
+            | Facts::WebhookDisabled { .. } => None,
         }
     }
 

@@ -12,7 +12,7 @@ mod undo_scan;
 mod update;
 mod wallet;
 
-use domain::{Action, Answer, Command, Contact, ContactId, Installation, OrgId, Pass, Reject, Timestamp};
+use domain::{Action, Answer, Command, Contact, ContactId, Facts, Installation, OrgId, Pass, Reject, RejectCode, Timestamp};
 use store::{NewEvent, OrgCatalog, States};
 use uuid::Uuid;
 
@@ -70,6 +70,15 @@ pub fn decide(view: &View<'_>, command: &Command, now: Timestamp) -> Result<Deci
         Action::RecordVisit { pass, kind, sighting } => wallet::visit(&mut draft, pass, *kind, sighting)?,
         Action::PutContact { new_id, input } => contact::put(&mut draft, *new_id, input)?,
         Action::EraseContact { contact } => contact::erase(&mut draft, contact)?,
+        Action::Note { facts } => note(&mut draft, facts)?,
     };
     Ok(draft.finish(answer))
+}
+
+/// Only what is about no pass and no contact can be noted: everything else happens.
+fn note(draft: &mut Draft<'_>, facts: &Facts) -> Result<Answer, Reject> {
+    if !facts.kind().is_operational() {
+        return Err(Reject::new(RejectCode::Invalid, "facts", "cannot be noted: it happens by a command of its own"));
+    }
+    Ok(Answer::Noted { event: draft.bare_event(facts.clone()) })
 }

@@ -98,6 +98,10 @@ impl<V> Shown<V> {
     pub(crate) fn made(body: V) -> Self {
         Self { status: StatusCode::CREATED, location: None, etag: None, body }
     }
+    /// Done, without a version.
+    pub(crate) fn done(body: V) -> Self {
+        Self { status: StatusCode::OK, location: None, etag: None, body }
+    }
     /// On its way: it will be there, or done, later.
     pub(crate) fn later(body: V) -> Self {
         Self { status: StatusCode::ACCEPTED, location: None, etag: None, body }

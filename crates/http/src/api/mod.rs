@@ -44,6 +44,7 @@ mod templates;
 mod text;
 mod transformations;
 mod webhook_made;
+mod webhook_test;
 mod webhooks;
 
 use std::sync::Arc;
@@ -77,6 +78,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(flows::routes())
         .merge(transformations::routes())
         .merge(webhooks::routes())
+        .merge(webhook_test::routes())
         .merge(deliveries::routes())
         .merge(signers::routes())
         .merge(google_accounts::routes())

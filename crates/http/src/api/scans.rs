@@ -196,7 +196,7 @@ impl ScanResult {
             Answer::Scanned { scan, remaining, booked, .. } => (Some(*scan), None, *remaining, booked.clone()),
             Answer::ScanRefused { scan, reason, .. } => (*scan, Some(*reason), None, BTreeMap::new()),
             // What an erased person's stored answer has become.
-            Answer::Done { .. } | Answer::Unchanged { .. } => return Err(ERASED),
+            Answer::Done { .. } | Answer::Unchanged { .. } | Answer::Noted { .. } => return Err(ERASED),
         };
         let project = outcome.pass.as_ref().and_then(|pass| catalog.project(pass.project));
         let variant = outcome.pass.as_ref().and_then(|pass| project?.variant(Some(&pass.variant)));

@@ -240,6 +240,12 @@ pub(crate) enum EventType {
     ContactErased,
     #[schema(rename = "contact.wallet_status_changed")]
     ContactWalletStatusChanged,
+    #[schema(rename = "webhook.test")]
+    WebhookTested,
+    #[schema(rename = "webhook.failing")]
+    WebhookFailing,
+    #[schema(rename = "webhook.disabled")]
+    WebhookDisabled,
 }
 
 /// How PassKit's shape names an uninstall.

@@ -8,12 +8,12 @@ use connectors::{
     kit::{Secret, Secrets, check_settings},
 };
 use domain::{
-    DeliveryId, EventId, EventKind, FieldValue, OrgId, Payload, ProjectId, Target, TargetEvents, TargetId, TemplateId, Timestamp,
-    UninstallName, Wallet,
+    DeliveryId, EventId, EventKind, FieldValue, OrgId, Payload, ProjectId, SwitchOff, Target, TargetEvents, TargetId, TemplateId,
+    Timestamp, UninstallName, Wallet,
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::{DeliveryRow, Log, OrgCatalog, Stored, StoredTarget};
+use store::{DeliveryRow, OrgCatalog, Stored, StoredTarget};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -32,15 +32,9 @@ use crate::{
 
 /// Most templates that a webhook can be for.
 const MAX_TEMPLATES: usize = 50;
-/// Most events of a shard that are looked through for one to test with.
-const LOOK_BACK: u64 = 200;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
-        .routes(routes!(create, list))
-        .routes(routes!(get, replace, delete))
-        .routes(routes!(rotate, end_rotation))
-        .routes(routes!(test))
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(get, replace, delete)).routes(routes!(rotate, end_rotation))
 }
 
 /// What a webhook is made of.
@@ -102,10 +96,52 @@ struct WebhookInput {
     /// Whether Standard Webhooks headers are left out.
     #[serde(default)]
     without_standard_headers: bool,
+    /// After how much failure we switch it off. `webhook.failing` and `webhook.disabled` tell webhooks that name them in `events`.
+    #[serde(default)]
+    switch_off: SwitchOffInput,
     /// Whether deliveries are made; while not, none are owed.
     #[serde(default = "yes")]
     #[schema(default = true)]
     enabled: bool,
+}
+
+/// After how much failure a webhook is switched off. Every change of the webhook begins the count anew.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = WebhookSwitchOff)]
+struct SwitchOffInput {
+    /// So many deliveries that were given up one after another; null leaves it to the shape, which may have such a limit.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 1000)]
+    after_failures: Option<u32>,
+    /// So many hours in which it took nothing and failed at least five times; null means never.
+    #[serde(default = "five_days")]
+    #[schema(minimum = 1, maximum = 8760, default = 120)]
+    after_hours: Option<u32>,
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "the default of an option")]
+fn five_days() -> Option<u32> {
+    SwitchOff::default().after_hours
+}
+
+impl Default for SwitchOffInput {
+    fn default() -> Self {
+        let SwitchOff { after_failures, after_hours } = SwitchOff::default();
+        Self { after_failures, after_hours }
+    }
+}
+
+impl SwitchOffInput {
+    fn check(self) -> Result<SwitchOff, Problem> {
+        let Self { after_failures, after_hours } = self;
+        for (name, value, most) in [("after_failures", after_failures, 1_000), ("after_hours", after_hours, 8_760)] {
+            if value.is_some_and(|value| !(1..=most).contains(&value)) {
+                return Err(Problem::field(format!("switch_off.{name}"), format!("expected 1 to {most}, or null")));
+            }
+        }
+        Ok(SwitchOff { after_failures, after_hours })
+    }
 }
 
 fn passkit() -> String {
@@ -169,6 +205,10 @@ impl View {
             post_only: target.post_only,
             uninstall_name: target.uninstall_name,
             without_standard_headers: target.without_standard_headers,
+            switch_off: SwitchOffInput {
+                after_failures: target.switch_off.after_failures,
+                after_hours: target.switch_off.after_hours,
+            },
             enabled: target.enabled,
         };
         Self {
@@ -231,6 +271,7 @@ impl WebhookInput {
             uninstall_name: self.uninstall_name,
             without_standard_headers: self.without_standard_headers,
             enabled: self.enabled,
+            switch_off: self.switch_off.check()?,
             disabled_reason: None,
             created_at: held.map_or_else(|| app.now(), |held| held.created_at),
         };
@@ -426,16 +467,16 @@ pub(crate) struct Owed {
     webhook: TargetId,
 }
 
+/// Refuses what can only be done with a webhook that is switched on.
+pub(super) fn switched_on(target: &Target) -> Result<(), Problem> {
+    let off = || Problem::Conflict { code: "not_allowed", detail: "the webhook is switched off: switch it on first".to_owned() };
+    target.enabled.then_some(()).ok_or_else(off)
+}
+
 /// Owes an event to a target, whatever became of it before.
 pub(crate) async fn owe(app: &App, org: OrgId, webhook: TargetId, event: EventId) -> Result<Shown<Owed>, Problem> {
     let catalog = config::org(app, org)?;
-    let target = &config::one(&catalog.targets, webhook.uuid(), "webhook")?.value.target;
-    if !target.enabled {
-        return Err(Problem::Conflict {
-            code: "not_allowed",
-            detail: "the webhook is switched off: switch it on first".to_owned(),
-        });
-    }
+    switched_on(&config::one(&catalog.targets, webhook.uuid(), "webhook")?.value.target)?;
     let found = app.store.event(org, event).await?.ok_or_else(|| Problem::no_such("event"))?;
     let position = found.position();
     if found.whole().is_none() {
@@ -445,38 +486,4 @@ pub(crate) async fn owe(app: &App, org: OrgId, webhook: TargetId, event: EventId
     let row = DeliveryRow { org, id: delivery, target: webhook, event, position, attempts: 0, due_at: app.now() };
     app.store.backend().owe(row).await?;
     Ok(Shown::later(Owed { delivery, event, webhook }))
-}
-
-/// Test a webhook.
-///
-/// Sends it the newest event that it is meant for once more. There must have been one.
-#[utoipa::path(post, path = "/v1/webhooks/{webhook}/test", tag = "Webhooks", security(("key" = ["config_write"])),
-    params(("webhook" = IdText, Path, description = "Its id.")), responses((status = 202, body = Owed, description = "On its way.")))]
-async fn test(
-    can: Can<scope::ConfigWrite>,
-    State(app): State<Arc<App>>,
-    PathParam(id): PathParam<TargetId>,
-) -> Result<Shown<Owed>, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let target = &config::one(&catalog.targets, id.uuid(), "webhook")?.value.target;
-    let none =
-        || Problem::Conflict { code: "no_event", detail: "no event that it is meant for yet: issue a pass first".to_owned() };
-    let event = newest_for(&app, can.org, target).await?.ok_or_else(none)?;
-    owe(&app, can.org, id, event).await
-}
-
-async fn newest_for(app: &App, org: OrgId, target: &Target) -> Result<Option<EventId>, Problem> {
-    let mut newest: Option<(Timestamp, EventId)> = None;
-    for (shard, head) in app.store.backend().heads(Log::Events).await?.into_iter().enumerate() {
-        let shard = u16::try_from(shard).unwrap_or(u16::MAX);
-        let positions: Vec<_> = (head.saturating_sub(LOOK_BACK) + 1..=head).map(|seq| domain::Position { shard, seq }).collect();
-        let events = app.store.events_at(&positions).await?.into_iter().filter_map(store::LoggedEvent::whole);
-        let wants = connectors::catalog::find(&target.dialect).and_then(|it| it.destination).map(|it| it.wants);
-        let meant = events.filter(|event| {
-            let old = Target { created_at: event.recorded_at, ..target.clone() };
-            event.org == org && old.is_for(event) && wants.is_some_and(|wants| wants(event.kind()))
-        });
-        newest = newest.into_iter().chain(meant.map(|event| (event.recorded_at, event.id))).max();
-    }
-    Ok(newest.map(|(_, id)| id))
 }

@@ -258,7 +258,7 @@ impl Server {
         let transformation = self.post("/v1/transformations", Things::transformation("tidy")).await.expect(201);
         let hook = json!({"name": "Hook", "url": "https://hooks.example.com/passes"});
         let webhook = self.post("/v1/webhooks", hook).await.expect(201);
-        let path = format!("/v1/webhooks/{}/test", webhook["id"].as_str().unwrap());
+        let path = format!("/v1/webhooks/{}/test?wait_seconds=0", webhook["id"].as_str().unwrap());
         let owed = self.post(&path, Value::Null).await.expect(202);
         let signer = self.post("/v1/signers", signer_input("pass.com.example.club")).await.expect(201);
         let account = self.post("/v1/google-accounts", account_input("3388000000000000001")).await.expect(201);

@@ -62,6 +62,7 @@ impl Track {
             Answer::Unchanged { .. } => "unchanged",
             Answer::Scanned { .. } => "scanned",
             Answer::ScanRefused { .. } => "scan_refused",
+            Answer::Noted { .. } => "noted",
         });
         if let Some(pass) = answer.pass() {
             note["pass"] = json!(pass);

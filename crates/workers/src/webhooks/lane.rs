@@ -51,6 +51,8 @@ pub(crate) struct Lane {
     is_sick: AtomicBool,
     /// Until when the target asked to be left alone, in microseconds since the Unix epoch.
     not_before: AtomicI64,
+    /// When to look again how long it has failed, in the same.
+    look_at: AtomicI64,
 }
 
 /// The right to send one request.
@@ -82,6 +84,7 @@ impl Dispatcher {
                 timeouts: AtomicU32::new(0),
                 is_sick: AtomicBool::new(false),
                 not_before: AtomicI64::new(i64::MIN),
+                look_at: AtomicI64::new(i64::MIN),
             })
         };
         Arc::clone(self.lanes.lock().entry(target).or_insert_with(new))
@@ -111,6 +114,13 @@ impl Lane {
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whether it is time to look how long the target has failed; then not again for a while.
+    pub(super) fn may_look(&self, now: Timestamp, again_after: Duration) -> bool {
+        let due = self.look_at.load(Ordering::Relaxed);
+        let next = now.plus(again_after).as_micros();
+        due <= now.as_micros() && self.look_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Leaves the lane again, sent or not.

@@ -7,6 +7,7 @@
 //! again as new: duplicates are at most what was in flight and what was not written yet.
 
 mod book;
+mod health;
 mod lane;
 mod made;
 mod send;
@@ -21,11 +22,8 @@ use std::{
     time::Duration,
 };
 
-use domain::{Actor, DeliveryId, Event, Timestamp};
-use store::{
-    AttemptFilter, AttemptOutcome, Catalog, ConfigChange, DeliveryRow, DeliverySettlement, LoggedEvent, Reader, SealedUnder,
-    StoreError,
-};
+use domain::{DeliveryId, Event, Timestamp};
+use store::{Catalog, DeliveryRow, DeliverySettlement, LoggedEvent, Reader, SealedUnder, StoreError};
 use tokio::{
     task::{AbortHandle, Id, JoinError, JoinSet},
     time::Instant,
@@ -50,10 +48,6 @@ const MOST_UNDER_WAY: usize = 2_048;
 const CLAIM: Duration = Duration::from_secs(60);
 /// Lanes that are kept although idle.
 const IDLE_LANES: usize = 4_096;
-/// Attempts of a target that are looked through for deliveries that were given up.
-const LOOK_BACK: u32 = 100;
-/// Tries to write down that a target is switched off while others change it too.
-const DISABLE_TRIES: usize = 3;
 
 /// How webhooks are sent.
 #[derive(Debug, Clone)]
@@ -110,12 +104,12 @@ struct Pump {
     /// When the first of those whose event is held for them is to be spilled.
     spill_at: Option<Instant>,
     disable: Vec<(Arc<Ready>, String)>,
+    /// Targets on which something failed, and whether a delivery was given up: some are to be switched off.
+    ailing: Vec<(Arc<Ready>, bool)>,
     /// Outcomes that are being written: at most one transaction.
     flushing: JoinSet<Result<(), End>>,
     /// How many are in it.
     flushing_outcomes: usize,
-    /// Targets whose last delivery was given up; some shapes want them switched off after a few.
-    worn: Vec<Arc<Ready>>,
 }
 
 /// Runs until the shard is stopped or lost.
@@ -147,9 +141,9 @@ impl Pump {
             poll_at,
             spill_at: None,
             disable: Vec::new(),
+            ailing: Vec::new(),
             flushing: JoinSet::new(),
             flushing_outcomes: 0,
-            worn: Vec::new(),
         })
     }
 
@@ -403,13 +397,18 @@ impl Pump {
         };
         self.book.attempt(row);
         match then {
-            Then::Again(row) => self.keep(row),
+            Then::Again(row) => {
+                if health::is_due(&flight.delivery.to, &flight.lane, self.shard.house.now()) {
+                    self.ailing.push((Arc::clone(&flight.delivery.to), false));
+                }
+                self.keep(row);
+            }
             Then::Disable(reason) => {
                 self.disable.push((Arc::clone(&flight.delivery.to), reason));
                 self.over(&flight);
             }
             Then::GaveUp => {
-                self.worn.push(Arc::clone(&flight.delivery.to));
+                self.ailing.push((Arc::clone(&flight.delivery.to), true));
                 self.over(&flight);
             }
             Then::Over => self.over(&flight),
@@ -422,22 +421,21 @@ impl Pump {
         }
     }
 
-    /// Switches off targets that want nothing more, and those whose shape says so after deliveries were given up.
+    /// Switches off targets that want nothing more, and those that have failed too often or for too long.
     async fn switch_off(&mut self) -> Result<(), End> {
-        self.worn.retain(|ready| disable_after(ready).is_some());
-        if !self.worn.is_empty() {
+        if !self.ailing.is_empty() {
             // What came of all deliveries is written first, as it is counted in the store.
             self.flush().await?;
         }
-        for ready in std::mem::take(&mut self.worn) {
-            match worn_out(&self.shard.house, &ready).await {
+        for (ready, gave_up) in std::mem::take(&mut self.ailing) {
+            match health::look(&self.shard.house, &ready, gave_up).await {
                 Ok(Some(reason)) => self.disable.push((ready, reason)),
                 Ok(None) => {}
                 Err(error) => tracing::error!(%error, target = %ready.target().id, "a target's attempts could not be read"),
             }
         }
         for (ready, reason) in std::mem::take(&mut self.disable) {
-            if let Err(error) = switch_off(&self.shard.house, &ready, &reason).await {
+            if let Err(error) = health::switch_off(&self.shard.house, &ready, &reason).await {
                 tracing::error!(%error, target = %ready.target().id, "a target that is gone could not be switched off");
             }
         }
@@ -537,43 +535,4 @@ async fn fly(house: Arc<House>, delivery: Delivery, lane: Arc<Lane>, decided: Ar
     };
     drop(place);
     attempted
-}
-
-/// Deliveries given up one after another after which a target's shape wants it switched off.
-fn disable_after(ready: &Ready) -> Option<u32> {
-    ready.dialect()?.profile.disable_after
-}
-
-/// Why a target is to be switched off after deliveries that were given up, when it is.
-async fn worn_out(house: &House, ready: &Ready) -> Result<Option<String>, StoreError> {
-    let Some(most) = disable_after(ready) else { return Ok(None) };
-    let filter = AttemptFilter { target: Some(ready.target().id), ..AttemptFilter::default() };
-    let attempts = house.store.backend().attempts(ready.org, &filter, LOOK_BACK).await?;
-    let since = attempts.iter().take_while(|attempt| attempt.outcome != send::number(AttemptOutcome::Delivered));
-    let given_up = since.filter(|attempt| attempt.outcome == send::number(AttemptOutcome::Failed)).count();
-    let reason = || format!("{given_up} deliveries in a row were given up");
-    Ok((given_up >= most as usize).then(reason))
-}
-
-async fn switch_off(house: &House, ready: &Ready, reason: &str) -> Result<(), StoreError> {
-    let id = ready.target().id;
-    let actor = serde_json::to_string(&Actor::System).map_err(|error| StoreError::Internal(error.to_string()))?;
-    for _ in 0..DISABLE_TRIES {
-        let catalog = house.catalog().await?;
-        let Some(stored) = catalog.org(ready.org).and_then(|config| config.targets.get(&id.uuid())) else { return Ok(()) };
-        if !stored.value.target.enabled || stored.value.target.url != ready.target().url {
-            return Ok(());
-        }
-        let mut changed = (*stored.value).clone();
-        changed.target.enabled = false;
-        changed.target.disabled_reason = Some(reason.to_owned());
-        let change =
-            ConfigChange { org: ready.org, actor: actor.clone(), now: house.now(), names: Vec::new(), removed_names: Vec::new() };
-        if house.store.put(&change, &changed, stored.revision).await? {
-            tracing::warn!(org = %ready.org, target = %id, reason, "a target was switched off");
-            return Ok(());
-        }
-        house.store.refresh().await?;
-    }
-    Err(StoreError::Unavailable("the target is being changed by somebody else".to_owned()))
 }

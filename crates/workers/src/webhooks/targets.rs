@@ -36,7 +36,7 @@ impl Ready {
     }
     /// Whether an event fulfils the target's condition. `view` is the event as conditions see it, made once for all targets.
     pub(crate) fn lets_pass(&self, event: &Event, public_url: &str, view: &mut Option<Value>) -> bool {
-        let Some(filter) = &self.filter else { return true };
+        let Some(filter) = self.filter.as_ref().filter(|_| !event.kind().is_operational()) else { return true };
         filter.matches(view.get_or_insert_with(|| connectors::native::view(event, public_url)))
     }
     /// The shape that it is told in; nothing when this version of us does not know it.
@@ -93,7 +93,8 @@ fn dialect(target: &Target) -> Option<&'static Destination> {
 /// The targets that are owed an event: those whose filters it passes and whose shape has a word for it.
 pub(crate) fn owed<'c>(catalog: &'c Catalog, event: &'c Event) -> impl Iterator<Item = &'c Stored<StoredTarget>> {
     let kind = event.kind();
-    let told = event.image.pass.is_some() || event.image.contact.is_some() || kind == EventKind::ScanUnknown;
+    let about_none = kind == EventKind::ScanUnknown || kind.is_operational();
+    let told = about_none || event.image.pass.is_some() || event.image.contact.is_some();
     let config = catalog.org(event.org).filter(|_| told);
     config.into_iter().flat_map(|config| config.targets.values()).filter(move |stored| {
         let target = &stored.value.target;

@@ -1,0 +1,127 @@
+//! Targets that fail: when one is switched off, and who is told.
+//!
+//! What counts is what the log of attempts says, so that it is the same on every node and after every start. Whoever changes a
+//! target begins anew: somebody looks after it.
+
+use std::time::Duration;
+
+use domain::{Action, Actor, Cause, Command, CommandId, Facts, IdempotencyKey, OrgId, SwitchOff, Timestamp};
+use engine::EngineError;
+use store::{AttemptFilter, AttemptOutcome, AttemptRow, ConfigChange, StoreError};
+
+use super::{lane::Lane, send::number, targets::Ready};
+use crate::shard::House;
+
+/// Tries to write down that a target is switched off while others change it too.
+const DISABLE_TRIES: usize = 3;
+/// Shortest and longest time between two looks at how long a target has failed.
+const LOOK_EVERY: std::ops::RangeInclusive<Duration> = Duration::from_secs(30)..=Duration::from_secs(3_600);
+/// Looks within the time after which a target is switched off.
+const LOOKS: u32 = 100;
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Whether it is time to look how long a target has failed.
+pub(super) fn is_due(ready: &Ready, lane: &Lane, now: Timestamp) -> bool {
+    let Some(hours) = ready.target().switch_off.after_hours else { return false };
+    lane.may_look(now, (HOUR * hours / LOOKS).clamp(*LOOK_EVERY.start(), *LOOK_EVERY.end()))
+}
+
+/// Why a target on which something failed is to be switched off, when it is. One that has come half of the way is told of.
+pub(super) async fn look(house: &House, ready: &Ready, gave_up: bool) -> Result<Option<String>, StoreError> {
+    let often = if gave_up { too_often(house, ready).await? } else { None };
+    if often.is_some() { Ok(often) } else { too_long(house, ready).await }
+}
+
+async fn attempts(house: &House, ready: &Ready, filter: AttemptFilter, limit: u32) -> Result<Vec<AttemptRow>, StoreError> {
+    let since = filter.since.max(Some(ready.stored.updated_at));
+    let filter = AttemptFilter { target: Some(ready.target().id), since, ..filter };
+    house.store.backend().attempts(ready.org, &filter, limit).await
+}
+
+async fn took_anything(house: &House, ready: &Ready, since: Timestamp) -> Result<bool, StoreError> {
+    let taken =
+        AttemptFilter { outcome: Some(number(AttemptOutcome::Delivered)), since: Some(since), ..AttemptFilter::default() };
+    Ok(!attempts(house, ready, taken, 1).await?.is_empty())
+}
+
+/// Whether so many deliveries were given up one after another.
+async fn too_often(house: &House, ready: &Ready) -> Result<Option<String>, StoreError> {
+    let of_shape = || ready.dialect()?.profile.disable_after;
+    let Some(most) = ready.target().switch_off.after_failures.or_else(of_shape) else { return Ok(None) };
+    let given_up = AttemptFilter { outcome: Some(number(AttemptOutcome::Failed)), ..AttemptFilter::default() };
+    let given_up = attempts(house, ready, given_up, most).await?;
+    let Some(first) = given_up.last().filter(|_| given_up.len() >= most as usize) else { return Ok(None) };
+    let taken = took_anything(house, ready, first.at).await?;
+    Ok((!taken).then(|| format!("{most} deliveries in a row were given up")))
+}
+
+/// Whether it has taken nothing for so long.
+async fn too_long(house: &House, ready: &Ready) -> Result<Option<String>, StoreError> {
+    let Some(hours) = ready.target().switch_off.after_hours else { return Ok(None) };
+    let whole = HOUR * hours;
+    let Some(since) = failing_for(house, ready, whole / 2).await? else { return Ok(None) };
+    if failing_for(house, ready, whole).await?.is_some() {
+        return Ok(Some(format!("it took nothing for {hours} hours")));
+    }
+    let target = ready.target();
+    let (webhook, name, off_at) = (target.id, target.name.clone(), since.plus(whole));
+    tracing::warn!(org = %ready.org, target = %webhook, %since, "a target has taken nothing for long");
+    // Once a day.
+    let day = house.now().as_seconds() / 86_400;
+    tell(house, ready.org, format!("failing/{webhook}/{day}"), Facts::WebhookFailing { webhook, name, since, off_at }).await?;
+    Ok(None)
+}
+
+/// Since when a target has taken nothing, when that is at least so long and it was tried often enough.
+async fn failing_for(house: &House, ready: &Ready, time: Duration) -> Result<Option<Timestamp>, StoreError> {
+    let start = house.now().minus(time);
+    if start < ready.stored.updated_at {
+        return Ok(None);
+    }
+    let before = AttemptFilter { until: Some(start), ..AttemptFilter::default() };
+    let before = attempts(house, ready, before, 1).await?;
+    let Some(last) = before.first().filter(|last| last.outcome != number(AttemptOutcome::Delivered)) else { return Ok(None) };
+    let within = AttemptFilter { since: Some(start), ..AttemptFilter::default() };
+    let often = attempts(house, ready, within, SwitchOff::FEWEST).await?.len() >= SwitchOff::FEWEST as usize;
+    Ok((often && !took_anything(house, ready, start).await?).then_some(last.at))
+}
+
+/// Notes something about a target once.
+async fn tell(house: &House, org: OrgId, key: String, facts: Facts) -> Result<(), StoreError> {
+    let key = IdempotencyKey { principal: "webhooks".to_owned(), key, fingerprint: [0; 32], keep_image: false };
+    let id = CommandId::mint(house.now(), &*house.entropy);
+    let action = Action::Note { facts: Box::new(facts) };
+    let command = Command { id, org, actor: Actor::System, cause: Cause::Schedule, key: Some(key), action };
+    match house.engine.submit(command).await {
+        Ok(_) => Ok(()),
+        Err(EngineError::Unavailable(error)) => Err(StoreError::Unavailable(error.to_string())),
+        Err(EngineError::Rejected(reject)) => Err(StoreError::Internal(reject.message)),
+    }
+}
+
+/// Switches a target off, unless somebody did or changed where it points. Whoever asked for it is told first: a notice too many
+/// is better than one too few.
+pub(super) async fn switch_off(house: &House, ready: &Ready, reason: &str) -> Result<(), StoreError> {
+    let id = ready.target().id;
+    let actor = serde_json::to_string(&Actor::System).map_err(|error| StoreError::Internal(error.to_string()))?;
+    for _ in 0..DISABLE_TRIES {
+        let catalog = house.catalog().await?;
+        let Some(stored) = catalog.org(ready.org).and_then(|config| config.targets.get(&id.uuid())) else { return Ok(()) };
+        if !stored.value.target.enabled || stored.value.target.url != ready.target().url {
+            return Ok(());
+        }
+        let (name, key) = (stored.value.target.name.clone(), format!("disabled/{id}/{}", stored.revision));
+        tell(house, ready.org, key, Facts::WebhookDisabled { webhook: id, name, reason: reason.to_owned() }).await?;
+        let mut changed = (*stored.value).clone();
+        changed.target.enabled = false;
+        changed.target.disabled_reason = Some(reason.to_owned());
+        let change =
+            ConfigChange { org: ready.org, actor: actor.clone(), now: house.now(), names: Vec::new(), removed_names: Vec::new() };
+        if house.store.put(&change, &changed, stored.revision).await? {
+            tracing::warn!(org = %ready.org, target = %id, reason, "a target was switched off");
+            return Ok(());
+        }
+        house.store.refresh().await?;
+    }
+    Err(StoreError::Unavailable("the target is being changed by somebody else".to_owned()))
+}
