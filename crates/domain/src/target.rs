@@ -54,6 +54,9 @@ pub struct Target {
     pub without_standard_headers: bool,
     /// Whether deliveries are made; while not, none are owed.
     pub enabled: bool,
+    /// How fast it is sent to.
+    #[serde(default)]
+    pub pace: TargetPace,
     /// After how much failure we switch it off.
     #[serde(default)]
     pub switch_off: SwitchOff,
@@ -67,6 +70,20 @@ pub struct Target {
 /// The shape of targets that were made before there were others.
 fn first_dialect() -> String {
     "passkit".to_owned()
+}
+
+/// How fast a target is sent to; what is left out is as for every target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct TargetPace {
+    /// Most requests in a second, of each node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_second: Option<u32>,
+    /// Most requests at once, of each node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u16>,
+    /// Seconds for one request, from resolving the name to the last byte of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u16>,
 }
 
 /// After how much failure a target is switched off.
@@ -156,6 +173,7 @@ impl Target {
             uninstall_name: UninstallName::default(),
             without_standard_headers: false,
             enabled: true,
+            pace: TargetPace::default(),
             switch_off: SwitchOff::default(),
             disabled_reason: None,
             created_at,

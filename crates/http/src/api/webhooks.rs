@@ -8,8 +8,8 @@ use connectors::{
     kit::{Secret, Secrets, check_settings},
 };
 use domain::{
-    DeliveryId, EventId, EventKind, FieldValue, OrgId, Payload, ProjectId, SwitchOff, Target, TargetEvents, TargetId, TemplateId,
-    Timestamp, UninstallName, Wallet,
+    DeliveryId, EventId, EventKind, FieldValue, OrgId, Payload, ProjectId, SwitchOff, Target, TargetEvents, TargetId, TargetPace,
+    TemplateId, Timestamp, UninstallName, Wallet,
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -96,6 +96,9 @@ struct WebhookInput {
     /// Whether Standard Webhooks headers are left out.
     #[serde(default)]
     without_standard_headers: bool,
+    /// How fast it is sent to.
+    #[serde(default)]
+    pace: PaceInput,
     /// After how much failure we switch it off. `webhook.failing` and `webhook.disabled` tell webhooks that name them in `events`.
     #[serde(default)]
     switch_off: SwitchOffInput,
@@ -103,6 +106,49 @@ struct WebhookInput {
     #[serde(default = "yes")]
     #[schema(default = true)]
     enabled: bool,
+}
+
+/// How fast a webhook is sent to, by each node. A webhook that says that it has too much (429, 502, 503), or times out, is sent
+/// fewer requests at once, and one that fails ten times in a row is left alone for a while.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = WebhookPace)]
+struct PaceInput {
+    /// Most requests in a second; null means no limit.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 10000)]
+    per_second: Option<u32>,
+    /// Most requests at once; null means 8.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 64)]
+    concurrency: Option<u16>,
+    /// Seconds for one request, from resolving the name to the last byte of the answer; null means 15.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 30)]
+    timeout_seconds: Option<u16>,
+}
+
+impl PaceInput {
+    fn check(self) -> Result<TargetPace, Problem> {
+        let Self { per_second, concurrency, timeout_seconds } = self;
+        let wide = |value: Option<u16>| value.map(u32::from);
+        let limits = [
+            ("per_second", per_second, 10_000),
+            ("concurrency", wide(concurrency), 64),
+            ("timeout_seconds", wide(timeout_seconds), 30),
+        ];
+        for (name, value, most) in limits {
+            if value.is_some_and(|value| !(1..=most).contains(&value)) {
+                return Err(Problem::field(format!("pace.{name}"), format!("expected 1 to {most}, or null")));
+            }
+        }
+        Ok(TargetPace { per_second, concurrency, timeout_seconds })
+    }
+
+    fn of(pace: TargetPace) -> Self {
+        let TargetPace { per_second, concurrency, timeout_seconds } = pace;
+        Self { per_second, concurrency, timeout_seconds }
+    }
 }
 
 /// After how much failure a webhook is switched off. Every change of the webhook begins the count anew.
@@ -205,6 +251,7 @@ impl View {
             post_only: target.post_only,
             uninstall_name: target.uninstall_name,
             without_standard_headers: target.without_standard_headers,
+            pace: PaceInput::of(target.pace),
             switch_off: SwitchOffInput {
                 after_failures: target.switch_off.after_failures,
                 after_hours: target.switch_off.after_hours,
@@ -271,6 +318,7 @@ impl WebhookInput {
             uninstall_name: self.uninstall_name,
             without_standard_headers: self.without_standard_headers,
             enabled: self.enabled,
+            pace: self.pace.check()?,
             switch_off: self.switch_off.check()?,
             disabled_reason: None,
             created_at: held.map_or_else(|| app.now(), |held| held.created_at),

@@ -1,8 +1,9 @@
-//! One lane per target: how many requests it gets at once, and how many may wait for it in memory.
+//! One lane per target: how many requests it gets at once and in a second, and how many may wait for it in memory.
 //!
 //! A target that answers quickly may have many waiting, for they are soon gone; one that is slow gets few, and the rest is
-//! owed in the store. One that times out again and again gets one request at a time, and all of those together a small part
-//! of the places there are.
+//! owed in the store. One that says that it has too much gets half of the requests at once, and one more for every round that
+//! went well. One that times out again and again gets one request at a time, and all of those together a small part of the
+//! places there are. One that fails again and again is left alone for a while, then tried by a single request.
 
 use std::{
     collections::HashMap,
@@ -13,11 +14,14 @@ use std::{
     time::Duration,
 };
 
-use domain::{TargetId, Timestamp};
+use domain::{Target, TargetId, TargetPace, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::WebhookSettings;
+use super::{
+    WebhookSettings,
+    window::{Held, Window},
+};
 
 /// Timeouts in a row after which a target counts as sick.
 const SICK_AFTER: u32 = 5;
@@ -29,6 +33,16 @@ const WAIT_AT_MOST: Duration = Duration::from_secs(20);
 const WAITING: std::ops::RangeInclusive<u64> = 16..=1_024;
 /// Longest time after which a delivery is looked at again for which there was no room.
 const LONGEST_DETOUR: Duration = Duration::from_secs(60);
+/// Failures in a row after which a target is left alone.
+const BREAK_AFTER: u32 = 10;
+/// For how long at first; doubles up to [`LONGEST_BREAK`].
+const FIRST_BREAK: Duration = Duration::from_secs(15);
+/// For how long at most.
+const LONGEST_BREAK: Duration = Duration::from_secs(300);
+/// How long the single request that tries whether a target is well again may take.
+const PROBE_AT_MOST: Duration = Duration::from_secs(40);
+/// How much too early a request may be that has a second to itself.
+const EARLY: Duration = Duration::from_millis(50);
 
 /// All lanes of this node.
 pub(crate) struct Dispatcher {
@@ -41,25 +55,59 @@ pub(crate) struct Dispatcher {
 
 /// The way to one target.
 pub(crate) struct Lane {
-    places: Arc<Semaphore>,
+    /// What its owner asked for.
+    asked: TargetPace,
+    window: Arc<Window>,
     narrow: Arc<Semaphore>,
-    concurrency: u64,
     waiting: AtomicUsize,
     /// How long a request takes, in microseconds, moving average.
     pace: AtomicU64,
     timeouts: AtomicU32,
     is_sick: AtomicBool,
-    /// Until when the target asked to be left alone, in microseconds since the Unix epoch.
+    /// Failures in a row.
+    failures: AtomicU32,
+    /// How often it was left alone since it last took something.
+    breaks: AtomicU32,
+    /// Until when it is left alone for its failures, in microseconds since the Unix epoch, as all times here.
+    open_until: AtomicI64,
+    /// Until when a single request tries it.
+    probe_until: AtomicI64,
+    /// Until when the target asked to be left alone.
     not_before: AtomicI64,
-    /// When to look again how long it has failed, in the same.
+    /// When to look again how long it has failed.
     look_at: AtomicI64,
+    seconds: Mutex<Seconds>,
+}
+
+/// When requests may be sent, where there is a limit per second.
+#[derive(Debug)]
+struct Seconds {
+    next: i64,
+    /// Up to when times are given to deliveries that wait in the store.
+    booked: i64,
 }
 
 /// The right to send one request.
 pub(crate) struct Place {
     _everywhere: OwnedSemaphorePermit,
-    _lane: OwnedSemaphorePermit,
+    _lane: Held,
     _sick: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+}
+
+/// What a request taught about its target.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lesson {
+    pub(super) elapsed: Duration,
+    pub(super) timed_out: bool,
+    /// Whether it is to be tried again.
+    pub(super) failed: bool,
+    /// Whether the target said that it has too much.
+    pub(super) busy: bool,
+    /// What the target asked for.
+    pub(super) left_alone_until: Option<Timestamp>,
+    pub(super) now: Timestamp,
+    /// Any uniformly drawn number.
+    pub(super) random: u64,
 }
 
 impl Dispatcher {
@@ -73,21 +121,16 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn lane(&self, target: TargetId) -> Arc<Lane> {
-        let new = || {
-            Arc::new(Lane {
-                places: Arc::new(Semaphore::new(self.concurrency)),
-                narrow: Arc::new(Semaphore::new(1)),
-                concurrency: self.concurrency as u64,
-                waiting: AtomicUsize::new(0),
-                pace: AtomicU64::new(0),
-                timeouts: AtomicU32::new(0),
-                is_sick: AtomicBool::new(false),
-                not_before: AtomicI64::new(i64::MIN),
-                look_at: AtomicI64::new(i64::MIN),
-            })
-        };
-        Arc::clone(self.lanes.lock().entry(target).or_insert_with(new))
+    /// The lane of a target; another one once its owner asks for another pace.
+    pub(super) fn lane(&self, target: &Target) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock();
+        let known = lanes.get(&target.id).filter(|lane| lane.asked == target.pace);
+        if let Some(lane) = known {
+            return Arc::clone(lane);
+        }
+        let lane = Arc::new(Lane::new(target.pace, self.concurrency));
+        lanes.insert(target.id, Arc::clone(&lane));
+        lane
     }
 
     /// Forgets idle lanes, when there are very many.
@@ -100,11 +143,32 @@ impl Dispatcher {
 }
 
 impl Lane {
-    /// Enters the lane, unless so many wait that this one would wait too long; then when to look again.
-    pub(super) fn enter(&self, now: Timestamp) -> Result<(), Timestamp> {
-        let not_before = Timestamp::from_micros(self.not_before.load(Ordering::Relaxed));
-        if not_before > now {
-            return Err(not_before);
+    fn new(asked: TargetPace, concurrency: usize) -> Self {
+        let concurrency = asked.concurrency.map_or(concurrency, usize::from);
+        Self {
+            asked,
+            window: Window::new(concurrency),
+            narrow: Arc::new(Semaphore::new(1)),
+            waiting: AtomicUsize::new(0),
+            pace: AtomicU64::new(0),
+            timeouts: AtomicU32::new(0),
+            is_sick: AtomicBool::new(false),
+            failures: AtomicU32::new(0),
+            breaks: AtomicU32::new(0),
+            open_until: AtomicI64::new(i64::MIN),
+            probe_until: AtomicI64::new(i64::MIN),
+            not_before: AtomicI64::new(i64::MIN),
+            look_at: AtomicI64::new(i64::MIN),
+            seconds: Mutex::new(Seconds { next: i64::MIN, booked: i64::MIN }),
+        }
+    }
+
+    /// Enters the lane, unless so many wait that this one would wait too long, or the target is left alone; then when to look
+    /// again. `again` says that the delivery was told a time before.
+    pub(super) fn enter(&self, now: Timestamp, again: bool) -> Result<(), Timestamp> {
+        let alone = self.not_before.load(Ordering::Relaxed).max(self.open_until.load(Ordering::Relaxed));
+        if alone > now.as_micros() {
+            return Err(Timestamp::from_micros(alone));
         }
         let waiting = self.waiting.load(Ordering::Relaxed) as u64;
         if waiting >= self.room() {
@@ -112,8 +176,37 @@ impl Lane {
             let detour = Duration::from_micros(self.pace.load(Ordering::Relaxed).saturating_mul(rounds));
             return Err(now.plus(detour.clamp(Duration::from_secs(1), LONGEST_DETOUR)));
         }
+        self.probe(now)?;
+        self.take_a_time(now, again)?;
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Of a target that failed again and again only one request is let through, which tries whether it is well again.
+    fn probe(&self, now: Timestamp) -> Result<(), Timestamp> {
+        if self.failures.load(Ordering::Relaxed) < BREAK_AFTER {
+            return Ok(());
+        }
+        let until = self.probe_until.load(Ordering::Relaxed);
+        let next = now.plus(PROBE_AT_MOST).as_micros();
+        let mine = until <= now.as_micros()
+            && self.probe_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if mine { Ok(()) } else { Err(now.plus(FIRST_BREAK)) }
+    }
+
+    /// Keeps to the limit per second. What comes too early is told a time of its own, after those that were told one before.
+    fn take_a_time(&self, now: Timestamp, again: bool) -> Result<(), Timestamp> {
+        let Some(per_second) = self.asked.per_second else { return Ok(()) };
+        let (now, between) = (now.as_micros(), 1_000_000 / i64::from(per_second.max(1)));
+        let early = i64::try_from(EARLY.as_micros()).unwrap_or(i64::MAX);
+        let mut seconds = self.seconds.lock();
+        let others_wait = !again && seconds.booked > now;
+        if seconds.next <= now.saturating_add(early) && !others_wait {
+            seconds.next = seconds.next.max(now).saturating_add(between);
+            return Ok(());
+        }
+        seconds.booked = seconds.booked.max(seconds.next).max(now).saturating_add(between);
+        Err(Timestamp::from_micros(seconds.booked))
     }
 
     /// Whether it is time to look how long the target has failed; then not again for a while.
@@ -129,7 +222,7 @@ impl Lane {
     }
 
     fn concurrency(&self) -> u64 {
-        if self.is_sick.load(Ordering::Relaxed) { 1 } else { self.concurrency }
+        if self.is_sick.load(Ordering::Relaxed) { 1 } else { self.window.allowed() as u64 }
     }
 
     /// How many may be in the lane.
@@ -139,12 +232,12 @@ impl Lane {
         }
         let pace = self.pace.load(Ordering::Relaxed).max(1);
         let soon = u64::try_from(WAIT_AT_MOST.as_micros()).unwrap_or(u64::MAX) / pace;
-        soon.saturating_mul(self.concurrency).clamp(*WAITING.start(), *WAITING.end())
+        soon.saturating_mul(self.concurrency()).clamp(*WAITING.start(), *WAITING.end())
     }
 
     /// Waits for a place of the lane and one of the node.
     pub(super) async fn place(&self, dispatcher: &Dispatcher) -> Option<Place> {
-        let lane = Arc::clone(&self.places).acquire_owned().await.ok()?;
+        let lane = self.window.hold().await?;
         let sick = if self.is_sick.load(Ordering::Relaxed) {
             let narrow = Arc::clone(&self.narrow).acquire_owned().await.ok()?;
             Some((narrow, Arc::clone(&dispatcher.sick).acquire_owned().await.ok()?))
@@ -156,11 +249,11 @@ impl Lane {
     }
 
     /// Learns from a request.
-    pub(super) fn learn(&self, elapsed: Duration, timed_out: bool, left_alone_until: Option<Timestamp>) {
-        let took = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+    pub(super) fn learn(&self, lesson: Lesson) {
+        let took = u64::try_from(lesson.elapsed.as_micros()).unwrap_or(u64::MAX);
         let pace = self.pace.load(Ordering::Relaxed);
         self.pace.store(if pace == 0 { took } else { (pace / 8).saturating_mul(7).saturating_add(took / 8) }, Ordering::Relaxed);
-        if timed_out {
+        if lesson.timed_out {
             if self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 == SICK_AFTER {
                 self.is_sick.store(true, Ordering::Relaxed);
             }
@@ -168,9 +261,37 @@ impl Lane {
             self.timeouts.store(0, Ordering::Relaxed);
             self.is_sick.store(false, Ordering::Relaxed);
         }
-        if let Some(until) = left_alone_until {
+        if lesson.timed_out || lesson.busy {
+            self.window.halve();
+        }
+        if let Some(until) = lesson.left_alone_until {
             self.not_before.fetch_max(until.as_micros(), Ordering::Relaxed);
         }
+        if lesson.failed {
+            self.failed(&lesson);
+        } else {
+            self.window.grow();
+            self.failures.store(0, Ordering::Relaxed);
+            self.breaks.store(0, Ordering::Relaxed);
+            self.open_until.store(i64::MIN, Ordering::Relaxed);
+            self.probe_until.store(i64::MIN, Ordering::Relaxed);
+        }
+    }
+
+    fn failed(&self, lesson: &Lesson) {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let now = lesson.now.as_micros();
+        if failures < BREAK_AFTER || self.open_until.load(Ordering::Relaxed) > now {
+            return;
+        }
+        let breaks = self.breaks.fetch_add(1, Ordering::Relaxed);
+        let pause = FIRST_BREAK.saturating_mul(1 << breaks.min(5)).min(LONGEST_BREAK);
+        // Up to a fifth more, so that not all are tried at once.
+        let more = lesson.random % (u64::try_from(pause.as_micros()).unwrap_or(u64::MAX) / 5 + 1);
+        let until = lesson.now.plus(pause + Duration::from_micros(more));
+        self.open_until.store(until.as_micros(), Ordering::Relaxed);
+        self.probe_until.store(i64::MIN, Ordering::Relaxed);
+        metrics::counter!("targets_left_alone_total").increment(1);
     }
 }
 
@@ -179,39 +300,95 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+    const MILLI: Duration = Duration::from_millis(1);
+
+    fn lane(change: impl FnOnce(&mut TargetPace)) -> Arc<Lane> {
+        let mut target = Target::new(TargetId::from_uuid(Default::default()), "", "", NOW);
+        change(&mut target.pace);
+        Dispatcher::new(&WebhookSettings::default()).lane(&target)
+    }
+
+    fn went_well(elapsed: Duration) -> Lesson {
+        Lesson { elapsed, timed_out: false, failed: false, busy: false, left_alone_until: None, now: NOW, random: 0 }
+    }
 
     #[test]
     fn a_sick_target_gets_one_place() {
-        let dispatcher = Dispatcher::new(&WebhookSettings::default());
-        let lane = dispatcher.lane(TargetId::from_uuid(Default::default()));
-        assert!((0..16).all(|_| lane.enter(NOW).is_ok()), "a lane that is not known yet has room");
+        let lane = lane(|_| ());
+        assert!((0..16).all(|_| lane.enter(NOW, false).is_ok()), "a lane that is not known yet has room");
         (0..16).for_each(|_| lane.leave());
-        (0..SICK_AFTER).for_each(|_| lane.learn(Duration::from_secs(15), true, None));
-        assert!(lane.enter(NOW).is_ok());
-        let later = lane.enter(NOW).unwrap_err();
+        let timeout = Lesson { timed_out: true, failed: true, ..went_well(Duration::from_secs(15)) };
+        (0..SICK_AFTER).for_each(|_| lane.learn(timeout));
+        assert!(lane.enter(NOW, false).is_ok());
+        let later = lane.enter(NOW, false).unwrap_err();
         assert!(later > NOW && later <= NOW.plus(LONGEST_DETOUR), "{later}");
-        lane.learn(Duration::from_millis(1), false, None);
-        assert!(lane.enter(NOW).is_ok(), "one answer and it is well again");
+        lane.learn(went_well(MILLI));
+        assert!(lane.enter(NOW, false).is_ok(), "one answer and it is well again");
     }
 
     #[test]
     fn a_target_that_asks_for_time_gets_it() {
-        let dispatcher = Dispatcher::new(&WebhookSettings::default());
-        let lane = dispatcher.lane(TargetId::from_uuid(Default::default()));
+        let lane = lane(|_| ());
         let until = NOW.plus(Duration::from_secs(90));
-        lane.learn(Duration::from_millis(5), false, Some(until));
-        assert_eq!(lane.enter(NOW), Err(until));
-        assert!(lane.enter(until).is_ok());
+        lane.learn(Lesson { left_alone_until: Some(until), ..went_well(MILLI) });
+        assert_eq!(lane.enter(NOW, false), Err(until));
+        assert!(lane.enter(until, true).is_ok());
     }
 
     #[test]
     fn a_quick_target_may_have_more_waiting_than_a_slow_one() {
-        let dispatcher = Dispatcher::new(&WebhookSettings::default());
-        let lane = dispatcher.lane(TargetId::from_uuid(Default::default()));
-        lane.learn(Duration::from_secs(10), false, None);
-        let slow = (0..).take_while(|_| lane.enter(NOW).is_ok()).count();
-        (0..60).for_each(|_| lane.learn(Duration::from_millis(2), false, None));
-        let more = (0..).take_while(|_| lane.enter(NOW).is_ok()).count();
+        let lane = lane(|_| ());
+        lane.learn(went_well(Duration::from_secs(10)));
+        let slow = (0..).take_while(|_| lane.enter(NOW, false).is_ok()).count();
+        (0..60).for_each(|_| lane.learn(went_well(MILLI * 2)));
+        let more = (0..).take_while(|_| lane.enter(NOW, false).is_ok()).count();
         assert!(slow == 16 && slow + more == 1_024, "{slow} {more}");
+    }
+
+    #[test]
+    fn a_target_that_fails_again_and_again_is_left_alone_and_then_tried() {
+        let lane = lane(|_| ());
+        let failed = |now| Lesson { failed: true, now, ..went_well(MILLI) };
+        (1..BREAK_AFTER).for_each(|_| lane.learn(failed(NOW)));
+        assert!(lane.enter(NOW, false).is_ok(), "not yet");
+        lane.learn(failed(NOW));
+        let until = lane.enter(NOW, false).unwrap_err();
+        assert_eq!(until, NOW.plus(FIRST_BREAK));
+        lane.learn(failed(NOW));
+        assert_eq!(lane.enter(NOW, false), Err(until), "what was under way changes nothing");
+        assert!(lane.enter(until, true).is_ok(), "one tries it");
+        assert_eq!(lane.enter(until, true), Err(until.plus(FIRST_BREAK)), "no second one");
+        lane.learn(failed(until));
+        let again = lane.enter(until, true).unwrap_err();
+        assert_eq!(again, until.plus(FIRST_BREAK * 2), "longer");
+        assert!(lane.enter(again, true).is_ok());
+        lane.learn(went_well(MILLI));
+        assert!((0..16).all(|_| lane.enter(again, false).is_ok()), "well again");
+    }
+
+    #[test]
+    fn times_are_given_in_turn_where_there_is_a_limit_per_second() {
+        let lane = lane(|pace| pace.per_second = Some(10));
+        let at = |millis: u64| NOW.plus(MILLI * u32::try_from(millis).unwrap());
+        assert!(lane.enter(NOW, false).is_ok());
+        let told: Vec<_> = (0..3).map(|_| lane.enter(NOW, false).unwrap_err()).collect();
+        assert_eq!(told, [200, 300, 400].map(at), "each its own");
+        assert_eq!(lane.enter(at(150), false), Err(at(500)), "a later one does not push in");
+        for time in [200, 300, 400, 500] {
+            assert!(lane.enter(at(time), true).is_ok(), "{time}");
+            assert!(lane.enter(at(time), false).is_err());
+        }
+        assert!(lane.enter(at(5_000), false).is_ok() && lane.enter(at(5_000), false).is_err());
+    }
+
+    #[test]
+    fn a_changed_pace_makes_another_lane() {
+        let dispatcher = Dispatcher::new(&WebhookSettings::default());
+        let mut target = Target::new(TargetId::from_uuid(Default::default()), "", "", NOW);
+        let first = dispatcher.lane(&target);
+        assert!(Arc::ptr_eq(&first, &dispatcher.lane(&target)));
+        target.pace.concurrency = Some(1);
+        let other = dispatcher.lane(&target);
+        assert!(!Arc::ptr_eq(&first, &other) && other.concurrency() == 1 && first.concurrency() == 8);
     }
 }

@@ -12,6 +12,7 @@ mod lane;
 mod made;
 mod send;
 mod targets;
+mod window;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -260,8 +261,8 @@ impl Pump {
                 continue;
             }
             let delivery = Delivery { id, event: Arc::clone(event), under: Arc::clone(under), to, attempts: 0 };
-            let lane = house.dispatcher.lane(stored.value.target.id);
-            match lane.enter(house.now()) {
+            let lane = house.dispatcher.lane(&stored.value.target);
+            match lane.enter(house.now(), false) {
                 Ok(()) => {
                     self.fly(delivery, lane, Some(event.position.seq), false);
                     begun += 1;
@@ -334,8 +335,8 @@ impl Pump {
 
     fn resume(&mut self, delivery: Delivery) {
         let house = &self.shard.house;
-        let lane = house.dispatcher.lane(delivery.to.target().id);
-        match lane.enter(house.now()) {
+        let lane = house.dispatcher.lane(delivery.to.target());
+        match lane.enter(house.now(), true) {
             Ok(()) => self.fly(delivery, lane, None, true),
             Err(due) => self.keep(delivery.row(delivery.attempts, due)),
         }

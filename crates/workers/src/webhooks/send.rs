@@ -13,7 +13,11 @@ use outbound::http::{Failure, Limits};
 use serde_json::{Value, json};
 use store::{AttemptOutcome, AttemptRow, DeliveryRow, SealedUnder};
 
-use super::{lane::Lane, made, targets::Ready};
+use super::{
+    lane::{Lane, Lesson},
+    made,
+    targets::Ready,
+};
 use crate::shard::House;
 
 /// Bytes of an answer that are read.
@@ -24,6 +28,8 @@ const KEEP_BODY: usize = 4 * 1_024;
 const KEEP_HEADER: usize = 512;
 /// Headers that are kept.
 const KEEP_HEADERS: usize = 48;
+/// Statuses by which a receiver says that it has too much (RFC 9110, RFC 6585).
+const BUSY: [u16; 3] = [429, 502, 503];
 /// Headers of a user's that may hold credentials are kept without their values, but for signatures.
 const SHOWN: [&str; 12] = [
     "content-type",
@@ -109,7 +115,8 @@ impl Delivery {
             Ok(sent) => sent,
             Err(why) => return self.conclude(house, at, &Tried { request: Some(request), ..Tried::unsent(why) }),
         };
-        let limits = Limits { deadline: house.settings.webhooks.deadline, max_body: READ_BODY };
+        let asked = self.to.target().pace.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
+        let limits = Limits { deadline: asked.unwrap_or(house.settings.webhooks.deadline), max_body: READ_BODY };
         let started = tokio::time::Instant::now();
         let result = house.client.send(sent, limits).await;
         let elapsed = started.elapsed();
@@ -127,11 +134,14 @@ impl Delivery {
                 tried.error = Some(failure.to_string());
             }
         }
-        let asked = match &tried.outcome {
+        let left_alone_until = match &tried.outcome {
             Outcome::Retry { after: Some(after) } => Some(house.now().plus((*after).min(retry::MAX_RETRY_AFTER))),
             _ => None,
         };
-        lane.learn(elapsed, timed_out, asked);
+        let failed = matches!(tried.outcome, Outcome::Retry { .. });
+        let busy = tried.reply.as_ref().is_some_and(|reply| BUSY.contains(&reply.status));
+        let (now, random) = (house.now(), house.random());
+        lane.learn(Lesson { elapsed, timed_out, failed, busy, left_alone_until, now, random });
         self.conclude(house, at, &tried)
     }
 
