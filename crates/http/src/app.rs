@@ -9,7 +9,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use outbound::policy::AddressPolicy;
 use store::Store;
 
-use crate::{auth::Doors, google::GoogleRoots, ingest::Intake, limits::doors, packages::Packages, seen::Places};
+use crate::{
+    api::event_stream::Streams, auth::Doors, google::GoogleRoots, ingest::Intake, limits::doors, packages::Packages, seen::Places,
+};
 
 /// What every handler can reach; shared by all of them as the router's state.
 pub struct App {
@@ -29,6 +31,7 @@ pub struct App {
     pub(crate) guards: doors::Guards,
     pub(crate) intake: Arc<Intake>,
     pub(crate) packages: Packages,
+    pub(crate) streams: Streams,
 }
 
 /// What was configured about listening.
@@ -144,7 +147,13 @@ impl App {
             guards,
             intake,
             packages: Packages::default(),
+            streams: Streams::default(),
         })
+    }
+
+    /// The streams of events that are open.
+    pub fn streams(&self) -> Streams {
+        self.streams.clone()
     }
 
     /// The present.

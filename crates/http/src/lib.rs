@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use axum::Router;
 
-pub use api::openapi;
+pub use api::{event_stream::Streams, openapi};
 pub use app::{App, Fitness, ForwardedBy, Settings};
 pub use auth::{Caller, Minted, mint_api_key, source_of_write_key};
 pub use client::Client;

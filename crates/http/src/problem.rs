@@ -99,6 +99,8 @@ pub enum Limited {
     Key,
     /// The client address's, where no key is needed.
     Address,
+    /// The organization's, of streams that are open at once.
+    Streams,
 }
 
 impl std::fmt::Display for Limited {
@@ -106,6 +108,7 @@ impl std::fmt::Display for Limited {
         f.write_str(match self {
             Self::Key => "with this key",
             Self::Address => "from this address",
+            Self::Streams => "for streams at once, 20 of this organization are open",
         })
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use outbound::{
-    http::{Client, Limits, Reply, Roots, Settings},
+    http::{Client, Limits, Open, Reply, Roots, Settings},
     policy::AddressPolicy,
 };
 use serde_json::Value;
@@ -57,6 +57,36 @@ impl Api {
         }
         let request = request.body(body.into()).with_context(|| format!("{path} is no address"))?;
         self.client.send(request, LIMITS).await.with_context(|| format!("no answer from {}", self.base))
+    }
+
+    /// Opens an answer that lasts.
+    pub(crate) async fn open(&self, path: &str, headers: &[(&str, &str)]) -> anyhow::Result<Open> {
+        let mut request = Request::builder().method(Method::GET).uri(self.url(path));
+        if let Some(key) = &self.key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Bytes::new()).with_context(|| format!("{path} is no address"))?;
+        self.client.open(request, LIMITS.deadline).await.with_context(|| format!("no answer from {}", self.base))
+    }
+
+    /// Sends a request to somebody else, without our key.
+    pub(crate) async fn pass_on(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+        limits: Limits,
+    ) -> anyhow::Result<Reply> {
+        let mut request = Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.into()).with_context(|| format!("{url} is no address"))?;
+        self.client.send(request, limits).await.with_context(|| format!("no answer from {url}"))
     }
 
     /// Sends JSON and wants JSON; a problem becomes an error with its words.

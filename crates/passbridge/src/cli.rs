@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     api::Api,
     config::{self, Flags},
-    demo, lint,
+    demo, follow, lint,
     publications::{self, PublicationCommand, TemplateCommand},
     serve,
     system::say,
@@ -133,6 +133,27 @@ enum Command {
         server: Server,
         #[command(subcommand)]
         command: PublicationCommand,
+    },
+    /// Follow events live, and send them on to a program on this machine
+    ///
+    /// Each event is shown as it happens. With --forward it is sent on as the webhook that it would get, signed with a secret that
+    /// is shown first. A stream that breaks is opened again where it was; nothing is skipped.
+    #[command(after_help = "\
+Examples:
+  passbridge listen
+  passbridge listen --forward http://localhost:3000/hook --events pass.created,pass.installed")]
+    Listen {
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        args: follow::Args,
+    },
+    /// Look at requests that an inspector took, and send them again
+    Inspector {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: follow::InspectorCommand,
     },
     /// Look at finished passes
     Pass {
@@ -311,6 +332,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::GoogleAccount { server, command: GoogleCommand::Compare { account } } => {
             server.show(Method::POST, &format!("/v1/google-accounts/{account}/comparison"), None).await
         }
+        Command::Listen { server, args } => follow::run(&server, &args).await,
+        Command::Inspector { server, command } => follow::inspector(&server, command).await,
         Command::Pass { command } => lint::run(&command),
         Command::Api { server, method, path, body } => {
             let body = body.map(|body| json_argument(&body)).transpose()?;
@@ -320,6 +343,11 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 impl Server {
+    /// Whether answers are wanted as lines of JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     pub(crate) fn api(&self) -> anyhow::Result<Api> {
         Api::new(&self.url, self.key.clone())
     }

@@ -6,6 +6,7 @@ mod api;
 mod cli;
 mod config;
 mod demo;
+mod follow;
 mod keys;
 mod lint;
 mod listen;

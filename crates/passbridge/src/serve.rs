@@ -33,6 +33,7 @@ pub(crate) struct Running {
     backend: Arc<dyn Backend>,
     workers: Workers,
     stop: watch::Sender<bool>,
+    streams: http_server::Streams,
     serving: JoinHandle<()>,
     engine: JoinHandle<()>,
 }
@@ -139,14 +140,16 @@ pub(crate) async fn start(
     settings.google_roots = roots;
     let app = http_server::App::new(Arc::clone(&store), engine, clock, entropy, settings, metrics());
     let (stop, stopped) = watch::channel(false);
+    let streams = app.streams();
     let serving = tokio::spawn(listen::serve(listener, tls, http_server::router(app), stopped, DRAIN));
-    Ok((Running { store, public_url, backend, workers, stop, serving, engine: engine_task }, admin_key))
+    Ok((Running { store, public_url, backend, workers, stop, streams, serving, engine: engine_task }, admin_key))
 }
 
 impl Running {
     /// Stops accepting, lets what is running finish, writes down what is known, closes.
     pub(crate) async fn drain(self) {
         let _ = self.stop.send(true);
+        self.streams.end();
         let _ = tokio::time::timeout(DRAIN, self.serving).await;
         self.workers.drain(DRAIN / 2).await;
         let backend = Arc::clone(&self.backend);

@@ -225,7 +225,8 @@ async fn existing(club: &Club) -> String {
         ("project", &json!(club.project)),
     ];
     let lines = ids.map(|(name, id)| format!("\"path.{name}\" = {id}\n"));
-    format!("[parameters]\n{}", lines.concat())
+    // A stream lasts as long as it is asked to.
+    format!("[parameters]\n\"query.for_seconds\" = 1\n\"query.wait_seconds\" = 1\n{}", lines.concat())
 }
 
 #[tokio::test]

@@ -67,11 +67,16 @@ pub(crate) trait Place: Sized {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cursor<P>(pub(crate) P);
 
+impl<P: Place> Cursor<P> {
+    /// From its text, where it comes by another way than the query.
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        read(text).and_then(|place| P::read(&place)).map(Self).ok_or(REFUSED)
+    }
+}
+
 impl<'de, P: Place> Deserialize<'de> for Cursor<P> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let place = read(&text).and_then(|place| P::read(&place));
-        place.map(Self).ok_or_else(|| de::Error::custom(REFUSED))
+        Self::parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use domain::{Actor, Cause, ContactId, Event, EventId, PassId, ProjectId, Timestamp};
+use domain::{Actor, Cause, ContactId, Event, EventId, OrgId, PassId, ProjectId, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{Log, LoggedEvent, OrgCatalog};
 use utoipa::{IntoParams, ToSchema};
@@ -28,14 +28,14 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 /// A fact in the life of a pass or contact. Of one whose person was erased only id, type, time and pass are left.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Event)]
-struct View {
+pub(super) struct View {
     /// Its id.
     #[schema(value_type = IdText)]
     id: EventId,
     /// What happened.
     #[serde(rename = "type")]
     #[schema(value_type = schema::EventType)]
-    kind: &'static str,
+    pub(super) kind: &'static str,
     /// When it happened.
     #[schema(value_type = TimeText)]
     occurred_at: Timestamp,
@@ -79,7 +79,7 @@ struct ImageView {
 }
 
 impl View {
-    fn of(app: &App, catalog: &OrgCatalog, logged: LoggedEvent) -> Self {
+    pub(super) fn of(app: &App, catalog: &OrgCatalog, logged: LoggedEvent) -> Self {
         match logged {
             LoggedEvent::Whole(event, _) => Self::whole(app, catalog, *event),
             LoggedEvent::Erased(outline) => Self {
@@ -164,30 +164,65 @@ async fn feed(
     State(app): State<Arc<App>>,
     QueryParams(paging): QueryParams<Paging>,
 ) -> Result<Json<Feed>, Problem> {
-    let heads = app.store.backend().heads(Log::Events).await?;
-    let epoch = app.store.epoch();
-    // The place: the epoch of the log, and a number per shard.
-    let known = |place: Vec<u64>| {
-        let (of, after) = place.split_first()?;
-        let within = after.len() == heads.len() && after.iter().zip(&heads).all(|(after, head)| after <= head);
-        (*of == epoch && within).then(|| after.to_vec())
-    };
-    let mut after = paging.cursor.and_then(|cursor| known(cursor.0)).unwrap_or_else(|| vec![0; heads.len()]);
-    let events = app.store.feed(can.org, &after, paging.limit.get()).await?;
-    for event in &events {
+    let mut place = FeedPlace::start(&app, paging.cursor.map(|cursor| cursor.0)).await?;
+    let (events, has_more) = place.read(&app, can.org, paging.limit.get()).await?;
+    let catalog = config::org(&app, can.org)?;
+    let data = events.into_iter().map(|event| View::of(&app, &catalog, event)).collect();
+    Ok(Json(Feed { data, next_cursor: place.text(), has_more }))
+}
+
+/// How far the feed was read: the epoch of the log, and a number per shard.
+#[derive(Debug, Clone)]
+pub(super) struct FeedPlace {
+    epoch: u64,
+    after: Vec<u64>,
+}
+
+impl FeedPlace {
+    /// The place of a cursor, if it is one of this log; else the oldest.
+    pub(super) async fn start(app: &App, cursor: Option<Vec<u64>>) -> Result<Self, Problem> {
+        let heads = app.store.backend().heads(Log::Events).await?;
+        let epoch = app.store.epoch();
+        let known = |place: Vec<u64>| {
+            let (of, after) = place.split_first()?;
+            let within = after.len() == heads.len() && after.iter().zip(&heads).all(|(after, head)| after <= head);
+            (*of == epoch && within).then(|| after.to_vec())
+        };
+        let after = cursor.and_then(known).unwrap_or_else(|| vec![0; heads.len()]);
+        Ok(Self { epoch, after })
+    }
+
+    /// After everything that there is.
+    pub(super) async fn end(app: &App) -> Result<Self, Problem> {
+        let after = app.store.backend().heads(Log::Events).await?;
+        Ok(Self { epoch: app.store.epoch(), after })
+    }
+
+    /// The next events, and whether there is more to read at once. The place is after all of them then.
+    pub(super) async fn read(&mut self, app: &App, org: OrgId, limit: u32) -> Result<(Vec<LoggedEvent>, bool), Problem> {
+        let heads = app.store.backend().heads(Log::Events).await?;
+        let events = app.store.feed(org, &self.after, limit).await?;
+        events.iter().for_each(|event| self.pass(event));
+        let has_more = events.len() >= limit as usize;
+        if !has_more {
+            // All of this organization's events up to the heads have been seen; others' need not be looked at again.
+            self.after.iter_mut().zip(&heads).for_each(|(after, head)| *after = (*head).max(*after));
+        }
+        Ok((events, has_more))
+    }
+
+    /// Goes past an event.
+    pub(super) fn pass(&mut self, event: &LoggedEvent) {
         let position = event.position();
-        if let Some(last) = after.get_mut(usize::from(position.shard)) {
+        if let Some(last) = self.after.get_mut(usize::from(position.shard)) {
             *last = position.seq.max(*last);
         }
     }
-    let has_more = events.len() >= paging.limit.get() as usize;
-    if !has_more {
-        // All of this organization's events up to the heads have been seen; others' need not be looked at again.
-        after.iter_mut().zip(&heads).for_each(|(after, head)| *after = (*head).max(*after));
+
+    /// As a client may carry it.
+    pub(super) fn text(&self) -> String {
+        cursor::text(&cursor::words(std::iter::once(self.epoch).chain(self.after.iter().copied())))
     }
-    let catalog = config::org(&app, can.org)?;
-    let data = events.into_iter().map(|event| View::of(&app, &catalog, event)).collect();
-    Ok(Json(Feed { data, next_cursor: cursor::text(&cursor::words(std::iter::once(epoch).chain(after))), has_more }))
 }
 
 /// Read an event.

@@ -12,6 +12,7 @@ mod deliveries;
 mod docs;
 mod document;
 mod enrolment_links;
+pub(crate) mod event_stream;
 mod events;
 mod flows;
 mod google_accounts;
@@ -63,6 +64,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(scan_keys::routes())
         .merge(reach::routes())
         .merge(contacts::routes())
+        .merge(event_stream::routes())
         .merge(events::routes())
         .merge(projects::routes())
         .merge(enrolment_links::routes())

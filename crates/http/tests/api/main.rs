@@ -13,5 +13,6 @@ mod scans;
 mod server;
 mod source_events;
 mod sources;
+mod stream;
 mod transformations;
 mod webhooks;

@@ -12,7 +12,7 @@ mod tls;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::{HeaderMap, Request, StatusCode};
+use ::http::{HeaderMap, Request, Response, StatusCode};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
@@ -119,6 +119,7 @@ pub struct Reply {
 pub struct Client {
     inner: legacy::Client<Connector, Full<Bytes>>,
     dialler: Dialler,
+    settings: Arc<Settings>,
 }
 
 impl std::fmt::Debug for Client {
@@ -134,7 +135,7 @@ impl Client {
     /// When the identity's key does not belong to its certificate, or cannot be read.
     pub fn new(settings: Settings) -> Result<Self, BadIdentity> {
         let tls = tls::configuration(&settings.roots, settings.identity.as_ref(), settings.protocol)?;
-        let dialler = Dialler::new(settings.policy, settings.names);
+        let dialler = Dialler::new(settings.policy.clone(), Arc::clone(&settings.names));
         let connector = Connector::new(dialler.clone(), Arc::new(tls));
         let inner = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -149,13 +150,43 @@ impl Client {
             .http2_keep_alive_interval(PING_AFTER)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .build(connector);
-        Ok(Self { inner, dialler })
+        Ok(Self { inner, dialler, settings: Arc::new(settings) })
+    }
+
+    /// A client like this one that shows a certificate where it is asked for one. It has a pool of its own.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn with_identity(&self, identity: Identity) -> Result<Self, BadIdentity> {
+        Self::new(Settings { identity: Some(identity), ..(*self.settings).clone() })
     }
 
     /// The policy under which this client dials.
     #[must_use]
     pub fn policy(&self) -> &AddressPolicy {
         self.dialler.policy()
+    }
+
+    /// Sends one request and waits at most `deadline` for the head of its answer; the body is read by [`Open::next`].
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn open(&self, request: Request<Bytes>, deadline: Duration) -> Result<Open, Failure> {
+        let (response, _) = self.head(request, deadline).await?;
+        let (head, body) = response.into_parts();
+        Ok(Open { status: head.status, headers: head.headers, body })
+    }
+
+    /// Sends one request and waits for the head of its answer.
+    async fn head(&self, request: Request<Bytes>, deadline: Duration) -> Result<(Response<Incoming>, Call), Failure> {
+        let target = self.policy().check_uri(request.uri()).map_err(Failure::Forbidden)?;
+        let call = Call::new(Instant::now(), deadline.min(MAX_DEADLINE));
+        let exchange = connector::CALL.scope(call.clone(), self.inner.request(request.map(Full::new)));
+        match tokio::time::timeout_at(call.deadline, exchange).await {
+            Ok(Ok(response)) => Ok((response, call)),
+            Ok(Err(error)) => Err(classify::of_exchange(&error, &target)),
+            Err(_) => Err(call.timeout(call.phase(), None)),
+        }
     }
 
     /// Sends one request and reads its answer within `limits`. A stale pooled connection is replaced silently as long
@@ -165,14 +196,7 @@ impl Client {
     /// The [`Failure`] says how far the request got.
     pub async fn send(&self, request: Request<Bytes>, limits: Limits) -> Result<Reply, Failure> {
         let started = Instant::now();
-        let target = self.policy().check_uri(request.uri()).map_err(Failure::Forbidden)?;
-        let call = Call::new(started, limits.deadline.min(MAX_DEADLINE));
-        let exchange = connector::CALL.scope(call.clone(), self.inner.request(request.map(Full::new)));
-        let response = match tokio::time::timeout_at(call.deadline, exchange).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(classify::of_exchange(&error, &target)),
-            Err(_) => return Err(call.timeout(call.phase(), None)),
-        };
+        let (response, call) = self.head(request, limits.deadline).await?;
         let (head, body) = response.into_parts();
         let reading = tokio::time::timeout_at(call.deadline, read_capped(body, limits.max_body));
         let (body, body_truncated) = match reading.await {
@@ -182,6 +206,36 @@ impl Client {
         };
         let elapsed = started.elapsed();
         Ok(Reply { status: head.status, headers: head.headers, body, body_truncated, elapsed })
+    }
+}
+
+/// An answer whose body is read piece by piece, for streams that last. Dropping it closes an HTTP/1.1 connection.
+#[derive(Debug)]
+pub struct Open {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    body: Incoming,
+}
+
+impl Open {
+    /// The next bytes; nothing once the peer has ended.
+    ///
+    /// # Errors
+    /// When the peer is silent for longer than `patience`, or the connection breaks.
+    pub async fn next(&mut self, patience: Duration) -> Result<Option<Bytes>, Failure> {
+        let started = Instant::now();
+        loop {
+            let frame = match tokio::time::timeout(patience, self.body.frame()).await {
+                Ok(Some(frame)) => frame.map_err(|error| classify::of_body(&error, self.status))?,
+                Ok(None) => return Ok(None),
+                Err(_) => return Err(Call::new(started, patience).timeout(Phase::Body, Some(self.status))),
+            };
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
     }
 }
 
