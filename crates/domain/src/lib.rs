@@ -43,7 +43,9 @@ pub use pass::{
 pub use project::{FieldDef, FieldType, Project, ProjectKind, Variant, VariantId};
 pub use scan::{Booking, Extension, OfflineScan, Proof, RefusedScan, ScanInput, ScanOrder, ScanRecord, ScanRules, ScannerMay};
 pub use source::{Source, SourceEvent};
-pub use target::{Content, Payload, SwitchOff, Target, TargetEvents, TargetPace, UninstallName};
+pub use target::{
+    ClientCertificate, Content, Hidden, Payload, SwitchOff, Target, TargetAuth, TargetEvents, TargetPace, UninstallName,
+};
 pub use template::{
     Alignment, Barcode, BarcodeFormat, Colors, DateFormat, DateLength, Design, DesignField, DesignProblem, Fault, FieldPlace,
     ImageRole, ImageSet, Link, NearBeacon, NearPlace, Nfc, NumberFormat, Personalization, PersonalizationField, Relevance,

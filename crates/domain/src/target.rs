@@ -54,6 +54,12 @@ pub struct Target {
     pub without_standard_headers: bool,
     /// Whether deliveries are made; while not, none are owed.
     pub enabled: bool,
+    /// How we prove who we are, beside the signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<TargetAuth>,
+    /// The certificate that we show where the receiver asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<ClientCertificate>,
     /// How fast it is sent to.
     #[serde(default)]
     pub pace: TargetPace,
@@ -70,6 +76,62 @@ pub struct Target {
 /// The shape of targets that were made before there were others.
 fn first_dialect() -> String {
     "passkit".to_owned()
+}
+
+/// A credential; it does not show itself.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(pub String);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hidden(…)")
+    }
+}
+
+/// How we prove to a target who we are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum TargetAuth {
+    /// HTTP Basic (RFC 7617).
+    Basic {
+        /// The user.
+        user: String,
+        /// The password.
+        password: Hidden,
+    },
+    /// A fixed bearer token (RFC 6750).
+    Bearer {
+        /// The token.
+        token: Hidden,
+    },
+    /// A bearer token got by OAuth 2.0 client credentials (RFC 6749, 4.4).
+    Oauth2 {
+        /// The token endpoint.
+        token_url: String,
+        /// Who asks.
+        client_id: String,
+        /// The proof.
+        client_secret: Hidden,
+        /// For what.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scope: Option<String>,
+        /// For whom.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        audience: Option<String>,
+        /// Whether id and secret go in the body instead of HTTP Basic.
+        #[serde(default)]
+        in_body: bool,
+    },
+}
+
+/// A certificate that we show to a target, with its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientCertificate {
+    /// The chain in PEM, leaf first.
+    pub chain: String,
+    /// The leaf's key in PEM.
+    pub private_key: Hidden,
 }
 
 /// How fast a target is sent to; what is left out is as for every target.
@@ -173,11 +235,25 @@ impl Target {
             uninstall_name: UninstallName::default(),
             without_standard_headers: false,
             enabled: true,
+            auth: None,
+            certificate: None,
             pace: TargetPace::default(),
             switch_off: SwitchOff::default(),
             disabled_reason: None,
             created_at,
         }
+    }
+
+    /// Its credentials by their names, but for its headers. The store keeps them sealed beside the target and leaves them empty.
+    pub fn credentials(&mut self) -> impl Iterator<Item = (&'static str, &mut Hidden)> {
+        let of_auth = self.auth.as_mut().map(|auth| match auth {
+            TargetAuth::Basic { password, .. } => ("auth.password", password),
+            TargetAuth::Bearer { token } => ("auth.token", token),
+            TargetAuth::Oauth2 { client_secret, .. } => ("auth.client_secret", client_secret),
+        });
+        let of_certificate =
+            self.certificate.as_mut().map(|certificate| ("certificate.private_key", &mut certificate.private_key));
+        of_auth.into_iter().chain(of_certificate)
     }
 
     /// Whether an event passes the target's own filters: switched on, made before it, kind, project, wallet and template. What is

@@ -12,5 +12,6 @@
 mod dial;
 pub mod http;
 pub mod policy;
+pub mod token;
 
 pub use dial::{Names, SystemNames};

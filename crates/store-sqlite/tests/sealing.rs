@@ -28,7 +28,12 @@ async fn headers_in_the_clear_are_sealed_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let key = MasterKey::mint(&System);
     let org = OrgId::mint(START, &System);
-    let old = StoredTarget { target: target(), sealed_headers: BTreeMap::new(), sealed_secrets: Vec::new() };
+    let old = StoredTarget {
+        target: target(),
+        sealed_headers: BTreeMap::new(),
+        sealed_credentials: BTreeMap::new(),
+        sealed_secrets: Vec::new(),
+    };
     let (kept, gone) = (old.clone(), StoredTarget { target: target(), ..old });
     {
         let backend = Sqlite::open(folder.path(), &Options::default()).unwrap();

@@ -116,6 +116,9 @@ pub struct StoredTarget {
     /// Its headers: each value sealed by [`crate::Store::seal_for`] under its name, because it may be a credential.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sealed_headers: BTreeMap<String, String>,
+    /// Its other credentials ([`Target::credentials`]), each sealed likewise under its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sealed_credentials: BTreeMap<String, String>,
     /// Signing secrets (their text, `whsec_...`), sealed by [`crate::Store::seal_for`]; the first is the present one, others
     /// are still valid in a rotation.
     pub sealed_secrets: Vec<String>,
@@ -171,6 +174,13 @@ pub struct StoredInspector {
     pub expires_at: Timestamp,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+impl StoredInspector {
+    /// The ring in which the newest requests that it took are kept.
+    pub fn ring(bin: &str) -> String {
+        format!("inspector/{bin}")
+    }
 }
 
 /// Which keys sign an organization's scan codes. The keys themselves are derived from the organization's own; an organization

@@ -21,21 +21,35 @@ impl Store {
             let sealed = self.seal_for::<StoredTarget>(org, target.id.uuid(), value.as_bytes())?;
             sealed_headers.insert(name, sealed);
         }
-        Ok(StoredTarget { target, sealed_headers, sealed_secrets })
+        let (id, mut sealed_credentials) = (target.id.uuid(), BTreeMap::new());
+        for (name, value) in target.credentials() {
+            let value = std::mem::take(&mut value.0);
+            sealed_credentials.insert(name.to_owned(), self.seal_for::<StoredTarget>(org, id, value.as_bytes())?);
+        }
+        Ok(StoredTarget { target, sealed_headers, sealed_credentials, sealed_secrets })
     }
 
-    /// A target as it is used, with its headers.
+    /// A target as it is used, with its headers and credentials.
     pub fn open_target(&self, org: OrgId, stored: &StoredTarget) -> Result<Target> {
         let mut target = stored.target.clone();
-        for (name, sealed) in &stored.sealed_headers {
-            let opened = self.open_of::<StoredTarget>(org, target.id.uuid(), sealed)?;
-            let value = std::str::from_utf8(&opened).map_err(|_| StoreError::Inconsistent {
+        let id = target.id;
+        let open = |what: &str, sealed: &String| {
+            let opened = self.open_of::<StoredTarget>(org, id.uuid(), sealed)?;
+            let text = std::str::from_utf8(&opened).map(str::to_owned);
+            text.map_err(|_| StoreError::Inconsistent {
                 table: "resources",
                 column: "body",
-                row: format!("{} {}", StoredTarget::KIND.number(), target.id),
-                why: format!("the header {name} is no text"),
-            })?;
-            target.headers.insert(name.clone(), value.to_owned());
+                row: format!("{} {id}", StoredTarget::KIND.number()),
+                why: format!("{what} is no text"),
+            })
+        };
+        for (name, sealed) in &stored.sealed_headers {
+            target.headers.insert(name.clone(), open(&format!("the header {name}"), sealed)?);
+        }
+        for (name, value) in target.credentials() {
+            if let Some(sealed) = stored.sealed_credentials.get(name) {
+                value.0 = open(name, sealed)?;
+            }
         }
         Ok(target)
     }

@@ -44,6 +44,7 @@ mod template_versions;
 mod templates;
 mod text;
 mod transformations;
+mod webhook_auth;
 mod webhook_made;
 mod webhook_test;
 mod webhooks;

@@ -23,7 +23,9 @@ use super::{
     once::Made,
     page::{Page, Paging},
     schema::{self, IdText, TimeText},
-    text, webhook_made,
+    text,
+    webhook_auth::{self, AuthInput, CertificateInput},
+    webhook_made,
 };
 use crate::{
     App, Body, PathParam, Problem, QueryParams,
@@ -96,6 +98,12 @@ struct WebhookInput {
     /// Whether Standard Webhooks headers are left out.
     #[serde(default)]
     without_standard_headers: bool,
+    /// How we prove who we are, beside the signature.
+    #[serde(default)]
+    auth: Option<AuthInput>,
+    /// The certificate that we show where the receiver asks for one.
+    #[serde(default)]
+    certificate: Option<CertificateInput>,
     /// How fast it is sent to.
     #[serde(default)]
     pace: PaceInput,
@@ -251,6 +259,8 @@ impl View {
             post_only: target.post_only,
             uninstall_name: target.uninstall_name,
             without_standard_headers: target.without_standard_headers,
+            auth: target.auth.as_ref().map(AuthInput::of),
+            certificate: target.certificate.as_ref().map(CertificateInput::of),
             pace: PaceInput::of(target.pace),
             switch_off: SwitchOffInput {
                 after_failures: target.switch_off.after_failures,
@@ -318,12 +328,14 @@ impl WebhookInput {
             uninstall_name: self.uninstall_name,
             without_standard_headers: self.without_standard_headers,
             enabled: self.enabled,
+            auth: self.auth.map(|auth| auth.check(app, held.and_then(|held| held.auth.as_ref()))).transpose()?,
+            certificate: self.certificate.map(|it| it.check(held.and_then(|held| held.certificate.as_ref()))).transpose()?,
             pace: self.pace.check()?,
             switch_off: self.switch_off.check()?,
             disabled_reason: None,
             created_at: held.map_or_else(|| app.now(), |held| held.created_at),
         };
-        connectors::passkit::settings::check(&target).map_err(|fault| Problem::field("headers", fault.to_string()))?;
+        webhook_auth::check_headers(&target)?;
         webhook_made::check(catalog, &target).await?;
         Ok(target)
     }

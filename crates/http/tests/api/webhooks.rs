@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::server::Server;
 
-fn hook(more: Value) -> Value {
+fn hook(more: &Value) -> Value {
     let mut all = json!({"name": "Hook", "url": "https://hooks.example.com/", "dialect": "native"});
     all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     all
@@ -26,7 +26,7 @@ async fn conditions_and_payloads_are_checked_before_they_are_saved() {
         json!({"payload": {"mapping": {"id": {"@path": "$.data.pass.id"}}}, "dialect": "standard-webhooks"}),
         json!({"payload": {"transformation": "mine"}}),
     ] {
-        let made = server.post("/v1/webhooks", hook(good.clone())).await.expect(201);
+        let made = server.post("/v1/webhooks", hook(&good)).await.expect(201);
         for (name, value) in good.as_object().unwrap().iter().filter(|(name, _)| *name == "filter") {
             assert_eq!(&made[name], value);
         }
@@ -41,10 +41,56 @@ async fn conditions_and_payloads_are_checked_before_they_are_saved() {
         (json!({"payload": {"transformation": "fails"}}), "payload.transformation", "it fails on a sample event"),
         (json!({"payload": {"mapping": {"a": 1}}, "dialect": "passkit"}), "payload", "signs its own body"),
     ] {
-        let refused = server.post("/v1/webhooks", hook(wrong.clone())).await;
+        let refused = server.post("/v1/webhooks", hook(&wrong)).await;
         assert_eq!(refused.problem(422), "invalid", "{wrong}");
         let error = refused.json()["errors"][0].clone();
         assert!(error["path"].as_str().unwrap().starts_with(at), "{wrong}: {error}");
         assert!(error["message"].as_str().unwrap().contains(part), "{wrong}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_are_kept_and_not_told() {
+    let server = Server::start().await;
+    let oauth =
+        json!({"type": "oauth2", "token_url": "https://id.example.com/token", "client_id": "me", "client_secret": "hush-1"});
+    let made = server.post("/v1/webhooks", hook(&json!({"auth": oauth}))).await;
+    let path = made.header("location").to_owned();
+    let shown = made.expect(201);
+    assert_eq!((&shown["auth"]["client_secret"], &shown["auth"]["client_id"]), (&Value::Null, &json!("me")));
+    let held = async || {
+        let catalog = server.store.catalog();
+        let stored = catalog.org(server.ours).unwrap().targets.values().next().unwrap();
+        assert!(!serde_json::to_string(&stored.value.target).unwrap().contains("hush"), "sealed");
+        serde_json::to_value(server.store.open_target(server.ours, &stored.value).unwrap().auth).unwrap()
+    };
+    assert_eq!(held().await["client_secret"], "hush-1");
+    let kept = json!({"type": "oauth2", "token_url": "https://id.example.com/token", "client_id": "you"});
+    server.call(&server.admin, "PUT", &path, &hook(&json!({"auth": kept}))).await.expect(200);
+    assert_eq!((&held().await["client_secret"], &held().await["client_id"]), (&json!("hush-1"), &json!("you")));
+    let elsewhere = json!({"type": "oauth2", "token_url": "https://evil.example.com/token", "client_id": "you"});
+    let refused = server.call(&server.admin, "PUT", &path, &hook(&json!({"auth": elsewhere}))).await;
+    assert_eq!(
+        (refused.problem(422), &refused.json()["errors"][0]["path"]),
+        ("invalid".to_owned(), &json!("auth.client_secret"))
+    );
+    let basic = json!({"type": "basic", "user": "u", "password": "hush-2"});
+    server.call(&server.admin, "PUT", &path, &hook(&json!({"auth": basic}))).await.expect(200);
+    assert!(!server.get("/v1/audit?limit=100").await.text().contains("hush"));
+    for (wrong, at) in [
+        (json!({"auth": {"type": "basic", "user": "a:b", "password": "x"}}), "auth.user"),
+        (json!({"auth": {"type": "bearer", "token": "a b"}}), "auth.token"),
+        (json!({"auth": {"type": "bearer", "token": "t"}, "headers": {"authorization": "x"}}), "headers.Authorization"),
+        (
+            json!({"auth": {"type": "oauth2", "token_url": "http://127.0.0.1/", "client_id": "a", "client_secret": "b"}}),
+            "auth.token_url",
+        ),
+        (json!({"certificate": {"chain": "none", "private_key": "none"}}), "certificate"),
+        (json!({"pace": {"per_second": 0}}), "pace.per_second"),
+        (json!({"pace": {"timeout_seconds": 31}}), "pace.timeout_seconds"),
+        (json!({"switch_off": {"after_hours": 9999}}), "switch_off.after_hours"),
+    ] {
+        let refused = server.post("/v1/webhooks", hook(&wrong)).await;
+        assert_eq!((refused.problem(422).as_str(), &refused.json()["errors"][0]["path"]), ("invalid", &json!(at)), "{wrong}");
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustls::client::WantsClientCert;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::Protocol;
@@ -68,6 +69,20 @@ impl Identity {
     pub fn new(chain: Vec<CertificateDer<'static>>, pkcs8: Vec<u8>) -> Self {
         Self { chain, key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8)) }
     }
+
+    /// From a chain, leaf first, and the leaf's key, both PEM.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn from_pem(chain: &str, key: &str) -> Result<Self, BadIdentity> {
+        let certificates = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let chain = certificates.map_err(|error| BadIdentity(format!("the certificate is no PEM ({error:?})")))?;
+        if chain.is_empty() {
+            return Err(BadIdentity("there is no certificate in it".to_owned()));
+        }
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes());
+        Ok(Self { chain, key: key.map_err(|_| BadIdentity("the private key is no PEM of PKCS#8, PKCS#1 or SEC 1".to_owned()))? })
+    }
 }
 
 impl Clone for Identity {
@@ -86,6 +101,12 @@ impl std::fmt::Debug for Identity {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the client certificate cannot be used: {0}; give the chain leaf first and the leaf's own PKCS#8 key")]
 pub struct BadIdentity(String);
+
+impl From<String> for BadIdentity {
+    fn from(why: String) -> Self {
+        Self(why)
+    }
+}
 
 pub(super) fn configuration(roots: &Roots, identity: Option<&Identity>, protocol: Protocol) -> Result<ClientConfig, BadIdentity> {
     let bad = |error: rustls::Error| BadIdentity(error.to_string());

@@ -10,6 +10,7 @@ mod book;
 mod health;
 mod lane;
 mod made;
+mod proof;
 mod send;
 mod targets;
 mod window;
@@ -256,7 +257,7 @@ impl Pump {
             if self.touched.contains(&id) {
                 continue;
             }
-            let to = house.dispatcher.targets.ready(&house.store, event.org, stored);
+            let to = house.dispatcher.targets.ready(&house, event.org, stored);
             if !to.lets_pass(event, &house.settings.webhooks.public_url, &mut view) {
                 continue;
             }
@@ -322,7 +323,7 @@ impl Pump {
             let stored = catalog.org(row.org).and_then(|config| config.targets.get(&row.target.uuid()));
             match (whole.get(&row.event), stored) {
                 (Some((event, under)), Some(stored)) => {
-                    let to = house.dispatcher.targets.ready(&house.store, row.org, stored);
+                    let to = house.dispatcher.targets.ready(house, row.org, stored);
                     let (event, under) = (Arc::clone(event), Arc::clone(under));
                     self.resume(Delivery { id: row.id, event, under, to, attempts: row.attempts });
                 }

@@ -16,6 +16,7 @@ use store::{AttemptOutcome, AttemptRow, DeliveryRow, SealedUnder};
 use super::{
     lane::{Lane, Lesson},
     made,
+    proof::Unsent,
     targets::Ready,
 };
 use crate::shard::House;
@@ -118,7 +119,7 @@ impl Delivery {
         let asked = self.to.target().pace.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
         let limits = Limits { deadline: asked.unwrap_or(house.settings.webhooks.deadline), max_body: READ_BODY };
         let started = tokio::time::Instant::now();
-        let result = house.client.send(sent, limits).await;
+        let result = self.to.proof.send(&house.client, sent, limits).await;
         let elapsed = started.elapsed();
         let mut tried = Tried { request: Some(request), elapsed, ..Tried::unsent(String::new()) };
         let mut timed_out = false;
@@ -129,10 +130,11 @@ impl Delivery {
                 tried.error = (!(200..300).contains(&reply.status)).then(|| format!("the receiver answered {}", reply.status));
                 tried.reply = Some(reply);
             }
-            Err(failure) => {
+            Err(Unsent::Failed(failure)) => {
                 timed_out = matches!(failure, Failure::Timeout { .. });
                 tried.error = Some(failure.to_string());
             }
+            Err(Unsent::Unproven(why)) => tried.error = Some(why),
         }
         let left_alone_until = match &tried.outcome {
             Outcome::Retry { after: Some(after) } => Some(house.now().plus((*after).min(retry::MAX_RETRY_AFTER))),

@@ -15,6 +15,9 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use store::{Catalog, Store, Stored, StoredTarget};
 
+use super::proof::Proof;
+use crate::shard::House;
+
 /// A target, ready to be sent to.
 pub(crate) struct Ready {
     pub(crate) org: OrgId,
@@ -28,6 +31,8 @@ pub(crate) struct Ready {
     filter: Option<Compiled>,
     /// What makes the body, unless that is code or the shape itself; or why it cannot.
     pub(crate) body: Result<Option<Body>, String>,
+    /// How it is proven to it who we are.
+    pub(crate) proof: Proof,
 }
 
 impl Ready {
@@ -51,7 +56,8 @@ pub(crate) struct Targets(Mutex<HashMap<TargetId, Arc<Ready>>>);
 
 impl Targets {
     /// A target as the configuration has it.
-    pub(crate) fn ready(&self, store: &Store, org: OrgId, stored: &Stored<StoredTarget>) -> Arc<Ready> {
+    pub(crate) fn ready(&self, house: &House, org: OrgId, stored: &Stored<StoredTarget>) -> Arc<Ready> {
+        let (store, client) = (&house.store, &house.client);
         let id = stored.value.target.id;
         let mut known = self.0.lock();
         if let Some(ready) = known.get(&id).filter(|ready| ready.stored.revision == stored.revision) {
@@ -65,7 +71,8 @@ impl Targets {
         let filter = target.filter.as_deref().and_then(|text| fql::parse(text).ok()?.compile().ok());
         let body = target.payload.as_ref().map_or(Ok(None), Body::compile);
         let body = body.map_err(|problems| problems.first().map(ToString::to_string).unwrap_or_default());
-        let ready = Arc::new(Ready { org, stored: stored.clone(), target, secrets, filter, body });
+        let proof = Proof::of(&target, client);
+        let ready = Arc::new(Ready { org, stored: stored.clone(), target, secrets, filter, body, proof });
         if let Err(why) = &ready.secrets {
             tracing::error!(%org, target = %id, why, "a webhook's credentials cannot be used; nothing can be sent to it");
         }
