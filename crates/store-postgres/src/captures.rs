@@ -36,3 +36,8 @@ pub(crate) async fn list(pool: &Pool, org: OrgId, ring: &str, limit: u32) -> Att
         })
         .collect()
 }
+
+pub(crate) async fn remove(pool: &Pool, org: OrgId, ring: &str) -> Attempt<()> {
+    query(pool, "DELETE FROM captures WHERE org = $1 AND ring = $2", &[&org.uuid(), &ring]).await?;
+    Ok(())
+}

@@ -373,6 +373,9 @@ impl Backend for Postgres {
     async fn capture(&self, row: CaptureRow, keep: u32) -> Result<()> {
         Ok(captures::capture(&self.pool, &row, keep).await?)
     }
+    async fn drop_captures(&self, org: OrgId, ring: &str) -> Result<()> {
+        Ok(captures::remove(&self.pool, org, ring).await?)
+    }
     async fn captures(&self, org: OrgId, ring: &str, limit: u32) -> Result<Vec<CaptureRow>> {
         Ok(captures::list(&self.pool, org, ring, limit).await?)
     }

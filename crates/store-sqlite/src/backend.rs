@@ -409,6 +409,10 @@ impl Backend for Sqlite {
     async fn capture(&self, row: CaptureRow, keep: u32) -> Result<()> {
         self.write(move |db| upkeep::capture(db, &row, keep)).await
     }
+    async fn drop_captures(&self, org: OrgId, ring: &str) -> Result<()> {
+        let ring = ring.to_owned();
+        self.write(move |db| upkeep::drop_captures(db, org, &ring)).await
+    }
     async fn captures(&self, org: OrgId, ring: &str, limit: u32) -> Result<Vec<CaptureRow>> {
         let ring = ring.to_owned();
         self.read(move |db| upkeep::captures(db, org, &ring, limit)).await

@@ -171,6 +171,12 @@ pub(crate) fn capture(db: &Connection, row: &CaptureRow, keep: u32) -> Result<Wr
     Ok(Written::Done(()))
 }
 
+/// Removes a ring.
+pub(crate) fn drop_captures(db: &Connection, org: OrgId, ring: &str) -> Result<Written<()>> {
+    db.prepare_cached("DELETE FROM captures WHERE org = ?1 AND ring = ?2")?.execute(params![key(org), ring])?;
+    Ok(Written::Done(()))
+}
+
 /// What a ring holds, newest first.
 pub(crate) fn captures(db: &Connection, org: OrgId, ring: &str, limit: u32) -> Result<Vec<CaptureRow>> {
     let mut statement =

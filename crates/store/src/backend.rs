@@ -296,4 +296,6 @@ pub trait Backend: Send + Sync + 'static {
     async fn capture(&self, row: CaptureRow, keep: u32) -> Result<()>;
     /// What a ring holds, newest first.
     async fn captures(&self, org: OrgId, ring: &str, limit: u32) -> Result<Vec<CaptureRow>>;
+    /// Removes a ring with all that it holds.
+    async fn drop_captures(&self, org: OrgId, ring: &str) -> Result<()>;
 }

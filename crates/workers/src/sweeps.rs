@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{Action, Actor, Cause, Command, CommandId, PassRef};
 use engine::EngineError;
-use store::{Log, Reader, Retention, StoreError};
+use store::{ConfigChange, Log, NameKind, Reader, Retention, StoreError, StoredInspector};
 use tokio::time::Instant;
 
 use crate::{
@@ -121,6 +121,26 @@ async fn maintain(shard: &Shard) {
     if let Err(error) = house.store.backend().maintain(now, keep).await {
         tracing::warn!(%error, "maintenance of the store failed; trying again in a minute");
     }
+    if let Err(error) = end_inspectors(house).await {
+        tracing::warn!(%error, "inspectors that have ended could not be removed; trying again in a minute");
+    }
+}
+
+/// Removes inspectors whose time is over, with all that they took.
+async fn end_inspectors(house: &House) -> Result<(), StoreError> {
+    let (catalog, now) = (house.catalog().await?, house.now());
+    let actor = serde_json::to_string(&Actor::System).map_err(|error| StoreError::Internal(error.to_string()))?;
+    for (org, config) in catalog.orgs() {
+        for stored in config.inspectors.values().filter(|stored| stored.value.expires_at <= now) {
+            let bin = &stored.value.bin;
+            house.store.backend().drop_captures(org, &StoredInspector::ring(bin)).await?;
+            let removed_names = vec![(NameKind::InspectorBin, bin.as_bytes())];
+            let change = ConfigChange { org, actor: actor.clone(), now, names: Vec::new(), removed_names };
+            // Somebody else may have been faster.
+            house.store.remove(&change, &*stored.value, stored.revision).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads the numbers of the event log from where they were last checked to its head: they must be dense, for every cursor

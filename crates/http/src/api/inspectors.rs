@@ -188,7 +188,7 @@ async fn requests(
 
 /// Delete an inspector.
 ///
-/// Nothing is taken at its address any more, and what it took is shown no more.
+/// Nothing is taken at its address any more, and what it took is removed.
 #[utoipa::path(delete, path = "/v1/inspectors/{inspector}", tag = "Inspectors", security(("key" = ["config_write"])),
     params(("inspector" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Deleted.")))]
 async fn delete(
@@ -202,5 +202,7 @@ async fn delete(
     if_match.check(stored.revision)?;
     let mut change = config::change(&app, &can);
     change.removed_names.push((NameKind::InspectorBin, stored.value.bin.as_bytes()));
-    config::remove(&app, &change, stored).await
+    let removed = config::remove(&app, &change, stored).await?;
+    app.store.backend().drop_captures(can.org, &StoredInspector::ring(&stored.value.bin)).await?;
+    Ok(removed)
 }

@@ -139,17 +139,13 @@ async fn take(
         signatures: signature::check(&app, org, &bin, &headers, &body),
     };
     let json = serde_json::to_vec(&captured).map_err(|error| StoreError::Internal(error.to_string()))?;
-    app.store.capture(org, &ring(&bin), at, &json, KEPT).await?;
+    app.store.capture(org, &StoredInspector::ring(&bin), at, &json, KEPT).await?;
     Ok((StatusCode::OK, "taken\n").into_response())
-}
-
-fn ring(bin: &str) -> String {
-    format!("inspector/{bin}")
 }
 
 /// What a bin of an organization has taken, newest first.
 pub(crate) async fn held(app: &App, org: OrgId, bin: &str) -> Result<Vec<Captured>, Problem> {
-    let rows = app.store.captures(org, &ring(bin), KEPT).await?;
+    let rows = app.store.captures(org, &StoredInspector::ring(bin), KEPT).await?;
     let mut requests = Vec::with_capacity(rows.len());
     for row in rows {
         let mut captured: Captured =

@@ -60,6 +60,10 @@ pub async fn rings_keep_their_newest(backend: &Shared) {
     assert_eq!(backend.captures(org(), "a", 2).await.unwrap(), newest[..2]);
     assert_eq!(backend.captures(org(), "b", 9).await.unwrap().len(), 1);
     assert_eq!(backend.captures(other_org(), "a", 9).await.unwrap().len(), 1);
+    backend.drop_captures(org(), "a").await.unwrap();
+    assert!(backend.captures(org(), "a", 9).await.unwrap().is_empty());
+    assert_eq!(backend.captures(org(), "b", 9).await.unwrap().len(), 1, "the others stay");
+    assert_eq!(backend.captures(other_org(), "a", 9).await.unwrap().len(), 1);
 }
 
 /// Source events go by age, but never before flows have passed them.
