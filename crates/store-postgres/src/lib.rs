@@ -29,6 +29,7 @@ mod nudge;
 mod partitions;
 mod passes;
 mod pool;
+mod synced;
 mod upkeep;
 mod wallets;
 
@@ -350,6 +351,12 @@ impl Backend for Postgres {
     }
     async fn save_job(&self, lease: Option<Lease>, row: JobRow) -> Result<bool> {
         Ok(jobs::save(&self.pool, lease, &row).await?)
+    }
+    async fn synced(&self, org: OrgId, target: TargetId, contacts: &[ContactId]) -> Result<Vec<(ContactId, Hash)>> {
+        Ok(synced::read(&self.pool, org, target, contacts).await?)
+    }
+    async fn note_synced(&self, org: OrgId, target: TargetId, told: Vec<(ContactId, Option<Hash>)>) -> Result<()> {
+        Ok(synced::note(&self.pool, org, target, &told).await?)
     }
     async fn changed_passes(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<ChangedPass>)> {
         Ok(google::changed(&self.pool, shard, after, limit).await?)

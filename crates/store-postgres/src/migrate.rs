@@ -19,6 +19,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0004_nodes.sql"),
     include_str!("../migrations/0005_push_tries.sql"),
     include_str!("../migrations/0006_google.sql"),
+    include_str!("../migrations/0007_synced.sql"),
 ];
 
 /// Where the schema's number is. Its one row is also what two nodes that migrate at once take turns on.

@@ -19,7 +19,7 @@ use crate::{
     folder::Folder,
     google, inbox, jobs, leases, load, log, nodes,
     readers::Readers,
-    schema,
+    schema, synced,
     upkeep::{self, Cursors},
     wallets,
     writer::{Writer, Written},
@@ -386,6 +386,13 @@ impl Backend for Sqlite {
     }
     async fn save_job(&self, lease: Option<Lease>, row: JobRow) -> Result<bool> {
         self.write(move |db| jobs::save(db, lease, &row)).await
+    }
+    async fn synced(&self, org: OrgId, target: TargetId, contacts: &[ContactId]) -> Result<Vec<(ContactId, Hash)>> {
+        let contacts = contacts.to_vec();
+        self.read(move |db| synced::read(db, org, target, &contacts)).await
+    }
+    async fn note_synced(&self, org: OrgId, target: TargetId, told: Vec<(ContactId, Option<Hash>)>) -> Result<()> {
+        self.write(move |db| synced::note(db, org, target, &told)).await
     }
     async fn changed_passes(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<ChangedPass>)> {
         self.read(move |db| google::changed(db, shard, after, limit)).await

@@ -31,6 +31,7 @@ mod nodes;
 mod readers;
 mod row;
 mod schema;
+mod synced;
 mod upkeep;
 mod wallets;
 mod writer;

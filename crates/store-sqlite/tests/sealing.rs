@@ -32,6 +32,7 @@ async fn headers_in_the_clear_are_sealed_at_the_next_start() {
         target: target(),
         sealed_headers: BTreeMap::new(),
         sealed_credentials: BTreeMap::new(),
+        sealed_settings: BTreeMap::new(),
         sealed_secrets: Vec::new(),
     };
     let (kept, gone) = (old.clone(), StoredTarget { target: target(), ..old });

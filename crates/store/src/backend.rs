@@ -274,6 +274,13 @@ pub trait Backend: Send + Sync + 'static {
     async fn running_jobs(&self, shard: u16, limit: u32) -> Result<Vec<JobRow>>;
     /// Replaces a job that had the revision before; false when somebody else changed it meanwhile. A worker shows its lease.
     async fn save_job(&self, lease: Option<Lease>, row: JobRow) -> Result<bool>;
+    // What destinations that hold a state were last told of contacts, as keyed hashes.
+
+    /// Of these contacts, what was told; none where it is not known.
+    async fn synced(&self, org: OrgId, target: TargetId, contacts: &[ContactId]) -> Result<Vec<(ContactId, Hash)>>;
+    /// Notes what was told of contacts, each once, or that it is not known any more.
+    async fn note_synced(&self, org: OrgId, target: TargetId, told: Vec<(ContactId, Option<Hash>)>) -> Result<()>;
+
     // Google Wallet.
 
     /// The next passes of a shard whose content changed after a number, with the highest number looked at. Passes that

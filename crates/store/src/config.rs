@@ -119,6 +119,9 @@ pub struct StoredTarget {
     /// Its other credentials ([`Target::credentials`]), each sealed likewise under its name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sealed_credentials: BTreeMap<String, String>,
+    /// Those of its settings that are credentials, each value sealed alike under its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sealed_settings: BTreeMap<String, String>,
     /// Signing secrets (their text, `whsec_...`), sealed by [`crate::Store::seal_for`]; the first is the present one, others
     /// are still valid in a rotation.
     pub sealed_secrets: Vec<String>,

@@ -18,6 +18,7 @@ mod publications;
 mod rows;
 mod states;
 mod store;
+mod synced;
 mod targets;
 
 pub use answers::KeptAnswer;

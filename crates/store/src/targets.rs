@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{OrgId, Target};
+use domain::{OrgId, Target, TargetId};
 
 use crate::{ConfigWrite, Resource, ResourceRow, Store, StoreError, Stored, StoredTarget, error::Result, store::to_json};
 
@@ -26,29 +26,40 @@ impl Store {
             let value = std::mem::take(&mut value.0);
             sealed_credentials.insert(name.to_owned(), self.seal_for::<StoredTarget>(org, id, value.as_bytes())?);
         }
-        Ok(StoredTarget { target, sealed_headers, sealed_credentials, sealed_secrets })
+        Ok(StoredTarget { target, sealed_headers, sealed_credentials, sealed_settings: BTreeMap::new(), sealed_secrets })
+    }
+
+    /// A credential among a target's settings, as it is kept.
+    pub fn seal_setting(&self, org: OrgId, target: TargetId, value: &str) -> Result<String> {
+        self.seal_for::<StoredTarget>(org, target.uuid(), value.as_bytes())
+    }
+
+    /// The credentials among a target's settings, opened.
+    pub fn open_settings(&self, org: OrgId, stored: &StoredTarget) -> Result<BTreeMap<String, String>> {
+        let open = |(name, sealed): (&String, &String)| Ok((name.clone(), self.open_text(org, stored, name, sealed)?));
+        stored.sealed_settings.iter().map(open).collect()
+    }
+
+    fn open_text(&self, org: OrgId, stored: &StoredTarget, name: &str, sealed: &str) -> Result<String> {
+        let opened = self.open_of::<StoredTarget>(org, stored.target.id.uuid(), sealed)?;
+        let value = std::str::from_utf8(&opened).map_err(|_| StoreError::Inconsistent {
+            table: "resources",
+            column: "body",
+            row: format!("{} {}", StoredTarget::KIND.number(), stored.target.id),
+            why: format!("{name} is no text"),
+        })?;
+        Ok(value.to_owned())
     }
 
     /// A target as it is used, with its headers and credentials.
     pub fn open_target(&self, org: OrgId, stored: &StoredTarget) -> Result<Target> {
         let mut target = stored.target.clone();
-        let id = target.id;
-        let open = |what: &str, sealed: &String| {
-            let opened = self.open_of::<StoredTarget>(org, id.uuid(), sealed)?;
-            let text = std::str::from_utf8(&opened).map(str::to_owned);
-            text.map_err(|_| StoreError::Inconsistent {
-                table: "resources",
-                column: "body",
-                row: format!("{} {id}", StoredTarget::KIND.number()),
-                why: format!("{what} is no text"),
-            })
-        };
         for (name, sealed) in &stored.sealed_headers {
-            target.headers.insert(name.clone(), open(&format!("the header {name}"), sealed)?);
+            target.headers.insert(name.clone(), self.open_text(org, stored, name, sealed)?);
         }
         for (name, value) in target.credentials() {
             if let Some(sealed) = stored.sealed_credentials.get(name) {
-                value.0 = open(name, sealed)?;
+                value.0 = self.open_text(org, stored, name, sealed)?;
             }
         }
         Ok(target)
@@ -71,6 +82,7 @@ impl Store {
     fn sealed_row(&self, org: OrgId, stored: &Stored<StoredTarget>) -> Result<ResourceRow> {
         let opened = self.open_target(org, &stored.value)?;
         let sealed = self.seal_target(org, opened, stored.value.sealed_secrets.clone())?;
+        let sealed = StoredTarget { sealed_settings: stored.value.sealed_settings.clone(), ..sealed };
         Ok(ResourceRow {
             org,
             kind: StoredTarget::KIND.number(),

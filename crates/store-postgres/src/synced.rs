@@ -1,0 +1,33 @@
+//! What destinations were last told of contacts.
+
+use deadpool_postgres::Pool;
+use domain::{ContactId, OrgId, TargetId};
+use store::Hash;
+use uuid::Uuid;
+
+use crate::{convert::Columns, error::Attempt, pool::query};
+
+/// Of these contacts, what was told.
+pub(crate) async fn read(pool: &Pool, org: OrgId, target: TargetId, contacts: &[ContactId]) -> Attempt<Vec<(ContactId, Hash)>> {
+    const SQL: &str = "SELECT contact, hash FROM synced WHERE org = $1 AND target = $2 AND contact = ANY($3)";
+    let contacts: Vec<Uuid> = contacts.iter().map(|contact| contact.uuid()).collect();
+    let rows = query(pool, SQL, &[&org.uuid(), &target.uuid(), &contacts]).await?;
+    rows.iter()
+        .map(|row| {
+            let mut columns = Columns::of(row);
+            Ok((columns.id()?, columns.hash()?))
+        })
+        .collect()
+}
+
+/// Notes what was told, or that it is not known any more; each contact stands once.
+pub(crate) async fn note(pool: &Pool, org: OrgId, target: TargetId, told: &[(ContactId, Option<Hash>)]) -> Attempt<()> {
+    const SQL: &str = "WITH gone AS (DELETE FROM synced WHERE org = $1 AND target = $2 AND contact = ANY($3)) \
+        INSERT INTO synced (org, target, contact, hash) SELECT $1, $2, t.* FROM unnest($4::uuid[], $5::uuid[]) AS t \
+        ORDER BY 3 ON CONFLICT (org, target, contact) DO UPDATE SET hash = excluded.hash";
+    let gone: Vec<Uuid> = told.iter().filter(|(_, hash)| hash.is_none()).map(|(contact, _)| contact.uuid()).collect();
+    let (contacts, hashes): (Vec<Uuid>, Vec<Uuid>) =
+        told.iter().filter_map(|(contact, hash)| Some((contact.uuid(), Uuid::from_bytes((*hash)?)))).unzip();
+    query(pool, SQL, &[&org.uuid(), &target.uuid(), &gone, &contacts, &hashes]).await?;
+    Ok(())
+}

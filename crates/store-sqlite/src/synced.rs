@@ -1,0 +1,40 @@
+//! What destinations were last told of contacts.
+
+use domain::{ContactId, OrgId, TargetId};
+use rusqlite::{Connection, params};
+use store::Hash;
+
+use crate::{
+    fault::Result,
+    row::{Columns, first, key},
+    writer::Written,
+};
+
+/// Of these contacts, what was told.
+pub(crate) fn read(db: &Connection, org: OrgId, target: TargetId, contacts: &[ContactId]) -> Result<Vec<(ContactId, Hash)>> {
+    let mut statement = db.prepare_cached("SELECT hash FROM synced WHERE org = ?1 AND target = ?2 AND contact = ?3")?;
+    let mut found = Vec::new();
+    for contact in contacts {
+        let hash = first(statement.query(params![key(org), key(target), key(*contact)])?, |row| {
+            Columns::new(row, "synced", "hash").value::<Hash>()
+        })?;
+        found.extend(hash.map(|hash| (*contact, hash)));
+    }
+    Ok(found)
+}
+
+/// Notes what was told, or that it is not known any more.
+pub(crate) fn note(db: &Connection, org: OrgId, target: TargetId, told: &[(ContactId, Option<Hash>)]) -> Result<Written<()>> {
+    let mut put = db.prepare_cached(
+        "INSERT INTO synced (org, target, contact, hash) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (org, target, contact) DO UPDATE SET hash = excluded.hash",
+    )?;
+    let mut forget = db.prepare_cached("DELETE FROM synced WHERE org = ?1 AND target = ?2 AND contact = ?3")?;
+    for (contact, hash) in told {
+        match hash {
+            Some(hash) => put.execute(params![key(org), key(target), key(*contact), hash])?,
+            None => forget.execute(params![key(org), key(target), key(*contact)])?,
+        };
+    }
+    Ok(Written::Done(()))
+}

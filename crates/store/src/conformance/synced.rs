@@ -1,0 +1,27 @@
+//! What destinations were told of contacts.
+
+use domain::{ContactId, TargetId};
+
+use super::fixtures::{Shared, org, other_org, uuid};
+
+/// What was told is found again, replaced and forgotten, each destination's and organization's apart.
+pub async fn what_was_told_is_found_replaced_and_forgotten(backend: &Shared) {
+    let contact = |n: u64| ContactId::from_uuid(uuid(n));
+    let (one, other) = (TargetId::from_uuid(uuid(1)), TargetId::from_uuid(uuid(2)));
+    let all: Vec<ContactId> = (1..=4).map(contact).collect();
+    let read = async |org, target| {
+        let mut found = backend.synced(org, target, &all).await.unwrap();
+        found.sort_unstable();
+        found
+    };
+    assert!(read(org(), one).await.is_empty());
+    backend.note_synced(org(), one, (1..=3).map(|n| (contact(n), Some([n as u8; 16]))).collect()).await.unwrap();
+    backend.note_synced(org(), other, vec![(contact(1), Some([9; 16]))]).await.unwrap();
+    assert_eq!(read(org(), one).await, [(contact(1), [1; 16]), (contact(2), [2; 16]), (contact(3), [3; 16])]);
+    let told = vec![(contact(2), Some([7; 16])), (contact(3), None), (contact(4), None), (contact(1), Some([1; 16]))];
+    backend.note_synced(org(), one, told).await.unwrap();
+    assert_eq!(read(org(), one).await, [(contact(1), [1; 16]), (contact(2), [7; 16])]);
+    assert_eq!(read(org(), other).await, [(contact(1), [9; 16])]);
+    assert!(read(other_org(), one).await.is_empty());
+    assert!(backend.synced(org(), one, &[contact(3)]).await.unwrap().is_empty());
+}
