@@ -1,4 +1,4 @@
-//! The sandboxed JavaScript engine: transformations written for RudderStack, unchanged.
+//! The sandboxed JavaScript engine: transformations written for RudderStack and connectors written for The Wallet Crew, unchanged.
 //!
 //! A [`Program`] is an ES module that exports `transformEvent(event, metadata)` or `transformBatch(events, metadata)`, with
 //! libraries that it imports by name. It runs on QuickJS, in a context of its own for every batch, so that nothing outlives
@@ -13,6 +13,7 @@
 //! ([`Program::warnings`] points them out); events of a batch run one after another, so that their order is kept; none of
 //! RudderStack's built-in `@rs/…` libraries.
 
+mod connector;
 mod fault;
 mod globals;
 mod limits;
@@ -20,6 +21,7 @@ mod program;
 mod run;
 mod sandbox;
 
+pub use connector::{Called, Connector, Registered};
 pub use fault::{Fault, FaultKind};
 pub use limits::{Limits, MAX_SOURCE_BYTES};
 pub use program::{Entry, Program, Warning};

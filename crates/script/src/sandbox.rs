@@ -64,18 +64,29 @@ pub(crate) fn with<T>(
     meter: &Rc<Meter>,
     body: impl FnOnce(&Loaded<'_>) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
+    within(&program.libraries, meter, |ctx| {
+        let loaded = Loaded::new(ctx.clone(), program, meter)?;
+        body(&loaded)
+    })
+}
+
+/// Runs `body` in a fresh context, under the limits, where these libraries can be imported.
+pub(crate) fn within<T>(
+    libraries: &Arc<BTreeMap<String, String>>,
+    meter: &Rc<Meter>,
+    body: impl FnOnce(&Ctx<'_>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
     let no_memory = |_: Error| Fault::new(FaultKind::Memory, "no memory for a context");
     let runtime = Runtime::new().map_err(no_memory)?;
     runtime.set_memory_limit(meter.limits.memory);
     runtime.set_max_stack_size(meter.limits.stack);
     let watched = Rc::clone(meter);
     runtime.set_interrupt_handler(Some(Box::new(move || watched.is_over())));
-    runtime.set_loader(Shelf(Arc::clone(&program.libraries)), Shelf(Arc::clone(&program.libraries)));
+    runtime.set_loader(Shelf(Arc::clone(libraries)), Shelf(Arc::clone(libraries)));
     let context = Context::full(&runtime).map_err(no_memory)?;
     context.with(|ctx| {
         meter.start();
-        let loaded = Loaded::new(ctx, program, meter)?;
-        body(&loaded)
+        body(&ctx)
     })
 }
 
@@ -90,19 +101,11 @@ pub(crate) struct Loaded<'js> {
 
 impl<'js> Loaded<'js> {
     fn new(ctx: Ctx<'js>, program: &Program, meter: &Rc<Meter>) -> Result<Self, Fault> {
-        let metadata = globals(&ctx, meter).map_err(|error| Fault::caught(&ctx, error))?;
-        let module = Self::evaluate(&ctx, program, meter).map_err(|fault| timed(meter, fault))?;
+        let metadata = globals(&ctx, meter, include_str!("prelude.js")).map_err(|error| Fault::caught(&ctx, error))?;
+        let module = evaluate(&ctx, MAIN, &program.source, meter).map_err(|fault| timed(meter, fault))?;
         let namespace = module.namespace().map_err(|error| Fault::caught(&ctx, error))?;
         let (entry, function) = entry(&namespace)?;
         Ok(Self { ctx, entry, function, metadata, meter: Rc::clone(meter) })
-    }
-
-    fn evaluate(ctx: &Ctx<'js>, program: &Program, meter: &Meter) -> Result<Module<'js, Evaluated>, Fault> {
-        let caught = |error| Fault::caught(ctx, error);
-        let declared = Module::declare(ctx.clone(), MAIN, program.source.as_ref()).map_err(caught)?;
-        let (module, promise) = declared.eval().map_err(caught)?;
-        settle(ctx, meter, &promise)?;
-        Ok(module)
     }
 
     /// The function that the code calls for the metadata of an event; `known` is JSON, an object by message id.
@@ -137,8 +140,17 @@ impl<'js> Loaded<'js> {
     }
 }
 
-/// Puts the globals in place and gives the maker of metadata functions.
-fn globals<'js>(ctx: &Ctx<'js>, meter: &Rc<Meter>) -> rquickjs::Result<Function<'js>> {
+/// A module in its context, run to its end.
+pub(crate) fn evaluate<'js>(ctx: &Ctx<'js>, file: &str, source: &str, meter: &Meter) -> Result<Module<'js, Evaluated>, Fault> {
+    let caught = |error| Fault::caught(ctx, error);
+    let declared = Module::declare(ctx.clone(), file, source).map_err(caught)?;
+    let (module, promise) = declared.eval().map_err(caught)?;
+    settle(ctx, meter, &promise)?;
+    Ok(module)
+}
+
+/// Puts the globals of a prelude in place and gives what it ends with.
+pub(crate) fn globals<'js>(ctx: &Ctx<'js>, meter: &Rc<Meter>, prelude: &str) -> rquickjs::Result<Function<'js>> {
     let (asked, noted) = (Rc::clone(meter), Rc::clone(meter));
     let host = move |ctx: Ctx<'js>, what: String, argument: String| {
         asked.call(&what, &argument).map_err(|message| Exception::throw_message(&ctx, &message))
@@ -147,7 +159,7 @@ fn globals<'js>(ctx: &Ctx<'js>, meter: &Rc<Meter>) -> rquickjs::Result<Function<
     ctx.globals().set("note", Func::from(move |line: String| noted.note(&line)))?;
     let mut options = EvalOptions::default();
     options.filename = Some(PRELUDE.to_owned());
-    ctx.eval_with_options(include_str!("prelude.js"), options)
+    ctx.eval_with_options(prelude, options)
 }
 
 /// The one function that the program exports for us.
@@ -167,7 +179,7 @@ fn entry<'js>(namespace: &Object<'js>) -> Result<(Entry, Function<'js>), Fault> 
 }
 
 /// Runs what is waiting until the promise is settled.
-fn settle<'js>(ctx: &Ctx<'js>, meter: &Meter, promise: &Promise<'js>) -> Result<Js<'js>, Fault> {
+pub(crate) fn settle<'js>(ctx: &Ctx<'js>, meter: &Meter, promise: &Promise<'js>) -> Result<Js<'js>, Fault> {
     loop {
         if let Some(result) = promise.result::<Js<'js>>() {
             return result.map_err(|error| Fault::caught(ctx, error));
@@ -182,12 +194,12 @@ fn settle<'js>(ctx: &Ctx<'js>, meter: &Meter, promise: &Promise<'js>) -> Result<
     }
 }
 
-fn too_long(meter: &Meter) -> Fault {
+pub(crate) fn too_long(meter: &Meter) -> Fault {
     Fault::new(FaultKind::Time, format!("ran longer than {:?} and was stopped", meter.limits.time))
 }
 
 /// The time limit is why, whatever the engine says it was.
-fn timed(meter: &Meter, fault: Fault) -> Fault {
+pub(crate) fn timed(meter: &Meter, fault: Fault) -> Fault {
     if !meter.timed_out.get() {
         return fault;
     }

@@ -1,0 +1,128 @@
+//! Connectors after The Wallet Crew's model.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use script::{Connector, FaultKind, Host, Limits, Reply, Request};
+use serde_json::{Value, json};
+
+const POINT: &str = "runtime.wallet.passUpdater";
+
+struct Outside {
+    began: Instant,
+    asked: Mutex<Vec<Request>>,
+    status: u16,
+}
+
+impl Host for Outside {
+    fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+    fn fetch(&self, request: &Request) -> Result<Reply, String> {
+        self.asked.lock().unwrap().push(request.clone());
+        Ok(Reply { status: self.status, headers: [("x-one".to_owned(), "1".to_owned())].into(), body: r#"{"id":7}"#.to_owned() })
+    }
+    fn credential(&self, key: &str) -> Option<String> {
+        (key == "crm").then(|| "hush".to_owned())
+    }
+}
+
+fn outside(status: u16) -> Arc<Outside> {
+    Arc::new(Outside { began: Instant::now(), asked: Mutex::default(), status })
+}
+
+fn arguments() -> Vec<(&'static str, Value)> {
+    vec![
+        ("passId", json!("p1")),
+        ("passType", json!("gold")),
+        ("identifiers", json!({"customerId": "c-1"})),
+        ("device", json!("apple")),
+        ("additionalInformation", json!({"activeRegistrationCount": 2})),
+    ]
+}
+
+/// The shape of the published example: a constant before the import, typedefs, functions by name, secrets, a call.
+const PUBLISHED: &str = r#"
+const API_URL = 'https://partner.example.com';
+import { getSecret } from 'neo/secrets';
+/** @typedef {Object} RegistrationInformation */
+async function send(passId, identifiers, device, installed, information) {
+    const response = await fetch(`${API_URL}/members/${identifiers.customerId}`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', 'Authorization': 'Bearer ' + getSecret('crm') },
+        body: JSON.stringify({ passId, device, installed, count: information.activeRegistrationCount })
+    });
+    if (!response.ok) throw new Error(`partner answered ${response.status}`);
+    console.log('told', (await response.json()).id, response.headers.get('X-One'));
+}
+async function onPassInstalled(passId, passType, identifiers, device, additionalInformation) {
+    await send(passId, identifiers, device, true, additionalInformation);
+}
+async function onPassUninstalled(passId, passType, identifiers, device, additionalInformation) {
+    await send(passId, identifiers, device, false, additionalInformation);
+}
+export default function(context) {
+  context.register('runtime.scriptable.customerProvider.customProvider', { Fill: () => {} });
+  context.register('runtime.wallet.passUpdater', {
+    OnPassInstalled: onPassInstalled,
+    OnPassUninstalled: onPassUninstalled
+  });
+}
+"#;
+
+#[test]
+fn the_published_shape_runs() {
+    let host = outside(200);
+    let connector = Connector::new(PUBLISHED);
+    let registered = connector.check(Arc::clone(&host) as Arc<dyn Host>, &Limits::default()).unwrap();
+    assert_eq!(registered[1].functions, ["OnPassInstalled", "OnPassUninstalled"]);
+    let called = connector.call(POINT, "OnPassUninstalled", &arguments(), Arc::clone(&host) as Arc<dyn Host>, &Limits::default());
+    assert_eq!(called.result, Ok(true));
+    assert_eq!(called.log[0].text, "told 7 1");
+    let asked = host.asked.lock().unwrap();
+    assert_eq!((asked[0].method.as_str(), asked[0].url.as_str()), ("POST", "https://partner.example.com/members/c-1"));
+    assert_eq!(asked[0].headers["Authorization"], "Bearer hush");
+    assert_eq!(asked[0].body.as_deref(), Some(r#"{"passId":"p1","device":"apple","installed":false,"count":2}"#));
+}
+
+fn run(code: &str) -> script::Called {
+    Connector::new(code).call(POINT, "OnPassInstalled", &arguments(), outside(500), &Limits::default())
+}
+
+#[test]
+fn one_parameter_is_given_everything() {
+    let whole = run("export default (c) => c.register('runtime.wallet.passUpdater', \
+        { OnPassInstalled: async ({ passId, device }) => console.log(passId, device) })");
+    assert_eq!((whole.result, whole.log[0].text.as_str()), (Ok(true), "p1 apple"));
+    let text = run("export default (c) => c.register('runtime.wallet.passUpdater', { OnPassInstalled: (id) => log(`${id}`) })");
+    assert_eq!(text.log[0].text, "p1");
+    let this = run("export default (c) => c.register('runtime.wallet.passUpdater', \
+        { n: 5, OnPassInstalled(a, b) { log(this.n, b) } })");
+    assert_eq!(this.log[0].text, "5 gold");
+}
+
+#[test]
+fn what_fails_says_where() {
+    let thrown = run(PUBLISHED).result.unwrap_err();
+    assert_eq!((thrown.kind, thrown.file.as_deref()), (FaultKind::Thrown, Some("connector")));
+    assert!(thrown.message.contains("partner answered 500"), "{thrown}");
+    let missing = run("import {getSecret} from 'neo/secrets'; export default (c) => c.register('runtime.wallet.passUpdater', \
+        { OnPassInstalled() { getSecret('other') } })");
+    assert!(missing.result.unwrap_err().message.contains("set secret.other"));
+    assert_eq!(run("export const x = 1").result.unwrap_err().kind, FaultKind::Export);
+    assert_eq!(run("import y from 'fs'; export default () => {}").result.unwrap_err().kind, FaultKind::Import);
+    assert_eq!(run("export default (c) => {").result.unwrap_err().kind, FaultKind::Syntax);
+    assert_eq!(run("export default (c) => {}").result, Ok(false), "nothing is registered");
+}
+
+#[test]
+fn nothing_runs_for_ever() {
+    let quick = Limits { time: Duration::from_millis(100), ..Limits::default() };
+    for body in ["for (;;) {}", "return new Promise(() => {})", "const all = []; for (;;) all.push('x'.repeat(1e6))"] {
+        let code = format!("export default (c) => c.register('{POINT}', {{ OnPassInstalled(a, b) {{ {body} }} }})");
+        let kind =
+            Connector::new(&code).call(POINT, "OnPassInstalled", &arguments(), outside(200), &quick).result.unwrap_err().kind;
+        assert!(matches!(kind, FaultKind::Time | FaultKind::Unsettled | FaultKind::Memory), "{body}: {kind:?}");
+    }
+}
