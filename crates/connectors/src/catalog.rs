@@ -1,28 +1,34 @@
 //! The connectors there are, alphabetical. A new one is a folder and a line here.
 
-use domain::{EventKind, Target, Timestamp};
+use domain::{Contact, EventKind, Target, Timestamp};
 
 use crate::kit::{
-    Answer, Arrival, Authentic, Decoded, Inbound, Lock, Outcome, Owed, Refused, Reply, Secrets, Sending, Setting, SharedSecret,
-    WriteKey, retry,
+    Answer, Arrival, Authentic, Credentials, Decoded, Inbound, Lock, Login, Owed, Pace, Refused, Secrets, Sending, Sent, Setting,
+    SettingProblem, SharedSecret, State, Verdict, WriteKey, retry,
 };
 use crate::{
-    cloudevents, flat, generic, native, passengine, passkit, passslot, rudderstack, segment, shopify, standard_webhooks, stripe,
-    walletcrew, woocommerce,
+    airtable, cloudevents, custom, flat, generic, http_call, hubspot, native, passengine, passkit, passslot, rudderstack,
+    salesforce, segment, shopify, slack, standard_webhooks, stripe, walletcrew, woocommerce,
 };
 
 /// Every connector.
 pub const CONNECTORS: &[Descriptor] = &[
+    airtable::DESCRIPTOR,
     cloudevents::DESCRIPTOR,
+    custom::DESCRIPTOR,
     flat::DESCRIPTOR,
     generic::DESCRIPTOR,
+    http_call::DESCRIPTOR,
+    hubspot::DESCRIPTOR,
     native::DESCRIPTOR,
     passengine::DESCRIPTOR,
     passkit::DESCRIPTOR,
     passslot::DESCRIPTOR,
     rudderstack::DESCRIPTOR,
+    salesforce::DESCRIPTOR,
     segment::DESCRIPTOR,
     shopify::DESCRIPTOR,
+    slack::DESCRIPTOR,
     standard_webhooks::DESCRIPTOR,
     stripe::DESCRIPTOR,
     walletcrew::DESCRIPTOR,
@@ -57,6 +63,26 @@ pub struct Descriptor {
     pub source: Option<Source>,
     /// What sends events to the vendor, or in its shape.
     pub destination: Option<Destination>,
+}
+
+impl Descriptor {
+    /// Whether it may send a request of a target's to this address: to the vendor's own hosts, or to the host that the target
+    /// names.
+    pub fn may_call(&self, target: &Target, url: &str) -> bool {
+        let host = |url: &str| {
+            url.parse::<http::Uri>().ok().and_then(|uri| Some((uri.scheme_str()?.to_owned(), uri.authority()?.clone())))
+        };
+        let Some((scheme, authority)) = host(url) else { return false };
+        if !target.url.is_empty() {
+            let own = target.url.split("{{").next().and_then(host);
+            return own.is_some_and(|own| own == (scheme, authority));
+        }
+        let named = |known: &str| match known.strip_prefix('*') {
+            Some(end) => authority.host().ends_with(end),
+            None => authority.host() == known,
+        };
+        scheme == "https" && authority.port().is_none() && self.hosts.iter().any(|known| named(known))
+    }
 }
 
 /// How far a connector has come.
@@ -136,15 +162,52 @@ pub struct Greeting {
     pub headers: Vec<(&'static str, String)>,
 }
 
-/// The functions of a destination.
+/// The functions of a destination, all of them pure.
 #[derive(Debug, Clone, Copy)]
 pub struct Destination {
     /// Whether it has a word for a kind of event.
     pub wants: fn(EventKind) -> bool,
-    /// The requests that carry the events, in their order. Events that the destination has no word for are covered by none.
+    /// The requests that carry the events, in their order and within the vendor's limits. Events that the destination has no word
+    /// for are covered by none.
     pub render: fn(&[Owed<'_>], &Target, &Secrets, Timestamp) -> Vec<Sending>,
+    /// What the reply to a request means for each of the records that it carries. Total.
+    pub judge: fn(&Sent<'_>) -> Verdict,
     /// How it is retried unless a target says otherwise.
     pub profile: retry::Profile,
-    /// What the reply to a request means for each of the events that it covers. No reply is a failure on the way.
-    pub judge: fn(Option<&Reply>, usize, Timestamp) -> Vec<Outcome>,
+    /// How much it takes.
+    pub pace: Pace,
+    /// What makes it a service of its own; nothing for shapes of webhooks, which go wherever their user says.
+    pub vendor: Option<Vendor>,
+}
+
+/// What a destination is that is more than a shape of webhook: a service with an account, where its user has credentials.
+#[derive(Debug, Clone, Copy)]
+pub struct Vendor {
+    /// Whether a target needs an address: nothing of ours knows where it is.
+    pub takes_url: bool,
+    /// Whether its requests are signed with the target's secret.
+    pub signs: bool,
+    /// Checks what the settings cannot say one by one.
+    pub check: fn(&Target, &Credentials) -> Result<(), SettingProblem>,
+    /// How a token is got that requests carry.
+    pub login: Option<fn(&Target, &Credentials) -> Option<Login>>,
+    /// What of a contact the vendor holds, where it holds a state: then the present state is sent, whatever it was at the event, and
+    /// all contacts can be compared and repaired.
+    pub state: Option<StateOf>,
+    /// Which function of the target's code an event calls, where it is code that tells it.
+    pub call: Option<fn(&Owed<'_>, &Target) -> Option<Call>>,
+}
+
+/// What of a contact a target holds; why nothing, when its record cannot be found.
+pub type StateOf = fn(&Contact, &Target) -> Result<State, String>;
+
+/// A function of a target's code, with what it is given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// What the code registered for.
+    pub point: &'static str,
+    /// The function's name.
+    pub function: &'static str,
+    /// Its arguments by name, in their order.
+    pub arguments: Vec<(&'static str, serde_json::Value)>,
 }

@@ -6,18 +6,24 @@
 //!
 //! [`catalog`] lists what there is; [`kit`] holds what all of them share.
 
+pub mod airtable;
 pub mod catalog;
 pub mod cloudevents;
+pub mod custom;
 pub mod flat;
 pub mod generic;
+pub mod http_call;
+pub mod hubspot;
 pub mod kit;
 pub mod native;
 pub mod passengine;
 pub mod passkit;
 pub mod passslot;
 pub mod rudderstack;
+pub mod salesforce;
 pub mod segment;
 pub mod shopify;
+pub mod slack;
 pub mod standard_webhooks;
 pub mod stripe;
 pub mod walletcrew;

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use connectors::catalog::{self, CONNECTORS, Descriptor};
 use connectors::kit::{
-    Arrival, Decoded, Entrance, Inbound, KeyHash, Lock, Owed, Refused, Secret, Secrets, Sending, Settings, SharedSecret,
+    Arrival, Decoded, Entrance, Inbound, KeyHash, Lock, Owed, Refused, Reply, Secret, Secrets, Sending, Sent, Settings,
+    SharedSecret, Token,
 };
 use domain::{Actor, Cause, DeliveryId, Entropy, Event, Facts, Image, Position, Target, TargetId, Timestamp};
 use serde::Deserialize;
@@ -234,15 +235,24 @@ fn event(case: EventCase) -> Event {
 
 fn target(dialect: &str, settings: &Value) -> Target {
     let mut all = json!({
-        "id": TargetId::from_uuid(Uuid::from_u128(9)), "name": "Sink", "url": "https://sink.example.com/passkit?a=b",
+        "id": TargetId::from_uuid(Uuid::from_u128(9)), "name": "Sink",
+        "url": if is_service(dialect) { "" } else { "https://sink.example.com/passkit?a=b" },
         "events": "all", "enabled": true, "created_at": "2026-11-20T09:00:00Z", "dialect": dialect,
     });
-    for (key, value) in
-        settings.as_object().unwrap().iter().filter(|(key, _)| !["previous_secrets", "like"].contains(&key.as_str()))
+    for (key, value) in settings
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(key, _)| !["previous_secrets", "like", "credentials", "token"].contains(&key.as_str()))
     {
         all[key] = value.clone();
     }
     serde_json::from_value(all).unwrap()
+}
+
+/// Services know their own address.
+fn is_service(dialect: &str) -> bool {
+    catalog::find(dialect).and_then(|connector| connector.destination).is_some_and(|destination| destination.vendor.is_some())
 }
 
 #[test]
@@ -269,10 +279,18 @@ fn events_become_requests() {
     assert!(problems.is_empty(), "{}", problems.join("\n\n"));
 }
 
-/// The event of a case: its own, or the one of PassKit's case that it says it is like.
-fn event_of(case: &Path, settings: &Value) -> Event {
-    let like = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("src/passkit/cases").join(name).join("event.json");
-    event(read(&settings["like"].as_str().map_or_else(|| case.join("event.json"), like)))
+/// The events of a case: its own, those of another, or those of PassKit's cases that it says they are like.
+fn events_of(case: &Path, settings: &Value) -> Vec<Event> {
+    let like = |name: &str| {
+        let (vendor, name) = name.split_once('/').unwrap_or(("passkit", name));
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(vendor).join("cases").join(name).join("event.json")
+    };
+    let files: Vec<PathBuf> = match &settings["like"] {
+        Value::String(name) => vec![like(name)],
+        Value::Array(names) => names.iter().map(|name| like(name.as_str().unwrap())).collect(),
+        _ => vec![case.join("event.json")],
+    };
+    files.iter().map(|file| event(read(file))).collect()
 }
 
 fn tell(
@@ -280,36 +298,93 @@ fn tell(
     destination: catalog::Destination,
     case: &Path,
     problems: &mut Vec<String>,
-) -> Option<domain::EventKind> {
+) -> Vec<domain::EventKind> {
     let settings: Value = read(&case.join("settings.json"));
-    let event = event_of(case, &settings);
+    let events = events_of(case, &settings);
     let previous = settings["previous_secrets"].as_u64().unwrap_or_default();
-    let secrets = Secrets {
-        current: Secret::mint(&Filled(1)),
-        previous: (0..previous).map(|number| Secret::mint(&Filled(2 + number as u8))).collect(),
-    };
+    let previous = (0..previous).map(|number| Secret::mint(&Filled(2 + number as u8))).collect();
+    let credentials: BTreeMap<String, String> = serde_json::from_value(settings["credentials"].clone()).unwrap_or_default();
+    let mut secrets = Secrets::rotated(Secret::mint(&Filled(1)), previous);
+    secrets.credentials = credentials.clone().into_iter().collect();
+    secrets.token = settings["token"].as_str().map(Token::new);
     let target = target(connector.slug, &settings);
     connectors::kit::headers::check(&target.headers).unwrap();
     connectors::kit::check_settings(connector.settings, &target.settings).unwrap();
-    let delivery = DeliveryId::of(event.id.uuid(), target.id.uuid());
-    let owed = [Owed { event: &event, delivery, public_url: "https://passes.example.com" }];
-    let requests = (destination.render)(&owed, &target, &secrets, NOW.parse().unwrap());
-    assert!(requests.is_empty() || (destination.wants)(event.kind()), "{}", case.display());
-    let got = match requests.first() {
-        None => "no request\n".to_owned(),
-        Some(Sending { request, covers }) => {
-            assert_eq!((covers.as_slice(), requests.len()), (&[0][..], 1));
-            let mut text = format!("{} {}\n", request.method, request.url);
-            let mut headers: Vec<_> =
-                request.headers.iter().map(|(key, value)| (key.as_str(), value.to_str().unwrap())).collect();
-            headers.sort_unstable();
-            for (name, value) in headers {
-                writeln!(text, "{name}: {value}").unwrap();
-            }
-            text + "\n" + std::str::from_utf8(&request.body).unwrap() + "\n"
+    if let Some(vendor) = destination.vendor {
+        (vendor.check)(&target, &secrets.credentials).unwrap_or_else(|problem| panic!("{}: {problem}", case.display()));
+    }
+    let owed: Vec<Owed<'_>> = events
+        .iter()
+        .map(|event| {
+            let delivery = DeliveryId::of(event.id.uuid(), target.id.uuid());
+            Owed { event, delivery, public_url: "https://passes.example.com" }
+        })
+        .collect();
+    let sendings = (destination.render)(&owed, &target, &secrets, NOW.parse().unwrap());
+    assert_eq!(sendings, (destination.render)(&owed, &target, &secrets, NOW.parse().unwrap()), "same input, same output");
+    assert!(sendings.is_empty() || events.iter().any(|event| (destination.wants)(event.kind())), "{}", case.display());
+    let mut got = String::new();
+    for sending in &sendings {
+        got.push_str(&shown_sending(connector, &target, case, sending));
+        if let (Ok(request), true) = (&sending.request, case.join("reply.json").exists()) {
+            got.push_str(&judged(destination, case, request, sending.covers.len()));
         }
-    };
+    }
+    if let Some(call) = destination.vendor.and_then(|vendor| vendor.call) {
+        for owed in &owed {
+            got.push_str(&format!("{:#?}\n", call(owed, &target)));
+        }
+    }
+    if got.is_empty() {
+        got = "no request\n".to_owned();
+    }
+    for credential in credentials.values().filter(|value| !value.starts_with("https://")) {
+        let debugged = format!("{sendings:?} {secrets:?}");
+        assert!(!debugged.contains(credential.as_str()), "{}: a credential shows itself", case.display());
+    }
     let seen = got.replace(&format!("Passbridge/{}", env!("CARGO_PKG_VERSION")), "Passbridge/VERSION");
+    let seen = seen.replace(&format!("\"version\":\"{}\"", env!("CARGO_PKG_VERSION")), "\"version\":\"VERSION\"");
     compare(case, "expected.http", &seen, problems);
-    requests.first().map(|_| event.kind())
+    if got == "no request\n" { Vec::new() } else { events.iter().map(Event::kind).collect() }
+}
+
+/// A request with the events that each of its records covers, where it is not one request for one event.
+fn shown_sending(connector: &Descriptor, target: &Target, case: &Path, sending: &Sending) -> String {
+    let mut text = String::new();
+    if sending.covers != [[0]] {
+        writeln!(text, "# covers {:?}", sending.covers).unwrap();
+    }
+    let request = match &sending.request {
+        Ok(request) => request,
+        Err(why) => return format!("{text}# never: {why}\n"),
+    };
+    let own = connector.destination.is_some_and(|destination| destination.vendor.is_none());
+    assert!(own || connector.may_call(target, &request.url), "{}: {} is not declared", case.display(), request.url);
+    writeln!(text, "{} {}", request.method, request.url).unwrap();
+    let mut headers: Vec<_> = request.headers.iter().map(|(key, value)| (key.as_str(), value.to_str().unwrap())).collect();
+    headers.sort_unstable();
+    for (name, value) in headers {
+        writeln!(text, "{name}: {value}").unwrap();
+    }
+    text + "\n" + std::str::from_utf8(&request.body).unwrap() + "\n"
+}
+
+#[derive(Deserialize)]
+struct ReplyCase {
+    status: u16,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    body: Value,
+}
+
+/// What the case's reply to a request means.
+fn judged(destination: catalog::Destination, case: &Path, request: &connectors::kit::Request, records: usize) -> String {
+    let reply: ReplyCase = read(&case.join("reply.json"));
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in &reply.headers {
+        headers.insert(http::HeaderName::try_from(name.as_str()).unwrap(), value.parse().unwrap());
+    }
+    let reply = Reply { status: reply.status, headers, body: Bytes::from(reply.body.to_string()) };
+    let verdict = (destination.judge)(&Sent { request, reply: Some(&reply), records, now: NOW.parse().unwrap() });
+    format!("# {} means {verdict:?}\n", reply.status)
 }

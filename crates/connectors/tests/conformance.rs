@@ -4,7 +4,9 @@
 
 use bytes::Bytes;
 use connectors::catalog::{self, CONNECTORS, Descriptor};
-use connectors::kit::{Arrival, Authentic, Entrance, Inbound, KeyHash, Lock, Refused, Reply, Secret, Settings, table};
+use connectors::kit::{
+    Arrival, Authentic, Entrance, Inbound, KeyHash, Lock, Refused, Reply, Request, Secret, Sent, Settings, Verdict, table,
+};
 use domain::{Entropy, Timestamp};
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
@@ -88,15 +90,52 @@ fn a_wrong_or_missing_key_is_refused_and_never_shown() {
     }
 }
 
+/// What is said of so many records: one outcome each, or that the request is to be sent in halves or with a new token.
+fn is_complete(verdict: &Verdict, records: usize) -> bool {
+    match verdict {
+        Verdict::Each(outcomes) => outcomes.len() == records,
+        Verdict::Split(_) | Verdict::Renew => true,
+    }
+}
+
 #[test]
-fn judging_is_total_and_covers_every_event() {
+fn judging_is_total_and_covers_every_record() {
+    let (method, url, now) = (http::Method::POST, "https://example.com".to_owned(), Timestamp::from_seconds(0));
+    let request = Request { method, url, headers: HeaderMap::new(), body: Bytes::new() };
+    let bodies = ["", "{}", "[]", "null", "{\"results\":[{}],\"errors\":[{\"context\":7}]}", "[{\"success\":true}]"];
     for destination in CONNECTORS.iter().filter_map(|connector| connector.destination) {
-        for covered in [0, 1, 7] {
-            assert_eq!((destination.judge)(None, covered, Timestamp::from_seconds(0)).len(), covered);
-            for status in 0..=u16::MAX {
-                let reply = Reply { status, headers: HeaderMap::new(), body: Bytes::new() };
-                assert_eq!((destination.judge)(Some(&reply), covered, Timestamp::from_seconds(0)).len(), covered);
+        for records in [0, 1, 7] {
+            let judged = |reply: Option<&Reply>| (destination.judge)(&Sent { request: &request, reply, records, now });
+            assert!(is_complete(&judged(None), records));
+            for status in (0..=999).chain([u16::MAX]) {
+                for body in bodies {
+                    let reply = Reply { status, headers: HeaderMap::new(), body: Bytes::from(body) };
+                    assert!(is_complete(&judged(Some(&reply)), records), "{status} {body}");
+                }
             }
+        }
+    }
+}
+
+#[test]
+fn services_say_what_they_need_and_where_they_are() {
+    for connector in CONNECTORS {
+        let Some(vendor) = connector.destination.and_then(|destination| destination.vendor) else { continue };
+        let target = serde_json::json!({"id": "0000000000000000000001", "name": "x", "url": "", "dialect": connector.slug,
+            "events": "all", "enabled": true, "created_at": "2026-11-20T09:00:00Z"});
+        let target = serde_json::from_value(target).unwrap();
+        let problem = (vendor.check)(&target, &Default::default()).unwrap_err();
+        let known = connector.settings.iter().any(|setting| setting.name == problem.name);
+        assert!(known, "{}: {} is no setting of it", connector.slug, problem.name);
+        assert!(vendor.takes_url || vendor.call.is_some() || !connector.hosts.is_empty(), "{} is nowhere", connector.slug);
+        for wrong in [
+            "http://api.hubapi.com/",
+            "https://example.com/",
+            "https://api.hubapi.com.example.com/",
+            "https://api.segment.io:8443/",
+            "x",
+        ] {
+            assert!(!connector.may_call(&target, wrong), "{} may call {wrong}", connector.slug);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod destination;
 mod event;
 mod image;
 mod transformation;
@@ -91,6 +92,13 @@ enum Command {
         server: Server,
         #[command(subcommand)]
         command: SourceCommand,
+    },
+    /// Tell services of events: HubSpot, Salesforce, Segment, Slack, any HTTP API, code of yours
+    Destination {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: destination::Command,
     },
     /// Try, save and publish transformations: JavaScript that flows run events through, as RudderStack's
     Transformation {
@@ -320,6 +328,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Event { server, command } => event::run(&server, command).await,
         Command::Connector { server, command } => connector(&server, command).await,
         Command::Source { server, command } => source(&server, command).await,
+        Command::Destination { server, command } => destination::run(&server, command).await,
         Command::Transformation { server, command } => transformation::run(&server, command).await,
         Command::Signer { server, command } => signer(&server, command).await,
         Command::GoogleAccount { server, command: GoogleCommand::Add { key_file, issuer } } => {
@@ -446,12 +455,9 @@ async fn connector(server: &Server, command: ConnectorCommand) -> anyhow::Result
     }
     for connector in answer["data"].as_array().into_iter().flatten() {
         let text = |name: &str| connector[name].as_str().unwrap_or_default().to_owned();
-        let role = match (connector["source"].is_null(), connector["webhook"].is_null()) {
-            (false, false) => "source, webhook",
-            (false, true) => "source",
-            (true, _) => "webhook",
-        };
-        say(&format!("{:<18}  {:<18}  {:<15}  {}", text("slug"), text("label"), role, text("maturity")));
+        let roles = ["source", "webhook", "destination"];
+        let roles: Vec<_> = roles.into_iter().filter(|role| !connector[*role].is_null()).collect();
+        say(&format!("{:<18}  {:<18}  {:<19}  {}", text("slug"), text("label"), roles.join(", "), text("maturity")));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,8 +3,8 @@
 mod destination;
 pub mod settings;
 
-use crate::catalog::{Descriptor, Destination, Maturity};
-use crate::kit::{retry, webhook};
+use crate::catalog::{Descriptor, Maturity};
+use crate::kit::webhook;
 
 /// The catalog's entry.
 pub const DESCRIPTOR: Descriptor = Descriptor {
@@ -17,10 +17,5 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     presets: &[],
     readme: include_str!("README.md"),
     source: None,
-    destination: Some(Destination {
-        wants: destination::wants,
-        render: destination::render,
-        profile: retry::Profile::STANDARD,
-        judge: webhook::judge,
-    }),
+    destination: Some(webhook::shape(destination::wants, destination::render)),
 };

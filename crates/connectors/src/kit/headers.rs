@@ -86,7 +86,8 @@ pub(crate) fn add(headers: &mut HeaderMap, given: &BTreeMap<String, String>) {
     }
 }
 
-fn sensitive(value: &str) -> Option<HeaderValue> {
+/// A value that may be a credential, when a header can carry it.
+pub(crate) fn sensitive(value: &str) -> Option<HeaderValue> {
     let visible = value.bytes().all(|byte| byte == b'\t' || (0x20..0x7f).contains(&byte));
     let mut value = HeaderValue::try_from(value).ok().filter(|_| visible)?;
     value.set_sensitive(true);

@@ -1,5 +1,6 @@
 //! What every connector shares: the shapes of a request in either direction, signatures, retries, JSON helpers.
 
+pub(crate) mod crm;
 pub mod headers;
 mod inbound;
 mod inflate;
@@ -11,16 +12,20 @@ mod secret;
 pub(crate) mod settings;
 pub mod signature;
 pub(crate) mod single;
+pub(crate) mod template;
 pub(crate) mod told;
 pub mod tracking;
+pub(crate) mod vendor;
 pub(crate) mod webhook;
 
+pub use crm::{Field, State};
 pub(crate) use inbound::head;
 pub use inbound::{Answer, Arrival, Authentic, Decoded, Entrance, Fault, Inbound, Refused};
 pub use inflate::{InflateError, inflate};
 pub use lock::Lock;
-pub use outbound::{Outcome, Owed, Reply, Request, Sending, judge};
-pub use secret::{KeyHash, Secret, SecretError, Secrets, SharedSecret, WriteKey};
-pub use settings::{Setting, SettingProblem, Settings, Takes, check as check_settings, table};
+pub use outbound::{Outcome, Owed, Pace, Reply, Request, Sending, Sent, Verdict, judge};
+pub use secret::{Credentials, KeyHash, Secret, SecretError, Secrets, SharedSecret, Token, WriteKey};
+pub use settings::{Setting, SettingProblem, Settings, Takes, check as check_settings, find as find_setting, table};
 pub(crate) use single::{ENABLED, MAX_BODY_BYTES, STRICT, Track, USER, Wrong, decode_all, decode_one};
+pub use vendor::Login;
 pub use webhook::made;

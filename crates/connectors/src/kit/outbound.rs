@@ -36,10 +36,74 @@ pub struct Request {
 /// A request and the events that it carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sending {
-    /// What to send.
-    pub request: Request,
-    /// Indices into the events that were to be rendered.
-    pub covers: Vec<usize>,
+    /// What to send, or why these events can never be told.
+    pub request: Result<Request, String>,
+    /// For each record of the request, indices into the events that were to be rendered. Several events of one record become
+    /// one where only the newest state counts.
+    pub covers: Vec<Vec<usize>>,
+}
+
+impl Sending {
+    /// A request that carries one event.
+    pub fn of_one(request: Request, event: usize) -> Self {
+        Self { request: Ok(request), covers: vec![vec![event]] }
+    }
+    /// An event that can never be told.
+    pub fn never(why: impl Into<String>, event: usize) -> Self {
+        Self { request: Err(why.into()), covers: vec![vec![event]] }
+    }
+}
+
+/// How much a destination takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Most events that are rendered together.
+    pub events: usize,
+    /// How long the first of them waits for others.
+    pub linger: Duration,
+    /// Least time between the beginnings of two requests of one node.
+    pub pause: Duration,
+}
+
+impl Pace {
+    /// One event a request, at once.
+    pub const SINGLE: Self = Self { events: 1, linger: Duration::ZERO, pause: Duration::ZERO };
+}
+
+/// A request that was sent, and what came of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent<'a> {
+    /// It.
+    pub request: &'a Request,
+    /// What came back; nothing when it failed on the way.
+    pub reply: Option<&'a Reply>,
+    /// How many records it carries: one outcome each.
+    pub records: usize,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// What a reply means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The outcome of each record, in their order.
+    Each(Vec<Outcome>),
+    /// The request failed as a whole, perhaps for the sake of one record: its events are to be sent in two halves. Of a request
+    /// with one record the outcome is this.
+    Split(Outcome),
+    /// The token is not taken any more: with a new one, the same again.
+    Renew,
+}
+
+impl Sent<'_> {
+    /// The same for every record.
+    pub fn all(&self, outcome: Outcome) -> Verdict {
+        Verdict::Each(vec![outcome; self.records])
+    }
+    /// When to try again by the reply's `Retry-After`.
+    pub fn asked(&self) -> Option<Duration> {
+        asked(self.reply?, self.now)
+    }
 }
 
 /// Addresses, headers and bodies carry credentials and personal data: only names and sizes are shown.
@@ -83,14 +147,27 @@ pub enum Outcome {
     },
     /// It will never be taken; other events may be.
     Reject {
-        /// Why.
+        /// Why, without a personal value.
         reason: String,
+        /// The receiver's own words, which may hold some.
+        said: Option<String>,
     },
     /// The receiver wants nothing any more.
     Disable {
         /// Why.
         reason: String,
     },
+}
+
+impl Outcome {
+    /// It will never be taken.
+    pub fn reject(reason: impl Into<String>) -> Self {
+        Self::Reject { reason: reason.into(), said: None }
+    }
+    /// Try again when it is due anyhow.
+    pub const fn later() -> Self {
+        Self::Retry { after: None }
+    }
 }
 
 /// What a reply means to a sender of webhooks, by Standard Webhooks 1.0.0: 2xx is taken, 410 ends the subscription,
@@ -102,7 +179,7 @@ pub fn judge(reply: Option<&Reply>, now: Timestamp) -> Outcome {
         200..=299 => Outcome::Delivered,
         410 => Outcome::Disable { reason: "the receiver answered 410 Gone: it wants no more events".to_owned() },
         413 | 414 | 431 => {
-            Outcome::Reject { reason: format!("the receiver answered {}: the request is larger than it takes", reply.status) }
+            Outcome::reject(format!("the receiver answered {}: the request is larger than it takes", reply.status))
         }
         _ => Outcome::Retry { after: asked(reply, now) },
     }

@@ -1,5 +1,6 @@
 //! Credentials: they compare in constant time and never show themselves.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -181,6 +182,58 @@ pub struct Secrets {
     pub current: Secret,
     /// Earlier ones that receivers may still check against, newest first.
     pub previous: Vec<Secret>,
+    /// What its settings hold that is a credential.
+    pub credentials: Credentials,
+    /// The token that was got with them, where the destination wants one.
+    pub token: Option<Token>,
+}
+
+/// Credentials among the settings of a target, by their names.
+#[derive(Clone, Default)]
+pub struct Credentials(BTreeMap<String, Zeroizing<String>>);
+
+impl Credentials {
+    /// The one of this name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|value| value.as_str())
+    }
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl FromIterator<(String, String)> for Credentials {
+    fn from_iter<T: IntoIterator<Item = (String, String)>>(all: T) -> Self {
+        Self(all.into_iter().map(|(name, value)| (name, Zeroizing::new(value))).collect())
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// An access token.
+#[derive(Clone)]
+pub struct Token(Zeroizing<String>);
+
+impl Token {
+    /// From its text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+    /// Its text.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
 }
 
 impl Secrets {
@@ -189,7 +242,11 @@ impl Secrets {
 
     /// Just one.
     pub const fn one(current: Secret) -> Self {
-        Self { current, previous: Vec::new() }
+        Self { current, previous: Vec::new(), credentials: Credentials(BTreeMap::new()), token: None }
+    }
+    /// The one in use and earlier ones.
+    pub const fn rotated(current: Secret, previous: Vec<Secret>) -> Self {
+        Self { current, previous, credentials: Credentials(BTreeMap::new()), token: None }
     }
     /// All that bodies are signed with, the current one first.
     pub fn all(&self) -> impl Iterator<Item = &Secret> {

@@ -38,6 +38,12 @@ pub enum Takes {
     Header,
     /// Text of at most so many bytes.
     Text(usize),
+    /// Text of at most so many bytes and as many lines as it likes: a template, code.
+    Lines(usize),
+    /// A credential of at most so many bytes: kept sealed, never shown again.
+    Secret(usize),
+    /// Several credentials under names of the user's choice, each of at most so many bytes, set as `NAME.…`.
+    Secrets(usize),
     /// A path into JSON: `customer.id`, `items[0].sku`.
     Path,
 }
@@ -59,8 +65,7 @@ pub struct SettingProblem {
 pub fn check(known: &[Setting], given: &Settings) -> Result<(), SettingProblem> {
     for (name, value) in given {
         let problem = |message: String| SettingProblem { name: super::head(name, 100).to_owned(), message };
-        let own = |setting: &&Setting| setting.name == name && setting.takes != Takes::Own;
-        let Some(setting) = known.iter().find(own) else {
+        let Some(setting) = find(known, name) else {
             let names: Vec<_> = known.iter().filter(|it| it.takes != Takes::Own).map(|it| it.name).collect();
             let names =
                 if names.is_empty() { "this connector has none".to_owned() } else { format!("there are {}", names.join(", ")) };
@@ -73,7 +78,24 @@ pub fn check(known: &[Setting], given: &Settings) -> Result<(), SettingProblem> 
     Ok(())
 }
 
+/// The setting of that name, where it is one of `settings`.
+pub fn find<'s>(known: &'s [Setting], name: &str) -> Option<&'s Setting> {
+    known.iter().filter(|setting| setting.takes != Takes::Own).find(|setting| match setting.takes {
+        Takes::Secrets(_) => name.strip_prefix(setting.name).and_then(|rest| rest.strip_prefix('.')).is_some_and(is_word),
+        _ => setting.name == name,
+    })
+}
+
+fn is_word(name: &str) -> bool {
+    (1..=100).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte))
+}
+
 impl Takes {
+    /// Whether its value is a credential.
+    pub const fn is_secret(self) -> bool {
+        matches!(self, Self::Secret(_) | Self::Secrets(_))
+    }
+
     fn fits(self, value: &FieldValue) -> bool {
         match (self, value) {
             (Self::Flag, FieldValue::Flag(_)) => true,
@@ -83,6 +105,11 @@ impl Takes {
             }
             (Self::Header, FieldValue::Text(text)) => HeaderName::try_from(text.as_str()).is_ok(),
             (Self::Text(most), FieldValue::Text(text)) => (1..=most).contains(&text.len()) && !text.contains(char::is_control),
+            (Self::Lines(most), FieldValue::Text(text)) => {
+                let odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+                (1..=most).contains(&text.len()) && !text.contains(odd)
+            }
+            (Self::Secret(most) | Self::Secrets(most), FieldValue::Text(text)) => (1..=most).contains(&text.len()),
             (Self::Path, FieldValue::Text(text)) => json::is_path(text),
             _ => false,
         }

@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn rotation_signs_with_both_and_tampering_fails() {
         let at = Timestamp::from_seconds(1_700_000_000);
-        let both = Secrets { current: secret(2), previous: vec![secret(1)] };
+        let both = Secrets::rotated(secret(2), vec![secret(1)]);
         let header = standard(&both, "id", at, b"{}");
         assert_eq!(header.split(' ').count(), 2);
         for old_or_new in [secret(1), secret(2)] {

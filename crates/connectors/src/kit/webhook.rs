@@ -1,15 +1,16 @@
 //! What the webhooks of every shape have in common: the headers around a body, and its signatures.
 
 use bytes::Bytes;
-use domain::{Target, Timestamp};
+use domain::{EventKind, Target, Timestamp};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use super::{Outcome, Owed, Reply, Request, Secrets, Sending, Setting, Takes, headers, settings, signature};
+use super::{Owed, Pace, Request, Secrets, Sending, Sent, Setting, Takes, Verdict, headers, retry, settings, signature};
+use crate::catalog::Destination;
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("Passbridge/", env!("CARGO_PKG_VERSION")));
+pub(crate) const AGENT: HeaderValue = HeaderValue::from_static(concat!("Passbridge/", env!("CARGO_PKG_VERSION")));
 
 /// An event in a vendor's words.
 #[derive(Debug)]
@@ -105,7 +106,7 @@ pub(crate) fn render(
 ) -> Vec<Sending> {
     let one = |(index, owed): (usize, &Owed<'_>)| {
         let request = request(owed, tell(owed)?, target, secrets, attempt_at)?;
-        Some(Sending { request, covers: vec![index] })
+        Some(Sending::of_one(request, index))
     };
     owed.iter().enumerate().filter_map(one).collect()
 }
@@ -130,21 +131,43 @@ fn request(owed: &Owed<'_>, told: Told, target: &Target, secrets: &Secrets, atte
     for (name, value) in told.headers {
         all.insert(name, HeaderValue::from_str(&value).ok()?);
     }
-    if !target.without_standard_headers {
-        let id = owed.delivery.to_string();
-        let signed = match settings::text(&target.settings, "signature") {
-            Some("ed25519") => signature::standard_ed25519(secrets, &id, attempt_at, &told.body)?,
-            _ => signature::standard(secrets, &id, attempt_at, &told.body),
-        };
-        all.insert(SIGNATURE, HeaderValue::from_str(&signed).ok()?);
-        all.insert(TIMESTAMP, HeaderValue::from(attempt_at.as_seconds()));
-        all.insert(ID, HeaderValue::from_str(&id).ok()?);
-    }
+    sign(&mut all, owed, target, secrets, attempt_at, &told.body)?;
     headers::add(&mut all, &target.headers);
     Some(Request { method: told.method, url: target.url.clone(), headers: all, body: told.body })
 }
 
+/// Adds the headers of Standard Webhooks, unless the target is without them.
+pub(crate) fn sign(
+    all: &mut HeaderMap,
+    owed: &Owed<'_>,
+    target: &Target,
+    secrets: &Secrets,
+    attempt_at: Timestamp,
+    body: &Bytes,
+) -> Option<()> {
+    if target.without_standard_headers {
+        return Some(());
+    }
+    let id = owed.delivery.to_string();
+    let signed = match settings::text(&target.settings, "signature") {
+        Some("ed25519") => signature::standard_ed25519(secrets, &id, attempt_at, body)?,
+        _ => signature::standard(secrets, &id, attempt_at, body),
+    };
+    all.insert(SIGNATURE, HeaderValue::from_str(&signed).ok()?);
+    all.insert(TIMESTAMP, HeaderValue::from(attempt_at.as_seconds()));
+    all.insert(ID, HeaderValue::from_str(&id).ok()?);
+    Some(())
+}
+
 /// What a reply means to each of the events: [`super::judge`].
-pub(crate) fn judge(reply: Option<&Reply>, covered: usize, now: Timestamp) -> Vec<Outcome> {
-    vec![super::judge(reply, now); covered]
+pub(crate) fn judge(sent: &Sent<'_>) -> Verdict {
+    sent.all(super::judge(sent.reply, sent.now))
+}
+
+/// The functions of a shape of webhook, retried as Standard Webhooks says.
+pub(crate) const fn shape(
+    wants: fn(EventKind) -> bool,
+    render: fn(&[Owed<'_>], &Target, &Secrets, Timestamp) -> Vec<Sending>,
+) -> Destination {
+    Destination { wants, render, judge, profile: retry::Profile::STANDARD, pace: Pace::SINGLE, vendor: None }
 }

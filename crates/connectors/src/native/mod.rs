@@ -5,8 +5,8 @@ pub mod settings;
 
 pub use destination::{body, sample, view};
 
-use crate::catalog::{Descriptor, Destination, Maturity};
-use crate::kit::{retry, webhook};
+use crate::catalog::{Descriptor, Maturity};
+use crate::kit::webhook;
 
 /// The catalog's entry.
 pub const DESCRIPTOR: Descriptor = Descriptor {
@@ -19,10 +19,5 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     presets: &[],
     readme: include_str!("README.md"),
     source: None,
-    destination: Some(Destination {
-        wants: destination::wants,
-        render: destination::render,
-        profile: retry::Profile::STANDARD,
-        judge: webhook::judge,
-    }),
+    destination: Some(webhook::shape(destination::wants, destination::render)),
 };

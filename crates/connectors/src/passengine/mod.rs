@@ -29,9 +29,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         max_body_bytes: MAX_BODY_BYTES,
     }),
     destination: Some(Destination {
-        wants: destination::wants,
-        render: destination::render,
         profile: retry::Profile { pauses: Some(&[1, 30, 300]), disable_after: Some(5), most_targets: Some(10) },
-        judge: webhook::judge,
+        ..webhook::shape(destination::wants, destination::render)
     }),
 };

@@ -141,11 +141,7 @@ pub fn judge(reply: Option<&Reply>, now: Timestamp) -> Outcome {
 
 pub(super) fn render_all(owed: &[Owed<'_>], target: &Target, secrets: &Secrets, attempt_at: Timestamp) -> Vec<Sending> {
     let one = |(index, owed): (usize, &Owed<'_>)| {
-        render(owed.event, target, secrets, owed.delivery, attempt_at).map(|request| Sending { request, covers: vec![index] })
+        render(owed.event, target, secrets, owed.delivery, attempt_at).map(|request| Sending::of_one(request, index))
     };
     owed.iter().enumerate().filter_map(one).collect()
-}
-
-pub(super) fn judge_all(reply: Option<&Reply>, covered: usize, now: Timestamp) -> Vec<Outcome> {
-    vec![judge(reply, now); covered]
 }

@@ -11,8 +11,8 @@ mod wire;
 pub use destination::{body, judge, render, wants};
 pub use wire::protocol;
 
-use crate::catalog::{Descriptor, Destination, Maturity, Proof, Source};
-use crate::kit::{MAX_BODY_BYTES, retry, tracking};
+use crate::catalog::{Descriptor, Maturity, Proof, Source};
+use crate::kit::{MAX_BODY_BYTES, tracking, webhook};
 
 /// The catalog's entry.
 pub const DESCRIPTOR: Descriptor = Descriptor {
@@ -34,10 +34,5 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         decode: source::decode,
         max_body_bytes: MAX_BODY_BYTES,
     }),
-    destination: Some(Destination {
-        wants,
-        render: destination::render_all,
-        profile: retry::Profile::STANDARD,
-        judge: destination::judge_all,
-    }),
+    destination: Some(webhook::shape(wants, destination::render_all)),
 };

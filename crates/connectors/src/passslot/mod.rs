@@ -5,8 +5,8 @@ mod destination;
 pub mod settings;
 mod source;
 
-use crate::catalog::{Descriptor, Destination, Maturity, Proof, Source};
-use crate::kit::{MAX_BODY_BYTES, retry, tracking, webhook};
+use crate::catalog::{Descriptor, Maturity, Proof, Source};
+use crate::kit::{MAX_BODY_BYTES, tracking, webhook};
 
 /// The catalog's entry.
 pub const DESCRIPTOR: Descriptor = Descriptor {
@@ -28,10 +28,5 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         decode: source::decode,
         max_body_bytes: MAX_BODY_BYTES,
     }),
-    destination: Some(Destination {
-        wants: destination::wants,
-        render: destination::render,
-        profile: retry::Profile::STANDARD,
-        judge: webhook::judge,
-    }),
+    destination: Some(webhook::shape(destination::wants, destination::render)),
 };

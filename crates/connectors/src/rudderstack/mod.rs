@@ -1,10 +1,14 @@
-//! RudderStack as a source, through its webhook destination and as the data plane of its SDKs; Segment's SDKs speak the
+//! RudderStack as a destination, through its data plane, and as a source, through its webhook destination and as the data plane of its SDKs; Segment's SDKs speak the
 //! same protocol. Set-up and limits: `README.md` beside this file.
 
+mod destination;
 pub mod settings;
 
-use crate::catalog::{Descriptor, Maturity, Proof, Source};
-use crate::kit::{Authentic, Inbound, Lock, Refused, tracking};
+use std::time::Duration;
+
+use crate::catalog::{Descriptor, Destination, Maturity, Proof, Source, Vendor};
+use crate::kit::tracking::destination as outgoing;
+use crate::kit::{Authentic, Inbound, Lock, Pace, Refused, retry, tracking, vendor};
 
 /// The catalog's entry.
 pub const DESCRIPTOR: Descriptor = Descriptor {
@@ -13,7 +17,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     maturity: Maturity::Ready,
     hosts: &[],
     source_settings: settings::SETTINGS,
-    settings: &[],
+    settings: settings::DESTINATION,
     presets: &[],
     readme: include_str!("README.md"),
     source: Some(Source {
@@ -26,7 +30,21 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         decode: tracking::decode,
         max_body_bytes: tracking::MAX_BODY_BYTES,
     }),
-    destination: None,
+    destination: Some(Destination {
+        wants: outgoing::wants,
+        render: destination::render,
+        judge: vendor::judge,
+        profile: retry::Profile::STANDARD,
+        pace: Pace { events: 100, linger: Duration::from_millis(50), pause: Duration::ZERO },
+        vendor: Some(Vendor {
+            takes_url: true,
+            signs: false,
+            check: destination::check,
+            login: None,
+            state: Some(outgoing::state),
+            call: None,
+        }),
+    }),
 };
 
 /// Lets a request in when it carries the source's write key.

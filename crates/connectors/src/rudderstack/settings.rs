@@ -1,8 +1,9 @@
-//! What can be set for a RudderStack source; the values live in [`domain::Source`].
+//! What can be set for RudderStack as a source and as a destination.
 
-use crate::kit::{Setting, Takes};
+use crate::kit::tracking::destination::WRITE_KEY;
+use crate::kit::{Setting, Takes, crm, webhook};
 
-/// The settings.
+/// The settings of a source.
 pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "enabled",
@@ -20,3 +21,10 @@ pub const SETTINGS: &[Setting] = &[
                 good events are taken and the bad one is kept with its reason.",
     },
 ];
+
+const DATA_PLANE: Setting =
+    Setting { name: "url", value: "URL", takes: Takes::Own, default: "required", about: "The address of your data plane." };
+
+/// The settings of a destination.
+pub const DESTINATION: &[Setting] =
+    &[webhook::PROJECT, webhook::WALLET, webhook::TEMPLATES, webhook::EVENTS, DATA_PLANE, WRITE_KEY, crm::KEY];

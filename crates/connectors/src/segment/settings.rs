@@ -1,8 +1,10 @@
-//! What can be set for a Segment source; the values live in [`domain::Source`].
+//! What can be set for Segment as a source and as a destination.
 
-use crate::kit::{ENABLED, Setting, Takes};
+use crate::kit::tracking::destination::WRITE_KEY;
+use crate::kit::vendor::vendor_settings;
+use crate::kit::{ENABLED, Setting, Takes, crm};
 
-/// The settings.
+/// The settings of a source.
 pub const SETTINGS: &[Setting] = &[
     ENABLED,
     Setting {
@@ -14,3 +16,14 @@ pub const SETTINGS: &[Setting] = &[
                 the bad one is kept with its reason.",
     },
 ];
+
+pub(super) const REGION: Setting = Setting {
+    name: "region",
+    value: "`us` or `eu`",
+    takes: Takes::Choice(&["us", "eu"]),
+    default: "us",
+    about: "Where your workspace is.",
+};
+
+/// The settings of a destination.
+pub const DESTINATION: &[Setting] = vendor_settings![WRITE_KEY, REGION, crm::KEY];

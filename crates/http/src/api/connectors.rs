@@ -36,6 +36,9 @@ struct View {
     /// What it is as the shape of a webhook; null when it is none.
     #[schema(required = true)]
     webhook: Option<WebhookView>,
+    /// What it is as a destination; null when it is none.
+    #[schema(required = true)]
+    destination: Option<DestinationView>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -81,6 +84,18 @@ struct WebhookView {
     settings: Vec<SettingView>,
 }
 
+/// A connector as a destination.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConnectorDestination)]
+struct DestinationView {
+    /// Whether it needs an address.
+    takes_url: bool,
+    /// Whether it holds a state of each contact, so that it can be compared and repaired.
+    holds_state: bool,
+    /// What can be set.
+    settings: Vec<SettingView>,
+}
+
 /// Something that can be set.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ConnectorSetting)]
@@ -91,6 +106,8 @@ struct SettingView {
     in_settings: bool,
     /// What kind of value it takes.
     value: &'static str,
+    /// Whether it is a credential: kept sealed and not shown again.
+    secret: bool,
     /// The values that there are; null when it is free.
     #[schema(required = true)]
     choices: Option<&'static [&'static str]>,
@@ -129,7 +146,7 @@ impl From<&Setting> for SettingView {
             _ => None,
         };
         let Setting { name, value, default, about, takes } = *setting;
-        Self { name, in_settings: takes != Takes::Own, value, choices, default, about }
+        Self { name, in_settings: takes != Takes::Own, value, secret: takes.is_secret(), choices, default, about }
     }
 }
 
@@ -147,13 +164,19 @@ impl From<&Descriptor> for View {
             settings: connector.source_settings.iter().map(SettingView::from).collect(),
             presets: connector.presets.iter().map(preset).collect(),
         });
-        let webhook =
-            connector.destination.map(|_| WebhookView { settings: connector.settings.iter().map(SettingView::from).collect() });
+        let settings = || connector.settings.iter().map(SettingView::from).collect();
+        let vendor = connector.destination.and_then(|destination| destination.vendor);
+        let webhook = connector.destination.filter(|_| vendor.is_none()).map(|_| WebhookView { settings: settings() });
+        let destination = vendor.map(|vendor| DestinationView {
+            takes_url: vendor.takes_url,
+            holds_state: vendor.state.is_some(),
+            settings: settings(),
+        });
         let maturity = match connector.maturity {
             Maturity::Ready => MaturityName::Ready,
             Maturity::Beta => MaturityName::Beta,
         };
-        Self { slug: connector.slug, label: connector.label, maturity, source, webhook }
+        Self { slug: connector.slug, label: connector.label, maturity, source, webhook, destination }
     }
 }
 

@@ -334,7 +334,7 @@ struct Shape {
 
 impl Shape {
     fn of(app: &App, org: OrgId, key: KeyId, dialect: &str) -> Result<Self, Problem> {
-        let found = connectors::catalog::find(dialect).and_then(|shape| shape.destination);
+        let found = connectors::catalog::find(dialect).and_then(|shape| shape.destination).filter(|shape| shape.vendor.is_none());
         let destination = found.ok_or_else(|| Problem::parameter("dialect", "there is no such shape"))?;
         let half = |part: &str| app.store.keyring().blind(org, part, &key.to_string());
         let bytes = [half("listen 1")?, half("listen 2")?].concat();
@@ -352,7 +352,7 @@ impl Shape {
         }
         let delivery = DeliveryId::of(event.id.uuid(), self.target.id.uuid());
         let owed = [Owed { event, delivery, public_url: &app.settings.public_url }];
-        let request = (self.destination.render)(&owed, &self.target, &self.secrets, app.now()).pop()?.request;
+        let request = (self.destination.render)(&owed, &self.target, &self.secrets, app.now()).pop()?.request.ok()?;
         let header = |(name, value): (&http::HeaderName, &HeaderValue)| {
             (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         };

@@ -9,6 +9,7 @@ mod connectors;
 mod contacts;
 pub(crate) mod cursor;
 mod deliveries;
+mod destinations;
 mod docs;
 mod document;
 mod enrolment_links;
@@ -83,6 +84,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(webhooks::routes())
         .merge(webhook_test::routes())
         .merge(deliveries::routes())
+        .merge(destinations::routes())
         .merge(signers::routes())
         .merge(google_accounts::routes())
         .merge(phone_logs::routes())

@@ -116,6 +116,11 @@ impl Host for Indoors {
     }
 }
 
+/// Nothing of the outside, for code that is only looked at.
+pub(super) fn indoors() -> Arc<dyn Host> {
+    Indoors::host()
+}
+
 /// Runs code off the server's threads, for a bounded time.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     match tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(work)).await {

@@ -123,7 +123,7 @@ async fn test(
 }
 
 /// The newest event that a target is meant for, of those that `wants` names.
-async fn newest_for(
+pub(super) async fn newest_for(
     app: &App,
     org: OrgId,
     target: &Target,

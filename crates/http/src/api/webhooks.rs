@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
 use connectors::{
-    catalog::{CONNECTORS, Destination},
+    catalog::{CONNECTORS, Descriptor, Destination},
     kit::{Secret, Secrets, check_settings},
 };
 use domain::{
@@ -20,8 +20,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     commands::Once,
     config::{self, IfMatch, Shown},
+    destinations,
     once::Made,
-    page::{Page, Paging},
+    page::{Page, Paging, sorted_page},
     schema::{self, IdText, TimeText},
     text,
     webhook_auth::{self, AuthInput, CertificateInput},
@@ -344,9 +345,9 @@ impl WebhookInput {
 impl WebhookInput {
     /// The shape that is asked for, with its settings and limits checked.
     fn destination(&self, catalog: &OrgCatalog, held: Option<TargetId>) -> Result<Destination, Problem> {
-        let Some((shape, destination)) = connectors::catalog::find(&self.dialect).and_then(|it| Some((it, it.destination?)))
-        else {
-            let known: Vec<_> = CONNECTORS.iter().filter(|it| it.destination.is_some()).map(|it| it.slug).collect();
+        let shape = |it: &Descriptor| it.destination.filter(|destination| destination.vendor.is_none());
+        let Some((shape, destination)) = connectors::catalog::find(&self.dialect).and_then(|it| Some((it, shape(it)?))) else {
+            let known: Vec<_> = CONNECTORS.iter().filter(|it| shape(it).is_some()).map(|it| it.slug).collect();
             return Err(Problem::field("dialect", format!("there is no such shape: expected one of {}", known.join(", "))));
         };
         check_settings(shape.settings, &self.settings)
@@ -365,7 +366,10 @@ impl WebhookInput {
 }
 
 /// The headers that are asked for, with the stored values of those that are to be kept.
-fn headers(asked: BTreeMap<String, Option<String>>, held: Option<&Target>) -> Result<BTreeMap<String, String>, Problem> {
+pub(super) fn headers(
+    asked: BTreeMap<String, Option<String>>,
+    held: Option<&Target>,
+) -> Result<BTreeMap<String, String>, Problem> {
     let kept = |name: &String| held.and_then(|held| held.headers.get(name)).cloned();
     let missing = |name: &str| Problem::field(format!("headers.{name}"), "give its value: there is none to keep");
     let value = |(name, value): (String, Option<String>)| {
@@ -375,8 +379,14 @@ fn headers(asked: BTreeMap<String, Option<String>>, held: Option<&Target>) -> Re
     asked.into_iter().map(value).collect()
 }
 
-fn seal(app: &App, org: OrgId, id: TargetId, secret: &Secret) -> Result<String, Problem> {
+pub(super) fn seal(app: &App, org: OrgId, id: TargetId, secret: &Secret) -> Result<String, Problem> {
     Ok(app.store.seal_for::<StoredTarget>(org, id.uuid(), secret.expose().as_bytes())?)
+}
+
+/// A webhook by its id.
+fn one(catalog: &OrgCatalog, id: TargetId) -> Result<&Stored<StoredTarget>, Problem> {
+    let found = config::one(&catalog.targets, id.uuid(), "webhook")?;
+    if destinations::vendor(&found.value.target).is_none() { Ok(found) } else { Err(Problem::no_such("webhook")) }
 }
 
 /// Make a webhook.
@@ -410,7 +420,9 @@ async fn list(
     State(app): State<Arc<App>>,
     QueryParams(paging): QueryParams<Paging>,
 ) -> Result<Json<Page<View>>, Problem> {
-    Ok(Json(paging.of(&config::org(&app, can.org)?.targets, |stored| View::of(&stored.value))))
+    let catalog = config::org(&app, can.org)?;
+    let webhooks = catalog.targets.iter().filter(|(_, stored)| destinations::vendor(&stored.value.target).is_none());
+    Ok(Json(sorted_page(webhooks, paging.after(), paging.limit, |stored| View::of(&stored.value))))
 }
 
 /// Read a webhook.
@@ -422,7 +434,7 @@ async fn get(
     PathParam(id): PathParam<TargetId>,
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
-    let stored = config::one(&catalog.targets, id.uuid(), "webhook")?;
+    let stored = one(&catalog, id)?;
     Ok(Shown::at(stored.revision, View::of(&stored.value)))
 }
 
@@ -440,7 +452,7 @@ async fn replace(
     body: Body<WebhookInput>,
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
-    let held = config::one(&catalog.targets, id.uuid(), "webhook")?;
+    let held = one(&catalog, id)?;
     let target = body.value.check(&app, &catalog, id, Some(&app.store.open_target(can.org, &held.value)?)).await?;
     let stored = app.store.seal_target(can.org, target, held.value.sealed_secrets.clone())?;
     if_match.check(held.revision)?;
@@ -460,7 +472,7 @@ async fn delete(
     if_match: IfMatch,
 ) -> Result<StatusCode, Problem> {
     let catalog = config::org(&app, can.org)?;
-    let stored = config::one(&catalog.targets, id.uuid(), "webhook")?;
+    let stored = one(&catalog, id)?;
     if_match.check(stored.revision)?;
     config::remove(&app, &config::change(&app, &can), stored).await
 }
@@ -482,7 +494,7 @@ async fn rotate(
         return Ok(made);
     }
     let catalog = config::org(&app, can.org)?;
-    let held: &Stored<StoredTarget> = config::one(&catalog.targets, id.uuid(), "webhook")?;
+    let held: &Stored<StoredTarget> = one(&catalog, id)?;
     let secret = Secret::mint(&*app.entropy);
     let mut stored = (*held.value).clone();
     stored.sealed_secrets.insert(0, seal(&app, can.org, id, &secret)?);
@@ -504,7 +516,7 @@ async fn end_rotation(
     if_match: IfMatch,
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
-    let held = config::one(&catalog.targets, id.uuid(), "webhook")?;
+    let held = one(&catalog, id)?;
     if_match.check(held.revision)?;
     let mut stored = (*held.value).clone();
     stored.sealed_secrets.truncate(1);

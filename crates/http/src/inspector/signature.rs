@@ -58,7 +58,7 @@ fn secrets(app: &App, org: OrgId, bin: &str) -> Vec<(String, Secrets)> {
         };
         let mut all = stored.value.sealed_secrets.iter().filter_map(open);
         let current = all.next()?;
-        Some((target.name.clone(), Secrets { current, previous: all.collect() }))
+        Some((target.name.clone(), Secrets::rotated(current, all.collect())))
     };
     catalog.org(org).map(|config| config.targets.values().filter(points_here).filter_map(open).collect()).unwrap_or_default()
 }

@@ -393,6 +393,7 @@ async fn what_is_made_under_a_key_is_made_once() {
         ("/v1/flows".to_owned(), flow("one"), flow("two")),
         ("/v1/transformations".to_owned(), Things::transformation("one"), Things::transformation("two")),
         ("/v1/webhooks".to_owned(), hook("one"), hook("two")),
+        ("/v1/destinations".to_owned(), Things::destination("one"), Things::destination("two")),
         ("/v1/keys".to_owned(), key("one"), key("two")),
         ("/v1/inspectors".to_owned(), json!({"name": "One", "keyed": true}), json!({"name": "Two"})),
         ("/v1/organizations".to_owned(), json!({"name": "One"}), json!({"name": "Two"})),

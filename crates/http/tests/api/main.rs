@@ -4,6 +4,7 @@
 mod configuration;
 #[path = "../database/mod.rs"]
 mod database;
+mod destinations;
 mod foreign;
 mod hostile;
 mod life;

@@ -208,6 +208,12 @@ impl Things {
         json!({"slug": slug, "name": slug, "code": "export const transformEvent = (event) => event;"})
     }
 
+    /// A destination that nothing is ever sent to.
+    pub fn destination(name: &str) -> Value {
+        let settings = json!({"access_token": "pat-of-nobody", "key": "email"});
+        json!({"name": name, "kind": "hubspot", "url": "https://crm.example.com", "settings": settings})
+    }
+
     pub fn id(&self, name: &str) -> &str {
         &self.ids[name]
     }
@@ -260,6 +266,7 @@ impl Server {
         let webhook = self.post("/v1/webhooks", hook).await.expect(201);
         let path = format!("/v1/webhooks/{}/test?wait_seconds=0", webhook["id"].as_str().unwrap());
         let owed = self.post(&path, Value::Null).await.expect(202);
+        let destination = self.post("/v1/destinations", Things::destination("Members")).await.expect(201);
         let signer = self.post("/v1/signers", signer_input("pass.com.example.club")).await.expect(201);
         let account = self.post("/v1/google-accounts", account_input("3388000000000000001")).await.expect(201);
         let key = self.post("/v1/keys", json!({"name": "Spare", "scopes": ["scan"]})).await.expect(201);
@@ -274,6 +281,7 @@ impl Server {
             ("flow", &flow),
             ("transformation", &transformation),
             ("webhook", &webhook),
+            ("destination", &destination),
             ("signer", &signer),
             ("account", &account),
             ("key", &key),

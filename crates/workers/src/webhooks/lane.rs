@@ -77,6 +77,8 @@ pub(crate) struct Lane {
     /// When to look again how long it has failed.
     look_at: AtomicI64,
     seconds: Mutex<Seconds>,
+    /// What waits to be sent together, where the target takes more than one event a request.
+    pub(super) gathered: super::gather::Gathered,
 }
 
 /// When requests may be sent, where there is a limit per second.
@@ -160,6 +162,7 @@ impl Lane {
             not_before: AtomicI64::new(i64::MIN),
             look_at: AtomicI64::new(i64::MIN),
             seconds: Mutex::new(Seconds { next: i64::MIN, booked: i64::MIN }),
+            gathered: super::gather::Gathered::default(),
         }
     }
 

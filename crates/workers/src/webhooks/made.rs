@@ -43,7 +43,7 @@ pub(super) async fn request(
             Some(body) => (Content::Json, body.to_string()),
             None => return Ok(None),
         },
-        (Ok(None), _) => return Ok((shape.render)(&[owed], target, secrets, at).pop().map(|sending| sending.request)),
+        (Ok(None), _) => return (shape.render)(&[owed], target, secrets, at).pop().map(|sending| sending.request).transpose(),
     };
     let made = kit::made(&owed, target, secrets, at, content.media(), Bytes::from(body));
     made.map(Some).ok_or_else(|| "the request's headers cannot be made".to_owned())

@@ -7,11 +7,14 @@
 //! again as new: duplicates are at most what was in flight and what was not written yet.
 
 mod book;
+mod code;
+mod gather;
 mod health;
 mod lane;
 mod made;
 mod proof;
 mod send;
+mod service;
 mod targets;
 mod window;
 
@@ -523,6 +526,9 @@ async fn write_down(shard: Shard, settlement: DeliverySettlement) -> Result<(), 
 
 /// One delivery from its lane to its outcome.
 async fn fly(house: Arc<House>, delivery: Delivery, lane: Arc<Lane>, decided: Arc<AtomicBool>) -> Attempted {
+    if delivery.to.vendor().is_some() {
+        return gather::fly(house, delivery, lane, decided).await;
+    }
     let place = lane.place(&house.dispatcher).await;
     if decided.swap(true, Ordering::AcqRel) {
         // It was taken back; this task is about to be aborted.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use connectors::{
     catalog::Destination,
-    kit::{Outcome, Reply, Request, retry},
+    kit::{Outcome, Reply, Request, Sent, Verdict, retry},
 };
 use domain::{DeliveryId, Event, Timestamp};
 use http::HeaderMap;
@@ -126,7 +126,8 @@ impl Delivery {
         match result {
             Ok(reply) => {
                 let reply = Reply { status: reply.status.as_u16(), headers: reply.headers, body: reply.body };
-                tried.outcome = judged(dialect, &reply, house.now());
+                let request = tried.request.as_ref();
+                tried.outcome = request.map_or(Outcome::later(), |request| judged(dialect, request, &reply, house.now()));
                 tried.error = (!(200..300).contains(&reply.status)).then(|| format!("the receiver answered {}", reply.status));
                 tried.reply = Some(reply);
             }
@@ -155,12 +156,12 @@ impl Delivery {
         Attempted { row, then: Then::Over }
     }
 
-    fn conclude(&self, house: &House, at: Timestamp, tried: &Tried) -> Attempted {
+    pub(super) fn conclude(&self, house: &House, at: Timestamp, tried: &Tried) -> Attempted {
         let made = self.attempts.saturating_add(1);
         let mut error = tried.error.clone();
         let (outcome, then) = match &tried.outcome {
             Outcome::Delivered => (AttemptOutcome::Delivered, Then::Over),
-            Outcome::Reject { reason } => {
+            Outcome::Reject { reason, .. } => {
                 error = Some(reason.clone());
                 (AttemptOutcome::Failed, Then::Over)
             }
@@ -221,18 +222,26 @@ impl Delivery {
 }
 
 /// What was sent and came back.
-struct Tried {
-    request: Option<Request>,
-    reply: Option<Reply>,
-    elapsed: Duration,
-    outcome: Outcome,
-    error: Option<String>,
+pub(super) struct Tried {
+    pub(super) request: Option<Request>,
+    pub(super) reply: Option<Reply>,
+    pub(super) elapsed: Duration,
+    pub(super) outcome: Outcome,
+    pub(super) error: Option<String>,
+    /// What else there is to say, by name.
+    pub(super) more: Vec<(&'static str, Value)>,
 }
 
 impl Tried {
     /// Nothing came back: to be tried again.
-    fn unsent(why: String) -> Self {
-        Self { request: None, reply: None, elapsed: Duration::ZERO, outcome: Outcome::Retry { after: None }, error: Some(why) }
+    pub(super) fn unsent(why: String) -> Self {
+        let outcome = Outcome::later();
+        Self { request: None, reply: None, elapsed: Duration::ZERO, outcome, error: Some(why), more: Vec::new() }
+    }
+
+    /// Nothing can be sent, now or later.
+    pub(super) fn never(why: String) -> Self {
+        Self { outcome: Outcome::reject(why.clone()), ..Self::unsent(why) }
     }
 
     fn detail(&self) -> Value {
@@ -247,7 +256,11 @@ impl Tried {
         let reply = self.reply.as_ref().map(|reply| {
             json!({ "status": reply.status, "headers": headers(&reply.headers, |name| name != "set-cookie"), "body": text(&reply.body) })
         });
-        json!({ "request": request, "reply": reply })
+        let mut detail = json!({ "request": request, "reply": reply });
+        for (name, value) in &self.more {
+            detail[*name] = value.clone();
+        }
+        detail
     }
 }
 
@@ -269,11 +282,15 @@ fn text(body: &Bytes) -> String {
 }
 
 /// What a reply means to the one event that was sent.
-fn judged(dialect: &Destination, reply: &Reply, now: Timestamp) -> Outcome {
-    (dialect.judge)(Some(reply), 1, now).pop().unwrap_or(Outcome::Retry { after: None })
+fn judged(dialect: &Destination, request: &Request, reply: &Reply, now: Timestamp) -> Outcome {
+    match (dialect.judge)(&Sent { request, reply: Some(reply), records: 1, now }) {
+        Verdict::Each(mut outcomes) => outcomes.pop().unwrap_or(Outcome::later()),
+        Verdict::Split(outcome) => outcome,
+        Verdict::Renew => Outcome::later(),
+    }
 }
 
-fn ready(request: &Request) -> Result<http::Request<Bytes>, String> {
+pub(super) fn ready(request: &Request) -> Result<http::Request<Bytes>, String> {
     let mut sent = http::Request::builder().method(request.method.clone()).uri(request.url.as_str()).body(request.body.clone());
     if let Ok(sent) = &mut sent {
         sent.headers_mut().clone_from(&request.headers);

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use connectors::{
-    catalog::{self, Destination},
+    catalog::{self, Descriptor, Destination, Vendor},
     kit::{Secret, Secrets},
 };
 use domain::{Event, EventKind, OrgId, Target, TargetId};
@@ -11,6 +11,7 @@ use flows::{
     fql::{self, Compiled},
     payload::Body,
 };
+use outbound::token::{Login, TokenSource};
 use parking_lot::Mutex;
 use serde_json::Value;
 use store::{Catalog, Store, Stored, StoredTarget};
@@ -33,6 +34,8 @@ pub(crate) struct Ready {
     pub(crate) body: Result<Option<Body>, String>,
     /// How it is proven to it who we are.
     pub(crate) proof: Proof,
+    /// Where the token comes from that a service wants.
+    pub(crate) tokens: Option<TokenSource>,
 }
 
 impl Ready {
@@ -43,6 +46,14 @@ impl Ready {
     pub(crate) fn lets_pass(&self, event: &Event, public_url: &str, view: &mut Option<Value>) -> bool {
         let Some(filter) = self.filter.as_ref().filter(|_| !event.kind().is_operational()) else { return true };
         filter.matches(view.get_or_insert_with(|| connectors::native::view(event, public_url)))
+    }
+    /// Its connector; nothing when this version of us does not know it.
+    pub(crate) fn connector(&self) -> Option<&'static Descriptor> {
+        catalog::find(&self.target.dialect)
+    }
+    /// What makes it a service of its own, when it is one.
+    pub(crate) fn vendor(&self) -> Option<Vendor> {
+        self.dialect()?.vendor
     }
     /// The shape that it is told in; nothing when this version of us does not know it.
     pub(crate) fn dialect(&self) -> Option<&'static Destination> {
@@ -72,13 +83,20 @@ impl Targets {
         let body = target.payload.as_ref().map_or(Ok(None), Body::compile);
         let body = body.map_err(|problems| problems.first().map(ToString::to_string).unwrap_or_default());
         let proof = Proof::of(&target, client);
-        let ready = Arc::new(Ready { org, stored: stored.clone(), target, secrets, filter, body, proof });
+        let tokens = tokens(&target, &secrets);
+        let ready = Arc::new(Ready { org, stored: stored.clone(), target, secrets, filter, body, proof, tokens });
         if let Err(why) = &ready.secrets {
             tracing::error!(%org, target = %id, why, "a webhook's credentials cannot be used; nothing can be sent to it");
         }
         known.insert(id, Arc::clone(&ready));
         ready
     }
+}
+
+fn tokens(target: &Target, secrets: &Result<Secrets, String>) -> Option<TokenSource> {
+    let login = dialect(target)?.vendor?.login?(target, &secrets.as_ref().ok()?.credentials)?;
+    let connectors::kit::Login { url, client_id, client_secret, scope } = login;
+    Some(TokenSource::new(Login { url, client_id, client_secret, scope, audience: None, in_body: true }))
 }
 
 fn open(store: &Store, org: OrgId, stored: &StoredTarget) -> Result<Secrets, String> {
@@ -90,7 +108,8 @@ fn open(store: &Store, org: OrgId, stored: &StoredTarget) -> Result<Secrets, Str
     }
     let mut secrets = secrets.into_iter();
     let current = secrets.next().ok_or("there is no signing secret")?;
-    Ok(Secrets { current, previous: secrets.collect() })
+    let credentials = store.open_settings(org, stored).map_err(|error| error.to_string())?.into_iter().collect();
+    Ok(Secrets { credentials, ..Secrets::rotated(current, secrets.collect()) })
 }
 
 fn dialect(target: &Target) -> Option<&'static Destination> {

@@ -1,5 +1,6 @@
 //! The tracking protocol that the SDKs of Segment and RudderStack speak: six calls, batches of them, one normal form.
 
+pub(crate) mod destination;
 mod normal;
 mod source;
 pub(crate) mod time;

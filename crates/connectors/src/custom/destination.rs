@@ -1,0 +1,74 @@
+//! Which function of the code an event calls, and with what.
+//! Source: <https://docs.thewalletcrew.io/connect/custom-connector/installation-changed-extensibility>.
+
+use domain::{Event, EventKind, Facts, Target, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::settings::CODE;
+use crate::catalog::Call;
+use crate::kit::{Credentials, Owed, Secrets, Sending, SettingProblem, vendor};
+
+/// What is called when a wallet takes or drops a pass.
+const PASS_UPDATER: &str = "runtime.wallet.passUpdater";
+
+pub(super) const fn wants(kind: EventKind) -> bool {
+    matches!(kind, EventKind::PassInstalled | EventKind::PassUninstalled)
+}
+
+pub(super) fn check(target: &Target, credentials: &Credentials) -> Result<(), SettingProblem> {
+    vendor::require(target, credentials, &[CODE.name])
+}
+
+/// The code sends what it likes.
+pub(super) fn render(_: &[Owed<'_>], _: &Target, _: &Secrets, _: Timestamp) -> Vec<Sending> {
+    Vec::new()
+}
+
+pub(super) fn call(owed: &Owed<'_>, _: &Target) -> Option<Call> {
+    let event = owed.event;
+    let (function, wallet) = match &event.facts {
+        Facts::PassInstalled { wallet, .. } => ("OnPassInstalled", wallet),
+        Facts::PassUninstalled { wallet, .. } => ("OnPassUninstalled", wallet),
+        _ => return None,
+    };
+    let pass = event.image.pass.as_ref()?;
+    let arguments = vec![
+        ("passId", pass.id.to_string().into()),
+        ("passType", pass.variant.as_str().into()),
+        ("identifiers", identifiers(event).into()),
+        ("device", wallet.name().into()),
+        ("additionalInformation", additional(event)),
+    ];
+    Some(Call { point: PASS_UPDATER, function, arguments })
+}
+
+fn identifiers(event: &Event) -> Map<String, Value> {
+    let (pass, contact) = (event.image.pass.as_ref(), event.image.contact.as_ref());
+    let known = [
+        ("passId", pass.and_then(|pass| pass.external_id.clone())),
+        ("customerId", contact.and_then(|contact| contact.external_id.clone())),
+        ("email", contact.and_then(|contact| contact.email.clone())),
+        ("phone", contact.and_then(|contact| contact.phone.clone())),
+    ];
+    let mut out: Map<String, Value> =
+        known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect();
+    for (name, value) in contact.into_iter().flat_map(|contact| &contact.traits) {
+        out.entry(name.clone()).or_insert_with(|| serde_json::to_value(value).unwrap_or_default());
+    }
+    out
+}
+
+/// Registrations that are there now, and how the pass came there. How many there ever were is not counted.
+fn additional(event: &Event) -> Value {
+    let Some(pass) = &event.image.pass else { return json!({}) };
+    let user_agent = match &event.facts {
+        Facts::PassInstalled { sighting, .. } => sighting.user_agent.clone(),
+        _ => None,
+    };
+    let active = pass.apple.active + pass.google.active;
+    json!({
+        "registrationInformation": { "activeRegistrationCount": active },
+        "activeRegistrationCount": active,
+        "registrationSource": { "tags": [], "medium": null, "origin": null, "userAgent": user_agent },
+    })
+}

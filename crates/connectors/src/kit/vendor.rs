@@ -1,0 +1,259 @@
+//! What destinations with an account have in common: addresses, headers, batches, and what most replies mean.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::{Event, EventKind, Target};
+use http::{HeaderMap, HeaderValue, Method, header};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::{Credentials, Outcome, Reply, Request, Sent, SettingProblem, Verdict, settings};
+
+/// Longest word of a vendor's that is taken into a reason, in bytes.
+const MAX_CODE_BYTES: usize = 64;
+/// Longest text of a vendor's that is kept, in bytes.
+const MAX_SAID_BYTES: usize = 500;
+
+/// How a token is got: OAuth 2.0 client credentials (RFC 6749, 4.4).
+#[derive(Clone)]
+pub struct Login {
+    /// The token endpoint.
+    pub url: String,
+    /// Who asks.
+    pub client_id: String,
+    /// The proof.
+    pub client_secret: Zeroizing<String>,
+    /// For what, where that is said.
+    pub scope: Option<String>,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// The settings of a destination: those of every one, then its own.
+macro_rules! vendor_settings {
+    ($($own:expr),* $(,)?) => {
+        &[
+            $crate::kit::webhook::PROJECT,
+            $crate::kit::webhook::WALLET,
+            $crate::kit::webhook::TEMPLATES,
+            $crate::kit::webhook::EVENTS,
+            $crate::kit::vendor::URL,
+            $($own,)*
+        ]
+    };
+}
+pub(crate) use vendor_settings;
+
+pub(crate) const URL: super::Setting = super::Setting {
+    name: "url",
+    value: "URL",
+    takes: super::Takes::Own,
+    default: "the vendor's own address",
+    about: "Where to send instead: a sandbox, or a proxy of yours before the vendor.",
+};
+
+/// The address that paths are added to: the target's own, else the vendor's.
+pub(crate) fn base<'a>(target: &'a Target, vendor: &'a str) -> &'a str {
+    if target.url.is_empty() { vendor } else { target.url.trim_end_matches('/') }
+}
+
+/// A JSON request.
+pub(crate) fn json(method: Method, url: String, body: String) -> Request {
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::USER_AGENT, super::webhook::AGENT);
+    Request { method, url, headers, body: Bytes::from(body) }
+}
+
+/// Adds a bearer token; why not, when it cannot stand in a header.
+pub(crate) fn bearer(mut request: Request, token: Option<&str>) -> Result<Request, String> {
+    let token = token.ok_or("there is no token to send with")?;
+    let value =
+        super::headers::sensitive(&format!("Bearer {token}")).ok_or("the token has characters that no header can carry")?;
+    request.headers.insert(header::AUTHORIZATION, value);
+    Ok(request)
+}
+
+/// Whether text is fit for a path without being encoded; else it is encoded (RFC 3986, 2.1).
+pub(crate) fn segment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// Refuses a target that lacks one of these.
+pub(crate) fn require(target: &Target, credentials: &Credentials, names: &[&str]) -> Result<(), SettingProblem> {
+    let missing = |name: &&&str| !target.settings.contains_key(**name) && credentials.get(name).is_none();
+    match names.iter().find(missing) {
+        None => Ok(()),
+        Some(name) => Err(problem(name, "this is required")),
+    }
+}
+
+/// A setting that is not taken.
+pub(crate) fn problem(name: &str, message: impl Into<String>) -> SettingProblem {
+    SettingProblem { name: name.to_owned(), message: message.into() }
+}
+
+/// A setting's text, or what holds without it.
+pub(crate) fn text<'a>(target: &'a Target, name: &str, default: &'a str) -> &'a str {
+    settings::text(&target.settings, name).unwrap_or(default)
+}
+
+/// Whether a setting is switched on.
+pub(crate) fn flag(target: &Target, name: &str) -> bool {
+    target.settings.get(name) == Some(&domain::FieldValue::Flag(true))
+}
+
+/// Groups records, in their order, so that each group keeps to the vendor's limits. `size` is a record's own bytes; what stands
+/// around and between them is counted by the caller into `most_bytes`.
+pub(crate) fn groups<T>(records: Vec<T>, most: usize, most_bytes: usize, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let mut groups: Vec<Vec<T>> = Vec::new();
+    let mut bytes = 0;
+    for record in records {
+        let own = size(&record) + 1;
+        match groups.last_mut() {
+            Some(group) if group.len() < most && bytes + own <= most_bytes => group.push(record),
+            _ => {
+                groups.push(vec![record]);
+                bytes = 0;
+            }
+        }
+        bytes += own;
+    }
+    groups
+}
+
+/// One record of a request: what makes it one, the events it is made of, and its JSON.
+pub(crate) struct Record {
+    pub(crate) key: String,
+    pub(crate) covers: Vec<usize>,
+    pub(crate) json: Value,
+}
+
+/// Adds a record; of one key the newest takes the place of those before it, since vendors refuse a key twice.
+pub(crate) fn newest(records: &mut Vec<Record>, key: String, event: usize, json: Value) {
+    match records.iter_mut().find(|record| record.key == key) {
+        Some(held) => {
+            held.covers.push(event);
+            held.json = json;
+        }
+        None => records.push(Record { key, covers: vec![event], json }),
+    }
+}
+
+/// The records' JSON and the events that each covers.
+pub(crate) fn apart(records: Vec<Record>) -> (Vec<Value>, Vec<Vec<usize>>) {
+    records.into_iter().map(|record| (record.json, record.covers)).unzip()
+}
+
+/// What most replies mean: 2xx is taken, what is wrong with the request is laid to its records, the rest is tried again.
+pub(crate) fn judge(sent: &Sent<'_>) -> Verdict {
+    let Some(reply) = sent.reply else { return sent.all(Outcome::later()) };
+    match reply.status {
+        200..=299 => sent.all(Outcome::Delivered),
+        400 | 404 | 409 | 413 | 414 | 422 | 431 => Verdict::Split(refused(reply)),
+        _ => sent.all(Outcome::Retry { after: sent.asked() }),
+    }
+}
+
+/// At least this long.
+pub(crate) fn retry_in(sent: &Sent<'_>, least: Duration) -> Verdict {
+    sent.all(Outcome::Retry { after: Some(sent.asked().unwrap_or(least).max(least)) })
+}
+
+/// A record that is not taken, with the vendor's words sealed beside.
+pub(crate) fn refused(reply: &Reply) -> Outcome {
+    let said = String::from_utf8_lossy(&reply.body[..reply.body.len().min(MAX_SAID_BYTES)]).into_owned();
+    Outcome::Reject {
+        reason: format!("the receiver answered {}", reply.status),
+        said: Some(said).filter(|said| !said.is_empty()),
+    }
+}
+
+/// A record that is not taken, by a code and a message of the vendor's.
+pub(crate) fn refused_as(code: &str, message: &str) -> Outcome {
+    let code: String = code.chars().filter(|c| c.is_ascii_alphanumeric() || "_-. ".contains(*c)).take(MAX_CODE_BYTES).collect();
+    let said = Some(super::head(message, MAX_SAID_BYTES).to_owned()).filter(|said| !said.is_empty());
+    Outcome::Reject { reason: format!("the receiver refused it: {code}"), said }
+}
+
+/// A reply's JSON.
+pub(crate) fn body(reply: &Reply) -> Value {
+    serde_json::from_slice(&reply.body).unwrap_or_default()
+}
+
+/// What happened, as people would say it: `Pass Installed`.
+pub(crate) const fn title(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::PassCreated => "Pass Created",
+        EventKind::PassRendered => "Pass Rendered",
+        EventKind::PassInstalled => "Pass Installed",
+        EventKind::PassUninstalled => "Pass Uninstalled",
+        EventKind::PassUpdated => "Pass Updated",
+        EventKind::PassActivated => "Pass Activated",
+        EventKind::PassScanned => "Pass Scanned",
+        EventKind::PassScanRefused => "Pass Scan Refused",
+        EventKind::PassScanUndone => "Pass Scan Undone",
+        EventKind::PassNotified => "Pass Notified",
+        EventKind::PassExpired => "Pass Expired",
+        EventKind::PassRevoked => "Pass Revoked",
+        EventKind::PassDeleted => "Pass Deleted",
+        EventKind::ScanUnknown => "Scan Unknown",
+        EventKind::ContactCreated => "Contact Created",
+        EventKind::ContactUpdated => "Contact Updated",
+        EventKind::ContactErased => "Contact Erased",
+        EventKind::ContactWalletStatusChanged => "Wallet Status Changed",
+        EventKind::WebhookTested => "Webhook Tested",
+        EventKind::WebhookFailing => "Webhook Failing",
+        EventKind::WebhookDisabled => "Webhook Disabled",
+    }
+}
+
+/// An event for templates: `event`, `title`, `id`, `occurred_at`, `facts`, `pass`, `contact`.
+pub(crate) fn told(event: &Event, public_url: &str) -> Value {
+    let mut data = super::told::data(event, public_url);
+    data.insert("event".to_owned(), event.kind().name().into());
+    data.insert("title".to_owned(), title(event.kind()).into());
+    data.insert("id".to_owned(), event.id.to_string().into());
+    data.insert("occurred_at".to_owned(), serde_json::to_value(event.occurred_at).unwrap_or_default());
+    Value::Object(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_grouped_within_both_limits() {
+        let grouped = |most, bytes| groups(vec![3_usize, 3, 3, 9, 1], most, bytes, |size| *size);
+        assert_eq!(grouped(2, 100), [vec![3, 3], vec![3, 9], vec![1]]);
+        assert_eq!(grouped(9, 8), [vec![3, 3], vec![3], vec![9], vec![1]], "one that is too large goes alone");
+        assert!(groups(Vec::<usize>::new(), 2, 9, |size| *size).is_empty());
+    }
+
+    #[test]
+    fn a_key_stands_once_with_its_newest_state() {
+        let mut records = Vec::new();
+        for (event, key) in ["a", "b", "a"].into_iter().enumerate() {
+            newest(&mut records, key.to_owned(), event, event.into());
+        }
+        assert_eq!(apart(records), (vec![2.into(), 1.into()], vec![vec![0, 2], vec![1]]));
+    }
+
+    #[test]
+    fn path_segments_are_encoded() {
+        assert_eq!(segment("Member list/2 é"), "Member%20list%2F2%20%C3%A9");
+    }
+}

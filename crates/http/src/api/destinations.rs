@@ -1,0 +1,402 @@
+//! `/v1/destinations`: services with an account that are told of events, each in its own words: customer databases, data
+//! platforms, chat, any HTTP API, code of one's own.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ::connectors::{
+    catalog::{CONNECTORS, Descriptor, Vendor},
+    custom::settings::CODE,
+    kit::{Credentials, Secret, SettingProblem, check_settings, find_setting, headers as header_rules},
+};
+use axum::{Json, extract::State};
+use domain::{EventKind, FieldValue, ProjectId, Target, TargetEvents, TargetId, TemplateId, Timestamp, Wallet};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use store::{OrgCatalog, Stored, StoredTarget};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    commands::Once,
+    config::{self, IfMatch, Shown},
+    once::Made,
+    page::{Page, Paging, sorted_page},
+    schema::{self, IdText, TimeText},
+    text, transformations, webhook_test,
+    webhooks::{self, Owed},
+};
+use crate::{
+    App, Body, PathParam, Problem, QueryParams,
+    auth::{Caller, Can, scope},
+};
+
+/// Most templates that a destination can be for.
+const MAX_TEMPLATES: usize = 50;
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(get, replace, delete)).routes(routes!(test))
+}
+
+/// What a destination is made of.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct DestinationInput {
+    /// Name shown to people: 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// Which service: a slug of `GET /v1/connectors` that has a `destination`.
+    #[schema(pattern = "^[a-z0-9-]+$", max_length = 64, examples("hubspot"))]
+    kind: String,
+    /// Where to send, where the service's address is not known or another is wanted: a sandbox, a proxy of yours.
+    #[serde(default)]
+    url: Option<String>,
+    /// What is set for it: see `GET /v1/connectors/{connector}`. Credentials are kept sealed, and answers show null in the place of
+    /// their values. A null that is given keeps the value that is stored under this name.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, schema::FieldChange>, required = false)]
+    settings: BTreeMap<String, Option<FieldValue>>,
+    /// Headers to send, where the service takes some. Kept and shown like credentials.
+    #[serde(default)]
+    headers: BTreeMap<String, Option<String>>,
+    /// Only events of this project; null means all of the organization. A wallet status is then that in this project.
+    #[serde(default)]
+    #[schema(value_type = Option<IdText>)]
+    project: Option<ProjectId>,
+    /// Only events of installations in this wallet, and of passes that it holds at the time: `apple` or `google`; null means all.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::WalletName>)]
+    wallet: Option<Wallet>,
+    /// Only events of passes of these templates; empty means all. At most 50.
+    #[serde(default)]
+    #[schema(value_type = Vec<IdText>, required = false, max_items = 50)]
+    templates: Vec<TemplateId>,
+    /// Only these events; null means all that the service has a word for.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<schema::EventType>>)]
+    events: Option<Vec<EventKind>>,
+    /// Whether Standard Webhooks headers are left out, where requests are signed.
+    #[serde(default)]
+    without_standard_headers: bool,
+    /// Whether deliveries are made; while not, none are owed.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    enabled: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// A service that is told of events.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Destination)]
+struct View {
+    /// Its id. Deliveries and attempts name it as `webhook`.
+    #[schema(value_type = IdText)]
+    id: TargetId,
+    #[serde(flatten)]
+    input: DestinationInput,
+    /// Why we switched it off, when we did.
+    disabled_reason: Option<String>,
+    /// The secret that requests are signed with, by Standard Webhooks: shown when it is made, for services that are signed to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    /// When it was made; events before that are not owed.
+    #[schema(value_type = TimeText)]
+    created_at: Timestamp,
+}
+
+impl View {
+    fn of(stored: &StoredTarget) -> Self {
+        let target = stored.target.clone();
+        let mut settings: BTreeMap<String, Option<FieldValue>> =
+            target.settings.into_iter().map(|(name, value)| (name, Some(value))).collect();
+        settings.extend(stored.sealed_settings.keys().map(|name| (name.clone(), None)));
+        let events = match target.events {
+            TargetEvents::All => None,
+            TargetEvents::Only(kinds) => Some(kinds),
+        };
+        let input = DestinationInput {
+            name: target.name,
+            kind: target.dialect,
+            url: Some(target.url).filter(|url| !url.is_empty()),
+            settings,
+            headers: stored.header_names().map(|name| (name.to_owned(), None)).collect(),
+            project: target.project,
+            wallet: target.wallet,
+            templates: target.templates,
+            events,
+            without_standard_headers: target.without_standard_headers,
+            enabled: target.enabled,
+        };
+        Self { id: target.id, input, disabled_reason: target.disabled_reason, secret: None, created_at: target.created_at }
+    }
+}
+
+/// What makes a target's connector a service.
+pub(crate) fn vendor(target: &Target) -> Option<Vendor> {
+    ::connectors::catalog::find(&target.dialect)?.destination?.vendor
+}
+
+/// A destination by its id.
+pub(crate) fn one(catalog: &OrgCatalog, id: TargetId) -> Result<&Stored<StoredTarget>, Problem> {
+    let found = config::one(&catalog.targets, id.uuid(), "destination")?;
+    if vendor(&found.value.target).is_some() { Ok(found) } else { Err(Problem::no_such("destination")) }
+}
+
+/// A destination that is asked for, with its credentials.
+struct Asked {
+    target: Target,
+    credentials: BTreeMap<String, String>,
+}
+
+/// The one that is replaced, opened.
+struct Held {
+    target: Target,
+    credentials: BTreeMap<String, String>,
+}
+
+fn wrong(problem: SettingProblem) -> Problem {
+    let own =
+        ["url", "headers", "events", "project"].iter().any(|own| problem.name == *own || problem.name.starts_with("headers."));
+    let path = if own { problem.name } else { format!("settings.{}", problem.name) };
+    Problem::field(path, problem.message)
+}
+
+impl DestinationInput {
+    async fn check(self, app: &App, catalog: &OrgCatalog, id: TargetId, held: Option<&Held>) -> Result<Asked, Problem> {
+        let (connector, vendor) = self.connector()?;
+        let url = self.address(app, vendor)?;
+        self.filters(catalog, connector)?;
+        let (settings, credentials) = split(connector, self.settings, held)?;
+        let headers = webhooks::headers(self.headers, held.map(|held| &held.target))?;
+        let takes_headers = connector.settings.iter().any(|setting| setting.name == "headers");
+        if !takes_headers && !headers.is_empty() {
+            return Err(Problem::field("headers", "this service takes none: its credentials are settings"));
+        }
+        header_rules::check(&headers).map_err(|fault| Problem::field("headers", fault.to_string()))?;
+        let created_at = held.map_or_else(|| app.now(), |held| held.target.created_at);
+        let target = Target {
+            project: self.project,
+            dialect: self.kind,
+            settings,
+            wallet: self.wallet,
+            templates: self.templates,
+            events: self.events.map_or(TargetEvents::All, TargetEvents::Only),
+            headers,
+            post_only: true,
+            without_standard_headers: self.without_standard_headers,
+            enabled: self.enabled,
+            ..Target::new(id, &text::name(self.name, "name")?, &url, created_at)
+        };
+        let opened: Credentials = credentials.clone().into_iter().collect();
+        (vendor.check)(&target, &opened).map_err(wrong)?;
+        if vendor.call.is_some() {
+            code(&target).await?;
+        }
+        Ok(Asked { target, credentials })
+    }
+
+    fn connector(&self) -> Result<(&'static Descriptor, Vendor), Problem> {
+        let found = ::connectors::catalog::find(&self.kind).and_then(|it| Some((it, it.destination?.vendor?)));
+        found.ok_or_else(|| {
+            let is_service = |it: &&Descriptor| it.destination.is_some_and(|destination| destination.vendor.is_some());
+            let known: Vec<_> = CONNECTORS.iter().filter(is_service).map(|it| it.slug).collect();
+            Problem::field("kind", format!("there is no such destination: expected one of {}", known.join(", ")))
+        })
+    }
+
+    /// The address, of which what a template begins after is judged now and all of it when it is called.
+    fn address(&self, app: &App, vendor: Vendor) -> Result<String, Problem> {
+        let Some(url) = &self.url else {
+            return if vendor.takes_url { Err(Problem::field("url", "this is required")) } else { Ok(String::new()) };
+        };
+        let plain = url.split("{{").next().unwrap_or_default();
+        app.settings.address_policy.check_url(plain).map_err(|refusal| Problem::field("url", refusal.to_string()))?;
+        Ok(url.clone())
+    }
+
+    fn filters(&self, catalog: &OrgCatalog, connector: &Descriptor) -> Result<(), Problem> {
+        if self.project.is_some_and(|project| catalog.project(project).is_none()) {
+            return Err(Problem::field("project", "no such project"));
+        }
+        if self.templates.len() > MAX_TEMPLATES {
+            return Err(Problem::field("templates", format!("at most {MAX_TEMPLATES}")));
+        }
+        if let Some(at) = self.templates.iter().position(|id| catalog.template(*id).is_none()) {
+            return Err(Problem::field(format!("templates.{at}"), "no such template"));
+        }
+        let wants = |kind: EventKind| connector.destination.is_some_and(|destination| (destination.wants)(kind));
+        if let Some(kind) = self.events.iter().flatten().find(|kind| !wants(**kind)) {
+            return Err(Problem::field("events", format!("this service is never told of {}", kind.name())));
+        }
+        if self.events.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Problem::field("events", "name at least one, or leave it out for all"));
+        }
+        Ok(())
+    }
+}
+
+type Settings = BTreeMap<String, FieldValue>;
+
+/// Settings and credentials apart; those that are null stay as they are stored.
+fn split(
+    connector: &Descriptor,
+    given: BTreeMap<String, Option<FieldValue>>,
+    held: Option<&Held>,
+) -> Result<(Settings, BTreeMap<String, String>), Problem> {
+    let (mut settings, mut credentials) = (Settings::new(), BTreeMap::new());
+    for (name, value) in given {
+        let kept = || held.and_then(|held| held.credentials.get(&name)).map(|kept| FieldValue::Text(kept.clone()));
+        let path = format!("settings.{name}");
+        let value = value.or_else(kept).ok_or_else(|| Problem::field(path, "give its value: there is none to keep"))?;
+        settings.insert(name, value);
+    }
+    check_settings(connector.settings, &settings).map_err(wrong)?;
+    let is_secret = |name: &str| find_setting(connector.settings, name).is_some_and(|setting| setting.takes.is_secret());
+    for name in settings.keys().filter(|name| is_secret(name)).cloned().collect::<Vec<_>>() {
+        if let Some(FieldValue::Text(value)) = settings.remove(&name) {
+            credentials.insert(name, value);
+        }
+    }
+    Ok((settings, credentials))
+}
+
+/// Refuses code that does not load or registers nothing that is ever called.
+async fn code(target: &Target) -> Result<(), Problem> {
+    let Some(FieldValue::Text(source)) = target.settings.get(CODE.name) else { return Ok(()) };
+    let path = format!("settings.{}", CODE.name);
+    let connector = script::Connector::new(source);
+    let checked =
+        transformations::blocking(move || connector.check(transformations::indoors(), &script::Limits::default())).await?;
+    let registered = checked.map_err(|fault| Problem::field(path.clone(), fault.to_string()))?;
+    if registered.iter().any(|it| it.point == "runtime.wallet.passUpdater") {
+        return Ok(());
+    }
+    let known: Vec<_> = registered.iter().map(|it| it.point.as_str()).collect();
+    let known = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
+    Err(Problem::field(path, format!("it registers {known}: only runtime.wallet.passUpdater is called")))
+}
+
+/// The row that is kept.
+fn sealed(app: &App, caller: &Caller, asked: Asked, secrets: Vec<String>) -> Result<StoredTarget, Problem> {
+    let id = asked.target.id;
+    let mut stored = app.store.seal_target(caller.org, asked.target, secrets)?;
+    for (name, value) in asked.credentials {
+        stored.sealed_settings.insert(name, app.store.seal_setting(caller.org, id, &value)?);
+    }
+    Ok(stored)
+}
+
+/// Make a destination.
+#[utoipa::path(post, path = "/v1/destinations", tag = "Destinations", security(("key" = ["config_write"])),
+    request_body = DestinationInput,
+    responses((status = 201, body = View, description = "Made. This answer alone shows the signing secret, where there is one.")))]
+async fn create(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    once: Once,
+    body: Body<DestinationInput>,
+) -> Result<Made, Problem> {
+    if let Some(made) = once.kept(&app, &can, &body.bytes).await? {
+        return Ok(made);
+    }
+    let catalog = config::org(&app, can.org)?;
+    let asked = body.value.check(&app, &catalog, TargetId::mint(app.now(), &*app.entropy), None).await?;
+    let signs = vendor(&asked.target).is_some_and(|vendor| vendor.signs);
+    let secret = Secret::mint(&*app.entropy);
+    let secrets = vec![webhooks::seal(&app, can.org, asked.target.id, &secret)?];
+    let stored = sealed(&app, &can, asked, secrets)?;
+    let write = app.store.config_write(&config::change(&app, &can), &stored, 0, false)?;
+    let view = View { secret: signs.then(|| secret.expose().to_owned()), ..View::of(&stored) };
+    once.write(&app, &can, &body.bytes, write, Shown::new(format!("/v1/destinations/{}", stored.target.id), view)).await
+}
+
+/// List destinations.
+#[utoipa::path(get, path = "/v1/destinations", tag = "Destinations", security(("key" = ["config_read"])),
+    params(Paging), responses((status = 200, body = Page<View>, description = "A page.")))]
+async fn list(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    QueryParams(paging): QueryParams<Paging>,
+) -> Result<Json<Page<View>>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let services = catalog.targets.iter().filter(|(_, stored)| vendor(&stored.value.target).is_some());
+    Ok(Json(sorted_page(services, paging.after(), paging.limit, |stored| View::of(&stored.value))))
+}
+
+/// Read a destination.
+#[utoipa::path(get, path = "/v1/destinations/{destination}", tag = "Destinations", security(("key" = ["config_read"])),
+    params(("destination" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "It.")))]
+async fn get(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<TargetId>,
+) -> Result<Shown<View>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = one(&catalog, id)?;
+    Ok(Shown::at(stored.revision, View::of(&stored.value)))
+}
+
+/// Replace a destination.
+///
+/// Credentials that are given as null stay; one that we switched off is on again when `enabled` says so.
+#[utoipa::path(put, path = "/v1/destinations/{destination}", tag = "Destinations", security(("key" = ["config_write"])),
+    params(("destination" = IdText, Path, description = "Its id.")),
+    request_body = DestinationInput, responses((status = 200, body = View, description = "As it is now.")))]
+async fn replace(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<TargetId>,
+    if_match: IfMatch,
+    body: Body<DestinationInput>,
+) -> Result<Shown<View>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = one(&catalog, id)?;
+    let held = Held {
+        target: app.store.open_target(can.org, &stored.value)?,
+        credentials: app.store.open_settings(can.org, &stored.value)?,
+    };
+    let asked = body.value.check(&app, &catalog, id, Some(&held)).await?;
+    let changed = sealed(&app, &can, asked, stored.value.sealed_secrets.clone())?;
+    if_match.check(stored.revision)?;
+    config::put(&app, &config::change(&app, &can), &changed, stored.revision).await?;
+    Ok(Shown::at(stored.revision + 1, View::of(&changed)))
+}
+
+/// Delete a destination.
+///
+/// What is still owed to it is given up; what the service holds stays there.
+#[utoipa::path(delete, path = "/v1/destinations/{destination}", tag = "Destinations", security(("key" = ["config_write"])),
+    params(("destination" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Deleted.")))]
+async fn delete(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<TargetId>,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = one(&catalog, id)?;
+    if_match.check(stored.revision)?;
+    config::remove(&app, &config::change(&app, &can), stored).await
+}
+
+/// Test a destination.
+///
+/// Tells it of the newest event that it is meant for once more. There must have been one.
+#[utoipa::path(post, path = "/v1/destinations/{destination}/test", tag = "Destinations", security(("key" = ["config_write"])),
+    params(("destination" = IdText, Path, description = "Its id.")), responses((status = 202, body = Owed, description = "On its way.")))]
+async fn test(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<TargetId>,
+) -> Result<Shown<Owed>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let target = &one(&catalog, id)?.value.target;
+    let none =
+        || Problem::Conflict { code: "no_event", detail: "no event that it is meant for yet: issue a pass first".to_owned() };
+    let wants = ::connectors::catalog::find(&target.dialect).and_then(|it| it.destination).map(|it| it.wants);
+    let wants = |kind| wants.is_some_and(|wants| wants(kind));
+    let event = webhook_test::newest_for(&app, can.org, target, wants).await?.ok_or_else(none)?;
+    webhooks::owe(&app, can.org, id, event).await
+}

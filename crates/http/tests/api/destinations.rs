@@ -1,0 +1,112 @@
+//! Destinations over the API: services, their settings and credentials.
+
+use serde_json::{Value, json};
+
+use crate::server::{Server, Things};
+
+#[allow(clippy::needless_pass_by_value, reason = "it is made where it is given")]
+fn input(kind: &str, settings: Value) -> Value {
+    json!({"name": "Members", "kind": kind, "settings": settings})
+}
+
+const CODE: &str = "export default (context) => context.register('runtime.wallet.passUpdater', { OnPassInstalled() {} });";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_is_made_changed_and_removed_and_tells_no_credential() {
+    let server = Server::start().await;
+    let settings = json!({"access_token": "pat-first", "key": "email", "wallet_status_field": "card"});
+    let made = server.post("/v1/destinations", input("hubspot", settings)).await;
+    let path = made.header("location").to_owned();
+    let made = made.expect(201);
+    assert_eq!(made["settings"], json!({"access_token": null, "key": "email", "wallet_status_field": "card"}));
+    assert!(made.get("secret").is_none(), "nothing is signed there");
+    let held = async || {
+        let catalog = server.store.catalog();
+        let stored = catalog.org(server.ours).unwrap().targets.values().next().unwrap();
+        assert!(!stored.value.target.settings.contains_key("access_token"));
+        server.store.open_settings(server.ours, &stored.value).unwrap()["access_token"].clone()
+    };
+    assert_eq!(held().await, "pat-first");
+    let mut read = server.get(&path).await.expect(200);
+    read.as_object_mut().unwrap().retain(|name, _| !["id", "created_at", "disabled_reason"].contains(&name.as_str()));
+    read["name"] = json!("All members");
+    assert_eq!(server.call(&server.admin, "PUT", &path, &read).await.expect(200)["name"], "All members");
+    assert_eq!(held().await, "pat-first", "null keeps");
+    read["settings"]["access_token"] = json!("pat-second");
+    server.call(&server.admin, "PUT", &path, &read).await.expect(200);
+    assert_eq!(held().await, "pat-second", "a value replaces");
+    assert_eq!(server.get("/v1/destinations").await.expect(200)["data"][0]["name"], "All members");
+    assert_eq!(server.get("/v1/webhooks").await.expect(200)["data"], json!([]), "it is no webhook");
+    let as_webhook = path.replace("destinations", "webhooks");
+    assert_eq!(server.get(&as_webhook).await.problem(404), "not_found");
+    server.call(&server.admin, "DELETE", &path, &Value::Null).await.expect(204);
+    let audit = server.get("/v1/audit?limit=100").await.text();
+    assert!(!audit.contains("pat-first") && !audit.contains("pat-second"), "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_is_refused_with_its_place() {
+    let server = Server::start().await;
+    let token = |more: Value| {
+        let mut all = json!({"access_token": "pat", "key": "email"});
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        input("hubspot", all)
+    };
+    let with = |mut body: Value, more: Value| {
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let http = |more: Value| with(input("http-call", json!({})), more);
+    for (wrong, at, says) in [
+        (input("fax", json!({})), "kind", "hubspot"),
+        (input("flat", json!({})), "kind", "no such destination"),
+        (input("hubspot", json!({"key": "email"})), "settings.access_token", "required"),
+        (input("hubspot", json!({"access_token": null, "key": "email"})), "settings.access_token", "none to keep"),
+        (token(json!({"key": "shoe size"})), "settings.key", "external_id"),
+        (token(json!({"key": "external_id"})), "settings.key", "key_property"),
+        (token(json!({"colour": "red"})), "settings.colour", "no such setting"),
+        (token(json!({"wallet_status_field": "Card!"})), "settings.wallet_status_field", "lower case"),
+        (with(token(json!({})), json!({"events": ["pass.created"]})), "events", "pass.created"),
+        (with(token(json!({})), json!({"headers": {"X-A": "1"}})), "headers", "takes none"),
+        (with(token(json!({})), json!({"url": "http://169.254.169.254/"})), "url", "169.254"),
+        (with(token(json!({})), json!({"project": "0000000000000000000001"})), "project", "no such project"),
+        (input("rudderstack", json!({"write_key": "k"})), "url", "required"),
+        (http(json!({})), "url", "required"),
+        (http(json!({"url": "https://{{ contact.email }}/"})), "url", ""),
+        (http(json!({"url": "https://example.com/{{ contact.email | nonsense }}"})), "url", "unknown filter"),
+        (http(json!({"url": "https://example.com/", "settings": {"body": "{% set x = 1 %}"}})), "settings.body", "not allowed"),
+        (input("slack", json!({"webhook_url": "https://example.com/hook"})), "settings.webhook_url", "hooks.slack.com"),
+        (input("custom", json!({"code": "export default (context) => {"})), "settings.code", "connector:1"),
+        (input("custom", json!({"code": "export default (context) => {}"})), "settings.code", "registers nothing"),
+        (input("custom", json!({"code": CODE, "secret.": "x"})), "settings.secret.", "no such setting"),
+    ] {
+        let refused = server.post("/v1/destinations", wrong.clone()).await;
+        assert_eq!(refused.problem(422), "invalid", "{wrong}");
+        let error = refused.json()["errors"][0].clone();
+        assert_eq!(error["path"], at, "{wrong}: {error}");
+        assert!(error.to_string().contains(says), "{wrong}: {error}");
+    }
+    server.post("/v1/destinations", input("custom", json!({"code": CODE, "secret.crm": "hush"}))).await.expect(201);
+    let signed = http(json!({"url": "https://example.com/{{ contact.email | url }}", "headers": {"X-A": "{{ id }}"}}));
+    let made = server.post("/v1/destinations", signed).await.expect(201);
+    assert!(made["secret"].as_str().unwrap().starts_with("whsec_"), "{made}");
+    assert_eq!(made["headers"], json!({"X-A": null}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_is_tried_with_the_newest_event_that_it_is_meant_for() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let path = format!("/v1/destinations/{}", things.id("destination"));
+    assert_eq!(server.post(&format!("{path}/test"), Value::Null).await.problem(409), "no_event", "no status changed yet");
+    let slack = json!({"webhook_url": "https://hooks.slack.com/services/T0/B0/x"});
+    let made = server.post("/v1/destinations", input("slack", slack)).await.expect(201);
+    let owed = server.post(&format!("/v1/destinations/{}/test", made["id"].as_str().unwrap()), Value::Null).await.expect(202);
+    let listed = server.get(&format!("/v1/deliveries?webhook={}", made["id"].as_str().unwrap())).await.expect(200);
+    assert_eq!(listed["data"][0]["id"], owed["delivery"]);
+    let catalog = server.get("/v1/connectors/hubspot").await.expect(200);
+    assert_eq!((&catalog["webhook"], &catalog["destination"]["holds_state"]), (&Value::Null, &json!(true)));
+    let token = catalog["destination"]["settings"].as_array().unwrap().iter().find(|it| it["name"] == "access_token").unwrap();
+    assert_eq!(token["secret"], true);
+    assert!(Things::destination("x")["settings"]["access_token"].is_string());
+}

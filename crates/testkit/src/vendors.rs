@@ -1,0 +1,335 @@
+//! Fakes of services that Passbridge writes to. They enforce what the services document: credentials, how many records a request
+//! may hold and how many bytes, how many requests a second, unknown fields, and in whose words errors come.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::{Map, Value, json};
+use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
+
+/// Most bytes of a request that are read.
+const MAX_BODY: usize = 16 << 20;
+
+/// Which service is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// HubSpot's batch upsert of contacts: at most 100 inputs, one a key, known properties alone; with `email` as the key one bad
+    /// input refuses all, with another property it is told apart with 207.
+    HubSpot,
+    /// Salesforce's upsert of collections: at most 200 records, each answered by itself, under a token by client credentials.
+    Salesforce,
+    /// Airtable's upsert of records: at most ten, five requests a second, all or nothing.
+    Airtable,
+    /// A tracking API: batches of at most 500 KB, calls of at most 32 KB, Basic authentication.
+    Tracking,
+    /// Slack's incoming webhooks: one message a second.
+    Slack,
+}
+
+/// The credential that every fake takes.
+pub const TOKEN: &str = "token-of-the-fake";
+
+/// What a fake holds and did.
+#[derive(Debug, Clone, Default)]
+pub struct Books {
+    /// Records by key.
+    pub records: BTreeMap<String, Map<String, Value>>,
+    /// Tracking calls by message id, or messages by their number.
+    pub messages: BTreeMap<String, Value>,
+    /// How many records each request held that was let in.
+    pub batches: Vec<usize>,
+    /// Requests in all.
+    pub requests: usize,
+    /// Requests that were told to slow down.
+    pub slowed: usize,
+    /// Tokens that were given out.
+    pub tokens: usize,
+    /// Keys that are refused whenever they come.
+    pub refused: Vec<String>,
+    /// Answers to give before any other: status and body.
+    pub next: Vec<(u16, Value)>,
+    /// The token in force.
+    token: String,
+    recent: Vec<Instant>,
+}
+
+/// A running fake; ends when dropped.
+#[derive(Debug)]
+pub struct Vendor {
+    address: SocketAddr,
+    books: Arc<Mutex<Books>>,
+    accepting: JoinHandle<()>,
+}
+
+impl Drop for Vendor {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// Status, `Retry-After` in seconds, and body.
+type Answer = (u16, Option<u64>, Value);
+
+impl Vendor {
+    /// Starts a fake.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn start(service: Service) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let books = Arc::new(Mutex::new(Books::default()));
+        let shared = Arc::clone(&books);
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    let service = service_fn(|request| answer(service, request, &shared));
+                    // A sender that hangs up is its own business.
+                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        Ok(Self { address, books, accepting })
+    }
+
+    /// Its address, without a slash at its end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What it holds and did.
+    pub fn books(&self) -> Books {
+        self.with(|books| books.clone())
+    }
+
+    /// Changes what it holds or does.
+    pub fn with<T>(&self, change: impl FnOnce(&mut Books) -> T) -> T {
+        change(&mut self.books.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+async fn answer(service: Service, request: Request<Incoming>, books: &Mutex<Books>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let body = match Limited::new(body, MAX_BODY).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => Bytes::new(),
+    };
+    let authorization = head.headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (path, method) = (head.uri.path().to_owned(), head.method.as_str().to_owned());
+    let asked = Asked { method: &method, path: &path, authorization, body: &body };
+    let (status, after, body) = {
+        let mut books = books.lock().unwrap_or_else(PoisonError::into_inner);
+        books.requests += 1;
+        if asked.path.ends_with("/oauth2/token") {
+            token(&mut books, &asked)
+        } else if books.next.is_empty() {
+            match service {
+                Service::HubSpot => hubspot(&mut books, &asked),
+                Service::Salesforce => salesforce(&mut books, &asked),
+                Service::Airtable => airtable(&mut books, &asked),
+                Service::Tracking => tracking(&mut books, &asked),
+                Service::Slack => slack(&mut books, &asked),
+            }
+        } else {
+            let (status, body) = books.next.remove(0);
+            (status, None, body)
+        }
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(after) = after {
+        response.headers_mut().insert("retry-after", after.into());
+    }
+    Ok(response)
+}
+
+struct Asked<'a> {
+    method: &'a str,
+    path: &'a str,
+    authorization: &'a str,
+    body: &'a Bytes,
+}
+
+impl Asked<'_> {
+    fn json(&self) -> Value {
+        serde_json::from_slice(self.body).unwrap_or_default()
+    }
+}
+
+/// Whether another request fits into the window; it counts when it does.
+fn fits(books: &mut Books, most: usize, window: Duration) -> bool {
+    let now = Instant::now();
+    books.recent.retain(|at| now.duration_since(*at) < window);
+    let fits = books.recent.len() < most;
+    if fits {
+        books.recent.push(now);
+    } else {
+        books.slowed += 1;
+    }
+    fits
+}
+
+fn hubspot(books: &mut Books, asked: &Asked<'_>) -> Answer {
+    const KNOWN: [&str; 5] = [
+        "wallet_status",
+        "apple_wallet_installed_at",
+        "google_wallet_installed_at",
+        "wallet_last_changed_at",
+        "wallet_last_event",
+    ];
+    if asked.authorization != format!("Bearer {TOKEN}") {
+        return (401, None, json!({"status": "error", "category": "INVALID_AUTHENTICATION"}));
+    }
+    if (asked.method, asked.path) != ("POST", "/crm/v3/objects/contacts/batch/upsert") {
+        return (404, None, json!({"status": "error", "category": "OBJECT_NOT_FOUND"}));
+    }
+    if !fits(books, 100, Duration::from_secs(10)) {
+        return (429, None, json!({"status": "error", "policyName": "TEN_SECONDLY_ROLLING"}));
+    }
+    let body = asked.json();
+    let inputs = body["inputs"].as_array().cloned().unwrap_or_default();
+    let mut keys: Vec<_> = inputs.iter().map(|input| input["id"].to_string()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    if inputs.is_empty() || inputs.len() > 100 || keys.len() < inputs.len() {
+        return (
+            400,
+            None,
+            json!({"status": "error", "category": "VALIDATION_ERROR", "message": "inputs: 1 to 100, each id once"}),
+        );
+    }
+    let bad = |input: &Value| {
+        let properties = input["properties"].as_object();
+        let unfit = |(name, value): (&String, &Value)| !KNOWN.contains(&name.as_str()) || !value.is_string();
+        books.refused.iter().any(|key| input["id"] == **key) || properties.is_none_or(|all| all.iter().any(unfit))
+    };
+    let (refused, taken): (Vec<Value>, Vec<Value>) = inputs.into_iter().partition(bad);
+    if !refused.is_empty() && refused.iter().chain(&taken).any(|input| input["idProperty"] == "email") {
+        let message = format!("{} was not valid", refused[0]["id"]);
+        return (400, None, json!({"status": "error", "category": "VALIDATION_ERROR", "message": message}));
+    }
+    books.batches.push(taken.len());
+    let mut results = Vec::new();
+    for input in &taken {
+        let key = input["id"].as_str().unwrap_or_default().to_owned();
+        let held = books.records.entry(key).or_default();
+        held.extend(input["properties"].as_object().cloned().unwrap_or_default());
+        results.push(json!({"id": "1", "properties": input["properties"], "objectWriteTraceId": input["objectWriteTraceId"]}));
+    }
+    if refused.is_empty() {
+        return (200, None, json!({"status": "COMPLETE", "results": results}));
+    }
+    let error = |input: &Value| {
+        let context = json!({"objectWriteTraceId": [input["objectWriteTraceId"]]});
+        json!({"status": "error", "category": "VALIDATION_ERROR", "message": format!("{} is bad", input["id"]), "context": context})
+    };
+    let errors: Vec<Value> = refused.iter().map(error).collect();
+    (207, None, json!({"status": "COMPLETE", "results": results, "numErrors": errors.len(), "errors": errors}))
+}
+
+fn token(books: &mut Books, asked: &Asked<'_>) -> Answer {
+    let form = String::from_utf8_lossy(asked.body).into_owned();
+    let proves = form.contains("grant_type=client_credentials") && form.contains(&format!("client_secret={TOKEN}"));
+    if !proves {
+        return (401, None, json!({"error": "invalid_client"}));
+    }
+    books.tokens += 1;
+    books.token = format!("session-{}", books.tokens);
+    (200, None, json!({"access_token": books.token, "token_type": "Bearer"}))
+}
+
+fn salesforce(books: &mut Books, asked: &Asked<'_>) -> Answer {
+    if books.token.is_empty() || asked.authorization != format!("Bearer {}", books.token) {
+        return (401, None, json!([{"errorCode": "INVALID_SESSION_ID", "message": "Session expired or invalid"}]));
+    }
+    let wanted = "/services/data/v62.0/composite/sobjects/Contact/Member_Id__c";
+    if (asked.method, asked.path) != ("PATCH", wanted) {
+        return (404, None, json!([{"errorCode": "NOT_FOUND"}]));
+    }
+    let records = asked.json()["records"].as_array().cloned().unwrap_or_default();
+    if records.len() > 200 {
+        return (400, None, json!([{"errorCode": "EXCEEDED_MAX_SIZE_REQUEST"}]));
+    }
+    books.batches.push(records.len());
+    let results: Vec<Value> = records.iter().map(|record| salesforce_one(books, record)).collect();
+    (200, None, results.into())
+}
+
+fn salesforce_one(books: &mut Books, record: &Value) -> Value {
+    let refused =
+        |code: &str| json!({"success": false, "errors": [{"statusCode": code, "message": "not this one", "fields": []}]});
+    let Some(key) = record["Member_Id__c"].as_str() else { return refused("MISSING_ARGUMENT") };
+    if record["attributes"]["type"] != "Contact" || books.refused.iter().any(|refused| refused == key) {
+        return refused("REQUIRED_FIELD_MISSING");
+    }
+    let held = books.records.entry(key.to_owned()).or_default();
+    held.extend(record.as_object().cloned().unwrap_or_default().into_iter().filter(|(name, _)| name != "attributes"));
+    json!({"id": "003", "success": true, "errors": []})
+}
+
+fn airtable(books: &mut Books, asked: &Asked<'_>) -> Answer {
+    if asked.authorization != format!("Bearer {TOKEN}") {
+        return (401, None, json!({"error": {"type": "AUTHENTICATION_REQUIRED"}}));
+    }
+    if !fits(books, 5, Duration::from_secs(1)) {
+        return (429, Some(30), json!({"errors": [{"error": "RATE_LIMIT_REACHED"}]}));
+    }
+    let body = asked.json();
+    let merge = body["performUpsert"]["fieldsToMergeOn"][0].as_str().unwrap_or_default().to_owned();
+    let records = body["records"].as_array().cloned().unwrap_or_default();
+    let key = |record: &Value| record["fields"][&merge].as_str().unwrap_or_default().to_owned();
+    let is_bad = records.iter().any(|record| books.refused.contains(&key(record)));
+    if records.is_empty() || records.len() > 10 || is_bad || asked.path != "/v0/appA1b2C3/Members" {
+        return (422, None, json!({"error": {"type": "INVALID_RECORDS"}}));
+    }
+    books.batches.push(records.len());
+    for record in &records {
+        let held = books.records.entry(key(record)).or_default();
+        held.extend(record["fields"].as_object().cloned().unwrap_or_default());
+    }
+    (200, None, json!({"records": []}))
+}
+
+fn tracking(books: &mut Books, asked: &Asked<'_>) -> Answer {
+    // `token-of-the-fake:` in base64.
+    if asked.authorization != "Basic dG9rZW4tb2YtdGhlLWZha2U6" {
+        return (401, None, json!({"message": "bad write key"}));
+    }
+    let calls = asked.json()["batch"].as_array().cloned().unwrap_or_default();
+    let fits = |call: &Value| {
+        let has_id = call["userId"].is_string() || call["anonymousId"].is_string();
+        call.to_string().len() <= 32 * 1_024 && has_id && call["messageId"].as_str().is_some_and(|id| id.len() <= 100)
+    };
+    if asked.path != "/v1/batch" || asked.body.len() > 500_000 || calls.is_empty() || !calls.iter().all(fits) {
+        return (400, None, json!({"message": "malformed"}));
+    }
+    books.batches.push(calls.len());
+    for call in calls {
+        books.messages.insert(call["messageId"].as_str().unwrap_or_default().to_owned(), call);
+    }
+    (200, None, json!({"success": true}))
+}
+
+fn slack(books: &mut Books, asked: &Asked<'_>) -> Answer {
+    if asked.path != "/services/T0/B0/fake" {
+        return (404, None, json!("no_service"));
+    }
+    if !fits(books, 1, Duration::from_secs(1)) {
+        return (429, Some(1), json!("rate_limited"));
+    }
+    let number = format!("{:04}", books.messages.len());
+    books.messages.insert(number, asked.json()["text"].clone());
+    (200, None, json!("ok"))
+}

@@ -1,0 +1,348 @@
+//! A batch of deliveries to a service with an account: rendered together within its limits, sent, judged, taken apart.
+//!
+//! A service that holds a state of each contact is always told the present one, read here, whatever it was at the event: so a
+//! repetition that comes late never overwrites what is newer. What it took is noted before the deliveries are settled, so that
+//! what is noted was taken for certain.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use connectors::{
+    catalog::{Descriptor, Destination},
+    kit::{Outcome, Owed, Reply, Request, Secrets, Sending, Sent, Token, Verdict, retry},
+};
+use domain::{Contact, ContactId, Event, EventKind, Target, Timestamp};
+use http::HeaderMap;
+use outbound::http::{Failure, Limits};
+use serde_json::json;
+use store::{Hash, StoreError};
+use tokio::time::Instant;
+
+use super::{
+    code,
+    lane::{Lane, Lesson},
+    send::{Attempted, Delivery, Then, Tried, ready},
+    targets::Ready,
+};
+use crate::shard::House;
+
+/// Bytes of an answer that are read: one line for each of a few hundred records.
+const READ_BODY: usize = 1 << 20;
+
+/// What came of one event.
+#[derive(Clone)]
+enum Came {
+    /// There is nothing to tell.
+    Nothing,
+    /// Something was tried.
+    Tried(Box<Trial>),
+}
+
+/// What was sent for an event and came back, as far as it concerns that event alone.
+#[derive(Clone)]
+struct Trial {
+    outcome: Outcome,
+    error: Option<String>,
+    reply: Option<Reply>,
+    elapsed: Duration,
+    /// How many events went with it.
+    together: usize,
+}
+
+/// One attempt at each of the deliveries, all to the same target.
+pub(super) async fn send(house: &Arc<House>, lane: &Lane, deliveries: &[Delivery]) -> Vec<Attempted> {
+    let Some(first) = deliveries.first() else { return Vec::new() };
+    let at = house.now();
+    let all = |why: &dyn Fn(&Delivery) -> Attempted| deliveries.iter().map(why).collect();
+    let catalog = house.store.catalog();
+    let org = first.event.org;
+    let stored = catalog.org(org).and_then(|config| config.targets.get(&first.to.target().id.uuid()));
+    let Some(stored) = stored.filter(|stored| stored.value.target.enabled) else {
+        return all(&|delivery| delivery.expire(house, "the target was switched off"));
+    };
+    let to = house.dispatcher.targets.ready(house, org, stored);
+    let unsent = |why: String| all(&|delivery| delivery.conclude(house, at, &Tried::unsent(why.clone())));
+    let secrets = match &to.secrets {
+        Ok(secrets) => secrets.clone(),
+        Err(why) => return unsent(why.clone()),
+    };
+    let (Some(connector), Some(destination)) = (to.connector(), to.dialect()) else {
+        return unsent("its shape is not known here".to_owned());
+    };
+    if let Some(call) = destination.vendor.and_then(|vendor| vendor.call) {
+        return code::run(house, lane, &to, secrets.credentials, call, deliveries).await;
+    }
+    let present = match present(house, &to, destination, deliveries).await {
+        Ok(present) => present,
+        Err(error) => return unsent(format!("the contacts could not be read: {error}")),
+    };
+    let public_url = house.settings.webhooks.public_url.clone();
+    let mut batch =
+        Batch { house, lane, to: &to, connector, destination, secrets, events: &present.events, public_url, renewed: false };
+    let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.id).collect();
+    let came = batch.run(&ids, present.wanted()).await;
+    if let Err(error) = present.note(house, &to, &came).await {
+        return unsent(format!("what was taken could not be noted: {error}"));
+    }
+    let concluded = deliveries.iter().zip(came).enumerate();
+    concluded.map(|(number, (delivery, came))| batch.conclude(delivery, number, came, at)).collect()
+}
+
+/// The events with their contacts as they are now, where the destination holds a state.
+struct Present {
+    events: Vec<Event>,
+    /// What is told of each event's contact, where it is told of one.
+    states: Vec<Option<(ContactId, Hash)>>,
+    /// Events that there is nothing to tell of.
+    nothing: Vec<bool>,
+}
+
+async fn present(house: &House, to: &Ready, destination: &Destination, deliveries: &[Delivery]) -> Result<Present, StoreError> {
+    let mut events: Vec<Event> = deliveries.iter().map(|delivery| (*delivery.event).clone()).collect();
+    let mut states = vec![None; events.len()];
+    let mut nothing = vec![false; events.len()];
+    let Some(state) = destination.vendor.and_then(|vendor| vendor.state) else { return Ok(Present { events, states, nothing }) };
+    let (org, target) = (to.org, to.target());
+    let told = |event: &Event| {
+        let kind = event.kind();
+        let is_told =
+            matches!(kind, EventKind::ContactCreated | EventKind::ContactUpdated | EventKind::ContactWalletStatusChanged);
+        event.image.contact.as_ref().map(|contact| contact.id).filter(|_| is_told)
+    };
+    let mut ids: Vec<ContactId> = events.iter().filter_map(told).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut contacts: HashMap<ContactId, Contact> = house.store.contacts_of(org, &ids).await?;
+    contacts.retain(|_, contact| contact.erased_at.is_none());
+    let synced = house.store.synced(org, target.id, &ids).await?;
+    for (number, event) in events.iter_mut().enumerate() {
+        let Some(id) = told(event) else { continue };
+        let Some(contact) = contacts.get(&id) else {
+            nothing[number] = true;
+            continue;
+        };
+        event.image.contact = Some(contact.clone());
+        if let Ok(state) = state(contact, target) {
+            let hash = house.store.synced_hash(org, &state.canonical())?;
+            // A change of the contact matters where it changes what is told of it.
+            nothing[number] = event.kind() == EventKind::ContactUpdated && synced.get(&id) == Some(&hash);
+            states[number] = Some((id, hash));
+        }
+    }
+    Ok(Present { events, states, nothing })
+}
+
+impl Present {
+    /// The events that there is something to tell of.
+    fn wanted(&self) -> Vec<usize> {
+        (0..self.events.len()).filter(|number| !self.nothing[*number]).collect()
+    }
+
+    /// Notes what the destination holds now; of what it did not take for certain it is not known.
+    async fn note(&self, house: &House, to: &Ready, came: &[Came]) -> Result<(), StoreError> {
+        let mut told: HashMap<ContactId, Option<Hash>> = HashMap::new();
+        for (state, came) in self.states.iter().zip(came.iter()) {
+            let (Some((contact, hash)), Came::Tried(trial)) = (state, came) else { continue };
+            told.insert(*contact, (trial.outcome == Outcome::Delivered).then_some(*hash));
+        }
+        house.store.note_synced(to.org, to.target().id, told).await
+    }
+}
+
+/// A batch on its way.
+struct Batch<'b> {
+    house: &'b Arc<House>,
+    lane: &'b Lane,
+    to: &'b Ready,
+    connector: &'static Descriptor,
+    destination: &'static Destination,
+    secrets: Secrets,
+    events: &'b [Event],
+    public_url: String,
+    /// Whether a new token was got in the course of it.
+    renewed: bool,
+}
+
+impl Batch<'_> {
+    fn target(&self) -> &Target {
+        self.to.target()
+    }
+
+    fn render(&self, ids: &[domain::DeliveryId], events: &[usize], at: Timestamp) -> Vec<Sending> {
+        let owed = |number: &usize| Owed { event: &self.events[*number], delivery: ids[*number], public_url: &self.public_url };
+        let owed: Vec<Owed<'_>> = events.iter().map(owed).collect();
+        (self.destination.render)(&owed, self.target(), &self.secrets, at)
+    }
+
+    /// Sends the events, in pieces as small as it takes.
+    async fn run(&mut self, ids: &[domain::DeliveryId], wanted: Vec<usize>) -> Vec<Came> {
+        let mut came = vec![Came::Nothing; self.events.len()];
+        if let Err(why) = self.log_in().await {
+            for number in wanted {
+                came[number] = Came::Tried(Box::new(Trial::unsent(why.clone())));
+            }
+            return came;
+        }
+        let mut pieces = vec![wanted];
+        let mut is_first = true;
+        while let Some(piece) = pieces.pop().filter(|piece| !piece.is_empty()) {
+            for sending in self.render(ids, &piece, self.house.now()) {
+                let events = |record: &Vec<usize>| record.iter().filter_map(|at| piece.get(*at).copied()).collect::<Vec<_>>();
+                let records: Vec<Vec<usize>> = sending.covers.iter().map(events).collect();
+                let request = match sending.request {
+                    Ok(request) => request,
+                    Err(why) => {
+                        records
+                            .iter()
+                            .flatten()
+                            .for_each(|number| came[*number] = Came::Tried(Box::new(Trial::never(why.clone()))));
+                        continue;
+                    }
+                };
+                if !std::mem::take(&mut is_first) {
+                    self.lane.gathered.turn(self.destination.pace).await;
+                }
+                match self.exchange(&request, records.len()).await {
+                    Told::Each(trials) => {
+                        for (record, trial) in records.iter().zip(trials) {
+                            record.iter().for_each(|number| came[*number] = Came::Tried(Box::new(trial.clone())));
+                        }
+                    }
+                    Told::Split => {
+                        let half = records.len() / 2;
+                        pieces.push(records[half..].concat());
+                        pieces.push(records[..half].concat());
+                    }
+                    Told::Again => pieces.push(records.concat()),
+                }
+            }
+        }
+        came
+    }
+
+    /// Gets the token that the destination wants.
+    async fn log_in(&mut self) -> Result<(), String> {
+        let Some(tokens) = &self.to.tokens else { return Ok(()) };
+        let token = tokens.token(&self.house.client).await.map_err(|error| error.to_string())?;
+        self.secrets.token = Some(Token::new(token.as_str()));
+        Ok(())
+    }
+
+    /// Sends one request, and what it means.
+    async fn exchange(&mut self, request: &Request, records: usize) -> Told {
+        let (house, together) = (self.house, records);
+        let all = |trial: Trial| Told::Each(vec![Trial { together, ..trial }; records]);
+        if !self.connector.may_call(self.target(), &request.url) {
+            return all(Trial::unsent("the address is none that this destination may call".to_owned()));
+        }
+        let sent = match ready(request) {
+            Ok(sent) => sent,
+            Err(why) => return all(Trial::unsent(why)),
+        };
+        let limits = Limits { deadline: house.settings.webhooks.deadline, max_body: READ_BODY };
+        let started = Instant::now();
+        let result = house.client.send(sent, limits).await;
+        let elapsed = started.elapsed();
+        let timed_out = matches!(result, Err(Failure::Timeout { .. }));
+        let (reply, error) = match result {
+            Ok(reply) => (Some(Reply { status: reply.status.as_u16(), headers: reply.headers, body: reply.body }), None),
+            Err(failure) => (None, Some(failure.to_string())),
+        };
+        let verdict = (self.destination.judge)(&Sent { request, reply: reply.as_ref(), records, now: house.now() });
+        self.learn(elapsed, timed_out, records, &verdict);
+        if verdict == Verdict::Renew && !self.renewed && self.renew().await {
+            return Told::Again;
+        }
+        let outcomes = match verdict {
+            Verdict::Each(outcomes) => outcomes,
+            Verdict::Split(_) if records > 1 => return Told::Split,
+            Verdict::Split(outcome) => vec![outcome; records],
+            Verdict::Renew => vec![Outcome::later(); records],
+        };
+        let status = reply.as_ref().map(|reply| reply.status);
+        let trial = |outcome: Outcome| {
+            let failed = status.filter(|status| !(200..300).contains(status) || outcome != Outcome::Delivered);
+            let error = error.clone().or_else(|| failed.map(|status| format!("the receiver answered {status}")));
+            let error = error.filter(|_| outcome != Outcome::Delivered);
+            Trial { reply: own_reply(reply.as_ref(), &outcome, together), outcome, error, elapsed, together }
+        };
+        Told::Each(outcomes.into_iter().map(trial).collect())
+    }
+
+    /// Gets a new token in the place of the one that was not taken; whether there is one.
+    async fn renew(&mut self) -> bool {
+        self.renewed = true;
+        let (Some(tokens), Some(refused)) = (&self.to.tokens, &self.secrets.token) else { return false };
+        let Ok(token) = tokens.renew(&self.house.client, refused.expose()).await else { return false };
+        self.secrets.token = Some(Token::new(token.as_str()));
+        true
+    }
+
+    /// The lane learns how long an event takes, at the rate at which those of other lanes are sent side by side.
+    fn learn(&self, elapsed: Duration, timed_out: bool, records: usize, verdict: &Verdict) {
+        let asked = match verdict {
+            Verdict::Each(outcomes) => match outcomes.first() {
+                Some(Outcome::Retry { after: Some(after) }) => Some(self.house.now().plus((*after).min(retry::MAX_RETRY_AFTER))),
+                _ => None,
+            },
+            _ => None,
+        };
+        let side_by_side = u32::try_from(self.house.settings.webhooks.concurrency).unwrap_or(1);
+        let each = (elapsed + self.destination.pace.pause) / u32::try_from(records.max(1)).unwrap_or(1);
+        let each = if self.destination.pace.events > 1 { each.saturating_mul(side_by_side) } else { elapsed };
+        let failed =
+            matches!(verdict, Verdict::Each(outcomes) if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Retry { .. })));
+        let (now, random) = (self.house.now(), self.house.random());
+        self.lane.learn(Lesson { elapsed: each, timed_out, failed, busy: false, left_alone_until: asked, now, random });
+    }
+
+    /// The attempt of one delivery. What it shows was rendered for this event alone: others' values are none of its person's.
+    fn conclude(&self, delivery: &Delivery, number: usize, came: Came, at: Timestamp) -> Attempted {
+        let Came::Tried(trial) = came else { return Attempted { row: None, then: Then::Over } };
+        let ids = vec![delivery.id; self.events.len()];
+        let alone = self.render(&ids, &[number], at).into_iter().next().and_then(|sending| sending.request.ok());
+        let request = alone.map(|request| self.without_secrets(request));
+        let more = if trial.together > 1 { vec![("together", json!(trial.together))] } else { Vec::new() };
+        let Trial { outcome, error, reply, elapsed, .. } = *trial;
+        delivery.conclude(self.house, at, &Tried { request, reply, elapsed, outcome, error, more })
+    }
+
+    /// An address may be a credential itself.
+    fn without_secrets(&self, request: Request) -> Request {
+        let Ok(uri) = request.url.parse::<http::Uri>() else { return request };
+        let path = uri.path_and_query().map_or("", |path| path.as_str());
+        let is_secret = path.len() > 1 && self.secrets.credentials.iter().any(|(_, value)| value.ends_with(path));
+        let host = uri.authority().map_or("", |authority| authority.as_str());
+        let url = if is_secret { format!("{}://{host}/(kept secret)", uri.scheme_str().unwrap_or("https")) } else { request.url };
+        Request { url, ..request }
+    }
+}
+
+/// What a request led to.
+enum Told {
+    Each(Vec<Trial>),
+    Split,
+    Again,
+}
+
+impl Trial {
+    fn unsent(why: String) -> Self {
+        Self { outcome: Outcome::later(), error: Some(why), reply: None, elapsed: Duration::ZERO, together: 1 }
+    }
+    fn never(why: String) -> Self {
+        Self { outcome: Outcome::reject(why.clone()), ..Self::unsent(why) }
+    }
+}
+
+/// The reply as far as it concerns one record: of many, only what was said of this one.
+fn own_reply(reply: Option<&Reply>, outcome: &Outcome, together: usize) -> Option<Reply> {
+    let reply = reply?;
+    if together <= 1 {
+        return Some(reply.clone());
+    }
+    let said = match outcome {
+        Outcome::Reject { said: Some(said), .. } => said.clone(),
+        _ => String::new(),
+    };
+    Some(Reply { status: reply.status, headers: HeaderMap::new(), body: Bytes::from(said) })
+}

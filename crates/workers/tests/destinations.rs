@@ -1,0 +1,322 @@
+//! Destinations with accounts, over a real database and fakes that enforce the services' limits.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod house;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use domain::{
+    Action, ContactId, ContactInput, FieldValue, Pass, PassRef, Sighting, Target, TargetEvents, TargetId, UninstallReason,
+    Validity, Wallet,
+};
+use house::{House, until};
+use serde_json::{Value, json};
+use store::{AttemptOutcome, StoredTarget};
+use testkit::vendors::{Service, TOKEN, Vendor};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A destination, as the API would make it.
+async fn destination(house: &House, kind: &str, url: &str, settings: Value, credentials: &[(&str, &str)]) -> TargetId {
+    let settings: BTreeMap<String, FieldValue> = serde_json::from_value(settings).unwrap();
+    let id = house
+        .target_with(url, |target: &mut Target| {
+            target.dialect = kind.to_owned();
+            target.settings = settings;
+            target.headers = BTreeMap::new();
+        })
+        .await;
+    let stored = house.store.current().await.unwrap().org(house.org).unwrap().targets[&id.uuid()].clone();
+    let mut changed: StoredTarget = (*stored.value).clone();
+    for (name, value) in credentials {
+        changed.sealed_settings.insert((*name).to_owned(), house.store.seal_setting(house.org, id, value).unwrap());
+    }
+    assert!(house.store.put(&house.change(), &changed, stored.revision).await.unwrap());
+    id
+}
+
+async fn install(house: &House, pass: &Pass, wallet: Wallet, device: &str) {
+    let sighting = Sighting { at: domain::Clock::now(&*house.clock), ..Sighting::default() };
+    let action =
+        Action::RecordInstall { pass: PassRef::Id(pass.id), wallet, device: device.to_owned(), push_token: None, sighting };
+    house.engine.submit(house.command(action)).await.unwrap();
+}
+
+async fn remove(house: &House, pass: &Pass, wallet: Wallet, device: &str) {
+    let reason = UninstallReason::Unregistered;
+    let action = Action::RecordUninstall { pass: PassRef::Id(pass.id), wallet, device: device.to_owned(), reason };
+    house.engine.submit(house.command(action)).await.unwrap();
+}
+
+/// How each delivery ended last.
+async fn ended(house: &House, target: TargetId, outcome: AttemptOutcome) -> usize {
+    let number = match outcome {
+        AttemptOutcome::Delivered => 1,
+        AttemptOutcome::Retrying => 2,
+        AttemptOutcome::Failed => 3,
+        AttemptOutcome::Expired => 4,
+    };
+    house.attempts(target).await.iter().filter(|attempt| attempt.outcome == number).count()
+}
+
+const BY_MEMBER: &[(&str, &str)] = &[("access_token", TOKEN)];
+
+fn by_member() -> Value {
+    json!({"key": "external_id", "key_property": "member_id"})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_database_holds_what_the_phones_say() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::HubSpot).await.unwrap();
+    vendor.with(|books| books.refused.push("person-7".to_owned()));
+    let target = destination(&house, "hubspot", &vendor.url(), by_member(), BY_MEMBER).await;
+    let mut passes = Vec::new();
+    for number in 0..130 {
+        let pass = house.issued(&number.to_string(), Validity::default()).await;
+        install(&house, &pass, Wallet::Apple, "phone").await;
+        passes.push(pass);
+    }
+    install(&house, &passes[1], Wallet::Apple, "watch").await;
+    install(&house, &passes[2], Wallet::Google, "").await;
+    let workers = house.workers().await;
+    until("all but the refused one are held", || async { vendor.books().records.len() == 129 }).await;
+    until("the refused one is given up", || async { ended(&house, target, AttemptOutcome::Failed).await == 1 }).await;
+    let books = vendor.books();
+    assert!(books.batches.iter().all(|size| *size <= 100) && books.batches.len() < 30, "{:?}", books.batches);
+    assert_eq!(books.records["person-0"]["wallet_status"], "apple");
+    until("both wallets", || async { vendor.books().records["person-2"]["wallet_status"] == "both" }).await;
+    assert_eq!(vendor.books().records["person-0"]["google_wallet_installed_at"], "");
+    let failed = house.attempts(target).await.into_iter().find(|attempt| attempt.outcome == 3).unwrap();
+    assert_eq!(failed.error.as_deref(), Some("the receiver refused it: VALIDATION_ERROR"));
+    let detail = house.store.open_detail(&failed).unwrap().unwrap();
+    let detail: Value = serde_json::from_slice(&detail).unwrap();
+    let body = detail["request"]["body"].as_str().unwrap();
+    assert!(body.contains("person-7") && !body.contains("person-8"), "an attempt tells of its own person alone: {body}");
+    assert!(detail["reply"]["body"].as_str().unwrap().contains("is bad"), "{detail}");
+    assert!(!detail.to_string().contains(TOKEN));
+
+    // One of two devices, and a phone that drops the pass and takes it again: nothing changes, so nothing is sent.
+    let before = vendor.books().requests;
+    remove(&house, &passes[1], Wallet::Apple, "watch").await;
+    remove(&house, &passes[3], Wallet::Apple, "phone").await;
+    install(&house, &passes[3], Wallet::Apple, "phone").await;
+    remove(&house, &passes[4], Wallet::Apple, "phone").await;
+    house.clock.forward(Duration::from_secs(400));
+    until("the removal counts", || async { vendor.books().records["person-4"]["wallet_status"] == "none" }).await;
+    let books = vendor.books();
+    assert_eq!(books.requests, before + 1);
+    let record = &books.records["person-4"];
+    assert_eq!((&record["apple_wallet_installed_at"], &record["wallet_last_event"]), (&json!(""), &json!("uninstalled")));
+    assert_eq!(books.records["person-3"]["wallet_status"], "apple");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_repetition_tells_the_present() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::HubSpot).await.unwrap();
+    vendor.with(|books| books.next = vec![(503, json!({})); 2]);
+    let target = destination(&house, "hubspot", &vendor.url(), by_member(), BY_MEMBER).await;
+    let workers = house.workers().await;
+    let pass = house.issued("1", Validity::default()).await;
+    install(&house, &pass, Wallet::Apple, "phone").await;
+    until("it failed once", || async { ended(&house, target, AttemptOutcome::Retrying).await == 1 }).await;
+    install(&house, &pass, Wallet::Google, "").await;
+    until("so did the next", || async { ended(&house, target, AttemptOutcome::Retrying).await == 2 }).await;
+    house.clock.forward(Duration::from_secs(30));
+    until("both are through", || async { ended(&house, target, AttemptOutcome::Delivered).await == 2 }).await;
+    assert_eq!(vendor.books().records["person-1"]["wallet_status"], "both");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_contact_is_told_of_once_it_has_a_key() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::HubSpot).await.unwrap();
+    let settings = json!({"key": "email", "key_property": "email"});
+    let target = destination(&house, "hubspot", &vendor.url(), settings, BY_MEMBER).await;
+    let workers = house.workers().await;
+    let pass = house.issued("1", Validity::default()).await;
+    install(&house, &pass, Wallet::Google, "").await;
+    until("it cannot be told yet", || async { ended(&house, target, AttemptOutcome::Failed).await == 1 }).await;
+    assert!(house.attempts(target).await[0].error.as_ref().unwrap().contains("no email"));
+    let mut input = ContactInput { external_id: Some("person-1".to_owned()), ..ContactInput::default() };
+    let contact = |input: &ContactInput| Action::PutContact {
+        new_id: ContactId::mint(domain::Clock::now(&*house.clock), &house::System),
+        input: input.clone(),
+    };
+    input.email = Some(" Ada@Example.com".to_owned());
+    house.engine.submit(house.command(contact(&input))).await.unwrap();
+    until("it is told", || async { vendor.books().records.contains_key("ada@example.com") }).await;
+    let requests = vendor.books().requests;
+    input.name = Some("Ada".to_owned());
+    house.engine.submit(house.command(contact(&input))).await.unwrap();
+    let other = house.issued("2", Validity::default()).await;
+    install(&house, &other, Wallet::Apple, "phone").await;
+    until("the log is read", || async { ended(&house, target, AttemptOutcome::Failed).await == 2 }).await;
+    assert_eq!(vendor.books().requests, requests, "a name is none of its business");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_got_once_and_again_when_it_is_refused() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Salesforce).await.unwrap();
+    let settings = json!({"domain": "acme.my.salesforce.com", "client_id": "c", "external_id_field": "Member_Id__c"});
+    let target = destination(&house, "salesforce", &vendor.url(), settings, &[("client_secret", TOKEN)]).await;
+    vendor.with(|books| books.refused.push("person-1".to_owned()));
+    let workers = house.workers().await;
+    for number in 0..3 {
+        let pass = house.issued(&number.to_string(), Validity::default()).await;
+        install(&house, &pass, Wallet::Apple, "phone").await;
+    }
+    until("two are held", || async { vendor.books().records.len() == 2 }).await;
+    until("one is given up", || async { ended(&house, target, AttemptOutcome::Failed).await == 1 }).await;
+    vendor.with(|books| books.next = vec![(401, json!([{"errorCode": "INVALID_SESSION_ID"}]))]);
+    let pass = house.issued("9", Validity::default()).await;
+    install(&house, &pass, Wallet::Google, "").await;
+    until("it is held with a new token", || async { vendor.books().records.contains_key("person-9") }).await;
+    assert_eq!(vendor.books().records["person-9"]["Wallet_Status__c"], "google");
+    assert_eq!((vendor.books().tokens, ended(&house, target, AttemptOutcome::Retrying).await), (2, 0));
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_refused_whole_is_taken_apart() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Airtable).await.unwrap();
+    let settings = json!({"base": "appA1b2C3", "table": "Members"});
+    let target = destination(&house, "airtable", &vendor.url(), settings, BY_MEMBER).await;
+    vendor.with(|books| books.refused.push("person-5".to_owned()));
+    for number in 0..20 {
+        let pass = house.issued(&number.to_string(), Validity::default()).await;
+        install(&house, &pass, Wallet::Apple, "phone").await;
+    }
+    let workers = house.workers().await;
+    until("all but one are held", || async { vendor.books().records.len() == 19 }).await;
+    until("one is given up", || async { ended(&house, target, AttemptOutcome::Failed).await == 1 }).await;
+    until("all are written", || async { ended(&house, target, AttemptOutcome::Delivered).await == 19 }).await;
+    let books = vendor.books();
+    assert_eq!(books.slowed, 0, "{:?}", books.batches);
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn data_platforms_get_calls_in_batches() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Tracking).await.unwrap();
+    let target = destination(&house, "rudderstack", &vendor.url(), json!({}), &[("write_key", TOKEN)]).await;
+    for number in 0..60 {
+        let pass = house.issued(&number.to_string(), Validity::default()).await;
+        install(&house, &pass, Wallet::Apple, "phone").await;
+    }
+    let workers = house.workers().await;
+    // Contact and pass made, installed, and the status that changed.
+    until("all calls came", || async { vendor.books().messages.len() == 240 }).await;
+    until("all are written", || async { ended(&house, target, AttemptOutcome::Delivered).await == 240 }).await;
+    let books = vendor.books();
+    assert!(books.batches.len() < 60, "{:?}", books.batches);
+    let count = |kind: &str, event: &str| {
+        books.messages.values().filter(|call| call["type"] == kind && (event.is_empty() || call["event"] == event)).count()
+    };
+    assert_eq!((count("identify", ""), count("track", "Pass Installed"), count("track", "Pass Created")), (120, 60, 60));
+    let status = books.messages.values().filter(|call| call["traits"]["walletStatus"] == "apple").count();
+    assert!(status >= 60, "who was identified before the installation was sent may have been told of it already: {status}");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_gets_one_message_for_many_events_and_a_dead_one_is_switched_off() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Slack).await.unwrap();
+    let address = "https://hooks.slack.com/services/T0/B0/fake";
+    let target = destination(&house, "slack", &vendor.url(), json!({}), &[("webhook_url", address)]).await;
+    let stored = house.store.current().await.unwrap().org(house.org).unwrap().targets[&target.uuid()].clone();
+    let mut only = (*stored.value).clone();
+    only.target.events = TargetEvents::Only(vec![domain::EventKind::PassInstalled]);
+    assert!(house.store.put(&house.change(), &only, stored.revision).await.unwrap());
+    for number in 0..5 {
+        let pass = house.issued(&number.to_string(), Validity::default()).await;
+        install(&house, &pass, Wallet::Apple, "phone").await;
+    }
+    let workers = house.workers().await;
+    until("all are told", || async { ended(&house, target, AttemptOutcome::Delivered).await == 5 }).await;
+    let books = vendor.books();
+    let lines: usize = books.messages.values().map(|text| text.as_str().unwrap().lines().count()).sum();
+    assert!(books.messages.len() <= 3 && lines == 5 && books.slowed == 0, "{books:?}");
+    assert!(books.messages["0000"].as_str().unwrap().starts_with("Pass Installed (Apple Wallet): person-0, Club 0"), "{books:?}");
+    let attempt = &house.attempts(target).await[0];
+    let detail = String::from_utf8(house.store.open_detail(attempt).unwrap().unwrap().to_vec()).unwrap();
+    assert!(!detail.contains("/services/T0"), "{detail}");
+    vendor.with(|books| books.next = vec![(404, json!("no_service"))]);
+    let pass = house.issued("9", Validity::default()).await;
+    install(&house, &pass, Wallet::Google, "").await;
+    until("it is switched off", || async {
+        let catalog = house.store.current().await.unwrap();
+        !catalog.org(house.org).unwrap().targets[&target.uuid()].value.target.enabled
+    })
+    .await;
+    workers.drain(PATIENCE).await;
+}
+
+const CODE: &str = r#"
+import { getSecret } from "neo/secrets";
+const tell = async (installed, passId, identifiers, device, info) => {
+    const answer = await fetch("URL", {
+        method: "PATCH",
+        headers: { "X-Token": getSecret("crm") },
+        body: JSON.stringify({ installed, customer: identifiers.customerId, device, count: info.activeRegistrationCount }),
+    });
+    console.log("answered", answer.status);
+    if (!answer.ok) throw new Error("answered " + answer.status + " for " + identifiers.customerId);
+};
+export default (context) => context.register("runtime.wallet.passUpdater", {
+    OnPassInstalled: (passId, passType, identifiers, device, info) => tell(true, passId, identifiers, device, info),
+    OnPassUninstalled: (passId, passType, identifiers, device, info) => tell(false, passId, identifiers, device, info),
+});
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn code_of_one_s_own_is_run_with_its_secrets_and_tried_again() {
+    let house = House::new().await;
+    let sink = house::Sink::start(&[500], 1_000).await;
+    let code = CODE.replace("URL", &sink.url);
+    let target = destination(&house, "custom", "", json!({ "code": code }), &[("secret.crm", "hush-hush")]).await;
+    let workers = house.workers().await;
+    let pass = house.issued("1", Validity::default()).await;
+    install(&house, &pass, Wallet::Apple, "phone").await;
+    until("it failed once", || async { ended(&house, target, AttemptOutcome::Retrying).await == 1 }).await;
+    let attempt = house.attempts(target).await.remove(0);
+    assert!(attempt.error.as_ref().unwrap().starts_with("the code failed at connector:"), "{attempt:?}");
+    let detail: Value = serde_json::from_slice(&house.store.open_detail(&attempt).unwrap().unwrap()).unwrap();
+    assert_eq!(detail["log"], json!(["answered 500"]));
+    assert!(detail["fault"].as_str().unwrap().contains("answered 500 for person-1"));
+    house.clock.forward(Duration::from_secs(30));
+    until("it went through", || async { ended(&house, target, AttemptOutcome::Delivered).await == 1 }).await;
+    remove(&house, &pass, Wallet::Apple, "phone").await;
+    until("the removal is told at once", || async { ended(&house, target, AttemptOutcome::Delivered).await == 2 }).await;
+    let seen = sink.behaviour.seen.lock().clone();
+    assert!(seen.iter().all(|(headers, _)| headers["x-token"] == "hush-hush"));
+    let last: Value = serde_json::from_slice(&seen.last().unwrap().1).unwrap();
+    assert_eq!(last, json!({"installed": false, "customer": "person-1", "device": "apple", "count": 0}));
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_in_a_batch_survives_a_stop() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::HubSpot).await.unwrap();
+    let target = destination(&house, "hubspot", &vendor.url(), by_member(), BY_MEMBER).await;
+    let workers = house.workers().await;
+    for number in 0..30 {
+        let pass = house.issued(&number.to_string(), Validity::default()).await;
+        install(&house, &pass, Wallet::Apple, "phone").await;
+    }
+    workers.drain(PATIENCE).await;
+    let workers = house.workers().await;
+    until("all are held", || async { vendor.books().records.len() == 30 }).await;
+    until("all are written", || async { ended(&house, target, AttemptOutcome::Delivered).await == 30 }).await;
+    assert!(house.store.backend().deliveries(house.org, Some(target), None, 10).await.unwrap().is_empty());
+    workers.drain(PATIENCE).await;
+}
