@@ -28,6 +28,7 @@ impl Host for Outside {
     }
 }
 
+#[allow(clippy::disallowed_methods)]
 fn outside(status: u16) -> Arc<Outside> {
     Arc::new(Outside { began: Instant::now(), asked: Mutex::default(), status })
 }

@@ -245,7 +245,8 @@ async fn a_channel_gets_one_message_for_many_events_and_a_dead_one_is_switched_o
     let books = vendor.books();
     let lines: usize = books.messages.values().map(|text| text.as_str().unwrap().lines().count()).sum();
     assert!(books.messages.len() <= 3 && lines == 5 && books.slowed == 0, "{books:?}");
-    assert!(books.messages["0000"].as_str().unwrap().starts_with("Pass Installed (Apple Wallet): person-0, Club 0"), "{books:?}");
+    let line = "Pass Installed (Apple Wallet): person-0, Club 0";
+    assert!(books.messages.values().any(|text| text.as_str().unwrap().lines().any(|held| held == line)), "{books:?}");
     let attempt = &house.attempts(target).await[0];
     let detail = String::from_utf8(house.store.open_detail(attempt).unwrap().unwrap().to_vec()).unwrap();
     assert!(!detail.contains("/services/T0"), "{detail}");
