@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 ///
 /// Names are dotted paths: `fields.<key>`, `balances.<key>`, `contact.{name,email,phone,external_id}`,
 /// `pass.{id,external_id,serial,code,signed,rotating,message,expires_at}`, `variant.{id,name}`, `project.name`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Text {
     source: String,
     parts: Vec<Part>,

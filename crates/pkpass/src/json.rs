@@ -4,6 +4,14 @@ use std::borrow::Cow;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// Reads JSON as leniently as Wallet: a byte order mark and trailing commas are no obstacle.
+///
+/// # Errors
+/// When it is not JSON even so.
+pub fn read_json(bytes: &[u8]) -> Result<serde_json::Value, serde_json::Error> {
+    serde_json::from_slice(&forgive(bytes))
+}
+
 /// The same text without byte order mark and without commas that stand directly before `]` or `}`.
 pub(crate) fn forgive(bytes: &[u8]) -> Cow<'_, [u8]> {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);

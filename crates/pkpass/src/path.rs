@@ -52,8 +52,9 @@ pub(crate) fn collision_key(path: &str) -> String {
     path.to_lowercase()
 }
 
-/// Files that operating systems leave behind and that Wallet refuses or that bloat every pass.
-pub(crate) fn is_junk(path: &str) -> bool {
+/// Whether an operating system left a file behind, such as `.DS_Store`: Wallet refuses some, and all bloat every pass.
+#[must_use]
+pub fn is_junk(path: &str) -> bool {
     path.starts_with("__MACOSX/")
         || path.split('/').any(|part| matches!(part, ".DS_Store" | "Thumbs.db" | "desktop.ini") || part.starts_with("._"))
 }

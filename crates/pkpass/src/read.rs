@@ -125,6 +125,21 @@ impl Package {
         unpack(bytes, limits).map(|files| Self { files })
     }
 
+    /// Unpacks a `.pkpass`, or a packed `.pass` or `.pkpasstemplate` folder. A folder that everything lies in is taken off the
+    /// paths, and what operating systems leave behind is passed over.
+    ///
+    /// # Errors
+    /// As [`Package::parse`].
+    pub fn parse_folder(bytes: &[u8], limits: &Limits) -> Result<Self, ReadError> {
+        let mut files = unpack(bytes, limits)?;
+        files.retain(|path, _| !path::is_junk(path));
+        let folder = files.keys().next().and_then(|path| path.split_once('/')).map(|(folder, _)| format!("{folder}/"));
+        if let Some(folder) = folder.filter(|folder| files.keys().all(|path| path.starts_with(folder.as_str()))) {
+            files = files.into_iter().map(|(path, data)| (path[folder.len()..].to_owned(), data)).collect();
+        }
+        Ok(Self { files })
+    }
+
     /// Unpacks a `.pkpasses`: the passes by their name in the bundle.
     ///
     /// # Errors

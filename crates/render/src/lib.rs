@@ -5,6 +5,7 @@
 //! - [`google_class`] and [`google_object`]: a class per template, an object per pass.
 //! - [`preview_html`] and [`preview_css`]: the card as HTML, for the pass's page and the console.
 //! - [`picture_set`]: every size that the wallets need of one uploaded picture.
+//! - [`import_pass`] and [`export_pass`]: a design out of a pass, and as the folder that Apple's tools open.
 //! - [`loss_report`]: what a wallet will not show of a design, by system; [`check_design`]: what it would refuse.
 //!
 //! A field whose value comes out empty is left out. A deleted pass is drawn blank and void: that is all that a phone that
@@ -13,12 +14,15 @@
 mod apple;
 mod barcode;
 mod check;
+mod export;
 mod fill;
 mod google;
+mod import;
 mod loss;
 mod overlay;
 mod picture;
 mod preview;
+mod preview_page;
 mod values;
 mod words;
 
@@ -26,7 +30,9 @@ use domain::{Contact, Pass, Project, Template};
 
 pub use apple::{AppleContext, AssetsError, MESSAGE_FIELD, apple, apple_assets, asks_to_sign_up};
 pub use check::{CheckError, Finding, check_design, sample_contact, sample_pass};
+pub use export::export_pass;
 pub use google::{GoogleContext, class_id, google_class, google_message, google_object, google_patch, object_id, vertical};
+pub use import::{Import, ImportError, ImportNote, ImportOptions, ImportedPicture, Outcome, import_pass};
 pub use loss::{Loss, System, loss_report};
 pub use overlay::OverlayError;
 pub use picture::{
@@ -34,6 +40,7 @@ pub use picture::{
     ready_picture,
 };
 pub use preview::{PreviewContext, preview_css, preview_html};
+pub use preview_page::preview_page;
 pub use scan_code::Signer as CodeSigner;
 pub use words::apple_strings;
 
