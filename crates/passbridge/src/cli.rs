@@ -121,7 +121,7 @@ enum Command {
         #[command(subcommand)]
         command: GoogleCommand,
     },
-    /// Publish designs
+    /// Publish designs, take them in from passes and hand them out
     Template {
         #[command(flatten)]
         server: Server,
@@ -207,7 +207,7 @@ pub(crate) struct Server {
     key: Option<String>,
     /// Print the answer as one line of JSON
     #[arg(long, global = true)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

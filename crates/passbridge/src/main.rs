@@ -6,6 +6,7 @@ mod api;
 mod cli;
 mod config;
 mod demo;
+mod designs;
 mod follow;
 mod keys;
 mod lint;

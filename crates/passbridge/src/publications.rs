@@ -8,7 +8,12 @@ use http::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use crate::{api::Api, cli::Server, system::complain};
+use crate::{
+    api::Api,
+    cli::Server,
+    designs::{self, FileCommand},
+    system::complain,
+};
 
 /// How often a publication that is watched is asked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -28,6 +33,8 @@ pub(crate) enum TemplateCommand {
         #[arg(long)]
         wait: bool,
     },
+    #[command(flatten)]
+    File(FileCommand),
     /// List the versions that were published, newest first
     Versions {
         /// The template's id
@@ -69,6 +76,7 @@ pub(crate) enum PublicationCommand {
 pub(crate) async fn template(server: &Server, command: TemplateCommand) -> anyhow::Result<ExitCode> {
     match command {
         TemplateCommand::List => server.show(Method::GET, "/v1/templates?limit=100", None).await,
+        TemplateCommand::File(command) => designs::run(server, command).await,
         TemplateCommand::Versions { template } => {
             server.show(Method::GET, &format!("/v1/templates/{template}/versions"), None).await
         }

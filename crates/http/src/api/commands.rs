@@ -40,7 +40,8 @@ impl<S: Sync> FromRequestParts<S> for Once {
                 Some(text.to_owned())
             }
         };
-        Ok(Self { key, asked: format!("{} {}\n", parts.method, parts.uri.path()) })
+        let asked = parts.uri.path_and_query().map_or(parts.uri.path(), |asked| asked.as_str());
+        Ok(Self { key, asked: format!("{} {asked}\n", parts.method) })
     }
 }
 

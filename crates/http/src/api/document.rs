@@ -36,7 +36,8 @@ refused. Versions are `ETag`s; `If-Match` guards a change.\n\n\
 Every answer says in `RateLimit` what is left of the key's limit.";
 
 /// Ends of paths that may be posted to as often as one likes: they make nothing, or name what they make themselves.
-const REPEATED: [&str; 12] = [
+const REPEATED: [&str; 13] = [
+    "/links",
     "/flows/test",
     "/transformations/test",
     "/{webhook}/test",
@@ -50,6 +51,9 @@ const REPEATED: [&str; 12] = [
     "/{scan}/undo",
     "/comparison",
 ];
+
+/// Types of bodies that are files, beside images.
+const BINARY: [&str; 3] = ["application/octet-stream", "application/vnd.apple.pkpass", "application/zip"];
 
 fn operations(document: &mut Value) -> Vec<(String, String, &mut Map<String, Value>)> {
     let mut found = Vec::new();
@@ -118,7 +122,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
 fn mend_body(operation: &mut Map<String, Value>) {
     let contents = operation.get_mut("requestBody").and_then(|body| body["content"].as_object_mut());
     for (media, content) in contents.into_iter().flatten() {
-        if media.starts_with("image/") || media == "application/octet-stream" {
+        if media.starts_with("image/") || BINARY.contains(&media.as_str()) {
             content["schema"] = json!({ "type": "string", "format": "binary" });
         }
         let sole = content["schema"]["oneOf"].as_array().and_then(|choices| choices.iter().find(|it| it["type"] != "null"));

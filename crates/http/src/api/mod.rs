@@ -40,6 +40,8 @@ mod signers;
 mod source_events;
 mod source_trace;
 mod sources;
+mod template_export;
+mod template_import;
 pub(crate) mod template_report;
 mod template_versions;
 mod templates;
@@ -74,6 +76,8 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(template_versions::routes())
         .merge(publications::routes())
         .merge(template_report::routes())
+        .merge(template_import::routes())
+        .merge(template_export::routes())
         .merge(images::routes())
         .merge(image_sets::routes())
         .merge(connectors::routes())

@@ -69,7 +69,7 @@ struct TemplateChange {
 /// A design that renders to Apple and to Google.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Template)]
-struct View {
+pub(super) struct View {
     /// Its id, the same over all versions.
     #[schema(value_type = IdText)]
     id: TemplateId,
@@ -125,7 +125,7 @@ struct Published {
 }
 
 impl View {
-    fn of(template: &Template, catalog: &OrgCatalog) -> Self {
+    pub(super) fn of(template: &Template, catalog: &OrgCatalog) -> Self {
         let draft = catalog.draft_of(template.id);
         let next = draft.map_or(&template.design, |draft| &draft.value.design);
         Self {
@@ -193,12 +193,18 @@ pub(super) fn faults(design: &Design, project: &Project) -> Vec<FieldError> {
     found.map(|problem| FieldError::new(format!("design.{}", problem.path), problem.message)).collect()
 }
 
-/// Refuses a design that is too large to keep or names images that were never uploaded.
-async fn check_size_and_images(app: &App, caller: &Caller, design: &Design) -> Result<(), Problem> {
+/// Refuses a design that is too large to keep.
+pub(super) fn check_size(design: &Design) -> Result<(), Problem> {
     let bytes = serde_json::to_vec(design).map_or(usize::MAX, |json| json.len());
     if bytes > MAX_DESIGN_BYTES {
         return Err(Problem::field("design", "longer than 131072 bytes"));
     }
+    Ok(())
+}
+
+/// Refuses a design that is too large to keep or names images that were never uploaded.
+async fn check_size_and_images(app: &App, caller: &Caller, design: &Design) -> Result<(), Problem> {
+    check_size(design)?;
     let mut missing = Vec::new();
     for (path, sha256) in design.image_hashes() {
         let known = match images::parse_hash(sha256) {

@@ -88,7 +88,7 @@ impl Operation {
             {
                 Value::Null
             }
-            (_, "/v1/images" | "/v1/image-sets/{role}") => Value::Null,
+            (_, "/v1/images" | "/v1/image-sets/{role}" | "/v1/templates/import") => Value::Null,
             (method, path) => panic!("{method} {path}: say what its body is"),
         }
     }
@@ -124,6 +124,11 @@ async fn nothing_is_told_without_a_key_or_the_scope() {
     }
 }
 
+/// Whether the answer is a file of its own, and no JSON.
+fn is_file(path: &str) -> bool {
+    ["/export", "/preview"].iter().any(|end| path.ends_with(end))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_told_to_another_organization() {
     let server = Server::start().await;
@@ -134,7 +139,11 @@ async fn nothing_is_told_to_another_organization() {
     {
         let path = operation.of(&things);
         let reply = server.get(&path).await;
-        before.push((path, reply.expect(200)));
+        if is_file(&operation.path) {
+            assert_eq!(reply.status.as_u16(), 200, "{path}");
+        } else {
+            before.push((path, reply.expect(200)));
+        }
     }
     for operation in operations() {
         let (path, body) = (operation.of(&things), operation.body(&things));

@@ -7,6 +7,7 @@ mod database;
 mod destinations;
 mod foreign;
 mod hostile;
+mod imports;
 mod life;
 mod links;
 mod pictures;

@@ -110,3 +110,78 @@ async fn pictures_that_cannot_be_used_are_named_with_their_file() {
     let list: Value = desk.says(&club, &["template", "list", "--json"]).await;
     assert_eq!(list["data"][0]["draft"], Value::Null, "nothing was changed");
 }
+
+/// `pass.json` without what names one pass.
+fn anonymous(package: &pkpass::Package) -> Value {
+    let mut json: Value = serde_json::from_slice(package.pass_json().unwrap()).unwrap();
+    for key in ["serialNumber", "authenticationToken", "webServiceURL", "barcodes"] {
+        json.as_object_mut().unwrap().remove(key);
+    }
+    json
+}
+
+#[tokio::test]
+async fn a_built_pass_is_imported_built_again_and_the_same() {
+    let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
+    desk.signs_for(&club).await;
+    let id = template(&desk, &club).await;
+    desk.picture("photo.jpg", 1600, 1200);
+    desk.runs(&club, &["image", "add", "strip", "photo.jpg", "--template", &id]).await.unwrap();
+    desk.runs(&club, &["template", "publish", &id]).await.unwrap();
+    let first = package(&club, "one").await;
+    let files: Vec<(&str, &[u8])> = first.files().collect();
+    std::fs::write(desk.path().join("one.pkpass"), pkpass::pack(files, 0).unwrap()).unwrap();
+    let import = ["template", "import", "one.pkpass", "--project", &club.project, "--name", "Again", "--json"];
+    let made = desk.says(&club, &import).await;
+    assert_eq!(made["template"]["name"], "Again", "{made}");
+    let again = support::text(&made["template"], "id");
+    desk.runs(&club, &["template", "publish", &again]).await.unwrap_or_else(|error| panic!("{error}"));
+    let path = format!("/v1/projects/{}", club.project);
+    let mut project = desk.says(&club, &["api", "GET", &path]).await;
+    for key in ["id", "created_at"] {
+        project.as_object_mut().unwrap().remove(key);
+    }
+    project["variants"][0]["template"] = json!(again);
+    desk.write("project.json", &project.to_string());
+    desk.says(&club, &["api", "PUT", &path, "@project.json"]).await;
+    let second = package(&club, "two").await;
+    assert_eq!(anonymous(&second), anonymous(&first));
+    let names = |package: &pkpass::Package| package.files().map(|(path, _)| path.to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(&second), names(&first));
+    for (path, bytes) in first.files().filter(|(path, _)| path.ends_with(".png")) {
+        assert_eq!(second.file(path), Some(bytes), "{path} is the same picture");
+    }
+}
+
+#[tokio::test]
+async fn templates_leave_and_come_back_as_folders_and_are_shown() {
+    let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
+    let id = template(&desk, &club).await;
+    let said = desk.runs(&club, &["template", "export", &id, "--out", "Card.pkpasstemplate"]).await.unwrap();
+    assert!(said.contains("Card.pkpasstemplate holds the template"), "{said}");
+    let folder = desk.path().join("Card.pkpasstemplate");
+    let json: Value = serde_json::from_slice(&std::fs::read(folder.join("pass.json")).unwrap()).unwrap();
+    assert_eq!((&json["organizationName"], &json["storeCard"]["headerFields"][0]["label"]), (&json!("Club"), &json!("Points")));
+    assert!(folder.join("icon@2x.png").is_file());
+    let twice = desk.complains(&club, &["template", "export", &id, "--out", "Card.pkpasstemplate"]).await;
+    assert!(twice.contains("cannot make the folder"), "what is there is not overwritten: {twice}");
+    desk.runs(&club, &["template", "export", &id, "--out", "Card.zip"]).await.unwrap();
+    for file in ["Card.pkpasstemplate", "Card.zip"] {
+        let made = desk.says(&club, &["template", "import", file, "--project", &club.project]).await;
+        assert_eq!((&made["name"], &made["design"]["issuer"]), (&json!("Membership card"), &json!("Club")), "{made}");
+        assert_eq!(made["design"]["fields"][0]["value"], "{{balances.points}}");
+    }
+    desk.write("bad.pkpass", "hello");
+    let bad = desk.complains(&club, &["template", "import", "bad.pkpass", "--project", &club.project]).await;
+    assert!(bad.contains("bad.pkpass") && bad.contains("ZIP"), "{bad}");
+    let report = desk.runs(&club, &["template", "report", &id]).await.unwrap();
+    assert!(["ios_17", "ios_27", "watch_os", "google", "icon"].iter().all(|word| report.contains(word)), "{report}");
+    desk.runs(&club, &["template", "preview", &id, "--out", "card.html"]).await.unwrap();
+    let page = std::fs::read_to_string(desk.path().join("card.html")).unwrap();
+    assert!(
+        page.starts_with("<!DOCTYPE html>")
+            && page.contains("Google Wallet")
+            && page.contains("POINTS") == page.contains(">POINTS"),
+        "{page}"
+    );
+}

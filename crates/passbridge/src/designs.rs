@@ -1,0 +1,209 @@
+//! `passbridge template import`, `export`, `report` and `preview`: designs as files.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use clap::Subcommand;
+use http::Method;
+use pkpass::{Limits, MAX_PACK_BYTES, MAX_PACK_FILES, Package};
+use serde_json::Value;
+
+use crate::{
+    api,
+    cli::Server,
+    system::{complain, say},
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FileCommand {
+    /// Make a template of a pass: a .pkpass, or a .pass or .pkpasstemplate folder, packed or not
+    ///
+    /// Fields, colours, images, barcode, languages and semantics become a design; what a design has no words for is kept as it
+    /// stands, for Apple. What was left out, changed, or is the same on every pass, is told on standard error.
+    Import {
+        /// The file or folder
+        file: PathBuf,
+        /// The project whose passes it is to draw (id); its kind has to fit the style of the pass
+        #[arg(long)]
+        project: String,
+        /// Name of the template; the description of the pass unless told
+        #[arg(long)]
+        name: Option<String>,
+        /// The language that its texts shall be in, for example en
+        #[arg(long, value_name = "TAG")]
+        language: Option<String>,
+        /// Keep every value as it is: no placeholders for what the project has under a field's key
+        #[arg(long)]
+        constant: bool,
+    },
+    /// Write a template as the folder that Apple's tools open
+    Export {
+        /// The template's id
+        template: String,
+        /// A folder such as Card.pkpasstemplate or Card.pass, which must not be there yet; or a file such as Card.zip
+        #[arg(long, value_name = "PATH")]
+        out: PathBuf,
+        /// The draft that follows the published version
+        #[arg(long)]
+        draft: bool,
+    },
+    /// Show what each wallet and system will not show of a template, and what it would refuse
+    Report {
+        /// The template's id
+        template: String,
+    },
+    /// Write a page that shows a template as a pass: everything is inside, it can be sent to anybody
+    Preview {
+        /// The template's id
+        template: String,
+        /// The page
+        #[arg(long, value_name = "FILE.html")]
+        out: PathBuf,
+        /// The draft that follows the published version
+        #[arg(long)]
+        draft: bool,
+    },
+}
+
+pub(crate) async fn run(server: &Server, command: FileCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        FileCommand::Import { file, project, name, language, constant } => {
+            let mut query = form_urlencoded(&[("project", Some(project)), ("name", name), ("language", language)]);
+            if constant {
+                query.push_str("&bind=false");
+            }
+            import(server, &file, &query).await?;
+        }
+        FileCommand::Export { template, out, draft } => {
+            let packed = fetch(server, &format!("/v1/templates/{template}/export?draft={draft}")).await?;
+            write_folder(&packed, &out)?;
+        }
+        FileCommand::Report { template } => report(server, &template).await?,
+        FileCommand::Preview { template, out, draft } => {
+            let page = fetch(server, &format!("/v1/templates/{template}/preview?draft={draft}")).await?;
+            fs::write(&out, &page).with_context(|| format!("cannot write {}", out.display()))?;
+            say(&format!("{} shows the template", out.display()));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `a=b&c=d` of what is there.
+fn form_urlencoded(pairs: &[(&str, Option<String>)]) -> String {
+    let mut out = String::new();
+    for (name, value) in pairs.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
+        if !out.is_empty() {
+            out.push('&');
+        }
+        out.push_str(name);
+        out.push('=');
+        for byte in value.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+                out.push(char::from(byte));
+            } else {
+                out.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    out
+}
+
+async fn import(server: &Server, file: &Path, query: &str) -> anyhow::Result<()> {
+    let packed =
+        if file.is_dir() { pack(file)? } else { fs::read(file).with_context(|| format!("cannot read {}", file.display()))? };
+    let path = format!("/v1/templates/import?{query}");
+    let reply = server.api()?.send(Method::POST, &path, &[("content-type", "application/octet-stream")], packed).await?;
+    let made = api::read(&reply).with_context(|| file.display().to_string())?;
+    for note in made["report"].as_array().into_iter().flatten() {
+        let word = |key: &str| note[key].as_str().unwrap_or_default();
+        complain(&format!("{:<10}  {}: {}", word("outcome"), word("path"), word("reason")));
+    }
+    server.print(if server.json { &made } else { &made["template"] })
+}
+
+/// A folder as an archive; links are not followed.
+fn pack(folder: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut files = Vec::new();
+    let mut bytes = 0;
+    let mut folders = vec![(folder.to_owned(), String::new())];
+    while let Some((folder, prefix)) = folders.pop() {
+        let listed = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        for entry in listed {
+            let entry = entry.with_context(|| format!("cannot read {}", folder.display()))?;
+            let Some(name) = entry.file_name().to_str().map(|name| format!("{prefix}{name}")) else {
+                bail!("{} has a name that is no UTF-8: rename it", entry.path().display());
+            };
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                folders.push((entry.path(), format!("{name}/")));
+            } else if kind.is_file() {
+                let data = fs::read(entry.path()).with_context(|| format!("cannot read {}", entry.path().display()))?;
+                bytes += data.len();
+                files.push((name, data));
+            }
+            if files.len() + folders.len() > MAX_PACK_FILES || bytes > MAX_PACK_BYTES {
+                bail!("{} has more files, or larger ones, than any pass", folder.display());
+            }
+        }
+    }
+    files.sort();
+    Ok(pkpass::pack(files.iter().map(|(path, data)| (path.as_str(), data.as_slice())), 0)?)
+}
+
+async fn fetch(server: &Server, path: &str) -> anyhow::Result<Bytes> {
+    let reply = server.api()?.send(Method::GET, path, &[], "").await?;
+    if !reply.status.is_success() {
+        api::read(&reply).with_context(|| path.to_owned())?;
+    }
+    Ok(reply.body)
+}
+
+/// Writes the archive as it is, or its files into a folder that was not there.
+fn write_folder(packed: &[u8], out: &Path) -> anyhow::Result<()> {
+    if out.extension().is_some_and(|end| end.eq_ignore_ascii_case("zip")) {
+        fs::write(out, packed).with_context(|| format!("cannot write {}", out.display()))?;
+    } else {
+        let package = Package::parse_folder(packed, &Limits::PASS)?;
+        fs::create_dir(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+        for (path, data) in package.files() {
+            let file = out.join(path);
+            if let Some(folder) = file.parent() {
+                fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+            }
+            fs::write(&file, data).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+    }
+    say(&format!("{} holds the template", out.display()));
+    Ok(())
+}
+
+async fn report(server: &Server, template: &str) -> anyhow::Result<()> {
+    let report = server.api()?.call(Method::GET, &format!("/v1/templates/{template}/report"), None).await?;
+    if server.json {
+        return server.print(&report);
+    }
+    let word = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let list = |key: &str| report[key].as_array().cloned().unwrap_or_default();
+    for problem in list("problems") {
+        say(&format!("problem   {}: {}", word(&problem, "path"), word(&problem, "message")));
+    }
+    for finding in list("findings") {
+        let (severity, path) = (word(&finding, "severity"), word(&finding, "path"));
+        say(&format!("{severity:<8}  {path}: {}; {}", word(&finding, "consequence"), word(&finding, "mend")));
+    }
+    let systems = ["ios_17", "ios_18", "ios_26", "ios_27", "watch_os", "google"];
+    for system in systems {
+        let losses = list("losses")
+            .into_iter()
+            .filter(|loss| loss["systems"].as_array().is_some_and(|all| all.iter().any(|it| it == system)));
+        let lines: Vec<String> = losses.map(|loss| format!("  {}: {}", word(&loss, "path"), word(&loss, "effect"))).collect();
+        let all = if lines.is_empty() { "  shows all of it".to_owned() } else { lines.join("\n") };
+        say(&format!("{system}\n{all}"));
+    }
+    Ok(())
+}
