@@ -145,6 +145,7 @@ kinds! {
     ProjectId, ProjectIdKind, "project";
     TemplateId, TemplateKind, "template";
     PublicationId, PublicationKind, "publication";
+    BackfillId, BackfillKind, "backfill";
     InspectorId, InspectorKind, "inspector";
     SignerId, SignerKind, "signer";
     ContactId, ContactKind, "contact";

@@ -100,6 +100,13 @@ enum Command {
         #[command(subcommand)]
         command: destination::Command,
     },
+    /// Follow comparisons of destinations with the truth
+    Backfill {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: destination::BackfillCommand,
+    },
     /// Try, save and publish transformations: JavaScript that flows run events through, as RudderStack's
     Transformation {
         #[command(flatten)]
@@ -329,6 +336,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Connector { server, command } => connector(&server, command).await,
         Command::Source { server, command } => source(&server, command).await,
         Command::Destination { server, command } => destination::run(&server, command).await,
+        Command::Backfill { server, command } => destination::backfill(&server, command).await,
         Command::Transformation { server, command } => transformation::run(&server, command).await,
         Command::Signer { server, command } => signer(&server, command).await,
         Command::GoogleAccount { server, command: GoogleCommand::Add { key_file, issuer } } => {

@@ -14,6 +14,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0005_push_tries.sql"),
     include_str!("../migrations/0006_google.sql"),
     include_str!("../migrations/0007_synced.sql"),
+    include_str!("../migrations/0008_backfills.sql"),
 ];
 
 /// Marks the file as ours in its header: "PBdg".

@@ -6,6 +6,7 @@
 
 mod answers;
 mod backend;
+mod backfills;
 mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -23,6 +24,7 @@ mod targets;
 
 pub use answers::KeptAnswer;
 pub use backend::{Backend, Log, Pulse, Reader, Retention};
+pub use backfills::{Backfill, BackfillProgress, BackfillRow};
 pub use config::{
     Catalog, OrgCatalog, Resource, ScanKeys, Stored, StoredDraft, StoredFlow, StoredGoogleAccount, StoredInspector, StoredSigner,
     StoredTarget, StoredTransformation, StoredVersion,

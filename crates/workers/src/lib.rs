@@ -4,6 +4,7 @@
 //! the store what is undone and writes what became of it under the lease; a wake-up carries no data, and everything may be
 //! done twice. Nothing that matters is kept in memory alone.
 
+mod backfill;
 mod flow_reader;
 mod google;
 mod leases;

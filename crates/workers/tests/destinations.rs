@@ -11,7 +11,7 @@ use domain::{
 };
 use house::{House, until};
 use serde_json::{Value, json};
-use store::{AttemptOutcome, StoredTarget};
+use store::{AttemptOutcome, BackfillProgress, JobState, StoredTarget};
 use testkit::vendors::{Service, TOKEN, Vendor};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -320,4 +320,190 @@ async fn what_waits_in_a_batch_survives_a_stop() {
     until("all are written", || async { ended(&house, target, AttemptOutcome::Delivered).await == 30 }).await;
     assert!(house.store.backend().deliveries(house.org, Some(target), None, 10).await.unwrap().is_empty());
     workers.drain(PATIENCE).await;
+}
+
+/// Lets a backfill run to its end.
+async fn backfilled(house: &House, target: TargetId, everything: bool) -> BackfillProgress {
+    let begun = house.store.begin_backfill(house.org, target, everything, domain::Clock::now(&*house.clock)).await.unwrap();
+    until("the backfill is done", || async {
+        house.clock.forward(Duration::from_secs(1));
+        let held = house.store.backfill(house.org, begun.id).await.unwrap().unwrap();
+        held.state == JobState::Done
+    })
+    .await;
+    house.store.backfill(house.org, begun.id).await.unwrap().unwrap().progress
+}
+
+/// A destination that was made after everything had happened.
+async fn late_destination(house: &House, vendor: &Vendor) -> TargetId {
+    let target = destination(house, "hubspot", &vendor.url(), by_member(), BY_MEMBER).await;
+    let stored = house.store.current().await.unwrap().org(house.org).unwrap().targets[&target.uuid()].clone();
+    let mut late = (*stored.value).clone();
+    late.target.created_at = domain::Clock::now(&*house.clock);
+    assert!(house.store.put(&house.change(), &late, stored.revision).await.unwrap());
+    target
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backfill_compares_repairs_and_reports() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::HubSpot).await.unwrap();
+    for number in 0..130 {
+        let pass = house.issued(&number.to_string(), Validity::default()).await;
+        if number % 2 == 0 {
+            install(&house, &pass, Wallet::Google, "").await;
+        }
+    }
+    let nobody = ContactInput { email: Some("nobody@example.com".to_owned()), ..ContactInput::default() };
+    let new_id = ContactId::mint(domain::Clock::now(&*house.clock), &house::System);
+    house.engine.submit(house.command(Action::PutContact { new_id, input: nobody })).await.unwrap();
+    vendor.with(|books| books.refused.push("person-7".to_owned()));
+    let target = late_destination(&house, &vendor).await;
+    let workers = house.workers().await;
+    let first = backfilled(&house, target, false).await;
+    assert_eq!((first.looked_at, first.matched, first.repaired, first.refused, first.nameless), (131, 0, 129, 1, 1));
+    assert_eq!((first.samples.len(), first.trouble), (1, None));
+    let records = vendor.books().records;
+    assert_eq!(
+        (records.len(), &records["person-2"]["wallet_status"], &records["person-3"]["wallet_status"]),
+        (129, &json!("google"), &json!("none"))
+    );
+    vendor.with(|books| books.refused.clear());
+    let requests = vendor.books().requests;
+    let second = backfilled(&house, target, false).await;
+    assert_eq!((second.matched, second.repaired, vendor.books().requests), (129, 1, requests + 1), "only what is missing");
+
+    // What somebody changed at the vendor is not seen here, unless everybody is told anew.
+    vendor.with(|books| books.records.get_mut("person-2").unwrap().insert("wallet_status".to_owned(), json!("apple")));
+    assert_eq!(backfilled(&house, target, false).await.repaired, 0);
+    let whole = backfilled(&house, target, true).await;
+    assert_eq!((whole.repaired, whole.matched), (130, 0));
+    assert_eq!(vendor.books().records["person-2"]["wallet_status"], "google");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backfill_waits_for_its_destination_is_halted_and_goes_on() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::HubSpot).await.unwrap();
+    for number in 0..150 {
+        house.issued(&number.to_string(), Validity::default()).await;
+    }
+    let target = late_destination(&house, &vendor).await;
+    // It is down at first.
+    vendor.with(|books| books.next = vec![(503, json!({})); 4]);
+    let workers = house.workers().await;
+    let begun = house.store.begin_backfill(house.org, target, false, domain::Clock::now(&*house.clock)).await.unwrap();
+    let again = house.store.begin_backfill(house.org, target, false, domain::Clock::now(&*house.clock)).await.unwrap();
+    assert_eq!(begun.id, again.id, "one at a time");
+    let held = async || house.store.backfill(house.org, begun.id).await.unwrap().unwrap();
+    until("it waits", || async { held().await.progress.failures > 0 }).await;
+    let waiting = held().await;
+    assert!(waiting.progress.trouble.as_ref().unwrap().contains("503") && waiting.progress.not_before.is_some(), "{waiting:?}");
+    until("it is halted", || async {
+        let paused = store::Backfill { state: JobState::Paused, ..held().await };
+        house.store.save_backfill(None, &paused, domain::Clock::now(&*house.clock)).await.unwrap()
+    })
+    .await;
+    house.clock.forward(Duration::from_secs(3_600));
+    let other = house.store.begin_backfill(house.org, target, true, domain::Clock::now(&*house.clock)).await.unwrap();
+    assert_eq!((other.id, other.state), (begun.id, JobState::Paused));
+    workers.drain(PATIENCE).await;
+    assert_eq!(vendor.books().records.len(), 0);
+    // Another process goes on where it was.
+    let workers = house.workers().await;
+    let resumed = store::Backfill { state: JobState::Running, ..held().await };
+    assert!(house.store.save_backfill(None, &resumed, domain::Clock::now(&*house.clock)).await.unwrap());
+    until("it is done", || async {
+        house.clock.forward(Duration::from_secs(60));
+        held().await.state == JobState::Done
+    })
+    .await;
+    let done = held().await.progress;
+    assert_eq!((done.looked_at, done.repaired, vendor.books().records.len()), (150, 150, 150));
+    workers.drain(PATIENCE).await;
+}
+
+/// A small generator: the same numbers in every run.
+struct Dice(u64);
+impl Dice {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_the_customer_database_agrees_with_the_phones_in_the_end() {
+    for seed in 1..=3 {
+        let house = House::new().await;
+        let vendor = Vendor::start(Service::HubSpot).await.unwrap();
+        let target = destination(&house, "hubspot", &vendor.url(), by_member(), BY_MEMBER).await;
+        let (mut dice, mut on) = (Dice(seed), std::collections::BTreeSet::new());
+        let mut passes = Vec::new();
+        for number in 0..12 {
+            passes.push(house.issued(&number.to_string(), Validity::default()).await);
+        }
+        let mut workers = house.workers().await;
+        for _ in 0..150 {
+            let pass = usize::try_from(dice.below(12)).unwrap();
+            let (wallet, device) =
+                [(Wallet::Apple, "phone"), (Wallet::Apple, "watch"), (Wallet::Google, "")][dice.below(3) as usize];
+            match dice.below(12) {
+                0..=4 => {
+                    install(&house, &passes[pass], wallet, device).await;
+                    on.insert((pass, wallet.name(), device));
+                }
+                5..=8 => {
+                    remove(&house, &passes[pass], wallet, device).await;
+                    on.remove(&(pass, wallet.name(), device));
+                }
+                9 => vendor.with(|books| books.next.push(([429, 500, 503][dice.below(3) as usize], json!({})))),
+                10 => house.clock.forward(Duration::from_secs(dice.below(400))),
+                _ => {
+                    workers.drain(PATIENCE).await;
+                    workers = house.workers().await;
+                }
+            }
+        }
+        let oracle = |pass: usize| {
+            let has = |wallet: &str| on.iter().any(|(of, held, _)| *of == pass && *held == wallet);
+            match (has("apple"), has("google")) {
+                (true, true) => "both",
+                (true, false) => "apple",
+                (false, true) => "google",
+                (false, false) => "none",
+            }
+        };
+        vendor.with(|books| books.next.clear());
+        until("all removals count", || async {
+            house.clock.forward(Duration::from_secs(60));
+            let all = house.store.contacts(house.org, None, 100).await.unwrap();
+            all.iter().all(|contact| {
+                let number: usize = contact.external_id.as_ref().unwrap()["person-".len()..].parse().unwrap();
+                contact.wallet_status().name() == oracle(number)
+            })
+        })
+        .await;
+        until("it agrees without any repair", || async {
+            house.clock.forward(Duration::from_secs(600));
+            let records = vendor.books().records;
+            (0..12).all(|pass| match records.get(&format!("person-{pass}")) {
+                Some(record) => record["wallet_status"] == oracle(pass),
+                None => oracle(pass) == "none",
+            })
+        })
+        .await;
+        until("nothing is owed", || async {
+            house.clock.forward(Duration::from_secs(600));
+            house.store.backend().deliveries(house.org, Some(target), None, 10).await.unwrap().is_empty()
+        })
+        .await;
+        let sent: usize = vendor.books().batches.iter().sum();
+        let told = backfilled(&house, target, false).await;
+        let never = (0..12).filter(|pass| !vendor.books().records.contains_key(&format!("person-{pass}"))).count();
+        assert_eq!((told.looked_at, never), (12, 0));
+        assert!(sent <= 150, "no more writes than changes: {sent}");
+        workers.drain(PATIENCE).await;
+    }
 }

@@ -3,6 +3,7 @@
 #![allow(unused_qualifications, reason = "utoipa's expansion names in full what is in scope")]
 
 mod audit;
+mod backfills;
 mod commands;
 mod config;
 mod connectors;
@@ -89,6 +90,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(webhook_test::routes())
         .merge(deliveries::routes())
         .merge(destinations::routes())
+        .merge(backfills::routes())
         .merge(signers::routes())
         .merge(google_accounts::routes())
         .merge(phone_logs::routes())

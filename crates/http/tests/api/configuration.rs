@@ -372,11 +372,12 @@ fn sent(path: &str, body: &Value, is_first: bool) -> (&'static str, Vec<u8>) {
 
 /// Every operation of the document that says it takes an idempotency key and is no command.
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "a table of all that can be made")]
 async fn what_is_made_under_a_key_is_made_once() {
     let server = Server::start().await;
     let operator = server.key(server.ours, &[domain::Scope::Operator, domain::Scope::Admin]).await;
     let things = server.furnish().await;
-    let (webhook, source) = (things.id("webhook"), things.id("source"));
+    let (webhook, source, destination) = (things.id("webhook"), things.id("source"), things.id("destination"));
     let signed = server.post("/v1/sources", json!({"slug": "pay", "name": "Pay", "kind": "stripe"})).await.expect(201);
     let signed = signed["id"].as_str().unwrap();
     let image = |side: &str| format!("image {side}");
@@ -405,6 +406,7 @@ async fn what_is_made_under_a_key_is_made_once() {
         ("/v1/image-sets/icon".to_owned(), json!(image("one")), json!(image("two"))),
         (format!("/v1/templates/import?project={}", things.id("project")), json!("one"), json!("two")),
         (format!("/v1/webhooks/{webhook}/secrets"), Value::Null, Value::Null),
+        (format!("/v1/destinations/{destination}/backfill"), json!({}), json!({"everything": true})),
         (format!("/v1/sources/{source}/rotate"), Value::Null, Value::Null),
         (
             format!("/v1/sources/{signed}/secrets"),
@@ -446,7 +448,12 @@ async fn what_is_made_under_a_key_is_made_once() {
         let takes_one =
             methods["post"]["parameters"].as_array().is_some_and(|all| all.iter().any(|it| it["name"] == "Idempotency-Key"));
         let is_tried = |(tried, ..): &&(String, Value, Value)| {
-            let with = |source: &str| path.replace("{webhook}", webhook).replace("{source}", source).replace("{role}", "icon");
+            let with = |source: &str| {
+                path.replace("{webhook}", webhook)
+                    .replace("{destination}", destination)
+                    .replace("{source}", source)
+                    .replace("{role}", "icon")
+            };
             tried.split('?').next() == Some(path.as_str()) || [source, signed].iter().any(|source| with(source) == *tried)
         };
         let of_a_pass = path.starts_with("/v1/passes/");

@@ -110,3 +110,26 @@ async fn a_destination_is_tried_with_the_newest_event_that_it_is_meant_for() {
     assert_eq!(token["secret"], true);
     assert!(Things::destination("x")["settings"]["access_token"].is_string());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backfill_is_begun_once_halted_and_ended() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let path = format!("/v1/destinations/{}/backfill", things.id("destination"));
+    let begun = server.post(&path, json!({"everything": true})).await.expect(202);
+    assert_eq!((&begun["id"], &begun["state"]), (&json!(things.id("backfill")), &json!("running")), "one at a time");
+    let of = |what: &str| format!("/v1/backfills/{}{what}", things.id("backfill"));
+    assert_eq!(server.post(&of("/pause"), Value::Null).await.expect(200)["state"], "paused");
+    assert_eq!(server.get(&of("")).await.expect(200)["destination"], things.id("destination"));
+    assert_eq!(server.post(&of("/resume"), Value::Null).await.expect(200)["state"], "running");
+    assert_eq!(server.post(&of("/cancel"), Value::Null).await.expect(200)["state"], "cancelled");
+    assert_eq!(server.post(&of("/resume"), Value::Null).await.problem(409), "not_allowed");
+    let next = server.post(&path, json!({"everything": true})).await.expect(202);
+    assert_eq!((&next["everything"], &next["looked_at"]), (&json!(true), &json!(0)));
+    assert_eq!(server.get("/v1/backfills?limit=1").await.expect(200)["data"][0]["id"], next["id"], "newest first");
+    assert_eq!(server.post(&path, json!({"every": true})).await.problem(422), "invalid");
+    let slack = input("slack", json!({"webhook_url": "https://hooks.slack.com/services/T0/B0/x"}));
+    let slack = server.post("/v1/destinations", slack).await.expect(201);
+    let path = format!("/v1/destinations/{}/backfill", slack["id"].as_str().unwrap());
+    assert_eq!(server.post(&path, json!({})).await.problem(409), "not_allowed", "it holds no state");
+}

@@ -273,6 +273,8 @@ impl Server {
         let path = format!("/v1/webhooks/{}/test?wait_seconds=0", webhook["id"].as_str().unwrap());
         let owed = self.post(&path, Value::Null).await.expect(202);
         let destination = self.post("/v1/destinations", Things::destination("Members")).await.expect(201);
+        let path = format!("/v1/destinations/{}/backfill", destination["id"].as_str().unwrap());
+        let backfill = self.post(&path, json!({})).await.expect(202);
         let signer = self.post("/v1/signers", signer_input("pass.com.example.club")).await.expect(201);
         let account = self.post("/v1/google-accounts", account_input("3388000000000000001")).await.expect(201);
         let key = self.post("/v1/keys", json!({"name": "Spare", "scopes": ["scan"]})).await.expect(201);
@@ -288,6 +290,7 @@ impl Server {
             ("transformation", &transformation),
             ("webhook", &webhook),
             ("destination", &destination),
+            ("backfill", &backfill),
             ("signer", &signer),
             ("account", &account),
             ("key", &key),

@@ -1,16 +1,20 @@
 //! `passbridge destination`: services that are told of events.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Subcommand;
 use http::Method;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
 use super::{Server, setting, text};
 use crate::system::say;
 
 const LIST: &str = "/v1/destinations";
+const BACKFILLS: &str = "/v1/backfills";
+/// How often a backfill that is watched is asked for.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -54,6 +58,19 @@ Examples:
         /// Its id
         destination: String,
     },
+    /// Compare what one holds of every contact with the truth, and repair what differs
+    ///
+    /// That goes on in the background whether or not anybody watches; `passbridge backfill` shows, pauses and cancels it.
+    Backfill {
+        /// Its id
+        destination: String,
+        /// Tell it of everybody anew, as if nothing were known of what it holds
+        #[arg(long)]
+        everything: bool,
+        /// Wait until all contacts were compared, showing how far it is
+        #[arg(long)]
+        wait: bool,
+    },
     /// Delete one
     Delete {
         /// Its id
@@ -77,7 +94,83 @@ pub(super) async fn run(server: &Server, command: Command) -> anyhow::Result<Exi
         Command::List => list(server).await,
         Command::Show { destination } => server.show(Method::GET, &one(&destination), None).await,
         Command::Test { destination } => server.show(Method::POST, &format!("{}/test", one(&destination)), None).await,
+        Command::Backfill { destination, everything, wait } => {
+            let path = format!("{}/backfill", one(&destination));
+            let begun = server.api()?.call(Method::POST, &path, Some(&json!({"everything": everything}))).await?;
+            match begun["id"].as_str() {
+                Some(id) if wait => watch(server, id).await,
+                _ => {
+                    server.print(&begun)?;
+                    Ok(ExitCode::SUCCESS)
+                }
+            }
+        }
         Command::Delete { destination } => server.show(Method::DELETE, &one(&destination), None).await,
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BackfillCommand {
+    /// List backfills, newest first
+    List,
+    /// Show how far a backfill is, and what it changed
+    Show {
+        /// Its id
+        backfill: String,
+    },
+    /// Watch a backfill until it comes to its end
+    Watch {
+        /// Its id
+        backfill: String,
+    },
+    /// Halt a backfill; the batch that is under way is finished
+    Pause {
+        /// Its id
+        backfill: String,
+    },
+    /// Let a backfill that was paused go on where it was
+    Resume {
+        /// Its id
+        backfill: String,
+    },
+    /// End a backfill; whom it told of stays told of
+    Cancel {
+        /// Its id
+        backfill: String,
+    },
+}
+
+pub(super) async fn backfill(server: &Server, command: BackfillCommand) -> anyhow::Result<ExitCode> {
+    let turn = async |id: &str, to: &str| server.show(Method::POST, &format!("{BACKFILLS}/{id}/{to}"), None).await;
+    match command {
+        BackfillCommand::List => server.show(Method::GET, &format!("{BACKFILLS}?limit=100"), None).await,
+        BackfillCommand::Show { backfill } => server.show(Method::GET, &format!("{BACKFILLS}/{backfill}"), None).await,
+        BackfillCommand::Watch { backfill } => watch(server, &backfill).await,
+        BackfillCommand::Pause { backfill } => turn(&backfill, "pause").await,
+        BackfillCommand::Resume { backfill } => turn(&backfill, "resume").await,
+        BackfillCommand::Cancel { backfill } => turn(&backfill, "cancel").await,
+    }
+}
+
+/// Shows how far a backfill is until it comes to its end, or is halted.
+async fn watch(server: &Server, backfill: &str) -> anyhow::Result<ExitCode> {
+    let api = server.api()?;
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(ProgressStyle::with_template("{spinner} {pos} contacts compared, {msg}, {per_sec}")?);
+    loop {
+        let now = api.call(Method::GET, &format!("{BACKFILLS}/{backfill}"), None).await?;
+        let number = |name: &str| now[name].as_u64().unwrap_or_default();
+        bar.set_position(number("looked_at"));
+        let trouble = now["trouble"].as_str().map(|why| format!("; waits: {why}")).unwrap_or_default();
+        bar.set_message(format!("{} repaired, {} refused{trouble}", number("repaired"), number("refused")));
+        match now["state"].as_str() {
+            Some("running") => tokio::time::sleep(LOOK_EVERY).await,
+            state => {
+                bar.finish();
+                server.print(&now)?;
+                return Ok(if state == Some("done") { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
+        }
     }
 }
 

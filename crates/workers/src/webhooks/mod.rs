@@ -35,6 +35,8 @@ use tokio::{
 };
 
 pub(crate) use lane::Dispatcher;
+pub(crate) use service::{Taken, opened, tell};
+pub(crate) use targets::Ready;
 
 use crate::{
     pulse::LOOK_ANYWAY,
@@ -43,7 +45,6 @@ use crate::{
 use book::{Book, FLUSH_AT};
 use lane::Lane;
 use send::{Attempted, Delivery, Then};
-use targets::Ready;
 
 /// Events that are read together, and due deliveries that are claimed together.
 const BATCH: u32 = 256;

@@ -11,11 +11,11 @@ use connectors::{
     catalog::{Descriptor, Destination},
     kit::{Outcome, Owed, Reply, Request, Secrets, Sending, Sent, Token, Verdict, retry},
 };
-use domain::{Contact, ContactId, Event, EventKind, Target, Timestamp};
+use domain::{Contact, ContactId, Event, EventKind, OrgId, Target, Timestamp};
 use http::HeaderMap;
 use outbound::http::{Failure, Limits};
 use serde_json::json;
-use store::{Hash, StoreError};
+use store::{Hash, StoreError, Stored, StoredTarget};
 use tokio::time::Instant;
 
 use super::{
@@ -86,6 +86,50 @@ pub(super) async fn send(house: &Arc<House>, lane: &Lane, deliveries: &[Delivery
     }
     let concluded = deliveries.iter().zip(came).enumerate();
     concluded.map(|(number, (delivery, came))| batch.conclude(delivery, number, came, at)).collect()
+}
+
+/// What a service did with a contact that it was told of beside its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It took it.
+    Yes,
+    /// It never will; why.
+    Never(String),
+    /// It did not; why, and when it wants to be asked again.
+    NotNow(String, Option<Duration>),
+}
+
+/// A target as the configuration has it, with its credentials opened.
+pub(crate) fn opened(house: &House, org: OrgId, stored: &Stored<StoredTarget>) -> Arc<Ready> {
+    house.dispatcher.targets.ready(house, org, stored)
+}
+
+/// Tells a service of the contacts in these events, at its pace.
+pub(crate) async fn tell(house: &Arc<House>, to: &Ready, events: &[Event]) -> Vec<Taken> {
+    let not_now = |why: &str| vec![Taken::NotNow(why.to_owned(), None); events.len()];
+    let secrets = match &to.secrets {
+        Ok(secrets) => secrets.clone(),
+        Err(why) => return not_now(why),
+    };
+    let (Some(connector), Some(destination)) = (to.connector(), to.dialect()) else {
+        return not_now("its shape is not known here");
+    };
+    let lane = house.dispatcher.lane(to.target());
+    lane.gathered.turn(destination.pace).await;
+    let public_url = house.settings.webhooks.public_url.clone();
+    let mut batch = Batch { house, lane: &lane, to, connector, destination, secrets, events, public_url, renewed: false };
+    let ids: Vec<_> = events.iter().map(|event| domain::DeliveryId::of(event.id.uuid(), to.target().id.uuid())).collect();
+    let came = batch.run(&ids, (0..events.len()).collect()).await;
+    let taken = |came| {
+        let Came::Tried(trial) = came else { return Taken::Never("there is nothing to tell".to_owned()) };
+        let Trial { outcome, error, .. } = *trial;
+        match outcome {
+            Outcome::Delivered => Taken::Yes,
+            Outcome::Reject { reason, .. } | Outcome::Disable { reason } => Taken::Never(reason),
+            Outcome::Retry { after } => Taken::NotNow(error.unwrap_or_default(), after),
+        }
+    };
+    came.into_iter().map(taken).collect()
 }
 
 /// The events with their contacts as they are now, where the destination holds a state.

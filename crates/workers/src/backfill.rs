@@ -1,0 +1,310 @@
+//! Backfills: all contacts are walked in their order, what a destination should hold of each is worked out anew and compared with
+//! what it took last, and it is told where that is something else.
+//!
+//! How far the walk is stands in its row, so a crash costs one batch that is compared again; whom the destination took in between
+//! match then. Events go out meanwhile: a contact that changed while it was told of is read again afterwards, and told of again,
+//! so that whatever order the two arrived in, the last that the destination hears is the present.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use domain::{Actor, Cause, Contact, ContactId, Event, EventId, Facts, Image, Position, Target, Timestamp};
+use store::{Backfill, BackfillProgress, Hash, JobState, StoreError};
+use uuid::Uuid;
+
+use crate::{
+    shard::{End, House, Shard},
+    webhooks::{Ready, Taken, opened, tell},
+};
+
+/// Contacts that are compared together.
+const BATCH: u32 = 1_000;
+/// Backfills of a shard that come on in turns.
+const AT_ONCE: u32 = 8;
+/// How often a shard looks for backfills without being woken.
+const POLL: Duration = Duration::from_secs(5);
+/// First pause after a destination did not answer; doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// Longest pause between tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Tries in a row after which a backfill is halted until somebody lets it go on.
+const MOST_FAILURES: u32 = 20;
+/// How often contacts that change again and again while they are told of are told of again; their events go out anyhow.
+const MOST_ROUNDS: usize = 5;
+/// Refusals that are kept for people to look at.
+const MOST_SAMPLES: usize = 20;
+
+/// Runs until the shard is stopped or lost.
+pub(crate) async fn run(shard: Shard) -> End {
+    work(&shard).await.err().unwrap_or(End::Stopped)
+}
+
+async fn work(shard: &Shard) -> Result<(), End> {
+    let store = &shard.house.store;
+    let mut ticks = store.wake().config();
+    loop {
+        if shard.is_stopping() {
+            return Err(End::Stopped);
+        }
+        ticks.mark_unchanged();
+        let running = shard.insist("read backfills", || store.running_backfills(shard.number(), AT_ONCE)).await?;
+        let now = shard.house.now();
+        let (due, later): (Vec<Backfill>, Vec<Backfill>) =
+            running.into_iter().partition(|backfill| backfill.progress.not_before.is_none_or(|at| at <= now));
+        if due.is_empty() {
+            let next = later.iter().filter_map(|backfill| backfill.progress.not_before).min();
+            shard.wait(&mut ticks, next.map_or(POLL, |at| at.since(now).min(POLL))).await?;
+        }
+        for backfill in due {
+            step(shard, backfill).await?;
+        }
+    }
+}
+
+/// The next batch of a backfill.
+async fn step(shard: &Shard, mut backfill: Backfill) -> Result<(), End> {
+    let (house, org) = (&shard.house, backfill.org);
+    let catalog = shard.insist("read the configuration", || house.catalog()).await?;
+    let stored = catalog.org(org).and_then(|config| config.targets.get(&backfill.progress.target.uuid()));
+    let Some(stored) = stored.filter(|stored| stored.value.target.enabled) else {
+        backfill.progress.trouble = Some("the destination was switched off or deleted".to_owned());
+        return finish(shard, backfill, JobState::Cancelled).await;
+    };
+    let to = opened(house, org, stored);
+    let after = backfill.progress.after;
+    let contacts = shard.insist("read contacts", || house.store.contacts(org, after, BATCH)).await?;
+    let Some(last) = contacts.last().map(|contact| contact.id) else { return finish(shard, backfill, JobState::Done).await };
+    let mut walk = Walk { shard, to: &to, backfill: backfill.id.uuid(), tally: Tally::default() };
+    match walk.batch(contacts, backfill.progress.everything).await? {
+        Ok(()) => {
+            walk.tally.add_to(&mut backfill.progress);
+            backfill.progress.after = Some(last);
+            (backfill.progress.failures, backfill.progress.trouble, backfill.progress.not_before) = (0, None, None);
+            save(shard, backfill).await
+        }
+        Err(trouble) => {
+            // Whom it took is noted, and matches when the batch is looked at again; they count as repaired now.
+            backfill.progress.repaired += walk.tally.repaired;
+            backfill.progress.looked_at += walk.tally.repaired;
+            wait(shard, backfill, trouble).await
+        }
+    }
+}
+
+/// What keeps a destination from answering.
+struct Trouble {
+    why: String,
+    after: Option<Duration>,
+}
+
+/// Notes that a backfill cannot go on for now.
+async fn wait(shard: &Shard, mut backfill: Backfill, trouble: Trouble) -> Result<(), End> {
+    let progress = &mut backfill.progress;
+    progress.failures += 1;
+    let pause = (FIRST_PAUSE * 2_u32.saturating_pow(progress.failures.min(16) - 1))
+        .min(LONGEST_PAUSE)
+        .max(trouble.after.unwrap_or_default());
+    progress.not_before = Some(shard.house.now().plus(pause));
+    progress.trouble = Some(trouble.why);
+    let state = if progress.failures >= MOST_FAILURES { JobState::Paused } else { backfill.state };
+    tracing::warn!(backfill = %backfill.id, failures = backfill.progress.failures, "a destination does not take a backfill now");
+    save(shard, Backfill { state, ..backfill }).await
+}
+
+async fn finish(shard: &Shard, backfill: Backfill, state: JobState) -> Result<(), End> {
+    let BackfillProgress { looked_at, matched, repaired, refused, nameless, .. } = backfill.progress;
+    tracing::info!(backfill = %backfill.id, looked_at, matched, repaired, refused, nameless, ?state, "a backfill came to its end");
+    save(shard, Backfill { state, ..backfill }).await
+}
+
+/// Writes how far it is. Somebody who halted it meanwhile is not overruled, and what was done is still written down.
+async fn save(shard: &Shard, mut backfill: Backfill) -> Result<(), End> {
+    let (store, now) = (&shard.house.store, shard.house.now());
+    loop {
+        if shard.insist("save a backfill", || store.save_backfill(Some(shard.lease), &backfill, now)).await? {
+            return Ok(());
+        }
+        let held = shard.insist("read a backfill", || store.backfill(backfill.org, backfill.id)).await?;
+        let Some(held) = held.filter(|held| !held.state.is_over()) else { return Ok(()) };
+        let halted = held.state != JobState::Running && !backfill.state.is_over();
+        let state = if halted { held.state } else { backfill.state };
+        backfill = Backfill { state, progress: backfill.progress, ..held };
+    }
+}
+
+/// What came of a batch.
+#[derive(Default)]
+struct Tally {
+    looked_at: u64,
+    matched: u64,
+    repaired: u64,
+    refused: u64,
+    nameless: u64,
+    samples: Vec<(ContactId, String)>,
+}
+
+impl Tally {
+    fn add_to(self, progress: &mut BackfillProgress) {
+        progress.looked_at += self.looked_at;
+        progress.matched += self.matched;
+        progress.repaired += self.repaired;
+        progress.refused += self.refused;
+        progress.nameless += self.nameless;
+        let room = MOST_SAMPLES.saturating_sub(progress.samples.len());
+        progress.samples.extend(self.samples.into_iter().take(room));
+        metrics::counter!("backfill_contacts_total").increment(self.looked_at);
+    }
+}
+
+/// One batch of a walk.
+struct Walk<'w> {
+    shard: &'w Shard,
+    to: &'w Ready,
+    backfill: Uuid,
+    tally: Tally,
+}
+
+impl Walk<'_> {
+    fn house(&self) -> &Arc<House> {
+        &self.shard.house
+    }
+
+    fn target(&self) -> &Target {
+        self.to.target()
+    }
+
+    /// What the destination should hold of a contact; why nothing, when it has no name there.
+    fn hash(&self, contact: &Contact) -> Result<Result<Hash, String>, StoreError> {
+        let Some(state) = self.to.vendor().and_then(|vendor| vendor.state) else {
+            return Ok(Err("the destination holds no state".to_owned()));
+        };
+        match state(contact, self.target()) {
+            Ok(state) => self.house().store.synced_hash(self.to.org, &state.canonical()).map(Ok),
+            Err(why) => Ok(Err(why)),
+        }
+    }
+
+    /// Compares contacts and tells of those that are something else.
+    async fn batch(&mut self, contacts: Vec<Contact>, everything: bool) -> Result<Result<(), Trouble>, End> {
+        let ids: Vec<ContactId> = contacts.iter().map(|contact| contact.id).collect();
+        let (org, target) = (self.to.org, self.target().id);
+        let house = Arc::clone(self.house());
+        let synced = self.shard.insist("read what was told", || house.store.synced(org, target, &ids)).await?;
+        let mut different = Vec::new();
+        for contact in contacts {
+            self.tally.looked_at += 1;
+            if contact.erased_at.is_some() {
+                self.tally.matched += 1;
+                continue;
+            }
+            let shard = self.shard;
+            let hash = shard.insist("compare a contact", || std::future::ready(self.hash(&contact))).await?;
+            match hash {
+                Err(_) => self.tally.nameless += 1,
+                Ok(hash) if !everything && synced.get(&contact.id) == Some(&hash) => self.tally.matched += 1,
+                Ok(hash) => different.push((contact, hash)),
+            }
+        }
+        let most = self.to.dialect().map_or(1, |destination| destination.pace.events.max(1));
+        while !different.is_empty() {
+            let rest = different.split_off(different.len().min(most));
+            if let Err(trouble) = self.tell(std::mem::replace(&mut different, rest)).await? {
+                return Ok(Err(trouble));
+            }
+            if self.shard.is_stopping() {
+                return Err(End::Stopped);
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Tells of some contacts, and again of those that changed meanwhile.
+    async fn tell(&mut self, contacts: Vec<(Contact, Hash)>) -> Result<Result<(), Trouble>, End> {
+        let mut round = contacts;
+        let mut repaired = HashMap::new();
+        for _ in 0..MOST_ROUNDS {
+            if round.is_empty() {
+                break;
+            }
+            let events: Vec<Event> = round.iter().map(|(contact, hash)| self.event(contact, hash)).collect();
+            let taken = tell(self.house(), self.to, &events).await;
+            if let Err(trouble) = self.note(&round, &taken, &mut repaired).await? {
+                self.tally.repaired += repaired.len() as u64;
+                return Ok(Err(trouble));
+            }
+            round = self.changed(round).await?;
+        }
+        self.tally.repaired += repaired.len() as u64;
+        Ok(Ok(()))
+    }
+
+    /// Notes what was taken; what could not be now keeps the walk from going on.
+    async fn note(
+        &mut self,
+        round: &[(Contact, Hash)],
+        taken: &[Taken],
+        repaired: &mut HashMap<ContactId, ()>,
+    ) -> Result<Result<(), Trouble>, End> {
+        let mut told = Vec::new();
+        let mut trouble = None;
+        for ((contact, hash), taken) in round.iter().zip(taken) {
+            told.push((contact.id, (*taken == Taken::Yes).then_some(*hash)));
+            match taken {
+                Taken::Yes => {
+                    repaired.insert(contact.id, ());
+                }
+                Taken::Never(why) => {
+                    self.tally.refused += 1;
+                    self.tally.samples.push((contact.id, why.clone()));
+                }
+                Taken::NotNow(why, after) => trouble = Some(Trouble { why: why.clone(), after: *after }),
+            }
+        }
+        let (house, org, target) = (Arc::clone(self.house()), self.to.org, self.target().id);
+        self.shard.insist("note what was told", || house.store.note_synced(org, target, told.clone())).await?;
+        Ok(trouble.map_or(Ok(()), Err))
+    }
+
+    /// Those of some contacts that are to be told otherwise by now.
+    async fn changed(&self, round: Vec<(Contact, Hash)>) -> Result<Vec<(Contact, Hash)>, End> {
+        let ids: Vec<ContactId> = round.iter().map(|(contact, _)| contact.id).collect();
+        let (house, org) = (Arc::clone(self.house()), self.to.org);
+        let mut present = self.shard.insist("read contacts", || house.store.contacts_of(org, &ids)).await?;
+        let mut changed = Vec::new();
+        for (contact, hash) in round {
+            let Some(present) = present.remove(&contact.id).filter(|present| present.version != contact.version) else {
+                continue;
+            };
+            if present.erased_at.is_some() {
+                continue;
+            }
+            let shard = self.shard;
+            match shard.insist("compare a contact", || std::future::ready(self.hash(&present))).await? {
+                Ok(now) if now != hash => changed.push((present, now)),
+                _ => {}
+            }
+        }
+        Ok(changed)
+    }
+
+    /// A contact as an event, which is told and written nowhere. The same state of the same contact has the same id within a walk.
+    fn event(&self, contact: &Contact, hash: &Hash) -> Event {
+        let name = [contact.id.uuid().as_bytes().as_slice(), hash].concat();
+        let now: Timestamp = self.house().now();
+        Event {
+            id: EventId::from_uuid(Uuid::new_v5(&self.backfill, &name)),
+            org: self.to.org,
+            position: Position { shard: self.shard.number(), seq: 0 },
+            schema: Event::SCHEMA,
+            occurred_at: contact.wallet_status().changed_at.unwrap_or(contact.updated_at),
+            recorded_at: now,
+            actor: Actor::System,
+            cause: Cause::Schedule,
+            project: None,
+            pass: None,
+            contact: Some(contact.id),
+            version: contact.version,
+            facts: Facts::ContactUpdated,
+            image: Image { contact: Some(contact.clone()), ..Image::default() },
+        }
+    }
+}
