@@ -5,15 +5,13 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
-use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_RSA_SHA256,
+    BasicConstraints, Certificate, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use zeroize::Zeroizing;
 
-use crate::identity::{Identity, IdentityError};
+use crate::identity::{Identity, IdentityError, rsa_key as new_rsa_key};
 
 const ORGANIZATION: &str = "Passbridge Development";
 const USER_ID: [u64; 7] = [0, 9, 2342, 19_200_300, 100, 1, 1];
@@ -156,17 +154,19 @@ impl Authority {
     /// When a name cannot stand in a certificate or the validity is empty.
     pub fn issue_pass_type(&self, pass_type: &str, team: &str, validity: Validity) -> Result<PemIdentity, DevelopmentError> {
         let key = rsa_key()?;
-        let mut params = base_params(validity)?;
-        let name = &mut params.distinguished_name;
-        name.push(DnType::CustomDnType(USER_ID.to_vec()), pass_type);
-        name.push(DnType::CommonName, format!("{ORGANIZATION} Pass Type ID: {pass_type}"));
-        name.push(DnType::OrganizationalUnitName, team);
-        name.push(DnType::OrganizationName, ORGANIZATION);
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        params.is_ca = IsCa::ExplicitNoCa;
-        let certificate = params.signed_by(&key, &self.intermediate)?;
+        let certificate = pass_type_params(pass_type, team, validity)?.signed_by(&key, &self.intermediate)?;
         Ok(pem_identity(&certificate, &key, Some(self.intermediate_pem.clone())))
+    }
+
+    /// Answers a signing request (PEM) as Apple's developer portal does: a pass type certificate, DER, for the request's key and
+    /// with a subject of the authority's own.
+    ///
+    /// # Errors
+    /// When the request is damaged, a name cannot stand in a certificate, or the validity is empty.
+    pub fn answer(&self, request: &str, pass_type: &str, team: &str, validity: Validity) -> Result<Vec<u8>, DevelopmentError> {
+        let asked = CertificateSigningRequestParams::from_pem(request)?;
+        let certificate = pass_type_params(pass_type, team, validity)?.signed_by(&asked.public_key, &self.intermediate)?;
+        Ok(certificate.der().to_vec())
     }
 
     /// [`Authority::issue_pass_type`], loaded.
@@ -197,9 +197,7 @@ impl Authority {
 }
 
 fn rsa_key() -> Result<KeyPair, DevelopmentError> {
-    let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| DevelopmentError::Key)?;
-    let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| DevelopmentError::Key)?;
-    Ok(KeyPair::from_pkcs8_der_and_sign_algo(&der.as_ref().into(), &PKCS_RSA_SHA256)?)
+    new_rsa_key().ok_or(DevelopmentError::Key)
 }
 
 fn base_params(validity: Validity) -> Result<CertificateParams, DevelopmentError> {
@@ -213,6 +211,19 @@ fn base_params(validity: Validity) -> Result<CertificateParams, DevelopmentError
     params.not_after = epoch + Duration::from_secs(not_after.unsigned_abs());
     params.distinguished_name = DistinguishedName::new();
     params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+fn pass_type_params(pass_type: &str, team: &str, validity: Validity) -> Result<CertificateParams, DevelopmentError> {
+    let mut params = base_params(validity)?;
+    let name = &mut params.distinguished_name;
+    name.push(DnType::CustomDnType(USER_ID.to_vec()), pass_type);
+    name.push(DnType::CommonName, format!("{ORGANIZATION} Pass Type ID: {pass_type}"));
+    name.push(DnType::OrganizationalUnitName, team);
+    name.push(DnType::OrganizationName, ORGANIZATION);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.is_ca = IsCa::ExplicitNoCa;
     Ok(params)
 }
 

@@ -12,6 +12,7 @@
 //! [`Assets`] (hashes, checksums, ready ZIP bytes) and [`Chain`] (the fixed parts of the CMS), so that one pass costs one
 //! private-key operation and little else.
 
+mod apple;
 mod asn1;
 mod assets;
 mod builder;
@@ -32,12 +33,13 @@ mod verify;
 mod x509;
 mod zip;
 
+pub use apple::{APPLE_ROOT, APPLE_WWDR_G4};
 pub use assets::{Asset, AssetError, Assets, MAX_ASSET_BYTES, MAX_ASSET_FILES, MAX_ASSETS_BYTES};
 pub use builder::{BuildError, Draft, MAX_PASS_JSON_BYTES, build, build_pass};
 pub use bundle::{BundleError, MAX_BUNDLE_BYTES, MAX_BUNDLE_PASSES, bundle};
-pub use identity::{Identity, IdentityError};
+pub use identity::{Identity, IdentityError, RequestError, SigningRequest, certificates};
 pub use json::read_json;
-pub use lint::{Finding, IMAGE_SLOTS, ImageSlot, MAX_FINDINGS, Severity, lint, lint_package};
+pub use lint::{Finding, IMAGE_SLOTS, ImageSlot, MAX_FINDINGS, Severity, lint, lint_certificates, lint_package};
 pub use model::Pass;
 pub use pack::{MAX_PACK_BYTES, MAX_PACK_FILES, PackError, pack};
 pub use path::{PathError, is_junk};

@@ -3,6 +3,7 @@
 //! It reads `pass.json` as it stands and not through [`crate::Pass`], so that a value of the wrong type is one finding among
 //! others and not the end of reading. Rules follow Apple's *Wallet Passes* and the checks of Apple's own pass builder.
 
+mod certificate;
 mod dates;
 mod fields;
 mod files;
@@ -13,6 +14,7 @@ mod semantic;
 mod source;
 mod strings;
 
+pub use certificate::lint_certificates;
 pub use files::{IMAGE_SLOTS, ImageSlot};
 use serde_json::Value;
 
@@ -135,8 +137,8 @@ fn check_signature(report: &mut Report, package: &Package, roots: &[&[u8]], now:
     if let Some(leaf) = &verification.leaf {
         check_remaining(report, leaf, now);
     }
-    let issuer = verification.leaf.map(|leaf| leaf.issuer()).unwrap_or_default();
-    if issuer.contains("Apple Worldwide Developer Relations") && !issuer.contains("G4") {
+    let generation = verification.leaf.as_ref().and_then(Certificate::wwdr_generation);
+    if generation.is_some_and(|generation| generation != "G4") {
         report.refused(
             "signature",
             "intermediate_generation",

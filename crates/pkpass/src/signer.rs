@@ -56,6 +56,16 @@ pub enum ChainError {
         "wrong intermediate certificate: {0}; give the one that is named as issuer (for Apple: WWDR G4, from apple.com/certificateauthority)"
     )]
     WrongIntermediate(CertificateError),
+    /// Issued by another of Apple's intermediates than the one for passes.
+    #[error(
+        "`{name}` was issued by Apple's WWDR {generation}, and passes need G4; create it as a Pass Type ID certificate in Apple's developer portal"
+    )]
+    Generation {
+        /// Whose certificate.
+        name: String,
+        /// Which intermediate.
+        generation: String,
+    },
     /// A key that pass signatures do not use.
     #[error("the certificate's key is neither RSA nor P-256; make the signing request with an RSA key of 2048 bits")]
     KeyKind,
@@ -85,6 +95,9 @@ impl Chain {
         let pass_type_identifier =
             leaf.pass_type_identifier().filter(|uid| uid.starts_with("pass.")).ok_or_else(not_pass_type)?;
         let team_identifier = leaf.team_identifier().ok_or_else(not_pass_type)?;
+        if let Some(generation) = leaf.wwdr_generation().filter(|generation| generation != "G4") {
+            return Err(ChainError::Generation { name: leaf.name(), generation });
+        }
         let scheme = match leaf.key_kind() {
             Ok(KeyKind::Rsa) => SignatureScheme::RsaPkcs1Sha256,
             Ok(KeyKind::P256) => SignatureScheme::EcdsaP256Sha256,

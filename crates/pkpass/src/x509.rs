@@ -122,6 +122,24 @@ impl Certificate {
         self.parsed.tbs_certificate().issuer().to_string()
     }
 
+    /// The serial number in upper-case hexadecimal, as openssl and Keychain Access show it.
+    pub fn serial(&self) -> String {
+        let digits = Reader::new(self.raw_serial()).next().map_or(&[][..], |serial| serial.value);
+        let digits = digits.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(digits);
+        digits.iter().map(|byte| format!("{byte:02X}")).collect()
+    }
+
+    /// The generation of Apple's WWDR intermediate that issued this certificate (`G1` where the name has none), or nothing when
+    /// another authority did. Passes need `G4`. Source: Apple, *WWDR intermediate certificates*.
+    pub fn wwdr_generation(&self) -> Option<String> {
+        generation(self.parsed.tbs_certificate().issuer())
+    }
+
+    /// The generation of the WWDR intermediate that this certificate is itself, if it is one.
+    pub(crate) fn own_generation(&self) -> Option<String> {
+        generation(self.parsed.tbs_certificate().subject())
+    }
+
     /// First moment of validity, unix seconds.
     pub fn not_before(&self) -> i64 {
         self.parsed.tbs_certificate().validity().not_before.to_unix_duration().as_secs() as i64
@@ -194,7 +212,7 @@ impl Certificate {
         &self.der[self.subject.clone()]
     }
 
-    fn is_authority(&self) -> bool {
+    pub(crate) fn is_authority(&self) -> bool {
         let tbs = self.parsed.tbs_certificate();
         let is_ca = matches!(tbs.get_extension::<BasicConstraints>(), Ok(Some((_, constraints))) if constraints.ca);
         let may_sign = match tbs.get_extension::<KeyUsage>() {
@@ -207,10 +225,24 @@ impl Certificate {
 
     fn subject_text(&self, oid: ObjectIdentifier) -> Option<String> {
         let attribute = self.parsed.tbs_certificate().subject().iter().find(|attribute| attribute.oid == oid)?;
-        let der = attribute.value.to_der().ok()?;
-        let value = Reader::new(&der).next().ok()?;
-        std::str::from_utf8(value.value).ok().map(str::to_owned)
+        text_of(attribute)
     }
+}
+
+fn generation(name: &x509_cert::name::Name) -> Option<String> {
+    let all: Vec<String> = name.iter().filter_map(text_of).collect();
+    if !all.iter().any(|text| text.starts_with("Apple Worldwide Developer Relations")) {
+        return None;
+    }
+    let last_words = all.iter().filter_map(|text| text.rsplit(' ').next());
+    let mut numbers = last_words.filter(|word| word.strip_prefix('G').is_some_and(|number| number.parse::<u8>().is_ok()));
+    Some(numbers.next().unwrap_or("G1").to_owned())
+}
+
+fn text_of(attribute: &x509_cert::attr::AttributeTypeAndValue) -> Option<String> {
+    let der = attribute.value.to_der().ok()?;
+    let value = Reader::new(&der).next().ok()?;
+    std::str::from_utf8(value.value).ok().map(str::to_owned)
 }
 
 impl fmt::Debug for Certificate {

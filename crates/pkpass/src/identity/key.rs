@@ -20,7 +20,7 @@ const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 
 /// A private key that passes can be signed with.
-pub(super) struct Key {
+pub(crate) struct Key {
     pair: Pair,
     pkcs8: Zeroizing<Vec<u8>>,
 }
@@ -64,7 +64,7 @@ impl Key {
     }
 
     /// As it stands in a certificate: PKCS#1 for RSA, the point for EC.
-    pub(super) fn public_key(&self) -> &[u8] {
+    pub(crate) fn public_key(&self) -> &[u8] {
         match &self.pair {
             Pair::Rsa(pair) => pair.public_key().as_ref(),
             Pair::P256(pair) => pair.public_key().as_ref(),

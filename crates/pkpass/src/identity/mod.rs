@@ -3,6 +3,7 @@
 mod key;
 mod p12;
 mod pem;
+mod request;
 
 use std::fmt;
 
@@ -10,6 +11,8 @@ use zeroize::Zeroizing;
 
 use crate::signer::{Chain, ChainError, SignError, Signer};
 use key::Key;
+pub(crate) use request::rsa_key;
+pub use request::{RequestError, SigningRequest};
 
 /// Why certificate and key do not make an identity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +56,9 @@ pub enum IdentityError {
     #[error("the private key does not belong to the certificate `{0}`; use the key that its signing request was made with")]
     KeyMismatch(String),
     /// The intermediate is missing.
-    #[error("the intermediate certificate is missing; it is named `{0}` (Apple's WWDR G4 is at apple.com/certificateauthority)")]
+    #[error(
+        "the intermediate certificate is missing; it is named `{0}`: give it (only Apple's WWDR G4 is known without being given)"
+    )]
     NoIntermediate(String),
     /// Leaf and intermediate are not what a pass needs.
     #[error(transparent)]
@@ -88,7 +93,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// From certificate, key and intermediate, each PEM (certificates also DER). The passphrase is for an encrypted key.
+    /// From certificate, key and intermediate, each PEM (certificates also DER). The passphrase is for an encrypted key. The
+    /// intermediate may be empty when it is Apple's WWDR G4.
     ///
     /// # Errors
     /// Says which of the files is at fault and what to do about it.
@@ -107,7 +113,7 @@ impl Identity {
     }
 
     /// From a `.p12` as Keychain Access exports it: leaf and key, encrypted in the old or the new way. Where the file does not
-    /// hold the intermediate, it is given beside it as PEM or DER.
+    /// hold the intermediate, it is given beside it as PEM or DER, unless it is Apple's WWDR G4.
     ///
     /// # Errors
     /// Says what is missing or does not fit.
@@ -127,7 +133,7 @@ impl Identity {
         Self::with_intermediates(&leaf, key, &intermediates)
     }
 
-    /// Takes the first candidate that issued the leaf; when none did, the error speaks of the first.
+    /// Takes the first candidate that issued the leaf, else Apple's own; when none did, the error speaks of the first.
     fn with_intermediates(leaf: &[u8], key: Key, candidates: &[Vec<u8>]) -> Result<Self, IdentityError> {
         let mut first_fault = None;
         for candidate in candidates {
@@ -135,6 +141,9 @@ impl Identity {
                 Ok(chain) => return Self::new(chain, key),
                 Err(fault) => first_fault = first_fault.or(Some(fault)),
             }
+        }
+        if let Ok(chain) = Chain::new(leaf, crate::APPLE_WWDR_G4) {
+            return Self::new(chain, key);
         }
         Err(first_fault.map_or_else(|| IdentityError::NoIntermediate(issuer_of(leaf)), IdentityError::Chain))
     }
@@ -216,6 +225,36 @@ impl fmt::Debug for Identity {
             .field("not_after", &self.not_after())
             .finish_non_exhaustive()
     }
+}
+
+/// The certificates of a PEM text, or the one of a DER file, as DER; none where there are none.
+///
+/// # Errors
+/// When a PEM block is damaged, or the file is larger than any of certificates.
+pub fn certificates(file: &[u8]) -> Result<Vec<Vec<u8>>, IdentityError> {
+    check_size(file)?;
+    pem::certificates(file)
+}
+
+/// What a file of certificates holds.
+pub(crate) struct Contents {
+    pub(crate) key: Option<Key>,
+    pub(crate) certificates: Vec<Vec<u8>>,
+}
+
+/// The certificates of a PEM text, a DER file or a `.p12`, and the key where there is one that can be read.
+pub(crate) fn contents(file: &[u8], password: Option<&str>) -> Result<Contents, IdentityError> {
+    check_size(file)?;
+    if !pem::is_p12(file) {
+        let key = if pem::blocks(file)?.iter().any(|block| block.label.ends_with("PRIVATE KEY")) {
+            Some(Key::from_pem(file, password)?)
+        } else {
+            None
+        };
+        return Ok(Contents { key, certificates: pem::certificates(file)? });
+    }
+    let p12::Contents { key, certificates } = p12::open(file, password.unwrap_or_default())?;
+    Ok(Contents { key: Some(Key::from_der(&key)?), certificates })
 }
 
 /// The first certificate of a PEM text, DER.

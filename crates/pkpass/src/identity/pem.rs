@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::IdentityError;
+use crate::asn1::{INTEGER, Reader, SEQUENCE};
 
 /// Most blocks that are looked at in one file.
 const MAX_BLOCKS: usize = 32;
@@ -52,9 +53,15 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, IdentityError> {
     Ok(out)
 }
 
+/// Whether a file is a PKCS#12 archive: DER whose first value is the version 3.
+pub(super) fn is_p12(file: &[u8]) -> bool {
+    let first = Reader::new(file).expect(SEQUENCE).and_then(|outer| outer.inside().next());
+    first.is_ok_and(|version| version.raw == [INTEGER, 1, 3])
+}
+
 /// The certificates of a PEM text, or the one of a DER file.
 pub(super) fn certificates(file: &[u8]) -> Result<Vec<Vec<u8>>, IdentityError> {
-    if file.first() == Some(&crate::asn1::SEQUENCE) {
+    if file.first() == Some(&SEQUENCE) {
         return Ok(vec![file.to_vec()]);
     }
     let is_certificate = |block: &Block<'_>| matches!(block.label, "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE");

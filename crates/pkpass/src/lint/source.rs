@@ -15,6 +15,7 @@ const PERSONALIZE: &str = "https://developer.apple.com/documentation/walletpasse
 const SOURCE: &str = "https://developer.apple.com/documentation/walletpasses/creating-the-source-for-a-pass";
 const BUILDING: &str = "https://developer.apple.com/documentation/walletpasses/building-a-pass";
 const SERVICE: &str = "https://developer.apple.com/documentation/walletpasses/adding-a-web-service-to-update-passes";
+const WWDR: &str = "https://developer.apple.com/help/account/reference/wwdr-intermediate-certificates";
 const BUILDER: &str = "https://github.com/apple/pass-builder";
 
 /// The public page that a rule stands on.
@@ -58,17 +59,9 @@ pub(super) fn of(rule: &str) -> &'static str {
         | "strings_unused"
         | "pass_json_missing"
         | "json" => SOURCE,
-        "manifest"
-        | "completeness"
-        | "hashes"
-        | "signature_form"
-        | "signature"
-        | "signing_time"
-        | "chain"
-        | "validity"
-        | "identifiers"
-        | "intermediate_generation"
-        | "certificate_ends" => BUILDING,
+        "manifest" | "completeness" | "hashes" | "signature_form" | "signature" | "signing_time" | "chain" | "validity"
+        | "identifiers" | "certificate_ends" | "key_mismatch" => BUILDING,
+        "intermediate_generation" | "certificate_kind" | "certificate_team" | "certificate_key" => WWDR,
         "service_not_https" | "service_incomplete" | "token_too_short" => SERVICE,
         _ => PASS,
     }
