@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use http::header;
+use store::Catalog;
 
 use crate::{
     app::{App, Fitness},
@@ -28,8 +29,31 @@ async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
     Ok("ready\n")
 }
 
-/// Counters in Prometheus's text format 0.0.4.
+/// Counters in Prometheus's text format 0.0.4, and the ends of certificates as they stand in the configuration now.
 async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {
     let handle = app.metrics.as_ref().ok_or_else(|| Problem::NotFound("metrics are switched off".into()))?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()))
+    let text = handle.render() + &ends_of_signers(&app.store.catalog());
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
+}
+
+/// One gauge a signer. Made from the configuration each time, so that a signer that was removed leaves none behind.
+fn ends_of_signers(catalog: &Catalog) -> String {
+    let mut lines: Vec<String> = catalog
+        .orgs()
+        .flat_map(|(_, org)| org.signers.values())
+        .map(|signer| {
+            let pass_type = signer.value.pass_type.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let end = signer.value.not_after.as_seconds();
+            format!("signer_expires_timestamp_seconds{{pass_type=\"{pass_type}\"}} {end}\n")
+        })
+        .collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    lines.sort_unstable();
+    format!(
+        "# HELP signer_expires_timestamp_seconds End of a pass type certificate, unix seconds.\n# TYPE \
+         signer_expires_timestamp_seconds gauge\n{}",
+        lines.concat()
+    )
 }

@@ -3,12 +3,12 @@
 mod destination;
 mod event;
 mod image;
+mod signer;
 mod transformation;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Context as _, bail};
-use base64::Engine as _;
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use flows::flow::Flow;
 use http::Method;
@@ -114,12 +114,12 @@ enum Command {
         #[command(subcommand)]
         command: transformation::Command,
     },
-    /// Add certificates that sign Apple passes
+    /// Get, add and renew the certificates that sign Apple passes
     Signer {
         #[command(flatten)]
         server: Server,
         #[command(subcommand)]
-        command: SignerCommand,
+        command: signer::Command,
     },
     /// Add service accounts that speak to Google Wallet
     GoogleAccount {
@@ -280,35 +280,6 @@ enum SourceCommand {
 }
 
 #[derive(Debug, Subcommand)]
-enum SignerCommand {
-    /// Add a pass type certificate with its key, from a .p12 or from PEM files
-    ///
-    /// The pass type and the team are read out of the certificate. Keys are sealed on the server and never shown again.
-    /// Apple's intermediate certificate (WWDR G4) comes along in the .p12, or is given beside it.
-    #[command(after_help = "\
-Examples:
-  passbridge signer add --p12 Certificates.p12 --password-file p12.password --intermediate AppleWWDRCAG4.pem
-  passbridge signer add --certificate pass.pem --private-key pass.key --intermediate AppleWWDRCAG4.pem")]
-    Add {
-        /// The .p12 that Keychain Access exports
-        #[arg(long, conflicts_with_all = ["certificate", "private_key"])]
-        p12: Option<PathBuf>,
-        /// The certificate (PEM)
-        #[arg(long, requires = "private_key")]
-        certificate: Option<PathBuf>,
-        /// Its private key (PEM)
-        #[arg(long, requires = "certificate")]
-        private_key: Option<PathBuf>,
-        /// Apple's intermediate certificate WWDR G4 (PEM)
-        #[arg(long)]
-        intermediate: Option<PathBuf>,
-        /// A file with the password of the .p12 or key
-        #[arg(long, value_name = "FILE")]
-        password_file: Option<PathBuf>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 enum GoogleCommand {
     /// Add the key file of a service account
     Add {
@@ -338,7 +309,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Destination { server, command } => destination::run(&server, command).await,
         Command::Backfill { server, command } => destination::backfill(&server, command).await,
         Command::Transformation { server, command } => transformation::run(&server, command).await,
-        Command::Signer { server, command } => signer(&server, command).await,
+        Command::Signer { server, command } => signer::run(&server, command).await,
         Command::GoogleAccount { server, command: GoogleCommand::Add { key_file, issuer } } => {
             let body = json!({"issuer": issuer, "key_file": text(&key_file)?});
             server.show(Method::POST, "/v1/google-accounts", Some(&body)).await
@@ -491,29 +462,6 @@ fn setting(given: &str) -> anyhow::Result<(String, Value)> {
     let (name, value) = given.split_once('=').with_context(|| format!("{given}: expected NAME=VALUE"))?;
     let read: Option<Value> = serde_json::from_str(value).ok().filter(|value: &Value| value.is_number() || value.is_boolean());
     Ok((name.to_owned(), read.unwrap_or_else(|| value.into())))
-}
-
-async fn signer(server: &Server, command: SignerCommand) -> anyhow::Result<ExitCode> {
-    let SignerCommand::Add { p12, certificate, private_key, intermediate, password_file } = command;
-    let mut body = serde_json::Map::new();
-    match (&p12, &certificate, &private_key) {
-        (Some(p12), None, None) => {
-            let bytes = std::fs::read(p12).with_context(|| format!("cannot read {}", p12.display()))?;
-            body.insert("p12".to_owned(), base64::engine::general_purpose::STANDARD.encode(bytes).into());
-        }
-        (None, Some(certificate), Some(key)) => {
-            body.insert("certificate".to_owned(), text(certificate)?.into());
-            body.insert("private_key".to_owned(), text(key)?.into());
-        }
-        _ => bail!("give either --p12, or --certificate with --private-key"),
-    }
-    if let Some(file) = &intermediate {
-        body.insert("intermediate".to_owned(), text(file)?.into());
-    }
-    if let Some(file) = &password_file {
-        body.insert("password".to_owned(), text(file)?.trim_end_matches(['\r', '\n']).into());
-    }
-    server.show(Method::POST, "/v1/signers", Some(&Value::Object(body))).await
 }
 
 fn json_argument(argument: &str) -> anyhow::Result<Value> {

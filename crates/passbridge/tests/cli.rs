@@ -8,7 +8,7 @@ mod support;
 use std::{path::Path, time::Duration};
 
 use serde_json::{Value, json};
-use support::{Club, Database};
+use support::{Club, Database, text};
 use testkit::{clients, server::program};
 use tokio::process::Command;
 
@@ -117,6 +117,59 @@ async fn signers_are_added_from_p12_and_pem_and_faults_are_named() {
     assert!(desk.complains(&club, &["signer", "add", "--p12", "nowhere.p12"]).await.contains("cannot read nowhere.p12"));
 }
 
+/// The request is ours, the authority openssl's, in Apple's place.
+#[tokio::test]
+async fn a_certificate_is_asked_for_answered_and_renewed() {
+    const SUBJECT: &str = "/UID=pass.com.example.club/CN=Pass/OU=TEAM123456/O=Test";
+    fn answer<'a>(id: &'a str, file: &'a str) -> [&'a str; 7] {
+        ["signer", "answer", "--json", id, file, "--intermediate", "ca.pem"]
+    }
+    let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
+    let ask = async |out: &str, more: &[&str]| {
+        let arguments = ["signer", "request", "--json", "--email", "passes@example.com", "--name", "Bean & Co", "--out", out];
+        let asked = desk.says(&club, &[&arguments[..], more].concat()).await;
+        desk.openssl("req -verify -noout -in", out).await;
+        text(&asked, "id")
+    };
+    let sign = async |request: &str, out: &str, subject: &str| {
+        let sign =
+            format!("x509 -req -in {request} -CA ca.pem -CAkey ca.key -CAcreateserial -days 20 -outform DER -out {out} -subj");
+        desk.openssl(&sign, subject).await;
+    };
+    let first = ask("first.csr", &[]).await;
+    assert!(
+        desk.complains(&club, &["signer", "request", "--email", "a@b.example", "--name", "x", "--out", "first.csr"])
+            .await
+            .contains("is there already")
+    );
+    sign("first.csr", "first.cer", SUBJECT).await;
+    let alone = desk.complains(&club, &answer(&first, "first.cer")[..5]).await;
+    assert!(alone.contains("intermediate") && alone.contains("Test Authority") && alone.contains("WWDR G4"), "{alone}");
+    let signer = desk.says(&club, &answer(&first, "first.cer")).await;
+    assert_eq!((&signer["pass_type"], &signer["warning"]), (&json!("pass.com.example.club"), &json!("within_30_days")));
+    let id = text(&signer, "id");
+
+    let second = ask("second.csr", &["--signer", &id]).await;
+    let other_key = desk.complains(&club, &answer(&second, "first.cer")).await;
+    assert!(other_key.contains("does not belong to the certificate"), "{other_key}");
+    for subject in ["/UID=pass.com.example.club/CN=Pass/OU=TEAM999999", "/UID=pass.com.example.else/CN=Pass/OU=TEAM123456"] {
+        sign("second.csr", "other.cer", subject).await;
+        let refused = desk.complains(&club, &answer(&second, "other.cer")).await;
+        assert!(refused.contains("phones would lose their passes"), "{refused}");
+    }
+    sign("second.csr", "second.cer", SUBJECT).await;
+    let renewed = desk.says(&club, &answer(&second, "second.cer")).await;
+    assert_eq!((&renewed["id"], &renewed["previous"]["serial"]), (&signer["id"], &signer["serial"]));
+    let back = desk.says(&club, &["signer", "rollback", "--json", &id]).await;
+    assert_eq!(back["serial"], signer["serial"]);
+    let listed = desk.runs(&club, &["signer", "list"]).await.unwrap();
+    assert!(listed.contains("pass.com.example.club") && listed.contains("in 19 days: renew it"), "{listed}");
+    let metrics =
+        club.server.client().send(http::Method::GET, &club.server.url("/metrics"), &[], bytes::Bytes::new()).await.unwrap();
+    let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
+    assert!(metrics.contains("signer_expires_timestamp_seconds{pass_type=\"pass.com.example.club\"}"), "{metrics}");
+}
+
 #[tokio::test]
 async fn flows_are_tried_saved_and_replaced() {
     let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
@@ -172,7 +225,7 @@ async fn designs_are_published_and_followed() {
     let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
     let templates = desk.says(&club, &["template", "list", "--json"]).await;
     let template = templates["data"][0].clone();
-    let id = support::text(&template, "id");
+    let id = text(&template, "id");
     let mut next = json!({"name": "Redrawn", "design": template["design"]});
     next["design"]["title"] = json!("Redrawn");
     desk.write("next.json", &next.to_string());
@@ -181,7 +234,7 @@ async fn designs_are_published_and_followed() {
         desk.runs(&club, &["template", "publish", &id, "--wait", "--json"]).await.unwrap_or_else(|error| panic!("{error}"));
     let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((&lines[0]["version"], &lines[1]["state"]), (&json!(2), &json!("done")), "{said}");
-    let publication = support::text(&lines[0], "publication");
+    let publication = text(&lines[0], "publication");
     assert_eq!(desk.says(&club, &["publication", "show", &publication]).await["looked_at"], 0, "nobody holds one");
     assert!(desk.complains(&club, &["publication", "pause", &publication]).await.contains("done already"));
     let versions = desk.says(&club, &["template", "versions", &id]).await;

@@ -111,6 +111,7 @@ impl Answer {
 
 struct State {
     answers: Mutex<HashMap<String, Answer>>,
+    refused: Mutex<Vec<CertificateDer<'static>>>,
     pushes: broadcast::Sender<Push>,
     requests: AtomicU64,
     accepted: AtomicU64,
@@ -153,12 +154,26 @@ impl ApnsServer {
         pkcs8: Vec<u8>,
         client_root: &CertificateDer<'_>,
     ) -> Result<Self, StartError> {
+        Self::start_at(0, chain, pkcs8, client_root).await
+    }
+
+    /// Starts on a port of 127.0.0.1; 0 takes a free one.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_at(
+        port: u16,
+        chain: Vec<CertificateDer<'static>>,
+        pkcs8: Vec<u8>,
+        client_root: &CertificateDer<'_>,
+    ) -> Result<Self, StartError> {
         let config = crate::tls::mutual_server(chain, pkcs8, client_root)?;
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         let addr = listener.local_addr()?;
         let state = Arc::new(State {
             answers: Mutex::default(),
+            refused: Mutex::default(),
             pushes: broadcast::channel(MAX_UNREAD_PUSHES).0,
             requests: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
@@ -183,6 +198,11 @@ impl ApnsServer {
     /// Sets what a token is answered from now on.
     pub fn answer(&self, token: &str, answer: Answer) {
         self.state.answers.lock().insert(token.to_ascii_lowercase(), answer);
+    }
+
+    /// Answers every push with this certificate (DER) by 403 from now on, as after its revocation.
+    pub fn refuse(&self, certificate: CertificateDer<'static>) {
+        self.state.refused.lock().push(certificate);
     }
 
     /// Requests that arrived, whatever they were answered.
@@ -223,12 +243,17 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, state: Arc<State>)
 
 async fn serve(tcp: TcpStream, acceptor: TlsAcceptor, state: Arc<State>) {
     let Ok(tls) = acceptor.accept(tcp).await else { return };
-    let leaf = tls.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let Some(topic) = leaf.and_then(|leaf| subject_user_id(leaf)) else { return };
+    let Some(leaf) = tls.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|leaf| leaf.clone().into_owned()) else {
+        return;
+    };
+    let Some(topic) = subject_user_id(&leaf) else { return };
     state.connections.fetch_add(1, Ordering::Relaxed);
     let service = service_fn(|request| {
-        let (state, topic) = (Arc::clone(&state), topic.clone());
-        async move { Ok::<_, Infallible>(push(&state, &topic, request).await) }
+        let (state, topic, leaf) = (Arc::clone(&state), topic.clone(), leaf.clone());
+        async move {
+            let refused = state.refused.lock().contains(&leaf).then_some(Answer::BadCertificate);
+            Ok::<_, Infallible>(push(&state, &topic, refused, request).await)
+        }
     });
     // A client that goes away is no news to APNs.
     let _ = http2::Builder::new(TokioExecutor::new()).timer(TokioTimer::new()).serve_connection(TokioIo::new(tls), service).await;
@@ -242,7 +267,12 @@ fn subject_user_id(certificate: &[u8]) -> Option<String> {
     std::str::from_utf8(attribute.value.value()).ok().map(str::to_owned)
 }
 
-async fn push(state: &State, certified_topic: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn push(
+    state: &State,
+    certified_topic: &str,
+    refused: Option<Answer>,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let number = state.requests.fetch_add(1, Ordering::Relaxed) + 1;
     let (head, body) = request.into_parts();
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
@@ -274,7 +304,8 @@ async fn push(state: &State, certified_topic: &str, request: Request<Incoming>) 
         return refuse(StatusCode::BAD_REQUEST, "BadDeviceToken");
     }
 
-    let answer = state.answers.lock().get(&token.to_ascii_lowercase()).copied().unwrap_or_default();
+    let of_token = || state.answers.lock().get(&token.to_ascii_lowercase()).copied().unwrap_or_default();
+    let answer = refused.unwrap_or_else(of_token);
     match answer {
         Answer::Accepted => {
             state.accepted.fetch_add(1, Ordering::Relaxed);

@@ -86,7 +86,80 @@ pub struct StoredSigner {
     pub not_after: Timestamp,
     /// PKCS#8 private key, PEM, sealed by [`crate::Store::seal_for`].
     pub sealed_key: String,
+    /// The certificate before this one, while it is valid: there to go back to, and to push with where this one is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousSigner>,
     /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// A certificate that another one of the same pass type and team took the place of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviousSigner {
+    /// Leaf and intermediate, PEM.
+    pub certificates: String,
+    /// End of the leaf's validity.
+    pub not_after: Timestamp,
+    /// PKCS#8 private key, PEM, sealed as [`StoredSigner::sealed_key`] is.
+    pub sealed_key: String,
+    /// When the other one took its place.
+    pub replaced_at: Timestamp,
+}
+
+/// How near the end of a certificate is, the farthest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ending {
+    /// In at most 90 days.
+    Within90Days,
+    /// In at most 30 days.
+    Within30Days,
+    /// In at most 7 days.
+    Within7Days,
+    /// It has come.
+    Past,
+}
+
+impl Ending {
+    /// How near an end is, when it is near.
+    pub fn of(end: Timestamp, now: Timestamp) -> Option<Self> {
+        match end.as_seconds().saturating_sub(now.as_seconds()) {
+            ..=0 => Some(Self::Past),
+            left if left <= 7 * SECONDS_A_DAY => Some(Self::Within7Days),
+            left if left <= 30 * SECONDS_A_DAY => Some(Self::Within30Days),
+            left if left <= 90 * SECONDS_A_DAY => Some(Self::Within90Days),
+            _ => None,
+        }
+    }
+    /// Its stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Within90Days => "within_90_days",
+            Self::Within30Days => "within_30_days",
+            Self::Within7Days => "within_7_days",
+            Self::Past => "past",
+        }
+    }
+}
+
+const SECONDS_A_DAY: i64 = 86_400;
+
+/// A key that was made and the request for its certificate, until Apple's answer to it comes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSigningRequest {
+    /// Its id; of a new pass type's signer it becomes the id.
+    pub id: SignerId,
+    /// The e-mail address in it.
+    pub email: String,
+    /// The common name in it.
+    pub name: String,
+    /// The signer that the answer renews, where it is to renew one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<SignerId>,
+    /// The request, PEM.
+    pub request: String,
+    /// PKCS#8 private key, PEM, sealed by [`crate::Store::seal_for`].
+    pub sealed_key: String,
+    /// When it was made.
     pub created_at: Timestamp,
 }
 
@@ -236,6 +309,10 @@ resource!(Template, Template, templates, |it| it.id, {
     None
 });
 resource!(StoredSigner, Signer, signers, |it| it.id, Some(&it.pass_type));
+resource!(StoredSigningRequest, SigningRequest, signing_requests, |it| it.id, {
+    let _ = it;
+    None
+});
 resource!(StoredGoogleAccount, GoogleAccount, google_accounts, |it| it.id, Some(&it.issuer));
 resource!(Source, Source, sources, |it| it.id, Some(&it.slug));
 resource!(StoredFlow, Flow, flows, |it| it.id, Some(&it.slug));
@@ -286,6 +363,8 @@ pub struct OrgCatalog {
     pub templates: HashMap<Uuid, Stored<Template>>,
     /// Apple signers.
     pub signers: HashMap<Uuid, Stored<StoredSigner>>,
+    /// Requests for certificates that are not answered yet.
+    pub signing_requests: HashMap<Uuid, Stored<StoredSigningRequest>>,
     /// Google accounts.
     pub google_accounts: HashMap<Uuid, Stored<StoredGoogleAccount>>,
     /// Sources.
@@ -379,6 +458,7 @@ impl OrgCatalog {
             Some(ResourceKind::TemplateVersion) => put(&mut self.versions, row)?,
             Some(ResourceKind::Inspector) => put(&mut self.inspectors, row)?,
             Some(ResourceKind::ScanKeys) => put(&mut self.scan_keys, row)?,
+            Some(ResourceKind::SigningRequest) => put(&mut self.signing_requests, row)?,
             None => return Err(inconsistent(row, "kind", format!("{} is no kind of resource", row.kind))),
         }
         Ok(())
@@ -433,5 +513,28 @@ impl Catalog {
             next.version = next.version.max(row.changed);
         }
         Ok(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_near_from_90_days_before_it_on() {
+        let (now, day) = (Timestamp::from_seconds(1_800_000_000), 86_400);
+        let of = |seconds: i64| Ending::of(Timestamp::from_seconds(now.as_seconds() + seconds), now).map(Ending::name);
+        for (left, expected) in [
+            (90 * day + 1, None),
+            (90 * day, Some("within_90_days")),
+            (30 * day + 1, Some("within_90_days")),
+            (30 * day, Some("within_30_days")),
+            (7 * day, Some("within_7_days")),
+            (1, Some("within_7_days")),
+            (0, Some("past")),
+            (-day, Some("past")),
+        ] {
+            assert_eq!(of(left), expected, "{left}");
+        }
     }
 }

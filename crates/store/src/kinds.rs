@@ -34,6 +34,8 @@ pub enum ResourceKind {
     Inspector = 22,
     /// Which scan keys are in force.
     ScanKeys = 11,
+    /// Requests for certificates that Apple has not answered yet, with their keys sealed.
+    SigningRequest = 30,
 }
 
 impl ResourceKind {
@@ -58,6 +60,7 @@ impl ResourceKind {
             21 => Some(Self::TemplateVersion),
             22 => Some(Self::Inspector),
             11 => Some(Self::ScanKeys),
+            30 => Some(Self::SigningRequest),
             _ => None,
         }
     }

@@ -26,8 +26,8 @@ pub use answers::KeptAnswer;
 pub use backend::{Backend, Log, Pulse, Reader, Retention};
 pub use backfills::{Backfill, BackfillProgress, BackfillRow};
 pub use config::{
-    Catalog, OrgCatalog, Resource, ScanKeys, Stored, StoredDraft, StoredFlow, StoredGoogleAccount, StoredInspector, StoredSigner,
-    StoredTarget, StoredTransformation, StoredVersion,
+    Catalog, Ending, OrgCatalog, PreviousSigner, Resource, ScanKeys, Stored, StoredDraft, StoredFlow, StoredGoogleAccount,
+    StoredInspector, StoredSigner, StoredSigningRequest, StoredTarget, StoredTransformation, StoredVersion,
 };
 pub use error::{Result, StoreError};
 pub use google::{

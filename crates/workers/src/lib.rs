@@ -5,6 +5,7 @@
 //! done twice. Nothing that matters is kept in memory alone.
 
 mod backfill;
+mod endings;
 mod flow_reader;
 mod google;
 mod leases;

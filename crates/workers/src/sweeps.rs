@@ -8,6 +8,7 @@ use store::{ConfigChange, Log, NameKind, Reader, Retention, StoreError, StoredIn
 use tokio::time::Instant;
 
 use crate::{
+    endings::Told,
     pulse::LOOK_ANYWAY,
     shard::{End, House, Shard},
 };
@@ -30,6 +31,7 @@ async fn sweep(shard: &Shard) -> Result<(), End> {
     let settings = &shard.house.settings;
     let mut maintain_at = shard.house.now();
     let mut look_at = Instant::now();
+    let mut told = Told::default();
     loop {
         let mut pause = settings.sweep_every;
         if look_at <= Instant::now() || shard.pulse().pass_due.is_some_and(|due| due <= shard.house.now()) {
@@ -42,6 +44,7 @@ async fn sweep(shard: &Shard) -> Result<(), End> {
         }
         if shard.number() == 0 && shard.house.now() >= maintain_at {
             maintain(shard).await;
+            told.look(&*shard.insist("read the configuration", || shard.house.catalog()).await?, shard.house.now());
             maintain_at = shard.house.now().plus(MAINTAIN_EVERY);
         }
         shard.pause(pause).await?;

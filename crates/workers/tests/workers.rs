@@ -270,6 +270,7 @@ fn apple(house: &House) -> (StoredSigner, Authority) {
         certificates: format!("{}{}", pem.certificate, authority.intermediate_pem()),
         not_after: Timestamp::from_seconds(2_000_000_000),
         sealed_key: house.store.seal_for::<StoredSigner>(house.org, id.uuid(), pem.key.as_bytes()).unwrap(),
+        previous: None,
         created_at: Timestamp::from_seconds(1),
     };
     (signer, authority)
@@ -328,6 +329,56 @@ async fn changed_passes_wake_their_phones_once_and_dead_tokens_are_buried() {
     let shards = if one.shard == two.shard { 1 } else { 2 };
     assert_eq!(apns.accepted(), shards, "one push for all passes of a change set that are in one shard");
     assert_eq!(apns.connections(), 1);
+    workers.drain(PATIENCE).await;
+}
+
+/// A renewed certificate pushes at once; where APNs refuses it, the one before goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewed_certificate_pushes_and_the_one_before_where_it_is_refused() {
+    let mut house = House::new().await;
+    let (old, authority) = apple(&house);
+    let validity = CertificateValidity::days(1_600_000_000, 20_000);
+    let server = authority.issue_tls_server(&["localhost", "127.0.0.1"], validity).unwrap();
+    let root = rustls_pki_types::CertificateDer::from(authority.root_der().to_vec());
+    let apns = ApnsServer::start(vec![der(&server.certificate).into()], der(&server.key), &root).await.unwrap();
+    house.apns = ApnsSettings { url: apns.url(), roots: Roots::only(&[root]).unwrap(), policy: loopback() };
+    assert!(house.store.put(&house.change(), &old, 0).await.unwrap());
+    let workers = house.workers().await;
+    let pass = house.issued("one", Validity::default()).await;
+    let sighting = Sighting { at: house.clock.now(), ..Sighting::default() };
+    let (device, push_token) = ("phone".to_owned(), Some("a1".repeat(32)));
+    let action = Action::RecordInstall { pass: PassRef::Id(pass.id), wallet: Wallet::Apple, device, push_token, sighting };
+    house.engine.submit(house.command(action)).await.unwrap();
+    let changed_and_woken = async |pushes: u64| {
+        let balances = [("points".to_owned(), BalanceChange::Add("1".parse().unwrap()))].into();
+        let change = Box::new(PassChange { balances, ..PassChange::default() });
+        let update = Action::Update { pass: PassRef::Id(pass.id), change, expected_version: None };
+        house.engine.submit(house.command(update)).await.unwrap();
+        until("the phone is woken", || async { apns.accepted() == pushes }).await;
+    };
+    changed_and_woken(1).await;
+    assert_eq!(apns.connections(), 1);
+
+    let pem = authority.issue_pass_type(PASS_TYPE, "TEAM123456", validity).unwrap();
+    let previous = store::PreviousSigner {
+        certificates: old.certificates.clone(),
+        not_after: old.not_after,
+        sealed_key: old.sealed_key.clone(),
+        replaced_at: house.clock.now(),
+    };
+    let renewed = StoredSigner {
+        certificates: format!("{}{}", pem.certificate, authority.intermediate_pem()),
+        sealed_key: house.store.seal_for::<StoredSigner>(house.org, old.id.uuid(), pem.key.as_bytes()).unwrap(),
+        previous: Some(previous),
+        ..old
+    };
+    assert!(house.store.put(&house.change(), &renewed, 1).await.unwrap());
+    changed_and_woken(2).await;
+    assert_eq!(apns.connections(), 2, "the new certificate is the client's");
+    apns.refuse(der(&pem.certificate).into());
+    let before = apns.requests();
+    changed_and_woken(3).await;
+    assert_eq!((apns.requests() - before, apns.connections()), (2, 3), "refused, and sent with the one before");
     workers.drain(PATIENCE).await;
 }
 

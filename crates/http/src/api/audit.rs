@@ -70,16 +70,20 @@ const fn kind_name(kind: i16) -> &'static str {
         Some(ResourceKind::Draft) => "template_draft",
         Some(ResourceKind::TemplateVersion) => "template_version",
         Some(ResourceKind::Inspector) => "inspector",
+        Some(ResourceKind::SigningRequest) => "signing_request",
         None => "unknown",
     }
 }
 
 /// The body of a thing without what is sealed in it; of named values that are sealed the names.
 fn open(body: Option<&str>) -> Value {
-    let value: Value = body.and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+    unsealed(body.and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default())
+}
+
+fn unsealed(value: Value) -> Value {
     let Value::Object(fields) = value else { return value };
     let shown = fields.into_iter().filter_map(|(name, value)| match (name.strip_prefix("sealed_"), value) {
-        (None, value) => Some((name, value)),
+        (None, value) => Some((name, unsealed(value))),
         (Some(plain), Value::Object(named)) => Some((plain.to_owned(), named.keys().cloned().collect())),
         (Some(_), _) => None,
     });

@@ -38,6 +38,7 @@ mod scans;
 mod schema;
 mod schema_design;
 mod signers;
+mod signing_requests;
 mod source_events;
 mod source_trace;
 mod sources;
@@ -92,6 +93,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(destinations::routes())
         .merge(backfills::routes())
         .merge(signers::routes())
+        .merge(signing_requests::routes())
         .merge(google_accounts::routes())
         .merge(phone_logs::routes())
         .merge(inspectors::routes())

@@ -4,7 +4,7 @@ use connectors::kit::{Secret, WriteKey};
 use serde_json::{Value, json};
 use store::StoredTarget;
 
-use crate::server::{Server, Things, account_input, signer_input};
+use crate::server::{Server, Things, account_input, answer_input, authority, signer_input};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_template_is_drafted_mended_and_published() {
@@ -380,6 +380,12 @@ async fn what_is_made_under_a_key_is_made_once() {
     let (webhook, source, destination) = (things.id("webhook"), things.id("source"), things.id("destination"));
     let signed = server.post("/v1/sources", json!({"slug": "pay", "name": "Pay", "kind": "stripe"})).await.expect(201);
     let signed = signed["id"].as_str().unwrap();
+    let signer = things.id("signer");
+    server.call(&operator, "PUT", &format!("/v1/signers/{signer}"), &signer_input("pass.com.example.club")).await.expect(200);
+    let asked = |name: &str| json!({"email": "passes@example.com", "name": name});
+    let waits = server.post("/v1/signing-requests", asked("Waits")).await.expect(201);
+    let (waiting, portal) = (waits["id"].as_str().unwrap(), authority());
+    let answer = |pass_type: &str| answer_input(&portal, &waits, pass_type, "TEAM123456");
     let image = |side: &str| format!("image {side}");
     let template =
         |name: &str| json!({"project": things.id("project"), "name": name, "design": Things::design(things.id("sha256"))});
@@ -400,6 +406,9 @@ async fn what_is_made_under_a_key_is_made_once() {
         ("/v1/inspectors".to_owned(), json!({"name": "One", "keyed": true}), json!({"name": "Two"})),
         ("/v1/organizations".to_owned(), json!({"name": "One"}), json!({"name": "Two"})),
         ("/v1/signers".to_owned(), signer_input("pass.com.example.one"), signer_input("pass.com.example.two")),
+        (format!("/v1/signers/{signer}/rollback"), Value::Null, Value::Null),
+        ("/v1/signing-requests".to_owned(), asked("One"), asked("Two")),
+        (format!("/v1/signing-requests/{waiting}/answer"), answer("pass.com.example.asked"), answer("pass.com.example.else")),
         ("/v1/google-accounts".to_owned(), account_input("3388000000000000011"), account_input("3388000000000000012")),
         ("/v1/deliveries".to_owned(), resend, json!({"webhook": webhook, "event": source})),
         ("/v1/images".to_owned(), json!(image("one")), json!(image("two"))),
@@ -448,6 +457,7 @@ async fn what_is_made_under_a_key_is_made_once() {
         let takes_one =
             methods["post"]["parameters"].as_array().is_some_and(|all| all.iter().any(|it| it["name"] == "Idempotency-Key"));
         let is_tried = |(tried, ..): &&(String, Value, Value)| {
+            let path = path.replace("{signer}", signer).replace("{signing_request}", waiting);
             let with = |source: &str| {
                 path.replace("{webhook}", webhook)
                     .replace("{destination}", destination)

@@ -78,12 +78,14 @@ impl Operation {
             (_, "/v1/destinations" | "/v1/destinations/{destination}") => Things::destination("Mine now"),
             (_, "/v1/deliveries") => json!({"webhook": things.id("webhook"), "event": things.id("event")}),
             (_, "/v1/signers" | "/v1/signers/{signer}") => signer_input("pass.com.example.club"),
+            (_, "/v1/signing-requests") => json!({"email": "eve@example.com", "name": "Eve"}),
+            (_, "/v1/signing-requests/{signing_request}/answer") => json!({"certificate": "AAAA"}),
             (_, "/v1/google-accounts" | "/v1/google-accounts/{account}") => account_input("3388000000000000001"),
             (_, "/v1/inspectors") => json!({"name": "Bin"}),
             (_, "/v1/keys") => json!({"name": "Spare", "scopes": ["scan"]}),
             (_, "/v1/organizations" | "/v1/organizations/{organization}") => json!({"name": "Other"}),
             ("post", path)
-                if ["publish", "rotate", "replay", "secrets", "test", "pause", "resume", "cancel", "comparison"]
+                if ["publish", "rotate", "replay", "secrets", "test", "pause", "resume", "cancel", "comparison", "rollback"]
                     .iter()
                     .any(|end| path.ends_with(end)) =>
             {

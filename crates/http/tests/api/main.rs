@@ -13,6 +13,7 @@ mod links;
 mod pictures;
 mod scans;
 mod server;
+mod signers;
 mod source_events;
 mod sources;
 mod stream;

@@ -276,6 +276,8 @@ impl Server {
         let path = format!("/v1/destinations/{}/backfill", destination["id"].as_str().unwrap());
         let backfill = self.post(&path, json!({})).await.expect(202);
         let signer = self.post("/v1/signers", signer_input("pass.com.example.club")).await.expect(201);
+        let asked = json!({"email": "passes@example.com", "name": "Club"});
+        let signing_request = self.post("/v1/signing-requests", asked).await.expect(201);
         let account = self.post("/v1/google-accounts", account_input("3388000000000000001")).await.expect(201);
         let key = self.post("/v1/keys", json!({"name": "Spare", "scopes": ["scan"]})).await.expect(201);
         let inspector = self.post("/v1/inspectors", json!({"name": "Bin"})).await.expect(201);
@@ -292,6 +294,7 @@ impl Server {
             ("destination", &destination),
             ("backfill", &backfill),
             ("signer", &signer),
+            ("signing_request", &signing_request),
             ("account", &account),
             ("key", &key),
             ("scan", &scan),
@@ -330,6 +333,22 @@ pub fn signer_input(pass_type: &str) -> Value {
     let authority = pkpass::development::Authority::create("Test", validity).unwrap();
     let identity = authority.issue_pass_type(pass_type, "TEAM123456", validity).unwrap();
     json!({"certificate": identity.certificate, "private_key": *identity.key, "intermediate": authority.intermediate_pem()})
+}
+
+/// Stands in for Apple's developer portal.
+pub fn authority() -> pkpass::development::Authority {
+    pkpass::development::Authority::create("Portal", VALIDITY).unwrap()
+}
+
+/// From yesterday for a year.
+pub const VALIDITY: pkpass::development::Validity = pkpass::development::Validity::days(NOW.as_seconds() - 86_400, 365);
+
+/// An authority's answer to a signing request.
+pub fn answer_input(authority: &pkpass::development::Authority, request: &Value, pass_type: &str, team: &str) -> Value {
+    use base64::Engine as _;
+    let cer = authority.answer(request["request"].as_str().unwrap(), pass_type, team, VALIDITY).unwrap();
+    let cer = base64::engine::general_purpose::STANDARD.encode(cer);
+    json!({"certificate": cer, "intermediate": authority.intermediate_pem()})
 }
 
 pub fn account_input(issuer: &str) -> Value {

@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use domain::{OrgId, Timestamp};
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use outbound::http::{Client, Identity, Limits, Protocol, Settings};
 use parking_lot::Mutex;
 use rustls_pki_types::CertificateDer;
@@ -57,6 +57,8 @@ impl Fate {
 pub(super) struct Topic {
     pub(super) name: Arc<str>,
     client: Client,
+    /// That of the certificate before: pushes go on with it where APNs refuses the one that has taken its place.
+    previous: Option<Client>,
     revision: i64,
 }
 
@@ -82,19 +84,39 @@ impl Apns {
         if let Some(known) = self.topics.lock().get(&key).filter(|topic| topic.revision == signer.revision) {
             return Ok(Arc::clone(known));
         }
-        let settings = Settings {
-            identity: Some(identity(store, org, &signer.value)?),
-            protocol: Protocol::Http2,
-            ..Settings::new(self.settings.policy.clone(), self.settings.roots.clone())
-        };
-        let client = Client::new(settings).map_err(|error| error.to_string())?;
-        let topic = Arc::new(Topic { name: signer.value.pass_type.as_str().into(), client, revision: signer.revision });
+        let StoredSigner { certificates, sealed_key, previous, .. } = &*signer.value;
+        let client = self.client(identity(store, org, &signer.value, certificates, sealed_key)?)?;
+        // What cannot be used any more is no reason not to push with what can.
+        let previous = previous.as_ref().and_then(|it| {
+            let identity = identity(store, org, &signer.value, &it.certificates, &it.sealed_key).ok()?;
+            self.client(identity).ok()
+        });
+        let topic = Arc::new(Topic { name: signer.value.pass_type.as_str().into(), client, previous, revision: signer.revision });
         self.topics.lock().insert(key, Arc::clone(&topic));
         Ok(topic)
     }
 
-    /// Sends one push.
+    fn client(&self, identity: Identity) -> Result<Client, String> {
+        let settings = Settings {
+            identity: Some(identity),
+            protocol: Protocol::Http2,
+            ..Settings::new(self.settings.policy.clone(), self.settings.roots.clone())
+        };
+        Client::new(settings).map_err(|error| error.to_string())
+    }
+
+    /// Sends one push; where APNs refuses the certificate, once more with the one before it.
     pub(super) async fn push(&self, topic: &Topic, token: &str) -> Fate {
+        match (self.send(topic, &topic.client, token).await, &topic.previous) {
+            (Err(Refused), Some(previous)) => {
+                tracing::warn!(topic = &*topic.name, "APNs refuses the new certificate; pushing with the one before");
+                self.send(topic, previous, token).await.unwrap_or(Fate::GivenUp)
+            }
+            (fate, _) => fate.unwrap_or(Fate::GivenUp),
+        }
+    }
+
+    async fn send(&self, topic: &Topic, client: &Client, token: &str) -> Result<Fate, Refused> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("{}/3/device/{token}", self.settings.url.trim_end_matches('/')))
@@ -104,29 +126,37 @@ impl Apns {
             Ok(request) => request,
             Err(error) => {
                 tracing::error!(%error, topic = &*topic.name, "a push cannot be addressed; check the address of APNs");
-                return Fate::GivenUp;
+                return Ok(Fate::GivenUp);
             }
         };
-        match topic.client.send(request, LIMITS).await {
+        match client.send(request, LIMITS).await {
             Ok(reply) => {
+                if reply.status == StatusCode::FORBIDDEN {
+                    let reason = reason(&reply.body);
+                    tracing::warn!(reason, topic = &*topic.name, "APNs did not take the certificate");
+                    return Err(Refused);
+                }
                 let fate = judge(reply.status.as_u16(), &reply.body);
                 if !matches!(fate, Fate::Woken | Fate::Dead { .. }) {
                     let status = reply.status.as_u16();
                     tracing::warn!(status, reason = reason(&reply.body), topic = &*topic.name, "APNs did not take a push");
                 }
-                fate
+                Ok(fate)
             }
             Err(failure) => {
                 tracing::warn!(%failure, topic = &*topic.name, "APNs gave no answer");
-                Fate::Again(UNREACHABLE_AGAIN_AFTER)
+                Ok(Fate::Again(UNREACHABLE_AGAIN_AFTER))
             }
         }
     }
 }
 
-fn identity(store: &Store, org: OrgId, signer: &StoredSigner) -> Result<Identity, String> {
-    let key = store.open_of::<StoredSigner>(org, signer.id.uuid(), &signer.sealed_key).map_err(|error| error.to_string())?;
-    let chain = signer.certificates.as_bytes();
+/// APNs refused the certificate (403).
+struct Refused;
+
+fn identity(store: &Store, org: OrgId, signer: &StoredSigner, certificates: &str, sealed_key: &str) -> Result<Identity, String> {
+    let key = store.open_of::<StoredSigner>(org, signer.id.uuid(), sealed_key).map_err(|error| error.to_string())?;
+    let chain = certificates.as_bytes();
     let identity = pkpass::Identity::from_pem(chain, &key, None, chain).map_err(|error| error.to_string())?;
     let chain = identity.chain_der().map(|der| CertificateDer::from(der.to_vec())).to_vec();
     Ok(Identity::new(chain, identity.private_key_der().to_vec()))
