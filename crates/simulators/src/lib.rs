@@ -4,6 +4,7 @@
 //! Apple's documents alone, so that agreement between the two means something.
 
 pub mod apns;
+pub mod conformance;
 pub mod google;
 pub mod iphone;
 mod tls;

@@ -24,7 +24,7 @@ use crate::dial::{Dialler, Names, SystemNames};
 use crate::policy::AddressPolicy;
 use connector::{Call, Connector};
 pub use failure::{ConnectReason, Failure, Phase, TlsReason};
-pub use tls::{BadIdentity, BadRoot, Identity, Roots};
+pub use tls::{BadIdentity, BadRoot, Identity, Roots, system_roots};
 
 /// Idle connections kept per host unless set otherwise.
 pub const IDLE_PER_HOST: usize = 8;

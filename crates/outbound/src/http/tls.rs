@@ -24,6 +24,13 @@ pub struct BadRoot {
     pub detail: String,
 }
 
+/// The operating system's root certificates that can be read, DER-encoded.
+#[must_use]
+pub fn system_roots() -> Vec<CertificateDer<'static>> {
+    let readable = |root: &CertificateDer<'static>| RootCertStore::empty().add(root.clone()).is_ok();
+    rustls_native_certs::load_native_certs().certs.into_iter().filter(readable).collect()
+}
+
 impl Roots {
     /// The operating system's roots and `extra` ones, DER-encoded.
     ///

@@ -23,14 +23,15 @@ use serde_json::json;
 pub use crate::tls::TlsError;
 pub use network::{Exchange, Network, NoAnswer};
 pub use package::{PassKey, Refused, ShownField, WalletPass, WebService};
+pub(crate) use update::changed_serials;
 pub use update::{Fetched, Outcome, Update};
 
 /// MIME type of one pass; anything else is a download to the phone's browser.
-const PASS_MIME: &str = "application/vnd.apple.pkpass";
+pub(crate) const PASS_MIME: &str = "application/vnd.apple.pkpass";
 /// How the browser of a phone introduces itself.
 const BROWSER: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1";
 /// How the daemon that updates passes introduces itself.
-const DAEMON: &str = "passd/1.0 CFNetwork/3826.500.131 Darwin/24.5.0";
+pub(crate) const DAEMON: &str = "passd/1.0 CFNetwork/3826.500.131 Darwin/24.5.0";
 /// Complaints kept until they are sent.
 const MAX_COMPLAINTS: usize = 100;
 
@@ -183,8 +184,7 @@ impl Iphone {
     /// # Errors
     /// When the answer is no pass, or Wallet refuses it, or nobody answers.
     pub async fn add_from(&mut self, url: &str) -> Result<Added, PhoneError> {
-        let headers = [("user-agent", BROWSER), ("accept", "text/html,*/*;q=0.8")];
-        let download = self.network.send(Method::GET, url, &headers, Bytes::new()).await?;
+        let download = self.network.browse(url).await?;
         let content_type = download.header("content-type").map(str::to_owned);
         if download.status != StatusCode::OK || content_type.as_deref() != Some(PASS_MIME) {
             return Err(PhoneError::NotAPass { url: url.to_owned(), status: download.status, content_type });
@@ -300,7 +300,7 @@ impl Iphone {
 }
 
 /// Percent-encodes everything but the unreserved characters of RFC 3986.
-fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));

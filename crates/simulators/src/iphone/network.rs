@@ -88,6 +88,15 @@ impl Network {
         Ok(Self { client })
     }
 
+    /// Fetches an address as the browser of a phone does.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub async fn browse(&self, url: &str) -> Result<Exchange, NoAnswer> {
+        let headers = [("user-agent", super::BROWSER), ("accept", "text/html,*/*;q=0.8")];
+        self.send(Method::GET, url, &headers, Bytes::new()).await
+    }
+
     /// Sends one request and reads the whole answer.
     pub(crate) async fn send(
         &self,

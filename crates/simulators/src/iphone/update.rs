@@ -167,7 +167,7 @@ impl Iphone {
 }
 
 /// The serials and the tag of a list answer, nothing for 204, or what is wrong with it.
-fn changed_serials(list: &Exchange) -> Result<Option<(Vec<String>, String)>, String> {
+pub(crate) fn changed_serials(list: &Exchange) -> Result<Option<(Vec<String>, String)>, String> {
     match list.status {
         StatusCode::NO_CONTENT => return Ok(None),
         StatusCode::OK => {}

@@ -1,0 +1,60 @@
+//! A push service and a server's own client for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use outbound::http::{Client, Identity, Limits, Protocol, Roots, Settings};
+use outbound::policy::AddressPolicy;
+use pkpass::development::{Authority, Validity};
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject as _};
+use simulators::apns::ApnsServer;
+
+use crate::service::TYPE;
+
+/// More than a push takes.
+const LIMITS: Limits = Limits { deadline: Duration::from_secs(10), max_body: 4_096 };
+/// A century, so that no test depends on the day.
+const VALIDITY: Validity = Validity::days(1_500_000_000, 36_500);
+
+pub struct Pushing {
+    pub apns: Arc<ApnsServer>,
+    client: Client,
+}
+
+#[derive(Clone)]
+pub struct Sender {
+    url: String,
+    client: Client,
+}
+
+impl Pushing {
+    pub async fn start() -> Self {
+        let authority = Authority::create("conformance", VALIDITY).unwrap();
+        let server = authority.issue_tls_server(&["localhost"], VALIDITY).unwrap();
+        let pass = authority.issue_pass_type(TYPE, "TEAM123456", VALIDITY).unwrap();
+        let root = CertificateDer::from(authority.root_der().to_vec());
+        let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        let key = |pem: &str| PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).unwrap().secret_pkcs8_der().to_vec();
+        let apns = ApnsServer::start(vec![der(&server.certificate)], key(&server.key), &root).await.unwrap();
+        let chain = vec![der(&pass.certificate), der(authority.intermediate_pem())];
+        let identity = Identity::new(chain, key(&pass.key));
+        let policy = AddressPolicy { allow_loopback: true, ..AddressPolicy::default() };
+        let settings = Settings::new(policy, Roots::only(&[root]).unwrap());
+        let client = Client::new(Settings { identity: Some(identity), protocol: Protocol::Http2, ..settings }).unwrap();
+        Self { apns: Arc::new(apns), client }
+    }
+
+    pub fn sender(&self) -> Sender {
+        Sender { url: self.apns.url(), client: self.client.clone() }
+    }
+}
+
+impl Sender {
+    pub async fn push(&self, token: &str) {
+        let request = Request::post(format!("{}/3/device/{token}", self.url)).header("apns-topic", TYPE);
+        let reply = self.client.send(request.body(Bytes::from_static(b"{}")).unwrap(), LIMITS).await.unwrap();
+        assert!(reply.status.is_success(), "{}", reply.status);
+    }
+}
