@@ -13,7 +13,7 @@ use crate::{App, problem};
 const STYLE: &str = include_str!("../../assets/docs.css");
 const SCRIPT: &str = include_str!("../../assets/docs.js");
 /// The groups in the order in which a newcomer needs them; others follow.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "Passes",
     "Scans",
     "Contacts",
@@ -30,6 +30,7 @@ const ORDER: [&str; 22] = [
     "Destinations",
     "Deliveries",
     "Inspectors",
+    "Doctor",
     "Signers",
     "Google accounts",
     "Phone logs",

@@ -36,8 +36,9 @@ refused. Versions are `ETag`s; `If-Match` guards a change.\n\n\
 Every answer says in `RateLimit` what is left of the key's limit.";
 
 /// Ends of paths that may be posted to as often as one likes: they make nothing, or name what they make themselves.
-const REPEATED: [&str; 13] = [
+const REPEATED: [&str; 14] = [
     "/links",
+    "/v1/doctor",
     "/flows/test",
     "/transformations/test",
     "/{webhook}/test",

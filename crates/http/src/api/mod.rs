@@ -12,6 +12,8 @@ pub(crate) mod cursor;
 mod deliveries;
 mod destinations;
 mod docs;
+mod doctor;
+mod doctor_checks;
 mod document;
 mod enrolment_links;
 pub(crate) mod event_stream;
@@ -92,6 +94,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(deliveries::routes())
         .merge(destinations::routes())
         .merge(backfills::routes())
+        .merge(doctor::routes())
         .merge(signers::routes())
         .merge(signing_requests::routes())
         .merge(google_accounts::routes())

@@ -29,19 +29,19 @@ pub(crate) struct FindingView {
     /// `apple` or `google`.
     wallet: &'static str,
     /// `refused`: the wallet does not take the pass. `lost`: it leaves something out. `advice`: it could be better.
-    severity: &'static str,
+    pub(super) severity: &'static str,
     /// Which part of the design, as a dotted path.
     #[schema(examples("design.fields.2.value"))]
-    path: String,
+    pub(super) path: String,
     /// A stable name of the rule, or the rule itself.
     #[schema(examples("field_key_twice"))]
-    rule: String,
+    pub(super) rule: String,
     /// The public page that the rule stands on.
-    source: &'static str,
+    pub(super) source: &'static str,
     /// What the wallet does about it.
-    consequence: String,
+    pub(super) consequence: String,
     /// What to change.
-    mend: String,
+    pub(super) mend: String,
 }
 
 impl From<Finding> for FindingView {
@@ -91,7 +91,7 @@ fn wallet(wallet: domain::Wallet) -> &'static str {
     }
 }
 
-fn severity(severity: Severity) -> &'static str {
+pub(super) fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Refused => "refused",
         Severity::Lost => "lost",

@@ -78,6 +78,7 @@ impl Operation {
             (_, "/v1/destinations" | "/v1/destinations/{destination}") => Things::destination("Mine now"),
             (_, "/v1/deliveries") => json!({"webhook": things.id("webhook"), "event": things.id("event")}),
             (_, "/v1/signers" | "/v1/signers/{signer}") => signer_input("pass.com.example.club"),
+            (_, "/v1/doctor") => json!({"certificate": "AAAA"}),
             (_, "/v1/signing-requests") => json!({"email": "eve@example.com", "name": "Eve"}),
             (_, "/v1/signing-requests/{signing_request}/answer") => json!({"certificate": "AAAA"}),
             (_, "/v1/google-accounts" | "/v1/google-accounts/{account}") => account_input("3388000000000000001"),

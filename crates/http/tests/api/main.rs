@@ -5,6 +5,7 @@ mod configuration;
 #[path = "../database/mod.rs"]
 mod database;
 mod destinations;
+mod doctor;
 mod foreign;
 mod hostile;
 mod imports;
