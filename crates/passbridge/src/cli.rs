@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     api::Api,
     config::{self, Flags},
-    demo, follow, lint,
+    conformance, demo, doctor, follow,
     publications::{self, PublicationCommand, TemplateCommand},
     serve,
     system::say,
@@ -170,11 +170,15 @@ Examples:
         #[command(subcommand)]
         command: follow::InspectorCommand,
     },
-    /// Look at finished passes
-    Pass {
-        #[command(subcommand)]
-        command: lint::PassCommand,
-    },
+    /// Say why a phone would refuse a pass, a certificate, a design, a web service or the whole server, and what to do about it
+    ///
+    /// Each finding names the rule and the place, what a holder meets, what to change, and the page that the rule stands on.
+    Doctor(Box<doctor::Args>),
+    /// Play Apple's whole pass web service against any server, as phones do, and say what is broken
+    ///
+    /// Each case says what Apple demands, what came, and why it matters. Phones register under device ids of their own and
+    /// unregister again.
+    Conformance(Box<conformance::Args>),
     /// Call the API: `passbridge api GET /v1/passes`
     ///
     /// Prints the answer. A refusal is printed with the path of every value that does not fit, and ends with status 1. What can
@@ -322,7 +326,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Listen { server, args } => follow::run(&server, &args).await,
         Command::Inspector { server, command } => follow::inspector(&server, command).await,
-        Command::Pass { command } => lint::run(&command),
+        Command::Doctor(args) => doctor::run(&args).await,
+        Command::Conformance(args) => conformance::run(&args).await,
         Command::Api { server, method, path, body } => {
             let body = body.map(|body| json_argument(&body)).transpose()?;
             server.show(method, &path, body.as_ref()).await

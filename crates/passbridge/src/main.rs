@@ -5,11 +5,12 @@
 mod api;
 mod cli;
 mod config;
+mod conformance;
 mod demo;
 mod designs;
+mod doctor;
 mod follow;
 mod keys;
-mod lint;
 mod listen;
 mod publications;
 mod serve;

@@ -1,7 +1,8 @@
 //! The world: clock, randomness, terminal. The only place where the ambient versions are used.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
 
+use anyhow::Context as _;
 use domain::{Clock, Entropy, Timestamp};
 use zeroize::Zeroizing;
 
@@ -72,6 +73,14 @@ pub(crate) fn say(line: &str) {
 #[expect(clippy::print_stderr, reason = "a command line tool complains on standard error")]
 pub(crate) fn complain(line: &str) {
     eprintln!("passbridge: {line}");
+}
+
+/// Writes a new file that only its owner may read.
+pub(crate) fn write_private(file: &Path, text: &str) -> anyhow::Result<()> {
+    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    let mut opened = opened.with_context(|| format!("cannot write {}", file.display()))?;
+    opened.write_all(text.as_bytes())?;
+    Ok(())
 }
 
 #[cfg(test)]

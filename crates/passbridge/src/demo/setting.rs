@@ -17,7 +17,7 @@ use store::{ConfigWrite, DirectoryRow, NameKind};
 use crate::{
     api::Api,
     serve::Running,
-    system::{SystemClock, SystemEntropy},
+    system::{SystemClock, SystemEntropy, write_private},
 };
 
 /// The pass type of the demo.
@@ -109,14 +109,6 @@ fn chain_of(identity: &PemIdentity) -> String {
 fn validity() -> Validity {
     let now = SystemClock.now().as_seconds();
     Validity { not_before: now - 86_400, not_after: now + YEARS }
-}
-
-fn write_private(file: &Path, text: &str) -> anyhow::Result<()> {
-    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
-    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-    let mut opened = opened.with_context(|| format!("cannot write {}", file.display()))?;
-    opened.write_all(text.as_bytes())?;
-    Ok(())
 }
 
 /// Sets the programme up over the API, or finds it from an earlier run.
