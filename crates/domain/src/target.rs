@@ -69,6 +69,9 @@ pub struct Target {
     /// Why it was switched off by us, when it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_reason: Option<String>,
+    /// Since when it may have missed events that were never replayed: when it took the last one before it was switched off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed_since: Option<Timestamp>,
     /// When it was made; events before that are not owed.
     pub created_at: Timestamp,
 }
@@ -146,6 +149,9 @@ pub struct TargetPace {
     /// Seconds for one request, from resolving the name to the last byte of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<u16>,
+    /// Whether an event of a pass waits until earlier ones of the same pass were taken or given up.
+    #[serde(default)]
+    pub in_order: bool,
 }
 
 /// After how much failure a target is switched off.
@@ -240,6 +246,7 @@ impl Target {
             pace: TargetPace::default(),
             switch_off: SwitchOff::default(),
             disabled_reason: None,
+            missed_since: None,
             created_at,
         }
     }

@@ -5,6 +5,7 @@ mod event;
 mod image;
 mod signer;
 mod transformation;
+mod webhook;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -148,6 +149,13 @@ enum Command {
         server: Server,
         #[command(subcommand)]
         command: PublicationCommand,
+    },
+    /// Try webhooks, and send again what they missed
+    Webhook {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: webhook::Command,
     },
     /// Follow events live, and send them on to a program on this machine
     ///
@@ -324,6 +332,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::GoogleAccount { server, command: GoogleCommand::Compare { account } } => {
             server.show(Method::POST, &format!("/v1/google-accounts/{account}/comparison"), None).await
         }
+        Command::Webhook { server, command } => webhook::run(&server, command).await,
         Command::Listen { server, args } => follow::run(&server, &args).await,
         Command::Inspector { server, command } => follow::inspector(&server, command).await,
         Command::Doctor(args) => doctor::run(&args).await,

@@ -160,6 +160,55 @@ async fn standard_webhooks_libraries_verify_what_is_sent() {
     assert!(clients::node("webhook.mjs", &[], &forged, CLIENT_DEADLINE).await.is_err(), "another secret verified");
 }
 
+/// `passbridge listen --forward` hands on what a webhook would get, signed with the secret that it shows first.
+#[tokio::test]
+async fn what_listen_forwards_is_verified_by_standard_webhooks_libraries() {
+    for database in [Database::Sqlite, Database::Postgres] {
+        let club = Club::open(database).await;
+        let sink = Sink::start(Behaviour::Answer(StatusCode::OK)).await.unwrap();
+        let (url, key, forward) = (club.server.url(""), club.server.admin_key().to_owned(), sink.url("/hook"));
+        let listening = tokio::spawn(async move {
+            let mut program = testkit::server::program(support::BINARY);
+            let arguments = [
+                "listen",
+                "--json",
+                "--most",
+                "2",
+                "--events",
+                "pass.created",
+                "--url",
+                &url,
+                "--key",
+                &key,
+                "--forward",
+                &forward,
+            ];
+            program.args(arguments).output().await.unwrap()
+        });
+        let issue = async |nth: usize| {
+            let body = json!({"project": club.project, "external_id": format!("live-{nth}")});
+            support::post(&club.server, "/v1/passes", &body).await;
+        };
+        let deadline = Instant::now() + HAPPENS_WITHIN;
+        let mut nth = 0;
+        // It is not told from outside when the stream is open.
+        while sink.count() < 2 && Instant::now() < deadline {
+            issue(nth).await;
+            nth += 1;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let output = listening.await.unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let secret: Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
+        let received = sink.received_from(0);
+        assert!(received.len() == 2 && said.lines().count() == 3, "{said}");
+        let input = received_as_json(&received[0], secret["secret"].as_str().unwrap());
+        clients::node("webhook.mjs", &[], &input, CLIENT_DEADLINE).await.unwrap_or_else(|error| panic!("{error}"));
+        clients::python("webhook.py", &[], &input, CLIENT_DEADLINE).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
 #[tokio::test]
 async fn hostile_sinks_hold_nobody_up() {
     let club = Club::open(Database::Sqlite).await;

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use deadpool_postgres::Pool;
-use domain::{DeliveryId, OrgId, TargetId, Timestamp};
+use domain::{DeliveryId, EventId, OrgId, PassId, Position, TargetId, Timestamp};
 use store::{AttemptFilter, AttemptRow, DeliveryRow, DeliverySettlement, Lease};
 use uuid::Uuid;
 
@@ -51,10 +51,11 @@ pub(crate) async fn unclaim(pool: &Pool, lease: Lease, now: Timestamp) -> Attemp
 macro_rules! upsert {
     ($from:literal) => {
         concat!(
-            "INSERT INTO deliveries (org, id, target, event, shard, seq, attempts, due_at, wake_at) ",
+            "INSERT INTO deliveries (org, id, target, event, shard, seq, attempts, due_at, behind, wake_at) ",
             $from,
             " ON CONFLICT (org, id) DO UPDATE SET target = excluded.target, event = excluded.event, shard = excluded.shard, \
-             seq = excluded.seq, attempts = excluded.attempts, due_at = excluded.due_at, wake_at = excluded.wake_at"
+             seq = excluded.seq, attempts = excluded.attempts, due_at = excluded.due_at, \
+             behind = excluded.behind, wake_at = excluded.wake_at"
         )
     };
 }
@@ -79,8 +80,8 @@ const SETTLE: &str = concat!(
      owed AS (",
     upsert!(
         "SELECT t.*, t.due_at FROM unnest($21::uuid[], $22::uuid[], $23::uuid[], $24::uuid[], \
-         $25::smallint[], $26::bigint[], $27::integer[], $28::bigint[]) \
-         AS t(org, id, target, event, shard, seq, attempts, due_at) WHERE t.shard = ANY (ARRAY(SELECT shard FROM fence))"
+         $25::smallint[], $26::bigint[], $27::integer[], $28::bigint[], $31::boolean[]) \
+         AS t(org, id, target, event, shard, seq, attempts, due_at, behind) WHERE t.shard = ANY (ARRAY(SELECT shard FROM fence))"
     ),
     "), \
      moved AS (INSERT INTO watermarks (reader, shard, seq) \
@@ -137,6 +138,7 @@ pub(crate) async fn settle(pool: &Pool, settlements: &[Arc<DeliverySettlement>])
             &owed().map(|row| row.due_at.as_micros()).collect::<Vec<_>>(),
             &marks.keys().map(|shard| to_shard(*shard)).collect::<Vec<_>>(),
             &marks.values().map(|seq| to_seq(*seq)).collect::<Vec<_>>(),
+            &owed().map(|row| row.behind).collect::<Vec<_>>(),
         ],
     )
     .await?;
@@ -179,25 +181,63 @@ pub(crate) async fn one(pool: &Pool, org: OrgId, id: DeliveryId) -> Attempt<Opti
     rows.first().map_or(Ok(None), |row| delivery(&mut Columns::of(row)))
 }
 
-pub(crate) async fn owe(pool: &Pool, row: &DeliveryRow) -> Attempt<()> {
-    const SQL: &str =
-        upsert!("VALUES ($1::uuid, $2::uuid, $3::uuid, $4::uuid, $5::smallint, $6::bigint, $7::integer, $8::bigint, $8::bigint)");
+pub(crate) async fn owe(pool: &Pool, rows: &[DeliveryRow]) -> Attempt<()> {
+    const SQL: &str = upsert!(
+        "SELECT t.*, t.due_at FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::smallint[], $6::bigint[], \
+         $7::integer[], $8::bigint[], $9::boolean[]) AS t(org, id, target, event, shard, seq, attempts, due_at, behind)"
+    );
+    // In key order, the last word on each.
+    let rows: BTreeMap<_, _> = rows.iter().map(|row| ((row.org, row.id), row)).collect();
+    let rows = || rows.values();
     query(
         pool,
         SQL,
         &[
-            &row.org.uuid(),
-            &row.id.uuid(),
-            &row.target.uuid(),
-            &row.event.uuid(),
-            &to_shard(row.position.shard),
-            &to_seq(row.position.seq),
-            &row.attempts,
-            &row.due_at.as_micros(),
+            &rows().map(|row| row.org.uuid()).collect::<Vec<_>>(),
+            &rows().map(|row| row.id.uuid()).collect::<Vec<_>>(),
+            &rows().map(|row| row.target.uuid()).collect::<Vec<_>>(),
+            &rows().map(|row| row.event.uuid()).collect::<Vec<_>>(),
+            &rows().map(|row| to_shard(row.position.shard)).collect::<Vec<_>>(),
+            &rows().map(|row| to_seq(row.position.seq)).collect::<Vec<_>>(),
+            &rows().map(|row| row.attempts).collect::<Vec<_>>(),
+            &rows().map(|row| row.due_at.as_micros()).collect::<Vec<_>>(),
+            &rows().map(|row| row.behind).collect::<Vec<_>>(),
         ],
     )
     .await?;
     Ok(())
+}
+
+pub(crate) async fn behind(pool: &Pool, org: OrgId, target: TargetId) -> Attempt<(u64, Option<Timestamp>)> {
+    const SQL: &str = "SELECT count(*), max(due_at) FROM deliveries WHERE org = $1 AND target = $2 AND behind";
+    let rows = query(pool, SQL, &[&org.uuid(), &target.uuid()]).await?;
+    let Some(row) = rows.first() else { return Ok((0, None)) };
+    let mut columns = Columns::of(row);
+    let count: i64 = columns.take()?;
+    Ok((u64::try_from(count).unwrap_or(0), columns.maybe_time()?))
+}
+
+pub(crate) async fn earlier_owed(
+    pool: &Pool,
+    org: OrgId,
+    target: TargetId,
+    pass: PassId,
+    before: Position,
+) -> Attempt<Option<Timestamp>> {
+    const SQL: &str = "SELECT min(d.due_at) FROM events e JOIN deliveries d ON d.shard = e.shard AND d.seq = e.seq
+        WHERE e.org = $1 AND e.pass = $3 AND e.shard = $4 AND e.seq < $5 AND d.org = $1 AND d.target = $2 AND NOT d.behind";
+    let place = (to_shard(before.shard), to_seq(before.seq));
+    let rows = query(pool, SQL, &[&org.uuid(), &target.uuid(), &pass.uuid(), &place.0, &place.1]).await?;
+    Ok(rows.first().map(|row| Columns::of(row).maybe_time()).transpose()?.flatten())
+}
+
+pub(crate) async fn taken_or_owed(pool: &Pool, org: OrgId, target: TargetId, events: &[EventId]) -> Attempt<Vec<EventId>> {
+    const SQL: &str = "SELECT t.event FROM unnest($3::uuid[]) AS t(event) WHERE EXISTS (
+            SELECT 1 FROM attempts a WHERE a.org = $1 AND a.event = t.event AND a.target = $2 AND a.outcome = 1)
+        OR EXISTS (SELECT 1 FROM deliveries d WHERE d.org = $1 AND d.target = $2 AND d.event = t.event)";
+    let events: Vec<Uuid> = events.iter().map(|event| event.uuid()).collect();
+    let rows = query(pool, SQL, &[&org.uuid(), &target.uuid(), &events]).await?;
+    rows.iter().map(|row| Columns::of(row).id()).collect()
 }
 
 pub(crate) async fn attempts(pool: &Pool, org: OrgId, filter: &AttemptFilter, limit: u32) -> Attempt<Vec<AttemptRow>> {

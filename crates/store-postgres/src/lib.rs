@@ -306,8 +306,17 @@ impl Backend for Postgres {
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<Option<DeliveryRow>> {
         Ok(deliveries::one(&self.pool, org, id).await?)
     }
-    async fn owe(&self, row: DeliveryRow) -> Result<()> {
-        Ok(deliveries::owe(&self.pool, &row).await?)
+    async fn owe(&self, rows: Vec<DeliveryRow>) -> Result<()> {
+        Ok(deliveries::owe(&self.pool, &rows).await?)
+    }
+    async fn behind(&self, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)> {
+        Ok(deliveries::behind(&self.pool, org, target).await?)
+    }
+    async fn earlier_owed(&self, org: OrgId, target: TargetId, pass: PassId, before: Position) -> Result<Option<Timestamp>> {
+        Ok(deliveries::earlier_owed(&self.pool, org, target, pass, before).await?)
+    }
+    async fn taken_or_owed(&self, org: OrgId, target: TargetId, events: &[EventId]) -> Result<Vec<EventId>> {
+        Ok(deliveries::taken_or_owed(&self.pool, org, target, events).await?)
     }
     async fn attempts(&self, org: OrgId, filter: &AttemptFilter, limit: u32) -> Result<Vec<AttemptRow>> {
         Ok(deliveries::attempts(&self.pool, org, filter, limit).await?)

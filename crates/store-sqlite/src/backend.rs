@@ -335,8 +335,18 @@ impl Backend for Sqlite {
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<Option<DeliveryRow>> {
         self.read(move |db| deliveries::one(db, org, id)).await
     }
-    async fn owe(&self, row: DeliveryRow) -> Result<()> {
-        self.write(move |db| deliveries::put(db, &row).map(Written::Done)).await
+    async fn owe(&self, rows: Vec<DeliveryRow>) -> Result<()> {
+        self.write(move |db| rows.iter().try_for_each(|row| deliveries::put(db, row)).map(Written::Done)).await
+    }
+    async fn behind(&self, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)> {
+        self.read(move |db| deliveries::behind(db, org, target)).await
+    }
+    async fn earlier_owed(&self, org: OrgId, target: TargetId, pass: PassId, before: Position) -> Result<Option<Timestamp>> {
+        self.read(move |db| deliveries::earlier_owed(db, org, target, pass, before)).await
+    }
+    async fn taken_or_owed(&self, org: OrgId, target: TargetId, events: &[EventId]) -> Result<Vec<EventId>> {
+        let events = events.to_vec();
+        self.read(move |db| deliveries::taken_or_owed(db, org, target, &events)).await
     }
     async fn attempts(&self, org: OrgId, filter: &AttemptFilter, limit: u32) -> Result<Vec<AttemptRow>> {
         let filter = filter.clone();

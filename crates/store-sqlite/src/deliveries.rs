@@ -1,6 +1,6 @@
 //! What targets are owed, and attempts.
 
-use domain::{DeliveryId, OrgId, TargetId, Timestamp};
+use domain::{DeliveryId, EventId, OrgId, PassId, Position, TargetId, Timestamp};
 use rusqlite::{Connection, Row, params};
 use store::{AttemptFilter, AttemptPlace, AttemptRow, DeliveryRow, DeliverySettlement, Lease, Reader};
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 fn read(row: &Row<'_>) -> Result<DeliveryRow> {
-    let mut columns = Columns::new(row, "deliveries", "org, id, target, event, pos, attempts, due_at");
+    let mut columns = Columns::new(row, "deliveries", "org, id, target, event, pos, attempts, due_at, behind");
     Ok(DeliveryRow {
         org: columns.id()?,
         id: columns.id()?,
@@ -21,6 +21,7 @@ fn read(row: &Row<'_>) -> Result<DeliveryRow> {
         position: columns.position()?,
         attempts: columns.value()?,
         due_at: columns.time()?,
+        behind: columns.value()?,
     })
 }
 
@@ -34,7 +35,7 @@ pub(crate) fn claim(
 ) -> Result<Written<Vec<DeliveryRow>>> {
     leases::check(db, lease)?;
     let mut due = db.prepare_cached(
-        "SELECT org, id, target, event, pos, attempts, due_at FROM deliveries INDEXED BY deliveries_due
+        "SELECT org, id, target, event, pos, attempts, due_at, behind FROM deliveries INDEXED BY deliveries_due
          WHERE due_at <= ?1 AND pos > ?2 AND pos <= ?3 ORDER BY due_at LIMIT ?4",
     )?;
     let rows = due.query(params![now.as_micros(), place(lease.shard, 0), end(lease.shard), limit])?;
@@ -82,12 +83,22 @@ pub(crate) fn settle(db: &Connection, settlement: &DeliverySettlement) -> Result
 /// Adds or replaces a delivery that nobody has claimed.
 pub(crate) fn put(db: &Connection, row: &DeliveryRow) -> Result<()> {
     let mut statement = db.prepare_cached(
-        "INSERT INTO deliveries (org, id, target, event, pos, attempts, due_at, claimed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)
+        "INSERT INTO deliveries (org, id, target, event, pos, attempts, due_at, claimed, behind)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)
          ON CONFLICT (org, id) DO UPDATE SET target = excluded.target, event = excluded.event, pos = excluded.pos,
-             attempts = excluded.attempts, due_at = excluded.due_at, claimed = 0",
+             attempts = excluded.attempts, due_at = excluded.due_at, claimed = 0, behind = excluded.behind",
     )?;
     let ids = (key(row.org), key(row.id), key(row.target), key(row.event));
-    statement.execute(params![ids.0, ids.1, ids.2, ids.3, pos(row.position), row.attempts, row.due_at.as_micros()])?;
+    statement.execute(params![
+        ids.0,
+        ids.1,
+        ids.2,
+        ids.3,
+        pos(row.position),
+        row.attempts,
+        row.due_at.as_micros(),
+        row.behind
+    ])?;
     Ok(())
 }
 
@@ -143,7 +154,7 @@ pub(crate) fn list(
     limit: u32,
 ) -> Result<Vec<DeliveryRow>> {
     let mut statement = db.prepare_cached(
-        "SELECT org, id, target, event, pos, attempts, due_at FROM deliveries INDEXED BY deliveries_due
+        "SELECT org, id, target, event, pos, attempts, due_at, behind FROM deliveries INDEXED BY deliveries_due
          WHERE org = ?1 AND (?2 IS NULL OR target = ?2) AND due_at >= ?4 AND (due_at > ?4 OR id > ?5)
          ORDER BY due_at, id LIMIT ?3",
     )?;
@@ -151,10 +162,56 @@ pub(crate) fn list(
     all(statement.query(params![key(org), target.map(key), limit, due_at, id])?, read)
 }
 
+/// Replays that a target is still owed, and when the last is due.
+pub(crate) fn behind(db: &Connection, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)> {
+    let mut statement =
+        db.prepare_cached("SELECT count(*), max(due_at) FROM deliveries WHERE org = ?1 AND target = ?2 AND behind = 1")?;
+    let found = first(statement.query(params![key(org), key(target)])?, |row| {
+        let mut columns = Columns::new(row, "deliveries", "count, due_at");
+        Ok((columns.value::<i64>()?, columns.time_option()?))
+    })?;
+    Ok(found.map_or((0, None), |(count, last)| (u64::try_from(count).unwrap_or(0), last)))
+}
+
+/// When the first is due of what a target is owed about earlier events of a pass.
+pub(crate) fn earlier_owed(
+    db: &Connection,
+    org: OrgId,
+    target: TargetId,
+    pass: PassId,
+    before: Position,
+) -> Result<Option<Timestamp>> {
+    let mut statement = db.prepare_cached(
+        "SELECT min(d.due_at) FROM deliveries d INDEXED BY deliveries_pos
+         WHERE d.pos IN (SELECT e.pos FROM events e WHERE e.org = ?1 AND e.pass = ?3 AND e.pos < ?4)
+             AND d.org = ?1 AND d.target = ?2 AND d.behind = 0",
+    )?;
+    let rows = statement.query(params![key(org), key(target), key(pass), pos(before)])?;
+    Ok(first(rows, |row| Columns::new(row, "deliveries", "due_at").time_option())?.flatten())
+}
+
+/// Those of some events that a target has taken or is owed.
+pub(crate) fn taken_or_owed(db: &Connection, org: OrgId, target: TargetId, events: &[EventId]) -> Result<Vec<EventId>> {
+    let mut statement = db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM attempts WHERE org = ?1 AND event = ?3 AND target = ?2 AND outcome = 1)
+             OR EXISTS (SELECT 1 FROM deliveries WHERE org = ?1 AND id = ?4)",
+    )?;
+    let mut found = Vec::new();
+    for event in events {
+        let delivery = DeliveryId::of(event.uuid(), target.uuid());
+        let rows = statement.query(params![key(org), key(target), key(*event), key(delivery)])?;
+        if first(rows, |row| Columns::new(row, "deliveries", "found").value::<bool>())? == Some(true) {
+            found.push(*event);
+        }
+    }
+    Ok(found)
+}
+
 /// One delivery.
 pub(crate) fn one(db: &Connection, org: OrgId, id: DeliveryId) -> Result<Option<DeliveryRow>> {
-    let mut statement =
-        db.prepare_cached("SELECT org, id, target, event, pos, attempts, due_at FROM deliveries WHERE org = ?1 AND id = ?2")?;
+    let mut statement = db.prepare_cached(
+        "SELECT org, id, target, event, pos, attempts, due_at, behind FROM deliveries WHERE org = ?1 AND id = ?2",
+    )?;
     first(statement.query(params![key(org), key(id)])?, read)
 }
 

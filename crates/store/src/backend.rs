@@ -235,8 +235,14 @@ pub trait Backend: Send + Sync + 'static {
     ) -> Result<Vec<DeliveryRow>>;
     /// One unsettled delivery.
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<Option<DeliveryRow>>;
-    /// Adds a delivery to the unsettled ones, due at once, whatever became of it before (resend).
-    async fn owe(&self, row: DeliveryRow) -> Result<()>;
+    /// Adds deliveries to the unsettled ones, whatever became of them before (resend, replay).
+    async fn owe(&self, rows: Vec<DeliveryRow>) -> Result<()>;
+    /// How many replays a target is still owed, and when the last of them is due.
+    async fn behind(&self, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)>;
+    /// When the first delivery to a target is due that is about an earlier event of a pass and not settled; replays do not count.
+    async fn earlier_owed(&self, org: OrgId, target: TargetId, pass: PassId, before: Position) -> Result<Option<Timestamp>>;
+    /// Those of some events that a target has taken, or is owed at present.
+    async fn taken_or_owed(&self, org: OrgId, target: TargetId, events: &[EventId]) -> Result<Vec<EventId>>;
     /// Attempts, newest first.
     async fn attempts(&self, org: OrgId, filter: &AttemptFilter, limit: u32) -> Result<Vec<AttemptRow>>;
 

@@ -534,6 +534,8 @@ pub struct DeliveryRow {
     pub attempts: i32,
     /// When the next attempt is due.
     pub due_at: Timestamp,
+    /// Whether it is a replay, which goes behind what happens now.
+    pub behind: bool,
 }
 
 /// How a delivery attempt ended.

@@ -3,6 +3,7 @@
 //! - [`postgres`]: a throwaway PostgreSQL;
 //! - [`server`]: the real program, started, killed and restarted;
 //! - [`sink`]: endpoints that take, refuse, delay or abuse what is sent to them;
+//! - [`tls`]: the same over TLS, with faults in their certificates;
 //! - [`vendors`]: services that enforce their documented limits;
 //! - [`http`]: a small client;
 //! - [`clients`]: real clients of the field and a browser, run as programs.
@@ -12,6 +13,7 @@ pub mod http;
 pub mod postgres;
 pub mod server;
 pub mod sink;
+pub mod tls;
 pub mod vendors;
 
 /// Reads the environment for tests, which have no configuration.

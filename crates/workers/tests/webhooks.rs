@@ -5,9 +5,16 @@ mod house;
 
 use std::time::Duration;
 
-use domain::{EventKind, Payload, SwitchOff, Target, TargetEvents, TargetId, Validity};
+use axum::{Json, Router, extract::State, http::HeaderMap, response::IntoResponse, routing::post};
+use domain::{
+    ClientCertificate, Clock as _, DeliveryId, EventKind, Hidden, Payload, SwitchOff, Target, TargetAuth, TargetEvents, TargetId,
+    Validity,
+};
 use house::{House, Sink, until};
+use outbound::http::Roots;
 use serde_json::{Value, json};
+use store::DeliveryRow;
+use testkit::tls::{Authority, Fault, TlsSink};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -168,5 +175,212 @@ async fn a_webhook_that_takes_nothing_for_long_is_switched_off() {
     let heard = notices(&told);
     assert_eq!((heard[0].0.as_str(), heard[heard.len() - 1].0.as_str()), ("webhook.failing", "webhook.disabled"), "{heard:?}");
     assert!(heard.len() <= 3, "once a day: {heard:?}");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_faulty_certificate_is_refused_with_its_reason_in_the_log() {
+    let mut house = House::new().await;
+    let (authority, clients) = (Authority::new("Test Root").unwrap(), Authority::new("Clients").unwrap());
+    house.roots = Roots::only(&[authority.root()]).unwrap();
+    let mut sinks = Vec::new();
+    for (fault, reason) in [
+        (Fault::Expired, "has expired"),
+        (Fault::NotYetValid, "is not valid yet"),
+        (Fault::OtherHost, "is for another host name"),
+        (Fault::SelfSigned, "self-signed"),
+    ] {
+        let sink = TlsSink::start(&authority.leaf("localhost", fault).unwrap(), None).await.unwrap();
+        sinks.push((house.target_with(&sink.url(), native(|_| ())).await, reason, sink));
+    }
+    let old = TlsSink::too_old().await.unwrap();
+    sinks.push((house.target_with(&old.url(), native(|_| ())).await, "shares no TLS version", old));
+    let good = authority.leaf("localhost", Fault::None).unwrap();
+    let wants = TlsSink::start(&good, Some(&clients)).await.unwrap();
+    let bare = house.target_with(&wants.url(), native(|_| ())).await;
+    let ours = clients.leaf("passbridge", Fault::None).unwrap();
+    let certificate = ClientCertificate { chain: ours.certificate, private_key: Hidden(ours.key) };
+    let shown = house.target_with(&wants.url(), native(|target| target.certificate = Some(certificate))).await;
+    let workers = house.workers().await;
+    house.issued("one", Validity::default()).await;
+    for (id, reason, sink) in &sinks {
+        until("it was tried", || async { !house.attempts(*id).await.is_empty() }).await;
+        let attempts = house.attempts(*id).await;
+        let error = attempts[0].error.clone().unwrap();
+        assert!(error.contains(reason) && error.contains("localhost") && attempts[0].outcome == 2, "{reason}: {error}");
+        assert!(sink.taken().is_empty(), "nothing was sent: {reason}");
+    }
+    until("who shows a certificate is let in", || async { house.attempts(shown).await.iter().any(|row| row.outcome == 1) }).await;
+    until("who shows none is not", || async { !house.attempts(bare).await.is_empty() }).await;
+    assert!(house.attempts(bare).await.iter().all(|row| row.outcome == 2 && row.error.is_some()));
+    assert_eq!(wants.taken().len(), 1);
+    workers.drain(PATIENCE).await;
+}
+
+/// A token server and a receiver that takes each token a few times.
+#[derive(Clone, Default)]
+struct Club(std::sync::Arc<parking_lot::Mutex<(Vec<String>, Vec<String>)>>);
+
+async fn club() -> (String, Club) {
+    async fn token(State(club): State<Club>, headers: HeaderMap, body: String) -> impl IntoResponse {
+        let mut club = club.0.lock();
+        club.0.push(format!("{} {body}", headers["authorization"].to_str().unwrap()));
+        let token = format!("token-{}", club.0.len());
+        Json(json!({"access_token": token, "token_type": "Bearer", "expires_in": 3600}))
+    }
+    async fn hook(State(club): State<Club>, headers: HeaderMap) -> axum::http::StatusCode {
+        let given = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let mut club = club.0.lock();
+        let used = club.1.iter().filter(|seen| **seen == given).count();
+        club.1.push(given);
+        // Every token is taken back after three uses.
+        if used < 3 { axum::http::StatusCode::OK } else { axum::http::StatusCode::UNAUTHORIZED }
+    }
+    let club = Club::default();
+    let app = Router::new().route("/token", post(token)).route("/hook", post(hook)).with_state(club.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    (format!("http://{address}"), club)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_got_once_and_anew_when_it_is_refused() {
+    let house = House::new().await;
+    let (base, club) = club().await;
+    let auth = TargetAuth::Oauth2 {
+        token_url: format!("{base}/token"),
+        client_id: "me".to_owned(),
+        client_secret: Hidden("hush".to_owned()),
+        scope: Some("hooks".to_owned()),
+        audience: None,
+        in_body: false,
+    };
+    let one_by_one = |target: &mut Target| {
+        target.auth = Some(auth);
+        target.pace.concurrency = Some(1);
+    };
+    let id = house.target_with(&format!("{base}/hook"), native(one_by_one)).await;
+    let basic = TargetAuth::Basic { user: "ann".to_owned(), password: Hidden("pässword".to_owned()) };
+    let sink = Sink::start(&[], 100).await;
+    let basic_id = house.target_with(&sink.url, native(|target| target.auth = Some(basic))).await;
+    let lost = TargetAuth::Oauth2 {
+        token_url: format!("{base}/nowhere"),
+        client_id: "me".to_owned(),
+        client_secret: Hidden("hush".to_owned()),
+        scope: None,
+        audience: None,
+        in_body: true,
+    };
+    let lost_id = house.target_with(&format!("{base}/hook"), native(|target| target.auth = Some(lost))).await;
+    let workers = house.workers().await;
+    for number in 0..8 {
+        house.issued(&number.to_string(), Validity::default()).await;
+    }
+    until("all came", || async { house.attempts(id).await.len() == 8 && house.attempts(basic_id).await.len() == 8 }).await;
+    assert!(house.attempts(id).await.iter().all(|row| row.outcome == 1), "a refused token costs no attempt");
+    let (asked, used) = club.0.lock().clone();
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    assert!(asked.iter().all(|line| line == "Basic bWU6aHVzaA== grant_type=client_credentials&scope=hooks"), "{asked:?}");
+    assert!(used.iter().all(|token| token.starts_with("Bearer token-")) && used.len() == 10, "{used:?}");
+    assert!(sink.behaviour.seen.lock().iter().all(|(headers, _)| headers["authorization"] == "Basic YW5uOnDDpHNzd29yZA=="));
+    until("told why", || async { !house.attempts(lost_id).await.is_empty() }).await;
+    let error = house.attempts(lost_id).await[0].error.clone().unwrap();
+    assert!(error.contains("the token endpoint answered 404"), "{error}");
+    let detail = house.attempts(basic_id).await[0].clone();
+    let detail = String::from_utf8(house.store.open_detail(&detail).unwrap().unwrap().to_vec()).unwrap();
+    assert!(!detail.contains("YW5u"), "credentials are not in the log: {detail}");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replays_go_behind_what_happens_now() {
+    let house = House::new().await;
+    let sink = Sink::start(&[], 0).await;
+    let id =
+        house.target_with(&sink.url, native(|target| target.events = TargetEvents::Only(vec![EventKind::PassCreated]))).await;
+    let other = Sink::start(&[], 1_000).await;
+    let mut rows = Vec::new();
+    for number in 0..30 {
+        house.issued(&number.to_string(), Validity::default()).await;
+    }
+    for event in house.store.feed(house.org, &vec![0; usize::from(house.store.backend().shards())], 100).await.unwrap() {
+        let event = event.whole().unwrap();
+        if event.kind() == EventKind::PassCreated {
+            let row = DeliveryRow {
+                org: house.org,
+                id: DeliveryId::of(event.id.uuid(), id.uuid()),
+                target: id,
+                event: event.id,
+                position: event.position,
+                attempts: 0,
+                due_at: house.clock.now(),
+                behind: true,
+            };
+            rows.push(row);
+        }
+    }
+    // The log was read to its end before there was anybody to tell.
+    let fresh = house.target_with(&other.url, native(|_| ())).await;
+    assert_eq!(rows.len(), 30);
+    house.store.backend().owe(rows).await.unwrap();
+    let workers = house.workers().await;
+    until("two replays are being sent", || async { sink.count() >= 2 }).await;
+    sink.behaviour.gate.add_permits(10_000);
+    until("all are sent", || async {
+        house.clock.forward(Duration::from_millis(200));
+        house.store.backend().behind(house.org, id).await.unwrap().0 == 0 && house.attempts(fresh).await.len() == 30
+    })
+    .await;
+    assert!(sink.by_delivery().len() == 30 && house.attempts(id).await.iter().all(|row| row.outcome == 1));
+    assert!(sink.behaviour.most.load(std::sync::atomic::Ordering::SeqCst) <= 2, "a lane of their own, and a narrow one");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_a_pass_come_in_order_where_that_is_wished() {
+    let house = House::new().await;
+    // The first request fails, and so do some later ones.
+    let statuses = [500, 200, 500, 500, 200, 503, 200];
+    let sink = Sink::start(&statuses, 10_000).await;
+    let in_order = |target: &mut Target| {
+        target.dialect = "native".to_owned();
+        target.events = TargetEvents::Only(vec![EventKind::PassCreated, EventKind::PassUpdated]);
+        target.pace.in_order = true;
+    };
+    let id = house.target_with(&sink.url, in_order).await;
+    let mut workers = house.workers().await;
+    let passes = [house.issued("a", Validity::default()).await, house.issued("b", Validity::default()).await];
+    let add = |pass: domain::PassId| {
+        let balances = [("points".to_owned(), domain::BalanceChange::Add("1".parse().unwrap()))].into();
+        let change = Box::new(domain::PassChange { balances, ..domain::PassChange::default() });
+        house.command(domain::Action::Update { pass: domain::PassRef::Id(pass), change, expected_version: None })
+    };
+    for round in 0..6 {
+        for pass in &passes {
+            house.engine.submit(add(pass.id)).await.unwrap();
+        }
+        if round == 3 {
+            // A restart in the middle changes nothing.
+            workers.drain(PATIENCE).await;
+            workers = house.workers().await;
+        }
+    }
+    let taken = || {
+        let log = house.attempts(id);
+        async move { log.await.iter().filter(|row| row.outcome == 1).count() }
+    };
+    until("all came", || async {
+        house.clock.forward(Duration::from_millis(500));
+        taken().await == 14
+    })
+    .await;
+    let versions: Vec<_> =
+        bodies(&sink).iter().map(|body| (body["data"]["pass"]["id"].clone(), body["version"].as_u64().unwrap())).collect();
+    for pass in &passes {
+        let of_pass: Vec<u64> = versions.iter().filter(|(id, _)| *id == json!(pass.id)).map(|(_, version)| *version).collect();
+        assert!(of_pass.is_sorted(), "{of_pass:?}");
+        assert_eq!(of_pass.iter().collect::<std::collections::BTreeSet<_>>().len(), 7, "{of_pass:?}");
+    }
     workers.drain(PATIENCE).await;
 }

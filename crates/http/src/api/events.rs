@@ -192,6 +192,23 @@ impl FeedPlace {
         Ok(Self { epoch, after })
     }
 
+    /// After a number per shard.
+    pub(super) fn after(app: &App, after: Vec<u64>) -> Self {
+        Self { epoch: app.store.epoch(), after }
+    }
+
+    /// The number per shard.
+    pub(super) fn numbers(&self) -> &[u64] {
+        &self.after
+    }
+
+    /// Leaves out what is left of a shard up to a number.
+    pub(super) fn skip(&mut self, shard: u16, to: u64) {
+        if let Some(last) = self.after.get_mut(usize::from(shard)) {
+            *last = to.max(*last);
+        }
+    }
+
     /// After everything that there is.
     pub(super) async fn end(app: &App) -> Result<Self, Problem> {
         let after = app.store.backend().heads(Log::Events).await?;

@@ -53,6 +53,7 @@ mod text;
 mod transformations;
 mod webhook_auth;
 mod webhook_made;
+mod webhook_replay;
 mod webhook_test;
 mod webhooks;
 
@@ -90,6 +91,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(flows::routes())
         .merge(transformations::routes())
         .merge(webhooks::routes())
+        .merge(webhook_replay::routes())
         .merge(webhook_test::routes())
         .merge(deliveries::routes())
         .merge(destinations::routes())

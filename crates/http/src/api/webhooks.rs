@@ -135,11 +135,14 @@ struct PaceInput {
     #[serde(default)]
     #[schema(minimum = 1, maximum = 30)]
     timeout_seconds: Option<u16>,
+    /// Whether an event of a pass waits until earlier ones of the same pass were taken or given up. Replays do not wait.
+    #[serde(default)]
+    in_order: bool,
 }
 
 impl PaceInput {
     fn check(self) -> Result<TargetPace, Problem> {
-        let Self { per_second, concurrency, timeout_seconds } = self;
+        let Self { per_second, concurrency, timeout_seconds, in_order } = self;
         let wide = |value: Option<u16>| value.map(u32::from);
         let limits = [
             ("per_second", per_second, 10_000),
@@ -151,12 +154,12 @@ impl PaceInput {
                 return Err(Problem::field(format!("pace.{name}"), format!("expected 1 to {most}, or null")));
             }
         }
-        Ok(TargetPace { per_second, concurrency, timeout_seconds })
+        Ok(TargetPace { per_second, concurrency, timeout_seconds, in_order })
     }
 
     fn of(pace: TargetPace) -> Self {
-        let TargetPace { per_second, concurrency, timeout_seconds } = pace;
-        Self { per_second, concurrency, timeout_seconds }
+        let TargetPace { per_second, concurrency, timeout_seconds, in_order } = pace;
+        Self { per_second, concurrency, timeout_seconds, in_order }
     }
 }
 
@@ -217,6 +220,9 @@ struct View {
     input: WebhookInput,
     /// Why we switched it off, when we did.
     disabled_reason: Option<String>,
+    /// Since when it may have missed events, when it was switched off since then: `POST /v1/webhooks/{webhook}/replay` sends them.
+    #[schema(value_type = Option<TimeText>)]
+    missed_since: Option<Timestamp>,
     /// How many signing secrets are in force: more than one while they are rotated.
     secrets: usize,
     /// The public key by which receivers check signatures, when its settings ask for Ed25519 and this answer shows the secret.
@@ -273,6 +279,7 @@ impl View {
             id: target.id,
             input,
             disabled_reason: target.disabled_reason,
+            missed_since: target.missed_since,
             secrets: stored.sealed_secrets.len(),
             public_key: None,
             created_at: target.created_at,
@@ -334,6 +341,7 @@ impl WebhookInput {
             pace: self.pace.check()?,
             switch_off: self.switch_off.check()?,
             disabled_reason: None,
+            missed_since: missed_since(app, held, self.enabled),
             created_at: held.map_or_else(|| app.now(), |held| held.created_at),
         };
         webhook_auth::check_headers(&target)?;
@@ -377,6 +385,13 @@ pub(super) fn headers(
         Ok((name, value))
     };
     asked.into_iter().map(value).collect()
+}
+
+/// Since when a webhook has missed events: one that is switched off now misses what comes from now on.
+fn missed_since(app: &App, held: Option<&Target>, enabled: bool) -> Option<Timestamp> {
+    let held = held?;
+    let goes_off = held.enabled && !enabled;
+    held.missed_since.or_else(|| goes_off.then(|| app.now()))
 }
 
 pub(super) fn seal(app: &App, org: OrgId, id: TargetId, secret: &Secret) -> Result<String, Problem> {
@@ -555,7 +570,7 @@ pub(crate) async fn owe(app: &App, org: OrgId, webhook: TargetId, event: EventId
         return Err(Problem::Gone("whom the event was about has been erased since"));
     }
     let delivery = DeliveryId::of(event.uuid(), webhook.uuid());
-    let row = DeliveryRow { org, id: delivery, target: webhook, event, position, attempts: 0, due_at: app.now() };
-    app.store.backend().owe(row).await?;
+    let row = DeliveryRow { org, id: delivery, target: webhook, event, position, attempts: 0, due_at: app.now(), behind: false };
+    app.store.backend().owe(vec![row]).await?;
     Ok(Shown::later(Owed { delivery, event, webhook }))
 }

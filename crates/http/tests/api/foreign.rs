@@ -76,6 +76,7 @@ impl Operation {
             (_, "/v1/webhooks" | "/v1/webhooks/{webhook}") => webhook,
             (_, "/v1/destinations/{destination}/backfill") => json!({}),
             (_, "/v1/destinations" | "/v1/destinations/{destination}") => Things::destination("Mine now"),
+            (_, "/v1/webhooks/{webhook}/replay") => json!({"from": "2020-01-01T00:00:00Z"}),
             (_, "/v1/deliveries") => json!({"webhook": things.id("webhook"), "event": things.id("event")}),
             (_, "/v1/signers" | "/v1/signers/{signer}") => signer_input("pass.com.example.club"),
             (_, "/v1/doctor") => json!({"certificate": "AAAA"}),

@@ -94,3 +94,45 @@ async fn credentials_are_kept_and_not_told() {
         assert_eq!((refused.problem(422).as_str(), &refused.json()["errors"][0]["path"]), ("invalid", &json!(at)), "{wrong}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_is_replayed_and_what_was_missed() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let made = server.post("/v1/webhooks", hook(&json!({"project": things.id("project")}))).await.expect(201);
+    let path = format!("/v1/webhooks/{}", made["id"].as_str().unwrap());
+    let replay = async |wish: Value| server.post(&format!("{path}/replay"), wish).await;
+    for (wrong, at) in [
+        (json!({}), "from"),
+        (json!({"missed": true, "from": "2020-01-01T00:00:00Z"}), "from"),
+        (json!({"from": "2020-01-02T00:00:00Z", "to": "2020-01-01T00:00:00Z"}), "to"),
+        (json!({"from": "2020-01-01T00:00:00Z", "per_second": 0}), "per_second"),
+    ] {
+        let refused = replay(wrong.clone()).await;
+        assert_eq!((refused.problem(422).as_str(), &refused.json()["errors"][0]["path"]), ("invalid", &json!(at)), "{wrong}");
+    }
+    assert_eq!(replay(json!({"missed": true})).await.problem(409), "nothing_missed");
+    let early = replay(json!({"from": "2020-01-01T00:00:00Z", "to": "2020-02-01T00:00:00Z"})).await.expect(200);
+    assert_eq!((&early["owed"], &early["next_cursor"]), (&json!(0), &Value::Null), "before there was anything");
+    let since = json!({"from": "2020-01-01T00:00:00Z"});
+    let first = replay(since.clone()).await.expect(200);
+    let owed = first["owed"].as_u64().unwrap();
+    assert!(owed > 0 && first["waiting"] == first["owed"] && first["next_cursor"].is_null(), "{first}");
+    let again = replay(since).await.expect(200);
+    assert_eq!((&again["owed"], &again["waiting"]), (&json!(0), &first["waiting"]), "what is owed already is not missed");
+    let all = replay(json!({"from": "2020-01-01T00:00:00Z", "all": true})).await.expect(200);
+    assert_eq!((&all["owed"], &all["waiting"]), (&first["owed"], &first["waiting"]), "one row each");
+    assert_eq!(server.get(&format!("{path}/replay")).await.expect(200)["waiting"], first["waiting"]);
+
+    let mut off = hook(&json!({"project": things.id("project"), "enabled": false}));
+    let missing = server.call(&server.admin, "PUT", &path, &off).await.expect(200)["missed_since"].clone();
+    assert!(missing.is_string(), "it misses what comes from now on");
+    assert_eq!(replay(json!({"from": "2020-01-01T00:00:00Z"})).await.problem(409), "not_allowed");
+    server.post("/v1/passes", json!({"project": things.id("project"), "external_id": "missed"})).await.expect(201);
+    let missed = replay(json!({"missed": true})).await.expect(200);
+    assert!(missed["owed"].as_u64().unwrap() >= 1, "{missed}");
+    let read = server.get(&path).await.expect(200);
+    assert_eq!((&read["enabled"], &read["missed_since"]), (&json!(true), &Value::Null));
+    off["enabled"] = json!(true);
+    assert_eq!(server.call(&server.admin, "PUT", &path, &off).await.expect(200)["missed_since"], Value::Null);
+}

@@ -211,11 +211,65 @@ pub async fn deliveries_and_attempts_of_one_moment_are_paged(backend: &Shared) {
 pub async fn resends_are_owed_again(backend: &Shared) {
     let lease = lease(backend, 0, "a").await;
     let row = delivery(1, place(1), at(10));
-    backend.owe(row.clone()).await.unwrap();
+    backend.owe(vec![row.clone()]).await.unwrap();
     assert_eq!(backend.claim_deliveries(lease, at(10), at(900), 9).await.unwrap().len(), 1);
     let again = DeliveryRow { attempts: 4, due_at: at(20), ..row };
-    backend.owe(again.clone()).await.unwrap();
+    backend.owe(vec![again.clone()]).await.unwrap();
     assert_eq!(backend.delivery(org(), id(1)).await.unwrap(), Some(again));
     let claimed = backend.claim_deliveries(lease, at(20), at(900), 9).await.unwrap();
     assert_eq!((claimed.len(), claimed[0].attempts), (1, 4), "one row, claimed no more");
+}
+
+/// Replays are told from what is owed otherwise, and what a target has is not missed.
+pub async fn replays_are_counted(backend: &Shared) {
+    let lease = lease(backend, 0, "a").await;
+    let target = id(60);
+    assert_eq!(backend.behind(org(), target).await.unwrap(), (0, None));
+    let rows: Vec<_> = [2, 4, 6, 8].map(|n| DeliveryRow { behind: n != 8, ..delivery(n, place(n), at(n)) }).into();
+    backend.owe(rows.clone()).await.unwrap();
+    assert_eq!(backend.behind(org(), target).await.unwrap(), (3, Some(at(6))));
+    assert_eq!(backend.behind(other_org(), target).await.unwrap(), (0, None));
+    assert_eq!(backend.behind(org(), id(61)).await.unwrap(), (0, None));
+    let claimed = backend.claim_deliveries(lease, at(9), at(900), 9).await.unwrap();
+    assert_eq!(claimed.iter().map(|row| row.behind).collect::<Vec<_>>(), [true, true, true, false]);
+    let delivered = AttemptRow { outcome: 1, ..attempt(&rows[0], 1, at(10)) };
+    let failed = [attempt(&delivery(10, place(10), at(1)), 1, at(10)), AttemptRow { outcome: 3, ..attempt(&rows[1], 1, at(10)) }];
+    let elsewhere = AttemptRow { target: id(61), outcome: 1, ..attempt(&delivery(12, place(12), at(1)), 1, at(10)) };
+    let again = DeliveryRow { due_at: at(50), ..rows[2].clone() };
+    let write = DeliverySettlement {
+        attempts: vec![delivered, failed[0].clone(), failed[1].clone(), elsewhere],
+        finished: vec![(org(), rows[0].id), (org(), rows[1].id)],
+        owed: vec![again.clone()],
+        ..settle(lease)
+    };
+    backend.settle_deliveries(write).await.unwrap();
+    assert_eq!(backend.behind(org(), target).await.unwrap(), (1, Some(at(50))));
+    assert_eq!(backend.delivery(org(), again.id).await.unwrap(), Some(again), "it stays a replay");
+    let events: Vec<_> = [2, 4, 6, 8, 10, 12, 14].map(id).into();
+    let mut found = backend.taken_or_owed(org(), target, &events).await.unwrap();
+    found.sort_unstable();
+    assert_eq!(found, [2, 6, 8].map(id));
+    assert!(backend.taken_or_owed(org(), target, &[]).await.unwrap().is_empty());
+}
+
+/// What is owed about earlier events of a pass is found, of that pass and target alone.
+pub async fn earlier_events_of_a_pass_are_waited_for(backend: &Shared) {
+    let lease = lease(backend, 0, "a").await;
+    let passes = [PassRow { shard: 0, ..pass(10) }, PassRow { shard: 0, ..pass(11) }];
+    let events: Vec<_> = (1..7).map(|n| event(n, &passes[n as usize % 2])).collect();
+    let positions = done(backend, CommitRows { events, ..commit() }).await;
+    let owed = |n: u64, due| DeliveryRow { target: id(60), ..delivery(n, positions[n as usize - 1], at(due)) };
+    let earlier =
+        async |n: u64, target| backend.earlier_owed(org(), target, id(10 + n % 2), positions[n as usize - 1]).await.unwrap();
+    assert_eq!(earlier(6, id(60)).await, None);
+    let behind = DeliveryRow { behind: true, ..owed(2, 5) };
+    backend
+        .settle_deliveries(DeliverySettlement { owed: vec![behind, owed(3, 90), owed(4, 70)], ..settle(lease) })
+        .await
+        .unwrap();
+    assert_eq!(earlier(6, id(60)).await, Some(at(70)));
+    assert_eq!(earlier(5, id(60)).await, Some(at(90)));
+    assert_eq!(earlier(4, id(60)).await, None, "replays do not count");
+    assert_eq!(earlier(3, id(60)).await, None, "nor does it itself");
+    assert_eq!(earlier(6, id(61)).await, None);
 }

@@ -197,7 +197,7 @@ pub async fn a_pulse_tells_what_there_is_to_do(backend: &Shared) {
         (org(), id(11), outcome(InboxStatus::Waiting, Some(at(50)))),
     ];
     backend.settle_inbox(write).await.unwrap();
-    backend.owe(delivery(40, place_of, at(80))).await.unwrap();
+    backend.owe(vec![delivery(40, place_of, at(80))]).await.unwrap();
     expected[place] = Pulse {
         inbox: 3,
         events: 2,

@@ -104,7 +104,7 @@ pub async fn old_events_go_once_nobody_needs_them(backend: &Shared) {
         backend.advance(reader, lease, 5).await.unwrap();
     }
     let place = Position { shard: 0, seq: 1 };
-    backend.owe(delivery(1, place, day(41))).await.unwrap();
+    backend.owe(vec![delivery(1, place, day(41))]).await.unwrap();
     many_steps(backend, day(40), keep_until(day(20))).await;
     assert_eq!(backend.events_at(&[place]).await.unwrap().len(), 1, "a delivery needs it");
     let settled = DeliverySettlement { lease, attempts: vec![], finished: vec![(org(), id(1))], owed: vec![], watermark: None };

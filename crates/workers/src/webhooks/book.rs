@@ -142,7 +142,16 @@ mod tests {
     fn row(number: u128) -> DeliveryRow {
         let id = DeliveryId::from_uuid(uuid(number));
         let (org, target, event) = (OrgId::from_uuid(uuid(1)), TargetId::from_uuid(uuid(2)), EventId::from_uuid(uuid(3)));
-        DeliveryRow { org, id, target, event, position: Position { shard: 0, seq: 1 }, attempts: 0, due_at: Timestamp::default() }
+        DeliveryRow {
+            org,
+            id,
+            target,
+            event,
+            position: Position { shard: 0, seq: 1 },
+            attempts: 0,
+            due_at: Timestamp::default(),
+            behind: false,
+        }
     }
 
     fn uuid(number: u128) -> uuid::Uuid {

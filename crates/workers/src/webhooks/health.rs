@@ -86,6 +86,14 @@ async fn failing_for(house: &House, ready: &Ready, time: Duration) -> Result<Opt
     Ok((often && !took_anything(house, ready, start).await?).then_some(last.at))
 }
 
+/// When a target last took something, else when it was made.
+async fn last_taken(house: &House, ready: &Ready) -> Result<Timestamp, StoreError> {
+    let outcome = Some(number(AttemptOutcome::Delivered));
+    let taken = AttemptFilter { target: Some(ready.target().id), outcome, ..AttemptFilter::default() };
+    let last = house.store.backend().attempts(ready.org, &taken, 1).await?;
+    Ok(last.first().map_or(ready.target().created_at, |row| row.at))
+}
+
 /// Notes something about a target once.
 async fn tell(house: &House, org: OrgId, key: String, facts: Facts) -> Result<(), StoreError> {
     let key = IdempotencyKey { principal: "webhooks".to_owned(), key, fingerprint: [0; 32], keep_image: false };
@@ -115,6 +123,9 @@ pub(super) async fn switch_off(house: &House, ready: &Ready, reason: &str) -> Re
         let mut changed = (*stored.value).clone();
         changed.target.enabled = false;
         changed.target.disabled_reason = Some(reason.to_owned());
+        if changed.target.missed_since.is_none() {
+            changed.target.missed_since = Some(last_taken(house, ready).await?);
+        }
         let change =
             ConfigChange { org: ready.org, actor: actor.clone(), now: house.now(), names: Vec::new(), removed_names: Vec::new() };
         if house.store.put(&change, &changed, stored.revision).await? {

@@ -41,14 +41,20 @@ const FIRST_BREAK: Duration = Duration::from_secs(15);
 const LONGEST_BREAK: Duration = Duration::from_secs(300);
 /// How long the single request that tries whether a target is well again may take.
 const PROBE_AT_MOST: Duration = Duration::from_secs(40);
+/// Replays to one target at once.
+const REPLAYS_AT_ONCE: u16 = 2;
 /// How much too early a request may be that has a second to itself.
 const EARLY: Duration = Duration::from_millis(50);
 
 /// All lanes of this node.
 pub(crate) struct Dispatcher {
     lanes: Mutex<HashMap<TargetId, Arc<Lane>>>,
+    /// The lanes for replays, which no delivery of what happens now waits for.
+    behind: Mutex<HashMap<TargetId, Arc<Lane>>>,
     concurrency: usize,
     everywhere: Arc<Semaphore>,
+    /// The places for all replays together.
+    replays: Arc<Semaphore>,
     sick: Arc<Semaphore>,
     pub(super) targets: super::targets::Targets,
 }
@@ -57,6 +63,8 @@ pub(crate) struct Dispatcher {
 pub(crate) struct Lane {
     /// What its owner asked for.
     asked: TargetPace,
+    /// Of a lane for replays, the one that goes before.
+    before: Option<Arc<Lane>>,
     window: Arc<Window>,
     narrow: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -116,6 +124,8 @@ impl Dispatcher {
     pub(crate) fn new(settings: &WebhookSettings) -> Self {
         Self {
             lanes: Mutex::default(),
+            behind: Mutex::default(),
+            replays: Arc::new(Semaphore::new((settings.in_flight / SICK_SHARE).max(1))),
             concurrency: settings.concurrency.max(1),
             everywhere: Arc::new(Semaphore::new(settings.in_flight.max(1))),
             sick: Arc::new(Semaphore::new((settings.in_flight / SICK_SHARE).max(1))),
@@ -135,11 +145,28 @@ impl Dispatcher {
         lane
     }
 
+    /// The lane for replays to a target: few at once, and only where its own lane has seconds to spare.
+    pub(super) fn lane_behind(&self, target: &Target) -> Arc<Lane> {
+        let before = self.lane(target);
+        let mut lanes = self.behind.lock();
+        let known = lanes.get(&target.id).filter(|lane| lane.before.as_ref().is_some_and(|known| Arc::ptr_eq(known, &before)));
+        if let Some(lane) = known {
+            return Arc::clone(lane);
+        }
+        let few = target.pace.concurrency.map_or(REPLAYS_AT_ONCE, |most| most.min(REPLAYS_AT_ONCE));
+        let asked = TargetPace { concurrency: Some(few), ..target.pace };
+        let lane = Arc::new(Lane { before: Some(before), ..Lane::new(asked, self.concurrency) });
+        lanes.insert(target.id, Arc::clone(&lane));
+        lane
+    }
+
     /// Forgets idle lanes, when there are very many.
     pub(super) fn tidy(&self, most: usize) {
-        let mut lanes = self.lanes.lock();
-        if lanes.len() > most {
-            lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
+        for lanes in [&self.behind, &self.lanes] {
+            let mut lanes = lanes.lock();
+            if lanes.len() > most {
+                lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
+            }
         }
     }
 }
@@ -149,6 +176,7 @@ impl Lane {
         let concurrency = asked.concurrency.map_or(concurrency, usize::from);
         Self {
             asked,
+            before: None,
             window: Window::new(concurrency),
             narrow: Arc::new(Semaphore::new(1)),
             waiting: AtomicUsize::new(0),
@@ -169,7 +197,7 @@ impl Lane {
     /// Enters the lane, unless so many wait that this one would wait too long, or the target is left alone; then when to look
     /// again. `again` says that the delivery was told a time before.
     pub(super) fn enter(&self, now: Timestamp, again: bool) -> Result<(), Timestamp> {
-        let alone = self.not_before.load(Ordering::Relaxed).max(self.open_until.load(Ordering::Relaxed));
+        let alone = self.before.as_ref().map_or(i64::MIN, |before| before.alone()).max(self.alone());
         if alone > now.as_micros() {
             return Err(Timestamp::from_micros(alone));
         }
@@ -183,6 +211,11 @@ impl Lane {
         self.take_a_time(now, again)?;
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Until when the target is left alone.
+    fn alone(&self) -> i64 {
+        self.not_before.load(Ordering::Relaxed).max(self.open_until.load(Ordering::Relaxed))
     }
 
     /// Of a target that failed again and again only one request is let through, which tries whether it is well again.
@@ -202,11 +235,16 @@ impl Lane {
         let Some(per_second) = self.asked.per_second else { return Ok(()) };
         let (now, between) = (now.as_micros(), 1_000_000 / i64::from(per_second.max(1)));
         let early = i64::try_from(EARLY.as_micros()).unwrap_or(i64::MAX);
-        let mut seconds = self.seconds.lock();
-        let others_wait = !again && seconds.booked > now;
+        let behind = self.before.is_some();
+        let mut seconds = self.before.as_ref().map_or(&self.seconds, |before| &before.seconds).lock();
+        let others_wait = (behind || !again) && seconds.booked > now;
         if seconds.next <= now.saturating_add(early) && !others_wait {
             seconds.next = seconds.next.max(now).saturating_add(between);
             return Ok(());
+        }
+        if behind {
+            // It takes what is left over, and books nothing.
+            return Err(Timestamp::from_micros(seconds.booked.max(seconds.next).max(now).saturating_add(between)));
         }
         seconds.booked = seconds.booked.max(seconds.next).max(now).saturating_add(between);
         Err(Timestamp::from_micros(seconds.booked))
@@ -222,6 +260,11 @@ impl Lane {
     /// Leaves the lane again, sent or not.
     pub(super) fn leave(&self) {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How long a request takes, on average.
+    pub(super) fn pace(&self) -> Duration {
+        Duration::from_micros(self.pace.load(Ordering::Relaxed))
     }
 
     fn concurrency(&self) -> u64 {
@@ -247,7 +290,8 @@ impl Lane {
         } else {
             None
         };
-        let everywhere = Arc::clone(&dispatcher.everywhere).acquire_owned().await.ok()?;
+        let everywhere = if self.before.is_some() { &dispatcher.replays } else { &dispatcher.everywhere };
+        let everywhere = Arc::clone(everywhere).acquire_owned().await.ok()?;
         Some(Place { _everywhere: everywhere, _lane: lane, _sick: sick })
     }
 
@@ -382,6 +426,24 @@ mod tests {
             assert!(lane.enter(at(time), false).is_err());
         }
         assert!(lane.enter(at(5_000), false).is_ok() && lane.enter(at(5_000), false).is_err());
+    }
+
+    #[test]
+    fn replays_go_behind() {
+        let dispatcher = Dispatcher::new(&WebhookSettings::default());
+        let mut target = Target::new(TargetId::from_uuid(Default::default()), "", "", NOW);
+        target.pace.per_second = Some(10);
+        let (live, behind) = (dispatcher.lane(&target), dispatcher.lane_behind(&target));
+        assert!(Arc::ptr_eq(&behind, &dispatcher.lane_behind(&target)) && !Arc::ptr_eq(&live, &behind));
+        assert_eq!((live.concurrency(), behind.concurrency()), (8, 2));
+        assert!(behind.enter(NOW, true).is_ok(), "nobody else wants the second");
+        assert!(live.enter(NOW, false).is_err());
+        let later = NOW.plus(MILLI * 150);
+        assert!(behind.enter(later, true).is_err(), "one that happened now waits for it");
+        assert!(live.enter(NOW.plus(MILLI * 200), true).is_ok());
+        let until = NOW.plus(Duration::from_secs(60));
+        live.learn(Lesson { left_alone_until: Some(until), ..went_well(MILLI) });
+        assert_eq!(behind.enter(later, true), Err(until));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod gather;
 mod health;
 mod lane;
 mod made;
+mod order;
 mod proof;
 mod send;
 mod service;
@@ -44,6 +45,7 @@ use crate::{
 };
 use book::{Book, FLUSH_AT};
 use lane::Lane;
+use order::Order;
 use send::{Attempted, Delivery, Then};
 
 /// Events that are read together, and due deliveries that are claimed together.
@@ -112,6 +114,8 @@ struct Pump {
     disable: Vec<(Arc<Ready>, String)>,
     /// Targets on which something failed, and whether a delivery was given up: some are to be switched off.
     ailing: Vec<(Arc<Ready>, bool)>,
+    /// Whose turn it is at targets that want events in order.
+    order: Order,
     /// Outcomes that are being written: at most one transaction.
     flushing: JoinSet<Result<(), End>>,
     /// How many are in it.
@@ -148,6 +152,7 @@ impl Pump {
             spill_at: None,
             disable: Vec::new(),
             ailing: Vec::new(),
+            order: Order::default(),
             flushing: JoinSet::new(),
             flushing_outcomes: 0,
         })
@@ -265,14 +270,14 @@ impl Pump {
             if !to.lets_pass(event, &house.settings.webhooks.public_url, &mut view) {
                 continue;
             }
-            let delivery = Delivery { id, event: Arc::clone(event), under: Arc::clone(under), to, attempts: 0 };
+            let delivery = Delivery { id, event: Arc::clone(event), under: Arc::clone(under), to, attempts: 0, behind: false };
             let lane = house.dispatcher.lane(&stored.value.target);
-            match lane.enter(house.now(), false) {
+            match self.enter(&delivery, &lane, false) {
                 Ok(()) => {
                     self.fly(delivery, lane, Some(event.position.seq), false);
                     begun += 1;
                 }
-                Err(due) => self.keep(delivery.row(0, due)),
+                Err(due) => self.keep_for(&delivery, 0, due),
             }
         }
         begun
@@ -283,6 +288,7 @@ impl Pump {
             let spill_after = self.shard.house.settings.webhooks.spill_after;
             self.spill_at.get_or_insert_with(|| Instant::now() + spill_after);
         }
+        self.order.goes(order::line(&delivery));
         let decided = Arc::new(AtomicBool::new(false));
         let id = delivery.id;
         let task = fly(Arc::clone(&self.shard.house), delivery.clone(), Arc::clone(&lane), Arc::clone(&decided));
@@ -329,7 +335,7 @@ impl Pump {
                 (Some((event, under)), Some(stored)) => {
                     let to = house.dispatcher.targets.ready(house, row.org, stored);
                     let (event, under) = (Arc::clone(event), Arc::clone(under));
-                    self.resume(Delivery { id: row.id, event, under, to, attempts: row.attempts });
+                    self.resume(Delivery { id: row.id, event, under, to, attempts: row.attempts, behind: row.behind });
                 }
                 // The event was erased or its target removed: there is nothing to send, or nobody to send it to.
                 _ => self.book.over(row.org, row.id),
@@ -340,11 +346,25 @@ impl Pump {
 
     fn resume(&mut self, delivery: Delivery) {
         let house = &self.shard.house;
-        let lane = house.dispatcher.lane(delivery.to.target());
-        match lane.enter(house.now(), true) {
+        let target = delivery.to.target();
+        let lane = if delivery.behind { house.dispatcher.lane_behind(target) } else { house.dispatcher.lane(target) };
+        match self.enter(&delivery, &lane, true) {
             Ok(()) => self.fly(delivery, lane, None, true),
-            Err(due) => self.keep(delivery.row(delivery.attempts, due)),
+            Err(due) => self.keep_for(&delivery, delivery.attempts, due),
         }
+    }
+
+    /// Whether a delivery may go now, else when to look again.
+    fn enter(&self, delivery: &Delivery, lane: &Lane, again: bool) -> Result<(), Timestamp> {
+        let now = self.shard.house.now();
+        self.order.may_go(order::line(delivery), again, now, order::pause(lane.pace()))?;
+        lane.enter(now, again)
+    }
+
+    /// Notes a delivery for later, and that others of its pass come after it.
+    fn keep_for(&mut self, delivery: &Delivery, attempts: i32, due: Timestamp) {
+        self.order.kept(order::line(delivery), due);
+        self.keep(delivery.row(attempts, due));
     }
 
     /// Keeps in the store what was not settled soon: what waits in memory is taken back, what is being sent stays ours for a
@@ -363,14 +383,14 @@ impl Pump {
                 self.book.closed(seq);
             }
             metrics::counter!("deliveries_spilled_total").increment(1);
-            let row = flight.delivery.row(flight.delivery.attempts, now);
+            let delivery = flight.delivery.clone();
             if flight.decided.swap(true, Ordering::AcqRel) {
                 // It is due, so it is claimed next, and due again at once for whoever comes after a crash.
                 flight.kept = true;
             } else {
                 self.land(id);
             }
-            self.keep(row);
+            self.keep_for(&delivery, delivery.attempts, now);
         }
         let fresh = self.flights.values().filter(|flight| flight.seq.is_some());
         self.spill_at = fresh.map(|flight| flight.since + spill_after).min();
@@ -382,6 +402,7 @@ impl Pump {
         flight.task.abort();
         self.ids.remove(&flight.task.id());
         flight.lane.leave();
+        self.order.ended(order::line(&flight.delivery));
         Some(flight)
     }
 
@@ -399,7 +420,7 @@ impl Pump {
         let Some(Attempted { row, then }) = attempted else {
             tracing::error!(delivery = %flight.delivery.id, "a delivery's task broke off; it is tried again");
             let due = self.shard.house.now().plus(CLAIM);
-            return self.keep(flight.delivery.row(flight.delivery.attempts.saturating_add(1), due));
+            return self.keep_for(&flight.delivery, flight.delivery.attempts.saturating_add(1), due);
         };
         self.book.attempt(row);
         match then {
@@ -407,6 +428,7 @@ impl Pump {
                 if health::is_due(&flight.delivery.to, &flight.lane, self.shard.house.now()) {
                     self.ailing.push((Arc::clone(&flight.delivery.to), false));
                 }
+                self.order.kept(order::line(&flight.delivery), row.due_at);
                 self.keep(row);
             }
             Then::Disable(reason) => {
@@ -422,6 +444,7 @@ impl Pump {
     }
 
     fn over(&mut self, flight: &Flight) {
+        self.order.settled(order::line(&flight.delivery));
         if flight.kept {
             self.book.over(flight.delivery.event.org, flight.delivery.id);
         }
@@ -534,6 +557,9 @@ async fn fly(house: Arc<House>, delivery: Delivery, lane: Arc<Lane>, decided: Ar
     if decided.swap(true, Ordering::AcqRel) {
         // It was taken back; this task is about to be aborted.
         std::future::pending::<()>().await;
+    }
+    if let Some(due) = delivery.waits_for(&house, &lane).await {
+        return Attempted { row: None, then: Then::Again(delivery.row(delivery.attempts, due)) };
     }
     let catalog = house.store.catalog();
     let config = catalog.org(delivery.event.org);

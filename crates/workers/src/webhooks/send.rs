@@ -15,7 +15,7 @@ use store::{AttemptOutcome, AttemptRow, DeliveryRow, SealedUnder};
 
 use super::{
     lane::{Lane, Lesson},
-    made,
+    made, order,
     proof::Unsent,
     targets::Ready,
 };
@@ -56,6 +56,8 @@ pub(crate) struct Delivery {
     pub(crate) to: Arc<Ready>,
     /// Attempts made before.
     pub(crate) attempts: i32,
+    /// Whether it is a replay.
+    pub(crate) behind: bool,
 }
 
 /// What one attempt led to.
@@ -89,6 +91,21 @@ impl Delivery {
             position: self.event.position,
             attempts,
             due_at,
+            behind: self.behind,
+        }
+    }
+
+    /// Until when an earlier event of the same pass is to be waited for, where the target wants them in order.
+    pub(crate) async fn waits_for(&self, house: &House, lane: &Lane) -> Option<Timestamp> {
+        let (target, pass) = order::line(self)?;
+        let earlier = house.store.backend().earlier_owed(self.event.org, target, pass, self.event.position).await;
+        let pause = order::pause(lane.pace());
+        match earlier {
+            Ok(due) => due.map(|due| due.max(house.now()).plus(pause)),
+            Err(error) => {
+                tracing::warn!(%error, delivery = %self.id, "it could not be asked whose turn it is; trying again");
+                Some(house.now().plus(pause))
+            }
         }
     }
 

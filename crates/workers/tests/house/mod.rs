@@ -72,6 +72,8 @@ pub(crate) struct House {
     pub(crate) source: SourceId,
     pub(crate) apns: ApnsSettings,
     pub(crate) google: GoogleSettings,
+    /// Whom webhooks are trusted to be vouched for by.
+    pub(crate) roots: Roots,
     /// Of the PostgreSQL database, for further nodes.
     pub(crate) url: Option<String>,
     master: Arc<MasterKey>,
@@ -157,7 +159,8 @@ impl House {
             root_keys_url: "http://localhost:1/keys".to_owned(),
             ..GoogleSettings::new("http://localhost:1", drop)
         };
-        let house = Self { store, engine, clock, org, project, source, apns, google, url, master, _folder: folder };
+        let roots = Roots::only(&[]).unwrap();
+        let house = Self { store, engine, clock, org, project, source, apns, google, roots, url, master, _folder: folder };
         house.configure(BASE).await;
         house
     }
@@ -179,7 +182,8 @@ impl House {
         let (clock, url, master) = (Arc::clone(&self.clock), self.url.clone(), Arc::clone(&self.master));
         let (apns, google) = (self.apns.clone(), self.google.clone());
         let (org, project, source) = (self.org, self.project, self.source);
-        Self { store, engine, clock, org, project, source, apns, google, url, master, _folder: None }
+        let roots = self.roots.clone();
+        Self { store, engine, clock, org, project, source, apns, google, roots, url, master, _folder: None }
     }
 
     /// A node that can vanish between two instructions, as when its process is killed.
@@ -270,7 +274,7 @@ impl House {
     }
 
     pub(crate) async fn node(&self, name: &str, settings: Settings) -> Result<Workers, StartError> {
-        let client = Client::new(outbound::http::Settings::new(loopback(), Roots::only(&[]).unwrap())).unwrap();
+        let client = Client::new(outbound::http::Settings::new(loopback(), self.roots.clone())).unwrap();
         let deps = Deps {
             store: Arc::clone(&self.store),
             engine: self.engine.clone(),
