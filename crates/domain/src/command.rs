@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Amount, CommandId, ContactId, ContactInput, EventId, Facts, FieldValue, FlowId, KeyId, LinkCode, OrgId, Origin, PassId,
-    ProjectId, RefusedScan, ScanInput, ScanOrder, ScanRecord, Sighting, SourceEventId, SourceId, UninstallReason, Validity,
-    VariantId, Wallet,
+    Amount, BatchId, CommandId, ContactId, ContactInput, EventId, Facts, FieldValue, FlowId, KeyId, LinkCode, OrgId, Origin,
+    PassId, ProjectId, RefusedScan, ScanInput, ScanOrder, ScanRecord, Sighting, SourceEventId, SourceId, UninstallReason,
+    Validity, VariantId, Wallet,
 };
 
 /// A wish to change a pass or a contact, with everything that deciding it needs beside the present state.
@@ -74,6 +74,13 @@ pub enum Cause {
         flow: FlowId,
         /// The step.
         step: String,
+    },
+    /// A row of a batch.
+    Batch {
+        /// The batch.
+        id: BatchId,
+        /// Which row, from 1.
+        row: u64,
     },
     /// A page that was opened, or a form that was sent.
     Page,

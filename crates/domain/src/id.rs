@@ -129,7 +129,7 @@ impl<'de, K: IdKind> Deserialize<'de> for Id<K> {
 macro_rules! kinds {
     ($($alias:ident, $marker:ident, $name:literal;)*) => {$(
         #[doc = concat!("Marks ids of a ", $name, ".")]
-        #[derive(Debug)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum $marker {}
         impl IdKind for $marker {
             const NAME: &'static str = $name;
@@ -146,6 +146,7 @@ kinds! {
     TemplateId, TemplateKind, "template";
     PublicationId, PublicationKind, "publication";
     BackfillId, BackfillKind, "backfill";
+    BatchId, BatchKind, "batch";
     InspectorId, InspectorKind, "inspector";
     SignerId, SignerKind, "signer";
     ContactId, ContactKind, "contact";

@@ -8,9 +8,11 @@
 //! - [`message`]: texts for people, in Jinja's syntax, under a fuel limit.
 //!
 //! [`payload`] makes webhooks' bodies of the last two. [`flow`] puts them together: an event name and a condition, and steps whose values are mappings.
+//! [`batch`] does a step for every row of a file.
 //!
 //! A mistake never passes silently: compiling answers with every [`Problem`] and where it is.
 
+pub mod batch;
 pub mod flow;
 pub mod fql;
 pub mod mapping;

@@ -132,6 +132,11 @@ fn check_condition(condition: &Value, path: &str, problems: &mut Vec<Problem>) -
     }
 }
 
+/// Checks a step that stands at `path` of its document.
+pub(crate) fn check_step(step: &Step, project: &Project, path: &str, problems: &mut Vec<Problem>) -> Option<PlanStep> {
+    Checker { project: Some(project), path: path.to_owned(), problems }.step(step)
+}
+
 /// Checks one step.
 struct Checker<'c> {
     project: Option<&'c Project>,

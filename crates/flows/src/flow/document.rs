@@ -245,6 +245,16 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D:
     Value::deserialize(deserializer).map(Some)
 }
 
+/// YAML as JSON.
+pub(crate) fn from_yaml(text: &str) -> Result<Value, Problem> {
+    serde_saphyr::from_str(text).map_err(|error| {
+        let plain = error.without_snippet();
+        let mut problem = Problem::new("", plain.render_with_formatter(&serde_saphyr::UserMessageFormatter));
+        problem.line = plain.location().and_then(|location| usize::try_from(location.line()).ok());
+        problem
+    })
+}
+
 impl Flow {
     /// Reads a flow from its JSON document.
     ///
@@ -265,12 +275,7 @@ impl Flow {
         if text.len() > MAX_DOCUMENT_BYTES {
             return Err(Problem::new("", format!("a flow has at most {MAX_DOCUMENT_BYTES} bytes, this one has {}", text.len())));
         }
-        let document: Value = serde_saphyr::from_str(text).map_err(|error| {
-            let plain = error.without_snippet();
-            let mut problem = Problem::new("", plain.render_with_formatter(&serde_saphyr::UserMessageFormatter));
-            problem.line = plain.location().and_then(|location| usize::try_from(location.line()).ok());
-            problem
-        })?;
+        let document = from_yaml(text)?;
         Self::from_json(&document).map_err(|problem| lines::located(text, problem))
     }
 

@@ -32,9 +32,16 @@ mod run;
 mod tests;
 mod work;
 
+pub(crate) use check::check_step;
+pub(crate) use document::from_yaml;
 pub use document::{Find, Flow, IfExists, Names, OnError, Step, StepAction, When};
+pub(crate) use plan::PlanStep;
 pub use plan::{Label, Occasion, Plan};
 pub use run::{NotMatched, Run, StepOutcome, StepRun};
+#[cfg(test)]
+pub(crate) use tests::project as test_project;
+
+pub(crate) use work::{Order, command};
 
 /// The largest flow document, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 256 * 1024;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::document::{OnError, StepAction};
 use super::expression::{Expression, Rounding};
 use super::run::{NotMatched, Run, StepOutcome, StepRun};
-use super::work;
+use super::work::{self, Order};
 use crate::fql::Compiled;
 use crate::message::Message;
 use crate::problem;
@@ -58,7 +58,7 @@ pub(super) struct WhenPlan {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct PlanStep {
+pub(crate) struct PlanStep {
     pub(super) id: String,
     pub(super) path: String,
     pub(super) action: StepAction,
@@ -260,7 +260,7 @@ impl Plan {
         if let Some(why) = why_not(step.condition.as_ref(), event) {
             return StepOutcome::Skipped(why);
         }
-        match work::command(self, step, event, occasion) {
+        match work::command(&self.project, step, event, Order::of_flow(self.flow, step, occasion)) {
             Ok(command) => StepOutcome::Command(Box::new(command)),
             Err(problems) => StepOutcome::Failed(problems),
         }

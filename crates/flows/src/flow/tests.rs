@@ -16,7 +16,7 @@ impl Entropy for Sevens {
     }
 }
 
-fn project() -> Project {
+pub(crate) fn project() -> Project {
     serde_json::from_value(json!({
         "id": ProjectId::from_uuid(Uuid::from_u128(1)), "slug": "coffee-club", "name": "Coffee Club", "kind": "membership",
         "variants": [

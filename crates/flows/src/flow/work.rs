@@ -3,71 +3,98 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Action, Actor, Amount, BalanceChange, Cause, Command, CommandId, ContactId, ContactInput, ContactRef, FieldValue,
-    IdempotencyKey, Issue, LinkCode, Origin, PassChange, PassId, PassRef, Timestamp, Validity, VariantId,
+    Action, Actor, Amount, BalanceChange, Cause, Command, ContactInput, ContactRef, Entropy, FieldValue, FlowId, IdempotencyKey,
+    Issue, LinkCode, OrgId, Origin, PassChange, PassRef, Project, Timestamp, Validity, VariantId,
 };
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::document::StepAction;
 use super::expression::{self, Expression, Given};
-use super::plan::{Direction, ExternalId, Occasion, Plan, PlanStep, Texts, Timing, find_variant};
+use super::plan::{Direction, ExternalId, Occasion, PlanStep, Texts, Timing, find_variant};
 use super::{MAX_MESSAGE_CHARS, MAX_TEXT_BYTES};
 use crate::Problem;
 use crate::problem;
+
+/// Who wants a command, and what its ids and key are made of.
+pub(crate) struct Order<'o> {
+    /// Whose passes.
+    pub(crate) org: OrgId,
+    /// Who asks.
+    pub(crate) actor: Actor,
+    /// What led to it.
+    pub(crate) cause: Cause,
+    /// Under which name it happens once.
+    pub(crate) key: IdempotencyKey,
+    /// When it was asked for; ids begin with it.
+    pub(crate) at: Timestamp,
+    /// What ids are derived from, with the name.
+    pub(crate) seed: Uuid,
+    /// Tells the commands of one seed apart.
+    pub(crate) name: String,
+    /// What spans count from.
+    pub(crate) spans_from: Timestamp,
+    /// Whether a contact or a balance that is not told is simply left out.
+    pub(crate) is_lenient: bool,
+    /// For the secret part of page addresses alone.
+    pub(crate) entropy: &'o dyn Entropy,
+}
+
+impl Order<'_> {
+    fn derive<K: domain::IdKind>(&self, what: &str) -> domain::Id<K> {
+        domain::Id::derive(self.at, self.seed, format!("{}/{what}", self.name).as_bytes())
+    }
+}
+
+impl<'o> Order<'o> {
+    /// Of a step of a flow for an event: the same step of the same run has the same ids.
+    pub(super) fn of_flow(flow: FlowId, step: &PlanStep, occasion: &Occasion<'o>) -> Self {
+        let Occasion { org, source, event, received_at, run, part, .. } = *occasion;
+        // Tells events apart that a transformation made of one; the first is named as if it were the only one.
+        let part = if part == 0 { String::new() } else { format!("#{part}") };
+        let step = &step.id;
+        let key = if run == 0 { format!("{event}/{step}{part}") } else { format!("{event}/{step}/{run}{part}") };
+        Self {
+            org,
+            actor: Actor::Source { id: source },
+            cause: Cause::SourceEvent { id: event, flow, step: step.clone() },
+            // What was applied binds, also when the flow was edited since: the fingerprint says nothing of the content.
+            key: IdempotencyKey { principal: format!("flow/{flow}"), key, fingerprint: [0; 32], keep_image: false },
+            at: received_at,
+            seed: event.uuid(),
+            name: format!("{flow}/{step}/{run}{part}"),
+            spans_from: occasion.occurred_at.unwrap_or(received_at),
+            is_lenient: false,
+            entropy: occasion.entropy,
+        }
+    }
+}
 
 /// The command of a step for an event.
 ///
 /// # Errors
 /// Everything that the event lacks for it.
-pub(super) fn command(plan: &Plan, step: &PlanStep, event: &Value, occasion: &Occasion<'_>) -> Result<Command, Vec<Problem>> {
-    let mut work = Work { plan, step, event, occasion, problems: Vec::new() };
+pub(crate) fn command(project: &Project, step: &PlanStep, event: &Value, order: Order<'_>) -> Result<Command, Vec<Problem>> {
+    let mut work = Work { project, step, event, order: &order, problems: Vec::new() };
     match work.action() {
-        Some(action) if work.problems.is_empty() => Ok(work.command(action)),
+        Some(action) if work.problems.is_empty() => {
+            let id = order.derive("command");
+            Ok(Command { id, org: order.org, actor: order.actor, cause: order.cause, key: Some(order.key), action })
+        }
         _ => Err(work.problems),
     }
 }
 
 /// One step at work on one event.
 struct Work<'w> {
-    plan: &'w Plan,
+    project: &'w Project,
     step: &'w PlanStep,
     event: &'w Value,
-    occasion: &'w Occasion<'w>,
+    order: &'w Order<'w>,
     problems: Vec<Problem>,
 }
 
 impl Work<'_> {
-    /// What the step's ids are derived from: the same step of the same run has the same ones.
-    fn name(&self) -> String {
-        let part = self.part();
-        format!("{}/{}/{}{part}", self.plan.flow, self.step.id, self.occasion.run)
-    }
-
-    /// Tells events apart that a transformation made of one; the first is named as if it were the only one.
-    fn part(&self) -> String {
-        if self.occasion.part == 0 { String::new() } else { format!("#{}", self.occasion.part) }
-    }
-
-    fn command(&self, action: Action) -> Command {
-        let Occasion { org, source, event, received_at, run, .. } = *self.occasion;
-        let (step, part) = (&self.step.id, self.part());
-        let key = if run == 0 { format!("{event}/{step}{part}") } else { format!("{event}/{step}/{run}{part}") };
-        Command {
-            id: CommandId::derive(received_at, event.uuid(), format!("{}/command", self.name()).as_bytes()),
-            org,
-            actor: Actor::Source { id: source },
-            cause: Cause::SourceEvent { id: event, flow: self.plan.flow, step: self.step.id.clone() },
-            // What was applied binds, also when the flow was edited since: the fingerprint says nothing of the content.
-            key: Some(IdempotencyKey {
-                principal: format!("flow/{}", self.plan.flow),
-                key,
-                fingerprint: [0; 32],
-                keep_image: false,
-            }),
-            action,
-        }
-    }
-
     fn wrong<T>(&mut self, key: &str, message: impl Into<String>) -> Option<T> {
         self.problems.push(Problem::new(problem::join(&self.step.path, key), message));
         None
@@ -112,7 +139,7 @@ impl Work<'_> {
 
     fn find(&mut self) -> Option<PassRef> {
         let find = &self.step.find;
-        let project = self.plan.project.id;
+        let project = self.project.id;
         let mut one = |texts: &Option<Texts>| texts.as_ref().and_then(|texts| self.text(texts));
         if let Some(id) = one(&find.pass) {
             return match id.parse() {
@@ -164,16 +191,14 @@ impl Work<'_> {
         let expires_at = self.expires().value();
         let uses_limit = self.read(self.step.uses_limit.as_ref(), expression::count).value();
         let inactive = self.read(self.step.inactive.as_ref(), expression::flag).value().unwrap_or(false);
-        let occasion = self.occasion;
-        let derived = |what: &str| format!("{}/{what}", self.name());
         Some(Action::Issue(Box::new(Issue {
-            id: PassId::derive(occasion.received_at, occasion.event.uuid(), derived("pass").as_bytes()),
-            code: LinkCode::mint(occasion.entropy),
-            project: self.plan.project.id,
+            id: self.order.derive("pass"),
+            code: LinkCode::mint(self.order.entropy),
+            project: self.project.id,
             variant,
             external_id,
             contact,
-            new_contact: ContactId::derive(occasion.received_at, occasion.event.uuid(), derived("contact").as_bytes()),
+            new_contact: self.order.derive("contact"),
             fields,
             balances,
             validity: Validity { starts_at, expires_at },
@@ -190,13 +215,7 @@ impl Work<'_> {
             ExternalId::From(expression) => self.read(Some(expression), expression::text).value(),
             ExternalId::None | ExternalId::OfContact => None,
         };
-        let new_contact = contact.as_ref().map(|_| {
-            ContactId::derive(
-                self.occasion.received_at,
-                self.occasion.event.uuid(),
-                format!("{}/contact", self.name()).as_bytes(),
-            )
-        });
+        let new_contact = contact.as_ref().map(|_| self.order.derive("contact"));
         Some(PassChange {
             variant: self.variant(),
             external_id,
@@ -227,6 +246,9 @@ impl Work<'_> {
         for (key, value) in traits.value().into_iter().flatten() {
             contact.traits.extend(FieldValue::from_json(&value).map(|value| (key, value)));
         }
+        if self.order.is_lenient && contact == ContactInput::default() {
+            return None;
+        }
         if !contact.identifies() && self.problems.is_empty() {
             let origins: Vec<String> = plan.external_id.0.iter().chain(&plan.email.0).map(Expression::origin).collect();
             let message = format!(
@@ -242,9 +264,9 @@ impl Work<'_> {
     fn variant(&mut self) -> Option<VariantId> {
         let expression = self.step.variant.as_ref()?;
         let name = self.read(Some(expression), expression::text).value()?;
-        let found = find_variant(&self.plan.project, &name);
+        let found = find_variant(self.project, &name);
         if found.is_none() {
-            let known: Vec<&str> = self.plan.project.variants.iter().map(|variant| variant.id.as_str()).collect();
+            let known: Vec<&str> = self.project.variants.iter().map(|variant| variant.id.as_str()).collect();
             let message =
                 format!("the value of {} is no variant of the project; there are {}", expression.origin(), known.join(", "));
             self.problems.push(Problem::new(expression.path(), message));
@@ -261,7 +283,7 @@ impl Work<'_> {
             other => Err(format!("expected an object of field keys and values, found {}", problem::kind(other))),
         });
         for (key, value) in members.value().into_iter().flatten() {
-            let Some(field) = self.plan.project.field(&key) else { continue };
+            let Some(field) = self.project.field(&key) else { continue };
             let read = if value.is_null() { Ok(None) } else { expression::field(&value, field.field_type) };
             match read {
                 Ok(value) => {
@@ -281,7 +303,7 @@ impl Work<'_> {
         for plan in &self.step.balances {
             let before = self.problems.len();
             let Some(amount) = self.read(Some(&plan.amount), expression::amount).value() else {
-                if self.problems.len() == before {
+                if self.problems.len() == before && !self.order.is_lenient {
                     self.problems.push(Problem::new(plan.amount.path(), format!("nothing at {}", plan.amount.origin())));
                 }
                 continue;
@@ -305,7 +327,7 @@ impl Work<'_> {
         match &self.step.expires {
             Timing::Unset => Given::Missing,
             Timing::At(expression) => self.read(Some(expression), expression::time),
-            Timing::After(span) => Given::Value(self.occasion.occurred_at.unwrap_or(self.occasion.received_at).plus(*span)),
+            Timing::After(span) => Given::Value(self.order.spans_from.plus(*span)),
         }
     }
 

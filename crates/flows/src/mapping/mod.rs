@@ -75,7 +75,18 @@ impl Mapping {
     #[must_use]
     pub fn paths(&self) -> Vec<String> {
         let mut found = Vec::new();
-        self.plan.paths(&mut found);
+        self.plan.each_path(&mut |path| found.push(path.keys().join(".")));
+        found
+    }
+
+    /// The members of the event that the mapping looks at: the first keys of its paths, each once.
+    #[must_use]
+    pub fn roots(&self) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        self.plan.each_path(&mut |path| {
+            let root = path.keys().first().filter(|root| !found.contains(root)).cloned();
+            found.extend(root);
+        });
         found
     }
 
@@ -113,29 +124,29 @@ enum Plan {
 }
 
 impl Plan {
-    fn paths(&self, found: &mut Vec<String>) {
+    fn each_path(&self, tell: &mut dyn FnMut(&Path)) {
         match self {
             Self::Raw(_) => {}
-            Self::Path(path) => found.push(path.keys().join(".")),
-            Self::Template(template) => found.extend(template.paths().map(|path| path.keys().join("."))),
-            Self::Object(members) => members.iter().for_each(|(_, plan)| plan.paths(found)),
+            Self::Path(path) => tell(path),
+            Self::Template(template) => template.paths().for_each(tell),
+            Self::Object(members) => members.iter().for_each(|(_, plan)| plan.each_path(tell)),
             Self::List(plans) | Self::Coalesce(plans) | Self::Merge { objects: plans, .. } => {
-                plans.iter().for_each(|plan| plan.paths(found));
+                plans.iter().for_each(|plan| plan.each_path(tell));
             }
             Self::If { test, then, otherwise, .. } => {
-                test.paths(found);
-                then.iter().chain(otherwise).for_each(|plan| plan.paths(found));
+                test.each_path(tell);
+                then.iter().chain(otherwise).for_each(|plan| plan.each_path(tell));
             }
             Self::PathOf(plan)
             | Self::TemplateOf(plan)
             | Self::Encode(plan)
             | Self::Decode(plan)
             | Self::ExcludeWhenNull(plan) => {
-                plan.paths(found);
+                plan.each_path(tell);
             }
-            Self::Case { value, .. } | Self::Replace { value, .. } | Self::Flatten { value, .. } => value.paths(found),
+            Self::Case { value, .. } | Self::Replace { value, .. } | Self::Flatten { value, .. } => value.each_path(tell),
             // What the rest looks at inside is relative to what this finds.
-            Self::ArrayPath { root: plan, .. } | Self::Transform { apply: plan, .. } => plan.paths(found),
+            Self::ArrayPath { root: plan, .. } | Self::Transform { apply: plan, .. } => plan.each_path(tell),
         }
     }
 }

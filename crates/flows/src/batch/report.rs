@@ -1,0 +1,83 @@
+//! The rows that failed, as they stood in the file, with why.
+
+use serde_json::{Value, json};
+
+use super::csv;
+use super::rows::{Format, Layout, Row};
+
+/// What stands beside a row in a report. A file that is fed back may have them: they are written anew.
+const NOTES: [&str; 4] = ["batch_row", "batch_line", "batch_column", "batch_reason"];
+/// Where cells go that are too many.
+const SURPLUS: &str = "batch_surplus";
+
+/// Writes rows that failed in the format of their file, with `batch_row`, `batch_line`, `batch_column` and `batch_reason`
+/// beside what stood there.
+#[derive(Debug)]
+pub struct Report<'r> {
+    layout: &'r Layout,
+}
+
+impl<'r> Report<'r> {
+    /// Of a file of this layout.
+    #[must_use]
+    pub fn of(layout: &'r Layout) -> Self {
+        Self { layout }
+    }
+
+    /// What a report begins with: the names of the columns.
+    #[must_use]
+    pub fn head(&self) -> String {
+        if self.layout.format == Format::Ndjson || self.layout.columns.is_empty() {
+            return String::new();
+        }
+        let own = self.layout.columns.iter().map(String::as_str).filter(|name| !is_note(name));
+        self.line(own.chain(NOTES).chain([SURPLUS]))
+    }
+
+    /// Adds a row.
+    pub fn add(&self, out: &mut String, row: &Row, column: &str, reason: &str) {
+        match self.layout.format {
+            Format::Csv => self.add_csv(out, row, column, reason),
+            Format::Ndjson => add_object(out, row, column, reason),
+        }
+    }
+
+    fn add_csv(&self, out: &mut String, row: &Row, column: &str, reason: &str) {
+        let columns = &self.layout.columns;
+        let mut cells = csv::cells(&row.text, self.layout.delimiter);
+        let surplus = cells.split_off(cells.len().min(columns.len()));
+        cells.resize(columns.len(), String::new());
+        let own = columns.iter().zip(&cells).filter(|(name, _)| !is_note(name)).map(|(_, cell)| cell.as_str());
+        let (number, line) = (row.number.to_string(), row.line.to_string());
+        let surplus = surplus.join(&self.delimiter().to_string());
+        let notes = [number.as_str(), line.as_str(), column, reason, surplus.trim()];
+        out.push_str(&self.line(own.chain(notes)));
+    }
+
+    fn delimiter(&self) -> char {
+        self.layout.delimiter.unwrap_or(',')
+    }
+
+    fn line<'c>(&self, cells: impl Iterator<Item = &'c str>) -> String {
+        let delimiter = self.delimiter();
+        let cells: Vec<String> = cells.map(|cell| csv::quoted(cell, delimiter)).collect();
+        format!("{}\n", cells.join(&delimiter.to_string()))
+    }
+}
+
+fn is_note(name: &str) -> bool {
+    NOTES.contains(&name) || name == SURPLUS
+}
+
+/// A line that is no object is kept as a text.
+fn add_object(out: &mut String, row: &Row, column: &str, reason: &str) {
+    let mut object = match &row.value {
+        Ok(Value::Object(members)) => members.clone(),
+        _ => [("batch_text".to_owned(), json!(row.text))].into_iter().collect(),
+    };
+    for (name, value) in NOTES.into_iter().zip([json!(row.number), json!(row.line), json!(column), json!(reason)]) {
+        object.insert(name.to_owned(), value);
+    }
+    out.push_str(&Value::Object(object).to_string());
+    out.push('\n');
+}
