@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use domain::{Answer, Clock, Command, OrgId, Reject, RejectCode, Timestamp};
-use store::{Catalog, Changes, Committed, NewResult, States, Store, StoreError};
+use store::{Catalog, Changes, Committed, NewResult, States, Store, StoreError, Touch};
 
 use crate::{
     decide::{self, Decision, View},
@@ -36,20 +36,50 @@ pub(crate) async fn carry_out(store: &Store, clock: &dyn Clock, commands: &[Comm
     verdicts
 }
 
-async fn try_batch(store: &Store, clock: &dyn Clock, commands: &[Command]) -> Result<Vec<Verdict>, StoreError> {
+/// What commands would be answered if they were carried out now, one after another; nothing is written.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn preview(store: &Store, clock: &dyn Clock, commands: &[Command]) -> Result<Vec<Verdict>, StoreError> {
+    Ok(decide_all(store, clock, commands, &touches(store, commands)).await?.verdicts)
+}
+
+fn touches(store: &Store, commands: &[Command]) -> Vec<(OrgId, Touch)> {
     let known = store.catalog();
     let projects = |org| known.org(org).map_or_else(Vec::new, |config| config.projects.values().map(|it| it.value.id).collect());
-    let touches: Vec<_> = commands.iter().map(|command| (command.org, touch(command, &projects(command.org)))).collect();
+    commands.iter().map(|command| (command.org, touch(command, &projects(command.org)))).collect()
+}
+
+/// What was decided and is not written.
+struct Decided {
+    verdicts: Vec<Verdict>,
+    states: States,
+    changes: Changes,
+    written: Written,
+}
+
+async fn decide_all(
+    store: &Store,
+    clock: &dyn Clock,
+    commands: &[Command],
+    touches: &[(OrgId, Touch)],
+) -> Result<Decided, StoreError> {
+    let now = clock.now();
+    let mut states = store.load(touches, now).await?;
+    let catalog = store.catalog_at(states.config_version).await?;
+    let mut changes = Changes { now, ..Changes::default() };
+    let mut written = Written::default();
+    let verdicts: Vec<Verdict> = commands
+        .iter()
+        .map(|command| decide_one(store, &catalog, &mut states, &mut changes, &mut written, command, now))
+        .collect();
+    Ok(Decided { verdicts, states, changes, written })
+}
+
+async fn try_batch(store: &Store, clock: &dyn Clock, commands: &[Command]) -> Result<Vec<Verdict>, StoreError> {
+    let touches = touches(store, commands);
     for _ in 0..MAX_RACES {
-        let now = clock.now();
-        let mut states = store.load(&touches, now).await?;
-        let catalog = store.catalog_at(states.config_version).await?;
-        let mut changes = Changes { now, ..Changes::default() };
-        let mut written = Written::default();
-        let verdicts: Vec<Verdict> = commands
-            .iter()
-            .map(|command| decide_one(store, &catalog, &mut states, &mut changes, &mut written, command, now))
-            .collect();
+        let Decided { verdicts, mut states, mut changes, written } = decide_all(store, clock, commands, &touches).await?;
         if changes.events.is_empty() && changes.results.is_empty() && written.is_empty() {
             return Ok(verdicts);
         }

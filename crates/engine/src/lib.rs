@@ -9,4 +9,5 @@ pub mod decide;
 mod group;
 mod touch;
 
+pub use batch::preview;
 pub use group::{Engine, EngineError, Outcome, Runner};
