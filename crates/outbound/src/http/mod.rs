@@ -9,13 +9,15 @@ mod connector;
 mod failure;
 mod tls;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{HeaderMap, Request, Response, StatusCode};
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body as _, Incoming};
+use futures_util::{Stream, TryStreamExt as _};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
@@ -114,10 +116,13 @@ pub struct Reply {
     pub elapsed: Duration,
 }
 
+/// What is sent: bytes at hand, or what is read while it is sent.
+type Sent = UnsyncBoxBody<Bytes, io::Error>;
+
 /// A pooled client. Cheap to clone; clones share the pool.
 #[derive(Clone)]
 pub struct Client {
-    inner: legacy::Client<Connector, Full<Bytes>>,
+    inner: legacy::Client<Connector, Sent>,
     dialler: Dialler,
     settings: Arc<Settings>,
 }
@@ -172,16 +177,16 @@ impl Client {
     /// # Errors
     /// As [`Client::send`].
     pub async fn open(&self, request: Request<Bytes>, deadline: Duration) -> Result<Open, Failure> {
-        let (response, _) = self.head(request, deadline).await?;
+        let (response, _) = self.head(request.map(whole), deadline).await?;
         let (head, body) = response.into_parts();
         Ok(Open { status: head.status, headers: head.headers, body })
     }
 
     /// Sends one request and waits for the head of its answer.
-    async fn head(&self, request: Request<Bytes>, deadline: Duration) -> Result<(Response<Incoming>, Call), Failure> {
+    async fn head(&self, request: Request<Sent>, deadline: Duration) -> Result<(Response<Incoming>, Call), Failure> {
         let target = self.policy().check_uri(request.uri()).map_err(Failure::Forbidden)?;
         let call = Call::new(Instant::now(), deadline.min(MAX_DEADLINE));
-        let exchange = connector::CALL.scope(call.clone(), self.inner.request(request.map(Full::new)));
+        let exchange = connector::CALL.scope(call.clone(), self.inner.request(request));
         match tokio::time::timeout_at(call.deadline, exchange).await {
             Ok(Ok(response)) => Ok((response, call)),
             Ok(Err(error)) => Err(classify::of_exchange(&error, &target)),
@@ -195,6 +200,22 @@ impl Client {
     /// # Errors
     /// The [`Failure`] says how far the request got.
     pub async fn send(&self, request: Request<Bytes>, limits: Limits) -> Result<Reply, Failure> {
+        self.exchange(request.map(whole), limits).await
+    }
+
+    /// Sends a request whose body is read while it is sent, so that it may be of any length.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn upload<S>(&self, request: Request<S>, limits: Limits) -> Result<Reply, Failure>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
+    {
+        let body = |stream: S| StreamBody::new(stream.map_ok(Frame::data)).boxed_unsync();
+        self.exchange(request.map(body), limits).await
+    }
+
+    async fn exchange(&self, request: Request<Sent>, limits: Limits) -> Result<Reply, Failure> {
         let started = Instant::now();
         let (response, call) = self.head(request, limits.deadline).await?;
         let (head, body) = response.into_parts();
@@ -207,6 +228,10 @@ impl Client {
         let elapsed = started.elapsed();
         Ok(Reply { status: head.status, headers: head.headers, body, body_truncated, elapsed })
     }
+}
+
+fn whole(bytes: Bytes) -> Sent {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// An answer whose body is read piece by piece, for streams that last. Dropping it closes an HTTP/1.1 connection.
