@@ -51,6 +51,8 @@ pub struct Settings {
     pub body_bytes: usize,
     /// Most bytes of an uploaded image.
     pub image_bytes: usize,
+    /// Most bytes of an uploaded file of rows.
+    pub batch_bytes: u64,
     /// Most bytes of source events that wait to be written down; beyond that senders are asked to come again.
     pub intake_bytes: usize,
     /// Which addresses users may name for webhooks.
@@ -70,6 +72,8 @@ impl Settings {
     pub const BODY_BYTES: usize = 1 << 20;
     /// Most bytes of an uploaded image by default: 4 MiB.
     pub const IMAGE_BYTES: usize = 4 << 20;
+    /// Most bytes of an uploaded file of rows by default: 4 GiB.
+    pub const BATCH_BYTES: u64 = 4 << 30;
     /// Most bytes of source events that wait by default: 64 MiB.
     pub const INTAKE_BYTES: usize = 64 << 20;
 
@@ -83,6 +87,7 @@ impl Settings {
             address_limits: doors::AddressLimits::default(),
             body_bytes: Self::BODY_BYTES,
             image_bytes: Self::IMAGE_BYTES,
+            batch_bytes: Self::BATCH_BYTES,
             intake_bytes: Self::INTAKE_BYTES,
             address_policy: AddressPolicy::default(),
             places: None,

@@ -39,10 +39,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, TargetId, Timestamp};
 use store::{
-    Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BackfillRow, BlobRow, CaptureRow, ChangedPass, CommitRows, Committed,
-    ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement, GoogleThingRow,
-    GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys,
-    LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention, StaleDevice, StoreError,
+    Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BackfillRow, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows,
+    Committed, ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement,
+    GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
+    LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention,
+    StaleDevice, StoreError,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -353,14 +354,23 @@ impl Backend for Postgres {
     async fn job(&self, org: OrgId, id: Uuid) -> Result<Option<JobRow>> {
         Ok(jobs::one(&self.pool, org, id).await?)
     }
-    async fn jobs(&self, org: OrgId, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>> {
-        Ok(jobs::list(&self.pool, org, before, limit).await?)
+    async fn jobs(&self, org: OrgId, kind: i16, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>> {
+        Ok(jobs::list(&self.pool, org, kind, before, limit).await?)
     }
-    async fn running_jobs(&self, shard: u16, limit: u32) -> Result<Vec<JobRow>> {
-        Ok(jobs::running(&self.pool, shard, limit).await?)
+    async fn running_jobs(&self, kind: i16, shard: u16, limit: u32) -> Result<Vec<JobRow>> {
+        Ok(jobs::running(&self.pool, kind, shard, limit).await?)
     }
-    async fn save_job(&self, lease: Option<Lease>, row: JobRow) -> Result<bool> {
-        Ok(jobs::save(&self.pool, lease, &row).await?)
+    async fn save_job(&self, lease: Option<Lease>, row: JobRow, chunks: Vec<ChunkRow>) -> Result<bool> {
+        Ok(jobs::save(&self.pool, lease, &row, &chunks).await?)
+    }
+    async fn put_chunk(&self, row: ChunkRow) -> Result<()> {
+        Ok(jobs::put_chunk(&self.pool, &row).await?)
+    }
+    async fn chunk(&self, org: OrgId, bundle: Uuid, number: u32) -> Result<Option<ChunkRow>> {
+        Ok(jobs::chunk(&self.pool, org, bundle, number).await?)
+    }
+    async fn drop_chunks(&self, org: OrgId, bundle: Uuid, limit: u32) -> Result<u32> {
+        Ok(jobs::drop_chunks(&self.pool, org, bundle, limit).await?)
     }
     async fn synced(&self, org: OrgId, target: TargetId, contacts: &[ContactId]) -> Result<Vec<(ContactId, Hash)>> {
         Ok(synced::read(&self.pool, org, target, contacts).await?)

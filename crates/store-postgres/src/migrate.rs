@@ -22,6 +22,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0007_synced.sql"),
     include_str!("../migrations/0008_backfills.sql"),
     include_str!("../migrations/0009_replays.sql"),
+    include_str!("../migrations/0010_batches.sql"),
 ];
 
 /// Where the schema's number is. Its one row is also what two nodes that migrate at once take turns on.

@@ -17,6 +17,8 @@ use crate::{
 
 /// Rows that one step deletes at most.
 const STEP_ROWS: i64 = 5_000;
+/// Pieces of files that one call deletes at most.
+const STEP_CHUNKS: i64 = 256;
 /// Steps per kind of row in one call.
 const STEPS: usize = 20;
 
@@ -33,12 +35,15 @@ pub(crate) async fn maintain(pool: &Pool, progress: &Progress, now: Timestamp, k
     shrink_attempts(pool, keep.attempts_before).await
 }
 
-/// Deletes expired keys; one that is being claimed anew this moment is passed over.
+/// Deletes expired keys and files; one that is being claimed anew this moment is passed over.
 async fn forget(pool: &Pool, now: Timestamp) -> Attempt<()> {
     const KEYS: &str = "DELETE FROM inbox_keys WHERE ctid = ANY (ARRAY(SELECT ctid FROM inbox_keys \
         WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
     const RESULTS: &str = "DELETE FROM results WHERE ctid = ANY (ARRAY(SELECT ctid FROM results \
         WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
+    const CHUNKS: &str = "DELETE FROM chunks WHERE ctid = ANY (ARRAY(SELECT ctid FROM chunks \
+        WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
+    execute(pool, CHUNKS, &[&now.as_micros(), &STEP_CHUNKS]).await?;
     for sql in [KEYS, RESULTS] {
         for _ in 0..STEPS {
             let gone = execute(pool, sql, &[&now.as_micros(), &STEP_ROWS]).await?;

@@ -7,10 +7,11 @@ use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId,
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use store::{
-    Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BackfillRow, BlobRow, CaptureRow, ChangedPass, CommitRows, Committed,
-    ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement, GoogleThingRow,
-    GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys,
-    LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention, StaleDevice, StoreError,
+    Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BackfillRow, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows,
+    Committed, ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement,
+    GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
+    LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention,
+    StaleDevice, StoreError,
 };
 use uuid::Uuid;
 
@@ -139,6 +140,7 @@ impl Backend for Sqlite {
         self.sweep(move |db, cursors| upkeep::events(db, keep, cursors)).await?;
         self.sweep(move |db, cursors| upkeep::attempts(db, keep, cursors)).await?;
         self.sweep(move |db, cursors| upkeep::results(db, now, cursors)).await?;
+        self.sweep(move |db, _| upkeep::chunks(db, now)).await?;
         self.sweep(move |db, cursors| upkeep::dedupe(db, now, cursors)).await
     }
     async fn close(&self) {
@@ -388,14 +390,23 @@ impl Backend for Sqlite {
     async fn job(&self, org: OrgId, id: Uuid) -> Result<Option<JobRow>> {
         self.read(move |db| jobs::one(db, org, id)).await
     }
-    async fn jobs(&self, org: OrgId, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>> {
-        self.read(move |db| jobs::list(db, org, before, limit)).await
+    async fn jobs(&self, org: OrgId, kind: i16, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>> {
+        self.read(move |db| jobs::list(db, org, kind, before, limit)).await
     }
-    async fn running_jobs(&self, shard: u16, limit: u32) -> Result<Vec<JobRow>> {
-        self.read(move |db| jobs::running(db, shard, limit)).await
+    async fn running_jobs(&self, kind: i16, shard: u16, limit: u32) -> Result<Vec<JobRow>> {
+        self.read(move |db| jobs::running(db, kind, shard, limit)).await
     }
-    async fn save_job(&self, lease: Option<Lease>, row: JobRow) -> Result<bool> {
-        self.write(move |db| jobs::save(db, lease, &row)).await
+    async fn save_job(&self, lease: Option<Lease>, row: JobRow, chunks: Vec<ChunkRow>) -> Result<bool> {
+        self.write(move |db| jobs::save(db, lease, &row, &chunks)).await
+    }
+    async fn put_chunk(&self, row: ChunkRow) -> Result<()> {
+        self.write(move |db| jobs::put_chunk(db, &row)).await
+    }
+    async fn chunk(&self, org: OrgId, bundle: Uuid, number: u32) -> Result<Option<ChunkRow>> {
+        self.read(move |db| jobs::chunk(db, org, bundle, number)).await
+    }
+    async fn drop_chunks(&self, org: OrgId, bundle: Uuid, limit: u32) -> Result<u32> {
+        self.write(move |db| jobs::drop_chunks(db, org, bundle, limit)).await
     }
     async fn synced(&self, org: OrgId, target: TargetId, contacts: &[ContactId]) -> Result<Vec<(ContactId, Hash)>> {
         let contacts = contacts.to_vec();

@@ -16,6 +16,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0007_synced.sql"),
     include_str!("../migrations/0008_backfills.sql"),
     include_str!("../migrations/0009_replays.sql"),
+    include_str!("../migrations/0010_batches.sql"),
 ];
 
 /// Marks the file as ours in its header: "PBdg".

@@ -19,6 +19,9 @@ const BODIES: i64 = 256;
 /// Narrow rows that a step looks at.
 const NARROW: i64 = 2_000;
 
+/// Pieces of files that a step removes.
+const CHUNKS: i64 = 32;
+
 /// Where the steps stopped last.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cursors {
@@ -133,6 +136,14 @@ pub(crate) fn results(db: &Connection, now: Timestamp, cursors: &mut Cursors) ->
         count += forget.execute([rowid])?;
     }
     Ok(went(count))
+}
+
+/// Chunks past their time.
+pub(crate) fn chunks(db: &Connection, now: Timestamp) -> Result<Written<bool>> {
+    let mut forget = db.prepare_cached(
+        "DELETE FROM chunks WHERE rowid IN (SELECT rowid FROM chunks WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
+    )?;
+    Ok(went(forget.execute(params![now.as_micros(), CHUNKS])?))
 }
 
 /// Dedupe keys past their time.

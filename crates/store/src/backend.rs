@@ -6,10 +6,10 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    Accepted, AttemptFilter, AttemptRow, AuditRow, BackfillRow, BlobRow, CaptureRow, ChangedPass, CommitRows, Committed,
-    ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement, GoogleThingRow,
-    GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys,
-    LoadedRows, NodeRow, PassRow, PushSettlement, ResourceRow, StaleDevice, error::Result,
+    Accepted, AttemptFilter, AttemptRow, AuditRow, BackfillRow, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows,
+    Committed, ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement,
+    GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
+    LeaseRow, LoadKeys, LoadedRows, NodeRow, PassRow, PushSettlement, ResourceRow, StaleDevice, error::Result,
 };
 
 /// A reader of a log, with a watermark per shard.
@@ -274,12 +274,23 @@ pub trait Backend: Send + Sync + 'static {
 
     /// One job.
     async fn job(&self, org: OrgId, id: Uuid) -> Result<Option<JobRow>>;
-    /// Jobs of an organization, newest first, before one.
-    async fn jobs(&self, org: OrgId, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>>;
-    /// Running jobs of a shard, oldest first.
-    async fn running_jobs(&self, shard: u16, limit: u32) -> Result<Vec<JobRow>>;
-    /// Replaces a job that had the revision before; false when somebody else changed it meanwhile. A worker shows its lease.
-    async fn save_job(&self, lease: Option<Lease>, row: JobRow) -> Result<bool>;
+    /// Jobs of an organization and kind, newest first, before one.
+    async fn jobs(&self, org: OrgId, kind: i16, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>>;
+    /// Running jobs of a kind in a shard, oldest first.
+    async fn running_jobs(&self, kind: i16, shard: u16, limit: u32) -> Result<Vec<JobRow>>;
+    /// Replaces a job that had the revision before, and keeps chunks with it; false when somebody else changed it meanwhile. A
+    /// worker shows its lease.
+    async fn save_job(&self, lease: Option<Lease>, row: JobRow, chunks: Vec<ChunkRow>) -> Result<bool>;
+
+    // Chunks: files that jobs work on. Those whose time is over go with [`Backend::maintain`].
+
+    /// Keeps a chunk, in the place of the one of that number.
+    async fn put_chunk(&self, row: ChunkRow) -> Result<()>;
+    /// A chunk.
+    async fn chunk(&self, org: OrgId, bundle: Uuid, number: u32) -> Result<Option<ChunkRow>>;
+    /// Removes chunks of a bundle, at most so many; how many they were.
+    async fn drop_chunks(&self, org: OrgId, bundle: Uuid, limit: u32) -> Result<u32>;
+
     // What destinations that hold a state were last told of contacts, as keyed hashes.
 
     /// Of these contacts, what was told; none where it is not known.

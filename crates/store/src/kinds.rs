@@ -97,6 +97,23 @@ impl NameKind {
     }
 }
 
+/// Kinds of jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i16)]
+pub enum JobKind {
+    /// A template version is brought to the phones.
+    Publication = 1,
+    /// A file of rows becomes commands.
+    Batch = 2,
+}
+
+impl JobKind {
+    /// Its number in the store.
+    pub const fn number(self) -> i16 {
+        self as i16
+    }
+}
+
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -112,6 +129,8 @@ pub enum JobState {
     Cancelled = 4,
     /// A later job does what it would have done.
     Superseded = 5,
+    /// It cannot be done.
+    Failed = 6,
 }
 
 impl JobState {
@@ -127,12 +146,13 @@ impl JobState {
             3 => Some(Self::Done),
             4 => Some(Self::Cancelled),
             5 => Some(Self::Superseded),
+            6 => Some(Self::Failed),
             _ => None,
         }
     }
     /// Whether nothing more will be done.
     pub const fn is_over(self) -> bool {
-        matches!(self, Self::Done | Self::Cancelled | Self::Superseded)
+        matches!(self, Self::Done | Self::Cancelled | Self::Superseded | Self::Failed)
     }
 }
 

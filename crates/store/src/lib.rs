@@ -7,11 +7,13 @@
 mod answers;
 mod backend;
 mod backfills;
+mod batches;
 mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
 mod google;
+mod jobs;
 mod keyring;
 mod kinds;
 mod logs;
@@ -25,6 +27,7 @@ mod targets;
 pub use answers::KeptAnswer;
 pub use backend::{Backend, Log, Pulse, Reader, Retention};
 pub use backfills::{Backfill, BackfillProgress, BackfillRow};
+pub use batches::{AUDITED_BATCH, Batch, BatchFile, BatchPhase, BatchStart, BatchTally, BatchWork, CHUNK_BYTES};
 pub use config::{
     Catalog, Ending, OrgCatalog, PreviousSigner, Resource, ScanKeys, Stored, StoredDraft, StoredFlow, StoredGoogleAccount,
     StoredInspector, StoredSigner, StoredSigningRequest, StoredTarget, StoredTransformation, StoredVersion,
@@ -34,8 +37,9 @@ pub use google::{
     ChangedPass, GoogleDrift, GoogleNote, GoogleOutcome, GoogleSettlement, GoogleThingRow, GoogleWants, NOTIFICATIONS,
     NOTIFICATIONS_WITHIN,
 };
+pub use jobs::{CHUNK_DAYS, Chunk, Job, JobBody};
 pub use keyring::{DataKey, Keyring, MasterKey};
-pub use kinds::{DELETED, InboxStatus, JobState, NameKind, ResourceKind, pass_state_number, wallet_number};
+pub use kinds::{DELETED, InboxStatus, JobKind, JobState, NameKind, ResourceKind, pass_state_number, wallet_number};
 pub use logs::{Arrival, DEDUPE_DAYS, EventOutline, InboxEntry, LoggedEvent, SealedUnder};
 pub use publications::{Progress, Publication};
 pub use rows::*;

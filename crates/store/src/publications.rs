@@ -5,31 +5,13 @@
 //! [`crate::OrgCatalog::publications_of`]. What is left to do is to wake every device once. That is a job, whose row says how
 //! far it is.
 
-use domain::{OrgId, ProjectId, PublicationId, TemplateId, Timestamp};
+use domain::{OrgId, ProjectId, PublicationId, PublicationKind, TemplateId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigWrite, JobRow, JobState, Lease, Store, StoreError, error::Result, states::parse, store::to_json};
+use crate::{ConfigWrite, Job, JobBody, JobKind, JobState, Store, error::Result};
 
 /// The waking of all devices that hold a pass of a published template.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Publication {
-    /// Its id, sorts by time.
-    pub id: PublicationId,
-    /// Whose.
-    pub org: OrgId,
-    /// Where it stands.
-    pub state: JobState,
-    /// What is published and how far it is.
-    pub progress: Progress,
-    /// When it began.
-    pub created_at: Timestamp,
-    /// When it last came on.
-    pub updated_at: Timestamp,
-    /// Counts its changes, from 1.
-    pub revision: i64,
-    /// The shard whose worker brings it on.
-    pub shard: u16,
-}
+pub type Publication = Job<Progress>;
 
 /// What is published and how far it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,38 +34,9 @@ pub struct Progress {
     pub after: String,
 }
 
-impl Publication {
-    fn of(row: &JobRow) -> Result<Self> {
-        let state = JobState::from_number(row.state).ok_or_else(|| StoreError::Inconsistent {
-            table: "jobs",
-            column: "state",
-            row: row.id.to_string(),
-            why: format!("{} is no state", row.state),
-        })?;
-        Ok(Self {
-            id: PublicationId::from_uuid(row.id),
-            org: row.org,
-            state,
-            progress: parse(row.body.as_bytes(), "jobs", row.id)?,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            revision: row.revision,
-            shard: row.shard,
-        })
-    }
-
-    fn next_row(&self, now: Timestamp) -> Result<JobRow> {
-        Ok(JobRow {
-            org: self.org,
-            id: self.id.uuid(),
-            shard: self.shard,
-            state: self.state.number(),
-            body: to_json(&self.progress)?,
-            revision: self.revision + 1,
-            created_at: self.created_at,
-            updated_at: now,
-        })
-    }
+impl JobBody for Progress {
+    type Id = PublicationKind;
+    const KIND: JobKind = JobKind::Publication;
 }
 
 impl Store {
@@ -105,7 +58,7 @@ impl Store {
         let mut jobs = vec![new.next_row(now)?];
         let mut before = None;
         loop {
-            let page = self.publications(org, before, OLDER_AT_ONCE).await?;
+            let page = self.jobs::<Progress>(org, before, OLDER_AT_ONCE).await?;
             let Some(last) = page.last() else { break };
             before = Some(last.id);
             for older in page.iter().filter(|older| !older.state.is_over() && older.progress.template == template) {
@@ -116,28 +69,6 @@ impl Store {
             }
         }
         Ok((id, ConfigWrite { jobs, now, ..ConfigWrite::default() }))
-    }
-
-    /// A publication.
-    pub async fn publication(&self, org: OrgId, id: PublicationId) -> Result<Option<Publication>> {
-        self.backend.job(org, id.uuid()).await?.as_ref().map(Publication::of).transpose()
-    }
-
-    /// Publications, newest first.
-    pub async fn publications(&self, org: OrgId, before: Option<PublicationId>, limit: u32) -> Result<Vec<Publication>> {
-        self.backend.jobs(org, before.map(domain::Id::uuid), limit).await?.iter().map(Publication::of).collect()
-    }
-
-    /// Running publications of a shard, oldest first.
-    pub async fn running_publications(&self, shard: u16, limit: u32) -> Result<Vec<Publication>> {
-        self.backend.running_jobs(shard, limit).await?.iter().map(Publication::of).collect()
-    }
-
-    /// Writes how far a publication is, or that it was halted; false when somebody else changed it meanwhile.
-    pub async fn save_publication(&self, lease: Option<Lease>, publication: &Publication, now: Timestamp) -> Result<bool> {
-        let saved = self.backend.save_job(lease, publication.next_row(now)?).await?;
-        self.wake().tick_config();
-        Ok(saved)
     }
 }
 

@@ -680,6 +680,8 @@ pub struct JobRow {
     pub org: OrgId,
     /// Its id, sorts by time.
     pub id: Uuid,
+    /// What kind of work it is, see [`crate::JobKind`].
+    pub kind: i16,
     /// The shard whose worker does it.
     pub shard: u16,
     /// Where it stands, see [`crate::JobState`].
@@ -692,6 +694,21 @@ pub struct JobRow {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+}
+
+/// A piece of a file that a job works on or leaves behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChunkRow {
+    /// Whose.
+    pub org: OrgId,
+    /// The file.
+    pub bundle: Uuid,
+    /// Which piece of it, from 0.
+    pub number: u32,
+    /// Until when it is kept.
+    pub expires_at: Timestamp,
+    /// The piece, sealed with the organization's key.
+    pub body: Vec<u8>,
 }
 
 /// A request or line kept in a bounded ring, for people to look at: inspector bins, phones' logs.

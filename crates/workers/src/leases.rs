@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    backfill, flow_reader, google,
+    backfill, batch, flow_reader, google,
     node::{Peers, Seen},
     publish,
     shard::{End, House, Shard},
@@ -285,6 +285,7 @@ async fn serve(shard: Shard) -> Lease {
     workers.spawn(wallet_sync::run(shard.clone()));
     workers.spawn(publish::run(shard.clone()));
     workers.spawn(backfill::run(shard.clone()));
+    workers.spawn(batch::run(shard.clone()));
     workers.spawn(google::notice(shard.clone()));
     workers.spawn(google::run_lanes(shard.clone()));
     workers.spawn(sweeps::run(shard.clone()));

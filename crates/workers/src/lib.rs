@@ -5,9 +5,11 @@
 //! done twice. Nothing that matters is kept in memory alone.
 
 mod backfill;
+mod batch;
 mod endings;
 mod flow_reader;
 mod google;
+mod jobs;
 mod leases;
 mod node;
 mod publish;

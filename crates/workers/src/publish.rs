@@ -10,6 +10,7 @@ use domain::{OrgId, PassId, TemplateStatus};
 use store::{JobState, LoadKeys, OrgCatalog, Progress, Publication, StaleDevice};
 
 use crate::{
+    jobs,
     shard::{End, Shard},
     wallet_sync,
 };
@@ -34,7 +35,7 @@ async fn work(shard: &Shard) -> Result<(), End> {
             return Err(End::Stopped);
         }
         ticks.mark_unchanged();
-        let running = shard.insist("read publications", || store.running_publications(shard.number(), AT_ONCE)).await?;
+        let running = shard.insist("read publications", || store.running_jobs::<Progress>(shard.number(), AT_ONCE)).await?;
         if running.is_empty() {
             shard.wait(&mut ticks, POLL).await?;
         }
@@ -72,7 +73,7 @@ async fn step(shard: &Shard, mut publication: Publication) -> Result<(), End> {
         ..progress
     };
     metrics::counter!("publication_devices_total").increment(looked_at);
-    save(shard, publication).await
+    jobs::save(shard, publication, &[]).await.map(drop)
 }
 
 /// Whether the version that is published is still the one in force.
@@ -131,23 +132,5 @@ async fn wake(shard: &Shard, org: OrgId, holders: Vec<StaleDevice>) -> Result<(u
 async fn finish(shard: &Shard, publication: Publication, state: JobState) -> Result<(), End> {
     let Progress { template, version, pushed, retrying, .. } = publication.progress;
     tracing::info!(%template, version, pushed, retrying, ?state, "a publication came to its end");
-    save(shard, Publication { state, ..publication }).await
-}
-
-/// Writes how far it is. Somebody who halted it meanwhile is not overruled, and what was done is still written down.
-async fn save(shard: &Shard, mut publication: Publication) -> Result<(), End> {
-    let (store, now) = (&shard.house.store, shard.house.now());
-    loop {
-        if shard.insist("save a publication", || store.save_publication(Some(shard.lease), &publication, now)).await? {
-            return Ok(());
-        }
-        let held = shard.insist("read a publication", || store.publication(publication.org, publication.id)).await?;
-        let Some(held) = held else { return Ok(()) };
-        if held.state.is_over() {
-            return Ok(());
-        }
-        let halted = held.state != JobState::Running && !publication.state.is_over();
-        let state = if halted { held.state } else { publication.state };
-        publication = Publication { state, progress: publication.progress, ..held };
-    }
+    jobs::save(shard, Publication { state, ..publication }, &[]).await.map(drop)
 }

@@ -87,7 +87,7 @@ async fn publish(house: &House) -> PublicationId {
 }
 
 async fn held(house: &House, id: PublicationId) -> Publication {
-    house.store.publication(house.org, id).await.unwrap().unwrap()
+    house.store.job::<store::Progress>(house.org, id).await.unwrap().unwrap()
 }
 
 async fn comes_to(house: &House, id: PublicationId, state: JobState) -> Publication {
@@ -171,7 +171,7 @@ async fn a_halt_holds_and_a_later_version_takes_over() {
     install_many(&house, pass.id, 0..3).await;
     let id = publish(&house).await;
     let halted = Publication { state: JobState::Paused, ..held(&house, id).await };
-    assert!(house.store.save_publication(None, &halted, house.clock.now()).await.unwrap());
+    assert!(house.store.save_job(None, &halted, &[], house.clock.now()).await.unwrap());
     let mut pushes = apns.pushes();
     let workers = house.workers().await;
     // A second one shows that the worker has been by.
@@ -183,7 +183,7 @@ async fn a_halt_holds_and_a_later_version_takes_over() {
     let last = publish(&house).await;
     comes_to(&house, last, JobState::Done).await;
     assert!(woken(&mut pushes).values().all(|count| *count == 1));
-    assert!(!house.store.save_publication(None, &halted, house.clock.now()).await.unwrap(), "an old revision changes nothing");
+    assert!(!house.store.save_job(None, &halted, &[], house.clock.now()).await.unwrap(), "an old revision changes nothing");
     assert_eq!(PublicationId::from_uuid(last.uuid()).to_string().len(), 22);
     workers.drain(PATIENCE).await;
 }

@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use domain::{EventId, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
-use store::{AUDITED_BLOB, AuditRow, ResourceKind};
+use store::{AUDITED_BATCH, AUDITED_BLOB, AuditRow, ResourceKind};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -54,6 +54,9 @@ struct View {
 const fn kind_name(kind: i16) -> &'static str {
     if kind == AUDITED_BLOB {
         return "image";
+    }
+    if kind == AUDITED_BATCH {
+        return "batch";
     }
     match ResourceKind::from_number(kind) {
         Some(ResourceKind::Organization) => "organization",

@@ -51,6 +51,7 @@ const REPEATED: [&str; 14] = [
     "/scans/batch",
     "/{scan}/undo",
     "/comparison",
+    "/{batch}/run",
 ];
 
 /// Types of bodies that are files, beside images.

@@ -58,7 +58,7 @@ pub(super) struct View {
     /// Who caused it.
     #[schema(value_type = Option<schema::Actor>)]
     actor: Option<Actor>,
-    /// What led to it: a request, a source event with flow and step, a page, a wallet or a due time.
+    /// What led to it: a request, a source event with flow and step, a row of a batch, a page, a wallet or a due time.
     #[schema(value_type = Option<Object>)]
     cause: Option<Cause>,
     /// The facts that only this type of event has.

@@ -118,7 +118,7 @@ impl FromRequest<Arc<App>> for Written {
     }
 }
 
-fn refused(problems: Vec<flows::Problem>) -> Problem {
+pub(super) fn refused(problems: Vec<flows::Problem>) -> Problem {
     let fault = |problem: flows::Problem| {
         let line = problem.line.map(|line| format!("line {line}: ")).unwrap_or_default();
         FieldError::new(problem.path, format!("{line}{}", problem.message))

@@ -4,6 +4,8 @@
 
 mod audit;
 mod backfills;
+mod batch_rows;
+mod batches;
 mod commands;
 mod config;
 mod connectors;
@@ -23,6 +25,7 @@ mod google_accounts;
 mod image_sets;
 pub(crate) mod images;
 mod inspectors;
+mod jobs;
 mod keys;
 mod once;
 mod organizations;
@@ -80,6 +83,8 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(templates::routes())
         .merge(template_versions::routes())
         .merge(publications::routes())
+        .merge(batches::routes())
+        .merge(batch_rows::routes())
         .merge(template_report::routes())
         .merge(template_import::routes())
         .merge(template_export::routes())

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use domain::{PublicationId, TemplateId, Timestamp};
 use serde::Serialize;
-use store::{JobState, Publication};
+use store::{JobState, Progress, Publication};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    jobs,
     page::{Page, Paging, page},
     schema::{IdText, TimeText},
 };
@@ -17,9 +18,6 @@ use crate::{
     App, PathParam, Problem, QueryParams,
     auth::{Caller, Can, scope},
 };
-
-/// How often a change is tried again that a worker's progress came before.
-const MAX_RACES: usize = 20;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -92,7 +90,8 @@ impl View {
                 JobState::Paused => PublicationState::Paused,
                 JobState::Done => PublicationState::Done,
                 JobState::Cancelled => PublicationState::Cancelled,
-                JobState::Superseded => PublicationState::Superseded,
+                // None can.
+                JobState::Superseded | JobState::Failed => PublicationState::Superseded,
             },
             devices: progress.devices,
             looked_at: progress.looked_at,
@@ -105,7 +104,7 @@ impl View {
 }
 
 async fn find(app: &App, caller: &Caller, id: PublicationId) -> Result<Publication, Problem> {
-    app.store.publication(caller.org, id).await?.ok_or_else(|| Problem::no_such("publication"))
+    jobs::find(app, caller, id, "publication").await
 }
 
 /// List publications, newest first.
@@ -117,7 +116,7 @@ async fn list(
     QueryParams(paging): QueryParams<Paging>,
 ) -> Result<Json<Page<View>>, Problem> {
     let before = paging.after().map(PublicationId::from_uuid);
-    let rows = app.store.publications(can.org, before, paging.limit.and_one()).await?;
+    let rows = app.store.jobs::<Progress>(can.org, before, paging.limit.and_one()).await?;
     Ok(Json(page(&rows, paging.limit, |row| row.id.uuid(), View::of)))
 }
 
@@ -132,33 +131,8 @@ async fn get(
     Ok(Json(View::of(&find(&app, &can, id).await?)))
 }
 
-/// Brings a publication from one of some states into another.
 async fn turn(app: &App, caller: &Caller, id: PublicationId, from: &[JobState], to: JobState) -> Result<Json<View>, Problem> {
-    for _ in 0..MAX_RACES {
-        let publication = find(app, caller, id).await?;
-        if publication.state == to {
-            return Ok(Json(View::of(&publication)));
-        }
-        if !from.contains(&publication.state) {
-            let detail = format!("it is {} already", state_name(publication.state));
-            return Err(Problem::Conflict { code: "not_allowed", detail });
-        }
-        let turned = Publication { state: to, ..publication };
-        if app.store.save_publication(None, &turned, app.now()).await? {
-            return Ok(Json(View::of(&turned)));
-        }
-    }
-    Err(Problem::raced())
-}
-
-const fn state_name(state: JobState) -> &'static str {
-    match state {
-        JobState::Running => "running",
-        JobState::Paused => "paused",
-        JobState::Done => "done",
-        JobState::Cancelled => "cancelled",
-        JobState::Superseded => "superseded",
-    }
+    Ok(Json(View::of(&jobs::turn::<Progress>(app, caller, id, "publication", from, to).await?)))
 }
 
 /// Pause a publication.

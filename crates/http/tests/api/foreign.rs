@@ -59,6 +59,7 @@ impl Operation {
             (_, "/v1/scans/batch") => json!({"device": "d", "scans": [
                 {"id": "1", "code": "nobody", "at": "2027-01-15T07:00:00Z", "accepted": false}]}),
             (_, "/v1/scans/{scan}/undo") => json!({}),
+            (_, "/v1/batches") => json!({"project": things.id("project"), "operation": "issue"}),
             (_, "/v1/contacts") => json!({"email": "eve@example.com"}),
             (_, "/v1/projects") => Things::bare_project("other"),
             (_, "/v1/projects/{project}") => Things::bare_project("taken-over"),
@@ -94,6 +95,7 @@ impl Operation {
                 Value::Null
             }
             (_, "/v1/images" | "/v1/image-sets/{role}" | "/v1/templates/import") => Value::Null,
+            (_, "/v1/batches/{batch}/run" | "/v1/batches/{batch}/rows") => Value::Null,
             (method, path) => panic!("{method} {path}: say what its body is"),
         }
     }
@@ -172,7 +174,7 @@ async fn nothing_is_told_to_another_organization() {
                 .filter(|(kind, id)| !["organization", "version", "connector", "role"].contains(&kind.as_str()) && tells(id))
                 .collect();
             assert!(telling.is_empty(), "{name} tells {telling:?}");
-            let refers_to_ours = ["/v1/passes", "/v1/templates", "/v1/flows", "/v1/flows/test", "/v1/deliveries"];
+            let refers_to_ours = ["/v1/passes", "/v1/batches", "/v1/templates", "/v1/flows", "/v1/flows/test", "/v1/deliveries"];
             let takes_our_name = ["/v1/signers", "/v1/google-accounts"];
             if operation.method == "post" && refers_to_ours.contains(&operation.path.as_str()) {
                 assert!(matches!(status, 404 | 422), "{name}: {status}");

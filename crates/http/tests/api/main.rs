@@ -1,6 +1,7 @@
 //! The native API as its clients meet it: real router, real store, real port.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
+mod batches;
 mod configuration;
 #[path = "../database/mod.rs"]
 mod database;

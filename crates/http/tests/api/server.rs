@@ -304,6 +304,8 @@ impl Server {
         }
         keep("contact", &pass["contact"]);
         keep("delivery", &owed["delivery"]);
+        let batch = self.post("/v1/batches", json!({"project": "club", "operation": "issue"})).await.expect(201);
+        keep("batch", &batch["id"]);
         keep("publication", &published["publication"]);
         keep("version", &json!("1"));
         ids.insert("connector".to_owned(), "stripe".to_owned());

@@ -1,0 +1,440 @@
+//! `/v1/batches`: files of rows, each of which becomes one command on a pass.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use domain::{BatchId, Project, ProjectId, Timestamp};
+use flows::batch::{Batch as Document, Operation};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use store::{Batch, BatchPhase, BatchStart, BatchTally, BatchWork, JobState};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    commands::Once,
+    config::{self, Shown},
+    flows::refused,
+    jobs,
+    once::Made,
+    page::{Page, Paging, page},
+    schema::{IdText, TimeText},
+};
+use crate::{
+    App, Body, PathParam, Problem, QueryParams,
+    auth::{Caller, Can, scope},
+};
+
+/// How often a change is tried again that a worker's progress came before.
+const MAX_RACES: usize = 20;
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(get))
+        .routes(routes!(run))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(cancel))
+}
+
+/// A batch to be made.
+#[derive(ToSchema)]
+#[schema(as = NewBatch)]
+#[allow(dead_code, reason = "describes `flows::batch::Batch` in the document")]
+struct Asked {
+    /// The project whose passes it is about: slug or id.
+    project: String,
+    /// What is done for each row.
+    operation: OperationName,
+    /// `issue`: what happens when the project has a pass of that external id: `update` (unless told), `skip` or `reject`.
+    if_exists: Option<IfExistsName>,
+    /// Which columns become what, as in a step of a flow whose event is the row: `{"external_id": "$.member_no", "contact":
+    /// {"email": "$['E-Mail']"}, "fields": {"tier": "$.tier"}}`.
+    #[schema(required = false, value_type = Object)]
+    map: Value,
+    /// Whether what `map` leaves out is taken from the columns of that name.
+    #[schema(required = false, default = true)]
+    match_columns: bool,
+    /// How the file is written.
+    #[schema(required = false, default = "csv")]
+    format: FormatName,
+    /// CSV: what stands between cells, one character; found out from the first line unless told.
+    #[schema(min_length = 1, max_length = 1)]
+    delimiter: Option<String>,
+    /// The file's encoding, a label of the WHATWG Encoding Standard such as `windows-1252`; UTF-8 unless told.
+    encoding: Option<String>,
+    /// CSV: whether an empty cell says nothing, or removes what it would set.
+    #[schema(required = false, default = "ignore")]
+    empty_cells: EmptyCellsName,
+    /// When it runs.
+    #[schema(required = false, default = "by_hand")]
+    start: Start,
+}
+
+/// What is done for each row.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = BatchOperation)]
+enum OperationName {
+    /// Issue a pass, or change the one of that external id.
+    Issue,
+    /// Change a pass.
+    Update,
+    /// Call a pass back.
+    Revoke,
+    /// Remove a pass.
+    Delete,
+    /// Tell a pass's holder something.
+    Notify,
+}
+
+#[derive(ToSchema)]
+#[schema(as = BatchIfExists, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes `flows::flow::IfExists` in the document")]
+enum IfExistsName {
+    Update,
+    Skip,
+    Reject,
+}
+
+#[derive(ToSchema)]
+#[schema(as = BatchFormat, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes `flows::batch::Format` in the document")]
+enum FormatName {
+    Csv,
+    Ndjson,
+}
+
+#[derive(ToSchema)]
+#[schema(as = BatchEmptyCells, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes `flows::batch::EmptyCells` in the document")]
+enum EmptyCellsName {
+    Ignore,
+    Clear,
+}
+
+/// When a batch runs that was checked.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = BatchStart)]
+enum Start {
+    /// When somebody says so.
+    #[default]
+    ByHand,
+    /// At once, unless a row would fail.
+    IfClean,
+    /// At once; rows that fail are reported.
+    Always,
+}
+
+/// Where a batch stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum BatchState {
+    /// Its rows were not uploaded yet.
+    AwaitingRows,
+    /// Its rows are looked at, nothing is done.
+    Checking,
+    /// It waits to be run.
+    Checked,
+    /// Its rows are carried out.
+    Running,
+    /// Halted until it is resumed.
+    Paused,
+    /// Every row was carried out or is in the report.
+    Done,
+    /// Ended by somebody. What was done before stays done.
+    Cancelled,
+    /// Its file cannot be read, see `fault`.
+    Failed,
+}
+
+impl BatchState {
+    pub(super) fn of(batch: &Batch) -> Self {
+        match (batch.state, batch.progress.phase) {
+            (JobState::Done, _) => Self::Done,
+            (JobState::Cancelled | JobState::Superseded, _) => Self::Cancelled,
+            (JobState::Failed, _) => Self::Failed,
+            (_, BatchPhase::Rows) => Self::AwaitingRows,
+            (JobState::Running, BatchPhase::Check) => Self::Checking,
+            (JobState::Running, BatchPhase::Run) => Self::Running,
+            (JobState::Paused, BatchPhase::Check) if batch.progress.check.ended_at.is_some() => Self::Checked,
+            (JobState::Paused, _) => Self::Paused,
+        }
+    }
+
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::AwaitingRows => "waiting for its rows",
+            Self::Checking => "being checked",
+            Self::Checked => "checked and waits to be run",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Done => "done already",
+            Self::Cancelled => "cancelled already",
+            Self::Failed => "failed already",
+        }
+    }
+}
+
+/// What became of rows, or would.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchCounts)]
+struct Counts {
+    /// Rows that were read.
+    #[schema(minimum = 0)]
+    rows: u64,
+    /// Bytes of the file that were read, in UTF-8.
+    #[schema(minimum = 0)]
+    bytes: u64,
+    /// Rows that issued a pass.
+    #[schema(minimum = 0)]
+    created: u64,
+    /// Rows that changed something else.
+    #[schema(minimum = 0)]
+    changed: u64,
+    /// Rows after which everything is as it was.
+    #[schema(minimum = 0)]
+    unchanged: u64,
+    /// Rows that failed; the report has them.
+    #[schema(minimum = 0)]
+    failed: u64,
+    /// When it began.
+    #[schema(value_type = Option<TimeText>)]
+    began_at: Option<Timestamp>,
+    /// When it came to the last row.
+    #[schema(value_type = Option<TimeText>)]
+    ended_at: Option<Timestamp>,
+}
+
+impl Counts {
+    fn of(tally: &BatchTally) -> Self {
+        Self {
+            rows: tally.rows,
+            bytes: tally.offset,
+            created: tally.created,
+            changed: tally.changed,
+            unchanged: tally.unchanged,
+            failed: tally.failed,
+            began_at: tally.began_at,
+            ended_at: tally.ended_at,
+        }
+    }
+}
+
+/// A file of rows, each of which becomes one command.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Batch)]
+pub(super) struct View {
+    /// Its id.
+    #[schema(value_type = IdText)]
+    id: BatchId,
+    /// The project whose passes it is about.
+    #[schema(value_type = IdText)]
+    project: ProjectId,
+    /// What is done for each row.
+    operation: OperationName,
+    /// Where it stands.
+    state: BatchState,
+    /// When it runs that was checked.
+    start: Start,
+    /// What was asked for.
+    #[schema(value_type = Object)]
+    document: Value,
+    /// How many bytes its rows have, in UTF-8; null before they were uploaded.
+    #[schema(minimum = 0)]
+    bytes: Option<u64>,
+    /// What would become of its rows.
+    check: Counts,
+    /// What became of its rows.
+    run: Counts,
+    /// Why it failed.
+    fault: Option<String>,
+    /// Which reader of a log it gives way to at the moment, so that live events stay live.
+    waits_for: Option<String>,
+    /// When it was made.
+    #[schema(value_type = TimeText)]
+    created_at: Timestamp,
+    /// When it last came on.
+    #[schema(value_type = TimeText)]
+    updated_at: Timestamp,
+}
+
+impl View {
+    pub(super) fn of(batch: &Batch) -> Self {
+        let work = &batch.progress;
+        let operation = serde_json::from_value(work.document["operation"].clone()).unwrap_or(Operation::Issue);
+        Self {
+            id: batch.id,
+            project: work.project,
+            operation: match operation {
+                Operation::Issue => OperationName::Issue,
+                Operation::Update => OperationName::Update,
+                Operation::Revoke => OperationName::Revoke,
+                Operation::Delete => OperationName::Delete,
+                Operation::Notify => OperationName::Notify,
+            },
+            state: BatchState::of(batch),
+            start: match work.start {
+                BatchStart::ByHand => Start::ByHand,
+                BatchStart::IfClean => Start::IfClean,
+                BatchStart::Always => Start::Always,
+            },
+            document: work.document.clone(),
+            bytes: work.file.map(|file| file.bytes),
+            check: Counts::of(&work.check),
+            run: Counts::of(&work.run),
+            fault: work.fault.clone(),
+            waits_for: work.waits_for.clone(),
+            created_at: batch.created_at,
+            updated_at: batch.updated_at,
+        }
+    }
+}
+
+pub(super) async fn find(app: &App, caller: &Caller, id: BatchId) -> Result<Batch, Problem> {
+    jobs::find(app, caller, id, "batch").await
+}
+
+/// Make a batch.
+///
+/// Says what is done for each row and which columns become what; `PUT /v1/batches/{batch}/rows` brings the rows. They are
+/// checked first: nothing is done, and the report has every row that would fail with the reason. Then the batch is run.
+///
+/// What `map` leaves out is taken from columns of that name: `external_id`, `variant`, `starts_at`, `expires_at`, `uses_limit`,
+/// `inactive`, `reason`, `message`, `pass_id`; `contact_external_id`, `email`, `name` and `phone` of the contact; fields and
+/// balances of the project by their keys, or as `fields.KEY` and `balances.KEY`.
+#[utoipa::path(post, path = "/v1/batches", tag = "Batches", security(("key" = ["passes_write"])),
+    request_body = Asked, responses((status = 201, body = View, description = "Made. It awaits its rows.")))]
+async fn create(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    once: Once,
+    body: Body<Map<String, Value>>,
+) -> Result<Made, Problem> {
+    let Body { value: mut asked, bytes } = body;
+    if let Some(made) = once.kept(&app, &can, &bytes).await? {
+        return Ok(made);
+    }
+    let start: Start = match asked.remove("start") {
+        None | Some(Value::Null) => Start::default(),
+        Some(start) => serde_json::from_value(start).map_err(|error| Problem::field("start", error.to_string()))?,
+    };
+    asked.retain(|_, value| !value.is_null());
+    let document = Document::from_json(&Value::Object(asked)).map_err(|problem| refused(vec![problem]))?;
+    let catalog = config::org(&app, can.org)?;
+    let projects: Vec<Project> = catalog.projects.values().map(|stored| (*stored.value).clone()).collect();
+    let plan = document.check(&projects, None).map_err(refused)?;
+    let start = match start {
+        Start::ByHand => BatchStart::ByHand,
+        Start::IfClean => BatchStart::IfClean,
+        Start::Always => BatchStart::Always,
+    };
+    let document = serde_json::to_value(&document).map_err(|error| Problem::Internal(error.to_string()))?;
+    let work = BatchWork::new(document, plan.project(), can.actor(), start);
+    let (batch, write) = app.store.new_batch(&config::change(&app, &can), work)?;
+    once.write(&app, &can, &bytes, write, Shown::new(format!("/v1/batches/{}", batch.id), View::of(&batch))).await
+}
+
+/// List batches, newest first.
+#[utoipa::path(get, path = "/v1/batches", tag = "Batches", security(("key" = ["passes_read"])),
+    params(Paging), responses((status = 200, body = Page<View>, description = "A page.")))]
+async fn list(
+    can: Can<scope::PassesRead>,
+    State(app): State<Arc<App>>,
+    QueryParams(paging): QueryParams<Paging>,
+) -> Result<Json<Page<View>>, Problem> {
+    let before = paging.after().map(BatchId::from_uuid);
+    let rows = app.store.jobs::<BatchWork>(can.org, before, paging.limit.and_one()).await?;
+    Ok(Json(page(&rows, paging.limit, |row| row.id.uuid(), View::of)))
+}
+
+/// Read a batch: how far it is.
+#[utoipa::path(get, path = "/v1/batches/{batch}", tag = "Batches", security(("key" = ["passes_read"])),
+    params(("batch" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "It.")))]
+async fn get(
+    can: Can<scope::PassesRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<BatchId>,
+) -> Result<Json<View>, Problem> {
+    Ok(Json(View::of(&find(&app, &can, id).await?)))
+}
+
+/// Run a batch that was checked.
+///
+/// Rows that fail do not hold the others; the report has them.
+#[utoipa::path(post, path = "/v1/batches/{batch}/run", tag = "Batches", security(("key" = ["passes_write"])),
+    params(("batch" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "Running.")))]
+async fn run(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<BatchId>,
+) -> Result<Json<View>, Problem> {
+    for _ in 0..MAX_RACES {
+        let mut batch = find(&app, &can, id).await?;
+        match BatchState::of(&batch) {
+            BatchState::Checked => {}
+            BatchState::Running => return Ok(Json(View::of(&batch))),
+            other => return Err(not_allowed(other)),
+        }
+        batch.progress.phase = BatchPhase::Run;
+        batch.state = JobState::Running;
+        if app.store.written(app.store.batch_write(&config::change(&app, &can), &batch, "run")?).await? {
+            return Ok(Json(View::of(&batch)));
+        }
+    }
+    Err(Problem::raced())
+}
+
+pub(super) fn not_allowed(state: BatchState) -> Problem {
+    Problem::Conflict { code: "not_allowed", detail: format!("the batch is {}", state.words()) }
+}
+
+async fn turn(app: &App, caller: &Caller, id: BatchId, from: &[JobState], to: JobState) -> Result<Batch, Problem> {
+    jobs::turn::<BatchWork>(app, caller, id, "batch", from, to).await
+}
+
+/// Pause a batch, its check or its run.
+///
+/// The rows that are under way are finished.
+#[utoipa::path(post, path = "/v1/batches/{batch}/pause", tag = "Batches", security(("key" = ["passes_write"])),
+    params(("batch" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "Paused.")))]
+async fn pause(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<BatchId>,
+) -> Result<Json<View>, Problem> {
+    Ok(Json(View::of(&turn(&app, &can, id, &[JobState::Running], JobState::Paused).await?)))
+}
+
+/// Resume a batch that was paused.
+///
+/// It goes on where it was.
+#[utoipa::path(post, path = "/v1/batches/{batch}/resume", tag = "Batches", security(("key" = ["passes_write"])),
+    params(("batch" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "Going on.")))]
+async fn resume(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<BatchId>,
+) -> Result<Json<View>, Problem> {
+    match BatchState::of(&find(&app, &can, id).await?) {
+        waits @ (BatchState::AwaitingRows | BatchState::Checked) => Err(not_allowed(waits)),
+        _ => Ok(Json(View::of(&turn(&app, &can, id, &[JobState::Paused], JobState::Running).await?))),
+    }
+}
+
+/// Cancel a batch.
+///
+/// No more rows are carried out; what was done stays done. The uploaded rows are removed.
+#[utoipa::path(post, path = "/v1/batches/{batch}/cancel", tag = "Batches", security(("key" = ["passes_write"])),
+    params(("batch" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "Cancelled.")))]
+async fn cancel(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<BatchId>,
+) -> Result<Json<View>, Problem> {
+    let batch = turn(&app, &can, id, &[JobState::Running, JobState::Paused], JobState::Cancelled).await?;
+    app.store.forget_rows(can.org, &batch.progress).await?;
+    Ok(Json(View::of(&batch)))
+}

@@ -1,0 +1,194 @@
+//! Batches: a file of rows, each of which becomes one command.
+//!
+//! The file is kept as sealed chunks of UTF-8 while the batch is not over, so that any node can go on with it. A worker reads
+//! it twice: once to check, when nothing is done, and once to run. What it finds in rows that fail is a second file, the
+//! report, whose chunks are written with the row that says how far the batch is.
+
+use domain::{Actor, BatchId, BatchKind, OrgId, ProjectId, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{AuditRow, ConfigChange, ConfigWrite, Job, JobBody, JobKind, JobState, Store, error::Result, store::to_json};
+
+/// The kind of a batch in the audit log; batches are no [`crate::Resource`]s.
+pub const AUDITED_BATCH: i16 = 1_001;
+/// Bytes of a file's chunk; only the last of a file has fewer.
+pub const CHUNK_BYTES: usize = 512 << 10;
+
+/// A batch.
+pub type Batch = Job<BatchWork>;
+
+/// What a batch does and how far it is. Without personal values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchWork {
+    /// What is to be done, `flows::batch::Batch`.
+    pub document: Value,
+    /// The project whose passes it is about.
+    pub project: ProjectId,
+    /// Who ordered it.
+    pub actor: Actor,
+    /// When it runs.
+    pub start: BatchStart,
+    /// What it is at.
+    pub phase: BatchPhase,
+    /// Its rows, once they are there whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<BatchFile>,
+    /// What was learnt about how the file is written, `flows::batch::Layout`; null before.
+    #[serde(default)]
+    pub layout: Value,
+    /// What the check found.
+    #[serde(default)]
+    pub check: BatchTally,
+    /// What the run did.
+    #[serde(default)]
+    pub run: BatchTally,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// Which reader of a log it waits for at the moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+}
+
+/// When a batch runs that was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchStart {
+    /// When somebody says so.
+    #[default]
+    ByHand,
+    /// At once, unless a row would fail.
+    IfClean,
+    /// At once; rows that fail are reported.
+    Always,
+}
+
+/// What a batch is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchPhase {
+    /// Its rows are awaited.
+    Rows,
+    /// Its rows are checked, nothing is done.
+    Check,
+    /// Its rows are carried out.
+    Run,
+}
+
+/// A file in chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchFile {
+    /// Its chunks' bundle.
+    pub bundle: Uuid,
+    /// How many bytes of UTF-8 it has.
+    pub bytes: u64,
+}
+
+/// How far a pass through the rows has come, and what became of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BatchTally {
+    /// Bytes of the file that were read.
+    pub offset: u64,
+    /// Rows that were read.
+    pub rows: u64,
+    /// Lines that were read.
+    pub lines: u64,
+    /// Rows that issued a pass, or would.
+    pub created: u64,
+    /// Rows that changed something else, or would.
+    pub changed: u64,
+    /// Rows after which everything is as it was.
+    pub unchanged: u64,
+    /// Rows that failed, or would.
+    pub failed: u64,
+    /// Where the report on those is; none while there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Uuid>,
+    /// How many chunks the report has.
+    pub report_chunks: u32,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_at: Option<Timestamp>,
+    /// When it came to the last row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+}
+
+impl JobBody for BatchWork {
+    type Id = BatchKind;
+    const KIND: JobKind = JobKind::Batch;
+}
+
+impl BatchWork {
+    /// A batch that awaits its rows.
+    pub fn new(document: Value, project: ProjectId, actor: Actor, start: BatchStart) -> Self {
+        Self {
+            document,
+            project,
+            actor,
+            start,
+            phase: BatchPhase::Rows,
+            file: None,
+            layout: Value::Null,
+            check: BatchTally::default(),
+            run: BatchTally::default(),
+            fault: None,
+            waits_for: None,
+        }
+    }
+
+    /// The pass through the rows that it is at.
+    pub fn tally(&mut self) -> &mut BatchTally {
+        if self.phase == BatchPhase::Run { &mut self.run } else { &mut self.check }
+    }
+
+    /// The report that counts: of the run, else of the check.
+    pub fn reported(&self) -> &BatchTally {
+        if self.phase == BatchPhase::Run { &self.run } else { &self.check }
+    }
+}
+
+impl Store {
+    /// The rows of a new batch.
+    pub fn new_batch(&self, change: &ConfigChange<'_>, work: BatchWork) -> Result<(Batch, ConfigWrite)> {
+        let (org, now) = (change.org, change.now);
+        let id = BatchId::mint(now, self.entropy());
+        let shard = self.shard_of(org, id.uuid());
+        let state = JobState::Paused;
+        let batch = Batch { id, org, state, progress: work, created_at: now, updated_at: now, revision: 0, shard };
+        let audit = self.audit_of(change, &batch, "create")?;
+        let write = ConfigWrite { jobs: vec![batch.next_row(now)?], audit: vec![audit], now, ..ConfigWrite::default() };
+        Ok((Batch { revision: 1, ..batch }, write))
+    }
+
+    /// The rows of a change that somebody makes to a batch.
+    pub fn batch_write(&self, change: &ConfigChange<'_>, batch: &Batch, action: &str) -> Result<ConfigWrite> {
+        let audit = self.audit_of(change, batch, action)?;
+        let now = change.now;
+        Ok(ConfigWrite { jobs: vec![batch.next_row(now)?], audit: vec![audit], now, ..ConfigWrite::default() })
+    }
+
+    fn audit_of(&self, change: &ConfigChange<'_>, batch: &Batch, action: &str) -> Result<AuditRow> {
+        Ok(AuditRow {
+            org: change.org,
+            id: domain::EventId::mint(change.now, self.entropy()).uuid(),
+            at: change.now,
+            actor: change.actor.clone(),
+            action: action.to_owned(),
+            kind: AUDITED_BATCH,
+            resource: batch.id.uuid(),
+            before: None,
+            after: Some(to_json(&batch.progress.document)?),
+        })
+    }
+
+    /// The file of a batch that is over is of no use any more.
+    pub async fn forget_rows(&self, org: OrgId, work: &BatchWork) -> Result<()> {
+        match work.file {
+            Some(file) => self.drop_bundle(org, file.bundle).await,
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Batches: the rows of a file become commands, first to see which would fail, then to be carried out.
+//!
+//! A batch is brought on in turns of about a second, a group of rows at a time, and how far it is stands in its job's row.
+//! After a crash the turn that was not written down is made again: every row's command has an idempotency key, so what was
+//! done is answered from its stored result. Memory holds one chunk of the file, the rows of two groups, and what a turn has
+//! to report. A batch gives way: it feeds nothing while a reader of a log is more than a second behind, so that what happens
+//! live stays live.
+
+mod feed;
+mod lag;
+mod turn;
+
+use std::time::Duration;
+
+use store::{Batch, BatchWork, JobState};
+
+use crate::{
+    jobs,
+    shard::{End, Shard},
+};
+
+/// Batches of a shard that come on in turns.
+const AT_ONCE: u32 = 8;
+/// How often a shard looks for batches without being woken.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Runs until the shard is stopped or lost.
+pub(crate) async fn run(shard: Shard) -> End {
+    work(&shard).await.err().unwrap_or(End::Stopped)
+}
+
+async fn work(shard: &Shard) -> Result<(), End> {
+    let store = &shard.house.store;
+    let mut ticks = store.wake().config();
+    loop {
+        if shard.is_stopping() {
+            return Err(End::Stopped);
+        }
+        ticks.mark_unchanged();
+        let running = shard.insist("read batches", || store.running_jobs::<BatchWork>(shard.number(), AT_ONCE)).await?;
+        if running.is_empty() {
+            shard.wait(&mut ticks, POLL).await?;
+        }
+        for batch in running {
+            let batch = turn::make(shard, batch).await?;
+            if batch.state.is_over() {
+                over(shard, &batch).await?;
+            }
+        }
+    }
+}
+
+/// A batch that can be done no further, and why.
+async fn fail(shard: &Shard, mut batch: Batch, why: String) -> Result<Batch, End> {
+    if batch.state.is_over() {
+        return Ok(batch);
+    }
+    tracing::info!(batch = %batch.id, why, "a batch failed");
+    batch.progress.fault = Some(why);
+    batch.progress.waits_for = None;
+    jobs::save(shard, Batch { state: JobState::Failed, ..batch }, &[]).await
+}
+
+async fn over(shard: &Shard, batch: &Batch) -> Result<(), End> {
+    let work = &batch.progress;
+    let run = &work.run;
+    tracing::info!(
+        batch = %batch.id, state = ?batch.state, rows = run.rows, created = run.created, changed = run.changed, failed = run.failed,
+        "a batch came to its end"
+    );
+    let store = &shard.house.store;
+    shard.insist("forget a batch's rows", || store.forget_rows(batch.org, work)).await
+}
