@@ -1,16 +1,22 @@
 //! A client of our own API, for the command line and the demo.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use futures_util::stream;
+use http::{Method, Request, StatusCode, header, request::Builder};
 use outbound::{
     http::{Client, Limits, Open, Reply, Roots, Settings},
     policy::AddressPolicy,
 };
 use serde_json::Value;
+use tokio::io::AsyncReadExt as _;
 
+/// Of a file on its way, whose length nobody knows.
+const LONG: Limits = Limits { deadline: outbound::http::MAX_DEADLINE, max_body: 32 << 20 };
+/// Bytes of a file that are sent together.
+const PIECE_BYTES: usize = 128 << 10;
 const LIMITS: Limits = Limits { deadline: Duration::from_secs(60), max_body: 32 << 20 };
 
 /// A server and a key to it.
@@ -48,10 +54,7 @@ impl Api {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> anyhow::Result<Reply> {
-        let mut request = Request::builder().method(method).uri(self.url(path));
-        if let Some(key) = &self.key {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
-        }
+        let mut request = self.request(method, path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -61,10 +64,7 @@ impl Api {
 
     /// Opens an answer that lasts.
     pub(crate) async fn open(&self, path: &str, headers: &[(&str, &str)]) -> anyhow::Result<Open> {
-        let mut request = Request::builder().method(Method::GET).uri(self.url(path));
-        if let Some(key) = &self.key {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
-        }
+        let mut request = self.request(Method::GET, path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -96,6 +96,39 @@ impl Api {
         let reply = self.send(method.clone(), path, headers, bytes).await?;
         read(&reply).with_context(|| format!("{method} {path}"))
     }
+
+    /// Sends a file, read while it is sent, and wants JSON; `told` hears of every piece.
+    pub(crate) async fn upload(&self, path: &str, file: &Path, told: impl Fn(u64) + Send + 'static) -> anyhow::Result<Value> {
+        let open = tokio::fs::File::open(file).await.with_context(|| format!("cannot read {}", file.display()))?;
+        let pieces = stream::try_unfold((open, told), |(mut open, told)| async move {
+            let mut piece = vec![0; PIECE_BYTES];
+            let read = open.read(&mut piece).await?;
+            piece.truncate(read);
+            told(read as u64);
+            Ok((read > 0).then(|| (Bytes::from(piece), (open, told))))
+        });
+        let request = self.request(Method::PUT, path).body(pieces).with_context(|| format!("{path} is no address"))?;
+        let sent = self.client.upload(request, LONG).await;
+        read(&sent.with_context(|| format!("no answer from {}", self.base))?)
+    }
+
+    /// Gets a file and gives it to `take` piece by piece.
+    pub(crate) async fn download(&self, path: &str, mut take: impl FnMut(&[u8])) -> anyhow::Result<()> {
+        let mut open = self.open(path, &[]).await?;
+        let mut refusal = Vec::new();
+        while let Some(piece) = open.next(LIMITS.deadline).await.with_context(|| format!("{path} broke off"))? {
+            if open.status.is_success() { take(&piece) } else { refusal.extend_from_slice(&piece) }
+        }
+        if open.status.is_success() { Ok(()) } else { Err(refused(open.status, &refusal)) }
+    }
+
+    fn request(&self, method: Method, path: &str) -> Builder {
+        let mut request = Request::builder().method(method).uri(self.url(path));
+        if let Some(key) = &self.key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        }
+        request
+    }
 }
 
 /// A reply's JSON; a problem becomes an error with its words.
@@ -106,15 +139,20 @@ pub(crate) fn read(reply: &Reply) -> anyhow::Result<Value> {
         }
         return serde_json::from_slice(&reply.body).context("the answer is no JSON");
     }
-    let problem: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-    let mut words = format!("{}: ", reply.status);
+    Err(refused(reply.status, &reply.body))
+}
+
+/// A problem in its words.
+fn refused(status: StatusCode, body: &[u8]) -> anyhow::Error {
+    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+    let mut words = format!("{status}: ");
     match problem["detail"].as_str().or(problem["title"].as_str()) {
         Some(detail) => words.push_str(detail),
-        None => words.push_str(String::from_utf8_lossy(&reply.body).trim()),
+        None => words.push_str(String::from_utf8_lossy(body).trim()),
     }
     for error in problem["errors"].as_array().into_iter().flatten() {
         let path = error["path"].as_str().or(error["pointer"].as_str()).unwrap_or_default();
         words.push_str(&format!("\n  {path}: {}", error["detail"].as_str().or(error["message"].as_str()).unwrap_or_default()));
     }
-    bail!(words)
+    anyhow!(words)
 }

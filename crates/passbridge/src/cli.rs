@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::Api,
+    batches::{self, BatchCommand},
     config::{self, Flags},
     conformance, demo, doctor, follow,
     publications::{self, PublicationCommand, TemplateCommand},
@@ -187,6 +188,13 @@ Examples:
     /// Each case says what Apple demands, what came, and why it matters. Phones register under device ids of their own and
     /// unregister again.
     Conformance(Box<conformance::Args>),
+    /// Issue, change, revoke, delete or notify passes for every row of a file
+    Batch {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: BatchCommand,
+    },
     /// Call the API: `passbridge api GET /v1/passes`
     ///
     /// Prints the answer. A refusal is printed with the path of every value that does not fit, and ends with status 1. What can
@@ -337,6 +345,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Inspector { server, command } => follow::inspector(&server, command).await,
         Command::Doctor(args) => doctor::run(&args).await,
         Command::Conformance(args) => conformance::run(&args).await,
+        Command::Batch { server, command } => batches::run(&server, command).await,
         Command::Api { server, method, path, body } => {
             let body = body.map(|body| json_argument(&body)).transpose()?;
             server.show(method, &path, body.as_ref()).await

@@ -3,6 +3,7 @@
 //! This crate reads the configuration once, builds the rooms, hands them to each other, and holds nothing else.
 
 mod api;
+mod batches;
 mod cli;
 mod config;
 mod conformance;

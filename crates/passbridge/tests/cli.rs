@@ -243,6 +243,75 @@ async fn designs_are_published_and_followed() {
 }
 
 #[tokio::test]
+async fn files_are_checked_run_mended_and_fed_back() {
+    let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
+    let fed = |file: &'static str| {
+        ["--project", support::SLUG, "--map", "external_id=Member No", "--map", "contact.email=E-Mail", "--json", file]
+    };
+    desk.write("members.csv", "Member No;E-Mail;points\nm-1;ada@example.com;5\nm-2;;many\nm-3;bob@example.com\nm-4;;\n");
+    let wrong = desk.complains(&club, &[&["batch", "check"][..], &fed("members.csv")].concat()).await;
+    assert!(wrong.contains("2 rows would fail, nothing was done") && wrong.contains("balances.points"), "{wrong}");
+    assert!(wrong.contains("has 2 cells, and the first row names 3 columns"), "{wrong}");
+    assert!(club.pass_of("m-1").await.is_none());
+    let batches = desk.says(&club, &["batch", "list", "--json"]).await;
+    let checked = support::text(&batches["data"][0], "id");
+    assert_eq!((&batches["data"][0]["state"], &batches["data"][0]["check"]["created"]), (&json!("checked"), &json!(2)));
+    desk.complains(&club, &[&["batch", "run", "--wait"][..], &fed("members.csv")].concat()).await;
+    assert!(club.pass_of("m-1").await.is_none(), "not unless every row is fine");
+
+    let some = desk.complains(&club, &["batch", "start", &checked, "--wait"]).await;
+    assert!(some.contains("2 rows failed") && some.contains("batch report"), "{some}");
+    assert_eq!(club.pass_of("m-1").await.unwrap()["balances"]["points"], "5");
+    assert!(club.pass_of("m-2").await.is_none());
+    desk.runs(&club, &["batch", "report", &checked, "--output", "failed.csv"]).await.unwrap_or_else(|error| panic!("{error}"));
+    let failed = std::fs::read_to_string(desk.path().join("failed.csv")).unwrap();
+    let lines: Vec<&str> = failed.lines().collect();
+    assert!(lines[0].starts_with("Member No;E-Mail;points;batch_row;batch_line;batch_column;batch_reason"), "{failed}");
+    assert!(lines.len() == 3 && lines[1].starts_with("m-2;;many;2;3;points;"), "{failed}");
+    desk.write("mended.csv", &failed.replace("many", "7"));
+    let mended = desk.says(&club, &[&["batch", "run", "--wait"][..], &fed("mended.csv")].concat()).await;
+    assert_eq!((&mended["state"], &mended["run"]["created"]), (&json!("done"), &json!(2)), "{mended}");
+    assert_eq!(club.pass_of("m-2").await.unwrap()["balances"]["points"], "7");
+
+    desk.write("lost.ndjson", "{\"external_id\":\"m-1\"}\n{\"external_id\":\"nobody\"}\n");
+    let revoke = ["batch", "run", "lost.ndjson", "--project", support::SLUG, "--operation", "revoke", "--anyway", "--wait"];
+    let lost = desk.complains(&club, &revoke).await;
+    assert!(lost.contains("1 rows failed"), "{lost}");
+    assert_eq!(club.pass_of("m-1").await.unwrap()["status"], "revoked");
+    let batches = desk.says(&club, &["batch", "list", "--json"]).await;
+    let report = desk.says(&club, &["batch", "report", &support::text(&batches["data"][0], "id")]).await;
+    assert_eq!((&report["external_id"], &report["batch_row"]), (&json!("nobody"), &json!(2)), "{report}");
+    assert!(desk.complains(&club, &["batch", "cancel", &checked]).await.contains("done already"));
+
+    std::fs::write(desk.path().join("latin.csv"), b"external_id,name\n1,Zo\xeb\n").unwrap();
+    let latin = desk.complains(&club, &["batch", "check", "latin.csv", "--project", support::SLUG]).await;
+    assert!(latin.contains("byte 22 (line 2) is no UTF-8") && latin.contains("--encoding windows-1252"), "{latin}");
+    let read = desk
+        .says(&club, &["batch", "check", "latin.csv", "--project", support::SLUG, "--encoding", "windows-1252", "--json"])
+        .await;
+    assert_eq!(read["state"], "checked", "{read}");
+    for (file, rows, expected) in [
+        ("twice.csv", "external_id,a,a\n1,2,3\n", "two columns are called `a`"),
+        ("open.csv", "external_id,a\n1,\"x\n", "opens a quote that is never closed"),
+        ("head.csv", "external_id,a\n", "has no rows"),
+        ("other.csv", "id,a\n1,2\n", "no column `external_id`"),
+    ] {
+        desk.write(file, rows);
+        let wrong = desk.complains(&club, &["batch", "check", file, "--project", support::SLUG]).await;
+        assert!(wrong.contains(expected), "{file}: {wrong}");
+    }
+    desk.write("empty.csv", "");
+    assert!(
+        desk.complains(&club, &["batch", "check", "empty.csv", "--project", support::SLUG]).await.contains("the file is empty")
+    );
+    assert!(
+        desk.complains(&club, &["batch", "check", "nowhere.csv", "--project", "club"]).await.contains("cannot read nowhere.csv")
+    );
+    let no_project = desk.complains(&club, &["batch", "check", "head.csv", "--project", "nope"]).await;
+    assert!(no_project.contains("there is no project `nope`"), "{no_project}");
+}
+
+#[tokio::test]
 async fn help_says_what_to_do() {
     let help = async |arguments: &[&str]| {
         let mut command = program(env!("CARGO_BIN_EXE_passbridge"));

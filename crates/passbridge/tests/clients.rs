@@ -265,9 +265,11 @@ async fn existing(club: &Club) -> String {
     club.server.api(Method::PUT, &path, Some(&next)).await.unwrap_or_else(|error| panic!("{error}"));
     let published = club.server.api(Method::POST, &format!("{path}/publish"), None).await;
     let published = published.unwrap_or_else(|error| panic!("{error}"));
+    let batch = support::post(&club.server, "/v1/batches", &json!({"project": support::SLUG, "operation": "issue"})).await;
     let ids = [
         ("template", &template["id"]),
         ("publication", &published["publication"]),
+        ("batch", &batch["id"]),
         ("pass", &pass["id"]),
         ("webhook", &json!(webhook)),
         ("source", &json!(club.source)),

@@ -99,6 +99,92 @@ async fn a_gap_in_the_log_halts_the_workers() {
     assert!(load.send(&client, &[load.track("member-9", "membership_signed_up")]).await, "the inbox is whole and takes events");
 }
 
+/// Rows of a batch that is killed again and again.
+const ROWS: usize = 6_000;
+/// Every so manyeth of them fails.
+const FAILING: usize = 500;
+/// Kills while a batch runs.
+const BATCH_KILLS: usize = 4;
+/// How long a server lives in between.
+const BATCH_LIFE_MILLIS: std::ops::Range<u64> = 300..2_000;
+
+/// Makes a batch of rows that runs by itself; its path.
+async fn batch(club: &Club, mut document: Value, rows: String) -> String {
+    document["project"] = support::SLUG.into();
+    document["start"] = "always".into();
+    let made = support::post(&club.server, "/v1/batches", &document).await;
+    let path = format!("/v1/batches/{}", support::text(&made, "id"));
+    let bearer = format!("Bearer {}", club.server.admin_key());
+    let headers = [("authorization", bearer.as_str()), ("content-type", "text/csv")];
+    let kept =
+        club.server.client().send(Method::PUT, &club.server.url(&format!("{path}/rows")), &headers, rows.into()).await.unwrap();
+    assert_eq!(kept.status, StatusCode::OK, "{:?}", kept.body);
+    path
+}
+
+/// A batch once it came to its end.
+async fn done(club: &Club, path: &str) -> Value {
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        let batch = club.server.api(Method::GET, path, None).await.unwrap();
+        if !["checking", "running"].contains(&batch["state"].as_str().unwrap()) {
+            assert_eq!(batch["state"], "done", "{batch}");
+            return batch;
+        }
+        assert!(Instant::now() < deadline, "{batch}\n{}", club.server.said());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Every row of a batch has its effect exactly once, however often the server dies meanwhile.
+async fn rows_survive(database: Database) {
+    let mut club = Club::open(database).await;
+    let mut dice = Dice(0x5851_f42d_4c95_7f2d);
+    let fails = |row: usize| row.is_multiple_of(FAILING);
+    let issue: String = (1..=ROWS).map(|row| format!("m-{row},{}\n", if fails(row) { "many" } else { "1" })).collect();
+    let add: String = (1..=ROWS).map(|row| format!("m-{row},2\n")).collect();
+    let issue =
+        batch(&club, serde_json::json!({"operation": "issue", "if_exists": "reject"}), format!("external_id,points\n{issue}"))
+            .await;
+    for cycle in 0..BATCH_KILLS {
+        tokio::time::sleep(Duration::from_millis(dice.roll(BATCH_LIFE_MILLIS))).await;
+        club.server.kill9().await.unwrap_or_else(|error| panic!("cycle {cycle}: {error}"));
+        club.server.restart().await.unwrap_or_else(|error| panic!("cycle {cycle}: {error}"));
+    }
+    let issued = done(&club, &issue).await;
+    let failing = ROWS / FAILING;
+    assert_eq!((&issued["run"]["created"], &issued["run"]["failed"]), (&(ROWS - failing).into(), &failing.into()), "{issued}");
+    let report = club.server.url(&format!("{issue}/report"));
+    let bearer = format!("Bearer {}", club.server.admin_key());
+    let report = club.server.client().send(Method::GET, &report, &[("authorization", &bearer)], Bytes::new()).await.unwrap();
+    let report = String::from_utf8(report.body.to_vec()).unwrap();
+    let told: Vec<&str> = report.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
+    let expected: Vec<String> = (1..=ROWS).filter(|row| fails(*row)).map(|row| format!("m-{row}")).collect();
+    assert_eq!(told, expected, "every row that failed, once, in order");
+
+    let document = serde_json::json!({"operation": "update", "map": {"balances": {"points": {"add": "$.more"}}}});
+    let added = batch(&club, document, format!("external_id,more\n{add}")).await;
+    for cycle in 0..BATCH_KILLS {
+        tokio::time::sleep(Duration::from_millis(dice.roll(BATCH_LIFE_MILLIS))).await;
+        club.server.kill9().await.unwrap_or_else(|error| panic!("cycle {cycle}: {error}"));
+        club.server.restart().await.unwrap_or_else(|error| panic!("cycle {cycle}: {error}"));
+    }
+    let added = done(&club, &added).await;
+    assert_eq!((&added["run"]["changed"], &added["run"]["failed"]), (&(ROWS - failing).into(), &failing.into()), "{added}");
+    let mut points = std::collections::BTreeMap::new();
+    let mut created = 0;
+    for event in club.events().await {
+        created += usize::from(event["type"] == "pass.created");
+        if event["type"] == "pass.updated" {
+            *points.entry(support::text(&event, "pass")).or_insert(0) += 1;
+        }
+    }
+    assert_eq!((created, points.len()), (ROWS - failing, ROWS - failing));
+    assert!(points.values().all(|times| *times == 1), "a row was carried out twice");
+    let one = club.pass_of("m-1").await.unwrap();
+    assert_eq!(one["balances"]["points"], "3", "{one}");
+}
+
 /// These load the whole machine and measure time against it: they run alone.
 mod alone {
     use super::*;
@@ -111,5 +197,15 @@ mod alone {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn kills_lose_and_repeat_nothing_on_postgres() {
         survives(Database::Postgres).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn kills_lose_and_repeat_no_row_of_a_batch_on_sqlite() {
+        rows_survive(Database::Sqlite).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn kills_lose_and_repeat_no_row_of_a_batch_on_postgres() {
+        rows_survive(Database::Postgres).await;
     }
 }

@@ -1,0 +1,324 @@
+//! `passbridge batch`: files of rows, checked first, then run.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use clap::{Subcommand, ValueEnum};
+use flows::batch::Batch;
+use http::Method;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    api::Api,
+    cli::Server,
+    system::{complain, say},
+};
+
+/// How often a batch that is watched is asked for.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Rows of a report that a check shows by itself.
+const SHOWN_ROWS: usize = 10;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BatchCommand {
+    /// Look which rows of a file would fail; nothing is done
+    ///
+    /// The file is uploaded and every row is tried. `passbridge batch start` runs it afterwards, `passbridge batch report` has
+    /// the rows that would fail, in the format of the file, to be mended and fed back.
+    #[command(after_help = EXAMPLES)]
+    Check {
+        #[command(flatten)]
+        file: FileArgs,
+    },
+    /// Check a file and, unless a row would fail, run it
+    #[command(after_help = EXAMPLES)]
+    Run {
+        #[command(flatten)]
+        file: FileArgs,
+        /// Run it also when rows would fail; those are reported
+        #[arg(long)]
+        anyway: bool,
+        /// Wait until every row was carried out, with a progress bar
+        #[arg(long)]
+        wait: bool,
+    },
+    /// List batches, newest first
+    List,
+    /// Show how far a batch is
+    Show {
+        /// Its id
+        batch: String,
+    },
+    /// Watch a batch until it waits for somebody or comes to its end
+    Watch {
+        /// Its id
+        batch: String,
+    },
+    /// Run a batch that was checked
+    Start {
+        /// Its id
+        batch: String,
+        /// Wait until every row was carried out, with a progress bar
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Halt a batch; the rows that are under way are finished
+    Pause {
+        /// Its id
+        batch: String,
+    },
+    /// Let a batch that was paused go on where it was
+    Resume {
+        /// Its id
+        batch: String,
+    },
+    /// End a batch; what was done stays done
+    Cancel {
+        /// Its id
+        batch: String,
+    },
+    /// Get the rows that failed, or would, with why
+    Report {
+        /// Its id
+        batch: String,
+        /// Where to write them; they are printed unless told
+        #[arg(long, short)]
+        output: Option<PathBuf>,
+    },
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  passbridge batch check members.csv --project coffee-club
+  passbridge batch run members.csv --project coffee-club --map external_id=\"Member No\" --map contact.email=E-Mail --wait
+  passbridge batch run lost.csv --project coffee-club --operation revoke --map find.external_id=card
+  passbridge batch run export.csv --project coffee-club --map @map.yaml --encoding windows-1252";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FileArgs {
+    /// The file: CSV whose first row names the columns, or NDJSON
+    file: PathBuf,
+    /// The project whose passes it is about: slug or id
+    #[arg(long)]
+    project: String,
+    /// What is done for each row
+    #[arg(long, default_value = "issue")]
+    operation: Operation,
+    /// Which column becomes what, or @FILE with a map in YAML; columns of the right name need none
+    #[arg(long = "map", value_name = "WHAT=COLUMN")]
+    map: Vec<String>,
+    /// How the file is written; told by its name unless given
+    #[arg(long)]
+    format: Option<Format>,
+    /// The file's encoding, for example windows-1252; UTF-8 unless given
+    #[arg(long)]
+    encoding: Option<String>,
+    /// CSV: what stands between cells; found out unless given
+    #[arg(long)]
+    delimiter: Option<char>,
+    /// CSV: an empty cell removes what it would set, instead of leaving it as it is
+    #[arg(long)]
+    clear_empty: bool,
+    /// issue: what happens when there is a pass of that external id
+    #[arg(long)]
+    if_exists: Option<IfExists>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Operation {
+    Issue,
+    Update,
+    Revoke,
+    Delete,
+    Notify,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Csv,
+    Ndjson,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum IfExists {
+    Update,
+    Skip,
+    Reject,
+}
+
+fn name(value: &impl ValueEnum) -> Value {
+    value.to_possible_value().map_or(Value::Null, |value| value.get_name().into())
+}
+
+pub(crate) async fn run(server: &Server, command: BatchCommand) -> anyhow::Result<ExitCode> {
+    let turn = async |batch: &str, to: &str| server.show(Method::POST, &format!("/v1/batches/{batch}/{to}"), None).await;
+    match command {
+        BatchCommand::Check { file } => {
+            let batch = send(server, &file, "by_hand").await?;
+            watch(server, &batch).await
+        }
+        BatchCommand::Run { file, anyway, wait } => {
+            let batch = send(server, &file, if anyway { "always" } else { "if_clean" }).await?;
+            if wait { watch(server, &batch).await } else { show(server, &batch).await }
+        }
+        BatchCommand::List => server.show(Method::GET, "/v1/batches?limit=100", None).await,
+        BatchCommand::Show { batch } => show(server, &batch).await,
+        BatchCommand::Watch { batch } => watch(server, &batch).await,
+        BatchCommand::Start { batch, wait } => {
+            let started = turn(&batch, "run").await?;
+            if wait { watch(server, &batch).await } else { Ok(started) }
+        }
+        BatchCommand::Pause { batch } => turn(&batch, "pause").await,
+        BatchCommand::Resume { batch } => turn(&batch, "resume").await,
+        BatchCommand::Cancel { batch } => turn(&batch, "cancel").await,
+        BatchCommand::Report { batch, output } => report(server, &batch, output.as_deref()).await,
+    }
+}
+
+async fn show(server: &Server, batch: &str) -> anyhow::Result<ExitCode> {
+    server.show(Method::GET, &format!("/v1/batches/{batch}"), None).await
+}
+
+/// Makes a batch of a file; its id.
+async fn send(server: &Server, file: &FileArgs, start: &str) -> anyhow::Result<String> {
+    let path = &file.file;
+    let length = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
+    let api = server.api()?;
+    let made = api.call(Method::POST, "/v1/batches", Some(&document(file, start)?)).await?;
+    let batch = made["id"].as_str().context("the server answered with something else than a batch")?.to_owned();
+    let bar = ProgressBar::new(length);
+    bar.set_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} sent, {bytes_per_sec}, {eta} left")?);
+    let told = bar.clone();
+    let sent = api.upload(&format!("/v1/batches/{batch}/rows"), path, move |bytes| told.inc(bytes)).await;
+    bar.finish_and_clear();
+    if let Err(error) = sent {
+        // Nobody is to find a batch that awaits rows which never come.
+        let _ = api.call(Method::POST, &format!("/v1/batches/{batch}/cancel"), None).await;
+        return Err(error.context(format!("{} was not taken", path.display())));
+    }
+    Ok(batch)
+}
+
+fn document(file: &FileArgs, start: &str) -> anyhow::Result<Value> {
+    let is_ndjson = ["ndjson", "jsonl"].iter().any(|ending| file.file.extension().is_some_and(|found| found == *ending));
+    let format = file.format.unwrap_or(if is_ndjson { Format::Ndjson } else { Format::Csv });
+    let mut document = json!({
+        "project": file.project,
+        "operation": name(&file.operation),
+        "map": map(&file.map)?,
+        "format": name(&format),
+        "start": start,
+    });
+    let optional = [
+        ("encoding", file.encoding.clone().map(Value::from)),
+        ("delimiter", file.delimiter.map(|delimiter| delimiter.to_string().into())),
+        ("empty_cells", file.clear_empty.then(|| "clear".into())),
+        ("if_exists", file.if_exists.as_ref().map(name)),
+    ];
+    for (key, value) in optional {
+        if let Some(value) = value {
+            document[key] = value;
+        }
+    }
+    Ok(document)
+}
+
+fn map(given: &[String]) -> anyhow::Result<Map<String, Value>> {
+    let mut map = Map::new();
+    for given in given {
+        if let Some(file) = given.strip_prefix('@') {
+            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+            map.extend(Batch::map_of_yaml(&text).map_err(|problem| anyhow::anyhow!("{file}: {problem}"))?);
+        } else {
+            let (what, column) = given.split_once('=').with_context(|| format!("{given}: expected WHAT=COLUMN or @FILE"))?;
+            Batch::take_from(&mut map, what.trim(), column.trim()).map_err(|why| anyhow::anyhow!("{given}: {why}"))?;
+        }
+    }
+    Ok(map)
+}
+
+/// Shows a batch's progress until it comes to its end, is halted, or waits to be run.
+async fn watch(server: &Server, batch: &str) -> anyhow::Result<ExitCode> {
+    let api = server.api()?;
+    let bar = ProgressBar::new(0);
+    bar.set_style(ProgressStyle::with_template("{bar:40} {percent}% {prefix}, {msg}, {eta} left")?);
+    let now = loop {
+        let now = api.call(Method::GET, &format!("/v1/batches/{batch}"), None).await?;
+        let state = now["state"].as_str().context("the server answered with something else than a batch")?;
+        let counts = if state == "checking" { &now["check"] } else { &now["run"] };
+        let number = |name: &str| counts[name].as_u64().unwrap_or_default();
+        bar.set_length(now["bytes"].as_u64().unwrap_or_default());
+        bar.set_position(number("bytes"));
+        bar.set_prefix(format!("{state}: {} rows", number("rows")));
+        let waits = now["waits_for"].as_str().map(|reader| format!(", gives way to {reader}")).unwrap_or_default();
+        bar.set_message(format!("{} failed{waits}", number("failed")));
+        if !matches!(state, "checking" | "running") {
+            break now;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    };
+    bar.finish_and_clear();
+    server.print(&now)?;
+    let failed = |part: &str| now[part]["failed"].as_u64().unwrap_or_default();
+    let hint = format!("`passbridge batch report {batch}` has them, to be mended and fed back");
+    let wrong = match now["state"].as_str().unwrap_or_default() {
+        "done" if failed("run") == 0 => return Ok(ExitCode::SUCCESS),
+        "done" => format!("{} rows failed: {hint}", failed("run")),
+        "checked" if failed("check") == 0 => return Ok(ExitCode::SUCCESS),
+        "checked" => {
+            excerpt(&api, batch).await?;
+            format!(
+                "{} rows would fail, nothing was done: {hint}; `passbridge batch start {batch}` runs the rest",
+                failed("check")
+            )
+        }
+        "failed" => format!("nothing more can be done: {}", now["fault"].as_str().unwrap_or_default()),
+        other => format!("the batch is {other}"),
+    };
+    complain(&wrong);
+    Ok(ExitCode::FAILURE)
+}
+
+/// Says of the first rows of a report why they would fail.
+async fn excerpt(api: &Api, batch: &str) -> anyhow::Result<()> {
+    let mut text = Vec::new();
+    api.download(&format!("/v1/batches/{batch}/report"), |piece| {
+        // Whole pieces are as many rows as are to be shown, at least.
+        if text.iter().filter(|byte| **byte == b'\n').count() <= SHOWN_ROWS {
+            text.extend_from_slice(piece);
+        }
+    })
+    .await?;
+    for line in String::from_utf8_lossy(&text).lines().take(SHOWN_ROWS + 1) {
+        complain(line);
+    }
+    Ok(())
+}
+
+async fn report(server: &Server, batch: &str, output: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let path = format!("/v1/batches/{batch}/report");
+    let Some(output) = output else {
+        let mut text = Vec::new();
+        server.api()?.download(&path, |piece| text.extend_from_slice(piece)).await?;
+        say(String::from_utf8_lossy(&text).trim_end());
+        return Ok(ExitCode::SUCCESS);
+    };
+    let mut file = std::fs::File::create(output).with_context(|| format!("cannot write {}", output.display()))?;
+    let mut written = Ok(());
+    let write = |piece: &[u8]| {
+        if written.is_ok() {
+            written = file.write_all(piece);
+        }
+    };
+    server.api()?.download(&path, write).await?;
+    if let Err(error) = written.and_then(|()| file.sync_all()) {
+        bail!("cannot write {}: {error}", output.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
