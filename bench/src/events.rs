@@ -24,19 +24,19 @@ const IDLE_DEADLINE: Duration = Duration::from_secs(3_600);
 const MICROS: f64 = 1e6;
 
 /// Whose processor time counts.
-struct Counted<'a> {
-    server: &'a Process,
-    database: Option<&'a Process>,
+pub(crate) struct Counted<'a> {
+    pub(crate) server: &'a Process,
+    pub(crate) database: Option<&'a Process>,
 }
 
 impl Counted<'_> {
-    fn seconds(&self) -> Result<f64> {
+    pub(crate) fn seconds(&self) -> Result<f64> {
         let database = self.database.map(Process::tree_cpu_seconds).transpose()?;
         Ok(self.server.cpu_seconds()? + database.unwrap_or(0.0))
     }
 
     /// Waits until what was accepted has been worked off.
-    fn settle(&self) -> Result<()> {
+    pub(crate) fn settle(&self) -> Result<()> {
         let from = Instant::now();
         loop {
             let before = self.seconds()?;

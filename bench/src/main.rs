@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "a measurement reads the clock and the environment")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command that prints its result")]
 
+mod batch;
 mod cpu;
 mod events;
 mod fixture;
@@ -35,10 +36,14 @@ pub(crate) struct Size {
     open_loop_seconds: f64,
     /// Passes in the store when the start is measured.
     passes: u64,
+    /// Rows of a batch.
+    rows: u64,
 }
 
-const QUICK: Size = Size { rounds: 3, cpu_seconds: 0.5, load_seconds: 3.0, open_loop_seconds: 10.0, passes: 20_000 };
-const FULL: Size = Size { rounds: 5, cpu_seconds: 3.0, load_seconds: 10.0, open_loop_seconds: 60.0, passes: 1_000_000 };
+const QUICK: Size =
+    Size { rounds: 3, cpu_seconds: 0.5, load_seconds: 3.0, open_loop_seconds: 10.0, passes: 20_000, rows: 50_000 };
+const FULL: Size =
+    Size { rounds: 5, cpu_seconds: 3.0, load_seconds: 10.0, open_loop_seconds: 60.0, passes: 1_000_000, rows: 1_000_000 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
@@ -48,6 +53,8 @@ enum Part {
     Intake,
     /// From an accepted event to its webhook.
     Delivery,
+    /// A CSV of rows that become passes.
+    Batch,
     /// Memory and start.
     Start,
 }
@@ -120,6 +127,7 @@ fn run(arguments: &RunArguments) -> Result<()> {
     part(Part::Passes, "Signed passes, one core", &|| passes::run(size, folder, arguments.peers.as_deref()))?;
     part(Part::Intake, "Durable intake over HTTP, closed loop, 64 connections", &|| events::intake(size, server, folder))?;
     part(Part::Delivery, "Delivery, SQLite", &|| events::delivery(size, server, folder))?;
+    part(Part::Batch, "A CSV of rows becomes passes, SQLite", &|| batch::run(size, server, folder))?;
     part(Part::Start, "Memory and start, SQLite", &|| {
         events::start(size, server, folder, arguments.passes.unwrap_or(size.passes))
     })
