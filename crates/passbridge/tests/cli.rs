@@ -254,7 +254,7 @@ async fn files_are_checked_run_mended_and_fed_back() {
     assert!(wrong.contains("has 2 cells, and the first row names 3 columns"), "{wrong}");
     assert!(club.pass_of("m-1").await.is_none());
     let batches = desk.says(&club, &["batch", "list", "--json"]).await;
-    let checked = support::text(&batches["data"][0], "id");
+    let checked = text(&batches["data"][0], "id");
     assert_eq!((&batches["data"][0]["state"], &batches["data"][0]["check"]["created"]), (&json!("checked"), &json!(2)));
     desk.complains(&club, &[&["batch", "run", "--wait"][..], &fed("members.csv")].concat()).await;
     assert!(club.pass_of("m-1").await.is_none(), "not unless every row is fine");
@@ -279,7 +279,7 @@ async fn files_are_checked_run_mended_and_fed_back() {
     assert!(lost.contains("1 rows failed"), "{lost}");
     assert_eq!(club.pass_of("m-1").await.unwrap()["status"], "revoked");
     let batches = desk.says(&club, &["batch", "list", "--json"]).await;
-    let report = desk.says(&club, &["batch", "report", &support::text(&batches["data"][0], "id")]).await;
+    let report = desk.says(&club, &["batch", "report", &text(&batches["data"][0], "id")]).await;
     assert_eq!((&report["external_id"], &report["batch_row"]), (&json!("nobody"), &json!(2)), "{report}");
     assert!(desk.complains(&club, &["batch", "cancel", &checked]).await.contains("done already"));
 

@@ -5,7 +5,13 @@ mod house;
 
 use std::time::Duration;
 
-use axum::{Json, Router, extract::State, http::HeaderMap, response::IntoResponse, routing::post};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::IntoResponse,
+    routing::post,
+};
 use domain::{
     ClientCertificate, Clock as _, DeliveryId, EventKind, Hidden, Payload, SwitchOff, Target, TargetAuth, TargetEvents, TargetId,
     Validity,
@@ -228,13 +234,13 @@ async fn club() -> (String, Club) {
         let token = format!("token-{}", club.0.len());
         Json(json!({"access_token": token, "token_type": "Bearer", "expires_in": 3600}))
     }
-    async fn hook(State(club): State<Club>, headers: HeaderMap) -> axum::http::StatusCode {
+    async fn hook(State(club): State<Club>, headers: HeaderMap) -> StatusCode {
         let given = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         let mut club = club.0.lock();
         let used = club.1.iter().filter(|seen| **seen == given).count();
         club.1.push(given);
         // Every token is taken back after three uses.
-        if used < 3 { axum::http::StatusCode::OK } else { axum::http::StatusCode::UNAUTHORIZED }
+        if used < 3 { StatusCode::OK } else { StatusCode::UNAUTHORIZED }
     }
     let club = Club::default();
     let app = Router::new().route("/token", post(token)).route("/hook", post(hook)).with_state(club.clone());

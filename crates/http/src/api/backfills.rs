@@ -125,7 +125,7 @@ impl View {
                 JobState::Running => BackfillState::Running,
                 JobState::Paused => BackfillState::Paused,
                 JobState::Done => BackfillState::Done,
-                JobState::Cancelled | JobState::Superseded => BackfillState::Cancelled,
+                JobState::Cancelled | JobState::Superseded | JobState::Failed => BackfillState::Cancelled,
             },
             looked_at: progress.looked_at,
             matched: progress.matched,
