@@ -232,11 +232,12 @@ pub(crate) async fn earlier_owed(
 }
 
 pub(crate) async fn taken_or_owed(pool: &Pool, org: OrgId, target: TargetId, events: &[EventId]) -> Attempt<Vec<EventId>> {
-    const SQL: &str = "SELECT t.event FROM unnest($3::uuid[]) AS t(event) WHERE EXISTS (
+    const SQL: &str = "SELECT t.event FROM unnest($3::uuid[], $4::uuid[]) AS t(event, delivery) WHERE EXISTS (
             SELECT 1 FROM attempts a WHERE a.org = $1 AND a.event = t.event AND a.target = $2 AND a.outcome = 1)
-        OR EXISTS (SELECT 1 FROM deliveries d WHERE d.org = $1 AND d.target = $2 AND d.event = t.event)";
+        OR EXISTS (SELECT 1 FROM deliveries d WHERE d.org = $1 AND d.id = t.delivery)";
+    let deliveries: Vec<Uuid> = events.iter().map(|event| DeliveryId::of(event.uuid(), target.uuid()).uuid()).collect();
     let events: Vec<Uuid> = events.iter().map(|event| event.uuid()).collect();
-    let rows = query(pool, SQL, &[&org.uuid(), &target.uuid(), &events]).await?;
+    let rows = query(pool, SQL, &[&org.uuid(), &target.uuid(), &events, &deliveries]).await?;
     rows.iter().map(|row| Columns::of(row).id()).collect()
 }
 

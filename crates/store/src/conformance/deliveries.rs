@@ -225,7 +225,8 @@ pub async fn replays_are_counted(backend: &Shared) {
     let lease = lease(backend, 0, "a").await;
     let target = id(60);
     assert_eq!(backend.behind(org(), target).await.unwrap(), (0, None));
-    let rows: Vec<_> = [2, 4, 6, 8].map(|n| DeliveryRow { behind: n != 8, ..delivery(n, place(n), at(n)) }).into();
+    let named = |row: DeliveryRow| DeliveryRow { id: DeliveryId::of(row.event.uuid(), row.target.uuid()), ..row };
+    let rows: Vec<_> = [2, 4, 6, 8].map(|n| named(DeliveryRow { behind: n != 8, ..delivery(n, place(n), at(n)) })).into();
     backend.owe(rows.clone()).await.unwrap();
     assert_eq!(backend.behind(org(), target).await.unwrap(), (3, Some(at(6))));
     assert_eq!(backend.behind(other_org(), target).await.unwrap(), (0, None));
