@@ -277,7 +277,7 @@ async fn files_are_checked_run_mended_and_fed_back() {
     let revoke = ["batch", "run", "lost.ndjson", "--project", support::SLUG, "--operation", "revoke", "--anyway", "--wait"];
     let lost = desk.complains(&club, &revoke).await;
     assert!(lost.contains("1 rows failed"), "{lost}");
-    assert_eq!(club.pass_of("m-1").await.unwrap()["status"], "revoked");
+    assert_eq!(club.pass_of("m-1").await.unwrap()["status"], "invalidated");
     let batches = desk.says(&club, &["batch", "list", "--json"]).await;
     let report = desk.says(&club, &["batch", "report", &text(&batches["data"][0], "id")]).await;
     assert_eq!((&report["external_id"], &report["batch_row"]), (&json!("nobody"), &json!(2)), "{report}");

@@ -11,7 +11,10 @@ pub(super) fn object(text: &str) -> Result<Value, String> {
         Ok(other) => Err(format!("expected an object, found {}", problem::kind(&other))),
         Err(error) => {
             let words = error.to_string();
-            let words = words.split(" at line ").next().unwrap_or_default();
+            let words = match words.split(" at line ").next().unwrap_or_default() {
+                "unexpected end of hex escape" => "a lone surrogate, or an escape that is cut short",
+                words => words,
+            };
             Err(format!("is not JSON: {words} at character {}", error.column()))
         }
     }
