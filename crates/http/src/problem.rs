@@ -179,6 +179,7 @@ pub(crate) const KINDS: &[(&str, u16, &str)] = &[
     ("insufficient", 409, "Balance too low"),
     ("in_use", 409, "Still in use"),
     ("no_event", 409, "Nothing to send"),
+    ("nothing_missed", 409, "Nothing was missed"),
     ("limit_reached", 409, "As many as there may be"),
     ("version_conflict", 412, "Changed meanwhile"),
     ("rate_limited", 429, "Too many requests"),

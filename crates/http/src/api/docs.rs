@@ -13,7 +13,7 @@ use crate::{App, problem};
 const STYLE: &str = include_str!("../../assets/docs.css");
 const SCRIPT: &str = include_str!("../../assets/docs.js");
 /// The groups in the order in which a newcomer needs them; others follow.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     "Passes",
     "Scans",
     "Contacts",
@@ -26,6 +26,7 @@ const ORDER: [&str; 23] = [
     "Sources",
     "Flows",
     "Transformations",
+    "Batches",
     "Webhooks",
     "Destinations",
     "Deliveries",

@@ -429,6 +429,11 @@ async fn what_is_made_under_a_key_is_made_once() {
             json!({"project": things.id("project")}),
             json!({"project": things.id("project"), "external_id": "two"}),
         ),
+        (
+            "/v1/batches".to_owned(),
+            json!({"project": things.id("project"), "operation": "issue"}),
+            json!({"project": things.id("project"), "operation": "revoke"}),
+        ),
         ("/v1/contacts".to_owned(), json!({"email": "eve@example.com"}), json!({"email": "bob@example.com"})),
         ("/v1/scans".to_owned(), json!({"code": "nobody"}), json!({"code": "somebody"})),
     ];
