@@ -283,9 +283,9 @@ async fn files_are_checked_run_mended_and_fed_back() {
     assert_eq!((&report["external_id"], &report["batch_row"]), (&json!("nobody"), &json!(2)), "{report}");
     assert!(desk.complains(&club, &["batch", "cancel", &checked]).await.contains("done already"));
 
-    std::fs::write(desk.path().join("latin.csv"), b"external_id,name\n1,Zo\xeb\n").unwrap();
+    std::fs::write(desk.path().join("latin.csv"), b"external_id,email,name\n1,zoe@example.com,Zo\xeb\n").unwrap();
     let latin = desk.complains(&club, &["batch", "check", "latin.csv", "--project", support::SLUG]).await;
-    assert!(latin.contains("byte 22 (line 2) is no UTF-8") && latin.contains("--encoding windows-1252"), "{latin}");
+    assert!(latin.contains("byte 44 (line 2) is no UTF-8") && latin.contains("--encoding windows-1252"), "{latin}");
     let read = desk
         .says(&club, &["batch", "check", "latin.csv", "--project", support::SLUG, "--encoding", "windows-1252", "--json"])
         .await;
