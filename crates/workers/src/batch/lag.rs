@@ -5,8 +5,8 @@ use std::time::Duration;
 use domain::{Position, Timestamp};
 use store::{Backend, Log, Reader, Result};
 
-/// How far behind a reader may be.
-const MOST: Duration = Duration::from_secs(1);
+/// How far behind a reader may be by its mark: a second, and the second in which it may not have written its mark.
+const MOST: Duration = Duration::from_secs(2);
 
 /// The first reader that has not looked at something for longer than it may.
 pub(super) async fn behind(backend: &dyn Backend, now: Timestamp) -> Result<Option<&'static str>> {
