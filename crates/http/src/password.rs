@@ -7,7 +7,7 @@ use aws_lc_rs::pbkdf2::{self, PBKDF2_HMAC_SHA256};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::Entropy;
 
-/// Rounds: some 100 ms of a slow core for each guess, of which a client address has few a minute.
+/// Rounds: a guess is work, and a client address has few a minute.
 const ROUNDS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
 const NAME: &str = "pbkdf2-sha256";
 const SALT_BYTES: usize = 16;
