@@ -32,9 +32,9 @@ pub use contact::{Contact, ContactInput, WalletEvent, WalletStatus, normalise_em
 pub use enrolment::{Doors, EnrolmentRules, Prefill};
 pub use event::{Event, EventKind, Facts, Image, Position, ProjectImage, VariantImage};
 pub use id::{
-    BackfillId, BatchId, BatchKind, CommandId, ContactId, DeliveryId, Entropy, EventId, EventIdKind, FlowId, Id, IdError, IdKind,
-    InspectorId, KeyId, OrgId, PassId, ProjectId, PublicationId, PublicationKind, SignerId, SourceEventId, SourceId, TargetId,
-    TemplateId, TransformationId,
+    BackfillId, BackfillKind, BatchId, BatchKind, CommandId, ContactId, DeliveryId, Entropy, EventId, EventIdKind, FlowId, Id,
+    IdError, IdKind, InspectorId, KeyId, OrgId, PassId, ProjectId, PublicationId, PublicationKind, SignerId, SourceEventId,
+    SourceId, TargetId, TemplateId, TransformationId,
 };
 pub use installation::{Confidence, Installation, InstallationState, UninstallReason, Wallet};
 pub use org::{ApiKey, Organization, Scope};

@@ -10,7 +10,6 @@
 //! - Workers' writes hang on their lease by a row lock that a seizure waits for.
 //! - No triggers, advisory locks, sequences or notifications carry meaning. Tables that only grow are partitioned by day.
 
-mod backfills;
 mod captures;
 mod commit;
 mod config;
@@ -39,11 +38,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, TargetId, Timestamp};
 use store::{
-    Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BackfillRow, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows,
-    Committed, ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement,
-    GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
-    LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention,
-    StaleDevice, StoreError,
+    Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
+    ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement, GoogleThingRow,
+    GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys,
+    LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention, StaleDevice, StoreError,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -377,18 +375,6 @@ impl Backend for Postgres {
     }
     async fn note_synced(&self, org: OrgId, target: TargetId, told: Vec<(ContactId, Option<Hash>)>) -> Result<()> {
         Ok(synced::note(&self.pool, org, target, &told).await?)
-    }
-    async fn backfill(&self, org: OrgId, id: Uuid) -> Result<Option<BackfillRow>> {
-        Ok(backfills::one(&self.pool, org, id).await?)
-    }
-    async fn backfills(&self, org: OrgId, before: Option<Uuid>, limit: u32) -> Result<Vec<BackfillRow>> {
-        Ok(backfills::list(&self.pool, org, before, limit).await?)
-    }
-    async fn running_backfills(&self, shard: u16, limit: u32) -> Result<Vec<BackfillRow>> {
-        Ok(backfills::running(&self.pool, shard, limit).await?)
-    }
-    async fn save_backfill(&self, lease: Option<Lease>, row: BackfillRow) -> Result<bool> {
-        Ok(backfills::save(&self.pool, lease, &row).await?)
     }
     async fn changed_passes(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<ChangedPass>)> {
         Ok(google::changed(&self.pool, shard, after, limit).await?)

@@ -7,16 +7,15 @@ use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId,
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use store::{
-    Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BackfillRow, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows,
-    Committed, ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement,
-    GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
-    LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention,
-    StaleDevice, StoreError,
+    Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
+    ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement, GoogleThingRow,
+    GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys,
+    LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention, StaleDevice, StoreError,
 };
 use uuid::Uuid;
 
 use crate::{
-    backfills, commit, config, deliveries, fault,
+    commit, config, deliveries, fault,
     folder::Folder,
     google, inbox, jobs, leases, load, log, nodes,
     readers::Readers,
@@ -414,18 +413,6 @@ impl Backend for Sqlite {
     }
     async fn note_synced(&self, org: OrgId, target: TargetId, told: Vec<(ContactId, Option<Hash>)>) -> Result<()> {
         self.write(move |db| synced::note(db, org, target, &told)).await
-    }
-    async fn backfill(&self, org: OrgId, id: Uuid) -> Result<Option<BackfillRow>> {
-        self.read(move |db| backfills::one(db, org, id)).await
-    }
-    async fn backfills(&self, org: OrgId, before: Option<Uuid>, limit: u32) -> Result<Vec<BackfillRow>> {
-        self.read(move |db| backfills::list(db, org, before, limit)).await
-    }
-    async fn running_backfills(&self, shard: u16, limit: u32) -> Result<Vec<BackfillRow>> {
-        self.read(move |db| backfills::running(db, shard, limit)).await
-    }
-    async fn save_backfill(&self, lease: Option<Lease>, row: BackfillRow) -> Result<bool> {
-        self.write(move |db| backfills::save(db, lease, &row)).await
     }
     async fn changed_passes(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<ChangedPass>)> {
         self.read(move |db| google::changed(db, shard, after, limit)).await

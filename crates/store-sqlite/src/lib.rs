@@ -16,7 +16,6 @@
 //! It must be on a local disk: the locks and the shared memory of SQLite do not work over network file systems.
 
 mod backend;
-mod backfills;
 mod commit;
 mod config;
 mod deliveries;

@@ -14,9 +14,8 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0005_push_tries.sql"),
     include_str!("../migrations/0006_google.sql"),
     include_str!("../migrations/0007_synced.sql"),
-    include_str!("../migrations/0008_backfills.sql"),
-    include_str!("../migrations/0009_replays.sql"),
-    include_str!("../migrations/0010_batches.sql"),
+    include_str!("../migrations/0008_replays.sql"),
+    include_str!("../migrations/0009_batches.sql"),
 ];
 
 /// Marks the file as ours in its header: "PBdg".

@@ -6,10 +6,10 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    Accepted, AttemptFilter, AttemptRow, AuditRow, BackfillRow, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows,
-    Committed, ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement,
-    GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
-    LeaseRow, LoadKeys, LoadedRows, NodeRow, PassRow, PushSettlement, ResourceRow, StaleDevice, error::Result,
+    Accepted, AttemptFilter, AttemptRow, AuditRow, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
+    ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement, GoogleThingRow,
+    GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys,
+    LoadedRows, NodeRow, PassRow, PushSettlement, ResourceRow, StaleDevice, error::Result,
 };
 
 /// A reader of a log, with a watermark per shard.
@@ -297,16 +297,6 @@ pub trait Backend: Send + Sync + 'static {
     async fn synced(&self, org: OrgId, target: TargetId, contacts: &[ContactId]) -> Result<Vec<(ContactId, Hash)>>;
     /// Notes what was told of contacts, each once, or that it is not known any more.
     async fn note_synced(&self, org: OrgId, target: TargetId, told: Vec<(ContactId, Option<Hash>)>) -> Result<()>;
-
-    /// One backfill.
-    async fn backfill(&self, org: OrgId, id: Uuid) -> Result<Option<BackfillRow>>;
-    /// Backfills of an organization, newest first, before one.
-    async fn backfills(&self, org: OrgId, before: Option<Uuid>, limit: u32) -> Result<Vec<BackfillRow>>;
-    /// Running backfills of a shard, oldest first.
-    async fn running_backfills(&self, shard: u16, limit: u32) -> Result<Vec<BackfillRow>>;
-    /// Makes a backfill of revision 1, or replaces one that had the revision before; false when somebody else changed it
-    /// meanwhile. A worker shows its lease.
-    async fn save_backfill(&self, lease: Option<Lease>, row: BackfillRow) -> Result<bool>;
 
     // Google Wallet.
 

@@ -1,53 +1,13 @@
 //! Backfills: the contacts of an organization, compared with what a destination was last told of them, and told anew where that
 //! is something else.
 
-use domain::{BackfillId, ContactId, Id, OrgId, TargetId, Timestamp};
+use domain::{BackfillId, BackfillKind, ContactId, OrgId, TargetId, Timestamp};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use crate::{JobState, Lease, Store, StoreError, error::Result, states::parse, store::to_json};
-
-/// A walk over all contacts for one destination, as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BackfillRow {
-    /// Whose.
-    pub org: OrgId,
-    /// Its id, sorts by time.
-    pub id: Uuid,
-    /// The shard whose worker does it.
-    pub shard: u16,
-    /// Where it stands, see [`crate::JobState`].
-    pub state: i16,
-    /// What is compared and how far it is, as JSON without personal values.
-    pub body: String,
-    /// Counts its changes, from 1.
-    pub revision: i64,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it last changed.
-    pub updated_at: Timestamp,
-}
+use crate::{ConfigWrite, Job, JobBody, JobKind, JobState, Store, error::Result};
 
 /// A walk over all contacts for one destination.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Backfill {
-    /// Its id, sorts by time.
-    pub id: BackfillId,
-    /// Whose.
-    pub org: OrgId,
-    /// Where it stands.
-    pub state: JobState,
-    /// What is compared and how far it is.
-    pub progress: BackfillProgress,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it last came on.
-    pub updated_at: Timestamp,
-    /// Counts its changes, from 1.
-    pub revision: i64,
-    /// The shard whose worker brings it on.
-    pub shard: u16,
-}
+pub type Backfill = Job<BackfillProgress>;
 
 /// What is compared and how far it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,51 +57,28 @@ impl BackfillProgress {
     }
 }
 
-impl Backfill {
-    fn of(row: &BackfillRow) -> Result<Self> {
-        let state = JobState::from_number(row.state).ok_or_else(|| StoreError::Inconsistent {
-            table: "backfills",
-            column: "state",
-            row: row.id.to_string(),
-            why: format!("{} is no state", row.state),
-        })?;
-        Ok(Self {
-            id: Id::from_uuid(row.id),
-            org: row.org,
-            state,
-            progress: parse(row.body.as_bytes(), "backfills", row.id)?,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            revision: row.revision,
-            shard: row.shard,
-        })
-    }
-
-    fn next_row(&self, now: Timestamp) -> Result<BackfillRow> {
-        Ok(BackfillRow {
-            org: self.org,
-            id: self.id.uuid(),
-            shard: self.shard,
-            state: self.state.number(),
-            body: to_json(&self.progress)?,
-            revision: self.revision + 1,
-            created_at: self.created_at,
-            updated_at: now,
-        })
-    }
+impl JobBody for BackfillProgress {
+    type Id = BackfillKind;
+    const KIND: JobKind = JobKind::Backfill;
 }
 
 impl Store {
-    /// A new backfill, unless one of the same destination is still under way: then that one.
-    pub async fn begin_backfill(&self, org: OrgId, target: TargetId, everything: bool, now: Timestamp) -> Result<Backfill> {
+    /// A new backfill with its rows, unless one of the same destination is still under way: then that one, and nothing to write.
+    pub async fn begin_backfill(
+        &self,
+        org: OrgId,
+        target: TargetId,
+        everything: bool,
+        now: Timestamp,
+    ) -> Result<(Backfill, ConfigWrite)> {
         let mut before = None;
         loop {
-            let page = self.backfills(org, before, LOOKED_THROUGH).await?;
+            let page = self.jobs::<BackfillProgress>(org, before, LOOKED_THROUGH).await?;
             let Some(last) = page.last() else { break };
             before = Some(last.id);
             let is_short = page.len() < LOOKED_THROUGH as usize;
             if let Some(held) = page.into_iter().find(|held| !held.state.is_over() && held.progress.target == target) {
-                return Ok(held);
+                return Ok((held, ConfigWrite { now, ..ConfigWrite::default() }));
             }
             if is_short {
                 break;
@@ -151,30 +88,8 @@ impl Store {
         let id = BackfillId::mint(now, self.entropy());
         let shard = self.shard_of(org, target.uuid());
         let new = Backfill { id, org, state: JobState::Running, progress, created_at: now, updated_at: now, revision: 0, shard };
-        self.save_backfill(None, &new, now).await?;
-        Ok(Backfill { revision: 1, ..new })
-    }
-
-    /// A backfill.
-    pub async fn backfill(&self, org: OrgId, id: BackfillId) -> Result<Option<Backfill>> {
-        self.backend().backfill(org, id.uuid()).await?.as_ref().map(Backfill::of).transpose()
-    }
-
-    /// Backfills, newest first.
-    pub async fn backfills(&self, org: OrgId, before: Option<BackfillId>, limit: u32) -> Result<Vec<Backfill>> {
-        self.backend().backfills(org, before.map(Id::uuid), limit).await?.iter().map(Backfill::of).collect()
-    }
-
-    /// Running backfills of a shard, oldest first.
-    pub async fn running_backfills(&self, shard: u16, limit: u32) -> Result<Vec<Backfill>> {
-        self.backend().running_backfills(shard, limit).await?.iter().map(Backfill::of).collect()
-    }
-
-    /// Writes how far a backfill is, or that it was halted; false when somebody else changed it meanwhile.
-    pub async fn save_backfill(&self, lease: Option<Lease>, backfill: &Backfill, now: Timestamp) -> Result<bool> {
-        let saved = self.backend().save_backfill(lease, backfill.next_row(now)?).await?;
-        self.wake().tick_config();
-        Ok(saved)
+        let write = ConfigWrite { jobs: vec![new.next_row(now)?], now, ..ConfigWrite::default() };
+        Ok((Backfill { revision: 1, ..new }, write))
     }
 }
 

@@ -105,6 +105,8 @@ pub enum JobKind {
     Publication = 1,
     /// A file of rows becomes commands.
     Batch = 2,
+    /// A destination is compared with the truth.
+    Backfill = 3,
 }
 
 impl JobKind {

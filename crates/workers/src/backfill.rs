@@ -12,6 +12,7 @@ use store::{Backfill, BackfillProgress, Hash, JobState, StoreError};
 use uuid::Uuid;
 
 use crate::{
+    jobs,
     shard::{End, House, Shard},
     webhooks::{Ready, Taken, opened, tell},
 };
@@ -46,7 +47,7 @@ async fn work(shard: &Shard) -> Result<(), End> {
             return Err(End::Stopped);
         }
         ticks.mark_unchanged();
-        let running = shard.insist("read backfills", || store.running_backfills(shard.number(), AT_ONCE)).await?;
+        let running = shard.insist("read backfills", || store.running_jobs::<BackfillProgress>(shard.number(), AT_ONCE)).await?;
         let now = shard.house.now();
         let (due, later): (Vec<Backfill>, Vec<Backfill>) =
             running.into_iter().partition(|backfill| backfill.progress.not_before.is_none_or(|at| at <= now));
@@ -79,7 +80,7 @@ async fn step(shard: &Shard, mut backfill: Backfill) -> Result<(), End> {
             walk.tally.add_to(&mut backfill.progress);
             backfill.progress.after = Some(last);
             (backfill.progress.failures, backfill.progress.trouble, backfill.progress.not_before) = (0, None, None);
-            save(shard, backfill).await
+            jobs::save(shard, backfill, &[]).await.map(drop)
         }
         Err(trouble) => {
             // Whom it took is noted, and matches when the batch is looked at again; they count as repaired now.
@@ -107,28 +108,13 @@ async fn wait(shard: &Shard, mut backfill: Backfill, trouble: Trouble) -> Result
     progress.trouble = Some(trouble.why);
     let state = if progress.failures >= MOST_FAILURES { JobState::Paused } else { backfill.state };
     tracing::warn!(backfill = %backfill.id, failures = backfill.progress.failures, "a destination does not take a backfill now");
-    save(shard, Backfill { state, ..backfill }).await
+    jobs::save(shard, Backfill { state, ..backfill }, &[]).await.map(drop)
 }
 
 async fn finish(shard: &Shard, backfill: Backfill, state: JobState) -> Result<(), End> {
     let BackfillProgress { looked_at, matched, repaired, refused, nameless, .. } = backfill.progress;
     tracing::info!(backfill = %backfill.id, looked_at, matched, repaired, refused, nameless, ?state, "a backfill came to its end");
-    save(shard, Backfill { state, ..backfill }).await
-}
-
-/// Writes how far it is. Somebody who halted it meanwhile is not overruled, and what was done is still written down.
-async fn save(shard: &Shard, mut backfill: Backfill) -> Result<(), End> {
-    let (store, now) = (&shard.house.store, shard.house.now());
-    loop {
-        if shard.insist("save a backfill", || store.save_backfill(Some(shard.lease), &backfill, now)).await? {
-            return Ok(());
-        }
-        let held = shard.insist("read a backfill", || store.backfill(backfill.org, backfill.id)).await?;
-        let Some(held) = held.filter(|held| !held.state.is_over()) else { return Ok(()) };
-        let halted = held.state != JobState::Running && !backfill.state.is_over();
-        let state = if halted { held.state } else { backfill.state };
-        backfill = Backfill { state, progress: backfill.progress, ..held };
-    }
+    jobs::save(shard, Backfill { state, ..backfill }, &[]).await.map(drop)
 }
 
 /// What came of a batch.

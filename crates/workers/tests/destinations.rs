@@ -322,16 +322,24 @@ async fn what_waits_in_a_batch_survives_a_stop() {
     workers.drain(PATIENCE).await;
 }
 
+/// Begins a backfill.
+async fn begin(house: &House, target: TargetId, everything: bool) -> store::Backfill {
+    let now = domain::Clock::now(&*house.clock);
+    let (begun, write) = house.store.begin_backfill(house.org, target, everything, now).await.unwrap();
+    assert!(house.store.written(write).await.unwrap());
+    begun
+}
+
 /// Lets a backfill run to its end.
 async fn backfilled(house: &House, target: TargetId, everything: bool) -> BackfillProgress {
-    let begun = house.store.begin_backfill(house.org, target, everything, domain::Clock::now(&*house.clock)).await.unwrap();
+    let begun = begin(house, target, everything).await;
     until("the backfill is done", || async {
         house.clock.forward(Duration::from_secs(1));
-        let held = house.store.backfill(house.org, begun.id).await.unwrap().unwrap();
+        let held = house.store.job::<BackfillProgress>(house.org, begun.id).await.unwrap().unwrap();
         held.state == JobState::Done
     })
     .await;
-    house.store.backfill(house.org, begun.id).await.unwrap().unwrap().progress
+    house.store.job::<BackfillProgress>(house.org, begun.id).await.unwrap().unwrap().progress
 }
 
 /// A destination that was made after everything had happened.
@@ -393,27 +401,27 @@ async fn a_backfill_waits_for_its_destination_is_halted_and_goes_on() {
     // It is down at first.
     vendor.with(|books| books.next = vec![(503, json!({})); 4]);
     let workers = house.workers().await;
-    let begun = house.store.begin_backfill(house.org, target, false, domain::Clock::now(&*house.clock)).await.unwrap();
-    let again = house.store.begin_backfill(house.org, target, false, domain::Clock::now(&*house.clock)).await.unwrap();
+    let begun = begin(&house, target, false).await;
+    let again = begin(&house, target, false).await;
     assert_eq!(begun.id, again.id, "one at a time");
-    let held = async || house.store.backfill(house.org, begun.id).await.unwrap().unwrap();
+    let held = async || house.store.job::<BackfillProgress>(house.org, begun.id).await.unwrap().unwrap();
     until("it waits", || async { held().await.progress.failures > 0 }).await;
     let waiting = held().await;
     assert!(waiting.progress.trouble.as_ref().unwrap().contains("503") && waiting.progress.not_before.is_some(), "{waiting:?}");
     until("it is halted", || async {
         let paused = store::Backfill { state: JobState::Paused, ..held().await };
-        house.store.save_backfill(None, &paused, domain::Clock::now(&*house.clock)).await.unwrap()
+        house.store.save_job(None, &paused, &[], domain::Clock::now(&*house.clock)).await.unwrap()
     })
     .await;
     house.clock.forward(Duration::from_secs(3_600));
-    let other = house.store.begin_backfill(house.org, target, true, domain::Clock::now(&*house.clock)).await.unwrap();
+    let other = begin(&house, target, true).await;
     assert_eq!((other.id, other.state), (begun.id, JobState::Paused));
     workers.drain(PATIENCE).await;
     assert_eq!(vendor.books().records.len(), 0);
     // Another process goes on where it was.
     let workers = house.workers().await;
     let resumed = store::Backfill { state: JobState::Running, ..held().await };
-    assert!(house.store.save_backfill(None, &resumed, domain::Clock::now(&*house.clock)).await.unwrap());
+    assert!(house.store.save_job(None, &resumed, &[], domain::Clock::now(&*house.clock)).await.unwrap());
     until("it is done", || async {
         house.clock.forward(Duration::from_secs(60));
         held().await.state == JobState::Done

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use domain::{BackfillId, ContactId, TargetId, Timestamp};
 use serde::{Deserialize, Serialize};
-use store::{Backfill, JobState};
+use store::{Backfill, BackfillProgress, JobState};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     commands::Once,
     config::{self, Shown},
-    destinations,
+    destinations, jobs,
     once::Made,
     page::{Page, Paging, page},
     schema::{IdText, TimeText},
@@ -21,9 +21,6 @@ use crate::{
     App, Body, PathParam, Problem, QueryParams,
     auth::{Caller, Can, scope},
 };
-
-/// How often a change is tried again that a worker's progress came before.
-const MAX_RACES: usize = 20;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -168,8 +165,8 @@ async fn begin(
     if !target.enabled {
         return refused("the destination is switched off: switch it on first");
     }
-    let backfill = app.store.begin_backfill(can.org, id, body.value.everything, app.now()).await?;
-    once.keep(&app, &can, &body.bytes, Shown::later(View::of(&backfill))).await
+    let (backfill, write) = app.store.begin_backfill(can.org, id, body.value.everything, app.now()).await?;
+    once.write(&app, &can, &body.bytes, write, Shown::later(View::of(&backfill))).await
 }
 
 /// List backfills, newest first.
@@ -181,7 +178,7 @@ async fn list(
     QueryParams(paging): QueryParams<Paging>,
 ) -> Result<Json<Page<View>>, Problem> {
     let before = paging.after().map(BackfillId::from_uuid);
-    let rows = app.store.backfills(can.org, before, paging.limit.and_one()).await?;
+    let rows = app.store.jobs::<BackfillProgress>(can.org, before, paging.limit.and_one()).await?;
     Ok(Json(page(&rows, paging.limit, |row| row.id.uuid(), View::of)))
 }
 
@@ -193,29 +190,11 @@ async fn get(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<BackfillId>,
 ) -> Result<Json<View>, Problem> {
-    Ok(Json(View::of(&find(&app, &can, id).await?)))
+    Ok(Json(View::of(&jobs::find(&app, &can, id, "backfill").await?)))
 }
 
-async fn find(app: &App, caller: &Caller, id: BackfillId) -> Result<Backfill, Problem> {
-    app.store.backfill(caller.org, id).await?.ok_or_else(|| Problem::no_such("backfill"))
-}
-
-/// Brings a backfill from one of some states into another.
 async fn turn(app: &App, caller: &Caller, id: BackfillId, from: &[JobState], to: JobState) -> Result<Json<View>, Problem> {
-    for _ in 0..MAX_RACES {
-        let held = find(app, caller, id).await?;
-        if held.state == to {
-            return Ok(Json(View::of(&held)));
-        }
-        if !from.contains(&held.state) {
-            return Err(Problem::Conflict { code: "not_allowed", detail: "it has come to its end already".to_owned() });
-        }
-        let turned = Backfill { state: to, ..held };
-        if app.store.save_backfill(None, &turned, app.now()).await? {
-            return Ok(Json(View::of(&turned)));
-        }
-    }
-    Err(Problem::raced())
+    Ok(Json(View::of(&jobs::turn::<BackfillProgress>(app, caller, id, "backfill", from, to).await?)))
 }
 
 /// Pause a backfill.

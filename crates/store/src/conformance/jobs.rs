@@ -57,6 +57,23 @@ pub async fn running_jobs_are_saved_under_a_lease(backend: &Shared) {
     assert_eq!(backend.running_jobs(JobKind::Publication.number(), 0, 1).await.unwrap(), [job(2)]);
 }
 
+/// Jobs of one kind are listed, and found while they run, without those of another.
+pub async fn kinds_of_jobs_are_apart(backend: &Shared) {
+    let backfill = |n: u64| JobRow { kind: JobKind::Backfill.number(), ..job(n) };
+    write(backend, vec![backfill(2), job(4), backfill(1), backfill(3)]).await;
+    assert_eq!(write(backend, vec![backfill(1)]).await, ConfigWritten::Conflict, "it exists");
+    assert_eq!(backend.job(org(), uuid(1)).await.unwrap(), Some(backfill(1)));
+    assert_eq!(backend.job(other_org(), uuid(1)).await.unwrap(), None);
+    let kind = JobKind::Backfill.number();
+    assert_eq!(backend.jobs(org(), kind, None, 2).await.unwrap(), [backfill(3), backfill(2)], "newest first");
+    assert_eq!(backend.jobs(org(), kind, Some(uuid(2)), 9).await.unwrap(), [backfill(1)]);
+    assert_eq!(backend.running_jobs(kind, 0, 2).await.unwrap(), [backfill(1), backfill(2)], "oldest first");
+    let paused = JobRow { revision: 2, state: JobState::Paused.number(), updated_at: at(7), ..backfill(1) };
+    assert!(backend.save_job(None, paused, Vec::new()).await.unwrap());
+    assert_eq!(backend.running_jobs(kind, 0, 9).await.unwrap(), [backfill(2), backfill(3)]);
+    assert_eq!(backend.running_jobs(JobKind::Publication.number(), 0, 9).await.unwrap(), [job(4)]);
+}
+
 fn chunk(bundle: u64, number: u32) -> ChunkRow {
     ChunkRow { org: org(), bundle: uuid(bundle), number, expires_at: day(30), body: vec![number as u8; 3_000] }
 }

@@ -2,8 +2,7 @@
 
 use domain::{ContactId, TargetId};
 
-use super::fixtures::{START, Shared, at, lease, org, other_org, uuid};
-use crate::{BackfillRow, JobState, Lease, StoreError};
+use super::fixtures::{Shared, org, other_org, uuid};
 
 /// What was told is found again, replaced and forgotten, each destination's and organization's apart.
 pub async fn what_was_told_is_found_replaced_and_forgotten(backend: &Shared) {
@@ -25,36 +24,4 @@ pub async fn what_was_told_is_found_replaced_and_forgotten(backend: &Shared) {
     assert_eq!(read(org(), other).await, [(contact(1), [9; 16])]);
     assert!(read(other_org(), one).await.is_empty());
     assert!(backend.synced(org(), one, &[contact(3)]).await.unwrap().is_empty());
-}
-
-/// Backfills are made once, listed newest first, found by their shard while they run, and saved under revision and lease.
-pub async fn backfills_are_saved_under_their_revision_and_a_lease(backend: &Shared) {
-    let row = |n: u64| BackfillRow {
-        org: org(),
-        id: uuid(n),
-        shard: 0,
-        state: JobState::Running.number(),
-        body: format!(r#"{{"n":{n}}}"#),
-        revision: 1,
-        created_at: at(n),
-        updated_at: START,
-    };
-    let held = lease(backend, 0, "a").await;
-    for n in [2, 1, 3] {
-        assert!(backend.save_backfill(None, row(n)).await.unwrap());
-    }
-    assert!(!backend.save_backfill(None, row(1)).await.unwrap(), "it exists");
-    assert_eq!(backend.backfill(org(), uuid(1)).await.unwrap(), Some(row(1)));
-    assert_eq!(backend.backfill(other_org(), uuid(1)).await.unwrap(), None);
-    assert_eq!(backend.backfills(org(), None, 2).await.unwrap(), [row(3), row(2)], "newest first");
-    assert_eq!(backend.backfills(org(), Some(uuid(2)), 9).await.unwrap(), [row(1)]);
-    assert_eq!(backend.running_backfills(0, 2).await.unwrap(), [row(1), row(2)], "oldest first");
-    let next = BackfillRow { revision: 2, state: JobState::Paused.number(), updated_at: at(7), ..row(1) };
-    assert!(backend.save_backfill(Some(held), next.clone()).await.unwrap());
-    assert!(!backend.save_backfill(Some(held), next.clone()).await.unwrap(), "somebody was faster");
-    let after = BackfillRow { revision: 3, ..next };
-    let lost = backend.save_backfill(Some(Lease { epoch: held.epoch - 1, ..held }), after.clone()).await;
-    assert!(matches!(lost, Err(StoreError::LeaseLost { .. })), "{lost:?}");
-    assert!(backend.save_backfill(None, after).await.unwrap());
-    assert_eq!(backend.running_backfills(0, 9).await.unwrap(), [row(2), row(3)]);
 }
