@@ -356,8 +356,13 @@ impl Pump {
 
     /// Whether a delivery may go now, else when to look again.
     fn enter(&self, delivery: &Delivery, lane: &Lane, again: bool) -> Result<(), Timestamp> {
-        let now = self.shard.house.now();
-        self.order.may_go(order::line(delivery), again, now, order::pause(lane.pace()))?;
+        let (now, pause) = (self.shard.house.now(), order::pause(lane.pace()));
+        let line = order::line(delivery);
+        if line.is_some() && again && delivery.event.position.seq > self.book.read_to() {
+            // After a restart: events before it may not have been read again yet.
+            return Err(now.plus(pause));
+        }
+        self.order.may_go(line, again, now, pause)?;
         lane.enter(now, again)
     }
 
@@ -444,7 +449,6 @@ impl Pump {
     }
 
     fn over(&mut self, flight: &Flight) {
-        self.order.settled(order::line(&flight.delivery));
         if flight.kept {
             self.book.over(flight.delivery.event.org, flight.delivery.id);
         }

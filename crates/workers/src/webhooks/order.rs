@@ -22,7 +22,7 @@ pub(super) struct Order(HashMap<Line, Turn>);
 #[derive(Debug, Default)]
 struct Turn {
     under_way: bool,
-    /// Until when the last one that was kept is kept.
+    /// Until when the last one that was kept is kept; until one of the line goes, as its row may not be written yet.
     kept: Option<Timestamp>,
 }
 
@@ -73,13 +73,6 @@ impl Order {
         }
     }
 
-    /// One was taken or given up; what others are kept for is known to the store.
-    pub(super) fn settled(&mut self, line: Option<Line>) {
-        if let Some(line) = line.filter(|line| self.0.get(line).is_some_and(|turn| !turn.under_way)) {
-            self.0.remove(&line);
-        }
-    }
-
     /// One is kept for later.
     pub(super) fn kept(&mut self, line: Option<Line>, until: Timestamp) {
         if let Some(line) = line {
@@ -109,9 +102,14 @@ mod tests {
         assert_eq!(order.may_go(line, false, now, pause), Err(later.plus(pause)), "a new one waits for the one that is kept");
         assert!(order.may_go(line, true, now, pause).is_ok(), "which goes when it is due");
         order.goes(line);
-        order.kept(line, now);
+        order.kept(line, later);
         order.ended(line);
-        order.settled(line);
+        assert!(
+            order.may_go(line, false, now, pause).is_err(),
+            "the second was kept while the first was taken; no third passes it"
+        );
+        order.goes(line);
+        order.ended(line);
         assert!(order.may_go(line, false, now, pause).is_ok() && order.0.is_empty());
         assert_eq!(super::pause(Duration::ZERO), *ASK_AGAIN.start());
     }
