@@ -5,10 +5,10 @@
 //!
 //! - [`fql`]: conditions in Segment's Filter Query Language, as text or as the JSON tree that Segment's editor uses;
 //! - [`mapping`]: Segment's mapping-kit directives, RudderStack from/to lists and flat `field: {{path}}` maps;
-//! - [`message`]: texts for people, in Jinja's syntax, under a fuel limit.
+//! - [`script::text`]: texts for people, in Jinja's syntax, under a fuel limit.
 //!
-//! [`payload`] makes webhooks' bodies of the last two. [`flow`] puts them together: an event name and a condition, and steps whose values are mappings.
-//! [`batch`] does a step for every row of a file.
+//! [`payload`] makes webhooks' bodies of the last two. [`flow`] puts them together: an event name and a condition, and steps
+//! whose values are mappings. [`batch`] does a step for every row of a file.
 //!
 //! A mistake never passes silently: compiling answers with every [`Problem`] and where it is.
 
@@ -16,12 +16,10 @@ pub mod batch;
 pub mod flow;
 pub mod fql;
 pub mod mapping;
-pub mod message;
 pub mod path;
 pub mod payload;
 pub mod transform;
 
-mod js;
 mod problem;
 
 pub use problem::Problem;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::js;
+use script::js;
 
 /// The most segments that a path may have.
 pub const MAX_SEGMENTS: usize = 64;

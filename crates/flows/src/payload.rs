@@ -1,10 +1,11 @@
-//! Bodies that people make for their webhooks: a text with placeholders ([`crate::message`]), or JSON with directives
+//! Bodies that people make for their webhooks: a text with placeholders ([`script::text`]), or JSON with directives
 //! ([`crate::mapping`]), filled with an event.
 
 use domain::{Content, Payload};
+use script::text::{Size, Text};
 use serde_json::Value;
 
-use crate::{Problem, mapping::Mapping, message::Message};
+use crate::{Problem, mapping::Mapping};
 
 /// A payload ready to be filled.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub struct Body {
 
 #[derive(Debug)]
 enum Made {
-    Text(Box<Message>),
+    Text(Box<Text>),
     Mapping(Mapping),
 }
 
@@ -27,7 +28,7 @@ impl Body {
     pub fn compile(payload: &Payload) -> Result<Option<Self>, Vec<Problem>> {
         let (made, content) = match payload {
             Payload::Template { text, content } => {
-                let text = Message::compile(text).map_err(|problem| vec![problem.under("template.text")])?;
+                let text = Text::compile(text, Size::MESSAGE).map_err(|why| vec![Problem::new("template.text", why)])?;
                 (Made::Text(Box::new(text)), *content)
             }
             Payload::Mapping(mapping) => {
@@ -56,7 +57,7 @@ impl Body {
                 Ok(mapping.resolve(event)?.ok_or_else(nothing)?.to_string())
             }
             Made::Text(text) => {
-                let body = text.render(event).map_err(|problem| problem.under("template.text"))?;
+                let body = text.render(event).map_err(|why| Problem::new("template.text", why))?;
                 if self.content == Content::Json {
                     serde_json::from_str::<serde::de::IgnoredAny>(&body).map_err(|error| {
                         let advice = "write every value as `{{ value | tojson }}`, without quotes around it";

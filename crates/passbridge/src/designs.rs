@@ -73,10 +73,9 @@ pub(crate) enum FileCommand {
 pub(crate) async fn run(server: &Server, command: FileCommand) -> anyhow::Result<ExitCode> {
     match command {
         FileCommand::Import { file, project, name, language, constant } => {
-            let mut query = form_urlencoded(&[("project", Some(project)), ("name", name), ("language", language)]);
-            if constant {
-                query.push_str("&bind=false");
-            }
+            let bind = constant.then(|| "false".to_owned());
+            let asked = [("project", Some(project)), ("name", name), ("language", language), ("bind", bind)];
+            let query = serde_urlencoded::to_string(asked.iter().filter(|(_, value)| value.is_some()).collect::<Vec<_>>())?;
             import(server, &file, &query).await?;
         }
         FileCommand::Export { template, out, draft } => {
@@ -91,26 +90,6 @@ pub(crate) async fn run(server: &Server, command: FileCommand) -> anyhow::Result
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// `a=b&c=d` of what is there.
-fn form_urlencoded(pairs: &[(&str, Option<String>)]) -> String {
-    let mut out = String::new();
-    for (name, value) in pairs.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
-        if !out.is_empty() {
-            out.push('&');
-        }
-        out.push_str(name);
-        out.push('=');
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-                out.push(char::from(byte));
-            } else {
-                out.push_str(&format!("%{byte:02X}"));
-            }
-        }
-    }
-    out
 }
 
 async fn import(server: &Server, file: &Path, query: &str) -> anyhow::Result<()> {

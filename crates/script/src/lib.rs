@@ -1,4 +1,5 @@
-//! The sandboxed JavaScript engine: transformations written for RudderStack and connectors written for The Wallet Crew, unchanged.
+//! What users write that runs here, each kind under limits of its own: code in JavaScript (transformations written for
+//! RudderStack and connectors written for The Wallet Crew, unchanged) and texts with placeholders in Jinja's syntax ([`text`]).
 //!
 //! A [`Program`] is an ES module that exports `transformEvent(event, metadata)` or `transformBatch(events, metadata)`, with
 //! libraries that it imports by name. It runs on QuickJS, in a context of its own for every batch, so that nothing outlives
@@ -12,6 +13,9 @@
 //! <https://www.rudderstack.com/docs/transformations/overview/>. Differences: no `Intl` and no locale formatting
 //! ([`Program::warnings`] points them out); events of a batch run one after another, so that their order is kept; none of
 //! RudderStack's built-in `@rs/…` libraries.
+
+pub mod js;
+pub mod text;
 
 mod connector;
 mod fault;

@@ -92,7 +92,7 @@ const PLACED: &[(&str, &[&str])] = &[
     ("utoipa-axum", &["http"]),
     ("datafusion", &["insights"]),
     ("maud", &["http", "render"]),
-    ("minijinja", &["flows", "connectors"]),
+    ("minijinja", &["script"]),
     // The world comes in by the door, and the door is the binary.
     ("anyhow", &["passbridge", "bench"]),
     ("clap", &["passbridge", "bench"]),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::{Contact, Target, Timestamp};
 use http::Method;
+use script::text::percent_encoded;
 use serde_json::{Value, json};
 
 use super::settings::{BASE, KEY_FIELD, TABLE, TOKEN};
@@ -42,7 +43,7 @@ pub(super) fn render(owed: &[Owed<'_>], target: &Target, secrets: &Secrets, _: T
     let (base, table) = (vendor::text(target, BASE.name, ""), vendor::text(target, TABLE.name, ""));
     for group in vendor::groups(records, MOST, usize::MAX, |_| 0) {
         let (records, covers) = vendor::apart(group);
-        let url = format!("{}/v0/{}/{}", vendor::base(target, VENDOR), vendor::segment(base), vendor::segment(table));
+        let url = format!("{}/v0/{}/{}", vendor::base(target, VENDOR), percent_encoded(base), percent_encoded(table));
         let body = json!({ "performUpsert": { "fieldsToMergeOn": [key] }, "typecast": true, "records": records });
         let request = vendor::json(Method::PATCH, url, body.to_string());
         out.push(Sending { request: vendor::bearer(request, secrets.credentials.get(TOKEN.name)), covers });

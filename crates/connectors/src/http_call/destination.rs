@@ -64,7 +64,7 @@ fn request(owed: &Owed<'_>, target: &Target, secrets: &Secrets, now: Timestamp) 
         None => values.to_string(),
     };
     if media == JSON && !body.is_empty() && serde_json::from_str::<serde::de::IgnoredAny>(&body).is_err() {
-        return Err("its body is no JSON: put values into the template by `| json`".to_owned());
+        return Err("its body is no JSON: put values into the template by `| tojson`".to_owned());
     }
     let url = address(&target.url, &values)?;
     let mut all = HeaderMap::with_capacity(8 + target.headers.len());

@@ -22,7 +22,7 @@ pub(super) const BODY: Setting = Setting {
     value: "template",
     takes: Takes::Lines(MAX_TEMPLATE_BYTES),
     default: "the event as JSON; nothing with `GET` and `DELETE`",
-    about: "What: `{\"id\": {{ contact.external_id | json }}, \"wallet\": {{ facts.wallet | json }}}`. One that becomes empty leaves the event out.",
+    about: "What: `{\"id\": {{ contact.external_id | tojson }}, \"wallet\": {{ facts.wallet | tojson }}}`. One that becomes empty leaves the event out.",
 };
 pub(super) const CONTENT_TYPE: Setting = Setting {
     name: "content_type",

@@ -79,19 +79,6 @@ pub(crate) fn bearer(mut request: Request, token: Option<&str>) -> Result<Reques
     Ok(request)
 }
 
-/// Whether text is fit for a path without being encoded; else it is encoded (RFC 3986, 2.1).
-pub(crate) fn segment(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
 /// Refuses a target that lacks one of these.
 pub(crate) fn require(target: &Target, credentials: &Credentials, names: &[&str]) -> Result<(), SettingProblem> {
     let missing = |name: &&&str| !target.settings.contains_key(**name) && credentials.get(name).is_none();
@@ -250,10 +237,5 @@ mod tests {
             newest(&mut records, key.to_owned(), event, event.into());
         }
         assert_eq!(apart(records), (vec![2.into(), 1.into()], vec![vec![0, 2], vec![1]]));
-    }
-
-    #[test]
-    fn path_segments_are_encoded() {
-        assert_eq!(segment("Member list/2 é"), "Member%20list%2F2%20%C3%A9");
     }
 }

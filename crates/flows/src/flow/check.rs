@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::{Amount, FlowId, IfExists as DomainIfExists, Project, Source, SourceId};
+use script::text::{Size, Text};
 use serde_json::{Map, Value, json};
 
 use super::document::{Find, Flow, IfExists, Step, StepAction, When};
@@ -12,7 +13,6 @@ use super::plan::{BalancePlan, ContactPlan, Direction, ExternalId, FindPlan, Pla
 use super::{MAX_ID_CHARS, MAX_STEPS};
 use crate::Problem;
 use crate::fql::{Compiled, Condition};
-use crate::message::Message;
 use crate::problem::{self, kind};
 
 const CALLS: [&str; 6] = ["track", "identify", "page", "screen", "group", "alias"];
@@ -168,9 +168,8 @@ impl Checker<'_> {
         let fields = self.fields(step);
         let balances: Vec<Option<BalancePlan>> =
             step.balances.iter().map(|(name, change)| self.balance(step.action, name, change)).collect();
-        let message = step.message.as_ref().map(|text| {
-            Message::compile(text).map_err(|problem| self.problems.push(problem.under(&problem::key(&self.path, "message")))).ok()
-        });
+        let message =
+            step.message.as_ref().map(|text| Text::compile(text, Size::MESSAGE).map_err(|why| self.wrong("message", why)).ok());
         let (reason, inactive) =
             (self.optional(step.reason.as_ref(), "reason"), self.optional(step.inactive.as_ref(), "inactive"));
         let (starts_at, uses_limit) =

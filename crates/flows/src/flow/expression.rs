@@ -94,7 +94,7 @@ impl Expression {
 pub(super) fn text(value: &Value) -> Result<Option<String>, String> {
     let text = match value {
         Value::String(text) => text.trim().to_owned(),
-        Value::Number(number) => crate::js::number(number),
+        Value::Number(number) => script::js::number(number),
         other => return Err(format!("expected a text, found {}", kind(other))),
     };
     if text.len() > MAX_TEXT_BYTES {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Amount, Entropy, FlowId, IfExists, OrgId, Project, ProjectId, SourceEventId, SourceId, Timestamp, VariantId};
+use script::text::Text;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -13,7 +14,6 @@ use super::expression::{Expression, Rounding};
 use super::run::{NotMatched, Run, StepOutcome, StepRun};
 use super::work::{self, Order};
 use crate::fql::Compiled;
-use crate::message::Message;
 use crate::problem;
 
 /// The event that a flow runs on: whose it is, when, and which run of it.
@@ -71,7 +71,7 @@ pub(crate) struct PlanStep {
     pub(super) variant: Option<Expression>,
     pub(super) fields: Option<Expression>,
     pub(super) balances: Vec<BalancePlan>,
-    pub(super) message: Option<Arc<Message>>,
+    pub(super) message: Option<Arc<Text>>,
     pub(super) reason: Option<Expression>,
     pub(super) starts_at: Option<Expression>,
     pub(super) expires: Timing,

@@ -339,7 +339,7 @@ impl Work<'_> {
                 self.wrong("message", format!("the text is longer than {MAX_MESSAGE_CHARS} characters with this event"))
             }
             Ok(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
-            Err(problem) => self.wrong("message", problem.message),
+            Err(why) => self.wrong("message", why),
         }
     }
 }

@@ -6,7 +6,9 @@ use super::ast::{Condition, Field, Junction, Operator, Scalar};
 use super::glob::Glob;
 use super::{MAX_COMPARISONS, MAX_DEPTH};
 use crate::path::Path;
-use crate::{Problem, js, problem};
+use script::js;
+
+use crate::{Problem, problem};
 
 /// A condition ready to be evaluated. Cost: the event's values that it names, once each.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use super::ast::{Condition, Field, Junction, Operator, Scalar};
 use super::glob::{self, Glob, Item};
 use super::lex::{Placed, Token, lex};
 use super::{MAX_COMPARISONS, MAX_DEPTH, MAX_TEXT_BYTES, ParseError};
-use crate::js;
+use script::js;
 
 const FIELDS: &str = "`type`, `event`, `name`, `userId`, `properties.…`, `traits.…` or `context.…`";
 const COMPARISONS: &str = "a comparison (`=`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `contains`, `exists` …)";

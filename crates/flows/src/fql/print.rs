@@ -2,7 +2,9 @@
 
 use super::ast::{Condition, Field, Junction, Operator, Scalar};
 use super::parse::as_pattern;
-use crate::{Problem, js};
+use script::js;
+
+use crate::Problem;
 
 impl Condition {
     /// The condition as text; parsing it gives a condition that means the same.

@@ -5,7 +5,9 @@ use serde_json::{Map, Value};
 use super::{Insert, MAX_DEPTH, MAX_NODES, MAX_REPLACE_CHARS, Plan, Replacement, Template};
 use crate::path::Path;
 use crate::problem::{self, kind};
-use crate::{Problem, js};
+use script::js;
+
+use crate::Problem;
 
 const DIRECTIVES: &str = "@path, @template, @literal, @if, @coalesce, @arrayPath, @case, @replace, @merge, @transform, @flatten, @json and @excludeWhenNull";
 

@@ -8,7 +8,9 @@ use super::compile::is_loosely_empty;
 use super::{Insert, MAX_OUTPUT_BYTES, MAX_OUTPUT_VALUES, Plan, Replacement, Template};
 use crate::path::Path;
 use crate::problem::kind;
-use crate::{Problem, js};
+use script::js;
+
+use crate::Problem;
 
 pub(super) fn resolve(plan: &Plan, payload: &Value) -> Result<Option<Value>, Problem> {
     let mut budget = Budget { values: MAX_OUTPUT_VALUES, bytes: MAX_OUTPUT_BYTES };

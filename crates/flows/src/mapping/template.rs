@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::js;
 use crate::path::Path;
+use script::js;
 
 /// The longest text with placeholders, in bytes.
 pub(super) const MAX_TEMPLATE_BYTES: usize = 16_384;

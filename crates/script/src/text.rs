@@ -1,73 +1,116 @@
-//! Texts for people in Jinja's syntax: `Hi {{ traits.name }}, {{ properties.points | number }} points more`.
+//! Texts with placeholders in Jinja's syntax: `Hi {{ traits.name }}, {{ properties.points | number }} points more`.
 //!
 //! Expressions, `if`, `for` and a hand-picked set of filters; nothing that keeps state between steps (`set`, macros,
-//! blocks), so that a text cannot grow beyond what it says. Rendering burns fuel and the result has a limit.
+//! blocks), so that a text cannot grow beyond what it says. Rendering burns fuel and the result has a limit. The language is
+//! described at <https://jinja.palletsprojects.com/en/stable/templates/>.
+//!
+//! Filters beside Jinja's own: `number` and `number(2)` (digits in groups of three), `url` (fit for a part of an address).
 
-use std::fmt;
-use std::io::Write;
+use std::{fmt, io::Write};
 
-use minijinja::{Environment, UndefinedBehavior, Value as Jinja, filters};
+use minijinja::{AutoEscape, Environment, ErrorKind, HtmlEscape, UndefinedBehavior, Value as Jinja, filters};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use crate::{Problem, js};
+use crate::js;
 
-/// The longest text, in bytes.
-pub const MAX_TEXT_BYTES: usize = 8_192;
-/// The longest result, in bytes.
-pub const MAX_RESULT_BYTES: usize = 16_384;
 /// Instructions that one rendering may take.
-pub const FUEL: u64 = 20_000;
-/// How often `~`, `+`, `*` and `**` may occur in one text: each can double what it is given.
-pub const MAX_GROWING_OPERATORS: usize = 8;
-
-const NAME: &str = "message";
+const FUEL: u64 = 20_000;
+const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const NAME: &str = "text";
 const TAGS: [&str; 6] = ["if", "elif", "else", "endif", "for", "endfor"];
+const FILTERS: &str = "upper, lower, title, capitalize, trim, default, round, abs, int, float, number, length, first, last, join, \
+    tojson and url";
 
-/// A text ready to be rendered.
-pub struct Message {
-    environment: Environment<'static>,
+/// How large a text may be and become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Its longest source, in bytes.
+    pub source: usize,
+    /// Its longest result, in bytes.
+    pub result: usize,
+    /// How often `~`, `+`, `*` and `**` may occur: each can double what it is given.
+    pub growing: usize,
 }
 
-impl Message {
+impl Size {
+    /// A sentence or a page for people.
+    pub const MESSAGE: Self = Self { source: 8 * 1_024, result: 16 * 1_024, growing: 8 };
+    /// A part of a request.
+    pub const REQUEST: Self = Self { source: 16 * 1_024, result: 256 * 1_024, growing: 16 };
+}
+
+/// A text ready to be rendered.
+pub struct Text {
+    environment: Environment<'static>,
+    size: Size,
+}
+
+impl Text {
     /// Compiles a text.
     ///
     /// # Errors
     /// What is wrong and in which line.
-    pub fn compile(text: &str) -> Result<Self, Problem> {
-        if text.len() > MAX_TEXT_BYTES {
-            return Err(Problem::new("", format!("a text has at most {MAX_TEXT_BYTES} bytes, this one has {}", text.len())));
+    pub fn compile(text: &str, size: Size) -> Result<Self, String> {
+        Self::prepare(text, size, false)
+    }
+
+    /// Compiles a page of HTML, in which values are escaped.
+    ///
+    /// # Errors
+    /// As of [`Self::compile`].
+    pub fn html(text: &str, size: Size) -> Result<Self, String> {
+        Self::prepare(text, size, true)
+    }
+
+    fn prepare(text: &str, size: Size, html: bool) -> Result<Self, String> {
+        if text.len() > size.source {
+            return Err(format!("a text has at most {} bytes here, this one has {}", size.source, text.len()));
         }
+        check_tags(text, size.growing)?;
         let mut environment = Environment::empty();
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(32);
-        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.set_formatter(plain);
+        environment.set_auto_escape_callback(move |_| if html { AutoEscape::Html } else { AutoEscape::None });
+        environment.set_formatter(|out, state, value| {
+            let text = plain(value);
+            match state.auto_escape() {
+                AutoEscape::Html if !value.is_safe() => write!(out, "{}", HtmlEscape(&text)),
+                _ => out.write_str(&text),
+            }
+            .map_err(minijinja::Error::from)
+        });
         add_filters(&mut environment);
-        check_tags(text)?;
         environment.add_template_owned(NAME, text.to_owned()).map_err(|error| explain(&error))?;
-        Ok(Self { environment })
+        let compiled = Self { environment, size };
+        // Names of filters are looked up when they are used, so it is tried with nothing.
+        let unknown = [ErrorKind::UnknownFilter, ErrorKind::UnknownTest, ErrorKind::UnknownFunction];
+        match compiled.environment.get_template(NAME).and_then(|template| template.render(())) {
+            Err(error) if unknown.contains(&error.kind()) => Err(explain(&error)),
+            _ => Ok(compiled),
+        }
     }
 
-    /// The text with the values of an event; a missing value becomes nothing.
+    /// The text with values; one that is missing becomes nothing.
     ///
     /// # Errors
-    /// When it runs out of fuel, outgrows [`MAX_RESULT_BYTES`], or an expression fails on this event's values.
-    pub fn render(&self, event: &Value) -> Result<String, Problem> {
+    /// When it runs out of fuel, outgrows its [`Size`], or an expression fails on these values.
+    pub fn render(&self, values: &Value) -> Result<String, String> {
         let template = self.environment.get_template(NAME).map_err(|error| explain(&error))?;
-        let mut out = Capped { bytes: Vec::new(), full: false };
-        let rendered = template.render_captured_to(minijinja::value::Serde(event), &mut out);
+        let mut out = Capped { bytes: Vec::new(), most: self.size.result, full: false };
+        let rendered = template.render_captured_to(minijinja::value::Serde(values), &mut out);
         if out.full {
-            return Err(Problem::new("", format!("the text becomes longer than {MAX_RESULT_BYTES} bytes with this event")));
+            return Err(format!("the text becomes longer than {} bytes with this event", self.size.result));
         }
         rendered.map_err(|error| explain(&error))?;
-        String::from_utf8(out.bytes).map_err(|_| Problem::new("", "the text is not valid UTF-8"))
+        String::from_utf8(out.bytes).map_err(|_| "the text is not valid UTF-8".to_owned())
     }
 }
 
-impl fmt::Debug for Message {
+impl fmt::Debug for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message").finish_non_exhaustive()
+        f.debug_struct("Text").field("size", &self.size).finish_non_exhaustive()
     }
 }
 
@@ -88,6 +131,7 @@ fn add_filters(environment: &mut Environment<'static>) {
     environment.add_filter("join", filters::join);
     environment.add_filter("number", number);
     environment.add_filter("tojson", filters::tojson);
+    environment.add_filter("url", |text: &Jinja| percent_encoded(&plain(text)));
     environment.add_test("defined", minijinja::tests::is_defined);
     environment.add_test("undefined", minijinja::tests::is_undefined);
     environment.add_test("none", minijinja::tests::is_none);
@@ -97,9 +141,7 @@ fn add_filters(environment: &mut Environment<'static>) {
 
 /// `1234.5 | number(2)`: digits in groups of three, so many after the point.
 fn number(value: &Jinja, decimals: Option<u32>) -> Result<String, minijinja::Error> {
-    let wrong = || {
-        minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, format!("`number` needs a number, found {}", value.kind()))
-    };
+    let wrong = || minijinja::Error::new(ErrorKind::InvalidOperation, format!("`number` needs a number, found {}", value.kind()));
     let parsed = match value.as_str() {
         Some(text) => text.trim().parse::<f64>().ok(),
         None => f64::try_from(value.clone()).ok(),
@@ -127,22 +169,25 @@ fn number(value: &Jinja, decimals: Option<u32>) -> Result<String, minijinja::Err
     Ok(out)
 }
 
-/// Values print as in a mapping's template: no `None`, no `.0`.
-fn plain(out: &mut minijinja::Output<'_>, _: &mut minijinja::State<'_, '_>, value: &Jinja) -> Result<(), minijinja::Error> {
+/// A value as text, as JavaScript prints it: no `None`, no `.0`. What is not there is nothing.
+fn plain(value: &Jinja) -> String {
     if value.is_undefined() || value.is_none() {
-        return Ok(());
+        return String::new();
     }
-    let text = match serde_json::to_value(value) {
-        Ok(number @ Value::Number(_)) => js::string(&number),
-        Ok(Value::Bool(flag)) => flag.to_string(),
-        Ok(list @ Value::Array(_)) => js::string(&list),
+    match serde_json::to_value(value) {
+        Ok(it @ (Value::Number(_) | Value::Bool(_) | Value::Array(_))) => js::string(&it),
         _ => value.to_string(),
-    };
-    fmt::Write::write_str(out, &text).map_err(minijinja::Error::from)
+    }
+}
+
+/// Text with all but the unreserved characters of RFC 3986 (2.3) encoded, so that it is one part of a path or a query.
+#[must_use]
+pub fn percent_encoded(text: &str) -> String {
+    utf8_percent_encode(text, NOT_UNRESERVED).to_string()
 }
 
 /// Refuses statements that keep state, and too many operators that make texts grow.
-fn check_tags(text: &str) -> Result<(), Problem> {
+fn check_tags(text: &str, most: usize) -> Result<(), String> {
     let mut growing = 0;
     let mut line = 1;
     let mut rest = text;
@@ -163,8 +208,7 @@ fn check_tags(text: &str) -> Result<(), Problem> {
         if close == "%}" {
             let word = inside.trim_start_matches(['-', '+']).split_whitespace().next().unwrap_or_default().trim_end_matches('-');
             if !TAGS.contains(&word) {
-                let message = format!("line {line}: `{{% {word} %}}` is not allowed in a text; there are if, elif, else and for");
-                return Err(Problem::new("", message));
+                return Err(format!("line {line}: `{{% {word} %}}` is not allowed in a text; there are if, elif, else and for"));
             }
         }
         if close != "#}" {
@@ -173,8 +217,8 @@ fn check_tags(text: &str) -> Result<(), Problem> {
         line += inside.matches('\n').count();
         rest = &body[inside.len()..];
     }
-    if growing > MAX_GROWING_OPERATORS {
-        return Err(Problem::new("", format!("a text has at most {MAX_GROWING_OPERATORS} of `~`, `+` and `*` in its tags")));
+    if growing > most {
+        return Err(format!("a text has at most {most} of `~`, `+` and `*` in its tags here"));
     }
     Ok(())
 }
@@ -197,35 +241,26 @@ fn tag_end(body: &str, close: &str) -> usize {
     body.len()
 }
 
-fn explain(error: &minijinja::Error) -> Problem {
-    let what = match error.kind() {
-        minijinja::ErrorKind::OutOfFuel => "the text takes too many steps; loop over less".to_owned(),
-        minijinja::ErrorKind::UnknownFilter => {
-            format!(
-                "{}; there are upper, lower, title, capitalize, trim, default, round, abs, int, float, number, length, first, last, join and tojson",
-                error.detail().unwrap_or("unknown filter")
-            )
-        }
-        kind => match error.detail() {
-            Some(detail) => format!("{kind}: {detail}"),
-            None => kind.to_string(),
-        },
+fn explain(error: &minijinja::Error) -> String {
+    let what = match (error.kind(), error.detail()) {
+        (ErrorKind::OutOfFuel, _) => "it takes too many steps: loop over less".to_owned(),
+        (ErrorKind::UnknownFilter, detail) => format!("{}; there are {FILTERS}", detail.unwrap_or("unknown filter")),
+        (kind, Some(detail)) => format!("{kind}: {detail}"),
+        (kind, None) => kind.to_string(),
     };
-    match error.line() {
-        Some(line) => Problem::new("", format!("line {line}: {what}")),
-        None => Problem::new("", what),
-    }
+    error.line().map_or_else(|| what.clone(), |line| format!("line {line}: {what}"))
 }
 
 /// Takes what fits and remembers when something did not.
 struct Capped {
     bytes: Vec<u8>,
+    most: usize,
     full: bool,
 }
 
 impl Write for Capped {
     fn write(&mut self, chunk: &[u8]) -> std::io::Result<usize> {
-        if self.bytes.len() + chunk.len() > MAX_RESULT_BYTES {
+        if self.bytes.len() + chunk.len() > self.most {
             self.full = true;
             return Err(std::io::Error::other("the text is too long"));
         }
@@ -245,11 +280,11 @@ mod tests {
 
     use super::*;
 
-    fn render(text: &str) -> Result<String, Problem> {
+    fn render(text: &str) -> Result<String, String> {
         let event = json!({
             "traits": {"name": "Ada"}, "properties": {"points": 1234.5, "whole": 10.0, "gift": true, "none": null, "tags": ["a", "b"]},
         });
-        Message::compile(text)?.render(&event)
+        Text::compile(text, Size::MESSAGE)?.render(&event)
     }
 
     #[test]
@@ -269,10 +304,24 @@ mod tests {
             ("{{ properties.tags | join(', ') }} {{ properties.tags | length }}", "a, b 2"),
             ("{{ '}}' ~ '%}' }}", "}}%}"),
             ("<b> {{ '<i>' }}", "<b> <i>"),
+            (
+                r#"{"name": {{ (traits.name ~ '"') | tojson }}, "none": {{ traits.nope | tojson }}}"#,
+                r#"{"name": "Ada\"", "none": null}"#,
+            ),
+            ("/people/{{ 'Ada A/é' | url }}", "/people/Ada%20A%2F%C3%A9"),
         ];
         for (text, expected) in table {
             assert_eq!(render(text).unwrap_or_else(|problem| panic!("{text}: {problem}")), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn pages_are_escaped() {
+        let page = Text::html("<b>{{ name }}</b> {{ n }}{{ nobody }}", Size::MESSAGE).unwrap();
+        assert_eq!(
+            page.render(&json!({"name": "<Ada> & \"co\"", "n": 1.0})).unwrap(),
+            "<b>&lt;Ada&gt; &amp; &quot;co&quot;</b> 1"
+        );
     }
 
     #[test]
@@ -290,7 +339,7 @@ mod tests {
         ];
         for (text, part) in table {
             let problem = render(text).expect_err(text);
-            assert!(problem.message.contains(part), "{text}: {problem}");
+            assert!(problem.contains(part), "{text}: {problem}");
         }
     }
 
@@ -298,19 +347,19 @@ mod tests {
     fn work_and_result_are_bounded() {
         let loops = "{% for a in x %}{% for b in x %}{% for c in x %}.{% endfor %}{% endfor %}{% endfor %}";
         let event = json!({"x": vec![1; 100], "s": "x".repeat(20_000)});
-        assert!(Message::compile(loops).unwrap().render(&event).unwrap_err().message.contains("too many steps"));
-        assert!(Message::compile("{{ s }}").unwrap().render(&event).unwrap_err().message.contains("longer than"));
-        assert!(Message::compile(&"{{ s ~ s }}".repeat(MAX_GROWING_OPERATORS + 1)).unwrap_err().message.contains("at most"));
-        assert!(Message::compile(&format!("{{{{ '}}}}'{} }}}}", " ~ s".repeat(MAX_GROWING_OPERATORS + 1))).is_err());
-        assert!(Message::compile(&"x".repeat(MAX_TEXT_BYTES + 1)).is_err());
-        assert!(Message::compile("{{ 'x' * 1000000000000 }}").unwrap().render(&event).is_err());
+        assert!(Text::compile(loops, Size::MESSAGE).unwrap().render(&event).unwrap_err().contains("too many steps"));
+        assert!(Text::compile("{{ s }}", Size::MESSAGE).unwrap().render(&event).unwrap_err().contains("longer than"));
+        assert!(Text::compile(&"{{ s ~ s }}".repeat(Size::MESSAGE.growing + 1), Size::MESSAGE).unwrap_err().contains("at most"));
+        assert!(Text::compile(&format!("{{{{ '}}}}'{} }}}}", " ~ s".repeat(Size::MESSAGE.growing + 1)), Size::MESSAGE).is_err());
+        assert!(Text::compile(&"x".repeat(Size::MESSAGE.source + 1), Size::MESSAGE).is_err());
+        assert!(Text::compile("{{ 'x' * 1000000000000 }}", Size::MESSAGE).unwrap().render(&event).is_err());
     }
 
     proptest! {
         #[test]
         fn compiling_and_rendering_never_panic(text in "(\\{\\{|\\}\\}|\\{%|%\\}|if |for x in y|endif|[a-z.| '\"~*+(){}%#-]|\\n|é){0,24}") {
-            if let Ok(message) = Message::compile(&text) {
-                let _ = message.render(&json!({"x": 1, "y": [1]}));
+            if let Ok(text) = Text::compile(&text, Size::MESSAGE) {
+                let _ = text.render(&json!({"x": 1, "y": [1]}));
             }
         }
     }

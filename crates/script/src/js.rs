@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use serde_json::{Number, Value};
 
 /// Whether JavaScript takes the value for false in `a && b`.
-pub(crate) fn falsy(value: &Value) -> bool {
+#[must_use]
+pub fn falsy(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
         Value::Number(number) => number.as_f64() == Some(0.0),
@@ -15,7 +16,8 @@ pub(crate) fn falsy(value: &Value) -> bool {
 }
 
 /// A number as JavaScript prints it: no `.0`, exponents from 1e21 up and below 1e-6. Integers keep all their digits.
-pub(crate) fn number(number: &Number) -> String {
+#[must_use]
+pub fn number(number: &Number) -> String {
     if number.is_f64() { float(number.as_f64().unwrap_or(0.0)) } else { number.to_string() }
 }
 
@@ -35,7 +37,8 @@ fn float(value: f64) -> String {
 }
 
 /// A value as JavaScript's `String(value)`: lists joined by commas, objects by their class name.
-pub(crate) fn string(value: &Value) -> String {
+#[must_use]
+pub fn string(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(flag) => flag.to_string(),
@@ -50,7 +53,7 @@ pub(crate) fn string(value: &Value) -> String {
 }
 
 /// Compact JSON with numbers printed as JavaScript does.
-pub(crate) fn stringify(value: &Value, out: &mut String) {
+pub fn stringify(value: &Value, out: &mut String) {
     match value {
         Value::Number(value) => out.push_str(&number(value)),
         Value::Array(items) => {
