@@ -3,12 +3,12 @@
 use domain::{Contact, EventKind, Target, Timestamp};
 
 use crate::kit::{
-    Answer, Arrival, Authentic, Credentials, Decoded, Inbound, Lock, Login, Owed, Pace, Refused, Secrets, Sending, Sent, Setting,
-    SettingProblem, SharedSecret, State, Verdict, WriteKey, retry,
+    Account, Answer, Arrival, Authentic, Credentials, Decoded, Inbound, Lock, Login, Owed, Pace, Refused, Secrets, Sending, Sent,
+    Setting, SettingProblem, SharedSecret, State, Verdict, WriteKey, retry,
 };
 use crate::{
-    airtable, cloudevents, custom, flat, generic, http_call, hubspot, native, passengine, passkit, passslot, rudderstack,
-    salesforce, segment, shopify, slack, standard_webhooks, stripe, walletcrew, woocommerce,
+    airtable, cloudevents, custom, flat, generic, http_call, hubspot, native, passengine, passkit, passslot, postgresql,
+    rudderstack, salesforce, segment, shopify, slack, standard_webhooks, stripe, walletcrew, woocommerce,
 };
 
 /// Every connector.
@@ -24,6 +24,7 @@ pub const CONNECTORS: &[Descriptor] = &[
     passengine::DESCRIPTOR,
     passkit::DESCRIPTOR,
     passslot::DESCRIPTOR,
+    postgresql::DESCRIPTOR,
     rudderstack::DESCRIPTOR,
     salesforce::DESCRIPTOR,
     segment::DESCRIPTOR,
@@ -196,6 +197,18 @@ pub struct Vendor {
     pub state: Option<StateOf>,
     /// Which function of the target's code an event calls, where it is code that tells it.
     pub call: Option<fn(&Owed<'_>, &Target) -> Option<Call>>,
+    /// How its requests get there.
+    pub carrier: Carrier,
+}
+
+/// How requests get to a service.
+#[derive(Debug, Clone, Copy)]
+pub enum Carrier {
+    /// By HTTP.
+    Http,
+    /// Into a PostgreSQL database: a request's body are rows, as [`crate::kit::rows`] writes them, and the reply is 200, or 400 with
+    /// the server's SQLSTATE and words as JSON.
+    Database(fn(&Target, &Credentials) -> Account),
 }
 
 /// What of a contact a target holds; why nothing, when its record cannot be found.

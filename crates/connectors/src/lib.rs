@@ -19,6 +19,7 @@ pub mod native;
 pub mod passengine;
 pub mod passkit;
 pub mod passslot;
+pub mod postgresql;
 pub mod rudderstack;
 pub mod salesforce;
 pub mod segment;

@@ -343,7 +343,7 @@ fn tell(
         assert!(!debugged.contains(credential.as_str()), "{}: a credential shows itself", case.display());
     }
     let seen = got.replace(&format!("Passbridge/{}", env!("CARGO_PKG_VERSION")), "Passbridge/VERSION");
-    let seen = seen.replace(&format!("\"version\":\"{}\"", env!("CARGO_PKG_VERSION")), "\"version\":\"VERSION\"");
+    let seen = seen.replace(&format!("version\":\"{}\"", env!("CARGO_PKG_VERSION")), "version\":\"VERSION\"");
     compare(case, "expected.http", &seen, problems);
     if got == "no request\n" { Vec::new() } else { events.iter().map(Event::kind).collect() }
 }

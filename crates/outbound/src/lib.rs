@@ -12,6 +12,7 @@
 mod dial;
 pub mod http;
 pub mod policy;
+pub mod sql;
 pub mod token;
 
 pub use dial::{Names, SystemNames};

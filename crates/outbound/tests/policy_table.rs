@@ -315,6 +315,7 @@ fn kind(rule: Rule) -> &'static str {
         Rule::Character(_) => "character",
         Rule::NotAbsolute => "absolute",
         Rule::Scheme => "scheme",
+        Rule::Database => "database",
         Rule::HttpsOnly => "https only",
         Rule::UserInfo => "user info",
         Rule::NoHost => "no host",

@@ -3,61 +3,19 @@
 
 mod house;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use domain::{
-    Action, ContactId, ContactInput, FieldValue, Pass, PassRef, Sighting, Target, TargetEvents, TargetId, UninstallReason,
-    Validity, Wallet,
+use domain::{Action, ContactId, ContactInput, TargetEvents, TargetId, Validity, Wallet};
+use house::{
+    House,
+    services::{destination, ended, install, remove},
+    until,
 };
-use house::{House, until};
 use serde_json::{Value, json};
-use store::{AttemptOutcome, BackfillProgress, JobState, StoredTarget};
+use store::{AttemptOutcome, BackfillProgress, JobState};
 use testkit::vendors::{Service, TOKEN, Vendor};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A destination, as the API would make it.
-async fn destination(house: &House, kind: &str, url: &str, settings: Value, credentials: &[(&str, &str)]) -> TargetId {
-    let settings: BTreeMap<String, FieldValue> = serde_json::from_value(settings).unwrap();
-    let id = house
-        .target_with(url, |target: &mut Target| {
-            target.dialect = kind.to_owned();
-            target.settings = settings;
-            target.headers = BTreeMap::new();
-        })
-        .await;
-    let stored = house.store.current().await.unwrap().org(house.org).unwrap().targets[&id.uuid()].clone();
-    let mut changed: StoredTarget = (*stored.value).clone();
-    for (name, value) in credentials {
-        changed.sealed_settings.insert((*name).to_owned(), house.store.seal_setting(house.org, id, value).unwrap());
-    }
-    assert!(house.store.put(&house.change(), &changed, stored.revision).await.unwrap());
-    id
-}
-
-async fn install(house: &House, pass: &Pass, wallet: Wallet, device: &str) {
-    let sighting = Sighting { at: domain::Clock::now(&*house.clock), ..Sighting::default() };
-    let action =
-        Action::RecordInstall { pass: PassRef::Id(pass.id), wallet, device: device.to_owned(), push_token: None, sighting };
-    house.engine.submit(house.command(action)).await.unwrap();
-}
-
-async fn remove(house: &House, pass: &Pass, wallet: Wallet, device: &str) {
-    let reason = UninstallReason::Unregistered;
-    let action = Action::RecordUninstall { pass: PassRef::Id(pass.id), wallet, device: device.to_owned(), reason };
-    house.engine.submit(house.command(action)).await.unwrap();
-}
-
-/// How each delivery ended last.
-async fn ended(house: &House, target: TargetId, outcome: AttemptOutcome) -> usize {
-    let number = match outcome {
-        AttemptOutcome::Delivered => 1,
-        AttemptOutcome::Retrying => 2,
-        AttemptOutcome::Failed => 3,
-        AttemptOutcome::Expired => 4,
-    };
-    house.attempts(target).await.iter().filter(|attempt| attempt.outcome == number).count()
-}
 
 const BY_MEMBER: &[(&str, &str)] = &[("access_token", TOKEN)];
 

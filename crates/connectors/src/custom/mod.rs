@@ -3,7 +3,7 @@
 mod destination;
 pub mod settings;
 
-use crate::catalog::{Descriptor, Destination, Maturity, Vendor};
+use crate::catalog::{Carrier, Descriptor, Destination, Maturity, Vendor};
 use crate::kit::{Pace, retry, vendor};
 
 /// The catalog's entry.
@@ -30,6 +30,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
             login: None,
             state: None,
             call: Some(destination::call),
+            carrier: Carrier::Http,
         }),
     }),
 };

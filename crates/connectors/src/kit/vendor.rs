@@ -34,6 +34,25 @@ impl std::fmt::Debug for Login {
     }
 }
 
+/// How one signs in to a database.
+#[derive(Clone)]
+pub struct Account {
+    /// Who.
+    pub user: String,
+    /// The proof.
+    pub password: Zeroizing<String>,
+    /// Whether the connection is encrypted and the server's certificate checked.
+    pub tls: bool,
+    /// Certificates of the authorities that it is checked against, PEM, where those that are trusted everywhere do not do.
+    pub authorities: Option<String>,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("tls", &self.tls).finish_non_exhaustive()
+    }
+}
+
 /// The settings of a destination: those of every one, then its own.
 macro_rules! vendor_settings {
     ($($own:expr),* $(,)?) => {

@@ -6,7 +6,7 @@ pub mod settings;
 
 use std::time::Duration;
 
-use crate::catalog::{Descriptor, Destination, Maturity, Proof, Source, Vendor};
+use crate::catalog::{Carrier, Descriptor, Destination, Maturity, Proof, Source, Vendor};
 use crate::kit::tracking::destination as outgoing;
 use crate::kit::{Authentic, Inbound, Lock, Pace, Refused, retry, tracking, vendor};
 
@@ -43,6 +43,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
             login: None,
             state: Some(outgoing::state),
             call: None,
+            carrier: Carrier::Http,
         }),
     }),
 };

@@ -5,7 +5,7 @@ pub mod settings;
 
 use std::time::Duration;
 
-use crate::catalog::{Descriptor, Destination, Maturity, Vendor};
+use crate::catalog::{Carrier, Descriptor, Destination, Maturity, Vendor};
 use crate::kit::{Pace, crm, retry};
 
 /// The catalog's entry.
@@ -32,6 +32,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
             login: Some(destination::login),
             state: Some(destination::state),
             call: None,
+            carrier: Carrier::Http,
         }),
     }),
 };

@@ -7,7 +7,7 @@ mod source;
 
 use std::time::Duration;
 
-use crate::catalog::{Descriptor, Destination, Maturity, Preset, Proof, Source, Vendor};
+use crate::catalog::{Carrier, Descriptor, Destination, Maturity, Preset, Proof, Source, Vendor};
 use crate::kit::tracking::destination as outgoing;
 use crate::kit::{Pace, retry, tracking, vendor};
 
@@ -48,6 +48,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
             login: None,
             state: Some(outgoing::state),
             call: None,
+            carrier: Carrier::Http,
         }),
     }),
 };

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ::connectors::{
-    catalog::{CONNECTORS, Descriptor, Vendor},
+    catalog::{CONNECTORS, Carrier, Descriptor, Vendor},
     custom::settings::CODE,
     kit::{Credentials, Secret, SettingProblem, check_settings, find_setting, headers as header_rules},
 };
@@ -212,7 +212,12 @@ impl DestinationInput {
             return if vendor.takes_url { Err(Problem::field("url", "this is required")) } else { Ok(String::new()) };
         };
         let plain = url.split("{{").next().unwrap_or_default();
-        app.settings.address_policy.check_url(plain).map_err(|refusal| Problem::field("url", refusal.to_string()))?;
+        let policy = &app.settings.address_policy;
+        let judged = match vendor.carrier {
+            Carrier::Http => policy.check_url(plain),
+            Carrier::Database(_) => policy.check_database(url).map(drop),
+        };
+        judged.map_err(|refusal| Problem::field("url", refusal.to_string()))?;
         Ok(url.clone())
     }
 

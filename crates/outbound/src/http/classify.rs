@@ -11,14 +11,14 @@ use super::failure::{ConnectReason, Failure, Phase, TlsReason};
 use crate::dial::DialError;
 use crate::policy::{Host, Target};
 
-fn host_of(target: &Target) -> String {
+pub(crate) fn host_of(target: &Target) -> String {
     match &target.host {
         Host::Address(address) => address.to_string(),
         Host::Name(name) => name.clone(),
     }
 }
 
-pub(super) fn of_dial(error: DialError, target: &Target) -> Failure {
+pub(crate) fn of_dial(error: DialError, target: &Target) -> Failure {
     let host = host_of(target);
     match error {
         DialError::Refused(refusal) => Failure::Forbidden(refusal),
@@ -48,7 +48,7 @@ pub(super) fn of_handshake(error: &io::Error, target: &Target) -> Failure {
     Failure::Tls { host: host_of(target), reason, detail: error.to_string() }
 }
 
-fn tls_reason(error: &rustls::Error) -> TlsReason {
+pub(crate) fn tls_reason(error: &rustls::Error) -> TlsReason {
     match error {
         rustls::Error::InvalidCertificate(bad) => certificate_reason(bad),
         rustls::Error::AlertReceived(alert) => match alert {
@@ -136,7 +136,7 @@ fn of_hyper(error: &hyper::Error, phase: Phase, status: Option<StatusCode>) -> F
 }
 
 /// The first `T` in a chain of causes. An I/O error hides what it wraps from the chain, so that is looked into too.
-pub(super) fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
+pub(crate) fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
     let mut next = Some(error);
     while let Some(current) = next {
         if let Some(found) = current.downcast_ref::<T>() {

@@ -4,10 +4,10 @@
 //! one costs a TLS configuration. It follows no redirect, reads no proxy from the environment and retries nothing
 //! that a peer may have seen.
 
-mod classify;
+pub(crate) mod classify;
 mod connector;
 mod failure;
-mod tls;
+pub(crate) mod tls;
 
 use std::io;
 use std::sync::Arc;
@@ -170,6 +170,16 @@ impl Client {
     #[must_use]
     pub fn policy(&self) -> &AddressPolicy {
         self.dialler.policy()
+    }
+
+    /// What opens sockets under that policy.
+    pub(crate) fn dialler(&self) -> &Dialler {
+        &self.dialler
+    }
+
+    /// Whom it trusts.
+    pub(crate) fn roots(&self) -> &Roots {
+        &self.settings.roots
     }
 
     /// Sends one request and waits at most `deadline` for the head of its answer; the body is read by [`Open::next`].

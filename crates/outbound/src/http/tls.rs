@@ -56,6 +56,19 @@ impl Roots {
         Self::with(RootCertStore::empty(), roots)
     }
 
+    /// The certificates of a PEM text alone.
+    ///
+    /// # Errors
+    /// When one of them cannot be read, or there is none.
+    pub fn only_pem(pem: &str) -> Result<Self, BadRoot> {
+        let read = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let roots = read.map_err(|error| BadRoot { number: 1, detail: format!("{error:?}") })?;
+        if roots.is_empty() {
+            return Err(BadRoot { number: 1, detail: "there is no certificate in it".to_owned() });
+        }
+        Self::only(&roots)
+    }
+
     fn with(mut store: RootCertStore, extra: &[CertificateDer<'_>]) -> Result<Self, BadRoot> {
         for (index, root) in extra.iter().enumerate() {
             store.add(root.clone().into_owned()).map_err(|error| BadRoot { number: index + 1, detail: error.to_string() })?;
@@ -113,6 +126,13 @@ impl From<String> for BadIdentity {
     fn from(why: String) -> Self {
         Self(why)
     }
+}
+
+/// TLS without a certificate of ours, for another protocol than HTTP.
+pub(crate) fn of_another_protocol(roots: &Roots) -> Result<ClientConfig, BadIdentity> {
+    let mut config = configuration(roots, None, Protocol::Http1)?;
+    config.alpn_protocols.clear();
+    Ok(config)
 }
 
 pub(super) fn configuration(roots: &Roots, identity: Option<&Identity>, protocol: Protocol) -> Result<ClientConfig, BadIdentity> {

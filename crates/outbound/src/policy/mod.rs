@@ -21,6 +21,7 @@ pub const MAX_URL_BYTES: usize = 4096;
 
 const HTTP_PORT: u16 = 80;
 const HTTPS_PORT: u16 = 443;
+const POSTGRES_PORT: u16 = 5432;
 /// Ports below this one belong to system services; of these only 80 and 443 speak HTTP.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 /// Ports from 1024 on that speak another text protocol, from the list of bad ports in the WHATWG Fetch standard.
@@ -59,14 +60,7 @@ impl AddressPolicy {
     /// # Errors
     /// The [`Refusal`] says which rule it breaks and what to change.
     pub fn check_url(&self, url: &str) -> Result<(), Refusal> {
-        if url.len() > MAX_URL_BYTES {
-            return Err(Refusal::new(host::excerpt(url), Rule::TooLong));
-        }
-        if let Some(odd) = url.chars().find(|c| !c.is_ascii_graphic() || *c == '\\') {
-            return Err(Refusal::new(host::excerpt(url), Rule::Character(odd)));
-        }
-        let uri: Uri = url.parse().map_err(|_| Refusal::new(host::excerpt(url), host::why_unparsable(url)))?;
-        self.check_uri(&uri).map(|_| ())
+        self.check_uri(&parsed(url)?).map(|_| ())
     }
 
     /// Judges a parsed URL; what [`Self::check_url`] and every request do.
@@ -82,14 +76,33 @@ impl AddressPolicy {
             Some(_) => return Err(refuse(Rule::Scheme)),
             None => return Err(refuse(Rule::NotAbsolute)),
         };
+        self.check_authority(uri, if https { HTTPS_PORT } else { HTTP_PORT }, https)
+    }
+
+    /// Judges the address of a PostgreSQL database, `postgresql://host:port/database`, when it is configured and when it is dialled.
+    ///
+    /// # Errors
+    /// The [`Refusal`] says which rule it breaks and what to change.
+    pub fn check_database(&self, url: &str) -> Result<Target, Refusal> {
+        let uri = parsed(url)?;
+        let refuse = |rule| Refusal::new(host::excerpt(url), rule);
+        let name = uri.path().strip_prefix('/').unwrap_or_default();
+        let is_plain = !name.is_empty() && !name.contains(['/', '%']) && uri.query().is_none();
+        if !matches!(uri.scheme_str(), Some("postgresql" | "postgres")) || !is_plain {
+            return Err(refuse(Rule::Database));
+        }
+        self.check_authority(&uri, POSTGRES_PORT, false)
+    }
+
+    fn check_authority(&self, uri: &Uri, default_port: u16, https: bool) -> Result<Target, Refusal> {
+        let refuse = |rule| Refusal::new(host::excerpt(&uri.to_string()), rule);
         let authority = uri.authority().ok_or_else(|| refuse(Rule::NotAbsolute))?;
         if authority.as_str().contains('@') {
             return Err(Refusal::new(authority.host().to_owned(), Rule::UserInfo));
         }
         let host = Host::parse(authority.host()).map_err(refuse)?;
         let port = match &authority.as_str()[authority.host().len()..] {
-            "" if https => HTTPS_PORT,
-            "" => HTTP_PORT,
+            "" => default_port,
             rest => port_number(rest).map_err(refuse)?,
         };
         self.check_port(port)?;
@@ -138,6 +151,16 @@ impl AddressPolicy {
         }
         Err(Refusal::new(address.to_string(), Rule::Address(range)))
     }
+}
+
+fn parsed(url: &str) -> Result<Uri, Refusal> {
+    if url.len() > MAX_URL_BYTES {
+        return Err(Refusal::new(host::excerpt(url), Rule::TooLong));
+    }
+    if let Some(odd) = url.chars().find(|c| !c.is_ascii_graphic() || *c == '\\') {
+        return Err(Refusal::new(host::excerpt(url), Rule::Character(odd)));
+    }
+    url.parse().map_err(|_| Refusal::new(host::excerpt(url), host::why_unparsable(url)))
 }
 
 /// The port in what follows the host of an authority. Digits only: `+80` is a port to some parsers and none to others.

@@ -25,6 +25,8 @@ pub enum Rule {
     NotAbsolute,
     /// The scheme is neither `http` nor `https`.
     Scheme,
+    /// The URL is not the address of a PostgreSQL database.
+    Database,
     /// The scheme is `http` where only `https` is allowed.
     HttpsOnly,
     /// The URL carries a user name or password.
@@ -66,9 +68,15 @@ impl fmt::Display for Refusal {
             ),
             Rule::NotAbsolute => write!(f, "{subject} is not a full URL; write https://host/path"),
             Rule::Scheme => write!(f, "{subject} is neither http nor https; use one of these"),
+            Rule::Database => {
+                write!(f, "{subject} is no address of a database; write postgresql://host:5432/database and nothing more")
+            }
             Rule::HttpsOnly => write!(f, "{subject} is not encrypted and the address policy is `https_only`; use https"),
             Rule::UserInfo => {
-                write!(f, "the URL for {subject} carries a user name or password; put credentials into a header setting instead")
+                write!(
+                    f,
+                    "the URL for {subject} carries a user name or password; put credentials into a setting or header of their own"
+                )
             }
             Rule::NoHost => write!(f, "{subject} has no host; write https://host/path"),
             Rule::HostName => write!(f, "{subject} has no valid host name or address"),

@@ -7,6 +7,7 @@
 //! again as new: duplicates are at most what was in flight and what was not written yet.
 
 mod book;
+mod carry;
 mod code;
 mod gather;
 mod health;

@@ -13,15 +13,16 @@ use connectors::{
 };
 use domain::{Contact, ContactId, Event, EventKind, OrgId, Target, Timestamp};
 use http::HeaderMap;
-use outbound::http::{Failure, Limits};
+use outbound::http::Limits;
 use serde_json::json;
 use store::{Hash, StoreError, Stored, StoredTarget};
 use tokio::time::Instant;
 
 use super::{
+    carry::{self, Carried},
     code,
     lane::{Lane, Lesson},
-    send::{Attempted, Delivery, Then, Tried, ready},
+    send::{Attempted, Delivery, Then, Tried},
     targets::Ready,
 };
 use crate::shard::House;
@@ -279,18 +280,14 @@ impl Batch<'_> {
         if !self.connector.may_call(self.target(), &request.url) {
             return all(Trial::unsent("the address is none that this destination may call".to_owned()));
         }
-        let sent = match ready(request) {
-            Ok(sent) => sent,
-            Err(why) => return all(Trial::unsent(why)),
-        };
+        let Some(vendor) = self.destination.vendor else { return all(Trial::unsent("it is no service".to_owned())) };
         let limits = Limits { deadline: house.settings.webhooks.deadline, max_body: READ_BODY };
         let started = Instant::now();
-        let result = house.client.send(sent, limits).await;
+        let carried = carry::send(&house.client, vendor.carrier, self.target(), &self.secrets, request, limits).await;
         let elapsed = started.elapsed();
-        let timed_out = matches!(result, Err(Failure::Timeout { .. }));
-        let (reply, error) = match result {
-            Ok(reply) => (Some(Reply { status: reply.status.as_u16(), headers: reply.headers, body: reply.body }), None),
-            Err(failure) => (None, Some(failure.to_string())),
+        let Carried { reply, error, timed_out } = match carried {
+            Ok(carried) => carried,
+            Err(why) => return all(Trial::unsent(why)),
         };
         let verdict = (self.destination.judge)(&Sent { request, reply: reply.as_ref(), records, now: house.now() });
         self.learn(elapsed, timed_out, records, &verdict);

@@ -127,11 +127,11 @@ fn call(owed: &Owed<'_>, target: &Target) -> Value {
     call.into()
 }
 
-const fn is_identify(kind: EventKind) -> bool {
+pub(crate) const fn is_identify(kind: EventKind) -> bool {
     matches!(kind, EventKind::ContactCreated | EventKind::ContactUpdated | EventKind::ContactWalletStatusChanged)
 }
 
-fn properties(event: &Event) -> Map<String, Value> {
+pub(crate) fn properties(event: &Event) -> Map<String, Value> {
     let mut out = Map::new();
     let mut set = |name: &str, value: Value| {
         if !value.is_null() {

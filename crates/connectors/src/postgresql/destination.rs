@@ -1,0 +1,71 @@
+//! Batches of rows, and what the server says of them by its SQLSTATE.
+//! Source: appendix A of <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+
+use bytes::Bytes;
+use domain::{Target, Timestamp};
+use http::{HeaderMap, Method};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::settings::{AUTHORITIES, PASSWORD, SCHEMA, TLS, USER};
+use crate::kit::vendor::{self, Record};
+use crate::kit::{Account, Credentials, Outcome, Owed, Request, Secrets, Sending, Sent, SettingProblem, Verdict, crm, rows};
+
+/// Events of one transaction.
+pub(super) const MOST: usize = 500;
+/// Bytes of one transaction.
+const MAX_BYTES: usize = 4 << 20;
+/// Classes of SQLSTATE, and codes, that are laid to a row: wrong data, violated constraints, what is raised by triggers, too much in
+/// a row.
+const OF_ROWS: [&str; 4] = ["22", "23", "P0", "54000"];
+
+pub(super) fn check(target: &Target, credentials: &Credentials) -> Result<(), SettingProblem> {
+    vendor::require(target, credentials, &[USER.name, PASSWORD.name])?;
+    let authorities = vendor::text(target, AUTHORITIES.name, "");
+    if !authorities.is_empty() && !authorities.contains("-----BEGIN CERTIFICATE-----") {
+        return Err(vendor::problem(AUTHORITIES.name, "expected certificates in PEM: -----BEGIN CERTIFICATE-----"));
+    }
+    crm::check_key(target)
+}
+
+pub(super) fn account(target: &Target, credentials: &Credentials) -> Account {
+    Account {
+        user: vendor::text(target, USER.name, "").to_owned(),
+        password: Zeroizing::new(credentials.get(PASSWORD.name).unwrap_or_default().to_owned()),
+        tls: vendor::text(target, TLS.name, "verify") != "off",
+        authorities: Some(vendor::text(target, AUTHORITIES.name, "").to_owned()).filter(|pem| !pem.is_empty()),
+    }
+}
+
+pub(super) fn render(owed: &[Owed<'_>], target: &Target, _: &Secrets, now: Timestamp) -> Vec<Sending> {
+    let wanted = owed.iter().enumerate().filter(|(_, owed)| rows::wants(owed.event.kind()));
+    let records = wanted.map(|(event, owed)| {
+        let json = Value::Array(rows::of(owed, target, now));
+        Record { key: String::new(), covers: vec![event], json }
+    });
+    let records = records.collect();
+    let groups = vendor::groups(records, MOST, MAX_BYTES, |record: &Record| record.json.to_string().len());
+    let sending = |group: Vec<Record>| {
+        let (rows, covers) = vendor::apart(group);
+        let rows: Vec<Value> = rows.into_iter().flat_map(|rows| rows.as_array().cloned().unwrap_or_default()).collect();
+        let body = json!({ "schema": vendor::text(target, SCHEMA.name, "passbridge"), "rows": rows }).to_string();
+        let request =
+            Request { method: Method::POST, url: target.url.clone(), headers: HeaderMap::new(), body: Bytes::from(body) };
+        Sending { request: Ok(request), covers }
+    };
+    groups.into_iter().map(sending).collect()
+}
+
+pub(super) fn judge(sent: &Sent<'_>) -> Verdict {
+    let Some(reply) = sent.reply else { return sent.all(Outcome::later()) };
+    if reply.status == 200 {
+        return sent.all(Outcome::Delivered);
+    }
+    let said = vendor::body(reply);
+    let word = |name: &str| said[name].as_str().unwrap_or_default();
+    if OF_ROWS.iter().any(|class| word("sqlstate").starts_with(class)) {
+        return Verdict::Split(vendor::refused_as(&format!("SQLSTATE {}", word("sqlstate")), word("message")));
+    }
+    // The account, the schema, the disk, a restart: people mend it, and what waits goes on.
+    sent.all(Outcome::later())
+}

@@ -1,0 +1,165 @@
+//! Rows for somebody's PostgreSQL: tables and columns are made and widened as values ask for it, and every row is written once.
+//!
+//! A batch is one transaction on a connection of its own, so that nothing is left behind by a connection that broke and changed
+//! credentials count at once. Before it, what its rows need of the schema is compared with what there is: a table that is not there
+//! is made, a column that is not there is added once there is a value for it, and a column that was made for narrower values becomes
+//! a wider one. A row whose key is there already is left as it is or, where its table holds a state, replaced unless that is newer.
+
+mod insert;
+mod schema;
+mod session;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use tokio_postgres::error::SqlState;
+use zeroize::Zeroizing;
+
+use crate::http::{Client, Failure, classify};
+
+/// Longest name of a table or column, in bytes: what PostgreSQL keeps of one.
+pub const MAX_NAME_BYTES: usize = 63;
+/// Bytes that a server may send in the course of a batch.
+const MAX_READ_BYTES: usize = 4 << 20;
+/// Classes and codes of SQLSTATE whose messages repeat values of the rows (PostgreSQL documentation, appendix A).
+const WITH_VALUES: [&str; 3] = ["22", "23", "P0"];
+
+/// A database with a user's account.
+#[derive(Clone)]
+pub struct Place {
+    /// `postgresql://host:port/database`.
+    pub url: String,
+    /// Who writes.
+    pub user: String,
+    /// The proof.
+    pub password: Zeroizing<String>,
+    /// Whether the connection is encrypted and the server's certificate and name are checked.
+    pub tls: bool,
+    /// Certificates of the authorities that the server's is checked against, PEM, instead of those that are trusted everywhere.
+    pub authorities: Option<String>,
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Place").field("url", &self.url).field("tls", &self.tls).finish_non_exhaustive()
+    }
+}
+
+/// Rows that are written together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Batch {
+    /// The schema that the tables are in; made when it is not there.
+    pub schema: String,
+    /// The rows.
+    pub rows: Vec<Row>,
+}
+
+/// A row. Its key is the column `id`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Its table.
+    pub table: String,
+    /// The column by which it replaces the row with its key, unless that has more in it. Without it, what is there stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_by: Option<String>,
+    /// Its values by column. Null clears a column that is there.
+    pub values: BTreeMap<String, Cell>,
+}
+
+/// A value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Cell {
+    /// Nothing.
+    Null(()),
+    /// `boolean`
+    Flag(bool),
+    /// `bigint`
+    Whole(i64),
+    /// `text`
+    Text(String),
+    /// `numeric`, digit by digit.
+    Number {
+        /// As decimal text.
+        number: String,
+    },
+    /// `timestamptz`
+    Time {
+        /// RFC 3339.
+        time: String,
+    },
+}
+
+/// What the server said instead of taking the rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Its SQLSTATE, five characters.
+    pub sqlstate: String,
+    /// Its words, which may repeat values of the rows.
+    pub message: String,
+}
+
+impl Refused {
+    /// Why, without a value of the rows.
+    #[must_use]
+    pub fn safe(&self) -> String {
+        let Self { sqlstate, message } = self;
+        if WITH_VALUES.iter().any(|class| sqlstate.starts_with(class)) {
+            return format!("PostgreSQL refused a value (SQLSTATE {sqlstate})");
+        }
+        format!("PostgreSQL refused it: {message} (SQLSTATE {sqlstate})")
+    }
+}
+
+/// Why rows were not written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unwritten {
+    /// There was no talking to the server.
+    Failed(Failure),
+    /// It did not take them.
+    Refused(Refused),
+}
+
+impl Unwritten {
+    /// An error of the driver: the server's answer where there is one.
+    fn of(error: &tokio_postgres::Error) -> Self {
+        if let Some(said) = error.as_db_error() {
+            return Self::refused(said.code(), said.message());
+        }
+        Self::Failed(Failure::Reset { phase: crate::http::Phase::Answer, status: None })
+    }
+
+    fn refused(code: &SqlState, message: &str) -> Self {
+        Self::Refused(Refused { sqlstate: code.code().to_owned(), message: message.to_owned() })
+    }
+}
+
+/// Writes a batch, all of it or nothing.
+///
+/// # Errors
+/// When there is no talking to the server within `deadline`, or it refuses.
+pub async fn write(client: &Client, place: &Place, batch: &Batch, deadline: Duration) -> Result<(), Unwritten> {
+    let progress = session::Progress::default();
+    let writing = async {
+        let session = session::open(client, place, deadline, &progress).await?;
+        let columns = schema::prepare(&session, batch).await?;
+        insert::all(&session, batch, &columns).await
+    };
+    match tokio::time::timeout(deadline, writing).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Unwritten::Failed(Failure::Timeout { phase: progress.phase(), after: deadline, status: None })),
+    }
+}
+
+/// A name as it stands in a statement.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// What an error of the handshake means.
+fn tls_failure(error: &tokio_postgres::Error, target: &crate::policy::Target) -> Option<Failure> {
+    let found = classify::find::<rustls::Error>(error).map(|inner| (classify::tls_reason(inner), inner.to_string()));
+    let without = || error.to_string().contains("TLS").then(|| (crate::http::TlsReason::NotTls, error.to_string()));
+    let (reason, detail) = found.or_else(without)?;
+    Some(Failure::Tls { host: classify::host_of(target), reason, detail })
+}

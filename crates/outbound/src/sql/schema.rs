@@ -1,0 +1,179 @@
+//! What rows need of a schema, and how it comes about: tables and columns are made, narrow columns become wider ones.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use tokio_postgres::types::Type;
+
+use super::{Batch, Cell, Unwritten, quoted, session::Session};
+
+/// How often what another writer made meanwhile is read anew.
+const TRIES: usize = 3;
+/// What is answered to whoever makes what another made at the same moment: `unique_violation`, `duplicate_table`,
+/// `duplicate_column`, `duplicate_schema`, `duplicate_object`.
+const MADE_MEANWHILE: [&str; 5] = ["23505", "42P07", "42701", "42P06", "42710"];
+
+/// The columns of each table with their types, as PostgreSQL writes them.
+pub(super) type Columns = HashMap<String, BTreeMap<String, String>>;
+
+/// What the values of a column are, from narrow to wide as far as they widen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Flag,
+    Time,
+    Whole,
+    Number,
+    Text,
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [Self::Flag, Self::Time, Self::Whole, Self::Number, Self::Text];
+
+    fn of(cell: &Cell) -> Option<Self> {
+        Some(match cell {
+            Cell::Null(()) => return None,
+            Cell::Flag(_) => Self::Flag,
+            Cell::Whole(_) => Self::Whole,
+            Cell::Number { .. } => Self::Number,
+            Cell::Text(_) => Self::Text,
+            Cell::Time { .. } => Self::Time,
+        })
+    }
+
+    /// As PostgreSQL writes it, and reads it too.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Flag => "boolean",
+            Self::Time => "timestamp with time zone",
+            Self::Whole => "bigint",
+            Self::Number => "numeric",
+            Self::Text => "text",
+        }
+    }
+
+    /// The narrowest that takes both.
+    fn with(self, other: Self) -> Self {
+        match (self, other) {
+            _ if self == other => self,
+            (Self::Whole, Self::Number) | (Self::Number, Self::Whole) => Self::Number,
+            _ => Self::Text,
+        }
+    }
+}
+
+/// Makes what the rows need, and tells which columns there are then.
+pub(super) async fn prepare(session: &Session, batch: &Batch) -> Result<Columns, Unwritten> {
+    let wanted = wanted(batch);
+    let mut tried = 0;
+    loop {
+        let columns = read(session, &batch.schema, &wanted).await?;
+        let statements = statements(&batch.schema, &wanted, &columns);
+        if statements.is_empty() {
+            return Ok(columns);
+        }
+        tried += 1;
+        match session.run(&statements.join("; ")).await {
+            Err(Unwritten::Refused(refused)) if tried < TRIES && MADE_MEANWHILE.contains(&refused.sqlstate.as_str()) => {}
+            Err(error) => return Err(error),
+            Ok(()) if tried < TRIES => {}
+            Ok(()) => return read(session, &batch.schema, &wanted).await,
+        }
+    }
+}
+
+/// The columns that there are values for, by table.
+fn wanted(batch: &Batch) -> BTreeMap<&str, BTreeMap<&str, Kind>> {
+    let mut wanted: BTreeMap<&str, BTreeMap<&str, Kind>> = BTreeMap::new();
+    for row in &batch.rows {
+        let columns = wanted.entry(&row.table).or_default();
+        for (name, cell) in &row.values {
+            let Some(kind) = Kind::of(cell) else { continue };
+            columns.entry(name).and_modify(|known| *known = known.with(kind)).or_insert(kind);
+        }
+    }
+    wanted
+}
+
+async fn read(session: &Session, schema: &str, wanted: &BTreeMap<&str, BTreeMap<&str, Kind>>) -> Result<Columns, Unwritten> {
+    const SQL: &str = "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod)::text \
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid \
+        WHERE n.nspname = $1::text AND c.relname = ANY($2::text[]) AND c.relkind IN ('r', 'p', 'v', 'f') \
+        AND a.attnum > 0 AND NOT a.attisdropped";
+    let tables: Vec<&str> = wanted.keys().copied().collect();
+    let rows = session.query(SQL, &[(&schema, Type::TEXT), (&tables, Type::TEXT_ARRAY)]).await?;
+    let mut columns = Columns::new();
+    for row in rows {
+        let cell = |number: usize| row.try_get::<_, String>(number).map_err(|error| Unwritten::of(&error));
+        columns.entry(cell(0)?).or_default().insert(cell(1)?, cell(2)?);
+    }
+    Ok(columns)
+}
+
+/// What is to be made.
+fn statements(schema: &str, wanted: &BTreeMap<&str, BTreeMap<&str, Kind>>, columns: &Columns) -> Vec<String> {
+    let mut out = Vec::new();
+    if wanted.keys().any(|table| !columns.contains_key(*table)) {
+        let name = schema.replace('\'', "''");
+        // Asked for only where it is not there: not everybody who may write may make schemas.
+        out.push(format!(
+            "DO $make$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = '{name}') \
+             THEN CREATE SCHEMA {}; END IF; END $make$",
+            quoted(schema)
+        ));
+    }
+    for (table, wanted) in wanted {
+        let place = format!("{}.{}", quoted(schema), quoted(table));
+        let Some(present) = columns.get(*table) else {
+            let others = wanted.iter().filter(|(name, _)| **name != "id");
+            let others: String = others.map(|(name, kind)| format!(", {} {}", quoted(name), kind.name())).collect();
+            out.push(format!("CREATE TABLE {place} (\"id\" text PRIMARY KEY{others})"));
+            continue;
+        };
+        let changes: BTreeSet<String> = wanted
+            .iter()
+            .filter_map(|(name, kind)| match present.get(*name) {
+                None => Some(format!("ADD COLUMN {} {}", quoted(name), kind.name())),
+                Some(known) => widened(known, *kind)
+                    .map(|wider| format!("ALTER COLUMN {0} TYPE {1} USING {0}::{1}", quoted(name), wider.name())),
+            })
+            .collect();
+        if !changes.is_empty() {
+            let changes: Vec<String> = changes.into_iter().collect();
+            out.push(format!("ALTER TABLE {place} {}", changes.join(", ")));
+        }
+    }
+    out
+}
+
+/// What a column has to become; nothing where it takes the values, or is of a type that we would not have made.
+fn widened(known: &str, kind: Kind) -> Option<Kind> {
+    let known = Kind::ALL.into_iter().find(|own| own.name() == known)?;
+    Some(known.with(kind)).filter(|wider| *wider != known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::Row;
+
+    fn row(table: &str, values: &str) -> Row {
+        Row { table: table.to_owned(), newest_by: None, values: serde_json::from_str(values).unwrap() }
+    }
+
+    #[test]
+    fn columns_are_made_for_values_and_widened() {
+        let first = row("tracks", r#"{"id": "1", "a": 1, "b": null, "c": {"time": "2026-11-20T10:00:00Z"}, "d\"": true}"#);
+        let second = row("tracks", r#"{"id": "2", "a": {"number": "1.5"}, "c": "soon"}"#);
+        let batch = Batch { schema: "events".to_owned(), rows: vec![first, second] };
+        let wanted = wanted(&batch);
+        let made = statements("events", &wanted, &Columns::new());
+        assert!(made[0].contains("CREATE SCHEMA \"events\""), "{made:?}");
+        let table = "CREATE TABLE \"events\".\"tracks\" (\"id\" text PRIMARY KEY, \"a\" numeric, \"c\" text, \"d\"\"\" boolean)";
+        assert_eq!(made[1], table);
+        let types = [("id", "text"), ("a", "bigint"), ("c", "character varying(20)")];
+        let there = types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).into();
+        let made = statements("events", &wanted, &HashMap::from([("tracks".to_owned(), there)]));
+        let change = "ADD COLUMN \"d\"\"\" boolean, ALTER COLUMN \"a\" TYPE numeric USING \"a\"::numeric";
+        assert_eq!(made, [format!("ALTER TABLE \"events\".\"tracks\" {change}")], "what somebody else made stays as it is");
+    }
+}

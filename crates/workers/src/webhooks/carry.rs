@@ -1,0 +1,74 @@
+//! How a request of a service gets there: by HTTP, or as rows into a database.
+
+use bytes::Bytes;
+use connectors::{
+    catalog::Carrier,
+    kit::{Reply, Request, Secrets},
+};
+use domain::Target;
+use http::HeaderMap;
+use outbound::{
+    http::{Client, Failure, Limits},
+    sql::{self, Batch, Place, Unwritten},
+};
+use serde_json::json;
+
+use super::send::ready;
+
+/// What came of a request.
+pub(super) struct Carried {
+    /// What came back, where something did.
+    pub(super) reply: Option<Reply>,
+    /// Why nothing came back, or what a reply says that is no status.
+    pub(super) error: Option<String>,
+    pub(super) timed_out: bool,
+}
+
+/// Sends a request; why not, when it cannot be sent as it is.
+pub(super) async fn send(
+    client: &Client,
+    carrier: Carrier,
+    target: &Target,
+    secrets: &Secrets,
+    request: &Request,
+    limits: Limits,
+) -> Result<Carried, String> {
+    match carrier {
+        Carrier::Http => Ok(match client.send(ready(request)?, limits).await {
+            Ok(reply) => {
+                let reply = Reply { status: reply.status.as_u16(), headers: reply.headers, body: reply.body };
+                Carried { reply: Some(reply), error: None, timed_out: false }
+            }
+            Err(failure) => failed(&failure),
+        }),
+        Carrier::Database(account) => {
+            let account = account(target, &secrets.credentials);
+            let place = Place {
+                url: request.url.clone(),
+                user: account.user,
+                password: account.password,
+                tls: account.tls,
+                authorities: account.authorities,
+            };
+            let batch: Batch =
+                serde_json::from_slice(&request.body).map_err(|error| format!("its rows cannot be written: {error}"))?;
+            Ok(match sql::write(client, &place, &batch, limits.deadline).await {
+                Ok(()) => answered(200, Bytes::new(), None),
+                Err(Unwritten::Failed(failure)) => failed(&failure),
+                Err(Unwritten::Refused(refused)) => {
+                    let body = json!({ "sqlstate": refused.sqlstate, "message": refused.message }).to_string();
+                    answered(400, Bytes::from(body), Some(refused.safe()))
+                }
+            })
+        }
+    }
+}
+
+fn failed(failure: &Failure) -> Carried {
+    let timed_out = matches!(failure, Failure::Timeout { .. });
+    Carried { reply: None, error: Some(failure.to_string()), timed_out }
+}
+
+fn answered(status: u16, body: Bytes, error: Option<String>) -> Carried {
+    Carried { reply: Some(Reply { status, headers: HeaderMap::new(), body }), error, timed_out: false }
+}

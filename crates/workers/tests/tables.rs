@@ -1,0 +1,201 @@
+//! Tables of a real PostgreSQL as a destination: what is written, once, also while the server is away or unwilling.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod house;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use domain::{Action, Clock as _, ContactId, ContactInput, FieldValue, TargetId, Validity, Wallet};
+use house::{
+    House,
+    services::{destination, ended, install},
+    until,
+};
+use serde_json::{Value, json};
+use store::AttemptOutcome;
+use testkit::postgres::{Cluster, execute};
+use tokio_postgres::{NoTls, SimpleQueryMessage};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A database, its address apart from who signs in.
+struct Warehouse {
+    whole: String,
+    url: String,
+    user: String,
+    password: String,
+}
+
+impl Warehouse {
+    async fn new(cluster: &Cluster) -> Self {
+        let whole = cluster.create_database().await.unwrap();
+        let (account, place) = whole.strip_prefix("postgres://").unwrap().split_once('@').unwrap();
+        let (user, password) = account.split_once(':').unwrap();
+        let (user, password, url) = (user.to_owned(), password.to_owned(), format!("postgresql://{place}"));
+        Self { whole, url, user, password }
+    }
+
+    async fn destination(&self, house: &House) -> TargetId {
+        let settings = json!({"user": self.user, "tls": "off"});
+        destination(house, "postgresql", &self.url, settings, &[("password", &self.password)]).await
+    }
+
+    /// The first column of what a query finds; nothing while it cannot be asked.
+    async fn try_column(&self, sql: &str) -> Option<Vec<Option<String>>> {
+        let (client, connection) = tokio_postgres::connect(&self.whole, NoTls).await.ok()?;
+        let driver = tokio::spawn(connection);
+        let found = client.simple_query(sql).await.ok();
+        driver.abort();
+        let cell = |message: &SimpleQueryMessage| match message {
+            SimpleQueryMessage::Row(row) => Some(row.get(0).map(str::to_owned)),
+            _ => None,
+        };
+        Some(found?.iter().filter_map(cell).collect())
+    }
+
+    async fn column(&self, sql: &str) -> Vec<Option<String>> {
+        self.try_column(sql).await.unwrap_or_else(|| panic!("{sql}"))
+    }
+
+    async fn one(&self, sql: &str) -> Option<String> {
+        self.try_column(sql).await?.into_iter().next().flatten()
+    }
+}
+
+async fn person(house: &House, external_id: &str, traits: Value) {
+    let traits: BTreeMap<String, FieldValue> = serde_json::from_value(traits).unwrap();
+    let input = ContactInput { external_id: Some(external_id.to_owned()), traits, ..ContactInput::default() };
+    let new_id = ContactId::mint(house.clock.now(), &house::System);
+    house.engine.submit(house.command(Action::PutContact { new_id, input })).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_are_rows_and_persons_and_passes_are_as_they_are() {
+    let warehouse = Warehouse::new(Cluster::shared().await.unwrap()).await;
+    let house = House::new().await;
+    warehouse.destination(&house).await;
+    let workers = house.workers().await;
+    for number in 0..40 {
+        let pass = house.issued(&number.to_string(), Validity::default()).await;
+        install(&house, &pass, Wallet::Apple, "phone").await;
+        if number == 7 {
+            install(&house, &pass, Wallet::Google, "").await;
+        }
+    }
+    let tracks = "SELECT count(*) FROM passbridge.tracks";
+    until("all events are rows", || async { warehouse.one(tracks).await.as_deref() == Some("81") }).await;
+    let both = "SELECT wallet_status FROM passbridge.users WHERE id = 'person-7'";
+    until("all persons are rows", || async { warehouse.one(both).await.as_deref() == Some("both") }).await;
+    let installed = "SELECT wallet FROM passbridge.pass_installed WHERE user_id = 'person-7' ORDER BY received_at";
+    assert_eq!(warehouse.column(installed).await, [Some("apple".to_owned()), Some("google".to_owned())]);
+    let agree = "SELECT count(*) FROM passbridge.tracks t JOIN passbridge.pass_created p USING (id) \
+        WHERE t.event = 'pass_created' AND t.event_text = 'Pass Created' AND p.timestamp = t.timestamp AND p.balance_points = 0";
+    assert_eq!(warehouse.one(agree).await.as_deref(), Some("40"));
+    let passes = "SELECT count(*) FROM passbridge.passes WHERE apple_installations = 1 AND status = 'installed'";
+    assert_eq!(warehouse.one(passes).await.as_deref(), Some("40"));
+
+    // A column comes with its first value and becomes as wide as its values.
+    let kind = "SELECT data_type FROM information_schema.columns WHERE table_name = 'users' AND column_name = 'loyalty_points'";
+    assert_eq!(warehouse.one(kind).await, None);
+    let steps = [(json!(5), "bigint"), (json!(1.5), "numeric"), (json!("gold"), "text")];
+    for (number, (value, expected)) in steps.into_iter().enumerate() {
+        person(&house, &format!("person-{number}"), json!({"loyaltyPoints": value})).await;
+        until(expected, || async { warehouse.one(kind).await.as_deref() == Some(expected) }).await;
+    }
+    let points = "SELECT loyalty_points FROM passbridge.users WHERE loyalty_points IS NOT NULL ORDER BY id";
+    until("all values are there", || async { warehouse.column(points).await.len() == 3 }).await;
+    assert_eq!(warehouse.column(points).await, ["5", "1.5", "gold"].map(|value| Some(value.to_owned())));
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_value_costs_its_event_alone() {
+    let warehouse = Warehouse::new(Cluster::shared().await.unwrap()).await;
+    let table = "CREATE SCHEMA passbridge; CREATE TABLE passbridge.tracks (id text PRIMARY KEY, \
+        user_id text CHECK (user_id <> 'person-5'))";
+    execute(&warehouse.whole, table).await.unwrap();
+    let house = House::new().await;
+    let target = warehouse.destination(&house).await;
+    for number in 0..30 {
+        house.issued(&number.to_string(), Validity::default()).await;
+    }
+    let workers = house.workers().await;
+    let tracks = "SELECT count(*) FROM passbridge.tracks WHERE event = 'pass_created'";
+    until("the others are rows", || async { warehouse.one(tracks).await.as_deref() == Some("29") }).await;
+    until("one is given up", || async { ended(&house, target, AttemptOutcome::Failed).await == 1 }).await;
+    let failed = house.attempts(target).await.into_iter().find(|attempt| attempt.outcome == 3).unwrap();
+    assert_eq!(failed.error.as_deref(), Some("the receiver refused it: SQLSTATE 23514"));
+    let detail: Value = serde_json::from_slice(&house.store.open_detail(&failed).unwrap().unwrap()).unwrap();
+    let body = detail["request"]["body"].as_str().unwrap();
+    assert!(body.contains("person-5") && !body.contains("person-6"), "an attempt tells of its own person alone: {body}");
+    assert!(detail["reply"]["body"].as_str().unwrap().contains("check constraint"), "{detail}");
+    assert!(!detail.to_string().contains(&warehouse.password));
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_doubled_while_the_server_is_away() {
+    let mut cluster = Cluster::start().await.unwrap();
+    let warehouse = Warehouse::new(&cluster).await;
+    let house = House::new().await;
+    let target = warehouse.destination(&house).await;
+    let workers = house.workers().await;
+    for number in 0..60 {
+        if number == 20 {
+            cluster.stop().await.unwrap();
+        }
+        let pass = house.issued(&number.to_string(), Validity::default()).await;
+        install(&house, &pass, Wallet::Google, "").await;
+    }
+    until("some wait", || async { ended(&house, target, AttemptOutcome::Retrying).await > 0 }).await;
+    let waiting = house.attempts(target).await.into_iter().find(|attempt| attempt.outcome == 2).unwrap();
+    assert!(waiting.error.as_ref().unwrap().contains("connection"), "{waiting:?}");
+    cluster.resume().await.unwrap();
+    let tracks = "SELECT count(*) FROM passbridge.tracks";
+    until("all are rows", || async {
+        house.clock.forward(Duration::from_secs(30));
+        warehouse.one(tracks).await.as_deref() == Some("120")
+    })
+    .await;
+    until("nothing is owed", || async {
+        house.clock.forward(Duration::from_secs(30));
+        house.store.backend().deliveries(house.org, Some(target), None, 10).await.unwrap().is_empty()
+    })
+    .await;
+    let ids = "SELECT count(DISTINCT pass_id) FROM passbridge.pass_installed";
+    assert_eq!((warehouse.one(tracks).await.as_deref(), warehouse.one(ids).await.as_deref()), (Some("120"), Some("60")));
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_role_may_not_write_waits_until_it_may() {
+    let cluster = Cluster::shared().await.unwrap();
+    let mut warehouse = Warehouse::new(cluster).await;
+    let reader = format!("reader_{}", std::process::id());
+    let role = format!(
+        "DROP ROLE IF EXISTS {reader}; CREATE ROLE {reader} LOGIN PASSWORD 'hush'; CREATE SCHEMA passbridge; \
+         GRANT USAGE ON SCHEMA passbridge TO {reader}"
+    );
+    execute(&warehouse.whole, &role).await.unwrap();
+    (warehouse.user, warehouse.password) = (reader.clone(), "wrong".to_owned());
+    let house = House::new().await;
+    let locked_out = warehouse.destination(&house).await;
+    warehouse.password = "hush".to_owned();
+    let target = warehouse.destination(&house).await;
+    let workers = house.workers().await;
+    house.issued("1", Validity::default()).await;
+    for (target, why) in [(locked_out, "password authentication failed"), (target, "permission denied for schema passbridge")] {
+        until(why, || async { ended(&house, target, AttemptOutcome::Retrying).await > 0 }).await;
+        let attempt = house.attempts(target).await.remove(0);
+        assert!(attempt.error.as_ref().unwrap().contains(why), "{attempt:?}");
+    }
+    execute(&warehouse.whole, &format!("GRANT CREATE ON SCHEMA passbridge TO {reader}")).await.unwrap();
+    until("it goes on", || async {
+        house.clock.forward(Duration::from_secs(30));
+        ended(&house, target, AttemptOutcome::Delivered).await == 2
+    })
+    .await;
+    assert_eq!(warehouse.one("SELECT count(*) FROM passbridge.tracks").await.as_deref(), Some("1"));
+    workers.drain(PATIENCE).await;
+    execute(&warehouse.whole, &format!("DROP SCHEMA passbridge CASCADE; DROP ROLE {reader}")).await.unwrap();
+}
