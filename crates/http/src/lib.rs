@@ -38,7 +38,7 @@ pub use extract::{Body, PathParam, QueryParams, read_body};
 pub use frame::RequestId;
 pub use google::GoogleRoots;
 pub use limits::doors::AddressLimits;
-pub use problem::{FieldError, Limited, Problem};
+pub use problem::{Conflict, FieldError, Limited, Problem};
 pub use seen::{Places, PlacesError};
 
 /// Everything that listens on the main port.

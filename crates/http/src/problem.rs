@@ -18,6 +18,37 @@ use crate::frame::RequestId;
 /// Seconds after which a client may try again when the database does not answer.
 const RETRY_AFTER_SECONDS: u64 = 2;
 
+/// How a request contradicts what there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflict {
+    /// Something of that name is there already.
+    AlreadyExists,
+    /// Something else needs it.
+    InUse,
+    /// As many as there may be.
+    LimitReached,
+    /// No event that could be sent.
+    NoEvent,
+    /// Not in this state.
+    NotAllowed,
+    /// Nothing that could be made up for.
+    NothingMissed,
+}
+
+impl Conflict {
+    /// The stable code.
+    const fn code(self) -> &'static str {
+        match self {
+            Self::AlreadyExists => "already_exists",
+            Self::InUse => "in_use",
+            Self::LimitReached => "limit_reached",
+            Self::NoEvent => "no_event",
+            Self::NotAllowed => "not_allowed",
+            Self::NothingMissed => "nothing_missed",
+        }
+    }
+}
+
 /// Why a request was not done, named by what its sender has to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
@@ -59,8 +90,8 @@ pub enum Problem {
     /// It contradicts what there is.
     #[error("{detail}")]
     Conflict {
-        /// The stable code.
-        code: &'static str,
+        /// In what way.
+        code: Conflict,
         /// What to change.
         detail: String,
     },
@@ -207,7 +238,7 @@ impl Problem {
 
     /// Something of that name is there already.
     pub fn taken(detail: impl Into<String>) -> Self {
-        Self::Conflict { code: "already_exists", detail: detail.into() }
+        Self::Conflict { code: Conflict::AlreadyExists, detail: detail.into() }
     }
 
     /// Somebody else changed the thing between our reading and writing it.
@@ -228,7 +259,7 @@ impl Problem {
             Self::TooLarge(_) => "too_large",
             Self::MediaType(_) => "unsupported_media_type",
             Self::Invalid(_) => "invalid",
-            Self::Conflict { code, .. } => code,
+            Self::Conflict { code, .. } => code.code(),
             Self::Changed(_) => "version_conflict",
             Self::Gone(_) => "gone",
             Self::RateLimited { .. } => "rate_limited",
@@ -385,6 +416,11 @@ mod tests {
             let problem = Problem::Rejected(Reject::new(code, "fields.points", "change it"));
             assert!(KINDS.iter().any(|kind| kind.0 == problem.code()), "{code:?}");
             assert!(problem.status().is_client_error(), "{code:?}");
+        }
+        use Conflict::{AlreadyExists, InUse, LimitReached, NoEvent, NotAllowed, NothingMissed};
+        for code in [AlreadyExists, InUse, LimitReached, NoEvent, NotAllowed, NothingMissed] {
+            let problem = Problem::Conflict { code, detail: "change it".to_owned() };
+            assert_eq!(problem.status(), StatusCode::CONFLICT, "{code:?}");
         }
         let full = Problem::from(StoreError::DiskFull);
         assert_eq!((full.status().as_u16(), full.code()), (503, "disk_full"));

@@ -18,7 +18,7 @@ use super::{
     schema::{IdText, TimeText},
 };
 use crate::{
-    App, Body, PathParam, Problem, QueryParams,
+    App, Body, Conflict, PathParam, Problem, QueryParams,
     auth::{Caller, Can, scope},
 };
 
@@ -158,7 +158,7 @@ async fn begin(
     }
     let catalog = config::org(&app, can.org)?;
     let target = &destinations::one(&catalog, id)?.value.target;
-    let refused = |detail: &str| Err(Problem::Conflict { code: "not_allowed", detail: detail.to_owned() });
+    let refused = |detail: &str| Err(Problem::Conflict { code: Conflict::NotAllowed, detail: detail.to_owned() });
     if destinations::vendor(target).is_none_or(|vendor| vendor.state.is_none()) {
         return refused("it holds no state of contacts that could be compared: it is told of events alone");
     }

@@ -21,7 +21,7 @@ use super::{
     schema::{IdText, TimeText},
 };
 use crate::{
-    App, Body, PathParam, Problem, QueryParams,
+    App, Body, Conflict, PathParam, Problem, QueryParams,
     auth::{Caller, Can, scope},
 };
 
@@ -388,7 +388,7 @@ async fn run(
 }
 
 pub(super) fn not_allowed(state: BatchState) -> Problem {
-    Problem::Conflict { code: "not_allowed", detail: format!("the batch is {}", state.words()) }
+    Problem::Conflict { code: Conflict::NotAllowed, detail: format!("the batch is {}", state.words()) }
 }
 
 async fn turn(app: &App, caller: &Caller, id: BatchId, from: &[JobState], to: JobState) -> Result<Batch, Problem> {

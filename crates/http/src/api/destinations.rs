@@ -26,7 +26,7 @@ use super::{
     webhooks::{self, Owed},
 };
 use crate::{
-    App, Body, PathParam, Problem, QueryParams,
+    App, Body, Conflict, PathParam, Problem, QueryParams,
     auth::{Caller, Can, scope},
 };
 
@@ -398,8 +398,10 @@ async fn test(
 ) -> Result<Shown<Owed>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let target = &one(&catalog, id)?.value.target;
-    let none =
-        || Problem::Conflict { code: "no_event", detail: "no event that it is meant for yet: issue a pass first".to_owned() };
+    let none = || Problem::Conflict {
+        code: Conflict::NoEvent,
+        detail: "no event that it is meant for yet: issue a pass first".to_owned(),
+    };
     let wants = ::connectors::catalog::find(&target.dialect).and_then(|it| it.destination).map(|it| it.wants);
     let wants = |kind| wants.is_some_and(|wants| wants(kind));
     let event = webhook_test::newest_for(&app, can.org, target, wants).await?.ok_or_else(none)?;

@@ -20,7 +20,7 @@ use super::{
     schema::{IdText, TimeText},
 };
 use crate::{
-    App, Body, PathParam, Problem, QueryParams,
+    App, Body, Conflict, PathParam, Problem, QueryParams,
     auth::{Can, scope},
 };
 
@@ -179,7 +179,7 @@ async fn delete(
     if_match.check(stored.revision)?;
     let issuer = &stored.value.issuer;
     if let Some(user) = catalog.projects.values().find(|it| it.value.google_issuer.as_ref() == Some(issuer)) {
-        return Err(Problem::Conflict { code: "in_use", detail: format!("the project {} uses it", user.value.slug) });
+        return Err(Problem::Conflict { code: Conflict::InUse, detail: format!("the project {} uses it", user.value.slug) });
     }
     let mut change = config::change(&app, &can);
     change.removed_names.push((NameKind::GoogleIssuer, issuer.as_bytes()));

@@ -3,7 +3,7 @@
 use domain::Id;
 use store::{Job, JobBody, JobState};
 
-use crate::{App, Problem, auth::Caller};
+use crate::{App, Conflict, Problem, auth::Caller};
 
 /// How often a change is tried again that a worker's progress came before.
 const MAX_RACES: usize = 20;
@@ -32,7 +32,7 @@ where
         }
         if !from.contains(&job.state) {
             let detail = format!("it is {} already", state_name(job.state));
-            return Err(Problem::Conflict { code: "not_allowed", detail });
+            return Err(Problem::Conflict { code: Conflict::NotAllowed, detail });
         }
         let turned = Job { state: to, ..job };
         if app.store.save_job(None, &turned, &[], app.now()).await? {

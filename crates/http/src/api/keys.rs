@@ -19,7 +19,7 @@ use super::{
     text,
 };
 use crate::{
-    App, Body, PathParam, Problem, QueryParams,
+    App, Body, Conflict, PathParam, Problem, QueryParams,
     auth::{self, Can, scope},
 };
 
@@ -177,7 +177,10 @@ async fn delete(
     let stored = config::one(&catalog.keys, id.uuid(), "API key")?;
     if_match.check(stored.revision)?;
     if stored.value.id == can.key.id {
-        return Err(Problem::Conflict { code: "in_use", detail: "a key cannot revoke itself: use another one".to_owned() });
+        return Err(Problem::Conflict {
+            code: Conflict::InUse,
+            detail: "a key cannot revoke itself: use another one".to_owned(),
+        });
     }
     if stored.value.may(Scope::Operator) && !can.key.may(Scope::Operator) {
         return Err(Problem::Forbidden(Scope::Operator));

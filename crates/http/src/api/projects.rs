@@ -22,7 +22,7 @@ use super::{
     text,
 };
 use crate::{
-    App, Body, FieldError, PathParam, Problem, QueryParams,
+    App, Body, Conflict, FieldError, PathParam, Problem, QueryParams,
     auth::{Can, scope},
     password,
 };
@@ -461,7 +461,7 @@ async fn delete(
     let stored = config::one(&catalog.projects, id.uuid(), "project")?;
     if_match.check(stored.revision)?;
     if !app.store.backend().passes(can.org, Some(id), None, None, 1).await?.is_empty() {
-        return Err(Problem::Conflict { code: "in_use", detail: "the project has passes".to_owned() });
+        return Err(Problem::Conflict { code: Conflict::InUse, detail: "the project has passes".to_owned() });
     }
     let name = enrolment_name(&stored.value);
     let mut change = config::change(&app, &can);

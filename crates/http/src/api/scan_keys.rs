@@ -16,7 +16,7 @@ use super::{
     schema::IdText,
 };
 use crate::{
-    App, Body, PathParam, Problem,
+    App, Body, Conflict, PathParam, Problem,
     auth::{Can, scope},
 };
 
@@ -109,7 +109,8 @@ async fn renew(
 ) -> Result<Json<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let (numbers, revision) = (catalog.scan_key_numbers(), catalog.scan_keys.values().next().map_or(0, |stored| stored.revision));
-    let spent = || Problem::Conflict { code: "in_use", detail: "the keys were renewed 255 times, which is all".to_owned() };
+    let spent =
+        || Problem::Conflict { code: Conflict::InUse, detail: "the keys were renewed 255 times, which is all".to_owned() };
     if_match.check(revision)?;
     let current = numbers.end().checked_add(1).ok_or_else(spent)?;
     let oldest = if body.value.retire_older { current } else { *numbers.start() };

@@ -21,7 +21,7 @@ use super::{
     schema::{IdText, TimeText},
 };
 use crate::{
-    App, Body, PathParam, Problem, QueryParams,
+    App, Body, Conflict, PathParam, Problem, QueryParams,
     auth::{Can, scope},
 };
 
@@ -321,7 +321,7 @@ async fn roll_back(
     let now = app.now();
     let previous = held.value.previous.clone().filter(|previous| previous.not_after > now);
     let previous = previous.ok_or_else(|| Problem::Conflict {
-        code: "not_allowed",
+        code: Conflict::NotAllowed,
         detail: "there is no earlier certificate that is still valid: give another one with PUT".to_owned(),
     })?;
     let signer = StoredSigner {
@@ -349,7 +349,7 @@ async fn delete(
     if_match.check(stored.revision)?;
     let pass_type = &stored.value.pass_type;
     if let Some(user) = catalog.projects.values().find(|it| it.value.apple_pass_type.as_ref() == Some(pass_type)) {
-        return Err(Problem::Conflict { code: "in_use", detail: format!("the project {} uses it", user.value.slug) });
+        return Err(Problem::Conflict { code: Conflict::InUse, detail: format!("the project {} uses it", user.value.slug) });
     }
     let mut change = config::change(&app, &can);
     change.removed_names.push((NameKind::PassType, pass_type.as_bytes()));

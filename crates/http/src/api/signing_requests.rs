@@ -20,7 +20,7 @@ use super::{
     signers,
 };
 use crate::{
-    App, Body, PathParam, Problem, QueryParams,
+    App, Body, Conflict, PathParam, Problem, QueryParams,
     auth::{Can, scope},
 };
 
@@ -114,7 +114,7 @@ async fn create(
     }
     if catalog.signing_requests.len() >= MAX_WAITING {
         let detail = format!("{MAX_WAITING} requests wait for an answer already: remove those that will get none");
-        return Err(Problem::Conflict { code: "limit_reached", detail });
+        return Err(Problem::Conflict { code: Conflict::LimitReached, detail });
     }
     let (now, asked) = (app.now(), (email.clone(), name.clone()));
     let made = tokio::task::spawn_blocking(move || SigningRequest::create(&asked.0, &asked.1)).await;

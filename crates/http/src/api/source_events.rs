@@ -17,7 +17,7 @@ use super::{
     source_trace,
 };
 use crate::{
-    App, Body, PathParam, Problem, QueryParams,
+    App, Body, Conflict, PathParam, Problem, QueryParams,
     auth::{Can, scope},
 };
 
@@ -200,7 +200,7 @@ async fn replay(
 async fn again(app: &App, entry: InboxEntry, run: Option<u32>) -> Result<(StatusCode, Json<EventOutline>), Problem> {
     let outline = EventOutline::of(&entry);
     if matches!(outline.status, EventStatus::Pending | EventStatus::Waiting) {
-        return Err(Problem::Conflict { code: "not_allowed", detail: "it is still being handled by itself".to_owned() });
+        return Err(Problem::Conflict { code: Conflict::NotAllowed, detail: "it is still being handled by itself".to_owned() });
     }
     if entry.payload.is_none() {
         return Err(Problem::Gone("its person has been erased: nothing is left to replay"));

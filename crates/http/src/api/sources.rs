@@ -23,7 +23,7 @@ use super::{
     text,
 };
 use crate::{
-    App, Body, PathParam, Problem, QueryParams,
+    App, Body, Conflict, PathParam, Problem, QueryParams,
     auth::{self, Can, scope},
 };
 
@@ -343,7 +343,7 @@ async fn rotate(
     let stored = config::one(&catalog.sources, id.uuid(), "source")?;
     if !connector(&stored.value.kind)?.proof.has_key() {
         let detail = "its senders sign, there is no write key: add a signing secret instead".to_owned();
-        return Err(Problem::Conflict { code: "not_allowed", detail });
+        return Err(Problem::Conflict { code: Conflict::NotAllowed, detail });
     }
     let minted = auth::mint(auth::WRITE_KEY_PREFIX, &*app.entropy);
     let mut source = (*stored.value).clone();

@@ -22,7 +22,7 @@ use super::{
     text,
 };
 use crate::{
-    App, Body, FieldError, PathParam, Problem, QueryParams,
+    App, Body, Conflict, FieldError, PathParam, Problem, QueryParams,
     auth::{Caller, Can, scope},
 };
 
@@ -432,7 +432,7 @@ async fn delete(
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.templates, id.uuid(), "template")?;
     if_match.check(version(stored, catalog.draft_of(id)))?;
-    let in_use = |detail: &str| Problem::Conflict { code: "in_use", detail: detail.to_owned() };
+    let in_use = |detail: &str| Problem::Conflict { code: Conflict::InUse, detail: detail.to_owned() };
     let project = catalog.project(stored.value.project);
     if project.is_some_and(|project| project.variants.iter().any(|variant| variant.template == id)) {
         return Err(in_use("a variant of its project names it: change the project first"));

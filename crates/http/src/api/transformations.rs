@@ -23,7 +23,7 @@ use super::{
     text,
 };
 use crate::{
-    App, Body, FieldError, PathParam, Problem, QueryParams,
+    App, Body, Conflict, FieldError, PathParam, Problem, QueryParams,
     auth::{Can, scope},
 };
 
@@ -185,7 +185,7 @@ fn dependents(catalog: &OrgCatalog, but: TransformationId, libraries: &Arc<BTree
     for other in others.filter(|it| !it.library && it.enabled && it.id != but) {
         if let Err(fault) = check(&other.code, None, libraries) {
             let detail = format!("transformation {} would break: {fault}", other.slug);
-            return Err(Problem::Conflict { code: "in_use", detail });
+            return Err(Problem::Conflict { code: Conflict::InUse, detail });
         }
     }
     Ok(())
@@ -308,7 +308,7 @@ async fn publish(
     let held = config::one(&catalog.transformations, id.uuid(), "transformation")?;
     if_match.check(held.revision)?;
     let mut written = (*held.value).clone();
-    let no_draft = || Problem::Conflict { code: "not_allowed", detail: "there is no draft to publish".to_owned() };
+    let no_draft = || Problem::Conflict { code: Conflict::NotAllowed, detail: "there is no draft to publish".to_owned() };
     written.code = written.draft.take().ok_or_else(no_draft)?;
     change(&app, &can, &catalog, written, held.revision).await
 }
@@ -319,7 +319,7 @@ fn unused(catalog: &OrgCatalog, it: &StoredTransformation) -> Result<(), Problem
     match catalog.flows.values().find(|stored| !it.library && names(&stored.value.document)) {
         Some(flow) => {
             let detail = format!("flow {} runs its events through it: change the flow first", flow.value.slug);
-            Err(Problem::Conflict { code: "in_use", detail })
+            Err(Problem::Conflict { code: Conflict::InUse, detail })
         }
         None => Ok(()),
     }

@@ -22,7 +22,7 @@ use super::{
     webhooks::switched_on,
 };
 use crate::{
-    App, Body, PathParam, Problem,
+    App, Body, Conflict, PathParam, Problem,
     auth::{Can, scope},
 };
 
@@ -153,7 +153,7 @@ async fn progress(
 
 fn window(app: &App, input: &ReplayInput, target: &Target) -> Result<(Timestamp, Timestamp), Problem> {
     let none = || Problem::Conflict {
-        code: "nothing_missed",
+        code: Conflict::NothingMissed,
         detail: "the webhook was not switched off since its last replay".to_owned(),
     };
     let from = match (input.missed, input.from) {

@@ -18,7 +18,7 @@ use super::{
     webhooks::{owe, switched_on},
 };
 use crate::{
-    App, PathParam, Problem, QueryParams,
+    App, Conflict, PathParam, Problem, QueryParams,
     auth::{Can, scope},
 };
 
@@ -101,7 +101,7 @@ async fn test(
     } else {
         let wants = |kind| wish.kind.is_none_or(|only| only == kind) && wants.is_some_and(|wants| wants(kind));
         let none = "no event that it is meant for yet: issue a pass first".to_owned();
-        let none = || Problem::Conflict { code: "no_event", detail: none };
+        let none = || Problem::Conflict { code: Conflict::NoEvent, detail: none };
         let event = newest_for(&app, can.org, target, wants).await?.ok_or_else(none)?;
         owe(&app, can.org, id, event).await?;
         event

@@ -29,7 +29,7 @@ use super::{
     webhook_made,
 };
 use crate::{
-    App, Body, PathParam, Problem, QueryParams,
+    App, Body, Conflict, PathParam, Problem, QueryParams,
     auth::{Can, scope},
 };
 
@@ -366,7 +366,7 @@ impl WebhookInput {
             };
             if catalog.targets.values().filter(same).count() >= most {
                 let detail = format!("an organization has at most {most} webhooks of this shape");
-                return Err(Problem::Conflict { code: "limit_reached", detail });
+                return Err(Problem::Conflict { code: Conflict::LimitReached, detail });
             }
         }
         Ok(destination)
@@ -556,7 +556,8 @@ pub(crate) struct Owed {
 
 /// Refuses what can only be done with a webhook that is switched on.
 pub(super) fn switched_on(target: &Target) -> Result<(), Problem> {
-    let off = || Problem::Conflict { code: "not_allowed", detail: "the webhook is switched off: switch it on first".to_owned() };
+    let off =
+        || Problem::Conflict { code: Conflict::NotAllowed, detail: "the webhook is switched off: switch it on first".to_owned() };
     target.enabled.then_some(()).ok_or_else(off)
 }
 
