@@ -101,7 +101,7 @@ pub(crate) struct Loaded<'js> {
 
 impl<'js> Loaded<'js> {
     fn new(ctx: Ctx<'js>, program: &Program, meter: &Rc<Meter>) -> Result<Self, Fault> {
-        let metadata = globals(&ctx, meter, include_str!("prelude.js")).map_err(|error| Fault::caught(&ctx, error))?;
+        let metadata = globals(&ctx, meter, include_str!("transformation.js")).map_err(|error| Fault::caught(&ctx, error))?;
         let module = evaluate(&ctx, MAIN, &program.source, meter).map_err(|fault| timed(meter, fault))?;
         let namespace = module.namespace().map_err(|error| Fault::caught(&ctx, error))?;
         let (entry, function) = entry(&namespace)?;
@@ -149,7 +149,7 @@ pub(crate) fn evaluate<'js>(ctx: &Ctx<'js>, file: &str, source: &str, meter: &Me
     Ok(module)
 }
 
-/// Puts the globals of a prelude in place and gives what it ends with.
+/// Puts the globals of a prelude in place, a function of what all preludes are made of, and gives what it ends with.
 pub(crate) fn globals<'js>(ctx: &Ctx<'js>, meter: &Rc<Meter>, prelude: &str) -> rquickjs::Result<Function<'js>> {
     let (asked, noted) = (Rc::clone(meter), Rc::clone(meter));
     let host = move |ctx: Ctx<'js>, what: String, argument: String| {
@@ -157,9 +157,13 @@ pub(crate) fn globals<'js>(ctx: &Ctx<'js>, meter: &Rc<Meter>, prelude: &str) -> 
     };
     ctx.globals().set("host", Func::from(host))?;
     ctx.globals().set("note", Func::from(move |line: String| noted.note(&line)))?;
-    let mut options = EvalOptions::default();
-    options.filename = Some(PRELUDE.to_owned());
-    ctx.eval_with_options(prelude, options)
+    let options = || {
+        let mut options = EvalOptions::default();
+        options.filename = Some(PRELUDE.to_owned());
+        options
+    };
+    let common: Object<'js> = ctx.eval_with_options(include_str!("common.js"), options())?;
+    ctx.eval_with_options::<Function<'js>, _>(prelude, options())?.call((common,))
 }
 
 /// The one function that the program exports for us.

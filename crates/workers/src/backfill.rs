@@ -19,8 +19,6 @@ use crate::{
 
 /// Contacts that are compared together.
 const BATCH: u32 = 1_000;
-/// Backfills of a shard that come on in turns.
-const AT_ONCE: u32 = 8;
 /// How often a shard looks for backfills without being woken.
 const POLL: Duration = Duration::from_secs(5);
 /// First pause after a destination did not answer; doubles up to [`LONGEST_PAUSE`].
@@ -36,29 +34,7 @@ const MOST_SAMPLES: usize = 20;
 
 /// Runs until the shard is stopped or lost.
 pub(crate) async fn run(shard: Shard) -> End {
-    work(&shard).await.err().unwrap_or(End::Stopped)
-}
-
-async fn work(shard: &Shard) -> Result<(), End> {
-    let store = &shard.house.store;
-    let mut ticks = store.wake().config();
-    loop {
-        if shard.is_stopping() {
-            return Err(End::Stopped);
-        }
-        ticks.mark_unchanged();
-        let running = shard.insist("read backfills", || store.running_jobs::<BackfillProgress>(shard.number(), AT_ONCE)).await?;
-        let now = shard.house.now();
-        let (due, later): (Vec<Backfill>, Vec<Backfill>) =
-            running.into_iter().partition(|backfill| backfill.progress.not_before.is_none_or(|at| at <= now));
-        if due.is_empty() {
-            let next = later.iter().filter_map(|backfill| backfill.progress.not_before).min();
-            shard.wait(&mut ticks, next.map_or(POLL, |at| at.since(now).min(POLL))).await?;
-        }
-        for backfill in due {
-            step(shard, backfill).await?;
-        }
-    }
+    jobs::run(shard, POLL, |progress: &BackfillProgress| progress.not_before, step).await
 }
 
 /// The next batch of a backfill.

@@ -1,8 +1,50 @@
 //! What workers on jobs share.
 
+use std::time::Duration;
+
+use domain::Timestamp;
 use store::{Chunk, Job, JobBody, JobState};
 
 use crate::shard::{End, Shard};
+
+/// Jobs of a shard that come on in turns.
+const AT_ONCE: u32 = 8;
+
+/// Brings the jobs of a shard on in turns, a step each, until the shard is stopped or lost. One that is to rest until later is
+/// left alone meanwhile. `poll` is how often it is looked for new ones without being woken.
+pub(crate) async fn run<B>(
+    shard: Shard,
+    poll: Duration,
+    rests: impl Fn(&B) -> Option<Timestamp>,
+    step: impl AsyncFn(&Shard, Job<B>) -> Result<(), End>,
+) -> End
+where
+    B: JobBody + Send + Sync,
+{
+    let work = async || {
+        let store = &shard.house.store;
+        let mut ticks = store.wake().config();
+        loop {
+            if shard.is_stopping() {
+                return Err(End::Stopped);
+            }
+            ticks.mark_unchanged();
+            let running = shard.insist("read jobs", || store.running_jobs::<B>(shard.number(), AT_ONCE)).await?;
+            let now = shard.house.now();
+            let (due, later): (Vec<_>, Vec<_>) =
+                running.into_iter().partition(|job| rests(&job.progress).is_none_or(|until| until <= now));
+            if due.is_empty() {
+                let next = later.iter().filter_map(|job| rests(&job.progress)).min();
+                shard.wait(&mut ticks, next.map_or(poll, |until| until.since(now).min(poll))).await?;
+            }
+            for job in due {
+                step(&shard, job).await?;
+            }
+        }
+    };
+    let ended: Result<(), End> = work().await;
+    ended.err().unwrap_or(End::Stopped)
+}
 
 /// Writes how far a job is, with the chunks that it leaves behind, and answers with the job as it is now. Somebody who halted
 /// it meanwhile is not overruled, and what was done is still written down; one who ended it is left alone.

@@ -17,32 +17,12 @@ use crate::{
 
 /// Devices that are looked at together.
 const BATCH: u32 = 512;
-/// Publications of a shard that come on in turns.
-const AT_ONCE: u32 = 8;
 /// How often a shard looks for publications without being woken.
 const POLL: Duration = Duration::from_secs(5);
 
 /// Runs until the shard is stopped or lost.
 pub(crate) async fn run(shard: Shard) -> End {
-    work(&shard).await.err().unwrap_or(End::Stopped)
-}
-
-async fn work(shard: &Shard) -> Result<(), End> {
-    let store = &shard.house.store;
-    let mut ticks = store.wake().config();
-    loop {
-        if shard.is_stopping() {
-            return Err(End::Stopped);
-        }
-        ticks.mark_unchanged();
-        let running = shard.insist("read publications", || store.running_jobs::<Progress>(shard.number(), AT_ONCE)).await?;
-        if running.is_empty() {
-            shard.wait(&mut ticks, POLL).await?;
-        }
-        for publication in running {
-            step(shard, publication).await?;
-        }
-    }
+    jobs::run(shard, POLL, |_| None, step).await
 }
 
 /// The next batch of a publication.

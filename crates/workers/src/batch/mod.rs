@@ -12,42 +12,24 @@ mod turn;
 
 use std::time::Duration;
 
-use store::{Batch, BatchWork, JobState};
+use store::{Batch, JobState};
 
 use crate::{
     jobs,
     shard::{End, Shard},
 };
 
-/// Batches of a shard that come on in turns.
-const AT_ONCE: u32 = 8;
 /// How often a shard looks for batches without being woken.
 const POLL: Duration = Duration::from_secs(2);
 
 /// Runs until the shard is stopped or lost.
 pub(crate) async fn run(shard: Shard) -> End {
-    work(&shard).await.err().unwrap_or(End::Stopped)
+    jobs::run(shard, POLL, |_| None, step).await
 }
 
-async fn work(shard: &Shard) -> Result<(), End> {
-    let store = &shard.house.store;
-    let mut ticks = store.wake().config();
-    loop {
-        if shard.is_stopping() {
-            return Err(End::Stopped);
-        }
-        ticks.mark_unchanged();
-        let running = shard.insist("read batches", || store.running_jobs::<BatchWork>(shard.number(), AT_ONCE)).await?;
-        if running.is_empty() {
-            shard.wait(&mut ticks, POLL).await?;
-        }
-        for batch in running {
-            let batch = turn::make(shard, batch).await?;
-            if batch.state.is_over() {
-                over(shard, &batch).await?;
-            }
-        }
-    }
+async fn step(shard: &Shard, batch: Batch) -> Result<(), End> {
+    let batch = turn::make(shard, batch).await?;
+    if batch.state.is_over() { over(shard, &batch).await } else { Ok(()) }
 }
 
 /// A batch that can be done no further, and why.
