@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use store::StoreError;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::{Options, fault::Result, writer::closed};
+use crate::{Options, fault::Result, schema, writer::closed};
 
 /// Reads that are let into the queue; more wait outside.
 const QUEUE_CALLS: usize = 1_024;
@@ -109,5 +109,6 @@ fn open(path: &Path, options: &Options) -> Result<Connection> {
     db.pragma_update(None, "temp_store", "MEMORY")?;
     db.pragma_update(None, "cache_size", -i64::from(options.reader_cache_kib))?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
+    schema::keep_plans(&db)?;
     Ok(db)
 }

@@ -1,6 +1,6 @@
 //! The schema, one numbered step after another; `user_version` counts the steps done.
 
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, config::DbConfig, params};
 use store::{Reader, StoreError};
 
 use crate::{backend::SHARDS, fault::Result};
@@ -28,6 +28,13 @@ pub(crate) const EVENTS: i64 = 2;
 
 /// Those of the first step; later steps bring their own.
 const READERS: [Reader; 4] = [Reader::Flows, Reader::Webhooks, Reader::WalletSync, Reader::Integrity];
+
+/// Lets a statement keep its plan whatever is bound to it. Otherwise SQLite looks at what is bound where a partial index might
+/// serve, and prepares the statement anew for every other value.
+pub(crate) fn keep_plans(db: &Connection) -> Result<()> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
+}
 
 /// Refuses files of others and of newer versions.
 pub(crate) fn check(db: &Connection) -> Result<()> {

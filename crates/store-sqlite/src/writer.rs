@@ -203,6 +203,7 @@ fn open(path: &Path, options: &Options) -> Result<Connection> {
     db.pragma_update(None, "temp_store", "MEMORY")?;
     db.pragma_update(None, "cache_size", -i64::from(options.writer_cache_kib))?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
+    schema::keep_plans(&db)?;
     if let Some(pages) = options.max_pages {
         db.pragma_update(None, "max_page_count", pages)?;
     }
