@@ -4,11 +4,19 @@ const ALPHABET: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN
 /// Characters that hold any 128-bit number: 62^22 > 2^128.
 pub(crate) const LENGTH: usize = 22;
 
+/// Digits of the largest power of 62 that 64 bits hold: a division of 128 bits takes many times as long as one of 64.
+const PIECE: usize = 10;
+
 pub(crate) fn encode(mut number: u128) -> [u8; LENGTH] {
     let mut out = [b'0'; LENGTH];
-    for slot in out.iter_mut().rev() {
-        *slot = ALPHABET[(number % 62) as usize];
-        number /= 62;
+    for piece in out.rchunks_mut(PIECE) {
+        let power = u128::from(62_u64.pow(PIECE as u32));
+        let mut rest = (number % power) as u64;
+        number /= power;
+        for slot in piece.iter_mut().rev() {
+            *slot = ALPHABET[(rest % 62) as usize];
+            rest /= 62;
+        }
     }
     out
 }
@@ -37,6 +45,11 @@ mod tests {
         for number in [0, 1, 61, 62, u128::MAX] {
             let text = encode(number);
             assert_eq!(decode(std::str::from_utf8(&text).unwrap()), Some(number));
+        }
+        for power in 0..LENGTH as u32 {
+            let mut text = [b'0'; LENGTH];
+            text[LENGTH - 1 - power as usize] = b'1';
+            assert_eq!(encode(62_u128.pow(power)), text, "62 to the {power}");
         }
         assert_eq!(decode("ZZZZZZZZZZZZZZZZZZZZZZ"), None, "more than 128 bits");
         assert_eq!(decode("short"), None);
