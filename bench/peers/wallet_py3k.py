@@ -46,4 +46,4 @@ while spent < seconds:
         Path(f"{out}-{passes}.pkpass").write_bytes(data)
     passes += 1
     spent = cpu_seconds() - start
-print(json.dumps({"passes": passes, "cpu_seconds": spent}))
+print(json.dumps({"count": passes, "cpu_seconds": spent}))

@@ -8,14 +8,13 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::Size;
-use crate::events::Counted;
-use crate::server::{Installation, Server, data_folder};
+use crate::cpu::{Counted, MICROS};
+use crate::server::{Installation, Server};
 use crate::stats::Line;
 
 /// How often a batch is looked at; its progress is written about once a second.
 const LOOK: Duration = Duration::from_millis(20);
 const DEADLINE: Duration = Duration::from_secs(1_800);
-const MICROS: f64 = 1e6;
 
 /// Rows of members who are all different.
 fn rows(count: u64) -> String {
@@ -42,9 +41,9 @@ fn until(server: &Server, path: &str, wanted: &str) -> Result<(Value, Duration)>
 
 /// Uploads, checks and runs a file.
 pub(crate) fn run(size: Size, binary: &Path, folder: &Path) -> Result<Vec<Line>> {
-    let installation = Installation { binary: binary.to_owned(), data: data_folder(folder, "batch")?, database: None };
+    let installation = Installation::sqlite(binary, folder, "batch")?;
     let server = installation.start(None)?;
-    server.set_up(None)?;
+    server.set_up()?;
     let counted = Counted { server: &server.process, database: None };
     counted.settle()?;
     let idle = server.process.resident_bytes()?;

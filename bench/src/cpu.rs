@@ -2,17 +2,51 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
+/// Made and thrown away before a measurement.
+const WARM_UP: u64 = 50;
 /// Nanoseconds in a second.
 const NANOS: f64 = 1e9;
+/// Microseconds in a second.
+pub(crate) const MICROS: f64 = 1e6;
+/// Processor time below which a server counts as idle, in seconds within [`IDLE_LOOK`].
+const IDLE_CPU: f64 = 0.03;
+/// How long a server is looked at.
+pub(crate) const IDLE_LOOK: Duration = Duration::from_millis(500);
+/// Longest wait for a server to have nothing more to do.
+const IDLE_DEADLINE: Duration = Duration::from_secs(3_600);
 
 /// Processor seconds that this thread has used.
 pub(crate) fn thread_seconds() -> Result<f64> {
     let text = fs::read_to_string("/proc/thread-self/schedstat").context("this kernel keeps no /proc/thread-self/schedstat")?;
     let nanos: f64 = text.split(' ').next().unwrap_or_default().parse()?;
     Ok(nanos / NANOS)
+}
+
+/// Makes something until so many processor seconds of this thread are spent, and gives how often in a second. What was
+/// made is looked at between the counted stretches.
+pub(crate) fn rate<T>(seconds: f64, mut make: impl FnMut() -> Result<T>, look: impl Fn(&T) -> Result<()>) -> Result<f64> {
+    const STRETCH: usize = 20;
+    for _ in 0..WARM_UP {
+        look(&make()?)?;
+    }
+    let (mut spent, mut count) = (0.0, 0usize);
+    let mut made = Vec::with_capacity(STRETCH);
+    while spent < seconds {
+        let from = thread_seconds()?;
+        for _ in 0..STRETCH {
+            made.push(make()?);
+        }
+        spent += thread_seconds()? - from;
+        count += STRETCH;
+        for one in made.drain(..) {
+            look(&one)?;
+        }
+    }
+    Ok(count as f64 / spent)
 }
 
 /// Ticks of the kernel's clock in a second.
@@ -86,5 +120,31 @@ impl Process {
         let text = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    }
+}
+
+/// Whose processor time counts.
+pub(crate) struct Counted<'a> {
+    pub(crate) server: &'a Process,
+    pub(crate) database: Option<&'a Process>,
+}
+
+impl Counted<'_> {
+    pub(crate) fn seconds(&self) -> Result<f64> {
+        let database = self.database.map(Process::tree_cpu_seconds).transpose()?;
+        Ok(self.server.cpu_seconds()? + database.unwrap_or(0.0))
+    }
+
+    /// Waits until what was accepted has been worked off.
+    pub(crate) fn settle(&self) -> Result<()> {
+        let from = Instant::now();
+        loop {
+            let before = self.seconds()?;
+            std::thread::sleep(IDLE_LOOK);
+            if self.seconds()? - before <= IDLE_CPU {
+                return Ok(());
+            }
+            ensure!(from.elapsed() < IDLE_DEADLINE, "the server does not come to rest");
+        }
     }
 }

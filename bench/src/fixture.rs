@@ -82,6 +82,13 @@ impl Card {
     }
 }
 
+/// The bytes of a PEM text.
+pub(crate) fn der(pem: &str) -> Result<Vec<u8>> {
+    use base64::Engine as _;
+    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    Ok(base64::engine::general_purpose::STANDARD.decode(body)?)
+}
+
 /// Prepares images anew, as a library without a cache must for every pass.
 pub(crate) fn prepare(files: &[(String, Bytes)]) -> Result<Assets> {
     Ok(Assets::prepare(files.iter().cloned())?)

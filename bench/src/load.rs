@@ -3,34 +3,35 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use aws_lc_rs::hmac;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, header};
+use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+use crate::sink::{self, Received};
 use crate::stats::percentile;
 
 /// Longest that a run may take, whatever it was asked for.
 const MAX_SECONDS: f64 = 900.0;
-/// How long deliveries are waited for after the last event.
+/// How long the next delivery is waited for.
 const SINK_PATIENCE: Duration = Duration::from_secs(30);
 /// How often the open loop releases what is due.
 const TICK: Duration = Duration::from_millis(1);
 /// Requests that may be due and not sent.
 const MAX_WAITING: usize = 100_000;
 /// What stands before the number of an event in its user id, and in the webhook that it causes.
-const MARK: &str = "bench-user-";
+pub(crate) const MARK: &str = "bench-user-";
 
 /// What to send.
 #[derive(Debug, Clone, clap::Args)]
@@ -44,6 +45,12 @@ pub(crate) struct Options {
     /// Name of the events
     #[arg(long)]
     event: String,
+    /// Send to the address of this source and not to RudderStack's data plane
+    #[arg(long, requires = "secret")]
+    source: Option<String>,
+    /// Sign bodies with this secret: HMAC-SHA256, hexadecimal, in `X-Signature`
+    #[arg(long)]
+    secret: Option<String>,
     /// Number of the first event
     #[arg(long, default_value_t = 0)]
     first: u64,
@@ -62,9 +69,12 @@ pub(crate) struct Options {
     /// Most events
     #[arg(long, default_value_t = 5_000_000)]
     events: u64,
-    /// Port of the sink that deliveries are expected at, one for each event
+    /// Port of the sink that deliveries are expected at
     #[arg(long)]
     sink: Option<u16>,
+    /// Deliveries that each event causes, to `/in/0`, `/in/1` … of the sink
+    #[arg(long, default_value_t = 1)]
+    endpoints: u32,
 }
 
 impl Options {
@@ -83,16 +93,34 @@ pub(crate) struct Outcome {
     pub(crate) seconds: f64,
     pub(crate) accept_p50_ms: f64,
     pub(crate) accept_p99_ms: f64,
-    /// Events whose webhook came.
+    /// Webhooks that came, each event's at each endpoint once.
     pub(crate) delivered: u64,
+    /// From the start to the last webhook.
+    pub(crate) delivered_seconds: f64,
+    /// Mean bytes of a webhook's body.
+    pub(crate) delivered_bytes: u64,
     pub(crate) delivery_p50_ms: f64,
     pub(crate) delivery_p99_ms: f64,
     /// The first refusal, in words.
     pub(crate) fault: Option<String>,
 }
 
-/// When each event was accepted, or its webhook came, by its number.
-type Times = Arc<Mutex<HashMap<u64, Instant>>>;
+/// Runs the load generator against a server on this machine, in a process of its own.
+pub(crate) fn start(server: SocketAddr, arguments: &[(&str, String)]) -> Result<Outcome> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["load", "--server", &server.to_string()]);
+    for (name, value) in arguments {
+        command.args([*name, value]);
+    }
+    let output = command.stderr(Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "the load generator failed");
+    let outcome: Outcome = serde_json::from_slice(&output.stdout)?;
+    ensure!(outcome.failed == 0, "{} requests failed, the first: {:?}", outcome.failed, outcome.fault);
+    Ok(outcome)
+}
+
+/// When each event was accepted, by its number.
+type Accepted = Arc<Mutex<HashMap<u64, Instant>>>;
 
 #[derive(Default)]
 struct Tally {
@@ -106,9 +134,9 @@ pub(crate) async fn run(options: Options) -> Result<Outcome> {
     ensure!(options.server.ip().is_loopback(), "load is sent to this machine alone");
     ensure!(options.seconds <= MAX_SECONDS && options.batch > 0, "at most {MAX_SECONDS} seconds, at least one event a request");
     let options = Arc::new(options);
-    let (accepted, received) = (Times::default(), Times::default());
+    let (accepted, received) = (Accepted::default(), Received::default());
     if let Some(port) = options.sink {
-        tokio::spawn(sink(TcpListener::bind(("127.0.0.1", port)).await?, Arc::clone(&received)));
+        tokio::spawn(sink::serve(TcpListener::bind(("127.0.0.1", port)).await?, Arc::clone(&received)));
     }
     let (send, due) = mpsc::channel(MAX_WAITING);
     let start = Instant::now();
@@ -138,33 +166,38 @@ pub(crate) async fn run(options: Options) -> Result<Outcome> {
         ..Outcome::default()
     };
     if options.sink.is_some() {
-        await_deliveries(&accepted, &received).await;
-        let (accepted, received) = (lock(&accepted), lock(&received));
-        let waits: Vec<f64> = accepted
+        await_deliveries(&options, &accepted, &received).await;
+        let (accepted, received) = (lock(&accepted), sink::lock(&received));
+        let waits: Vec<f64> = received
+            .first
             .iter()
-            .filter_map(|(number, at)| {
-                received.get(number).map(|came| came.saturating_duration_since(*at).as_secs_f64() * 1000.0)
+            .filter_map(|((number, _), came)| {
+                accepted.get(number).map(|at| came.saturating_duration_since(*at).as_secs_f64() * 1000.0)
             })
             .collect();
         outcome.delivered = waits.len() as u64;
+        outcome.delivered_bytes = received.bytes / received.requests.max(1);
+        outcome.delivered_seconds = received.last.map_or(0.0, |last| last.saturating_duration_since(start).as_secs_f64());
         outcome.delivery_p50_ms = percentile(&waits, 0.5);
         outcome.delivery_p99_ms = percentile(&waits, 0.99);
     }
     Ok(outcome)
 }
 
-fn lock(times: &Times) -> std::sync::MutexGuard<'_, HashMap<u64, Instant>> {
+fn lock(times: &Accepted) -> std::sync::MutexGuard<'_, HashMap<u64, Instant>> {
     times.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn await_deliveries(accepted: &Times, received: &Times) {
-    let until = Instant::now() + SINK_PATIENCE;
-    let missing = || {
-        let received = lock(received);
-        lock(accepted).keys().any(|number| !received.contains_key(number))
-    };
-    while missing() && Instant::now() < until {
+/// Waits until every event that was accepted came to every endpoint, or nothing has come for a while.
+async fn await_deliveries(options: &Options, accepted: &Accepted, received: &Received) {
+    let expected = lock(accepted).len() * options.endpoints as usize;
+    let mut seen = (0, Instant::now());
+    while seen.0 < expected && seen.1.elapsed() < SINK_PATIENCE {
         tokio::time::sleep(Duration::from_millis(20)).await;
+        let came = sink::lock(received).first.len();
+        if came > seen.0 {
+            seen = (came, Instant::now());
+        }
     }
 }
 
@@ -204,17 +237,19 @@ async fn release(options: &Options, rate: u64, send: mpsc::Sender<(u64, Instant)
     Ok(())
 }
 
-async fn connection(options: Arc<Options>, work: Arc<Work>, accepted: Times) -> Result<Tally> {
+async fn connection(options: Arc<Options>, work: Arc<Work>, accepted: Accepted) -> Result<Tally> {
     use base64::Engine as _;
     let stream = TcpStream::connect(options.server).await.with_context(|| format!("no server at {}", options.server))?;
     stream.set_nodelay(true)?;
     let (mut sender, driver) = handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await?;
     tokio::spawn(driver);
     let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{}:", options.write_key)));
+    let key = options.secret.as_ref().map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()));
+    let caller = Caller { options: &options, basic, key };
     let mut tally = Tally::default();
     while let Some((request, from)) = work.take(&options).await {
         let first = options.first + request * options.batch;
-        match one(&mut sender, &options, &basic, first).await {
+        match caller.send(&mut sender, first).await {
             Ok(None) => {
                 let now = Instant::now();
                 tally.events += options.batch;
@@ -237,32 +272,55 @@ async fn connection(options: Arc<Options>, work: Arc<Work>, accepted: Times) -> 
     Ok(tally)
 }
 
-/// Sends one request; gives the refusal in words where there is one.
-async fn one(sender: &mut SendRequest<Full<Bytes>>, options: &Options, basic: &str, first: u64) -> Result<Option<String>> {
-    let (path, body) = match options.batch {
-        1 => ("/rudderstack/v1/track", event(options, first)),
-        many => {
-            let events: Vec<String> = (first..first + many).map(|number| event(options, number)).collect();
-            ("/rudderstack/v1/batch", format!("{{\"batch\":[{}]}}", events.join(",")))
-        }
-    };
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri(path)
-        .header(header::HOST, options.server.to_string())
-        .header(header::AUTHORIZATION, basic)
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(body)))?;
-    sender.ready().await?;
-    let reply = sender.send_request(request).await?;
-    let status = reply.status();
-    let body = reply.into_body().collect().await?.to_bytes();
-    Ok((!status.is_success()).then(|| format!("{status}: {}", String::from_utf8_lossy(&body))))
+/// Who sends, and by which key.
+struct Caller<'o> {
+    options: &'o Options,
+    basic: String,
+    key: Option<hmac::Key>,
+}
+
+impl Caller<'_> {
+    /// Sends one request; gives the refusal in words where there is one.
+    async fn send(&self, sender: &mut SendRequest<Full<Bytes>>, first: u64) -> Result<Option<String>> {
+        let options = self.options;
+        let (name, batch) = (&options.event, options.batch);
+        let request = Request::builder()
+            .method(Method::POST)
+            .header(header::HOST, options.server.to_string())
+            .header(header::CONTENT_TYPE, "application/json");
+        let request = match (&options.source, &self.key) {
+            (Some(source), Some(key)) => {
+                let body = if batch == 1 { event(name, first) } else { events(name, first, batch) };
+                let signature = data_encoding::HEXLOWER.encode(hmac::sign(key, body.as_bytes()).as_ref());
+                request.uri(format!("/ingest/{source}")).header("x-signature", signature).body(Full::new(Bytes::from(body)))?
+            }
+            _ => {
+                let path = if batch == 1 { "/rudderstack/v1/track" } else { "/rudderstack/v1/batch" };
+                let body = Full::new(Bytes::from(body(name, first, batch)));
+                request.uri(path).header(header::AUTHORIZATION, &self.basic).body(body)?
+            }
+        };
+        sender.ready().await?;
+        let reply = sender.send_request(request).await?;
+        let status = reply.status();
+        let body = reply.into_body().collect().await?.to_bytes();
+        Ok((!status.is_success()).then(|| format!("{status}: {}", String::from_utf8_lossy(&body))))
+    }
+}
+
+/// What RudderStack's data plane is sent: a single event, or a batch of them.
+pub(crate) fn body(name: &str, first: u64, batch: u64) -> String {
+    if batch == 1 { event(name, first) } else { format!("{{\"batch\":{}}}", events(name, first, batch)) }
+}
+
+/// An array of events.
+fn events(name: &str, first: u64, batch: u64) -> String {
+    let events: Vec<String> = (first..first + batch).map(|number| event(name, number)).collect();
+    format!("[{}]", events.join(","))
 }
 
 /// A `track` call as an SDK sends it, about a kilobyte.
-fn event(options: &Options, number: u64) -> String {
-    let name = &options.event;
+pub(crate) fn event(name: &str, number: u64) -> String {
     format!(
         concat!(
             r#"{{"type":"track","event":"{name}","userId":"{mark}{number}","anonymousId":"4d9f0c1e-3b7a-4a55-9a3e-{number:012x}","#,
@@ -280,42 +338,4 @@ fn event(options: &Options, number: u64) -> String {
         mark = MARK,
         number = number
     )
-}
-
-/// Answers 200 to everything and notes whose event it was.
-async fn sink(listener: TcpListener, received: Times) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let _ = stream.set_nodelay(true);
-        let received = Arc::clone(&received);
-        let service = service_fn(move |request: Request<Incoming>| {
-            let received = Arc::clone(&received);
-            async move {
-                let body = request.into_body().collect().await?.to_bytes();
-                if let Some(number) = number_in(&body) {
-                    lock(&received).entry(number).or_insert_with(Instant::now);
-                }
-                Ok::<_, hyper::Error>(Response::new(Full::new(Bytes::new())))
-            }
-        });
-        tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-    }
-}
-
-/// The number behind the mark in a webhook's body.
-fn number_in(body: &[u8]) -> Option<u64> {
-    let at = body.windows(MARK.len()).position(|window| window == MARK.as_bytes())? + MARK.len();
-    let digits: Vec<u8> = body[at..].iter().copied().take_while(u8::is_ascii_digit).collect();
-    std::str::from_utf8(&digits).ok()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::number_in;
-
-    #[test]
-    fn the_number_of_an_event_is_found_in_a_webhook() {
-        assert_eq!(number_in(br#"{"pass":{"personDetails":{"externalId":"bench-user-1207"}}}"#), Some(1207));
-        assert_eq!(number_in(b"bench-user-"), None);
-        assert_eq!(number_in(b""), None);
-    }
 }

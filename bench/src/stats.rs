@@ -14,7 +14,7 @@ pub(crate) fn percentile(values: &[f64], share: f64) -> f64 {
 }
 
 /// One line of the report.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize)]
 pub(crate) struct Line {
     pub(crate) what: String,
     pub(crate) value: f64,

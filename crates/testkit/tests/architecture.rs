@@ -34,7 +34,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("simulators", &["domain", "pkpass", "google-wallet"]),
     ("testkit", &["domain", "pkpass", "google-wallet", "simulators"]),
     ("passbridge", EVERY_ROOM),
-    ("bench", &["pkpass", "testkit"]),
+    (
+        "bench",
+        &[
+            "domain",
+            "pkpass",
+            "google-wallet",
+            "script",
+            "flows",
+            "store",
+            "store-sqlite",
+            "engine",
+            "outbound",
+            "workers",
+            "simulators",
+            "testkit",
+        ],
+    ),
 ];
 
 /// What workers and http put to use.
@@ -79,15 +95,15 @@ const EVERY_ROOM: &[&str] = &[
 /// Libraries that belong into certain rooms alone.
 const PLACED: &[(&str, &[&str])] = &[
     // The SQL drivers.
-    ("rusqlite", &["store-sqlite"]),
-    ("tokio-postgres", &["store-postgres", "outbound", "testkit"]),
+    ("rusqlite", &["store-sqlite", "bench"]),
+    ("tokio-postgres", &["store-postgres", "outbound", "testkit", "bench"]),
     ("deadpool-postgres", &["store-postgres", "outbound"]),
     ("tokio-postgres-rustls", &["store-postgres", "outbound"]),
     // HTTP below the web framework; the binary runs its connections, see also `CLIENT_WORDS`.
     ("hyper", &["outbound", "simulators", "passbridge", "testkit", "bench"]),
     ("hyper-util", &["outbound", "simulators", "passbridge", "testkit", "bench"]),
     // The web framework.
-    ("axum", &["http", "simulators", "passbridge"]),
+    ("axum", &["http", "simulators", "passbridge", "bench"]),
     ("utoipa", &["http"]),
     ("utoipa-axum", &["http"]),
     ("datafusion", &["insights"]),
