@@ -66,6 +66,9 @@ pub struct Target {
     /// After how much failure we switch it off.
     #[serde(default)]
     pub switch_off: SwitchOff,
+    /// Every how many hours all contacts are compared with what it was told of them; none means when somebody asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfill_every_hours: Option<u32>,
     /// Why it was switched off by us, when it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_reason: Option<String>,
@@ -245,6 +248,7 @@ impl Target {
             certificate: None,
             pace: TargetPace::default(),
             switch_off: SwitchOff::default(),
+            backfill_every_hours: None,
             disabled_reason: None,
             missed_since: None,
             created_at,

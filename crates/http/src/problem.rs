@@ -33,6 +33,8 @@ pub enum Conflict {
     NotAllowed,
     /// Nothing that could be made up for.
     NothingMissed,
+    /// One is under way already.
+    UnderWay,
 }
 
 impl Conflict {
@@ -45,6 +47,7 @@ impl Conflict {
             Self::NoEvent => "no_event",
             Self::NotAllowed => "not_allowed",
             Self::NothingMissed => "nothing_missed",
+            Self::UnderWay => "under_way",
         }
     }
 }
@@ -207,6 +210,7 @@ pub(crate) const KINDS: &[(&str, u16, &str)] = &[
     ("already_exists", 409, "Taken"),
     ("key_reused", 409, "Idempotency key used for something else"),
     ("not_allowed", 409, "Not allowed in this state"),
+    ("under_way", 409, "One is under way already"),
     ("insufficient", 409, "Balance too low"),
     ("in_use", 409, "Still in use"),
     ("no_event", 409, "Nothing to send"),
@@ -417,8 +421,8 @@ mod tests {
             assert!(KINDS.iter().any(|kind| kind.0 == problem.code()), "{code:?}");
             assert!(problem.status().is_client_error(), "{code:?}");
         }
-        use Conflict::{AlreadyExists, InUse, LimitReached, NoEvent, NotAllowed, NothingMissed};
-        for code in [AlreadyExists, InUse, LimitReached, NoEvent, NotAllowed, NothingMissed] {
+        use Conflict::{AlreadyExists, InUse, LimitReached, NoEvent, NotAllowed, NothingMissed, UnderWay};
+        for code in [AlreadyExists, InUse, LimitReached, NoEvent, NotAllowed, NothingMissed, UnderWay] {
             let problem = Problem::Conflict { code, detail: "change it".to_owned() };
             assert_eq!(problem.status(), StatusCode::CONFLICT, "{code:?}");
         }

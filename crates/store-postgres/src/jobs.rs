@@ -14,7 +14,7 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "org, id, kind, shard, state, body, revision, created_at, updated_at"
+        "org, id, kind, subject, shard, state, body, revision, created_at, updated_at"
     };
 }
 
@@ -24,6 +24,7 @@ fn read(row: &Row) -> Attempt<JobRow> {
         org: columns.id()?,
         id: columns.take()?,
         kind: columns.take()?,
+        subject: columns.take()?,
         shard: columns.shard()?,
         state: columns.take()?,
         body: columns.take()?,
@@ -45,6 +46,13 @@ pub(crate) async fn list(pool: &Pool, org: OrgId, kind: i16, before: Option<Uuid
     query(pool, SQL, &values).await?.iter().map(read).collect()
 }
 
+/// Jobs of a kind about something, newest first.
+pub(crate) async fn about(pool: &Pool, org: OrgId, kind: i16, subject: Uuid, limit: u32) -> Attempt<Vec<JobRow>> {
+    const SQL: &str =
+        concat!("SELECT ", columns!(), " FROM jobs WHERE org = $1 AND kind = $2 AND subject = $3 ORDER BY id DESC LIMIT $4");
+    query(pool, SQL, &[&org.uuid(), &kind, &subject, &i64::from(limit)]).await?.iter().map(read).collect()
+}
+
 pub(crate) async fn running(pool: &Pool, kind: i16, shard: u16, limit: u32) -> Attempt<Vec<JobRow>> {
     const SQL: &str =
         concat!("SELECT ", columns!(), " FROM jobs WHERE kind = $1 AND shard = $2 AND state = 1 ORDER BY created_at LIMIT $3");
@@ -53,19 +61,16 @@ pub(crate) async fn running(pool: &Pool, kind: i16, shard: u16, limit: u32) -> A
 
 /// Inserts or replaces jobs with a change of configuration.
 pub(crate) async fn write(open: &Transaction, rows: &[JobRow]) -> Attempt<()> {
-    const INSERT: &str = concat!(
-        "INSERT INTO jobs (",
-        columns!(),
-        ") VALUES ($1, $2, $9, $3, $4, $5, $6, $7, $8) ON CONFLICT (org, id) DO NOTHING"
-    );
+    const INSERT: &str =
+        concat!("INSERT INTO jobs (", columns!(), ") VALUES ($1, $2, $9, $10, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING");
     const REPLACE: &str = "UPDATE jobs SET shard = $3, state = $4, body = $5, revision = $6::bigint, created_at = $7, \
-        updated_at = $8, kind = $9 WHERE org = $1 AND id = $2 AND revision = $6::bigint - 1";
+        updated_at = $8, kind = $9, subject = $10 WHERE org = $1 AND id = $2 AND revision = $6::bigint - 1";
     for row in rows {
         let statement = open.prepare(if row.revision == 1 { INSERT } else { REPLACE }).await?;
         let (org, shard) = (row.org.uuid(), to_shard(row.shard));
         let times = (row.created_at.as_micros(), row.updated_at.as_micros());
-        let values: [&(dyn ToSql + Sync); 9] =
-            [&org, &row.id, &shard, &row.state, &row.body, &row.revision, &times.0, &times.1, &row.kind];
+        let values: [&(dyn ToSql + Sync); 10] =
+            [&org, &row.id, &shard, &row.state, &row.body, &row.revision, &times.0, &times.1, &row.kind, &row.subject];
         if open.execute(&statement, &values).await? == 0 {
             return Err(Failed::Conflict);
         }

@@ -355,6 +355,9 @@ impl Backend for Postgres {
     async fn jobs(&self, org: OrgId, kind: i16, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>> {
         Ok(jobs::list(&self.pool, org, kind, before, limit).await?)
     }
+    async fn jobs_about(&self, org: OrgId, kind: i16, subject: Uuid, limit: u32) -> Result<Vec<JobRow>> {
+        Ok(jobs::about(&self.pool, org, kind, subject, limit).await?)
+    }
     async fn running_jobs(&self, kind: i16, shard: u16, limit: u32) -> Result<Vec<JobRow>> {
         Ok(jobs::running(&self.pool, kind, shard, limit).await?)
     }
@@ -375,6 +378,12 @@ impl Backend for Postgres {
     }
     async fn note_synced(&self, org: OrgId, target: TargetId, told: Vec<(ContactId, Option<Hash>)>) -> Result<()> {
         Ok(synced::note(&self.pool, org, target, &told).await?)
+    }
+    async fn next_synced(&self, after: Option<(OrgId, TargetId)>) -> Result<Option<(OrgId, TargetId)>> {
+        Ok(synced::next(&self.pool, after).await?)
+    }
+    async fn drop_synced(&self, org: OrgId, target: TargetId, limit: u32) -> Result<u32> {
+        Ok(synced::drop_some(&self.pool, org, target, limit).await?)
     }
     async fn changed_passes(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<ChangedPass>)> {
         Ok(google::changed(&self.pool, shard, after, limit).await?)

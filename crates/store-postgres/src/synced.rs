@@ -3,9 +3,14 @@
 use deadpool_postgres::Pool;
 use domain::{ContactId, OrgId, TargetId};
 use store::Hash;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::{convert::Columns, error::Attempt, pool::query};
+use crate::{
+    convert::Columns,
+    error::Attempt,
+    pool::{execute, query},
+};
 
 /// Of these contacts, what was told.
 pub(crate) async fn read(pool: &Pool, org: OrgId, target: TargetId, contacts: &[ContactId]) -> Attempt<Vec<(ContactId, Hash)>> {
@@ -30,4 +35,23 @@ pub(crate) async fn note(pool: &Pool, org: OrgId, target: TargetId, told: &[(Con
         told.iter().filter_map(|(contact, hash)| Some((contact.uuid(), Uuid::from_bytes((*hash)?)))).unzip();
     query(pool, SQL, &[&org.uuid(), &target.uuid(), &gone, &contacts, &hashes]).await?;
     Ok(())
+}
+
+/// The next destination that something is noted of.
+pub(crate) async fn next(pool: &Pool, after: Option<(OrgId, TargetId)>) -> Attempt<Option<(OrgId, TargetId)>> {
+    const SQL: &str = "SELECT org, target FROM synced WHERE (org, target) > ($1, $2) ORDER BY org, target LIMIT 1";
+    let (org, target) = after.map_or((Uuid::nil(), Uuid::nil()), |(org, target)| (org.uuid(), target.uuid()));
+    let read = |row: &Row| {
+        let mut columns = Columns::of(row);
+        Ok((columns.id()?, columns.id()?))
+    };
+    query(pool, SQL, &[&org, &target]).await?.first().map(read).transpose()
+}
+
+/// Removes some of what is noted of a destination.
+pub(crate) async fn drop_some(pool: &Pool, org: OrgId, target: TargetId, limit: u32) -> Attempt<u32> {
+    const SQL: &str = "DELETE FROM synced WHERE org = $1 AND target = $2 AND contact = ANY (ARRAY(SELECT contact FROM synced
+        WHERE org = $1 AND target = $2 LIMIT $3))";
+    let gone = execute(pool, SQL, &[&org.uuid(), &target.uuid(), &i64::from(limit)]).await?;
+    Ok(u32::try_from(gone).unwrap_or(u32::MAX))
 }

@@ -392,6 +392,9 @@ impl Backend for Sqlite {
     async fn jobs(&self, org: OrgId, kind: i16, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>> {
         self.read(move |db| jobs::list(db, org, kind, before, limit)).await
     }
+    async fn jobs_about(&self, org: OrgId, kind: i16, subject: Uuid, limit: u32) -> Result<Vec<JobRow>> {
+        self.read(move |db| jobs::about(db, org, kind, subject, limit)).await
+    }
     async fn running_jobs(&self, kind: i16, shard: u16, limit: u32) -> Result<Vec<JobRow>> {
         self.read(move |db| jobs::running(db, kind, shard, limit)).await
     }
@@ -413,6 +416,12 @@ impl Backend for Sqlite {
     }
     async fn note_synced(&self, org: OrgId, target: TargetId, told: Vec<(ContactId, Option<Hash>)>) -> Result<()> {
         self.write(move |db| synced::note(db, org, target, &told)).await
+    }
+    async fn next_synced(&self, after: Option<(OrgId, TargetId)>) -> Result<Option<(OrgId, TargetId)>> {
+        self.read(move |db| synced::next(db, after)).await
+    }
+    async fn drop_synced(&self, org: OrgId, target: TargetId, limit: u32) -> Result<u32> {
+        self.write(move |db| synced::drop_some(db, org, target, limit)).await
     }
     async fn changed_passes(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<ChangedPass>)> {
         self.read(move |db| google::changed(db, shard, after, limit)).await

@@ -13,11 +13,12 @@ use crate::{
 };
 
 fn read(row: &Row<'_>) -> Result<JobRow> {
-    let mut columns = Columns::new(row, "jobs", "org, id, kind, shard, state, body, revision, created_at, updated_at");
+    let mut columns = Columns::new(row, "jobs", "org, id, kind, subject, shard, state, body, revision, created_at, updated_at");
     Ok(JobRow {
         org: columns.id()?,
         id: columns.uuid()?,
         kind: columns.value()?,
+        subject: columns.value::<Option<[u8; 16]>>()?.map(Uuid::from_bytes),
         shard: columns.value()?,
         state: columns.value()?,
         body: columns.value()?,
@@ -29,7 +30,7 @@ fn read(row: &Row<'_>) -> Result<JobRow> {
 
 macro_rules! select {
     ($rest:literal) => {
-        concat!("SELECT org, id, kind, shard, state, body, revision, created_at, updated_at FROM jobs ", $rest)
+        concat!("SELECT org, id, kind, subject, shard, state, body, revision, created_at, updated_at FROM jobs ", $rest)
     };
 }
 
@@ -46,6 +47,12 @@ pub(crate) fn list(db: &Connection, org: OrgId, kind: i16, before: Option<Uuid>,
     all(statement.query(params![key(org), kind, before, limit])?, read)
 }
 
+/// Jobs of a kind about something, newest first.
+pub(crate) fn about(db: &Connection, org: OrgId, kind: i16, subject: Uuid, limit: u32) -> Result<Vec<JobRow>> {
+    let mut statement = db.prepare_cached(select!("WHERE org = ?1 AND kind = ?2 AND subject = ?3 ORDER BY id DESC LIMIT ?4"))?;
+    all(statement.query(params![key(org), kind, subject.as_bytes(), limit])?, read)
+}
+
 /// Running jobs of a kind in a shard, oldest first.
 pub(crate) fn running(db: &Connection, kind: i16, shard: u16, limit: u32) -> Result<Vec<JobRow>> {
     let mut statement =
@@ -56,11 +63,11 @@ pub(crate) fn running(db: &Connection, kind: i16, shard: u16, limit: u32) -> Res
 /// Inserts or replaces a job; false where somebody else was faster.
 pub(crate) fn put(db: &Connection, row: &JobRow) -> Result<bool> {
     let mut insert = db.prepare_cached(
-        "INSERT INTO jobs (org, id, kind, shard, state, body, revision, created_at, updated_at)
-         VALUES (?1, ?2, ?9, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (org, id) DO NOTHING",
+        "INSERT INTO jobs (org, id, kind, subject, shard, state, body, revision, created_at, updated_at)
+         VALUES (?1, ?2, ?9, ?10, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
     )?;
     let mut update = db.prepare_cached(
-        "UPDATE jobs SET shard = ?3, state = ?4, body = ?5, revision = ?6, created_at = ?7, updated_at = ?8, kind = ?9
+        "UPDATE jobs SET shard = ?3, state = ?4, body = ?5, revision = ?6, created_at = ?7, updated_at = ?8, kind = ?9, subject = ?10
          WHERE org = ?1 AND id = ?2 AND revision = ?6 - 1",
     )?;
     let statement = if row.revision == 1 { &mut insert } else { &mut update };
@@ -73,7 +80,8 @@ pub(crate) fn put(db: &Connection, row: &JobRow) -> Result<bool> {
         row.revision,
         row.created_at.as_micros(),
         row.updated_at.as_micros(),
-        row.kind
+        row.kind,
+        row.subject.map(Uuid::into_bytes)
     ])?;
     Ok(written == 1)
 }

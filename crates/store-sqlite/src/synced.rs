@@ -38,3 +38,24 @@ pub(crate) fn note(db: &Connection, org: OrgId, target: TargetId, told: &[(Conta
     }
     Ok(Written::Done(()))
 }
+
+/// The next destination that something is noted of.
+pub(crate) fn next(db: &Connection, after: Option<(OrgId, TargetId)>) -> Result<Option<(OrgId, TargetId)>> {
+    let (org, target) = after.map_or(([0; 16], [0; 16]), |(org, target)| (key(org), key(target)));
+    let mut statement =
+        db.prepare_cached("SELECT org, target FROM synced WHERE (org, target) > (?1, ?2) ORDER BY org, target LIMIT 1")?;
+    first(statement.query(params![org, target])?, |row| {
+        let mut columns = Columns::new(row, "synced", "org, target");
+        Ok((columns.id()?, columns.id()?))
+    })
+}
+
+/// Removes some of what is noted of a destination.
+pub(crate) fn drop_some(db: &Connection, org: OrgId, target: TargetId, limit: u32) -> Result<Written<u32>> {
+    let mut statement = db.prepare_cached(
+        "DELETE FROM synced WHERE org = ?1 AND target = ?2 AND contact IN
+         (SELECT contact FROM synced WHERE org = ?1 AND target = ?2 LIMIT ?3)",
+    )?;
+    let gone = statement.execute(params![key(org), key(target), limit])?;
+    Ok(Written::Done(u32::try_from(gone).unwrap_or(u32::MAX)))
+}

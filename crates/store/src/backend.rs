@@ -276,6 +276,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn job(&self, org: OrgId, id: Uuid) -> Result<Option<JobRow>>;
     /// Jobs of an organization and kind, newest first, before one.
     async fn jobs(&self, org: OrgId, kind: i16, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>>;
+    /// Jobs of a kind about something, newest first.
+    async fn jobs_about(&self, org: OrgId, kind: i16, subject: Uuid, limit: u32) -> Result<Vec<JobRow>>;
     /// Running jobs of a kind in a shard, oldest first.
     async fn running_jobs(&self, kind: i16, shard: u16, limit: u32) -> Result<Vec<JobRow>>;
     /// Replaces a job that had the revision before, and keeps chunks with it; false when somebody else changed it meanwhile. A
@@ -297,6 +299,10 @@ pub trait Backend: Send + Sync + 'static {
     async fn synced(&self, org: OrgId, target: TargetId, contacts: &[ContactId]) -> Result<Vec<(ContactId, Hash)>>;
     /// Notes what was told of contacts, each once, or that it is not known any more.
     async fn note_synced(&self, org: OrgId, target: TargetId, told: Vec<(ContactId, Option<Hash>)>) -> Result<()>;
+    /// The next destination after this one, in the order of organizations and ids, of which something is noted.
+    async fn next_synced(&self, after: Option<(OrgId, TargetId)>) -> Result<Option<(OrgId, TargetId)>>;
+    /// Removes what is noted of a destination, at most so much; how much it was.
+    async fn drop_synced(&self, org: OrgId, target: TargetId, limit: u32) -> Result<u32>;
 
     // Google Wallet.
 

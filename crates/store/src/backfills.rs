@@ -3,6 +3,7 @@
 
 use domain::{BackfillId, BackfillKind, ContactId, OrgId, TargetId, Timestamp};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::{ConfigWrite, Job, JobBody, JobKind, JobState, Store, error::Result};
 
@@ -60,30 +61,21 @@ impl BackfillProgress {
 impl JobBody for BackfillProgress {
     type Id = BackfillKind;
     const KIND: JobKind = JobKind::Backfill;
+
+    fn subject(&self) -> Option<Uuid> {
+        Some(self.target.uuid())
+    }
 }
 
 impl Store {
-    /// A new backfill with its rows, unless one of the same destination is still under way: then that one, and nothing to write.
-    pub async fn begin_backfill(
+    /// A new backfill with what is to be written for it, which is in conflict while another of the same destination is under way.
+    pub fn begin_backfill(
         &self,
         org: OrgId,
         target: TargetId,
         everything: bool,
         now: Timestamp,
     ) -> Result<(Backfill, ConfigWrite)> {
-        let mut before = None;
-        loop {
-            let page = self.jobs::<BackfillProgress>(org, before, LOOKED_THROUGH).await?;
-            let Some(last) = page.last() else { break };
-            before = Some(last.id);
-            let is_short = page.len() < LOOKED_THROUGH as usize;
-            if let Some(held) = page.into_iter().find(|held| !held.state.is_over() && held.progress.target == target) {
-                return Ok((held, ConfigWrite { now, ..ConfigWrite::default() }));
-            }
-            if is_short {
-                break;
-            }
-        }
         let progress = BackfillProgress::begin(target, everything);
         let id = BackfillId::mint(now, self.entropy());
         let shard = self.shard_of(org, target.uuid());
@@ -92,6 +84,3 @@ impl Store {
         Ok((Backfill { revision: 1, ..new }, write))
     }
 }
-
-/// Backfills that are read together when one that is under way is looked for.
-const LOOKED_THROUGH: u32 = 100;

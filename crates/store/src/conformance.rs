@@ -55,9 +55,9 @@ macro_rules! conformance_tests {
             config: resources_change_under_their_revision, slugs_are_unique_until_deleted, names_are_unique,
                 changes_are_told_with_deletions, keys_and_blobs_are_kept, the_audit_is_paged,
                 a_refused_change_writes_nothing, answers_are_kept_with_their_change;
-            jobs: jobs_are_written_with_their_change, running_jobs_are_saved_under_a_lease, kinds_of_jobs_are_apart, chunks_are_kept_and_dropped,
+            jobs: jobs_are_written_with_their_change, running_jobs_are_saved_under_a_lease, kinds_of_jobs_are_apart, one_job_is_under_way_for_a_subject, chunks_are_kept_and_dropped,
                 chunks_are_saved_with_their_job;
-            synced: what_was_told_is_found_replaced_and_forgotten;
+            synced: what_was_told_is_found_replaced_and_forgotten, what_was_told_is_walked_and_removed;
             wallets: devices_are_walked_in_their_order, owed_pushes_come_due, devices_see_their_passes, stale_devices_are_found_once, failed_pushes_come_due,
                 passes_sharing_a_number_come_together;
             google: changed_passes_tell_who_is_held, what_google_shall_hear_comes_due_until_it_knows,

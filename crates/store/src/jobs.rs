@@ -15,6 +15,11 @@ pub trait JobBody: Serialize + DeserializeOwned {
     type Id: IdKind;
     /// Its kind.
     const KIND: JobKind;
+
+    /// What it is about, where only one at a time may be under way for it.
+    fn subject(&self) -> Option<Uuid> {
+        None
+    }
 }
 
 /// A job.
@@ -63,6 +68,7 @@ impl<B: JobBody> Job<B> {
             org: self.org,
             id: self.id.uuid(),
             kind: B::KIND.number(),
+            subject: self.progress.subject(),
             shard: self.shard,
             state: self.state.number(),
             body: to_json(&self.progress)?,
@@ -100,6 +106,11 @@ impl Store {
     pub async fn jobs<B: JobBody>(&self, org: OrgId, before: Option<Id<B::Id>>, limit: u32) -> Result<Vec<Job<B>>> {
         let before = before.map(Id::uuid);
         self.backend.jobs(org, B::KIND.number(), before, limit).await?.iter().map(Job::of).collect()
+    }
+
+    /// The newest job of a kind about something.
+    pub async fn newest_job<B: JobBody>(&self, org: OrgId, subject: Uuid) -> Result<Option<Job<B>>> {
+        self.backend.jobs_about(org, B::KIND.number(), subject, 1).await?.first().map(Job::of).transpose()
     }
 
     /// Running jobs of a kind in a shard, oldest first.

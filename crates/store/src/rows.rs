@@ -682,6 +682,8 @@ pub struct JobRow {
     pub id: Uuid,
     /// What kind of work it is, see [`crate::JobKind`].
     pub kind: i16,
+    /// What it is about, where of its kind only one at a time may be under way for it.
+    pub subject: Option<Uuid>,
     /// The shard whose worker does it.
     pub shard: u16,
     /// Where it stands, see [`crate::JobState`].

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 
 use domain::{Contact, ContactId, OrgId, TargetId};
 
-use crate::{Hash, LoadKeys, Store, error::Result};
+use crate::{Catalog, Hash, LoadKeys, Store, error::Result};
+
+/// Notes that are removed in one transaction.
+const DROPPED_AT_ONCE: u32 = 1_000;
 
 impl Store {
     /// The hash of what is told, where `state` is the same text for the same state.
@@ -33,6 +36,25 @@ impl Store {
             return Ok(());
         }
         self.backend().note_synced(org, target, told.into_iter().collect()).await
+    }
+
+    /// Removes what is noted of destinations that there are no more; how much it was.
+    pub async fn tidy_synced(&self, catalog: &Catalog) -> Result<u64> {
+        let (mut after, mut gone) = (None, 0);
+        while let Some((org, target)) = self.backend().next_synced(after).await? {
+            after = Some((org, target));
+            if catalog.org(org).is_some_and(|config| config.targets.contains_key(&target.uuid())) {
+                continue;
+            }
+            loop {
+                let dropped = self.backend().drop_synced(org, target, DROPPED_AT_ONCE).await?;
+                gone += u64::from(dropped);
+                if dropped < DROPPED_AT_ONCE {
+                    break;
+                }
+            }
+        }
+        Ok(gone)
     }
 
     /// Contacts by their ids, as they are now.

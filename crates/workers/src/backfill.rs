@@ -21,6 +21,8 @@ use crate::{
 const BATCH: u32 = 1_000;
 /// How often a shard looks for backfills without being woken.
 const POLL: Duration = Duration::from_secs(5);
+/// How often it is looked which destinations are to be compared by their schedule.
+pub(crate) const SCHEDULE_EVERY: Duration = Duration::from_secs(60);
 /// First pause after a destination did not answer; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// Longest pause between tries.
@@ -35,6 +37,38 @@ const MOST_SAMPLES: usize = 20;
 /// Runs until the shard is stopped or lost.
 pub(crate) async fn run(shard: Shard) -> End {
     jobs::run(shard, POLL, |progress: &BackfillProgress| progress.not_before, step).await
+}
+
+/// Begins the backfills that are due by their destinations' schedule: so many hours after the last one was begun. One that is
+/// still under way holds back the next.
+pub(crate) async fn begin_due(shard: &Shard) -> Result<(), End> {
+    let (house, now) = (&shard.house, shard.house.now());
+    let catalog = shard.insist("read the configuration", || house.catalog()).await?;
+    for (org, config) in catalog.orgs() {
+        for stored in config.targets.values() {
+            let target = &stored.value.target;
+            let Some(hours) = target.backfill_every_hours.filter(|_| target.enabled) else { continue };
+            if house.store.shard_of(org, target.id.uuid()) != shard.number() {
+                continue;
+            }
+            let newest = || house.store.newest_job::<BackfillProgress>(org, target.id.uuid());
+            let newest = shard.insist("read backfills", newest).await?;
+            let since = newest.as_ref().map_or(target.created_at, |newest| newest.created_at);
+            let is_due = since.plus(Duration::from_secs(u64::from(hours) * 3_600)) <= now;
+            if !is_due || newest.is_some_and(|newest| !newest.state.is_over()) {
+                continue;
+            }
+            let begin = || async {
+                let (begun, write) = house.store.begin_backfill(org, target.id, false, now)?;
+                Ok(house.store.written(write).await?.then_some(begun.id))
+            };
+            // Somebody may have begun one meanwhile.
+            if let Some(begun) = shard.insist("begin a backfill", begin).await? {
+                tracing::info!(backfill = %begun, target = %target.id, hours, "a backfill begins by its destination's schedule");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The next batch of a backfill.

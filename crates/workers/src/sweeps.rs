@@ -8,6 +8,7 @@ use store::{ConfigChange, Log, NameKind, Reader, Retention, StoreError, StoredIn
 use tokio::time::Instant;
 
 use crate::{
+    backfill,
     endings::Told,
     pulse::LOOK_ANYWAY,
     shard::{End, House, Shard},
@@ -31,6 +32,7 @@ async fn sweep(shard: &Shard) -> Result<(), End> {
     let settings = &shard.house.settings;
     let mut maintain_at = shard.house.now();
     let mut look_at = Instant::now();
+    let mut schedule_at = shard.house.now();
     let mut told = Told::default();
     loop {
         let mut pause = settings.sweep_every;
@@ -41,6 +43,10 @@ async fn sweep(shard: &Shard) -> Result<(), End> {
                 Swept::Refused => pause = REFUSED_AGAIN_AFTER,
             }
             look_at = Instant::now() + if pause.is_zero() { pause } else { LOOK_ANYWAY };
+        }
+        if shard.house.now() >= schedule_at {
+            backfill::begin_due(shard).await?;
+            schedule_at = shard.house.now().plus(backfill::SCHEDULE_EVERY);
         }
         if shard.number() == 0 && shard.house.now() >= maintain_at {
             maintain(shard).await;
@@ -124,9 +130,22 @@ async fn maintain(shard: &Shard) {
     if let Err(error) = house.store.backend().maintain(now, keep).await {
         tracing::warn!(%error, "maintenance of the store failed; trying again in a minute");
     }
+    if let Err(error) = tidy_synced(house).await {
+        tracing::warn!(%error, "what destinations were told that are gone could not be removed; trying again in a minute");
+    }
     if let Err(error) = end_inspectors(house).await {
         tracing::warn!(%error, "inspectors that have ended could not be removed; trying again in a minute");
     }
+}
+
+/// Removes what is noted of destinations that were deleted. What was on its way to one may have been noted since then.
+async fn tidy_synced(house: &House) -> Result<(), StoreError> {
+    let catalog = house.catalog().await?;
+    let gone = house.store.tidy_synced(&catalog).await?;
+    if gone > 0 {
+        tracing::info!(gone, "what destinations were told that were deleted is removed");
+    }
+    Ok(())
 }
 
 /// Removes inspectors whose time is over, with all that they took.

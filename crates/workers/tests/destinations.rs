@@ -283,7 +283,7 @@ async fn what_waits_in_a_batch_survives_a_stop() {
 /// Begins a backfill.
 async fn begin(house: &House, target: TargetId, everything: bool) -> store::Backfill {
     let now = domain::Clock::now(&*house.clock);
-    let (begun, write) = house.store.begin_backfill(house.org, target, everything, now).await.unwrap();
+    let (begun, write) = house.store.begin_backfill(house.org, target, everything, now).unwrap();
     assert!(house.store.written(write).await.unwrap());
     begun
 }
@@ -360,8 +360,12 @@ async fn a_backfill_waits_for_its_destination_is_halted_and_goes_on() {
     vendor.with(|books| books.next = vec![(503, json!({})); 4]);
     let workers = house.workers().await;
     let begun = begin(&house, target, false).await;
-    let again = begin(&house, target, false).await;
-    assert_eq!(begun.id, again.id, "one at a time");
+    let another = async || {
+        let now = domain::Clock::now(&*house.clock);
+        let (_, write) = house.store.begin_backfill(house.org, target, true, now).unwrap();
+        house.store.written(write).await.unwrap()
+    };
+    assert!(!another().await, "one at a time");
     let held = async || house.store.job::<BackfillProgress>(house.org, begun.id).await.unwrap().unwrap();
     until("it waits", || async { held().await.progress.failures > 0 }).await;
     let waiting = held().await;
@@ -372,8 +376,8 @@ async fn a_backfill_waits_for_its_destination_is_halted_and_goes_on() {
     })
     .await;
     house.clock.forward(Duration::from_secs(3_600));
-    let other = begin(&house, target, true).await;
-    assert_eq!((other.id, other.state), (begun.id, JobState::Paused));
+    assert!(!another().await, "one that is halted is under way");
+    assert_eq!(held().await.state, JobState::Paused);
     workers.drain(PATIENCE).await;
     assert_eq!(vendor.books().records.len(), 0);
     // Another process goes on where it was.
@@ -387,6 +391,43 @@ async fn a_backfill_waits_for_its_destination_is_halted_and_goes_on() {
     .await;
     let done = held().await.progress;
     assert_eq!((done.looked_at, done.repaired, vendor.books().records.len()), (150, 150, 150));
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_destination_is_compared_by_its_schedule_and_forgotten_when_it_is_deleted() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::HubSpot).await.unwrap();
+    for number in 0..5 {
+        house.issued(&number.to_string(), Validity::default()).await;
+    }
+    let target = late_destination(&house, &vendor).await;
+    let stored = async || house.store.current().await.unwrap().org(house.org).unwrap().targets[&target.uuid()].clone();
+    let held = stored().await;
+    let mut scheduled = (*held.value).clone();
+    scheduled.target.backfill_every_hours = Some(24);
+    assert!(house.store.put(&house.change(), &scheduled, held.revision).await.unwrap());
+    let workers = house.workers().await;
+    let done = async || {
+        let backfills = house.store.jobs::<BackfillProgress>(house.org, None, 100).await.unwrap();
+        backfills.into_iter().filter(|backfill| backfill.state == JobState::Done).collect::<Vec<_>>()
+    };
+    until("the minutes go by", || async {
+        house.clock.forward(Duration::from_secs(1_800));
+        done().await.len() == 2
+    })
+    .await;
+    let backfills = done().await;
+    assert!(backfills[0].created_at.since(backfills[1].created_at) >= Duration::from_secs(24 * 3_600), "{backfills:?}");
+    assert_eq!((backfills[1].progress.repaired, backfills[0].progress.matched, vendor.books().records.len()), (5, 5, 5));
+    assert_eq!(house.store.backend().next_synced(None).await.unwrap(), Some((house.org, target)));
+    let held = stored().await;
+    assert!(house.store.remove(&house.change(), &*held.value, held.revision).await.unwrap());
+    until("what it was told is forgotten", || async {
+        house.clock.forward(Duration::from_secs(60));
+        house.store.backend().next_synced(None).await.unwrap().is_none()
+    })
+    .await;
     workers.drain(PATIENCE).await;
 }
 

@@ -23,4 +23,5 @@ pub const SECRET: Setting = Setting {
 };
 
 /// The settings.
-pub const SETTINGS: &[Setting] = &[webhook::PROJECT, webhook::WALLET, webhook::TEMPLATES, webhook::EVENTS, CODE, SECRET];
+pub const SETTINGS: &[Setting] =
+    &[webhook::PROJECT, webhook::WALLET, webhook::TEMPLATES, webhook::EVENTS, webhook::FILTER, webhook::SWITCH_OFF, CODE, SECRET];

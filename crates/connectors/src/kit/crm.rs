@@ -66,6 +66,7 @@ pub(crate) const FIELD_SETTINGS: Names =
 macro_rules! crm_settings {
     ($status:literal, $apple:literal, $google:literal, $changed:literal, $event:literal; $($own:expr),* $(,)?) => {
         $crate::kit::vendor::vendor_settings![
+            $crate::kit::webhook::BACKFILL,
             $($own,)*
             $crate::kit::crm::KEY,
             $crate::kit::crm::field(0, concat!("`", $status, "`"), "In which wallets the person has a pass: `none`, `apple`, `google` or `both`."),

@@ -61,6 +61,8 @@ macro_rules! vendor_settings {
             $crate::kit::webhook::WALLET,
             $crate::kit::webhook::TEMPLATES,
             $crate::kit::webhook::EVENTS,
+            $crate::kit::webhook::FILTER,
+            $crate::kit::webhook::SWITCH_OFF,
             $crate::kit::vendor::URL,
             $($own,)*
         ]

@@ -46,6 +46,10 @@ macro_rules! settings_with {
             $crate::kit::webhook::EVENTS,
             $crate::kit::webhook::FILTER,
             $crate::kit::webhook::HEADERS,
+            $crate::kit::webhook::AUTH,
+            $crate::kit::webhook::CERTIFICATE,
+            $crate::kit::webhook::PACE,
+            $crate::kit::webhook::SWITCH_OFF,
             $($own,)*
             $crate::kit::webhook::WITHOUT_STANDARD_HEADERS,
         ]
@@ -87,6 +91,36 @@ pub(crate) const HEADERS: Setting = own(
     "names and values",
     "none",
     "Headers to add, for example a token of the receiver. At most 32 and 8 KiB; those of the connection and ours are refused.",
+);
+pub(crate) const AUTH: Setting = own(
+    "auth",
+    "`basic`, `bearer` or `oauth2`",
+    "none",
+    "How we prove who we are beside the signature: user and password, a token, or a token that is got by OAuth 2.0 client credentials. Kept sealed.",
+);
+pub(crate) const CERTIFICATE: Setting = own(
+    "certificate",
+    "`chain` and `private_key` in PEM",
+    "none",
+    "The certificate that we show where the receiver asks for one (mutual TLS). Kept sealed.",
+);
+pub(crate) const PACE: Setting = own(
+    "pace",
+    "`per_second`, `concurrency`, `timeout_seconds`, `in_order`",
+    "no limit, 8, 15, false",
+    "Most requests in a second and at once, seconds for one, and whether events of a pass wait for earlier ones.",
+);
+pub(crate) const SWITCH_OFF: Setting = own(
+    "switch_off",
+    "`after_failures`, `after_hours`",
+    "never, 120",
+    "After how many deliveries that were given up one after another, or how many hours in which it took nothing, it is switched off.",
+);
+pub(crate) const BACKFILL: Setting = own(
+    "backfill_every_hours",
+    "1 to 8760",
+    "when somebody asks for it",
+    "How often all contacts are compared with what it was told of them, and repaired.",
 );
 pub(crate) const WITHOUT_STANDARD_HEADERS: Setting = own(
     "without_standard_headers",

@@ -30,6 +30,10 @@ pub const SETTINGS: &[Setting] = &[
         about: "Headers to add, for example a token of the receiver. At most 32 and 8 KiB; those of the connection and ours \
                 are refused.",
     },
+    webhook::AUTH,
+    webhook::CERTIFICATE,
+    webhook::PACE,
+    webhook::SWITCH_OFF,
     Setting {
         name: "post_only",
         value: "true or false",

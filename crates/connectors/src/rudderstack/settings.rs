@@ -26,5 +26,15 @@ const DATA_PLANE: Setting =
     Setting { name: "url", value: "URL", takes: Takes::Own, default: "required", about: "The address of your data plane." };
 
 /// The settings of a destination.
-pub const DESTINATION: &[Setting] =
-    &[webhook::PROJECT, webhook::WALLET, webhook::TEMPLATES, webhook::EVENTS, DATA_PLANE, WRITE_KEY, crm::KEY];
+pub const DESTINATION: &[Setting] = &[
+    webhook::PROJECT,
+    webhook::WALLET,
+    webhook::TEMPLATES,
+    webhook::EVENTS,
+    webhook::FILTER,
+    webhook::SWITCH_OFF,
+    webhook::BACKFILL,
+    DATA_PLANE,
+    WRITE_KEY,
+    crm::KEY,
+];

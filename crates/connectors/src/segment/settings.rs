@@ -2,7 +2,7 @@
 
 use crate::kit::tracking::destination::WRITE_KEY;
 use crate::kit::vendor::vendor_settings;
-use crate::kit::{ENABLED, Setting, Takes, crm};
+use crate::kit::{ENABLED, Setting, Takes, crm, webhook};
 
 /// The settings of a source.
 pub const SETTINGS: &[Setting] = &[
@@ -26,4 +26,4 @@ pub(super) const REGION: Setting = Setting {
 };
 
 /// The settings of a destination.
-pub const DESTINATION: &[Setting] = vendor_settings![WRITE_KEY, REGION, crm::KEY];
+pub const DESTINATION: &[Setting] = vendor_settings![webhook::BACKFILL, WRITE_KEY, REGION, crm::KEY];

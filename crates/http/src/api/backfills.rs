@@ -142,7 +142,7 @@ impl View {
 ///
 /// All contacts are walked in the background; what the destination should hold of each is worked out anew and compared with what it
 /// took last, and it is told where that is something else. Events go out meanwhile. One of a destination runs at a time: while
-/// it does, this answers with it.
+/// one is running or paused, another is refused (`under_way`). A destination's `backfill_every_hours` begins them on its own.
 #[utoipa::path(post, path = "/v1/destinations/{destination}/backfill", tag = "Destinations", security(("key" = ["config_write"])),
     params(("destination" = IdText, Path, description = "Its id.")), request_body = BackfillInput,
     responses((status = 202, body = View, description = "Under way.")))]
@@ -165,7 +165,13 @@ async fn begin(
     if !target.enabled {
         return refused("the destination is switched off: switch it on first");
     }
-    let (backfill, write) = app.store.begin_backfill(can.org, id, body.value.everything, app.now()).await?;
+    let newest = app.store.newest_job::<BackfillProgress>(can.org, id.uuid()).await?;
+    if let Some(held) = newest.filter(|newest| !newest.state.is_over()) {
+        let state = if held.state == JobState::Paused { "paused" } else { "running" };
+        let detail = format!("backfill {} of this destination is {state}: wait until it is done, or cancel it", held.id);
+        return Err(Problem::Conflict { code: Conflict::UnderWay, detail });
+    }
+    let (backfill, write) = app.store.begin_backfill(can.org, id, body.value.everything, app.now())?;
     once.write(&app, &can, &body.bytes, write, Shown::later(View::of(&backfill))).await
 }
 

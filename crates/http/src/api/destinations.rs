@@ -9,7 +9,7 @@ use ::connectors::{
     kit::{Credentials, Secret, SettingProblem, check_settings, find_setting, headers as header_rules},
 };
 use axum::{Json, extract::State};
-use domain::{EventKind, FieldValue, ProjectId, Target, TargetEvents, TargetId, TemplateId, Timestamp, Wallet};
+use domain::{EventKind, FieldValue, ProjectId, Target, TargetEvents, TargetId, TargetPace, TemplateId, Timestamp, Wallet};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use store::{OrgCatalog, Stored, StoredTarget};
@@ -22,8 +22,10 @@ use super::{
     once::Made,
     page::{Page, Paging, sorted_page},
     schema::{self, IdText, TimeText},
-    text, transformations, webhook_test,
-    webhooks::{self, Owed},
+    text, transformations,
+    webhook_auth::{self, AuthInput, CertificateInput},
+    webhook_made, webhook_test,
+    webhooks::{self, Owed, PaceInput, SwitchOffInput},
 };
 use crate::{
     App, Body, Conflict, PathParam, Problem, QueryParams,
@@ -74,6 +76,27 @@ struct DestinationInput {
     #[serde(default)]
     #[schema(value_type = Option<Vec<schema::EventType>>)]
     events: Option<Vec<EventKind>>,
+    /// Only events for which this condition holds, as a webhook's `filter`.
+    #[serde(default)]
+    #[schema(max_length = 10_000, examples("properties.pass.fields.tier = \"gold\""))]
+    filter: Option<String>,
+    /// How we prove who we are, of `http-call`: other services have credentials among their settings.
+    #[serde(default)]
+    auth: Option<AuthInput>,
+    /// The certificate that we show where the receiver asks for one, of `http-call`.
+    #[serde(default)]
+    certificate: Option<CertificateInput>,
+    /// How fast it is sent to, of `http-call`: other services have a pace of their own.
+    #[serde(default)]
+    pace: PaceInput,
+    /// After how much failure we switch it off.
+    #[serde(default)]
+    switch_off: SwitchOffInput,
+    /// Every how many hours all contacts are compared with what it was told of them, of services that hold a state of each; null
+    /// means when somebody asks for it. Whom events overtook, and what was missed while it was switched off, is repaired then.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 8760)]
+    backfill_every_hours: Option<u32>,
     /// Whether Standard Webhooks headers are left out, where requests are signed.
     #[serde(default)]
     without_standard_headers: bool,
@@ -126,6 +149,12 @@ impl View {
             wallet: target.wallet,
             templates: target.templates,
             events,
+            filter: target.filter,
+            auth: target.auth.as_ref().map(AuthInput::of),
+            certificate: target.certificate.as_ref().map(CertificateInput::of),
+            pace: PaceInput::of(target.pace),
+            switch_off: SwitchOffInput::of(target.switch_off),
+            backfill_every_hours: target.backfill_every_hours,
             without_standard_headers: target.without_standard_headers,
             enabled: target.enabled,
         };
@@ -175,6 +204,24 @@ impl DestinationInput {
             return Err(Problem::field("headers", "this service takes none: its credentials are settings"));
         }
         header_rules::check(&headers).map_err(|fault| Problem::field("headers", fault.to_string()))?;
+        if vendor.state.is_none() && self.backfill_every_hours.is_some() {
+            let why = "it holds no state of contacts that could be compared: it is told of events alone";
+            return Err(Problem::field("backfill_every_hours", why));
+        }
+        if self.backfill_every_hours.is_some_and(|hours| !(1..=8_760).contains(&hours)) {
+            return Err(Problem::field("backfill_every_hours", "expected 1 to 8760, or null"));
+        }
+        let pace = self.pace.check()?;
+        for (name, given) in
+            [("auth", self.auth.is_some()), ("certificate", self.certificate.is_some()), ("pace", pace != TargetPace::default())]
+        {
+            if given && !connector.settings.iter().any(|setting| setting.name == name) {
+                return Err(Problem::field(name, "this service takes none: see its settings"));
+            }
+        }
+        let kept = held.map(|held| &held.target);
+        let auth = self.auth.map(|auth| auth.check(app, kept.and_then(|kept| kept.auth.as_ref()))).transpose()?;
+        let certificate = self.certificate.map(|it| it.check(kept.and_then(|kept| kept.certificate.as_ref()))).transpose()?;
         let created_at = held.map_or_else(|| app.now(), |held| held.target.created_at);
         let target = Target {
             project: self.project,
@@ -183,12 +230,20 @@ impl DestinationInput {
             wallet: self.wallet,
             templates: self.templates,
             events: self.events.map_or(TargetEvents::All, TargetEvents::Only),
+            filter: self.filter,
             headers,
+            auth,
+            certificate,
+            pace,
+            switch_off: self.switch_off.check()?,
+            backfill_every_hours: self.backfill_every_hours,
             post_only: true,
             without_standard_headers: self.without_standard_headers,
             enabled: self.enabled,
             ..Target::new(id, &text::name(self.name, "name")?, &url, created_at)
         };
+        webhook_auth::check_headers(&target)?;
+        webhook_made::check(catalog, &target).await?;
         let opened: Credentials = credentials.clone().into_iter().collect();
         (vendor.check)(&target, &opened).map_err(wrong)?;
         if vendor.call.is_some() {

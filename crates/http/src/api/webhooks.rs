@@ -122,7 +122,7 @@ struct WebhookInput {
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = WebhookPace)]
-struct PaceInput {
+pub(super) struct PaceInput {
     /// Most requests in a second; null means no limit.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 10000)]
@@ -141,7 +141,7 @@ struct PaceInput {
 }
 
 impl PaceInput {
-    fn check(self) -> Result<TargetPace, Problem> {
+    pub(super) fn check(self) -> Result<TargetPace, Problem> {
         let Self { per_second, concurrency, timeout_seconds, in_order } = self;
         let wide = |value: Option<u16>| value.map(u32::from);
         let limits = [
@@ -157,7 +157,7 @@ impl PaceInput {
         Ok(TargetPace { per_second, concurrency, timeout_seconds, in_order })
     }
 
-    fn of(pace: TargetPace) -> Self {
+    pub(super) fn of(pace: TargetPace) -> Self {
         let TargetPace { per_second, concurrency, timeout_seconds, in_order } = pace;
         Self { per_second, concurrency, timeout_seconds, in_order }
     }
@@ -167,7 +167,7 @@ impl PaceInput {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = WebhookSwitchOff)]
-struct SwitchOffInput {
+pub(super) struct SwitchOffInput {
     /// So many deliveries that were given up one after another; null leaves it to the shape, which may have such a limit.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 1000)]
@@ -185,13 +185,17 @@ fn five_days() -> Option<u32> {
 
 impl Default for SwitchOffInput {
     fn default() -> Self {
-        let SwitchOff { after_failures, after_hours } = SwitchOff::default();
-        Self { after_failures, after_hours }
+        Self::of(SwitchOff::default())
     }
 }
 
 impl SwitchOffInput {
-    fn check(self) -> Result<SwitchOff, Problem> {
+    pub(super) fn of(switch_off: SwitchOff) -> Self {
+        let SwitchOff { after_failures, after_hours } = switch_off;
+        Self { after_failures, after_hours }
+    }
+
+    pub(super) fn check(self) -> Result<SwitchOff, Problem> {
         let Self { after_failures, after_hours } = self;
         for (name, value, most) in [("after_failures", after_failures, 1_000), ("after_hours", after_hours, 8_760)] {
             if value.is_some_and(|value| !(1..=most).contains(&value)) {
@@ -269,10 +273,7 @@ impl View {
             auth: target.auth.as_ref().map(AuthInput::of),
             certificate: target.certificate.as_ref().map(CertificateInput::of),
             pace: PaceInput::of(target.pace),
-            switch_off: SwitchOffInput {
-                after_failures: target.switch_off.after_failures,
-                after_hours: target.switch_off.after_hours,
-            },
+            switch_off: SwitchOffInput::of(target.switch_off),
             enabled: target.enabled,
         };
         Self {
@@ -340,6 +341,7 @@ impl WebhookInput {
             certificate: self.certificate.map(|it| it.check(held.and_then(|held| held.certificate.as_ref()))).transpose()?,
             pace: self.pace.check()?,
             switch_off: self.switch_off.check()?,
+            backfill_every_hours: None,
             disabled_reason: None,
             missed_since: missed_since(app, held, self.enabled),
             created_at: held.map_or_else(|| app.now(), |held| held.created_at),

@@ -56,6 +56,7 @@ async fn what_does_not_fit_is_refused_with_its_place() {
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body
     };
+    let tables = |more: Value| with(input("postgresql", json!({"user": "u", "password": "p"})), more);
     let http = |more: Value| with(input("http-call", json!({})), more);
     for (wrong, at, says) in [
         (input("fax", json!({})), "kind", "hubspot"),
@@ -73,12 +74,27 @@ async fn what_does_not_fit_is_refused_with_its_place() {
         (input("rudderstack", json!({"write_key": "k"})), "url", "required"),
         (http(json!({})), "url", "required"),
         (http(json!({"url": "https://{{ contact.email }}/"})), "url", ""),
-        (http(json!({"url": "https://example.com/{{ contact.email | nonsense }}"})), "url", "unknown filter"),
+        (http(json!({"url": "https://example.com/{{ contact.email | nonsense }}"})), "url", "nonsense is unknown"),
         (http(json!({"url": "https://example.com/", "settings": {"body": "{% set x = 1 %}"}})), "settings.body", "not allowed"),
         (input("slack", json!({"webhook_url": "https://example.com/hook"})), "settings.webhook_url", "hooks.slack.com"),
         (input("custom", json!({"code": "export default (context) => {"})), "settings.code", "connector:1"),
         (input("custom", json!({"code": "export default (context) => {}"})), "settings.code", "registers nothing"),
         (input("custom", json!({"code": CODE, "secret.": "x"})), "settings.secret.", "no such setting"),
+        (with(token(json!({})), json!({"filter": "tier is gold"})), "filter", ""),
+        (with(token(json!({})), json!({"auth": {"type": "bearer", "token": "t"}})), "auth", "takes none"),
+        (with(token(json!({})), json!({"pace": {"per_second": 1}})), "pace", "takes none"),
+        (with(token(json!({})), json!({"backfill_every_hours": 0})), "backfill_every_hours", "1 to 8760"),
+        (with(token(json!({})), json!({"switch_off": {"after_failures": 0}})), "switch_off.after_failures", "expected"),
+        (
+            with(http(json!({"url": "https://example.com/"})), json!({"backfill_every_hours": 24})),
+            "backfill_every_hours",
+            "no state",
+        ),
+        (http(json!({"url": "https://example.com/", "auth": {"type": "bearer"}})), "auth.token", "none to keep"),
+        (tables(json!({"url": "postgresql://10.0.0.1/x"})), "url", "allow_networks"),
+        (tables(json!({"url": "https://db.example.com/x"})), "url", "postgresql://host:5432/database"),
+        (tables(json!({"url": "postgresql://u:hush@db.example.com/x"})), "url", "user name or password"),
+        (tables(json!({"url": "postgresql://db.example.com/x", "settings": {"user": "u"}})), "settings.password", "required"),
     ] {
         let refused = server.post("/v1/destinations", wrong.clone()).await;
         assert_eq!(refused.problem(422), "invalid", "{wrong}");
@@ -91,6 +107,22 @@ async fn what_does_not_fit_is_refused_with_its_place() {
     let made = server.post("/v1/destinations", signed).await.expect(201);
     assert!(made["secret"].as_str().unwrap().starts_with("whsec_"), "{made}");
     assert_eq!(made["headers"], json!({"X-A": null}));
+    let proven = json!({"url": "https://example.com/", "auth": {"type": "bearer", "token": "hush"}, "pace": {"per_second": 5},
+        "filter": "properties.pass.variant = \"gold\""});
+    let mut made = server.post("/v1/destinations", http(proven)).await.expect(201);
+    assert_eq!((&made["auth"], &made["pace"]["per_second"]), (&json!({"type": "bearer", "token": null}), &json!(5)));
+    let path = format!("/v1/destinations/{}", made["id"].as_str().unwrap());
+    made.as_object_mut().unwrap().retain(|name, _| !["id", "created_at", "disabled_reason", "secret"].contains(&name.as_str()));
+    made["switch_off"] = json!({"after_failures": 3, "after_hours": null});
+    let kept = server.call(&server.admin, "PUT", &path, &made).await.expect(200);
+    assert_eq!((&kept["switch_off"], &kept["auth"]["token"]), (&made["switch_off"], &Value::Null));
+    let catalog = server.store.catalog();
+    let stored = catalog.org(server.ours).unwrap().targets.values().find(|it| path.ends_with(&it.value.target.id.to_string()));
+    let opened = server.store.open_target(server.ours, &stored.unwrap().value).unwrap();
+    let bearer = domain::TargetAuth::Bearer { token: domain::Hidden("hush".to_owned()) };
+    assert_eq!(opened.auth, Some(bearer), "null keeps");
+    let made = server.post("/v1/destinations", tables(json!({"url": "postgresql://db.example.com/x"}))).await.expect(201);
+    assert_eq!(made["settings"], json!({"user": "u", "password": null}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,10 +148,12 @@ async fn a_backfill_is_begun_once_halted_and_ended() {
     let server = Server::start().await;
     let things = server.furnish().await;
     let path = format!("/v1/destinations/{}/backfill", things.id("destination"));
-    let begun = server.post(&path, json!({"everything": true})).await.expect(202);
-    assert_eq!((&begun["id"], &begun["state"]), (&json!(things.id("backfill")), &json!("running")), "one at a time");
+    let refused = server.post(&path, json!({"everything": true})).await;
+    assert!(refused.json()["detail"].as_str().unwrap().contains(things.id("backfill")), "it says which");
+    assert_eq!(refused.problem(409), "under_way", "one at a time");
     let of = |what: &str| format!("/v1/backfills/{}{what}", things.id("backfill"));
     assert_eq!(server.post(&of("/pause"), Value::Null).await.expect(200)["state"], "paused");
+    assert_eq!(server.post(&path, json!({})).await.problem(409), "under_way", "one that is halted is under way");
     assert_eq!(server.get(&of("")).await.expect(200)["destination"], things.id("destination"));
     assert_eq!(server.post(&of("/resume"), Value::Null).await.expect(200)["state"], "running");
     assert_eq!(server.post(&of("/cancel"), Value::Null).await.expect(200)["state"], "cancelled");

@@ -22,6 +22,7 @@ pub(super) enum Command {
     #[command(after_help = "\
 Examples:
   passbridge destination add hubspot --setting access_token=@token.txt --setting key=email
+  passbridge destination add postgresql --url postgresql://warehouse.example.com/analytics --setting user=passbridge --setting password=@password.txt
   passbridge destination add slack --setting webhook_url=@slack.txt --event pass.installed
   passbridge destination add custom --setting code=@connector.js --setting secret.crm=@crm.txt")]
     Add {
@@ -45,6 +46,12 @@ Examples:
         /// Only these events, for example pass.installed. May be given several times
         #[arg(long = "event")]
         events: Vec<String>,
+        /// Only events for which this condition holds, for example 'properties.pass.variant = "gold"'
+        #[arg(long)]
+        filter: Option<String>,
+        /// Compare all contacts with what it was told of them every so many hours, and repair what differs
+        #[arg(long, value_name = "HOURS")]
+        backfill_every: Option<u32>,
     },
     /// List them
     List,
@@ -81,13 +88,15 @@ Examples:
 pub(super) async fn run(server: &Server, command: Command) -> anyhow::Result<ExitCode> {
     let one = |id: &str| format!("{LIST}/{id}");
     match command {
-        Command::Add { kind, name, url, settings, headers, project, events } => {
+        Command::Add { kind, name, url, settings, headers, project, events, filter, backfill_every } => {
             let settings = settings.iter().map(|given| from_file(setting(given)?)).collect::<anyhow::Result<Map<_, _>>>()?;
             let headers = headers.iter().map(|given| header(given)).collect::<anyhow::Result<Map<_, _>>>()?;
             let mut body =
                 json!({"name": name.unwrap_or_else(|| kind.clone()), "kind": kind, "settings": settings, "headers": headers});
             body["url"] = json!(url);
             body["project"] = json!(project);
+            body["filter"] = json!(filter);
+            body["backfill_every_hours"] = json!(backfill_every);
             body["events"] = if events.is_empty() { Value::Null } else { json!(events) };
             server.show(Method::POST, LIST, Some(&body)).await
         }

@@ -8,6 +8,7 @@ fn job(n: u64) -> JobRow {
         org: org(),
         id: uuid(n),
         kind: JobKind::Publication.number(),
+        subject: None,
         shard: 0,
         state: JobState::Running.number(),
         body: format!(r#"{{"n":{n}}}"#),
@@ -72,6 +73,26 @@ pub async fn kinds_of_jobs_are_apart(backend: &Shared) {
     assert!(backend.save_job(None, paused, Vec::new()).await.unwrap());
     assert_eq!(backend.running_jobs(kind, 0, 9).await.unwrap(), [backfill(2), backfill(3)]);
     assert_eq!(backend.running_jobs(JobKind::Publication.number(), 0, 9).await.unwrap(), [job(4)]);
+}
+
+/// Of what a job is about, one is under way, halted or not, until it is over.
+pub async fn one_job_is_under_way_for_a_subject(backend: &Shared) {
+    let kind = JobKind::Backfill.number();
+    let about = |n: u64, subject: u64| JobRow { kind, subject: Some(uuid(subject)), ..job(n) };
+    assert!(matches!(write(backend, vec![about(1, 7), about(2, 8)]).await, ConfigWritten::Done(_)));
+    assert_eq!(write(backend, vec![about(3, 7)]).await, ConfigWritten::Conflict, "it is running");
+    let halted = JobRow { revision: 2, state: JobState::Paused.number(), ..about(1, 7) };
+    assert!(backend.save_job(None, halted.clone(), Vec::new()).await.unwrap());
+    assert_eq!(write(backend, vec![about(3, 7)]).await, ConfigWritten::Conflict, "it is halted");
+    let elsewhere = JobRow { org: other_org(), ..about(4, 7) };
+    let other_kind = JobRow { kind: JobKind::Publication.number(), ..about(5, 7) };
+    assert!(matches!(write(backend, vec![elsewhere, other_kind]).await, ConfigWritten::Done(_)));
+    let over = JobRow { revision: 3, state: JobState::Done.number(), ..halted };
+    assert!(backend.save_job(None, over.clone(), Vec::new()).await.unwrap());
+    assert!(matches!(write(backend, vec![about(6, 7)]).await, ConfigWritten::Done(_)));
+    assert_eq!(backend.jobs_about(org(), kind, uuid(7), 9).await.unwrap(), [about(6, 7), over], "newest first");
+    assert_eq!(backend.jobs_about(org(), kind, uuid(7), 1).await.unwrap(), [about(6, 7)]);
+    assert!(backend.jobs_about(org(), kind, uuid(9), 9).await.unwrap().is_empty());
 }
 
 fn chunk(bundle: u64, number: u32) -> ChunkRow {

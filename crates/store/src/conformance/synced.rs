@@ -25,3 +25,29 @@ pub async fn what_was_told_is_found_replaced_and_forgotten(backend: &Shared) {
     assert!(read(other_org(), one).await.is_empty());
     assert!(backend.synced(org(), one, &[contact(3)]).await.unwrap().is_empty());
 }
+
+/// Destinations of which something is noted are walked, and what is noted of one removed piece by piece.
+pub async fn what_was_told_is_walked_and_removed(backend: &Shared) {
+    let contact = |n: u64| ContactId::from_uuid(uuid(n));
+    let (one, other) = (TargetId::from_uuid(uuid(1)), TargetId::from_uuid(uuid(2)));
+    let mut places = vec![(org(), one), (org(), other), (other_org(), one)];
+    places.sort_unstable_by_key(|(org, target)| (org.uuid(), target.uuid()));
+    for (org, target) in &places {
+        backend.note_synced(*org, *target, (1..=5).map(|n| (contact(n), Some([n as u8; 16]))).collect()).await.unwrap();
+    }
+    let walked = async || {
+        let (mut after, mut walked) = (None, Vec::new());
+        while let Some(next) = backend.next_synced(after).await.unwrap() {
+            walked.push(next);
+            after = Some(next);
+        }
+        walked
+    };
+    assert_eq!(walked().await, places);
+    assert_eq!(backend.drop_synced(org(), other, 3).await.unwrap(), 3);
+    assert_eq!(backend.drop_synced(org(), other, 3).await.unwrap(), 2);
+    assert_eq!(backend.drop_synced(org(), other, 3).await.unwrap(), 0);
+    places.retain(|place| *place != (org(), other));
+    assert_eq!(walked().await, places);
+    assert_eq!(backend.synced(org(), one, &[contact(5)]).await.unwrap().len(), 1);
+}

@@ -5,7 +5,6 @@ use connectors::{
     catalog::Carrier,
     kit::{Reply, Request, Secrets},
 };
-use domain::Target;
 use http::HeaderMap;
 use outbound::{
     http::{Client, Failure, Limits},
@@ -13,7 +12,7 @@ use outbound::{
 };
 use serde_json::json;
 
-use super::send::ready;
+use super::{proof::Unsent, send::ready, targets::Ready};
 
 /// What came of a request.
 pub(super) struct Carried {
@@ -28,21 +27,22 @@ pub(super) struct Carried {
 pub(super) async fn send(
     client: &Client,
     carrier: Carrier,
-    target: &Target,
+    to: &Ready,
     secrets: &Secrets,
     request: &Request,
     limits: Limits,
 ) -> Result<Carried, String> {
     match carrier {
-        Carrier::Http => Ok(match client.send(ready(request)?, limits).await {
+        Carrier::Http => Ok(match to.proof.send(client, ready(request)?, limits).await {
             Ok(reply) => {
                 let reply = Reply { status: reply.status.as_u16(), headers: reply.headers, body: reply.body };
                 Carried { reply: Some(reply), error: None, timed_out: false }
             }
-            Err(failure) => failed(&failure),
+            Err(Unsent::Failed(failure)) => failed(&failure),
+            Err(Unsent::Unproven(why)) => Carried { reply: None, error: Some(why), timed_out: false },
         }),
         Carrier::Database(account) => {
-            let account = account(target, &secrets.credentials);
+            let account = account(to.target(), &secrets.credentials);
             let place = Place {
                 url: request.url.clone(),
                 user: account.user,

@@ -281,9 +281,10 @@ impl Batch<'_> {
             return all(Trial::unsent("the address is none that this destination may call".to_owned()));
         }
         let Some(vendor) = self.destination.vendor else { return all(Trial::unsent("it is no service".to_owned())) };
-        let limits = Limits { deadline: house.settings.webhooks.deadline, max_body: READ_BODY };
+        let asked = self.target().pace.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
+        let limits = Limits { deadline: asked.unwrap_or(house.settings.webhooks.deadline), max_body: READ_BODY };
         let started = Instant::now();
-        let carried = carry::send(&house.client, vendor.carrier, self.target(), &self.secrets, request, limits).await;
+        let carried = carry::send(&house.client, vendor.carrier, self.to, &self.secrets, request, limits).await;
         let elapsed = started.elapsed();
         let Carried { reply, error, timed_out } = match carried {
             Ok(carried) => carried,
