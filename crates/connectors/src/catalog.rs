@@ -3,11 +3,11 @@
 use domain::{Contact, EventKind, Target, Timestamp};
 
 use crate::kit::{
-    Account, Answer, Arrival, Authentic, Credentials, Decoded, Inbound, Lock, Login, Owed, Pace, Refused, Secrets, Sending, Sent,
-    Setting, SettingProblem, SharedSecret, State, Verdict, WriteKey, retry,
+    Account, Answer, Arrival, Authentic, Bucket, Credentials, Decoded, Inbound, Lock, Login, Owed, Pace, Refused, Secrets,
+    Sending, Sent, Setting, SettingProblem, SharedSecret, State, Verdict, WriteKey, retry,
 };
 use crate::{
-    airtable, cloudevents, custom, flat, generic, http_call, hubspot, native, passengine, passkit, passslot, postgresql,
+    airtable, cloudevents, custom, flat, generic, http_call, hubspot, native, parquet, passengine, passkit, passslot, postgresql,
     rudderstack, salesforce, segment, shopify, slack, standard_webhooks, stripe, walletcrew, woocommerce,
 };
 
@@ -21,6 +21,7 @@ pub const CONNECTORS: &[Descriptor] = &[
     http_call::DESCRIPTOR,
     hubspot::DESCRIPTOR,
     native::DESCRIPTOR,
+    parquet::DESCRIPTOR,
     passengine::DESCRIPTOR,
     passkit::DESCRIPTOR,
     passslot::DESCRIPTOR,
@@ -209,6 +210,8 @@ pub enum Carrier {
     /// Into a PostgreSQL database: a request's body are rows, as [`crate::kit::rows`] writes them, and the reply is 200, or 400 with
     /// the server's SQLSTATE and words as JSON.
     Database(fn(&Target, &Credentials) -> Account),
+    /// As files into object storage: a request's body are rows, and the reply is 200, or the storage's status with its word as JSON.
+    Objects(fn(&Target, &Credentials) -> Bucket),
 }
 
 /// What of a contact a target holds; why nothing, when its record cannot be found.

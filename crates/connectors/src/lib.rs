@@ -16,6 +16,7 @@ pub mod http_call;
 pub mod hubspot;
 pub mod kit;
 pub mod native;
+pub mod parquet;
 pub mod passengine;
 pub mod passkit;
 pub mod passslot;

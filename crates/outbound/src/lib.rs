@@ -11,7 +11,9 @@
 
 mod dial;
 pub mod http;
+pub mod object;
 pub mod policy;
+pub mod rows;
 pub mod sql;
 pub mod token;
 

@@ -5,11 +5,13 @@
 //! - [`sink`]: endpoints that take, refuse, delay or abuse what is sent to them;
 //! - [`tls`]: the same over TLS, with faults in their certificates;
 //! - [`vendors`]: services that enforce their documented limits;
+//! - [`objects`]: a storage that checks signatures;
 //! - [`http`]: a small client;
 //! - [`clients`]: real clients of the field and a browser, run as programs.
 
 pub mod clients;
 pub mod http;
+pub mod objects;
 pub mod postgres;
 pub mod server;
 pub mod sink;

@@ -107,6 +107,9 @@ const PLACED: &[(&str, &[&str])] = &[
     ("utoipa", &["http"]),
     ("utoipa-axum", &["http"]),
     ("datafusion", &["insights"]),
+    // Files of tables, and where they are kept.
+    ("parquet", &["insights", "outbound"]),
+    ("object_store", &["insights", "outbound"]),
     ("maud", &["http", "render"]),
     ("minijinja", &["script"]),
     // The world comes in by the door, and the door is the binary.

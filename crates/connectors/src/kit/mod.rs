@@ -28,5 +28,5 @@ pub use outbound::{Outcome, Owed, Pace, Reply, Request, Sending, Sent, Verdict, 
 pub use secret::{Credentials, KeyHash, Secret, SecretError, Secrets, SharedSecret, Token, WriteKey};
 pub use settings::{Setting, SettingProblem, Settings, Takes, check as check_settings, find as find_setting, table};
 pub(crate) use single::{ENABLED, MAX_BODY_BYTES, STRICT, Track, USER, Wrong, decode_all, decode_one};
-pub use vendor::{Account, Login};
+pub use vendor::{Account, Bucket, Login, StoreAccount};
 pub use webhook::made;

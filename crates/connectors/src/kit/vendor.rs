@@ -53,6 +53,49 @@ impl std::fmt::Debug for Account {
     }
 }
 
+/// A bucket or container of a storage, and how one signs in there.
+#[derive(Clone)]
+pub struct Bucket {
+    /// Its name.
+    pub name: String,
+    /// Where to call instead of the vendor's own address.
+    pub endpoint: Option<String>,
+    /// How one signs in.
+    pub account: StoreAccount,
+}
+
+/// How one signs in to a storage.
+#[derive(Clone)]
+pub enum StoreAccount {
+    /// S3, and what speaks like it.
+    S3 {
+        /// Its region.
+        region: String,
+        /// Who.
+        access_key_id: String,
+        /// The proof.
+        secret_access_key: Zeroizing<String>,
+    },
+    /// Google Cloud Storage.
+    Google {
+        /// The key file of a service account.
+        key_file: Zeroizing<String>,
+    },
+    /// Azure Blob Storage.
+    Azure {
+        /// The storage account.
+        account: String,
+        /// Its key, in base64.
+        key: Zeroizing<String>,
+    },
+}
+
+impl std::fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bucket").field("name", &self.name).field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
 /// The settings of a destination: those of every one, then its own.
 macro_rules! vendor_settings {
     ($($own:expr),* $(,)?) => {

@@ -269,7 +269,7 @@ impl DestinationInput {
         let plain = url.split("{{").next().unwrap_or_default();
         let policy = &app.settings.address_policy;
         let judged = match vendor.carrier {
-            Carrier::Http => policy.check_url(plain),
+            Carrier::Http | Carrier::Objects(_) => policy.check_url(plain),
             Carrier::Database(_) => policy.check_database(url).map(drop),
         };
         judged.map_err(|refusal| Problem::field("url", refusal.to_string()))?;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use tokio_postgres::types::Type;
 
-use super::{Batch, Cell, Row, Unwritten, quoted, schema::Columns, session::Session};
+use super::{Batch, Unwritten, quoted, schema::Columns, session::Session};
+use crate::rows::{Cell, Row};
 
 /// Bytes of rows that go in one statement.
 const MAX_STATEMENT_BYTES: usize = 4 << 20;
@@ -16,7 +17,10 @@ type Group<'b> = (&'b str, Option<&'b str>, Vec<&'b str>);
 /// Writes all rows, or none.
 pub(super) async fn all(session: &Session, batch: &Batch, columns: &Columns) -> Result<(), Unwritten> {
     let mut groups: BTreeMap<Group<'_>, Vec<&Row>> = BTreeMap::new();
-    for row in newest(&batch.rows) {
+    let mut rows = newest(&batch.rows);
+    // Whoever replaces the same rows at the same time takes them in the same order.
+    rows.sort_by(|a, b| key(a).cmp(&key(b)));
+    for row in rows {
         // A column that there is no value for yet is not made.
         let there = columns.get(&row.table);
         let names = row.values.keys().filter(|name| there.is_some_and(|there| there.contains_key(*name)));
@@ -34,12 +38,15 @@ pub(super) async fn all(session: &Session, batch: &Batch, columns: &Columns) -> 
     session.run("COMMIT").await
 }
 
+fn key(row: &Row) -> Option<(&str, &str)> {
+    match row.values.get("id") {
+        Some(Cell::Text(id)) => Some((&row.table, id)),
+        _ => None,
+    }
+}
+
 /// The rows without those that another of the same key in the same batch replaces anyhow.
 fn newest(rows: &[Row]) -> Vec<&Row> {
-    let key = |row: &Row| match row.values.get("id") {
-        Some(Cell::Text(id)) => Some((row.table.clone(), id.clone())),
-        _ => None,
-    };
     let order = |row: &Row, by: &str| match row.values.get(by) {
         Some(Cell::Whole(number)) => *number,
         _ => i64::MIN,

@@ -9,13 +9,16 @@ mod insert;
 mod schema;
 mod session;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio_postgres::error::SqlState;
 use zeroize::Zeroizing;
 
-use crate::http::{Client, Failure, classify};
+use crate::{
+    http::{Client, Failure, classify},
+    rows::Row,
+};
 
 /// Longest name of a table or column, in bytes: what PostgreSQL keeps of one.
 pub const MAX_NAME_BYTES: usize = 63;
@@ -52,42 +55,6 @@ pub struct Batch {
     pub schema: String,
     /// The rows.
     pub rows: Vec<Row>,
-}
-
-/// A row. Its key is the column `id`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// Its table.
-    pub table: String,
-    /// The column by which it replaces the row with its key, unless that has more in it. Without it, what is there stays.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub newest_by: Option<String>,
-    /// Its values by column. Null clears a column that is there.
-    pub values: BTreeMap<String, Cell>,
-}
-
-/// A value.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Cell {
-    /// Nothing.
-    Null(()),
-    /// `boolean`
-    Flag(bool),
-    /// `bigint`
-    Whole(i64),
-    /// `text`
-    Text(String),
-    /// `numeric`, digit by digit.
-    Number {
-        /// As decimal text.
-        number: String,
-    },
-    /// `timestamptz`
-    Time {
-        /// RFC 3339.
-        time: String,
-    },
 }
 
 /// What the server said instead of taking the rows.

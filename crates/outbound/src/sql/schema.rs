@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio_postgres::types::Type;
 
-use super::{Batch, Cell, Unwritten, quoted, session::Session};
+use super::{Batch, Unwritten, quoted, session::Session};
+use crate::rows::{Kind, Row, columns};
 
 /// How often what another writer made meanwhile is read anew.
 const TRIES: usize = 3;
@@ -15,48 +16,14 @@ const MADE_MEANWHILE: [&str; 5] = ["23505", "42P07", "42701", "42P06", "42710"];
 /// The columns of each table with their types, as PostgreSQL writes them.
 pub(super) type Columns = HashMap<String, BTreeMap<String, String>>;
 
-/// What the values of a column are, from narrow to wide as far as they widen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Flag,
-    Time,
-    Whole,
-    Number,
-    Text,
-}
-
-impl Kind {
-    const ALL: [Self; 5] = [Self::Flag, Self::Time, Self::Whole, Self::Number, Self::Text];
-
-    fn of(cell: &Cell) -> Option<Self> {
-        Some(match cell {
-            Cell::Null(()) => return None,
-            Cell::Flag(_) => Self::Flag,
-            Cell::Whole(_) => Self::Whole,
-            Cell::Number { .. } => Self::Number,
-            Cell::Text(_) => Self::Text,
-            Cell::Time { .. } => Self::Time,
-        })
-    }
-
-    /// As PostgreSQL writes it, and reads it too.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Flag => "boolean",
-            Self::Time => "timestamp with time zone",
-            Self::Whole => "bigint",
-            Self::Number => "numeric",
-            Self::Text => "text",
-        }
-    }
-
-    /// The narrowest that takes both.
-    fn with(self, other: Self) -> Self {
-        match (self, other) {
-            _ if self == other => self,
-            (Self::Whole, Self::Number) | (Self::Number, Self::Whole) => Self::Number,
-            _ => Self::Text,
-        }
+/// As PostgreSQL writes a type, and reads it too.
+const fn sql_type(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Flag => "boolean",
+        Kind::Time => "timestamp with time zone",
+        Kind::Whole => "bigint",
+        Kind::Number => "numeric",
+        Kind::Text => "text",
     }
 }
 
@@ -65,10 +32,10 @@ pub(super) async fn prepare(session: &Session, batch: &Batch) -> Result<Columns,
     let wanted = wanted(batch);
     let mut tried = 0;
     loop {
-        let columns = read(session, &batch.schema, &wanted).await?;
-        let statements = statements(&batch.schema, &wanted, &columns);
+        let present = read(session, &batch.schema, &wanted).await?;
+        let statements = statements(&batch.schema, &wanted, &present);
         if statements.is_empty() {
-            return Ok(columns);
+            return Ok(present);
         }
         tried += 1;
         match session.run(&statements.join("; ")).await {
@@ -82,15 +49,11 @@ pub(super) async fn prepare(session: &Session, batch: &Batch) -> Result<Columns,
 
 /// The columns that there are values for, by table.
 fn wanted(batch: &Batch) -> BTreeMap<&str, BTreeMap<&str, Kind>> {
-    let mut wanted: BTreeMap<&str, BTreeMap<&str, Kind>> = BTreeMap::new();
+    let mut tables: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
     for row in &batch.rows {
-        let columns = wanted.entry(&row.table).or_default();
-        for (name, cell) in &row.values {
-            let Some(kind) = Kind::of(cell) else { continue };
-            columns.entry(name).and_modify(|known| *known = known.with(kind)).or_insert(kind);
-        }
+        tables.entry(&row.table).or_default().push(row);
     }
-    wanted
+    tables.into_iter().map(|(table, rows)| (table, columns(rows))).collect()
 }
 
 async fn read(session: &Session, schema: &str, wanted: &BTreeMap<&str, BTreeMap<&str, Kind>>) -> Result<Columns, Unwritten> {
@@ -125,16 +88,16 @@ fn statements(schema: &str, wanted: &BTreeMap<&str, BTreeMap<&str, Kind>>, colum
         let place = format!("{}.{}", quoted(schema), quoted(table));
         let Some(present) = columns.get(*table) else {
             let others = wanted.iter().filter(|(name, _)| **name != "id");
-            let others: String = others.map(|(name, kind)| format!(", {} {}", quoted(name), kind.name())).collect();
+            let others: String = others.map(|(name, kind)| format!(", {} {}", quoted(name), sql_type(*kind))).collect();
             out.push(format!("CREATE TABLE {place} (\"id\" text PRIMARY KEY{others})"));
             continue;
         };
         let changes: BTreeSet<String> = wanted
             .iter()
             .filter_map(|(name, kind)| match present.get(*name) {
-                None => Some(format!("ADD COLUMN {} {}", quoted(name), kind.name())),
+                None => Some(format!("ADD COLUMN {} {}", quoted(name), sql_type(*kind))),
                 Some(known) => widened(known, *kind)
-                    .map(|wider| format!("ALTER COLUMN {0} TYPE {1} USING {0}::{1}", quoted(name), wider.name())),
+                    .map(|wider| format!("ALTER COLUMN {0} TYPE {1} USING {0}::{1}", quoted(name), sql_type(wider))),
             })
             .collect();
         if !changes.is_empty() {
@@ -147,14 +110,13 @@ fn statements(schema: &str, wanted: &BTreeMap<&str, BTreeMap<&str, Kind>>, colum
 
 /// What a column has to become; nothing where it takes the values, or is of a type that we would not have made.
 fn widened(known: &str, kind: Kind) -> Option<Kind> {
-    let known = Kind::ALL.into_iter().find(|own| own.name() == known)?;
+    let known = Kind::ALL.into_iter().find(|own| sql_type(*own) == known)?;
     Some(known.with(kind)).filter(|wider| *wider != known)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::Row;
 
     fn row(table: &str, values: &str) -> Row {
         Row { table: table.to_owned(), newest_by: None, values: serde_json::from_str(values).unwrap() }

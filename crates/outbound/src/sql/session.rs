@@ -26,7 +26,7 @@ use super::{MAX_READ_BYTES, Place, Unwritten, tls_failure};
 use crate::{
     dial,
     http::{Client, Failure, Phase, Roots, classify, tls},
-    policy::{Host, Target},
+    policy::{Host, Refusal, Rule, Target},
 };
 
 /// How far a batch got.
@@ -74,6 +74,9 @@ impl Session {
 pub(super) async fn open(client: &Client, place: &Place, deadline: Duration, progress: &Progress) -> Result<Session, Unwritten> {
     let failed = Unwritten::Failed;
     let target = client.policy().check_database(&place.url).map_err(|refusal| failed(Failure::Forbidden(refusal)))?;
+    if client.policy().https_only && !place.tls {
+        return Err(failed(Failure::Forbidden(Refusal::new(classify::host_of(&target), Rule::HttpsOnly))));
+    }
     progress.enter(Phase::Dns);
     let addresses = client.dialler().resolve(&target).await.map_err(|error| failed(classify::of_dial(error, &target)))?;
     progress.enter(Phase::Connect);

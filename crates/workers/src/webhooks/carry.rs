@@ -3,11 +3,12 @@
 use bytes::Bytes;
 use connectors::{
     catalog::Carrier,
-    kit::{Reply, Request, Secrets},
+    kit::{Bucket, Reply, Request, Secrets, StoreAccount},
 };
 use http::HeaderMap;
 use outbound::{
     http::{Client, Failure, Limits},
+    object,
     sql::{self, Batch, Place, Unwritten},
 };
 use serde_json::json;
@@ -41,6 +42,7 @@ pub(super) async fn send(
             Err(Unsent::Failed(failure)) => failed(&failure),
             Err(Unsent::Unproven(why)) => Carried { reply: None, error: Some(why), timed_out: false },
         }),
+        Carrier::Objects(bucket) => files(client, bucket(to.target(), &secrets.credentials), request, limits).await,
         Carrier::Database(account) => {
             let account = account(to.target(), &secrets.credentials);
             let place = Place {
@@ -61,6 +63,29 @@ pub(super) async fn send(
                 }
             })
         }
+    }
+}
+
+/// Writes the rows of a request as files.
+async fn files(client: &Client, bucket: Bucket, request: &Request, limits: Limits) -> Result<Carried, String> {
+    let account = match bucket.account {
+        StoreAccount::S3 { region, access_key_id, secret_access_key } => {
+            object::Account::S3 { region, access_key_id, secret_access_key }
+        }
+        StoreAccount::Google { key_file } => object::Account::Google { key_file },
+        StoreAccount::Azure { account, key } => object::Account::Azure { account, key },
+    };
+    let place = object::Place { bucket: bucket.name, endpoint: bucket.endpoint, account };
+    let batch: object::Batch =
+        serde_json::from_slice(&request.body).map_err(|error| format!("its rows cannot be written: {error}"))?;
+    match object::write(client, &place, &batch, limits.deadline).await {
+        Ok(()) => Ok(answered(200, Bytes::new(), None)),
+        Err(object::Unwritten::Failed(failure)) => Ok(failed(&failure)),
+        Err(object::Unwritten::Refused { status, code }) => {
+            let error = format!("the storage answered {status} {code}").trim_end().to_owned();
+            Ok(answered(status, Bytes::from(json!({ "code": code }).to_string()), Some(error)))
+        }
+        Err(object::Unwritten::Unusable(why)) => Err(format!("the storage cannot be used: {why}")),
     }
 }
 

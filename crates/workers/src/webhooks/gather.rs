@@ -115,7 +115,10 @@ impl Gathered {
         let mut queue = self.0.lock();
         let mut batch = Vec::new();
         while batch.len() < pace.events {
-            let Some(waiting) = queue.waiting.pop_front() else { break };
+            // What was sent together and failed is sent together again, so that whatever names a batch by what is in it finds it.
+            let tried = batch.first().map(|first: &Waiting| first.delivery.attempts);
+            let joins = |waiting: &mut Waiting| tried.is_none_or(|tried| tried == waiting.delivery.attempts);
+            let Some(waiting) = queue.waiting.pop_front_if(joins) else { break };
             if !waiting.decided.swap(true, Ordering::AcqRel) {
                 batch.push(waiting);
             }

@@ -186,10 +186,12 @@ impl Delivery {
                 error = Some(reason.clone());
                 (AttemptOutcome::Failed, Then::Disable(reason.clone()))
             }
-            Outcome::Retry { after } => match self.profile().next(made.unsigned_abs(), *after, house.random()) {
-                Some(pause) => (AttemptOutcome::Retrying, Then::Again(self.row(made, house.now().plus(pause)))),
-                None => (AttemptOutcome::Failed, Then::GaveUp),
-            },
+            Outcome::Retry { after } => {
+                match self.profile().next(made.unsigned_abs(), *after, tried.random.unwrap_or_else(|| house.random())) {
+                    Some(pause) => (AttemptOutcome::Retrying, Then::Again(self.row(made, house.now().plus(pause)))),
+                    None => (AttemptOutcome::Failed, Then::GaveUp),
+                }
+            }
         };
         let next_at = match &then {
             Then::Again(row) => Some(row.due_at),
@@ -247,13 +249,15 @@ pub(super) struct Tried {
     pub(super) error: Option<String>,
     /// What else there is to say, by name.
     pub(super) more: Vec<(&'static str, Value)>,
+    /// What spreads the next attempt, where that is the same for several.
+    pub(super) random: Option<u64>,
 }
 
 impl Tried {
     /// Nothing came back: to be tried again.
     pub(super) fn unsent(why: String) -> Self {
         let outcome = Outcome::later();
-        Self { request: None, reply: None, elapsed: Duration::ZERO, outcome, error: Some(why), more: Vec::new() }
+        Self { request: None, reply: None, elapsed: Duration::ZERO, outcome, error: Some(why), more: Vec::new(), random: None }
     }
 
     /// Nothing can be sent, now or later.

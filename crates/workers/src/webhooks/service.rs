@@ -78,8 +78,8 @@ pub(super) async fn send(house: &Arc<House>, lane: &Lane, deliveries: &[Delivery
         Err(error) => return unsent(format!("the contacts could not be read: {error}")),
     };
     let public_url = house.settings.webhooks.public_url.clone();
-    let mut batch =
-        Batch { house, lane, to: &to, connector, destination, secrets, events: &present.events, public_url, renewed: false };
+    let (events, random) = (&present.events, house.random());
+    let mut batch = Batch { house, lane, to: &to, connector, destination, secrets, events, public_url, renewed: false, random };
     let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.id).collect();
     let came = batch.run(&ids, present.wanted()).await;
     if let Err(error) = present.note(house, &to, &came).await {
@@ -118,7 +118,8 @@ pub(crate) async fn tell(house: &Arc<House>, to: &Ready, events: &[Event]) -> Ve
     let lane = house.dispatcher.lane(to.target());
     lane.gathered.turn(destination.pace).await;
     let public_url = house.settings.webhooks.public_url.clone();
-    let mut batch = Batch { house, lane: &lane, to, connector, destination, secrets, events, public_url, renewed: false };
+    let mut batch =
+        Batch { house, lane: &lane, to, connector, destination, secrets, events, public_url, renewed: false, random: 0 };
     let ids: Vec<_> = events.iter().map(|event| domain::DeliveryId::of(event.id.uuid(), to.target().id.uuid())).collect();
     let came = batch.run(&ids, (0..events.len()).collect()).await;
     let taken = |came| {
@@ -206,6 +207,8 @@ struct Batch<'b> {
     public_url: String,
     /// Whether a new token was got in the course of it.
     renewed: bool,
+    /// Spreads the next attempts, which are made together.
+    random: u64,
 }
 
 impl Batch<'_> {
@@ -346,7 +349,7 @@ impl Batch<'_> {
         let request = alone.map(|request| self.without_secrets(request));
         let more = if trial.together > 1 { vec![("together", json!(trial.together))] } else { Vec::new() };
         let Trial { outcome, error, reply, elapsed, .. } = *trial;
-        delivery.conclude(self.house, at, &Tried { request, reply, elapsed, outcome, error, more })
+        delivery.conclude(self.house, at, &Tried { request, reply, elapsed, outcome, error, more, random: Some(self.random) })
     }
 
     /// An address may be a credential itself.

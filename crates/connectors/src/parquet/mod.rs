@@ -1,0 +1,38 @@
+//! Parquet files in object storage as a destination, for data lakes. Set-up and limits: `README.md` beside this file.
+
+mod destination;
+pub mod settings;
+
+use std::time::Duration;
+
+use crate::catalog::{Carrier, Descriptor, Destination, Maturity, Vendor};
+use crate::kit::{Pace, retry, rows, tracking};
+
+/// The catalog's entry.
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    slug: "parquet",
+    label: "Parquet files",
+    maturity: Maturity::Beta,
+    hosts: &["*.amazonaws.com", "*.blob.core.windows.net", "storage.googleapis.com"],
+    source_settings: &[],
+    settings: settings::SETTINGS,
+    presets: &[],
+    readme: include_str!("README.md"),
+    source: None,
+    destination: Some(Destination {
+        wants: rows::wants,
+        render: destination::render,
+        judge: destination::judge,
+        profile: retry::Profile::STANDARD,
+        pace: Pace { events: destination::MOST, linger: Duration::from_secs(10), pause: Duration::ZERO },
+        vendor: Some(Vendor {
+            takes_url: false,
+            signs: false,
+            check: destination::check,
+            login: None,
+            state: Some(tracking::destination::state),
+            call: None,
+            carrier: Carrier::Objects(destination::bucket),
+        }),
+    }),
+};

@@ -1,0 +1,106 @@
+//! Parquet files in a storage that checks signatures, read by DuckDB: what is written, and that sending it again overwrites it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod house;
+
+use std::time::Duration;
+
+use domain::{TargetId, Validity, Wallet};
+use house::{
+    House,
+    services::{destination, ended, install},
+    until,
+};
+use serde_json::{Value, json};
+use store::AttemptOutcome;
+use testkit::{
+    clients,
+    objects::{ACCESS_KEY_ID, Objects, REGION, SECRET_ACCESS_KEY},
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn files(house: &House, storage: &Objects, secret: &str) -> TargetId {
+    let settings = json!({"bucket": "lake", "prefix": "wallet/events", "region": REGION, "access_key_id": ACCESS_KEY_ID});
+    destination(house, "parquet", &storage.url(), settings, &[("secret_access_key", secret)]).await
+}
+
+/// What DuckDB finds in the files.
+async fn found(storage: &Objects, query: &str) -> Vec<Value> {
+    let folder = tempfile::tempdir().unwrap();
+    for (key, bytes) in storage.shelf().objects {
+        let path = folder.path().join(key.strip_prefix("lake/wallet/events/").unwrap());
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    let said = clients::python("lake.py", &[folder.path().to_str().unwrap(), query], "", PATIENCE).await.unwrap();
+    said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_are_in_files_that_others_read() {
+    let house = House::new().await;
+    let storage = Objects::start("lake").await.unwrap();
+    let target = files(&house, &storage, SECRET_ACCESS_KEY).await;
+    for number in 0..30 {
+        let pass = house.issued(&number.to_string(), Validity::default()).await;
+        install(&house, &pass, if number < 20 { Wallet::Apple } else { Wallet::Google }, "phone").await;
+    }
+    // The first file is kept each of the three times that it is sent, and its answer lost.
+    storage.with(|shelf| shelf.lose = 3);
+    let workers = house.workers().await;
+    until("it failed once", || async { ended(&house, target, AttemptOutcome::Retrying).await == 120 }).await;
+    until("all are in files", || async {
+        house.clock.forward(Duration::from_secs(10));
+        ended(&house, target, AttemptOutcome::Delivered).await == 120
+    })
+    .await;
+    let attempts = house.attempts(target).await;
+    let lost = attempts.iter().find(|attempt| attempt.outcome == 2).unwrap();
+    assert_eq!(lost.error.as_deref(), Some("the storage answered 500 InternalError"));
+    workers.drain(PATIENCE).await;
+
+    let shelf = storage.shelf();
+    let mut folders: Vec<&str> = shelf.objects.keys().map(|key| key.rsplit_once('/').unwrap().0).collect();
+    folders.dedup();
+    assert_eq!(folders.len(), shelf.objects.len(), "the same events again are the same file: {:?}", shelf.puts);
+    assert_eq!(shelf.puts.values().max(), Some(&4), "{:?}", shelf.puts);
+    let wallets =
+        "SELECT wallet, count(*), count(DISTINCT id), min(day)::text FROM TABLE(pass_installed) GROUP BY ALL ORDER BY ALL";
+    assert_eq!(found(&storage, wallets).await, [json!(["apple", 20, 20, "2027-01-15"]), json!(["google", 10, 10, "2027-01-15"])]);
+    let types = "SELECT DISTINCT typeof(received_at), typeof(uses), typeof(balance_points), typeof(again), typeof(user_id) \
+        FROM TABLE(pass_installed)";
+    let expected = json!(["TIMESTAMP WITH TIME ZONE", "BIGINT", "DOUBLE", "BOOLEAN", "VARCHAR"]);
+    assert_eq!(found(&storage, types).await, [expected]);
+    let tracks = "SELECT event, count(*), count(DISTINCT user_id) FROM TABLE(tracks) GROUP BY ALL ORDER BY ALL";
+    assert_eq!(found(&storage, tracks).await, [json!(["pass_created", 30, 30]), json!(["pass_installed", 30, 30])]);
+    let newest = "SELECT arg_max(wallet_status, received_at), count(*) FROM TABLE(identifies) WHERE user_id = 'person-25'";
+    assert_eq!(found(&storage, newest).await, [json!(["google", 2])]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_storage_does_not_take_waits_with_its_word_for_why() {
+    let house = House::new().await;
+    let storage = Objects::start("lake").await.unwrap();
+    let forged = files(&house, &storage, "another-secret").await;
+    let target = files(&house, &storage, SECRET_ACCESS_KEY).await;
+    storage.with(|shelf| shelf.refuse = vec![(403, "AccessDenied")]);
+    let workers = house.workers().await;
+    house.issued("1", Validity::default()).await;
+    for (target, word) in [(forged, "403 SignatureDoesNotMatch"), (target, "403 AccessDenied")] {
+        until(word, || async { ended(&house, target, AttemptOutcome::Retrying).await == 2 }).await;
+        let attempt = house.attempts(target).await.remove(0);
+        assert_eq!(attempt.error, Some(format!("the storage answered {word}")));
+        let detail = house.store.open_detail(&attempt).unwrap().unwrap();
+        let detail = String::from_utf8(detail.to_vec()).unwrap();
+        assert!(!detail.contains("another-secret") && !detail.contains(SECRET_ACCESS_KEY), "{detail}");
+    }
+    assert!(storage.shelf().objects.is_empty());
+    until("it goes on", || async {
+        house.clock.forward(Duration::from_secs(10));
+        ended(&house, target, AttemptOutcome::Delivered).await == 2
+    })
+    .await;
+    assert_eq!(found(&storage, "SELECT event FROM TABLE(tracks)").await, [json!(["pass_created"])]);
+    workers.drain(PATIENCE).await;
+}
