@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Actor, Amount, Cause, Confidence, Contact, ContactId, EventId, Extension, Message, OrgId, Pass, PassId, ProjectId,
-    ProjectKind, RefusedScan, ScanInput, Sighting, TargetId, Timestamp, UninstallReason, VariantId, VisitKind, Wallet,
+    ProjectKind, RefusedScan, ScanInput, Sighting, SignerId, TargetId, Timestamp, UninstallReason, VariantId, VisitKind, Wallet,
 };
 
 /// A place in a log: dense and rising within its shard.
@@ -217,6 +217,17 @@ pub enum Facts {
         /// Why.
         reason: String,
     },
+    /// The certificate of a signer nears its end, or has come to it.
+    SignerExpiring {
+        /// The signer.
+        signer: SignerId,
+        /// The pass type that it signs for.
+        pass_type: String,
+        /// When the certificate ends.
+        ends_at: Timestamp,
+        /// 90, 30 or 7: it ends within so many days. 0: it has ended, and no pass of the type can be made or woken.
+        within_days: u32,
+    },
 }
 
 /// The kinds of event. Text form: `pass.created` and so on.
@@ -285,11 +296,14 @@ pub enum EventKind {
     /// We switched a webhook off.
     #[serde(rename = "webhook.disabled")]
     WebhookDisabled,
+    /// The certificate of a signer nears its end, or has come to it.
+    #[serde(rename = "signer.expiring")]
+    SignerExpiring,
 }
 
 impl EventKind {
     /// Every kind, with its stable number in the store and its name.
-    const TABLE: [(Self, i16, &'static str); 21] = [
+    const TABLE: [(Self, i16, &'static str); 22] = [
         (Self::PassCreated, 1, "pass.created"),
         (Self::PassRendered, 2, "pass.rendered"),
         (Self::PassInstalled, 3, "pass.installed"),
@@ -311,6 +325,7 @@ impl EventKind {
         (Self::WebhookTested, 40, "webhook.test"),
         (Self::WebhookFailing, 41, "webhook.failing"),
         (Self::WebhookDisabled, 42, "webhook.disabled"),
+        (Self::SignerExpiring, 43, "signer.expiring"),
     ];
 
     /// Every kind.
@@ -319,7 +334,7 @@ impl EventKind {
     }
     /// Whether it is about the running of things and no pass or contact: told to those alone who ask for it by name.
     pub const fn is_operational(self) -> bool {
-        matches!(self, Self::WebhookTested | Self::WebhookFailing | Self::WebhookDisabled)
+        matches!(self, Self::WebhookTested | Self::WebhookFailing | Self::WebhookDisabled | Self::SignerExpiring)
     }
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -364,6 +379,7 @@ impl Facts {
             Self::WebhookTested { .. } => EventKind::WebhookTested,
             Self::WebhookFailing { .. } => EventKind::WebhookFailing,
             Self::WebhookDisabled { .. } => EventKind::WebhookDisabled,
+            Self::SignerExpiring { .. } => EventKind::SignerExpiring,
         }
     }
 }

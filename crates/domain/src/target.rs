@@ -278,6 +278,7 @@ impl Target {
             Facts::WebhookFailing { webhook, .. } | Facts::WebhookDisabled { webhook, .. } => {
                 *webhook != self.id && self.events.contain(event.kind())
             }
+            Facts::SignerExpiring { .. } => self.events.contain(event.kind()),
             _ => self.is_about(event),
         }
     }

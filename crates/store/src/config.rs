@@ -89,8 +89,20 @@ pub struct StoredSigner {
     /// The certificate before this one, while it is valid: there to go back to, and to push with where this one is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<PreviousSigner>,
+    /// What was told last of the end of its validity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<ToldEnding>,
     /// When it was added.
     pub created_at: Timestamp,
+}
+
+/// What was told of the end of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldEnding {
+    /// The end that was told of.
+    pub not_after: Timestamp,
+    /// How near it was then.
+    pub ending: Ending,
 }
 
 /// A certificate that another one of the same pass type and team took the place of.
@@ -107,7 +119,8 @@ pub struct PreviousSigner {
 }
 
 /// How near the end of a certificate is, the farthest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// In at most 90 days.
     Within90Days,
@@ -128,6 +141,15 @@ impl Ending {
             left if left <= 30 * SECONDS_A_DAY => Some(Self::Within30Days),
             left if left <= 90 * SECONDS_A_DAY => Some(Self::Within90Days),
             _ => None,
+        }
+    }
+    /// Within how many days it comes; 0 when it has come.
+    pub const fn days(self) -> u32 {
+        match self {
+            Self::Within90Days => 90,
+            Self::Within30Days => 30,
+            Self::Within7Days => 7,
+            Self::Past => 0,
         }
     }
     /// Its stable name.

@@ -30,7 +30,7 @@ pub use backfills::{Backfill, BackfillProgress};
 pub use batches::{AUDITED_BATCH, Batch, BatchFile, BatchPhase, BatchStart, BatchTally, BatchWork, CHUNK_BYTES};
 pub use config::{
     Catalog, Ending, OrgCatalog, PreviousSigner, Resource, ScanKeys, Stored, StoredDraft, StoredFlow, StoredGoogleAccount,
-    StoredInspector, StoredSigner, StoredSigningRequest, StoredTarget, StoredTransformation, StoredVersion,
+    StoredInspector, StoredSigner, StoredSigningRequest, StoredTarget, StoredTransformation, StoredVersion, ToldEnding,
 };
 pub use error::{Result, StoreError};
 pub use google::{

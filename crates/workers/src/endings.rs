@@ -1,31 +1,49 @@
-//! Says in the log when the certificate of a signer nears its end: at 90, 30 and 7 days, and once it has come.
+//! Says when the certificate of a signer nears its end: at 90, 30 and 7 days, and once it has come; in the log, and as the event
+//! `signer.expiring` to those who ask for it by name.
+//!
+//! What was told is noted with the signer, so that each is told once, whatever starts and ends in between. The event has a key,
+//! so that a crash before that note does not tell it twice. A certificate that takes the place of another begins anew.
 
-use std::collections::HashMap;
+use domain::{Actor, Facts, OrgId, Timestamp};
+use store::{ConfigChange, Ending, StoreError, Stored, StoredSigner, ToldEnding};
 
-use domain::{OrgId, Timestamp};
-use store::{Catalog, Ending};
-use uuid::Uuid;
+use crate::{notes::note, shard::House};
 
-/// What was said of each signer, by the revision that it was said of. Lost with the process: then it is said once more.
-#[derive(Default)]
-pub(crate) struct Told(HashMap<(OrgId, Uuid), (i64, Ending)>);
-
-impl Told {
-    /// Says what is new, and forgets the signers that are gone or renewed.
-    pub(crate) fn look(&mut self, catalog: &Catalog, now: Timestamp) {
-        let mut near = HashMap::new();
-        for (org, config) in catalog.orgs() {
-            for (id, signer) in &config.signers {
-                let Some(ending) = Ending::of(signer.value.not_after, now) else { continue };
-                let state = (signer.revision, ending);
-                near.insert((org, *id), state);
-                if self.0.get(&(org, *id)) != Some(&state) {
-                    say(org, &signer.value.pass_type, signer.value.not_after, ending, now);
-                }
+/// Tells what is new of all signers.
+pub(crate) async fn look(house: &House) -> Result<(), StoreError> {
+    let (catalog, now) = (house.catalog().await?, house.now());
+    for (org, config) in catalog.orgs() {
+        for stored in config.signers.values() {
+            let not_after = stored.value.not_after;
+            let Some(ending) = Ending::of(not_after, now) else { continue };
+            let told = stored.value.told.filter(|told| told.not_after == not_after);
+            if told.is_none_or(|told| told.ending < ending) {
+                tell(house, org, stored, ToldEnding { not_after, ending }).await?;
             }
         }
-        self.0 = near;
     }
+    Ok(())
+}
+
+async fn tell(house: &House, org: OrgId, stored: &Stored<StoredSigner>, told: ToldEnding) -> Result<(), StoreError> {
+    let signer = &*stored.value;
+    let ToldEnding { not_after, ending } = told;
+    let facts = Facts::SignerExpiring {
+        signer: signer.id,
+        pass_type: signer.pass_type.clone(),
+        ends_at: not_after,
+        within_days: ending.days(),
+    };
+    let key = format!("expiring/{}/{}/{}", signer.id, not_after.as_seconds(), ending.days());
+    note(house, org, "signers", key, facts).await?;
+    let actor = serde_json::to_string(&Actor::System).map_err(|error| StoreError::Internal(error.to_string()))?;
+    let change = ConfigChange { org, actor, now: house.now(), names: Vec::new(), removed_names: Vec::new() };
+    let noted = StoredSigner { told: Some(told), ..signer.clone() };
+    // Whoever changed it meanwhile is not overruled: it is looked at again in a minute.
+    if house.store.put(&change, &noted, stored.revision).await? {
+        say(org, &signer.pass_type, not_after, ending, house.now());
+    }
+    Ok(())
 }
 
 fn say(org: OrgId, pass_type: &str, end: Timestamp, ending: Ending, now: Timestamp) {

@@ -12,6 +12,7 @@ mod google;
 mod jobs;
 mod leases;
 mod node;
+mod notes;
 mod publish;
 mod pulse;
 mod shard;

@@ -8,8 +8,7 @@ use store::{ConfigChange, Log, NameKind, Reader, Retention, StoreError, StoredIn
 use tokio::time::Instant;
 
 use crate::{
-    backfill,
-    endings::Told,
+    backfill, endings,
     pulse::LOOK_ANYWAY,
     shard::{End, House, Shard},
 };
@@ -33,7 +32,6 @@ async fn sweep(shard: &Shard) -> Result<(), End> {
     let mut maintain_at = shard.house.now();
     let mut look_at = Instant::now();
     let mut schedule_at = shard.house.now();
-    let mut told = Told::default();
     loop {
         let mut pause = settings.sweep_every;
         if look_at <= Instant::now() || shard.pulse().pass_due.is_some_and(|due| due <= shard.house.now()) {
@@ -50,7 +48,6 @@ async fn sweep(shard: &Shard) -> Result<(), End> {
         }
         if shard.number() == 0 && shard.house.now() >= maintain_at {
             maintain(shard).await;
-            told.look(&*shard.insist("read the configuration", || shard.house.catalog()).await?, shard.house.now());
             maintain_at = shard.house.now().plus(MAINTAIN_EVERY);
         }
         shard.pause(pause).await?;
@@ -129,6 +126,9 @@ async fn maintain(shard: &Shard) {
     let keep = Retention { inbox_before: before, events_before: before, attempts_before: before };
     if let Err(error) = house.store.backend().maintain(now, keep).await {
         tracing::warn!(%error, "maintenance of the store failed; trying again in a minute");
+    }
+    if let Err(error) = endings::look(house).await {
+        tracing::warn!(%error, "what is to be told of certificates could not be noted; trying again in a minute");
     }
     if let Err(error) = tidy_synced(house).await {
         tracing::warn!(%error, "what destinations were told that are gone could not be removed; trying again in a minute");

@@ -42,6 +42,7 @@ async fn signed() -> (House, Arc<ApnsServer>) {
         not_after: Timestamp::from_seconds(2_000_000_000),
         sealed_key: house.store.seal_for::<StoredSigner>(house.org, id.uuid(), pem.key.as_bytes()).unwrap(),
         previous: None,
+        told: None,
         created_at: Timestamp::from_seconds(1),
     };
     assert!(house.store.put(&house.change(), &signer, 0).await.unwrap());

@@ -13,13 +13,13 @@ use axum::{
     routing::post,
 };
 use domain::{
-    ClientCertificate, Clock as _, DeliveryId, EventKind, Hidden, Payload, SwitchOff, Target, TargetAuth, TargetEvents, TargetId,
-    Validity,
+    ClientCertificate, Clock as _, DeliveryId, EventKind, Hidden, Payload, SignerId, SwitchOff, Target, TargetAuth, TargetEvents,
+    TargetId, Validity,
 };
-use house::{House, Sink, until};
+use house::{House, PASS_TYPE, Sink, System, until};
 use outbound::http::Roots;
 use serde_json::{Value, json};
-use store::DeliveryRow;
+use store::{DeliveryRow, StoredSigner};
 use testkit::tls::{Authority, Fault, TlsSink};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -389,4 +389,53 @@ async fn events_of_a_pass_come_in_order_where_that_is_wished() {
         assert_eq!(of_pass.iter().collect::<std::collections::BTreeSet<_>>().len(), 7, "{of_pass:?}");
     }
     workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_is_told_once_that_a_certificate_ends() {
+    let house = House::new().await;
+    let day = Duration::from_secs(86_400);
+    let id = SignerId::mint(house.clock.now(), &System);
+    let signer = StoredSigner {
+        id,
+        pass_type: PASS_TYPE.to_owned(),
+        team: "TEAM123456".to_owned(),
+        certificates: String::new(),
+        not_after: house.clock.now().plus(day * 60),
+        sealed_key: String::new(),
+        previous: None,
+        told: None,
+        created_at: house.clock.now(),
+    };
+    assert!(house.store.put(&house.change(), &signer, 0).await.unwrap());
+    let (told, all) = (Sink::start(&[], 100).await, Sink::start(&[], 100).await);
+    let project = house.project;
+    let asks = |target: &mut Target| {
+        target.project = Some(project);
+        target.events = TargetEvents::Only(vec![EventKind::SignerExpiring]);
+    };
+    house.target_with(&told.url, native(asks)).await;
+    house.target_with(&all.url, native(|target| target.events = TargetEvents::All)).await;
+    let days = || notices(&told).into_iter().map(|(_, facts)| facts["within_days"].as_u64().unwrap()).collect::<Vec<_>>();
+    for (ahead, expected) in [(0, vec![90]), (35, vec![90, 30]), (20, vec![90, 30, 7]), (6, vec![90, 30, 7, 0])] {
+        house.clock.forward(day * ahead);
+        // Each time by workers that remember nothing.
+        let workers = house.workers().await;
+        until("it is told", || async { told.count() == expected.len() }).await;
+        until("it is noted", || async {
+            house.store.refresh().await.unwrap();
+            let catalog = house.store.catalog();
+            let told = catalog.org(house.org).unwrap().signers[&id.uuid()].value.told;
+            told.is_some_and(|told| u64::from(told.ending.days()) == expected[expected.len() - 1])
+        })
+        .await;
+        assert_eq!(days(), expected);
+        workers.drain(PATIENCE).await;
+    }
+    let (kind, facts) = notices(&told).remove(0);
+    assert_eq!(
+        (kind.as_str(), &facts["signer"], &facts["pass_type"]),
+        ("signer.expiring", &json!(id.to_string()), &json!(PASS_TYPE))
+    );
+    assert_eq!(all.count(), 0, "only who names it");
 }

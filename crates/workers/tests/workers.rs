@@ -271,6 +271,7 @@ fn apple(house: &House) -> (StoredSigner, Authority) {
         not_after: Timestamp::from_seconds(2_000_000_000),
         sealed_key: house.store.seal_for::<StoredSigner>(house.org, id.uuid(), pem.key.as_bytes()).unwrap(),
         previous: None,
+        told: None,
         created_at: Timestamp::from_seconds(1),
     };
     (signer, authority)

@@ -269,6 +269,7 @@ pub(crate) const fn title(kind: EventKind) -> &'static str {
         EventKind::WebhookTested => "Webhook Tested",
         EventKind::WebhookFailing => "Webhook Failing",
         EventKind::WebhookDisabled => "Webhook Disabled",
+        EventKind::SignerExpiring => "Signer Expiring",
     }
 }
 

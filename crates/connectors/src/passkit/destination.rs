@@ -66,7 +66,8 @@ impl Word {
             | Facts::ContactWalletStatusChanged { .. }
             | Facts::WebhookTested { .. }
             | Facts::WebhookFailing { .. }
-            | Facts::WebhookDisabled { .. } => None,
+            | Facts::WebhookDisabled { .. }
+            | Facts::SignerExpiring { .. } => None,
         }
     }
 

@@ -246,6 +246,8 @@ pub(crate) enum EventType {
     WebhookFailing,
     #[schema(rename = "webhook.disabled")]
     WebhookDisabled,
+    #[schema(rename = "signer.expiring")]
+    SignerExpiring,
 }
 
 /// How PassKit's shape names an uninstall.

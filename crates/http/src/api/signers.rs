@@ -191,6 +191,7 @@ pub(super) fn stored(
         not_after: Timestamp::from_seconds(identity.not_after()),
         sealed_key: app.store.seal_for::<StoredSigner>(org, id.uuid(), key.as_bytes())?,
         previous: None,
+        told: None,
         created_at,
     })
 }

@@ -167,6 +167,7 @@ impl House {
             not_after: Timestamp::from_seconds(validity.not_after),
             sealed_key: self.store.seal_for::<StoredSigner>(self.org, id.uuid(), signer.key.as_bytes()).unwrap(),
             previous: None,
+            told: None,
             created_at: now,
         };
         self.put(&stored, vec![(NameKind::PassType, PASS_TYPE.as_bytes().to_vec(), id.uuid())]).await;

@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
-use domain::{Action, Actor, Cause, Command, CommandId, Facts, IdempotencyKey, OrgId, SwitchOff, Timestamp};
-use engine::EngineError;
+use domain::{Actor, Facts, SwitchOff, Timestamp};
 use store::{AttemptFilter, AttemptOutcome, AttemptRow, ConfigChange, StoreError};
 
 use super::{lane::Lane, send::number, targets::Ready};
-use crate::shard::House;
+use crate::{notes::note, shard::House};
 
+/// Under whose name notices are noted once.
+const PRINCIPAL: &str = "webhooks";
 /// Tries to write down that a target is switched off while others change it too.
 const DISABLE_TRIES: usize = 3;
 /// Shortest and longest time between two looks at how long a target has failed.
@@ -68,7 +69,8 @@ async fn too_long(house: &House, ready: &Ready) -> Result<Option<String>, StoreE
     tracing::warn!(org = %ready.org, target = %webhook, %since, "a target has taken nothing for long");
     // Once a day.
     let day = house.now().as_seconds() / 86_400;
-    tell(house, ready.org, format!("failing/{webhook}/{day}"), Facts::WebhookFailing { webhook, name, since, off_at }).await?;
+    note(house, ready.org, PRINCIPAL, format!("failing/{webhook}/{day}"), Facts::WebhookFailing { webhook, name, since, off_at })
+        .await?;
     Ok(None)
 }
 
@@ -94,19 +96,6 @@ async fn last_taken(house: &House, ready: &Ready) -> Result<Timestamp, StoreErro
     Ok(last.first().map_or(ready.target().created_at, |row| row.at))
 }
 
-/// Notes something about a target once.
-async fn tell(house: &House, org: OrgId, key: String, facts: Facts) -> Result<(), StoreError> {
-    let key = IdempotencyKey { principal: "webhooks".to_owned(), key, fingerprint: [0; 32], keep_image: false };
-    let id = CommandId::mint(house.now(), &*house.entropy);
-    let action = Action::Note { facts: Box::new(facts) };
-    let command = Command { id, org, actor: Actor::System, cause: Cause::Schedule, key: Some(key), action };
-    match house.engine.submit(command).await {
-        Ok(_) => Ok(()),
-        Err(EngineError::Unavailable(error)) => Err(StoreError::Unavailable(error.to_string())),
-        Err(EngineError::Rejected(reject)) => Err(StoreError::Internal(reject.message)),
-    }
-}
-
 /// Switches a target off, unless somebody did or changed where it points. Whoever asked for it is told first: a notice too many
 /// is better than one too few.
 pub(super) async fn switch_off(house: &House, ready: &Ready, reason: &str) -> Result<(), StoreError> {
@@ -119,7 +108,7 @@ pub(super) async fn switch_off(house: &House, ready: &Ready, reason: &str) -> Re
             return Ok(());
         }
         let (name, key) = (stored.value.target.name.clone(), format!("disabled/{id}/{}", stored.revision));
-        tell(house, ready.org, key, Facts::WebhookDisabled { webhook: id, name, reason: reason.to_owned() }).await?;
+        note(house, ready.org, PRINCIPAL, key, Facts::WebhookDisabled { webhook: id, name, reason: reason.to_owned() }).await?;
         let mut changed = (*stored.value).clone();
         changed.target.enabled = false;
         changed.target.disabled_reason = Some(reason.to_owned());
