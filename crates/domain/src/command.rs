@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Amount, BatchId, CommandId, ContactId, ContactInput, EventId, Facts, FieldValue, FlowId, KeyId, LinkCode, OrgId, Origin,
-    PassId, ProjectId, RefusedScan, ScanInput, ScanOrder, ScanRecord, Sighting, SourceEventId, SourceId, UninstallReason,
-    Validity, VariantId, Wallet,
+    PassId, ProjectId, RefusedScan, ScanInput, ScanOrder, ScanRecord, Sighting, SourceEventId, SourceId, TemplateId,
+    UninstallReason, Validity, VariantId, Wallet,
 };
 
 /// A wish to change a pass or a contact, with everything that deciding it needs beside the present state.
@@ -183,6 +183,14 @@ pub enum Action {
         kind: VisitKind,
         /// What the request tells.
         sighting: Sighting,
+    },
+    /// Note that a new version of its template was published: the event *updated*, for whoever asked for it. Wallets are told by
+    /// the publication itself, so nothing that they show counts as changed.
+    RecordRedesign {
+        /// Which.
+        pass: PassRef,
+        /// The template; a pass that has another one by now is left alone.
+        template: TemplateId,
     },
     /// Expire the pass if its validity has ended.
     Expire {

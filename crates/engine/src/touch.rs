@@ -30,6 +30,7 @@ pub(crate) fn touch(command: &Command, projects: &[ProjectId]) -> Touch {
         | Action::Notify { pass, .. }
         | Action::Delete { pass }
         | Action::RecordVisit { pass, .. }
+        | Action::RecordRedesign { pass, .. }
         | Action::Expire { pass } => touch.passes.push(pass.clone()),
         Action::Scan { passes, .. } => touch.passes.extend(passes.iter().cloned()),
         Action::RecordInstall { pass, wallet, device, .. } | Action::RecordUninstall { pass, wallet, device, .. } => {

@@ -5,6 +5,7 @@
 //! Public source: <https://developers.google.com/wallet/reference/rest>.
 
 mod judge;
+mod shape;
 mod token;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 pub use judge::{Quota, Verdict, judge};
+pub use shape::Shape;
 pub use token::{AccessToken, MAX_TOKEN_SECONDS, SCOPE, TokenError, read_token, token_request};
 
 use crate::id::ResourceId;
@@ -37,7 +39,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn collection(self) -> String {
+    /// The collection that it is in, which begins its path: `loyaltyClass`.
+    pub fn collection(self) -> String {
         match self {
             Self::Class(vertical) => format!("{}Class", vertical.stem()),
             Self::Object(vertical) => format!("{}Object", vertical.stem()),

@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Subcommand;
 use http::Method;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     api::Api,
@@ -25,13 +25,17 @@ pub(crate) enum TemplateCommand {
     /// Publish a template's draft
     ///
     /// Every pass is drawn with the new version at once. The phones that hold one are woken in the background; that goes on
-    /// whether or not anybody watches. `passbridge publication` shows, pauses and cancels it.
+    /// whether or not anybody watches. `passbridge publication` shows, pauses and cancels it. Google's objects follow. No pass
+    /// counts as updated by that unless --updated-events asks for it.
     Publish {
         /// The template's id
         template: String,
         /// Wait until every phone was woken, with a progress bar
         #[arg(long)]
         wait: bool,
+        /// Have webhooks and destinations told of every pass that it was updated
+        #[arg(long)]
+        updated_events: bool,
     },
     #[command(flatten)]
     File(FileCommand),
@@ -80,8 +84,10 @@ pub(crate) async fn template(server: &Server, command: TemplateCommand) -> anyho
         TemplateCommand::Versions { template } => {
             server.show(Method::GET, &format!("/v1/templates/{template}/versions"), None).await
         }
-        TemplateCommand::Publish { template, wait } => {
-            let published = server.api()?.call(Method::POST, &format!("/v1/templates/{template}/publish"), None).await?;
+        TemplateCommand::Publish { template, wait, updated_events } => {
+            let body = json!({"updated_events": updated_events});
+            let path = format!("/v1/templates/{template}/publish");
+            let published = server.api()?.call(Method::POST, &path, Some(&body)).await?;
             server.print(&published)?;
             match published["publication"].as_str() {
                 Some(publication) if wait => watch(server, publication).await,

@@ -8,6 +8,7 @@
 //! the wide logo of the same shape.
 
 mod class;
+mod notice;
 mod object;
 mod patch;
 mod slots;
@@ -17,6 +18,8 @@ use google_wallet::model::{Barcode, BarcodeType, Image, LocalizedString};
 use google_wallet::{IdError, ResourceId, Vertical};
 
 pub use class::google_class;
+pub use notice::google_notice;
+pub(crate) use notice::noticed;
 pub use object::{google_message, google_object};
 pub use patch::google_patch;
 

@@ -31,7 +31,9 @@ use domain::{Contact, Pass, Project, Template};
 pub use apple::{AppleContext, AssetsError, MESSAGE_FIELD, apple, apple_assets, asks_to_sign_up};
 pub use check::{CheckError, Finding, check_design, sample_contact, sample_pass};
 pub use export::export_pass;
-pub use google::{GoogleContext, class_id, google_class, google_message, google_object, google_patch, object_id, vertical};
+pub use google::{
+    GoogleContext, class_id, google_class, google_message, google_notice, google_object, google_patch, object_id, vertical,
+};
 pub use import::{Import, ImportError, ImportNote, ImportOptions, ImportedPicture, Outcome, import_pass};
 pub use loss::{Loss, System, loss_report};
 pub use overlay::OverlayError;

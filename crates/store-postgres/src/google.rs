@@ -105,13 +105,34 @@ pub(crate) async fn one(pool: &Pool, org: OrgId, thing: Uuid) -> Attempt<Option<
     rows.first().map(read).transpose()
 }
 
-pub(crate) async fn ask(pool: &Pool, row: &GoogleThingRow) -> Attempt<()> {
-    const SQL: &str = "INSERT INTO google_things (org, thing, account, urgency, wanted_seq, synced_seq, due_at, body)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-        ON CONFLICT (org, thing) DO UPDATE SET urgency = excluded.urgency, due_at = excluded.due_at";
-    let due_at = row.due_at.map(Timestamp::as_micros);
-    let (org, body) = (row.org.uuid(), text(&row.body));
-    query(pool, SQL, &[&org, &row.thing, &row.account, &row.urgency, &row.wanted_seq, &row.synced_seq, &due_at, &body]).await?;
+const ASK: &str = "INSERT INTO google_things AS g (org, thing, account, urgency, wanted_seq, synced_seq, due_at, body)
+    SELECT t.org, t.thing, t.account, t.urgency, t.wanted, t.synced, t.due, t.body
+    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[])
+        AS t(org, thing, account, urgency, wanted, synced, due, body)
+    ORDER BY t.org, t.thing
+    ON CONFLICT (org, thing) DO UPDATE SET account = excluded.account, urgency = excluded.urgency,
+        wanted_seq = greatest(g.wanted_seq, excluded.wanted_seq), due_at = excluded.due_at
+    WHERE $9 OR g.account <> excluded.account";
+
+pub(crate) async fn ask(pool: &Pool, rows: &[GoogleThingRow], again: bool) -> Attempt<()> {
+    let by_thing: BTreeMap<_, _> = rows.iter().map(|row| ((row.org, row.thing), row)).collect();
+    let rows = || by_thing.values();
+    query(
+        pool,
+        ASK,
+        &[
+            &rows().map(|row| row.org.uuid()).collect::<Vec<_>>(),
+            &rows().map(|row| row.thing).collect::<Vec<_>>(),
+            &rows().map(|row| row.account).collect::<Vec<_>>(),
+            &rows().map(|row| row.urgency).collect::<Vec<_>>(),
+            &rows().map(|row| row.wanted_seq).collect::<Vec<_>>(),
+            &rows().map(|row| row.synced_seq).collect::<Vec<_>>(),
+            &rows().map(|row| row.due_at.map(Timestamp::as_micros)).collect::<Vec<_>>(),
+            &rows().map(|row| text(&row.body)).collect::<Vec<_>>(),
+            &again,
+        ],
+    )
+    .await?;
     Ok(())
 }
 
@@ -123,7 +144,10 @@ const SETTLE: &str = "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE
             AS t(org, thing, account, synced, retry, body)
         ORDER BY t.org, t.thing
         ON CONFLICT (org, thing) DO UPDATE SET
-            due_at = CASE WHEN excluded.due_at IS NULL AND excluded.synced_seq > 0 AND g.wanted_seq > excluded.synced_seq
+            due_at = CASE WHEN g.due_at IS NOT NULL AND g.due_at IS DISTINCT FROM
+                               (SELECT s.seen FROM unnest($3::uuid[], $4::uuid[], $9::bigint[]) AS s(org, thing, seen)
+                                WHERE s.org = g.org AND s.thing = g.thing) THEN g.due_at
+                          WHEN excluded.due_at IS NULL AND excluded.synced_seq > 0 AND g.wanted_seq > excluded.synced_seq
                           THEN g.due_at ELSE excluded.due_at END,
             synced_seq = greatest(g.synced_seq, excluded.synced_seq), body = excluded.body)
     SELECT count(*) FROM fence";
@@ -144,6 +168,7 @@ pub(crate) async fn settle(pool: &Pool, settlement: &GoogleSettlement) -> Attemp
             &outcomes().map(|one| one.synced_seq).collect::<Vec<_>>(),
             &outcomes().map(|one| one.retry_at.map(Timestamp::as_micros)).collect::<Vec<_>>(),
             &outcomes().map(|one| text(&one.body)).collect::<Vec<_>>(),
+            &outcomes().map(|one| one.seen_due_at.map(Timestamp::as_micros)).collect::<Vec<_>>(),
         ],
     )
     .await?;

@@ -397,8 +397,8 @@ impl Backend for Postgres {
     async fn google_thing(&self, org: OrgId, thing: Uuid) -> Result<Option<GoogleThingRow>> {
         Ok(google::one(&self.pool, org, thing).await?)
     }
-    async fn ask_google(&self, row: GoogleThingRow) -> Result<()> {
-        Ok(google::ask(&self.pool, &row).await?)
+    async fn ask_google(&self, rows: Vec<GoogleThingRow>, again: bool) -> Result<()> {
+        Ok(google::ask(&self.pool, &rows, again).await?)
     }
     async fn settle_google(&self, settlement: GoogleSettlement) -> Result<()> {
         Ok(google::settle(&self.pool, &settlement).await?)

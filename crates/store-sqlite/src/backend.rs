@@ -435,8 +435,8 @@ impl Backend for Sqlite {
     async fn google_thing(&self, org: OrgId, thing: Uuid) -> Result<Option<GoogleThingRow>> {
         self.read(move |db| google::one(db, org, thing)).await
     }
-    async fn ask_google(&self, row: GoogleThingRow) -> Result<()> {
-        self.write(move |db| google::ask(db, &row)).await
+    async fn ask_google(&self, rows: Vec<GoogleThingRow>, again: bool) -> Result<()> {
+        self.write(move |db| google::ask(db, &rows, again)).await
     }
     async fn settle_google(&self, settlement: GoogleSettlement) -> Result<()> {
         self.write(move |db| google::settle(db, &settlement)).await

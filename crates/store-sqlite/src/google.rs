@@ -97,24 +97,20 @@ pub(crate) fn one(db: &Connection, org: OrgId, thing: Uuid) -> Result<Option<Goo
     first(statement.query(params![key(org), thing.into_bytes()])?, read)
 }
 
-/// Asks for standing work.
-pub(crate) fn ask(db: &Connection, row: &GoogleThingRow) -> Result<Written<()>> {
-    let due_at = row.due_at.map(Timestamp::as_micros);
-    db.prepare_cached(
+/// Asks for work on things.
+pub(crate) fn ask(db: &Connection, rows: &[GoogleThingRow], again: bool) -> Result<Written<()>> {
+    let mut statement = db.prepare_cached(
         "INSERT INTO google_things (org, thing, account, urgency, wanted_seq, synced_seq, due_at, body)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-         ON CONFLICT (org, thing) DO UPDATE SET urgency = excluded.urgency, due_at = excluded.due_at",
-    )?
-    .execute(params![
-        key(row.org),
-        row.thing.into_bytes(),
-        row.account.into_bytes(),
-        row.urgency,
-        row.wanted_seq,
-        row.synced_seq,
-        due_at,
-        row.body
-    ])?;
+         ON CONFLICT (org, thing) DO UPDATE SET account = excluded.account, urgency = excluded.urgency,
+             wanted_seq = max(wanted_seq, excluded.wanted_seq), due_at = excluded.due_at
+         WHERE ?9 OR account <> excluded.account",
+    )?;
+    for row in rows {
+        let (thing, account, due_at) = (row.thing.into_bytes(), row.account.into_bytes(), row.due_at.map(Timestamp::as_micros));
+        let (org, wanted, synced) = (key(row.org), row.wanted_seq, row.synced_seq);
+        statement.execute(params![org, thing, account, row.urgency, wanted, synced, due_at, row.body, again])?;
+    }
     Ok(Written::Done(()))
 }
 
@@ -125,13 +121,15 @@ pub(crate) fn settle(db: &Connection, settlement: &GoogleSettlement) -> Result<W
         "INSERT INTO google_things (org, thing, account, urgency, wanted_seq, synced_seq, due_at, body)
          VALUES (?1, ?2, ?3, 1, 0, coalesce(?4, 0), ?5, ?6)
          ON CONFLICT (org, thing) DO UPDATE SET
-             due_at = CASE WHEN ?5 IS NULL AND ?4 IS NOT NULL AND wanted_seq > ?4 THEN due_at ELSE ?5 END,
+             due_at = CASE WHEN due_at IS NOT ?7 AND due_at IS NOT NULL THEN due_at
+                           WHEN ?5 IS NULL AND ?4 IS NOT NULL AND wanted_seq > ?4 THEN due_at ELSE ?5 END,
              synced_seq = max(synced_seq, coalesce(?4, 0)), body = ?6",
     )?;
     for outcome in &settlement.outcomes {
         let (retry_at, account) = (outcome.retry_at.map(Timestamp::as_micros), outcome.account.into_bytes());
         let (org, thing) = (key(outcome.org), outcome.thing.into_bytes());
-        statement.execute(params![org, thing, account, outcome.synced_seq, retry_at, outcome.body])?;
+        let seen = outcome.seen_due_at.map(Timestamp::as_micros);
+        statement.execute(params![org, thing, account, outcome.synced_seq, retry_at, outcome.body, seen])?;
     }
     Ok(Written::Done(()))
 }

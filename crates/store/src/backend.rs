@@ -315,8 +315,9 @@ pub trait Backend: Send + Sync + 'static {
     async fn due_google(&self, org: OrgId, account: Uuid, now: Timestamp, limit: u32) -> Result<Vec<GoogleThingRow>>;
     /// One thing.
     async fn google_thing(&self, org: OrgId, thing: Uuid) -> Result<Option<GoogleThingRow>>;
-    /// Adds a thing; of one that is there already only urgency and due time change.
-    async fn ask_google(&self, row: GoogleThingRow) -> Result<()>;
+    /// Adds things, and moves those of other accounts to theirs. Those that are their account's already come due again with
+    /// `again`, else they stay as they are. What is remembered of a thing stays.
+    async fn ask_google(&self, rows: Vec<GoogleThingRow>, again: bool) -> Result<()>;
     /// Writes outcomes.
     async fn settle_google(&self, settlement: GoogleSettlement) -> Result<()>;
 

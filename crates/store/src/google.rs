@@ -80,9 +80,12 @@ pub struct GoogleOutcome {
     pub thing: Uuid,
     /// The account.
     pub account: Uuid,
+    /// When the thing was due as it was read. Whoever asked for it anew meanwhile is not overruled.
+    pub seen_due_at: Option<Timestamp>,
     /// What Google has now; none leaves what is noted.
     pub synced_seq: Option<i64>,
-    /// When to try again. Without one the thing rests, unless its pass has changed meanwhile: then it stays due.
+    /// When to try again. Without one the thing rests, unless its pass has changed or it was asked for anew meanwhile: then it
+    /// stays due.
     pub retry_at: Option<Timestamp>,
     /// What to remember from now on.
     pub body: String,

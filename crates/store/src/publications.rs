@@ -2,10 +2,10 @@
 //!
 //! Nothing is written to the passes: a phone that asks is told by the number of the template's publication
 //! ([`crate::Stored::changed`]) which of its passes have changed, and their `Last-Modified` rises with
-//! [`crate::OrgCatalog::publications_of`]. What is left to do is to wake every device once. That is a job, whose row says how
-//! far it is.
+//! [`crate::OrgCatalog::publications_of`]. What is left to do is to wake every device once, to have Google's objects drawn
+//! again, and, where that was asked for, to note an event of every pass. That is a job, whose row says how far it is.
 
-use domain::{OrgId, ProjectId, PublicationId, PublicationKind, TemplateId, Timestamp};
+use domain::{OrgId, PassId, ProjectId, PublicationId, PublicationKind, TemplateId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{ConfigWrite, Job, JobBody, JobKind, JobState, Store, error::Result};
@@ -32,6 +32,43 @@ pub struct Progress {
     pub retrying: u64,
     /// The last device that was looked at.
     pub after: String,
+    /// Whether every pass of the template gets an event *updated*.
+    #[serde(default)]
+    pub updated_events: bool,
+    /// Whether all devices were looked at, so that it is the passes' turn.
+    #[serde(default)]
+    pub devices_done: bool,
+    /// The last pass that was looked at.
+    #[serde(default)]
+    pub after_pass: Option<PassId>,
+    /// How many passes of the template were looked at: for the events, and for what Google shall hear.
+    #[serde(default)]
+    pub passes: u64,
+    /// How many of those Google shall be told of anew.
+    #[serde(default)]
+    pub google: u64,
+}
+
+impl Progress {
+    /// A publication that has not begun.
+    #[must_use]
+    pub fn new(template: TemplateId, project: ProjectId, version: u32, updated_events: bool) -> Self {
+        Self {
+            template,
+            project,
+            version,
+            devices: None,
+            looked_at: 0,
+            pushed: 0,
+            retrying: 0,
+            after: String::new(),
+            updated_events,
+            devices_done: false,
+            after_pass: None,
+            passes: 0,
+            google: 0,
+        }
+    }
 }
 
 impl JobBody for Progress {
@@ -41,16 +78,8 @@ impl JobBody for Progress {
 
 impl Store {
     /// The rows of a new publication, to be written with the template; running ones of the same template give way to it.
-    pub async fn publish(
-        &self,
-        org: OrgId,
-        template: TemplateId,
-        project: ProjectId,
-        version: u32,
-        now: Timestamp,
-    ) -> Result<(PublicationId, ConfigWrite)> {
-        let progress =
-            Progress { template, project, version, devices: None, looked_at: 0, pushed: 0, retrying: 0, after: String::new() };
+    pub async fn publish(&self, org: OrgId, progress: Progress, now: Timestamp) -> Result<(PublicationId, ConfigWrite)> {
+        let template = progress.template;
         let id = PublicationId::mint(now, self.entropy());
         let shard = self.shard_of(org, template.uuid());
         let state = JobState::Running;

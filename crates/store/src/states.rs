@@ -597,6 +597,19 @@ impl Store {
         rows.iter().map(|row| self.open_pass(row).map(|(_, pass)| pass)).collect()
     }
 
+    /// A page of a project's passes in the order of their ids, each with the number of the last event that changed what it
+    /// shows.
+    pub async fn passes_as_shown(
+        &self,
+        org: OrgId,
+        project: ProjectId,
+        after: Option<PassId>,
+        limit: u32,
+    ) -> Result<Vec<(Pass, i64)>> {
+        let rows = self.backend.passes(org, Some(project), None, after, limit).await?;
+        rows.iter().map(|row| self.open_pass(row).map(|(_, pass)| (pass, row.content_seq))).collect()
+    }
+
     /// The pass of an external id that is not deleted.
     pub async fn pass_by_external_id(&self, org: OrgId, project: ProjectId, external_id: &str) -> Result<Option<Pass>> {
         let hash = self.external_hash(org, external_id)?;

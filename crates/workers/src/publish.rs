@@ -1,16 +1,22 @@
-//! Publications: every device that holds a pass of a template that was published anew is woken once.
+//! Publications: every device that holds a pass of a template that was published anew is woken once; then Google's objects of
+//! its passes are drawn again, and, where that was asked for, an event is noted of every pass.
 //!
 //! Devices are walked in their order, a batch at a time, and how far the walk is stands in the publication's row: after a
 //! crash it goes on from there, with at most one batch woken twice. Memory does not grow with the number of devices, and
-//! nothing is written for a device that was woken; one that could not be is owed a push like any other.
+//! nothing is written for a device that was woken; one that could not be is owed a push like any other. Passes are walked in
+//! the same way, unless there is nothing to do for them; asking Google's lane twice is harmless, and an event has a key.
 
 use std::{collections::HashSet, time::Duration};
 
-use domain::{OrgId, PassId, TemplateStatus};
-use store::{JobState, LoadKeys, OrgCatalog, Progress, Publication, StaleDevice};
+use domain::{
+    Action, Actor, Cause, Command, CommandId, IdempotencyKey, OrgId, Pass, PassId, PassRef, PublicationId, TemplateId,
+    TemplateStatus,
+};
+use engine::EngineError;
+use store::{JobState, LoadKeys, OrgCatalog, Progress, Publication, StaleDevice, StoreError};
 
 use crate::{
-    jobs,
+    google, jobs,
     shard::{End, Shard},
     wallet_sync,
 };
@@ -37,8 +43,14 @@ async fn step(shard: &Shard, mut publication: Publication) -> Result<(), End> {
         publication.progress.devices = Some(shard.insist("count devices", || backend.device_count(org)).await?);
     }
     let after = publication.progress.after.clone();
+    if publication.progress.devices_done {
+        return passes(shard, publication, config).await;
+    }
     let rows = shard.insist("read devices", || backend.devices(org, &after, BATCH)).await?;
-    let Some(last) = rows.last() else { return finish(shard, publication, JobState::Done).await };
+    let Some(last) = rows.last() else {
+        publication.progress.devices_done = true;
+        return passes(shard, publication, config).await;
+    };
     let last = last.installation.device.clone();
     let looked_at: HashSet<&str> = rows.iter().map(|row| row.installation.device.as_str()).collect();
     let looked_at = looked_at.len() as u64;
@@ -54,6 +66,67 @@ async fn step(shard: &Shard, mut publication: Publication) -> Result<(), End> {
     };
     metrics::counter!("publication_devices_total").increment(looked_at);
     jobs::save(shard, publication, &[]).await.map(drop)
+}
+
+/// The next passes of a publication whose devices were all woken.
+async fn passes(shard: &Shard, mut publication: Publication, config: &OrgCatalog) -> Result<(), End> {
+    let (house, org) = (&shard.house, publication.org);
+    let progress = &mut publication.progress;
+    let account = google::account(config, progress.project, house.google.is_simulated());
+    if account.is_none() && !progress.updated_events {
+        return finish(shard, publication, JobState::Done).await;
+    }
+    let (project, after) = (progress.project, progress.after_pass);
+    let read = || house.store.passes_as_shown(org, project, after, BATCH);
+    let passes = shard.insist("read passes", read).await?;
+    let Some((last, _)) = passes.last() else { return finish(shard, publication, JobState::Done).await };
+    progress.after_pass = Some(last.id);
+    let drawn: Vec<(Pass, i64)> = passes.into_iter().filter(|(pass, _)| pass.template == progress.template).collect();
+    progress.passes += drawn.len() as u64;
+    if let Some(account) = account {
+        let rows: Vec<_> = drawn.iter().map(|(pass, seq)| google::asked(org, pass, *seq, account, house.now())).collect();
+        progress.google += rows.len() as u64;
+        shard.insist("ask for objects anew", || house.store.backend().ask_google(rows.clone(), true)).await?;
+    }
+    if progress.updated_events {
+        note(shard, org, publication.id, progress.template, &drawn).await?;
+    }
+    jobs::save(shard, publication, &[]).await.map(drop)
+}
+
+/// Notes of each pass that it looks anew, once.
+async fn note(
+    shard: &Shard,
+    org: OrgId,
+    publication: PublicationId,
+    template: TemplateId,
+    passes: &[(Pass, i64)],
+) -> Result<(), End> {
+    let house = &shard.house;
+    let command = |(pass, _): &(Pass, i64)| Command {
+        id: CommandId::mint(house.now(), &*house.entropy),
+        org,
+        actor: Actor::System,
+        cause: Cause::Schedule,
+        key: Some(IdempotencyKey {
+            principal: "publications".to_owned(),
+            key: format!("{publication}/{}", pass.id),
+            fingerprint: [0; 32],
+            keep_image: false,
+        }),
+        action: Action::RecordRedesign { pass: PassRef::Id(pass.id), template },
+    };
+    let submit = || async {
+        for verdict in house.engine.submit_all(passes.iter().map(command).collect()).await {
+            match verdict {
+                Ok(_) => {}
+                Err(EngineError::Unavailable(error)) => return Err(StoreError::Unavailable(error.to_string())),
+                Err(EngineError::Rejected(reject)) => tracing::warn!(why = reject.message, "an event could not be noted"),
+            }
+        }
+        Ok(())
+    };
+    shard.insist("note events", submit).await
 }
 
 /// Whether the version that is published is still the one in force.

@@ -3,15 +3,18 @@
 
 mod house;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use domain::{Action, Clock as _, Pass, PassRef, Project, ProjectKind, Sighting, SignerId, UninstallReason, Validity, Wallet};
+use domain::{
+    Action, Amount, BalanceChange, Clock as _, Design, DesignField, FieldPlace, ImageRole, ImageSet, Pass, PassChange, PassRef,
+    Project, ProjectKind, Sighting, SignerId, Template, Text, UninstallReason, Validity, Wallet,
+};
 use google_wallet::{ServiceAccount, callback::RootKeys};
 use house::{House, System, until};
 use parking_lot::Mutex;
 use serde_json::Value;
 use simulators::google::{Fault, GoogleServer, Options};
-use store::StoredGoogleAccount;
+use store::{Reader, StoredGoogleAccount};
 use workers::GoogleSettings;
 
 async fn google(house: &House) -> GoogleServer {
@@ -209,6 +212,157 @@ async fn missed_call_backs_are_repaired() {
     let holding = house.store.pass(house.org, gone.id).await.unwrap().unwrap().google;
     assert_eq!(holding.last_uninstall_reason, Some(UninstallReason::Drift));
     workers.drain(Duration::from_secs(5)).await;
+}
+
+/// A house whose passes are loyalty cards with points that announce their changes.
+async fn with_points() -> (House, GoogleServer) {
+    let (house, google) = with_google().await;
+    let catalog = house.store.catalog();
+    let config = catalog.org(house.org).unwrap();
+    let stored = &config.projects[&house.project.uuid()];
+    let project = Project { kind: ProjectKind::Membership, ..(*stored.value).clone() };
+    assert!(house.store.put(&house.change(), &project, stored.revision).await.unwrap());
+    let mut points = DesignField::new("points", Text::parse("{{balances.points}}").unwrap(), FieldPlace::Header);
+    points.label = "Points".to_owned();
+    points.change_message = Some("Now %@".to_owned());
+    redesign(&house, |design| {
+        // Google wants a logo of a loyalty class; nobody fetches it here.
+        let logo = ImageSet { x1: Some("ab".repeat(32)), ..ImageSet::default() };
+        design.images.extend([(ImageRole::Icon, logo.clone()), (ImageRole::Logo, logo)]);
+        design.fields.push(points);
+    })
+    .await;
+    (house, google)
+}
+
+async fn redesign(house: &House, change: impl FnOnce(&mut Design)) -> Template {
+    let catalog = house.store.catalog();
+    let stored = catalog.org(house.org).unwrap().templates.values().next().unwrap().clone();
+    let mut template = (*stored.value).clone();
+    change(&mut template.design);
+    template.version += 1;
+    assert!(house.store.put(&house.change(), &template, stored.revision).await.unwrap());
+    template
+}
+
+fn card(google: &GoogleServer, pass: &Pass) -> Option<Value> {
+    google.get("loyaltyObject", &format!("{ISSUER}.{}", pass.id))
+}
+
+async fn add(house: &House, pass: &Pass, points: i64, message: Option<&str>) {
+    let balances = BTreeMap::from([("points".to_owned(), BalanceChange::Set(Amount::from_micros(points * 1_000_000)))]);
+    let change = PassChange { balances, message: message.map(str::to_owned), ..PassChange::default() };
+    submit(house, Action::Update { pass: PassRef::Id(pass.id), change: Box::new(change), expected_version: None }).await;
+}
+
+async fn has_points(google: &GoogleServer, pass: &Pass, points: i64) {
+    until("the points", async || card(google, pass).is_some_and(|card| card["loyaltyPoints"]["balance"]["int"] == points)).await;
+}
+
+async fn is_settled(house: &House, pass: &Pass) {
+    until("everything is settled", async || {
+        let row = house.store.backend().google_thing(house.org, pass.id.uuid()).await.unwrap();
+        row.is_some_and(|row| row.due_at.is_none() && row.synced_seq == row.wanted_seq)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn announced_changes_notify_and_count_among_three_a_day() {
+    let (house, google) = with_points().await;
+    let workers = house.workers().await;
+    let pass = house.issued("one", Validity::default()).await;
+    has_points(&google, &pass, 0).await;
+    add(&house, &pass, 1, None).await;
+    has_points(&google, &pass, 1).await;
+    assert!(google.notifications().is_empty(), "nobody holds it");
+    is_settled(&house, &pass).await;
+    install(&house, &google, &pass).await;
+    // The patch is done and its answer lost: it notifies once all the same.
+    google.fail_matching(&format!("loyaltyObject/{ISSUER}"), Fault::LostAfter);
+    add(&house, &pass, 2, None).await;
+    has_points(&google, &pass, 2).await;
+    is_settled(&house, &pass).await;
+    assert_eq!(google.notifications().len(), 1, "told once");
+    add(&house, &pass, 3, Some("Three points")).await;
+    shows_on(&google, &pass, "Three points").await;
+    is_settled(&house, &pass).await;
+    let shown: Vec<_> = google.notifications().into_iter().map(|shown| shown.text).collect();
+    assert_eq!(shown, [None, Some("Three points".to_owned())], "the message alone");
+    for points in 4..=6 {
+        add(&house, &pass, points, None).await;
+        has_points(&google, &pass, points).await;
+        is_settled(&house, &pass).await;
+    }
+    assert_eq!(google.notifications().len(), 3, "the others of the day are silent");
+    workers.drain(Duration::from_secs(5)).await;
+}
+
+async fn shows_on(google: &GoogleServer, pass: &Pass, text: &str) {
+    let shown = || card(google, pass)?["messages"].as_array()?.iter().any(|message| message["body"] == text).then_some(());
+    until(text, async || shown().is_some()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publication_brings_google_after_and_clears_what_is_gone() {
+    let (house, google) = with_points().await;
+    redesign(&house, |design| {
+        let uri = |of: &str| serde_json::json!({"appTarget": {"targetUri": {"uri": format!("https://example.com/{of}")}}});
+        let links = serde_json::json!({"androidAppLinkInfo": uri("android"), "webAppLinkInfo": uri("web")});
+        design.google.insert("appLinkData".to_owned(), links);
+    })
+    .await;
+    let workers = house.workers().await;
+    let pass = house.issued("one", Validity::default()).await;
+    has_points(&google, &pass, 0).await;
+    let links = |template: &Template| {
+        let id = render::class_id(ISSUER, template).unwrap().to_string();
+        google.get("loyaltyClass", &id).unwrap()["appLinkData"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(card(&google, &pass).unwrap()["loyaltyPoints"]["label"], "Points");
+    is_settled(&house, &pass).await;
+    let template = redesign(&house, |design| {
+        design.google["appLinkData"].as_object_mut().unwrap().remove("webAppLinkInfo");
+        design.fields[0].label.clear();
+    })
+    .await;
+    let progress = store::Progress::new(template.id, house.project, template.version, false);
+    let (id, write) = house.store.publish(house.org, progress, house.clock.now()).await.unwrap();
+    assert!(house.store.written(write).await.unwrap());
+    until("the object follows", async || card(&google, &pass).unwrap()["loyaltyPoints"].get("label").is_none()).await;
+    assert_eq!(links(&template), ["androidAppLinkInfo"], "what is gone within the class is gone");
+    until("it is done", async || {
+        house.store.job::<store::Progress>(house.org, id).await.unwrap().unwrap().state == store::JobState::Done
+    })
+    .await;
+    let done = house.store.job::<store::Progress>(house.org, id).await.unwrap().unwrap().progress;
+    assert_eq!((done.passes, done.google), (1, 1));
+    workers.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passes_issued_before_their_project_had_an_issuer_get_their_objects() {
+    let (house, google) = with_google().await;
+    let issuer = async |issuer: Option<&str>| {
+        house.store.refresh().await.unwrap();
+        let catalog = house.store.catalog();
+        let stored = &catalog.org(house.org).unwrap().projects[&house.project.uuid()];
+        let project = Project { google_issuer: issuer.map(str::to_owned), ..(*stored.value).clone() };
+        assert!(house.store.put(&house.change(), &project, stored.revision).await.unwrap());
+    };
+    issuer(None).await;
+    let passes = [house.issued("one", Validity::default()).await, house.issued("two", Validity::default()).await];
+    let workers = house.workers().await;
+    until("the reader has passed them", async || house.mark(Reader::Google).await >= 2).await;
+    assert_eq!(google.count("giftCardObject"), 0);
+    issuer(Some(ISSUER)).await;
+    for pass in &passes {
+        has_state(&google, pass, "ACTIVE").await;
+    }
+    workers.drain(Duration::from_secs(5)).await;
+    let arrivals = google.arrivals();
+    let inserts = arrivals.iter().filter(|arrival| arrival.path == "giftCardObject").count();
+    assert_eq!(inserts, 2, "each once");
 }
 
 /// Changed passes of the test of the pace.

@@ -6,14 +6,14 @@ mod house;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use domain::{
-    Action, Clock as _, PassId, PassRef, PublicationId, Sighting, SignerId, Template, TemplateId, TemplateStatus, Timestamp,
-    Validity, Variant, Wallet,
+    Action, Clock as _, Facts, PassId, PassRef, PublicationId, Sighting, SignerId, Template, TemplateId, TemplateStatus,
+    Timestamp, Validity, Variant, Wallet,
 };
 use house::{House, PASS_TYPE, System, loopback, until};
 use outbound::http::Roots;
 use pkpass::development::{Authority, Validity as CertificateValidity};
 use simulators::apns::{Answer, ApnsServer, Push};
-use store::{JobState, Publication, StoredSigner};
+use store::{JobState, LoggedEvent, Publication, StoredSigner};
 use tokio::sync::broadcast::Receiver;
 use workers::ApnsSettings;
 
@@ -76,12 +76,16 @@ async fn install_many(house: &House, pass: PassId, devices: std::ops::Range<usiz
 
 /// Publishes the next version of the house's template, as the API does.
 async fn publish(house: &House) -> PublicationId {
+    publish_with(house, false).await
+}
+
+async fn publish_with(house: &House, updated_events: bool) -> PublicationId {
     let catalog = house.store.catalog();
     let config = catalog.org(house.org).unwrap();
     let stored = config.templates.values().min_by_key(|stored| stored.value.id).unwrap();
     let template = Template { version: stored.value.version + 1, ..(*stored.value).clone() };
-    let (id, jobs) =
-        house.store.publish(house.org, template.id, house.project, template.version, house.clock.now()).await.unwrap();
+    let progress = store::Progress::new(template.id, house.project, template.version, updated_events);
+    let (id, jobs) = house.store.publish(house.org, progress, house.clock.now()).await.unwrap();
     let write = house.store.config_write(&house.change(), &template, stored.revision, false).unwrap().and(jobs);
     assert!(house.store.written(write).await.unwrap());
     id
@@ -132,6 +136,37 @@ async fn every_device_is_woken_once() {
     assert_eq!(due, ["device-000005"], "the one that could not be reached is owed a push");
     let after = house.store.events_of_pass(house.org, one.id, 0, 1_000).await.unwrap().len();
     assert_eq!(after, before, "nothing happened to any pass");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_updated_event_of_every_pass_is_told_once_when_asked_for() {
+    let (house, _apns) = signed().await;
+    let (one, gone) = (house.issued("one", Validity::default()).await, house.issued("gone", Validity::default()).await);
+    house.engine.submit(house.command(Action::Delete { pass: PassRef::Id(gone.id) })).await.unwrap();
+    let workers = house.workers().await;
+    let id = publish_with(&house, true).await;
+    let done = comes_to(&house, id, JobState::Done).await;
+    assert_eq!((done.progress.passes, done.progress.google), (2, 0));
+    let told = async |pass: PassId| {
+        let events = house.store.events_of_pass(house.org, pass, 0, 100).await.unwrap();
+        let facts = |event| match event {
+            LoggedEvent::Whole(event, _) => Some(event.facts),
+            LoggedEvent::Erased(_) => None,
+        };
+        let is_news = |facts: &Facts| matches!(facts, Facts::PassUpdated { changed, .. } if changed == &["template"]);
+        events.into_iter().filter_map(facts).filter(is_news).count()
+    };
+    assert_eq!(told(one.id).await, 1);
+    let after = house.store.pass(house.org, one.id).await.unwrap().unwrap();
+    assert_eq!(after.content_version, one.content_version, "phones were woken by the publication itself");
+    assert_eq!(told(gone.id).await, 0, "nobody sees a deleted pass");
+    // As after a crash before the progress was written.
+    let again =
+        Publication { state: JobState::Running, progress: store::Progress { after_pass: None, ..done.progress.clone() }, ..done };
+    assert!(house.store.save_job(None, &again, &[], house.clock.now()).await.unwrap());
+    comes_to(&house, id, JobState::Done).await;
+    assert_eq!(told(one.id).await, 1, "once");
     workers.drain(PATIENCE).await;
 }
 

@@ -68,6 +68,7 @@ pub fn decide(view: &View<'_>, command: &Command, now: Timestamp) -> Result<Deci
             wallet::uninstall(&mut draft, pass, *wallet, device, *reason)?
         }
         Action::RecordVisit { pass, kind, sighting } => wallet::visit(&mut draft, pass, *kind, sighting)?,
+        Action::RecordRedesign { pass, template } => update::redesigned(&mut draft, pass, *template)?,
         Action::PutContact { new_id, input } => contact::put(&mut draft, *new_id, input)?,
         Action::EraseContact { contact } => contact::erase(&mut draft, contact)?,
         Action::Note { facts } => note(&mut draft, facts)?,

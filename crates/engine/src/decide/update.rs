@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     Amount, Answer, BalanceChange, Contact, ContactInput, Facts, Lifecycle, Message, Pass, PassChange, PassRef, Project, Reject,
-    RejectCode, VariantId,
+    RejectCode, TemplateId, VariantId,
 };
 
 use super::{Draft, contact, issue, lifecycle};
@@ -52,6 +52,20 @@ pub(super) fn update(
         true,
         &pass,
     );
+    Ok(Draft::done(&pass, false))
+}
+
+/// Says that a pass looks anew because its template was published anew.
+pub(super) fn redesigned(draft: &mut Draft<'_>, reference: &PassRef, template: TemplateId) -> Result<Answer, Reject> {
+    let before = draft.pass(reference)?;
+    if before.template != template || matches!(before.lifecycle, Lifecycle::Deleted { .. }) {
+        return Ok(Draft::unchanged(&before));
+    }
+    let mut pass = before.clone();
+    draft.touch_pass(&mut pass, false);
+    draft.put_pass(Some(&before), &pass);
+    let changed = vec!["template".to_owned()];
+    draft.event(Facts::PassUpdated { changed, balance_changes: BTreeMap::new(), previous_variant: None }, false, &pass);
     Ok(Draft::done(&pass, false))
 }
 

@@ -266,7 +266,7 @@ async fn compare(
         due_at: Some(asked),
         body: String::new(),
     };
-    backend.ask_google(row).await?;
+    backend.ask_google(vec![row], true).await?;
     let deadline = tokio::time::Instant::now() + COMPARED_WITHIN;
     loop {
         let row = backend.google_thing(can.org, thing).await?;

@@ -36,7 +36,7 @@ enum PublicationState {
     Running,
     /// Halted until it is resumed.
     Paused,
-    /// Every phone was woken that could be.
+    /// Every phone was woken that could be, and Google is being told.
     Done,
     /// Ended by somebody. Phones that were not woken see the new version when they ask by themselves.
     Cancelled,
@@ -70,6 +70,14 @@ struct View {
     /// How many of those could not be reached then, and are tried again by themselves.
     #[schema(minimum = 0)]
     retrying: u64,
+    /// Whether every pass of the template gets an event `pass.updated`.
+    updated_events: bool,
+    /// How many passes of the template were looked at, once the phones were: for those events, and for Google.
+    #[schema(minimum = 0)]
+    passes: u64,
+    /// How many of those Google is told of anew, at its pace of 20 a second.
+    #[schema(minimum = 0)]
+    google: u64,
     /// When it began.
     #[schema(value_type = TimeText)]
     created_at: Timestamp,
@@ -97,6 +105,9 @@ impl View {
             looked_at: progress.looked_at,
             pushed: progress.pushed,
             retrying: progress.retrying,
+            updated_events: progress.updated_events,
+            passes: progress.passes,
+            google: progress.google,
             created_at: publication.created_at,
             updated_at: publication.updated_at,
         }

@@ -112,6 +112,15 @@ struct DraftView {
     updated_at: Timestamp,
 }
 
+/// How a template is published.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PublishInput {
+    /// Whether every pass that looks anew gets an event `pass.updated` with `changed: ["template"]`.
+    #[serde(default)]
+    updated_events: bool,
+}
+
 /// A template that was published, and what brings it to the phones.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PublishedTemplate)]
@@ -343,10 +352,11 @@ async fn discard(
 /// Publish a template.
 ///
 /// Passes can be issued with it from then on. When it was published before, its draft takes the place of the published
-/// version: every pass is drawn with it at once, and `publication` wakes the phones that hold one in the background. That is no
-/// *updated* event of any pass. Publishing what has no draft changes nothing.
+/// version: every pass is drawn with it at once, and `publication` wakes the phones that hold one and brings Google's objects
+/// after it, in the background. That is no *updated* event of any pass, unless `updated_events` asks for one each. Publishing
+/// what has no draft changes nothing.
 #[utoipa::path(post, path = "/v1/templates/{template}/publish", tag = "Templates", security(("key" = ["config_write"])),
-    params(("template" = IdText, Path, description = "Its id.")),
+    params(("template" = IdText, Path, description = "Its id.")), request_body = PublishInput,
     responses((status = 200, body = Published, description = "Published."),
         (status = 422, body = crate::problem::ProblemBody, content_type = "application/problem+json",
             description = "The design has problems; `errors` says which.")))]
@@ -354,6 +364,7 @@ async fn publish(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<TemplateId>,
+    body: Body<PublishInput>,
 ) -> Result<Shown<Published>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.templates, id.uuid(), "template")?;
@@ -366,7 +377,9 @@ async fn publish(
             None
         }
         (TemplateStatus::Published, None) => None,
-        (TemplateStatus::Published, Some(draft)) => Some(supersede(&app, &can, &catalog, stored, draft).await?),
+        (TemplateStatus::Published, Some(draft)) => {
+            Some(supersede(&app, &can, &catalog, stored, draft, body.value.updated_events).await?)
+        }
     };
     Ok(shown(&app, can.org, id).await?.map(|template| Published { template, publication }))
 }
@@ -378,6 +391,7 @@ async fn supersede(
     catalog: &OrgCatalog,
     stored: &Stored<Template>,
     draft: &Stored<StoredDraft>,
+    updated_events: bool,
 ) -> Result<PublicationId, Problem> {
     let (old, now, org) = (&*stored.value, app.now(), caller.org);
     let next = draft.value.as_ref();
@@ -403,7 +417,8 @@ async fn supersede(
         .and(app.store.config_write(&change, &version, 0, false)?)
         .and(store::ConfigWrite { blobs: vec![blob], ..store::ConfigWrite::default() });
     for _ in 0..MAX_RACES {
-        let (publication, jobs) = app.store.publish(org, old.id, old.project, template.version, now).await?;
+        let progress = store::Progress::new(old.id, old.project, template.version, updated_events);
+        let (publication, jobs) = app.store.publish(org, progress, now).await?;
         if app.store.written(write.clone().and(jobs)).await? {
             return Ok(publication);
         }

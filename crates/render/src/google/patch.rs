@@ -1,10 +1,11 @@
 //! A change of an object as Google takes it: what is left out stays as it was, so what a pass has no more is emptied by name.
 
-use google_wallet::{Object, Vertical};
+use google_wallet::Vertical;
 use serde_json::{Map, Value};
 
 /// Keys of every object that may come and go.
-const COMMON: [&str; 4] = ["barcode", "textModulesData", "linksModuleData", "validTimeInterval"];
+const COMMON: [&str; 6] =
+    ["barcode", "rotatingBarcode", "smartTapRedemptionValue", "textModulesData", "linksModuleData", "validTimeInterval"];
 
 /// Keys of a vertical's objects that may come and go.
 const fn own(vertical: Vertical) -> &'static [&'static str] {
@@ -19,18 +20,18 @@ const fn own(vertical: Vertical) -> &'static [&'static str] {
     }
 }
 
-/// The body of a patch that makes Google's object what is given. Messages are part of it only when asked for: a list is
-/// replaced whole, and a holder's earlier messages would go.
+/// The body of a patch that makes Google's object what its keys say. Messages are part of it only when asked for: a list is
+/// replaced whole, and a holder's earlier messages would go. The keys may name what is to be emptied, see
+/// [`google_wallet::rest::Shape`]; what a drawing usually has is emptied even where nobody remembers that it was sent.
 #[must_use]
-pub fn google_patch(object: &Object, with_messages: bool) -> Map<String, Value> {
-    let Ok(Value::Object(mut patch)) = serde_json::to_value(object) else { return Map::new() };
+pub fn google_patch(vertical: Vertical, mut keys: Map<String, Value>, with_messages: bool) -> Map<String, Value> {
     if !with_messages {
-        patch.remove("messages");
+        keys.remove("messages");
     }
-    for key in COMMON.iter().chain(own(object.vertical())) {
-        patch.entry(*key).or_insert(Value::Null);
+    for key in COMMON.iter().chain(own(vertical)) {
+        keys.entry(*key).or_insert(Value::Null);
     }
-    patch
+    keys
 }
 
 #[cfg(test)]
@@ -41,11 +42,11 @@ mod tests {
 
     #[test]
     fn what_is_gone_is_emptied_and_messages_stay() {
-        let text = json!({"id": "1.a", "classId": "1.b", "state": "ACTIVE", "accountId": "7", "messages": [{"body": "hello"}]});
-        let object = Object::from_value(Vertical::Loyalty, text).unwrap();
-        let patch = google_patch(&object, false);
+        let keys = json!({"id": "1.a", "classId": "1.b", "state": "ACTIVE", "accountId": "7", "messages": [{"body": "hello"}]});
+        let keys = keys.as_object().unwrap();
+        let patch = google_patch(Vertical::Loyalty, keys.clone(), false);
         assert_eq!((&patch["accountId"], &patch["accountName"], &patch["barcode"]), (&json!("7"), &Value::Null, &Value::Null));
         assert!(!patch.contains_key("messages"));
-        assert_eq!(google_patch(&object, true)["messages"], json!([{"body": "hello"}]));
+        assert_eq!(google_patch(Vertical::Loyalty, keys.clone(), true)["messages"], json!([{"body": "hello"}]));
     }
 }

@@ -5,11 +5,11 @@ use google_wallet::Vertical;
 use google_wallet::model::{MAX_CARD_ROWS, MAX_LIST_ENTRIES, MAX_ROW_ITEMS};
 
 use super::{GOOGLE, Losses};
-use crate::google::vertical;
+use crate::google::{noticed, vertical};
 
 pub(super) fn check(project: &Project, design: &Design, losses: &mut Losses) {
     images(design, losses);
-    fields(design, losses);
+    fields(vertical(project, design), design, losses);
     apple_alone(design, losses);
     let mut lose = |path: &str, effect: &str| losses.add(GOOGLE, path, effect);
     for (name, color) in [("foreground", &design.colors.foreground), ("label", &design.colors.label)] {
@@ -46,7 +46,8 @@ fn images(design: &Design, losses: &mut Losses) {
     }
 }
 
-fn fields(design: &Design, losses: &mut Losses) {
+fn fields(vertical: Vertical, design: &Design, losses: &mut Losses) {
+    let noticed = noticed(vertical, design);
     let front = design.fields.iter().enumerate().filter(|(_, field)| !field.place.is_behind());
     for (index, _) in front.skip(MAX_CARD_ROWS * MAX_ROW_ITEMS) {
         losses.add(GOOGLE, format!("fields.{index}"), "moved to the details: the front holds three rows of three");
@@ -54,7 +55,12 @@ fn fields(design: &Design, losses: &mut Losses) {
     for (index, field) in design.fields.iter().enumerate() {
         let own = field.value.names().any(|name| name == "pass.message");
         if field.change_message.is_some() && !own {
-            let effect = "silent: Google Wallet notifies by messages, not by changed fields";
+            let effect = match noticed.get(index).copied().flatten() {
+                Some(_) => "announced in Google Wallet's own words, three times a day at most, messages counted",
+                None => {
+                    "silent: Google Wallet notifies of points, balances, seats and gates that have a place of their own alone"
+                }
+            };
             losses.add(GOOGLE, format!("fields.{index}.change_message"), effect);
         }
         if field.alignment.is_some() {

@@ -89,6 +89,11 @@ fn merge(value: &mut Value, patch: &Map<String, Value>) {
         match (fields.get_mut(key), change) {
             (_, Value::Null) => drop(fields.remove(key)),
             (Some(held @ Value::Object(_)), Value::Object(change)) => merge(held, change),
+            (_, Value::Object(change)) => {
+                let mut fresh = Value::Object(Map::new());
+                merge(&mut fresh, change);
+                fields.insert(key.clone(), fresh);
+            }
             _ => drop(fields.insert(key.clone(), change.clone())),
         }
     }

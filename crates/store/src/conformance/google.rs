@@ -20,10 +20,15 @@ fn wants(lease: Lease, passes: &[(u64, i64, i16)], due: u64) -> GoogleWants {
 
 fn outcome(n: u64, synced_seq: Option<i64>, retry_at: Option<u64>, body: &str) -> GoogleOutcome {
     let (thing, account) = (uuid(n), uuid(ACCOUNT));
-    GoogleOutcome { org: org(), thing, account, synced_seq, retry_at: retry_at.map(at), body: body.to_owned() }
+    let retry_at = retry_at.map(at);
+    GoogleOutcome { org: org(), thing, account, seen_due_at: None, synced_seq, retry_at, body: body.to_owned() }
 }
 
-async fn settle(backend: &Shared, lease: Lease, outcomes: Vec<GoogleOutcome>) {
+/// Settles what was read just now.
+async fn settle(backend: &Shared, lease: Lease, mut outcomes: Vec<GoogleOutcome>) {
+    for outcome in &mut outcomes {
+        outcome.seen_due_at = backend.google_thing(outcome.org, outcome.thing).await.unwrap().and_then(|row| row.due_at);
+    }
     backend.settle_google(GoogleSettlement { lease, outcomes }).await.unwrap();
 }
 
@@ -83,8 +88,8 @@ pub async fn what_google_shall_hear_comes_due_until_it_knows(backend: &Shared) {
     assert!(backend.google_thing(other_org(), uuid(11)).await.unwrap().is_none());
 
     let standing = GoogleThingRow { thing: uuid(ACCOUNT), due_at: Some(at(200)), wanted_seq: 0, synced_seq: 0, ..known };
-    backend.ask_google(standing.clone()).await.unwrap();
-    backend.ask_google(GoogleThingRow { due_at: Some(at(90)), body: "other".to_owned(), ..standing }).await.unwrap();
+    backend.ask_google(vec![standing.clone()], true).await.unwrap();
+    backend.ask_google(vec![GoogleThingRow { due_at: Some(at(90)), body: "other".to_owned(), ..standing }], true).await.unwrap();
     let asked = backend.google_thing(org(), uuid(ACCOUNT)).await.unwrap().unwrap();
     assert_eq!((asked.due_at, asked.body.as_str()), (Some(at(90)), "{}"), "what is remembered stays");
     settle(backend, lease, vec![outcome(ACCOUNT, None, None, "done"), outcome(90, Some(1), None, "a class")]).await;
@@ -104,6 +109,35 @@ pub async fn a_change_meanwhile_stays_due(backend: &Shared) {
     assert!(due(backend, 99).await.is_empty());
     settle(backend, lease, vec![outcome(10, Some(3), None, "")]).await;
     assert_eq!(backend.google_thing(org(), uuid(10)).await.unwrap().unwrap().synced_seq, 4, "what is known is not forgotten");
+}
+
+/// What is asked for anew while Google is told of it stays due; what an account has already is left alone unless asked for anew.
+pub async fn what_is_asked_for_meanwhile_stays_due(backend: &Shared) {
+    let lease = lease(backend, 0, "a").await;
+    let row = |n: u64, account: u64, due: u64| GoogleThingRow {
+        org: org(),
+        thing: uuid(n),
+        account: uuid(account),
+        urgency: 2,
+        wanted_seq: n as i64,
+        synced_seq: 0,
+        due_at: Some(at(due)),
+        body: String::new(),
+    };
+    backend.ask_google(vec![row(10, ACCOUNT, 5), row(11, ACCOUNT, 5)], false).await.unwrap();
+    assert_eq!(due(backend, 5).await.len(), 2);
+    let told = |n: u64| GoogleOutcome { seen_due_at: Some(at(5)), ..outcome(n, Some(n as i64), None, "told") };
+    backend.ask_google(vec![row(10, ACCOUNT, 6)], true).await.unwrap();
+    let outcomes = vec![told(10), told(11)];
+    backend.settle_google(GoogleSettlement { lease, outcomes }).await.unwrap();
+    let rows = due(backend, 9).await;
+    assert_eq!((rows.len(), rows[0].thing, rows[0].due_at, rows[0].body.as_str()), (1, uuid(10), Some(at(6)), "told"));
+    settle(backend, lease, vec![outcome(10, Some(10), None, "told")]).await;
+    backend.ask_google(vec![row(10, ACCOUNT, 7), row(11, 78, 7), row(12, 78, 8)], false).await.unwrap();
+    assert!(due(backend, 99).await.is_empty(), "it is the account's already");
+    let moved = backend.due_google(org(), uuid(78), at(9), 9).await.unwrap();
+    assert_eq!(moved.iter().map(|row| row.thing).collect::<Vec<_>>(), [uuid(11), uuid(12)]);
+    assert_eq!((moved[0].synced_seq, moved[0].body.as_str()), (11, "told"), "what is remembered stays");
 }
 
 /// Whoever lost the lease writes nothing.

@@ -41,7 +41,7 @@ pub(super) async fn schedule(lane: &Lane) -> Result<(), End> {
         due_at,
         body: String::new(),
     };
-    lane.shard.insist("note an account's work", || backend.ask_google(row.clone())).await
+    lane.shard.insist("note an account's work", || backend.ask_google(vec![row.clone()], true)).await
 }
 
 /// Compares all objects of an account's classes.

@@ -13,7 +13,7 @@ use store::{GoogleOutcome, GoogleSettlement, GoogleThingRow, Stored, StoredGoogl
 use tokio::task::{AbortHandle, JoinSet};
 use uuid::Uuid;
 
-use super::{drift, line::Line};
+use super::{drift, line::Line, shapes::Shapes};
 use crate::shard::{End, Shard};
 
 /// Things that are seen to together; their outcomes are noted in one write.
@@ -31,6 +31,8 @@ pub(super) struct Lane {
     pub(super) line: Line,
     /// Fingerprints of the classes that Google has, by template; one at a time looks after classes.
     pub(super) classes: tokio::sync::Mutex<HashMap<Uuid, String>>,
+    /// The keys that Google was ever sent for the account; none before they were read.
+    pub(super) shapes: tokio::sync::Mutex<Option<Shapes>>,
 }
 
 /// What is to be noted of a thing; nothing when it was not seen to.
@@ -118,6 +120,7 @@ fn open(shard: &Shard, org: OrgId, stored: &Stored<StoredGoogleAccount>) -> Opti
         issuer: stored.value.issuer.clone(),
         line: Line::new(Arc::new(account), pacer),
         classes: tokio::sync::Mutex::default(),
+        shapes: tokio::sync::Mutex::default(),
     })
 }
 
@@ -144,6 +147,7 @@ impl Lane {
             let current = shard.insist("read the configuration", || backend.config_version()).await?;
             if version != Some(current) {
                 self.keep_classes().await?;
+                self.find_projects().await?;
                 version = Some(current);
             }
             let due = shard.insist("read what Google shall hear", || backend.due_google(self.org, self.id, house.now(), BATCH));
@@ -165,7 +169,14 @@ impl Lane {
         if self.shard.is_stopping() || self.line.rests_until(self.shard.house.now()).is_some() {
             return Ok(None);
         }
-        if row.thing == self.id { drift::run(self, row).await } else { self.sync(row).await }
+        if row.thing == self.id {
+            return drift::run(self, row).await;
+        }
+        let catalog = self.shard.house.store.catalog();
+        match catalog.org(self.org).and_then(|config| config.projects.get(&row.thing)) {
+            Some(project) => self.introduce(row, &project.value).await,
+            None => self.sync(row).await,
+        }
     }
 
     pub(super) async fn settle(&self, outcomes: Vec<GoogleOutcome>) -> Result<(), End> {

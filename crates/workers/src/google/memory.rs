@@ -1,10 +1,12 @@
 //! What the lane remembers of a thing between two looks at it, as JSON in its row. Nothing personal.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use domain::Timestamp;
 use serde::{Deserialize, Serialize};
 use store::{NOTIFICATIONS, NOTIFICATIONS_WITHIN};
+
+use super::shapes::Shapes;
 
 /// First pause after a thing failed; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
@@ -26,6 +28,18 @@ pub(super) struct Memory {
     /// When messages notified, the newest last; at most [`NOTIFICATIONS`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) notified: Vec<i64>,
+    /// What was told of the values whose changes notify, as a keyed hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) noticed: Option<String>,
+    /// The hash of what was being told with a notification when this was written: it may have arrived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) noticing: Option<String>,
+    /// Of a project: the last pass that was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) after: Option<String>,
+    /// Of an account: the keys that were ever sent, by what they were sent for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) shapes: Shapes,
     /// Failures in a row.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) tries: u32,
@@ -61,6 +75,11 @@ impl Memory {
         self.notified.push(now.as_micros());
         let old = self.notified.len().saturating_sub(NOTIFICATIONS as usize);
         self.notified.drain(..old);
+    }
+
+    /// Google notifies no more for now, whoever used the allowance up.
+    pub(super) fn has_no_more(&mut self, now: Timestamp) {
+        (0..NOTIFICATIONS).for_each(|_| self.has_notified(now));
     }
 
     /// Notes a failure and says how long to wait.

@@ -4,6 +4,7 @@
 //! - A *lane* per Google account, run by whoever holds the shard that the account's Google project falls on, tells Google:
 //!   it inserts and patches, at most 20 requests in any second, and notes what Google has. All requests of a project go
 //!   through one place, so that the limit holds over all nodes.
+//! - A lane that finds a project whose passes it has not spoken for *introduces* them: those that were issued before.
 //! - *Drift* compares what Google says about holders with what its call-backs told.
 //! - The root keys, by which call-backs prove themselves, are kept fresh.
 //!
@@ -14,12 +15,15 @@
 //! those are kept open anyway.
 
 mod drift;
+mod introduce;
 mod lane;
 mod line;
 mod memory;
+mod news;
 mod notice;
 mod pacer;
 mod roots;
+mod shapes;
 mod sync;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -28,7 +32,7 @@ use domain::Timestamp;
 use google_wallet::callback::RootKeys;
 
 pub(crate) use lane::run as run_lanes;
-pub(crate) use notice::run as notice;
+pub(crate) use notice::{account, asked, run as notice};
 pub(crate) use pacer::Pacers;
 pub(crate) use roots::run as keep_roots;
 

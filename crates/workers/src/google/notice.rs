@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use domain::OrgId;
-use store::{Catalog, ChangedPass, GoogleWants, Reader};
+use domain::{OrgId, Pass, ProjectId, Timestamp};
+use store::{ChangedPass, GoogleThingRow, GoogleWants, OrgCatalog, Reader};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -55,13 +55,26 @@ async fn wanted(shard: &Shard, changed: Vec<ChangedPass>) -> Result<Vec<(Changed
     }
     let catalog = shard.insist("read the configuration", || shard.house.catalog()).await?;
     let simulated = shard.house.google.is_simulated();
-    let of = |pass: ChangedPass| Some((pass, account(&catalog, pass.org, pass, simulated)?, i16::from(!pass.held)));
+    let of = |pass: ChangedPass| Some((pass, account(catalog.org(pass.org)?, pass.project, simulated)?, i16::from(!pass.held)));
     Ok(changed.into_iter().filter_map(of).collect())
 }
 
-/// The account that speaks for a pass. Google does not know development keys.
-fn account(catalog: &Catalog, org: OrgId, pass: ChangedPass, simulated: bool) -> Option<Uuid> {
-    let config = catalog.org(org)?;
-    let account = config.google_account_of(config.project(pass.project)?.google_issuer.as_deref()?)?;
+/// The account that speaks for a project's passes. Google does not know development keys.
+pub(crate) fn account(config: &OrgCatalog, project: ProjectId, simulated: bool) -> Option<Uuid> {
+    let account = config.google_account_of(config.project(project)?.google_issuer.as_deref()?)?;
     (simulated || !account.value.development).then(|| account.value.id.uuid())
+}
+
+/// What asks an account to tell Google of a pass when nothing more urgent is due; first of those that somebody has there.
+pub(crate) fn asked(org: OrgId, pass: &Pass, content_seq: i64, account: Uuid, now: Timestamp) -> GoogleThingRow {
+    GoogleThingRow {
+        org,
+        thing: pass.id.uuid(),
+        account,
+        urgency: if pass.google.active > 0 { 1 } else { 2 },
+        wanted_seq: content_seq,
+        synced_seq: 0,
+        due_at: Some(now),
+        body: String::new(),
+    }
 }

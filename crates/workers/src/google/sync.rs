@@ -15,7 +15,7 @@ use google_wallet::{
 };
 use http::Request;
 use render::{CodeSigner, GoogleContext, PassView};
-use store::{GoogleOutcome, GoogleThingRow, NOTIFICATIONS};
+use store::{GoogleOutcome, GoogleThingRow};
 use uuid::Uuid;
 
 use super::{
@@ -41,7 +41,7 @@ impl From<End> for Fault {
     }
 }
 
-type Step<T> = Result<T, Fault>;
+pub(super) type Step<T> = Result<T, Fault>;
 
 /// What became of an object.
 enum Put {
@@ -96,7 +96,8 @@ impl Lane {
             Err(Fault::End(end)) => return Err(end),
         };
         let body = memory.write();
-        Ok(Some(GoogleOutcome { org: self.org, thing: row.thing, account: self.id, synced_seq, retry_at, body }))
+        let (org, thing, account, seen_due_at) = (self.org, row.thing, self.id, row.due_at);
+        Ok(Some(GoogleOutcome { org, thing, account, seen_due_at, synced_seq, retry_at, body }))
     }
 
     /// Tells Google of a pass.
@@ -130,12 +131,18 @@ impl Lane {
         let codes = self.codes(config.map_or(0, |config| *config.scan_key_numbers().end()))?;
         let view = PassView { project, template: &template.value, pass: &pass, contact: contact.as_ref(), codes: Some(&codes) };
         let object = self.draw(|context| render::google_object(&view, context))?;
-        let mut put = self.put_object(row, &object, &pass).await?;
+        let noticed = render::google_notice(&view, &object);
+        let news = self.news(row, memory, &object, &pass, noticed).await?;
+        let mut put = self.put_object(row, memory, &object, &pass, news.is_some()).await?;
         if matches!(put, Put::ClassIsGone) {
             // Somebody else's doing; it is inserted anew.
             self.forget_class(&template.value).await?;
             self.keep_class(project, &template.value).await?;
-            put = self.put_object(row, &object, &pass).await?;
+            put = self.put_object(row, memory, &object, &pass, news.is_some()).await?;
+        }
+        if news.is_some() {
+            memory.noticed = news;
+            memory.noticing = None;
         }
         let is_new = match put {
             Put::New => true,
@@ -169,15 +176,26 @@ impl Lane {
         draw(&context).map_err(|error| Fault::Later(format!("the pass cannot be drawn: {error}")))
     }
 
-    /// Inserts or patches, whichever it takes.
-    async fn put_object(&self, row: &GoogleThingRow, object: &Object, pass: &Pass) -> Step<Put> {
+    /// Inserts or patches, whichever it takes; with a notification of what changed when that is asked for and allowed.
+    async fn put_object(
+        &self,
+        row: &GoogleThingRow,
+        memory: &mut Memory,
+        object: &Object,
+        pass: &Pass,
+        mut notify: bool,
+    ) -> Step<Put> {
         let id = id_of(object)?;
         let kind = Kind::Object(object.vertical());
+        let keys = self.sent(kind, object).await?;
         // Nobody holds it: its messages go along, and nobody is disturbed.
-        let patch = render::google_patch(object, pass.google.active == 0);
+        let mut patch = render::google_patch(object.vertical(), keys, pass.google.active == 0);
+        if notify {
+            patch.insert("notifyPreference".to_owned(), "NOTIFY_ON_UPDATE".into());
+        }
         let mut insert_next = row.synced_seq == 0 && !pass.lifecycle.is_deleted();
         let mut is_missing = false;
-        for _ in 0..3 {
+        for _ in 0..4 {
             if insert_next {
                 match self.request(|api| api.insert_object(object)).await?.0 {
                     Verdict::NotFound => return Ok(Put::ClassIsGone),
@@ -186,11 +204,22 @@ impl Lane {
                     Verdict::Conflict => insert_next = false,
                     _ => return Ok(Put::New),
                 }
-            } else {
-                match self.request(|api| api.patch(kind, &id, &patch)).await?.0 {
-                    Verdict::NotFound if pass.lifecycle.is_deleted() => return Ok(Put::Changed),
-                    Verdict::NotFound => (insert_next, is_missing) = (true, true),
-                    _ => return Ok(Put::Changed),
+                continue;
+            }
+            match self.request(|api| api.patch(kind, &id, &patch)).await?.0 {
+                Verdict::NotFound if pass.lifecycle.is_deleted() => return Ok(Put::Changed),
+                Verdict::NotFound => (insert_next, is_missing) = (true, true),
+                // Somebody else notifies too: it counts for both.
+                Verdict::QuotaExceeded { .. } if notify => {
+                    memory.has_no_more(self.shard.house.now());
+                    patch.remove("notifyPreference");
+                    notify = false;
+                }
+                _ => {
+                    if notify {
+                        memory.has_notified(self.shard.house.now());
+                    }
+                    return Ok(Put::Changed);
                 }
             }
         }
@@ -252,8 +281,14 @@ impl Lane {
             return Ok(());
         }
         memory.sending = Some(at);
-        let (retry_at, body) = (Some(self.shard.house.now()), memory.write());
-        let outcome = GoogleOutcome { org: self.org, thing: row.thing, account: self.id, synced_seq: None, retry_at, body };
+        self.remember(row, memory).await
+    }
+
+    /// Writes down what is remembered of a thing that stays due.
+    pub(super) async fn remember(&self, row: &GoogleThingRow, memory: &Memory) -> Step<()> {
+        let (org, thing, account, body) = (self.org, row.thing, self.id, memory.write());
+        let (seen_due_at, retry_at) = (row.due_at, row.due_at);
+        let outcome = GoogleOutcome { org, thing, account, seen_due_at, synced_seq: None, retry_at, body };
         Ok(self.settle(vec![outcome]).await?)
     }
 
@@ -269,7 +304,7 @@ impl Lane {
                     return Ok(());
                 }
                 // Somebody else notifies too: it counts for both.
-                Verdict::QuotaExceeded { .. } => (0..NOTIFICATIONS).for_each(|_| memory.has_notified(now)),
+                Verdict::QuotaExceeded { .. } => memory.has_no_more(now),
                 _ => return Err(Fault::Later("Google has no such object".to_owned())),
             }
         }
@@ -300,12 +335,15 @@ impl Lane {
     }
 
     async fn put_class(&self, class: &Class, was_there: bool) -> Step<()> {
-        let mut insert_next = !was_there;
+        let (mut insert_next, kind) = (!was_there, Kind::Class(class.vertical()));
+        let id: ResourceId =
+            class.common().id.parse().map_err(|error: google_wallet::IdError| Fault::Later(error.to_string()))?;
+        let patch = self.sent(kind, class).await?;
         for _ in 0..3 {
             let verdict = if insert_next {
                 self.request(|api| api.insert_class(class)).await?.0
             } else {
-                self.request(|api| api.patch_class(class)).await?.0
+                self.request(|api| api.patch(kind, &id, &patch)).await?.0
             };
             match verdict {
                 Verdict::Done => return Ok(()),
@@ -318,8 +356,8 @@ impl Lane {
 
     async fn note_class(&self, thing: Uuid, fingerprint: String) -> Result<(), End> {
         let body = Memory { fingerprint, ..Memory::default() }.write();
-        let outcome = GoogleOutcome { org: self.org, thing, account: self.id, synced_seq: Some(1), retry_at: None, body };
-        self.settle(vec![outcome]).await
+        let (org, account, synced_seq) = (self.org, self.id, Some(1));
+        self.settle(vec![GoogleOutcome { org, thing, account, seen_due_at: None, synced_seq, retry_at: None, body }]).await
     }
 
     /// Classes that Google has already follow their templates and our address, whether or not their passes change.
@@ -347,7 +385,7 @@ impl Lane {
     }
 }
 
-fn id_of(object: &Object) -> Step<ResourceId> {
+pub(super) fn id_of(object: &Object) -> Step<ResourceId> {
     object.common().id.parse().map_err(|error: google_wallet::IdError| Fault::Later(error.to_string()))
 }
 
