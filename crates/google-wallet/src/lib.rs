@@ -19,4 +19,6 @@ mod save;
 pub use account::{KeyFileError, ServiceAccount, SigningError};
 pub use id::{IdError, MAX_ID_CHARACTERS, ResourceId};
 pub use model::{Class, Finding, Object, Severity, Vertical};
-pub use save::{Form, MAX_JWT_CHARACTERS, MAX_ORIGINS, Part, SAVE_LINK_PREFIX, SaveError, SaveLink, SaveRequest, save_link};
+pub use save::{
+    Form, MAX_JWT_CHARACTERS, MAX_ORIGINS, Part, SAVE_LINK_PREFIX, SaveError, SaveLink, SaveRequest, dry_run_jwt, save_link,
+};

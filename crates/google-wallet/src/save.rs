@@ -124,6 +124,19 @@ pub fn save_link(account: &ServiceAccount, request: &SaveRequest<'_>, iat_unix: 
     }
 }
 
+/// A token for `jwt.validate` that carries a class and an object whole: it goes into a request, not into a link, so its length
+/// does not matter. `iat_unix` is the time of issue in seconds since 1970.
+///
+/// # Errors
+/// When an id is malformed, or the key cannot sign.
+pub fn dry_run_jwt(account: &ServiceAccount, class: &Class, object: &Object, iat_unix: i64) -> Result<String, SaveError> {
+    let (classes, objects) = ([Part::carried(class)], [Part::carried(object)]);
+    let (payload, _) = payload(&SaveRequest { origins: &[], classes: &classes, objects: &objects })?;
+    let (iss, origins) = (account.client_email(), &[][..]);
+    let claims = Claims { iss, aud: "google", typ: "savetowallet", iat: iat_unix, origins, payload: &payload };
+    Ok(account.sign_jwt(&claims, false)?)
+}
+
 /// Removes a key wherever it stands; says whether it stood anywhere.
 fn trim(object: &mut Map<String, Value>, key: &str) -> bool {
     let mut found = object.shift_remove(key).is_some();

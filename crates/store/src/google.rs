@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{OrgId, PassId, ProjectId, Timestamp};
+use domain::{OrgId, PassId, ProjectId, TemplateId, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -106,6 +106,34 @@ pub struct GoogleDrift {
     pub uninstalled: u64,
 }
 
+/// What Google said of a design when it was asked without anything being kept there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoogleChecked {
+    /// When.
+    pub at: Timestamp,
+    /// Whether Google could be asked.
+    pub asked: bool,
+    /// Why Google would not take such passes, or why it could not be asked.
+    pub refused: Option<String>,
+    /// What to change; empty where nobody knows.
+    pub mend: String,
+}
+
+/// What asks an account whether Google would take a template's passes, due now. There is one such thing for each template.
+#[must_use]
+pub fn dry_run_thing(org: OrgId, template: TemplateId, account: Uuid, now: Timestamp) -> GoogleThingRow {
+    GoogleThingRow {
+        org,
+        thing: Uuid::new_v5(&template.uuid(), b"dry run"),
+        account,
+        urgency: 0,
+        wanted_seq: 0,
+        synced_seq: 0,
+        due_at: Some(now),
+        body: serde_json::json!({"dry_run": template}).to_string(),
+    }
+}
+
 /// What is noted of a thing, as far as people want to know it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -116,6 +144,8 @@ pub struct GoogleNote {
     pub notified: Vec<i64>,
     /// Of an account: what the last comparison found.
     pub drift: Option<GoogleDrift>,
+    /// Of a dry run: what Google said.
+    pub checked: Option<GoogleChecked>,
 }
 
 impl GoogleNote {

@@ -34,8 +34,8 @@ pub use config::{
 };
 pub use error::{Result, StoreError};
 pub use google::{
-    ChangedPass, GoogleDrift, GoogleNote, GoogleOutcome, GoogleSettlement, GoogleThingRow, GoogleWants, NOTIFICATIONS,
-    NOTIFICATIONS_WITHIN,
+    ChangedPass, GoogleChecked, GoogleDrift, GoogleNote, GoogleOutcome, GoogleSettlement, GoogleThingRow, GoogleWants,
+    NOTIFICATIONS, NOTIFICATIONS_WITHIN, dry_run_thing,
 };
 pub use jobs::{CHUNK_DAYS, Chunk, Job, JobBody};
 pub use keyring::{DataKey, Keyring, MasterKey};

@@ -341,6 +341,42 @@ async fn a_publication_brings_google_after_and_clears_what_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn google_is_asked_of_a_design_and_keeps_nothing() {
+    let (house, google) = with_points().await;
+    let workers = house.workers().await;
+    let ask = async |template: &Template| {
+        let account = house.store.catalog().org(house.org).unwrap().google_account_of(ISSUER).unwrap().value.id.uuid();
+        let asked = house.clock.now();
+        let row = store::dry_run_thing(house.org, template.id, account, asked);
+        let thing = row.thing;
+        house.store.backend().ask_google(vec![row], true).await.unwrap();
+        let checked =
+            async || house.store.backend().google_thing(house.org, thing).await.unwrap().and_then(|row| row.note().checked);
+        until("an answer", async || checked().await.is_some_and(|checked| checked.at >= asked)).await;
+        checked().await.unwrap()
+    };
+    let template = redesign(&house, |_| ()).await;
+    let checked = ask(&template).await;
+    assert!(checked.asked && checked.refused.is_none(), "{checked:?}");
+    let many: Vec<_> = (0..11).map(|n| serde_json::json!({"latitude": n, "longitude": n})).collect();
+    let template = redesign(&house, |design| drop(design.google.insert("merchantLocations".to_owned(), many.into()))).await;
+    let checked = ask(&template).await;
+    assert!(checked.asked && checked.refused.as_deref().is_some_and(|why| why.contains("too long")), "{checked:?}");
+    // The draft is what would be published.
+    let id = domain::TemplateId::mint(house.clock.now(), &System);
+    let mut design = template.design.clone();
+    design.google.clear();
+    let draft = store::StoredDraft { id, slug: template.id.to_string(), template: template.id, name: "Draft".to_owned(), design };
+    assert!(house.store.put(&house.change(), &draft, 0).await.unwrap());
+    assert!(ask(&template).await.refused.is_none());
+    google.fail_matching("jwt/validate", Fault::Status(503));
+    let checked = ask(&template).await;
+    assert!(!checked.asked && checked.refused.is_some(), "{checked:?}");
+    assert_eq!((google.count("loyaltyObject"), google.count("loyaltyClass")), (0, 0), "nothing is kept");
+    workers.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn passes_issued_before_their_project_had_an_issuer_get_their_objects() {
     let (house, google) = with_google().await;
     let issuer = async |issuer: Option<&str>| {

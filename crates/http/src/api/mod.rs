@@ -22,6 +22,7 @@ pub(crate) mod event_stream;
 mod events;
 mod flows;
 mod google_accounts;
+mod google_check;
 mod image_sets;
 pub(crate) mod images;
 mod inspectors;
@@ -105,6 +106,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(signers::routes())
         .merge(signing_requests::routes())
         .merge(google_accounts::routes())
+        .merge(google_check::routes())
         .merge(phone_logs::routes())
         .merge(inspectors::routes())
         .merge(keys::routes())

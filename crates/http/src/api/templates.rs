@@ -356,7 +356,7 @@ async fn discard(
 /// after it, in the background. That is no *updated* event of any pass, unless `updated_events` asks for one each. Publishing
 /// what has no draft changes nothing.
 #[utoipa::path(post, path = "/v1/templates/{template}/publish", tag = "Templates", security(("key" = ["config_write"])),
-    params(("template" = IdText, Path, description = "Its id.")), request_body = PublishInput,
+    params(("template" = IdText, Path, description = "Its id.")), request_body = Option<PublishInput>,
     responses((status = 200, body = Published, description = "Published."),
         (status = 422, body = crate::problem::ProblemBody, content_type = "application/problem+json",
             description = "The design has problems; `errors` says which.")))]

@@ -60,6 +60,7 @@ impl Operation {
                 {"id": "1", "code": "nobody", "at": "2027-01-15T07:00:00Z", "accepted": false}]}),
             (_, "/v1/scans/{scan}/undo") => json!({}),
             (_, "/v1/batches") => json!({"project": things.id("project"), "operation": "issue"}),
+            (_, "/v1/passes/{pass}/installations") => json!({"wallet": "apple", "installed_at": "2020-01-01T00:00:00Z"}),
             (_, "/v1/contacts") => json!({"email": "eve@example.com"}),
             (_, "/v1/projects") => Things::bare_project("other"),
             (_, "/v1/projects/{project}") => Things::bare_project("taken-over"),
@@ -88,9 +89,21 @@ impl Operation {
             (_, "/v1/keys") => json!({"name": "Spare", "scopes": ["scan"]}),
             (_, "/v1/organizations" | "/v1/organizations/{organization}") => json!({"name": "Other"}),
             ("post", path)
-                if ["publish", "rotate", "replay", "secrets", "test", "pause", "resume", "cancel", "comparison", "rollback"]
-                    .iter()
-                    .any(|end| path.ends_with(end)) =>
+                if [
+                    "publish",
+                    "rotate",
+                    "replay",
+                    "secrets",
+                    "test",
+                    "pause",
+                    "resume",
+                    "cancel",
+                    "comparison",
+                    "rollback",
+                    "google-check",
+                ]
+                .iter()
+                .any(|end| path.ends_with(end)) =>
             {
                 Value::Null
             }

@@ -31,7 +31,7 @@ Examples:
   passbridge doctor club.pkpass --service            and the web service that the pass names
   passbridge doctor pass.cer                         a certificate: .cer, PEM or .p12
   passbridge doctor design.json                      a template as for POST /v1/templates, without saving it
-  passbridge doctor 03515U2nk4hy0GFQOIxS1K           a template of the running server
+  passbridge doctor 03515U2nk4hy0GFQOIxS1K           a template of the running server; Google itself is asked, too
   passbridge doctor https://passes.example.com/apple a web service, or a pass, at an address
 
 Ends with 1 when something does not work for a holder.")]

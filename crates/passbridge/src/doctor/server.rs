@@ -1,6 +1,7 @@
 //! The running server: its set-up, and designs of it.
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use domain::{Clock as _, Timestamp};
 use http::Method;
 use pkpass::Severity;
@@ -15,6 +16,7 @@ use crate::{conformance::network, system::SystemClock};
 
 /// How far the server's clock and this one may be apart, in seconds.
 const CLOCK_SECONDS: i64 = 300;
+const VALIDATE: &str = "https://developers.google.com/wallet/reference/rest/v1/jwt";
 const BUILDING: &str = "https://developer.apple.com/documentation/walletpasses/building-a-pass";
 
 /// The set-up as a whole, and the web service as a phone meets it.
@@ -68,7 +70,36 @@ pub(super) async fn template(args: &Args, id: &str) -> anyhow::Result<Vec<Report
             },
         );
     }
+    ask_google(args, id, &mut report).await?;
     Ok(vec![report])
+}
+
+/// What Google itself says, where the template's project has an account there.
+async fn ask_google(args: &Args, id: &str, report: &mut Report) -> anyhow::Result<()> {
+    let path = format!("/v1/templates/{id}/google-check");
+    let reply = args.server.api()?.send(Method::POST, &path, &[], Bytes::new()).await?;
+    let told: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let text = |name: &str| told[name].as_str().unwrap_or_default();
+    match (reply.status.as_u16(), text("verdict")) {
+        (200, "accepted") => report.notes.push("Google would take such passes (jwt.validate)".to_owned()),
+        (200, "refused") => report.lines.insert(
+            0,
+            Line {
+                severity: Severity::Refused,
+                place: "google".to_owned(),
+                rule: "jwt_validate".to_owned(),
+                consequence: format!("Google would not take such passes: {}", text("why")),
+                mend: text("mend").to_owned(),
+                source: VALIDATE.to_owned(),
+            },
+        ),
+        (200, _) => report.notes.push(format!("Google could not be asked: {}", text("why"))),
+        (409, _) => report.notes.push(format!("Google was not asked: {}", text("detail"))),
+        (202, _) => report.notes.push("Google has not answered yet: ask again".to_owned()),
+        (status, _) => report.notes.push(format!("Google was not asked: the server answered {status} {}", text("detail"))),
+    }
+    report.more.insert("google".to_owned(), told.clone());
+    Ok(())
 }
 
 /// A template in a file, as for `POST /v1/templates`.

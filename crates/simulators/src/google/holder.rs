@@ -15,10 +15,15 @@ const MAX_JWT: usize = 1_800;
 pub struct HolderError(String);
 
 /// What a link's token holds, once it was found good: its payload.
-pub(super) fn payload(state: &State, jwt: &str) -> Result<Value, String> {
+pub(super) fn of_link(state: &State, jwt: &str) -> Result<Value, String> {
     if jwt.len() > MAX_JWT {
         return Err(format!("the token has {} characters, {MAX_JWT} are safe", jwt.len()));
     }
+    payload(state, jwt)
+}
+
+/// What a token holds, once it was found good: its payload.
+pub(super) fn payload(state: &State, jwt: &str) -> Result<Value, String> {
     let email = token::unverified(jwt).and_then(|claims| Some(claims["iss"].as_str()?.to_owned())).ok_or("no token")?;
     let accounts = state.accounts.lock();
     let claims = accounts.signed_by(&email, jwt, "google").map_err(str::to_owned)?;
@@ -62,7 +67,7 @@ pub(super) fn absorb(state: &State, payload: &Value) -> Result<(String, String),
 
 pub(super) fn save(state: &State, link: &str) -> Result<String, HolderError> {
     let jwt = link.strip_prefix(PREFIX).ok_or_else(|| HolderError("no save link".to_owned()))?;
-    let payload = payload(state, jwt).map_err(HolderError)?;
+    let payload = of_link(state, jwt).map_err(HolderError)?;
     let key = absorb(state, &payload).map_err(HolderError)?;
     let mut world = state.world.lock();
     if let Some(thing) = world.things.get_mut(&key) {

@@ -13,7 +13,7 @@ use store::{GoogleOutcome, GoogleSettlement, GoogleThingRow, Stored, StoredGoogl
 use tokio::task::{AbortHandle, JoinSet};
 use uuid::Uuid;
 
-use super::{drift, line::Line, shapes::Shapes};
+use super::{drift, line::Line, memory::Memory, shapes::Shapes};
 use crate::shard::{End, Shard};
 
 /// Things that are seen to together; their outcomes are noted in one write.
@@ -171,6 +171,9 @@ impl Lane {
         }
         if row.thing == self.id {
             return drift::run(self, row).await;
+        }
+        if let Some(template) = Memory::read(&row.body).dry_run {
+            return self.dry_run(row, &template).await;
         }
         let catalog = self.shard.house.store.catalog();
         match catalog.org(self.org).and_then(|config| config.projects.get(&row.thing)) {

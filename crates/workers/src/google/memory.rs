@@ -40,6 +40,12 @@ pub(super) struct Memory {
     /// Of an account: the keys that were ever sent, by what they were sent for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) shapes: Shapes,
+    /// Of a dry run: the template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dry_run: Option<String>,
+    /// Of a dry run: what Google said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) checked: Option<store::GoogleChecked>,
     /// Failures in a row.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) tries: u32,

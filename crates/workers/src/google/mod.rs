@@ -15,6 +15,7 @@
 //! those are kept open anyway.
 
 mod drift;
+mod dry_run;
 mod introduce;
 mod lane;
 mod line;

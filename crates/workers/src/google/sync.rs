@@ -59,9 +59,19 @@ impl Lane {
     where
         F: Fn(&Api<'_>) -> Result<Request<Bytes>, RestError>,
     {
+        match self.ask(build).await? {
+            (Verdict::Denied { why, mend }, _) => Err(Fault::Later(format!("{why} ({mend})"))),
+            answered => Ok(answered),
+        }
+    }
+
+    /// Asks, and lets what Google will never take be an answer too.
+    pub(super) async fn ask<F>(&self, build: F) -> Step<(Verdict, Bytes)>
+    where
+        F: Fn(&Api<'_>) -> Result<Request<Bytes>, RestError>,
+    {
         match self.line.ask(&self.shard.house, build).await {
             Came::Answer(Verdict::Retry, _) => Err(Fault::Later("Google failed to answer".to_owned())),
-            Came::Answer(Verdict::Denied { why, mend }, _) => Err(Fault::Later(format!("{why} ({mend})"))),
             Came::Answer(Verdict::TokenExpired | Verdict::QuotaExceeded { quota: Quota::Requests, .. }, _) => Err(Fault::NotSent),
             Came::Answer(verdict, body) => Ok((verdict, body)),
             Came::Nothing(why) => Err(Fault::Later(why)),
@@ -156,14 +166,14 @@ impl Lane {
     }
 
     /// What signs the organization's scan codes under the key of a number.
-    fn codes(&self, number: u8) -> Step<CodeSigner> {
+    pub(super) fn codes(&self, number: u8) -> Step<CodeSigner> {
         let secrets = self.shard.house.store.keyring().scan_secrets(self.org, number);
         let (seed, rotation) = secrets.map_err(|error| Fault::Later(format!("the scan key cannot be had: {error}")))?;
         let signer = CodeSigner::new(self.org.uuid(), number, &seed, *rotation);
         signer.ok_or_else(|| Fault::Later("the scan key cannot be made".to_owned()))
     }
 
-    fn draw<T>(&self, draw: impl FnOnce(&GoogleContext<'_>) -> Result<T, render::RenderError>) -> Step<T> {
+    pub(super) fn draw<T>(&self, draw: impl FnOnce(&GoogleContext<'_>) -> Result<T, render::RenderError>) -> Step<T> {
         let google = &self.shard.house.google;
         let (public_url, org) = (&google.public_url, self.org);
         let image_url = |hash: &str| format!("{public_url}/images/{org}/{hash}.png");
