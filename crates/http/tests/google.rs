@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::{sync::Arc, time::Duration};
+
 use aws_lc_rs::{
     encoding::{AsDer, PublicKeyX509Der},
     rand::SystemRandom,
@@ -13,6 +15,11 @@ use common::{House, ISSUER, house};
 use domain::{EventKind, Pass};
 use google_wallet::callback::RootKeys;
 use serde_json::{Value, json};
+use simulators::{
+    conformance::{Depth, Endpoint, Played, Verdict, play_callbacks},
+    google::{GoogleServer, Options},
+    iphone::Network,
+};
 
 const VERSION: &str = "ECv2SigningOnly";
 const SENDER: &str = "GooglePayPasses";
@@ -90,4 +97,35 @@ async fn saves_and_deletions_count_once() {
     let kinds: Vec<_> = events.into_iter().filter_map(store::LoggedEvent::whole).map(|event| event.kind()).collect();
     assert_eq!(kinds.iter().filter(|kind| **kind == EventKind::PassInstalled).count(), 1);
     assert_eq!(kinds.iter().filter(|kind| **kind == EventKind::PassUninstalled).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_endpoint_holds_against_a_google_that_lies() {
+    let house = Arc::new(house().await);
+    let pass = house.issue().await;
+    let clock = Arc::clone(&house);
+    let google = Arc::new(GoogleServer::start(Options::new(move || clock.app.now().as_millis())).await.unwrap());
+    let keys = house.get(&google.root_keys_url()).await;
+    house.app.settings.google_roots.set(RootKeys::parse(keys.text().as_bytes(), house.app.now().as_millis()).unwrap());
+    let (watched, id) = (Arc::clone(&house), pass.id);
+    let endpoint = Endpoint {
+        url: format!("{}/google/callback", house.base),
+        class: format!("{ISSUER}.{}", pass.template),
+        object: format!("{ISSUER}.{}", pass.id),
+        google,
+        holds: Some(Arc::new(move || {
+            let house = Arc::clone(&watched);
+            Box::pin(async move { Ok(house.store.pass(house.org, id).await.unwrap().unwrap().google.active > 0) })
+        })),
+        callers: 20,
+        patience: Duration::from_millis(300),
+        run: "test".to_owned(),
+    };
+    let all = play_callbacks(&endpoint, &Network::new(&[]).unwrap(), Depth::Whole, |_| ()).await;
+    for Played { case, verdict } in &all {
+        match (case.name, verdict) {
+            ("callback_https", Verdict::Skipped(_)) | (_, Verdict::Passed(_)) => {}
+            (name, other) => panic!("{name}: {other:?}"),
+        }
+    }
 }

@@ -1,4 +1,7 @@
-//! `passbridge conformance`: simulated phones play Apple's whole web-service protocol against any server.
+//! `passbridge conformance`: simulated phones play Apple's whole web-service protocol against any server, and a simulated Google
+//! plays its call-backs.
+
+mod callbacks;
 
 use std::{
     path::{Path, PathBuf},
@@ -8,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::Args as Arguments;
+use clap::{Args as Arguments, Subcommand};
 use domain::{Clock as _, LinkCode};
 use outbound::http::system_roots;
 use pkpass::development::{Authority, Validity};
@@ -26,15 +29,20 @@ use crate::system::{SystemClock, SystemEntropy, say, write_private};
 const AUTHORITY_SECONDS: i64 = 10 * 365 * 86_400;
 
 #[derive(Debug, Arguments)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Examples:
   passbridge conformance --pass club.pkpass
   passbridge conformance https://passes.example.com/apple --pass one.pkpass --other two.pkpass \\
       --update-command 'curl -fsS -X POST https://shop.example.com/points/1042'
+  passbridge conformance google https://passes.example.com/google/callback --class 3388.club --object 3388.card-1 \\
+      --keys-port 9443 --held-command './is-saved card-1'
 
 Cases that lack something (a second pass, a way to change the pass, a push service) are skipped and say what they lack. Ends
 with 1 when a case fails.")]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    google: Option<Side>,
     /// The web service, as in `webServiceURL`; the one that the pass names unless told
     url: Option<String>,
     /// A pass of the server, as it is now
@@ -78,8 +86,20 @@ pub(crate) struct Args {
     json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Side {
+    /// Play a Google that calls back, and lies, against an endpoint
+    ///
+    /// The endpoint must take the kit's root keys for Google's: point it at http://127.0.0.1:PORT/gp/m/issuer/keys (of our own
+    /// server: `google_root_keys_url`), start the kit, then the endpoint.
+    Google(callbacks::Args),
+}
+
 /// Does what was asked.
 pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(Side::Google(args)) = &args.google {
+        return callbacks::run(args).await;
+    }
     let (pass, named) = pass(args)?;
     let other = args.other.as_deref().map(|file| read(file).map(|(other, _)| other)).transpose()?;
     let service = service(args.url.as_deref(), named.as_deref())?;
@@ -96,16 +116,21 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         say(&format!("{} as phones see it", subject.service));
     }
     let all = play(&subject, &network, Depth::Whole, |played| tell(played, args.json)).await;
+    Ok(sum_up(&all, args.json))
+}
+
+/// Says how many hold, and answers with whether all do.
+fn sum_up(all: &[Played], as_json: bool) -> ExitCode {
     let count = |is: fn(&Verdict) -> bool| all.iter().filter(|played| is(&played.verdict)).count();
     let passed = count(|verdict| matches!(verdict, Verdict::Passed(_)));
     let failed = count(|verdict| matches!(verdict, Verdict::Failed(_)));
     let skipped = count(|verdict| matches!(verdict, Verdict::Skipped(_)));
-    if args.json {
+    if as_json {
         say(&json!({"passed": passed, "failed": failed, "skipped": skipped}).to_string());
     } else {
         say(&format!("\n{passed} hold, {failed} fail, {skipped} could not be played"));
     }
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// A network that trusts what the system trusts, and these roots.

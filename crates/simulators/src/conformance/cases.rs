@@ -1,6 +1,7 @@
 //! The cases: what Apple demands and why it matters to a holder.
 
-use super::bench::{Bench, Outcome};
+use super::bench::{Bench, Outcome, Short};
+use super::callback::CallbackId;
 use super::{crowd, fetch, list, registration, update};
 
 const SERVICE: &str = "https://developer.apple.com/documentation/walletpasses/adding-a-web-service-to-update-passes";
@@ -26,11 +27,11 @@ pub struct Case {
     pub source: &'static str,
     /// Whether it writes nothing at the server.
     pub only_looks: bool,
-    id: Id,
+    pub(super) id: Id,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Id {
+pub(super) enum Id {
     Https,
     Whole,
     WithoutToken,
@@ -62,6 +63,8 @@ enum Id {
     IdentityStays,
     Pushes,
     TokenRotation,
+    /// Of Google's side.
+    Callback(CallbackId),
 }
 
 pub(super) async fn play(case: &Case, bench: &Bench<'_>) -> Outcome {
@@ -97,6 +100,7 @@ pub(super) async fn play(case: &Case, bench: &Bench<'_>) -> Outcome {
         Id::IdentityStays => update::identity_stays(bench).await,
         Id::Pushes => update::pushes(bench).await,
         Id::TokenRotation => update::token_rotation(bench).await,
+        Id::Callback(_) => Err(Short::Without("it is about Google's call-backs".to_owned())),
     }
 }
 

@@ -4,9 +4,12 @@
 //! their own and unregister them again, so that a server in use is left as it was found; [`Depth::Look`] plays only those that
 //! write nothing at all. What only its owner can do, changing a pass, is handed in, as is a push service to watch.
 //!
+//! [`play_callbacks`] does the same for the other wallet: a Google that calls back, and lies.
+//!
 //! Source: Apple, *Adding a Web Service to Update Passes* and its endpoints.
 
 mod bench;
+mod callback;
 mod cases;
 mod crowd;
 mod fetch;
@@ -16,6 +19,7 @@ mod update;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
+pub use callback::{CALLBACK_CASES, Endpoint, Holds, play_callbacks};
 pub use cases::{CASES, Case};
 
 use crate::apns::ApnsServer;

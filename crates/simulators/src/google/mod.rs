@@ -16,6 +16,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +35,7 @@ use crate::iphone::Network;
 use callback::Keys;
 use token::Accounts;
 
+pub use callback::{Event, Letter, Root};
 pub use holder::HolderError;
 pub use token::BadKeyFile;
 
@@ -127,6 +129,7 @@ struct State {
     keys: Mutex<Keys>,
     network: Network,
     addr: SocketAddr,
+    key_fetches: AtomicU64,
 }
 
 /// A running Google. Stops, with its connections, when dropped.
@@ -160,9 +163,17 @@ impl GoogleServer {
     /// # Errors
     /// When no port can be opened or no key be made.
     pub async fn start(options: Options) -> Result<Self, StartError> {
+        Self::start_at(0, options).await
+    }
+
+    /// Opens the port; 0 for any.
+    ///
+    /// # Errors
+    /// When the port cannot be opened or no key be made.
+    pub async fn start_at(port: u16, options: Options) -> Result<Self, StartError> {
         let keys = Keys::generate().ok_or_else(|| StartError::Keys("no random numbers".to_owned()))?;
         let network = Network::new(&[]).map_err(|error| StartError::Keys(error.to_string()))?;
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         let addr = listener.local_addr()?;
         let state = Arc::new(State {
             options,
@@ -171,6 +182,7 @@ impl GoogleServer {
             keys: Mutex::new(keys),
             network,
             addr,
+            key_fetches: AtomicU64::new(0),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&state))).abort_handle();
         Ok(Self { addr, state, accepting })
@@ -192,6 +204,18 @@ impl GoogleServer {
     #[must_use]
     pub fn root_keys_url(&self) -> String {
         format!("http://{}/gp/m/issuer/keys", self.addr)
+    }
+
+    /// How often its root keys were fetched.
+    #[must_use]
+    pub fn key_fetches(&self) -> u64 {
+        self.state.key_fetches.load(Ordering::Relaxed)
+    }
+
+    /// The present by its clock, in milliseconds since 1970.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        self.state.now()
     }
 
     /// Makes the account of a key file a user of an issuer, as a person does in Google's console.
@@ -268,7 +292,7 @@ impl GoogleServer {
     /// When Google would show an error page instead.
     pub async fn save(&self, link: &str) -> Result<String, HolderError> {
         let object = holder::save(&self.state, link)?;
-        callback::tell(&self.state, &object, "save").await;
+        callback::tell(&self.state, &object, Event::Save).await;
         Ok(object)
     }
 
@@ -286,7 +310,7 @@ impl GoogleServer {
     /// When nobody holds it.
     pub async fn delete(&self, object: &str) -> Result<(), HolderError> {
         holder::delete(&self.state, object)?;
-        callback::tell(&self.state, object, "del").await;
+        callback::tell(&self.state, object, Event::Del).await;
         Ok(())
     }
 }
@@ -350,7 +374,10 @@ async fn answer(state: &State, request: Request<Incoming>) -> Option<Response<Fu
     let path = head.uri.path();
     let answer = match (&head.method, path) {
         (&Method::POST, "/token") => state.accounts.lock().grant(&body, &state.token_url(), state.now()),
-        (&Method::GET, "/gp/m/issuer/keys") => (StatusCode::OK, state.keys.lock().published(state.now())),
+        (&Method::GET, "/gp/m/issuer/keys") => {
+            state.key_fetches.fetch_add(1, Ordering::Relaxed);
+            (StatusCode::OK, state.keys.lock().published(state.now()))
+        }
         _ => match path.strip_prefix(API) {
             Some(path) => {
                 let token = head.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
