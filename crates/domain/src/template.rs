@@ -156,7 +156,25 @@ impl Design {
         let translated = self.translations.iter().flat_map(|(language, translation)| {
             translation.images.iter().map(move |(role, set)| (format!("translations.{language}.images.{}", role.key()), set))
         });
-        own.chain(translated).flat_map(|(path, set)| set.hashes().map(move |(size, hash)| (format!("{path}.{size}"), hash)))
+        let sets = own.chain(translated);
+        let packed = sets.flat_map(|(path, set)| set.hashes().map(move |(size, hash)| (format!("{path}.{size}"), hash)));
+        packed.chain(self.fetched_images())
+    }
+
+    /// The images among them that phones fetch, those of upcoming events:
+    /// `apple.upcomingPassInformation.0.images.headerImage.image.x2`.
+    pub fn fetched_images(&self) -> impl Iterator<Item = (String, &str)> {
+        let entries = self.apple.get("upcomingPassInformation").and_then(Value::as_array);
+        let pictures = entries.into_iter().flatten().enumerate().flat_map(|(at, entry)| {
+            let images = entry["images"].as_object().into_iter().flatten();
+            images.map(move |(name, picture)| {
+                (format!("apple.upcomingPassInformation.{at}.images.{name}.image"), &picture["image"])
+            })
+        });
+        pictures.flat_map(|(path, image)| {
+            let sizes = image.as_object().into_iter().flatten();
+            sizes.filter_map(move |(size, hash)| Some((format!("{path}.{size}"), hash.as_str()?)))
+        })
     }
 }
 

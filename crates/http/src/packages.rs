@@ -132,8 +132,14 @@ impl Packages {
         }
         let model = {
             let token = app.store.keyring().apple_token(org, pass_type, &pass.serial, pass.token_epoch)?;
-            let context =
-                AppleContext { pass_type, team: &signer.value.team, web_service_url: &app.url("/apple"), auth_token: &token };
+            let image_url = |hash: &str| images::url(app, org, hash);
+            let context = AppleContext {
+                pass_type,
+                team: &signer.value.team,
+                web_service_url: &app.url("/apple"),
+                auth_token: &token,
+                image_url: Some(&image_url),
+            };
             render::apple(&view, &context).map_err(|fault| Problem::Internal(format!("rendering: {fault}")))?
         };
         let now = app.now().as_seconds();

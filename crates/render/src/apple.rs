@@ -2,6 +2,7 @@
 
 mod assets;
 mod fields;
+mod hosted;
 
 use domain::{BarcodeFormat, Design, RelevantTime, RichStyle, Text};
 use pkpass::model::{Barcode, BarcodeFormat as AppleFormat, Beacon, Location, Nfc, Pass, PassIdentity, RelevantDate, Style};
@@ -31,6 +32,8 @@ pub struct AppleContext<'a> {
     pub web_service_url: &'a str,
     /// The pass's token for the web service.
     pub auth_token: &'a str,
+    /// The public https address of an image, by its hash; none where pictures that phones fetch are left out.
+    pub image_url: Option<&'a dyn Fn(&str) -> String>,
 }
 
 /// Draws `pass.json`.
@@ -62,7 +65,7 @@ pub fn apple(view: &PassView<'_>, context: &AppleContext<'_>) -> Result<Pass, Re
     }
     rich_style(view, &mut pass)?;
     if !design.apple.is_empty() {
-        pass = overlaid(view, &pass, design)?;
+        pass = overlaid(view, &pass, design, context.image_url)?;
     }
     pass.complete_for_every_system();
     Ok(pass)
@@ -83,11 +86,17 @@ fn rich_style(view: &PassView<'_>, pass: &mut Pass) -> Result<(), RenderError> {
     Ok(())
 }
 
-fn overlaid(view: &PassView<'_>, pass: &Pass, design: &Design) -> Result<Pass, RenderError> {
+fn overlaid(
+    view: &PassView<'_>,
+    pass: &Pass,
+    design: &Design,
+    image_url: Option<&dyn Fn(&str) -> String>,
+) -> Result<Pass, RenderError> {
     let fault = |fault: serde_json::Error| OverlayError { part: "apple", fault: fault.to_string() };
     let mut value = serde_json::to_value(pass).map_err(fault)?;
     // what a design says of a pass may be personal
-    let keys = if view.is_blank() { constants(&design.apple) } else { fill::fill(view, &design.apple) };
+    let mut keys = if view.is_blank() { constants(&design.apple) } else { fill::fill(view, &design.apple) };
+    hosted::resolve(&mut keys, image_url);
     overlay::merge(&mut value, &keys, &PROTECTED);
     Ok(serde_json::from_value(value).map_err(fault)?)
 }

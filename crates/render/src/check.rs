@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use domain::{Contact, Design, FieldType, FieldValue, Lifecycle, Pass, Project, Template, Wallet};
 use google_wallet::Vertical;
-use pkpass::{Assets, Severity};
+use pkpass::{Assets, Severity, model::MAX_REMOTE_IMAGE_BYTES};
 use serde_json::{Value, json};
 
 use crate::apple::file_name;
@@ -19,6 +19,7 @@ const SAMPLE: AppleContext<'static> = AppleContext {
     team: "SAMPLE1234",
     web_service_url: "https://passes.example/apple",
     auth_token: "0123456789abcdef0123456789abcdef",
+    image_url: Some(&|hash| format!("https://passes.example/images/{hash}.png")),
 };
 
 /// One thing that a wallet would refuse or leave out.
@@ -96,12 +97,26 @@ pub fn check_design(
             *hash = hash.take().filter(|hash| image(hash).is_some());
         }
     });
-    let assets = apple_assets(&known, known.personalization.is_some(), image)?;
+    let assets = apple_assets(&known, known.personalization.is_some(), &image)?;
     let mut findings = check_apple(&view, &assets)?;
+    findings.extend(template.design.fetched_images().filter_map(|(path, hash)| too_large(path, &image(hash)?)));
     if let Some(issuer) = &project.google_issuer {
         findings.extend(check_google(&view, issuer)?);
     }
     Ok(findings)
+}
+
+/// A picture that a phone fetches, and does not take because of its length.
+fn too_large(path: String, image: &Bytes) -> Option<Finding> {
+    (image.len() as u64 > MAX_REMOTE_IMAGE_BYTES).then(|| Finding {
+        wallet: Wallet::Apple,
+        severity: Severity::Lost,
+        path,
+        rule: "picture_size".to_owned(),
+        source: "https://developer.apple.com/documentation/walletpasses/upcomingpassinformationentry",
+        consequence: "the picture is not taken".to_owned(),
+        mend: "keep it within 2 MB".to_owned(),
+    })
 }
 
 fn check_apple(view: &PassView<'_>, assets: &Assets) -> Result<Vec<Finding>, CheckError> {

@@ -26,7 +26,7 @@ pub fn export_pass(
     let codes = CodeSigner::new(project.id.uuid(), 0, &[0; 32], [0; 32]);
     let view = PassView { project, template, pass: &pass, contact: Some(&contact), codes: codes.as_ref() };
     let pass_type = project.apple_pass_type.as_deref().unwrap_or("pass.");
-    let context = AppleContext { pass_type, team, web_service_url: "", auth_token: "" };
+    let context = AppleContext { pass_type, team, web_service_url: "", auth_token: "", image_url: None };
     let mut json = serde_json::to_value(apple(&view, &context)?).map_err(|fault| RenderError::Sample(fault.to_string()))?;
     if let Some(keys) = json.as_object_mut() {
         keys.retain(|key, value: &mut Value| !OF_HOLDERS.contains(&key.as_str()) && !value.is_null());

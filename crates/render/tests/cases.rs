@@ -45,6 +45,7 @@ const APPLE: AppleContext<'_> = AppleContext {
     team: "TEAM123456",
     web_service_url: "https://passes.example.com/apple",
     auth_token: "0123456789abcdef0123456789abcdef",
+    image_url: None,
 };
 
 fn image_url(hash: &str) -> String {

@@ -48,6 +48,7 @@ impl Input {
             team: "TEAM123456",
             web_service_url: "https://passes.example.com/apple",
             auth_token: "0123456789abcdef0123456789abcdef",
+            image_url: None,
         };
         serde_json::to_value(apple(&self.view(), &context).unwrap()).unwrap()
     }

@@ -56,7 +56,9 @@ pub(crate) struct Design {
     nfc: Option<Nfc>,
     /// What Apple Wallet asks the holder for when a pass without a contact is added; needs `nfc`.
     personalization: Option<Personalization>,
-    /// Keys of Apple's pass.json that are set as they stand, over everything else; their texts may hold placeholders.
+    /// Keys of Apple's pass.json that are set as they stand, over everything else; their texts may hold placeholders. In the
+    /// pictures of `upcomingPassInformation`, `{"image": {"x2": sha256, "x3": sha256}}` names uploaded images: phones get their
+    /// addresses here, with their hashes.
     #[schema(required = false, value_type = Object)]
     apple: serde_json::Map<String, serde_json::Value>,
     /// Keys of Google's class that are set as they stand, over everything else.

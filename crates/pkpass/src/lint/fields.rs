@@ -20,6 +20,7 @@ pub(super) fn check(report: &mut Report, pass: &Value) {
                 let path = format!("{style}.{group}[{at}]");
                 check_key(report, &path, field, &mut seen);
                 check_value(report, &path, field);
+                check_attributed(report, &path, field);
                 check_place(report, &path, group, field);
                 check_words(report, &path, field);
             }
@@ -88,6 +89,30 @@ fn check_value(report: &mut Report, path: &str, field: &Value) {
             "the notification does not name the new value",
             "put `%@` where the new value belongs",
         );
+    }
+}
+
+/// Apple takes anchors alone: `<a href='…'>…</a>`.
+fn check_attributed(report: &mut Report, path: &str, field: &Value) {
+    let Some(value) = field.get("attributedValue") else { return };
+    let fits = value.is_number() || value.as_str().is_some_and(|text| text.split('<').skip(1).all(is_anchor));
+    if !fits {
+        report.lost(
+            &format!("{path}.attributedValue"),
+            "attributed_value",
+            "the markup is not shown as it was meant",
+            "write text with `<a href='https://example.com'>` and `</a>` alone, and `&lt;` for a <",
+        );
+    }
+}
+
+/// Whether what follows a `<` is the rest of an anchor's tag.
+fn is_anchor(rest: &str) -> bool {
+    let lower = rest.to_ascii_lowercase();
+    match lower.split_once('>') {
+        Some(("/a", _)) => true,
+        Some((tag, _)) => tag.strip_prefix("a ").is_some_and(|tag| tag.trim_start().starts_with("href")),
+        None => false,
     }
 }
 

@@ -159,6 +159,18 @@ fn check_poster(report: &mut Report, path: &str, pass: &Value, files: &[File<'_>
     if pass["nfc"]["requiresAuthentication"].is_null() && items(&pass["barcodes"]).is_empty() {
         fall_back(report, path, "add `nfc` with `requiresAuthentication`, or a barcode for iOS 27");
     }
+    if pass["nfc"]["requiresAuthentication"].is_null() && !items(&pass["barcodes"]).is_empty() {
+        let consequence = "before iOS 27 the phone falls back to the next style scheme: there a poster needs `nfc`";
+        report.advice(path, "poster_without_nfc", consequence, "add `nfc` with `requiresAuthentication` where readers take it");
+    }
+    if is_missing(tags, "seats") {
+        let consequence = "the poster names no seat";
+        report.advice("semantics.seats", "scheme_bare", consequence, "add `seats` where the event has any");
+    }
+    if tags["eventType"] == "PKEventTypeLivePerformance" && is_missing(tags, "artistIDs") {
+        let consequence = "the guide offers no music of the performers";
+        report.advice("semantics.artistIDs", "scheme_bare", consequence, "add `artistIDs`, their numbers at Apple Music");
+    }
     if is_missing(tags, "eventStartDate") && is_missing(tags, "eventStartDateInfo") {
         let consequence = "the event has no date, and no guide or live activity appears";
         report.advice("semantics.eventStartDate", "scheme_bare", consequence, "add `eventStartDate`");

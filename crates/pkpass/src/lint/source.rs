@@ -27,6 +27,7 @@ pub(super) fn of(rule: &str) -> &'static str {
         | "number_format_on_text"
         | "number_and_currency"
         | "change_message"
+        | "attributed_value"
         | "alignment_place"
         | "row_place"
         | "row_value"
@@ -37,7 +38,7 @@ pub(super) fn of(rule: &str) -> &'static str {
         "relevance_one_key" | "relevance_incomplete" | "relevance_interval" | "too_many_places" | "place_form" => RELEVANCE,
         "nfc_message" | "nfc_too_long" | "nfc_certificate" | "nfc_key" => NFC,
         "tag_unknown" | "tag_value" | "semantics_form" | "event_dates" => SEMANTICS,
-        "scheme_incomplete" | "scheme_bare" | "image_size" | "image_too_large" => BUILDER,
+        "scheme_incomplete" | "scheme_bare" | "poster_without_nfc" | "image_size" | "image_too_large" => BUILDER,
         "upcoming_form"
         | "upcoming_type"
         | "upcoming_identifier"

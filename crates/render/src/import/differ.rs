@@ -12,7 +12,7 @@ use crate::{AppleContext, CodeSigner, MESSAGE_FIELD, PassView, apple, sample_con
 
 /// What stands for the parts that only a real pass has.
 const NOBODY: AppleContext<'static> =
-    AppleContext { pass_type: "pass.example.sample", team: "SAMPLE1234", web_service_url: "", auth_token: "" };
+    AppleContext { pass_type: "pass.example.sample", team: "SAMPLE1234", web_service_url: "", auth_token: "", image_url: None };
 /// Keys that are drawn by rules of our own: fallbacks for older phones, both spellings of newer ones, what groups passes.
 const BY_RULE: [&str; 7] = ["barcode", "barcodes", "relevantDate", "relevantDates", "beacons", "semantics", "groupingIdentifier"];
 

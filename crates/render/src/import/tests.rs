@@ -34,6 +34,7 @@ fn built(project: &Project, design: &Design, serial: &str) -> Value {
         team: "TEAM123456",
         web_service_url: "https://passes.example/apple",
         auth_token: "0123456789abcdef",
+        image_url: None,
     };
     serde_json::to_value(apple(&view, &context).unwrap()).unwrap()
 }
@@ -168,6 +169,50 @@ fn faults_that_wallet_forgives_are_forgiven_and_said() {
         assert_eq!(said.get(path), Some(&outcome), "{path}: {:#?}", import.notes);
     }
     assert_eq!(design.problems(&project).iter().filter(|problem| problem.fault == domain::Fault::Wrong).count(), 0);
+}
+
+/// Apple's own sample passes are of 2012: one barcode, one date, colours as `rgb()`, a comma too many.
+#[test]
+fn passes_in_the_shape_of_apples_samples_come_in_whole() {
+    let common = r#""formatVersion": 1, "passTypeIdentifier": "pass.com.example.sample", "serialNumber": "p69f2J", "teamIdentifier":
+        "A93A5CM278", "organizationName": "Sample", "description": "A sample", "logoText": "Sample", "webServiceURL":
+        "https://example.com/passes/", "authenticationToken": "vxwxd7J8AlNNFPS8k0a0FfUFtq0ewzFdc", "relevantDate":
+        "2012-07-22T14:25-08:00", "locations": [{"longitude": -122.3748889, "latitude": 37.6189722}], "barcode": {"message":
+        "123456789", "format": "PKBarcodeFormatPDF417", "messageEncoding": "iso-8859-1"}, "foregroundColor": "rgb(22, 55, 110)",
+        "backgroundColor": "rgb(50, 91, 185)", "suppressStripShine": false,"#;
+    let field = |key: &str, more: &str| format!(r#"{{"key": "{key}", "label": "{key}", "value": "x"{more}}}"#);
+    let date = r#", "value": "2012-08-07T00:00-08:00", "isRelative": true, "dateStyle": "PKDateStyleShort", "timeStyle": "PKDateStyleShort""#;
+    let money = r#", "value": 21.75, "currencyCode": "USD""#;
+    let samples = [
+        (
+            "boarding_pass",
+            "boardingPass",
+            r#""transitType": "PKTransitTypeAir", "#,
+            field("gate", r#", "changeMessage": "Gate changed to %@.""#),
+        ),
+        ("event_ticket", "eventTicket", "", field("loc", date)),
+        ("coupon", "coupon", "", field("expires", date)),
+        ("membership", "storeCard", "", field("balance", money)),
+        ("generic", "generic", "", field("level", r#", "textAlignment": "PKTextAlignmentRight""#)),
+    ];
+    for (kind, style, transit, front) in samples {
+        let front = front.replace(r#""value": "x", "value""#, r#""value""#);
+        let back = field("terms", "");
+        let json = format!(r#"{{{common} "{style}": {{{transit} "headerFields": [{front}], "backFields": [{back}, ], }}, }}"#);
+        let project = project(kind);
+        let import = imported(&project, &json).unwrap_or_else(|error| panic!("{kind}: {error}"));
+        let design = &import.design;
+        let keys: Vec<_> = design.fields.iter().map(|field| field.place).collect();
+        assert_eq!(keys, [FieldPlace::Header, FieldPlace::Back], "{kind}");
+        assert_eq!(design.colors.background.as_deref(), Some("#325BB9"), "{kind}");
+        assert_eq!((design.relevance.dates.len(), design.relevance.locations.len()), (1, 1), "{kind}: {:#?}", import.notes);
+        assert_eq!(design.barcode.as_ref().map(|barcode| barcode.format), Some(BarcodeFormat::Pdf417), "{kind}");
+        assert_eq!(design.problems(&project).iter().filter(|problem| problem.fault == domain::Fault::Wrong).count(), 0, "{kind}");
+        let again = built(&project, design, "serial-2").to_string();
+        let findings = pkpass::lint(again.as_bytes(), &pkpass::Assets::prepare(Vec::new()).unwrap());
+        let refused = findings.iter().filter(|found| found.severity == pkpass::Severity::Refused);
+        assert_eq!(refused.map(|found| found.rule).collect::<Vec<_>>(), ["icon_missing"], "{kind}");
+    }
 }
 
 #[test]
