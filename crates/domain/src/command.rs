@@ -175,6 +175,17 @@ pub enum Action {
         /// How we know.
         reason: UninstallReason,
     },
+    /// What another platform knew before: a wallet held the pass from a time on, and perhaps until another.
+    RecordFormer {
+        /// Which.
+        pass: PassRef,
+        /// Which wallet.
+        wallet: Wallet,
+        /// Since when it was there.
+        installed_at: crate::Timestamp,
+        /// Until when; none when it is there still.
+        uninstalled_at: Option<crate::Timestamp>,
+    },
     /// The pass's page was shown, or a package or object was made for a wallet.
     RecordVisit {
         /// Which.

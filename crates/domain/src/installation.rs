@@ -42,6 +42,17 @@ pub struct Installation {
     pub first_installed_at: Timestamp,
 }
 
+impl Installation {
+    /// The device of what another platform knew of a pass. Google has one for each pass; a phone of Apple's that it knew is unknown
+    /// by name until it registers here, and stands in by a name that tells nobody more than the pass's own id.
+    pub fn former_device(wallet: Wallet, pass: PassId) -> String {
+        match wallet {
+            Wallet::Apple => format!("former-{pass}"),
+            Wallet::Google => String::new(),
+        }
+    }
+}
+
 /// Whether an installation is there now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]

@@ -1,6 +1,6 @@
 //! Which states a command touches.
 
-use domain::{Action, Command, ContactInput, ContactRef, PassId, PassRef, ProjectId, Wallet};
+use domain::{Action, Command, ContactInput, ContactRef, Installation, PassId, PassRef, ProjectId, Wallet};
 use store::Touch;
 
 /// The states that deciding `command` needs. `projects` are the organization's: a new external id is looked for in all of
@@ -36,6 +36,11 @@ pub(crate) fn touch(command: &Command, projects: &[ProjectId]) -> Touch {
         Action::RecordInstall { pass, wallet, device, .. } | Action::RecordUninstall { pass, wallet, device, .. } => {
             installation(&mut touch, pass, *wallet, device);
         }
+        Action::RecordFormer { pass, wallet, .. } => {
+            if let PassRef::Id(id) = pass {
+                installation(&mut touch, pass, *wallet, &Installation::former_device(*wallet, *id));
+            }
+        }
         Action::PutContact { new_id, input } => {
             touch.contacts.push(ContactRef::Id(*new_id));
             person(&mut touch, Some(input));
@@ -58,5 +63,9 @@ fn installation(touch: &mut Touch, pass: &PassRef, wallet: Wallet, device: &str)
     if let PassRef::Id(id) = pass {
         let key: (PassId, Wallet, String) = (*id, wallet, device.to_owned());
         touch.installations.push(key);
+        let former = Installation::former_device(wallet, *id);
+        if former != device {
+            touch.installations.push((*id, wallet, former));
+        }
     }
 }

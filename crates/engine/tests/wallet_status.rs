@@ -243,3 +243,47 @@ async fn a_removal_is_not_held_over_the_end_of_a_pass() {
     assert_eq!(contact(&house).await.wallet_status().name(), "none", "valid again, but on no phone");
     assert_eq!(changes(&house).await.len(), 2);
 }
+
+fn former(pass: PassId, wallet: Wallet, installed: i64, uninstalled: Option<i64>) -> Action {
+    let at = |seconds: i64| Timestamp::from_micros(START + seconds * 1_000_000);
+    Action::RecordFormer { pass: PassRef::Id(pass), wallet, installed_at: at(installed), uninstalled_at: uninstalled.map(at) }
+}
+
+#[tokio::test]
+async fn what_another_platform_knew_counts_as_of_then_and_overrules_nothing() {
+    let house = house().await;
+    let pass = house.issued("one").await;
+    let then = Timestamp::from_micros(START - 86_400_000_000);
+    let held = house.did(former(pass.id, Wallet::Apple, -86_400, None)).await;
+    assert_eq!((held.apple.active, held.apple.first_installed_at), (1, Some(then)));
+    let contact = house.store.contact(house.org, &ContactRef::Id(held.contact.unwrap())).await.unwrap().unwrap();
+    let status = contact.wallet_status();
+    assert_eq!((status.name(), status.apple_installed_at, status.changed_at), ("apple", Some(then), Some(then)));
+    let again = house.did(former(pass.id, Wallet::Apple, -500, Some(-400))).await;
+    assert_eq!(again.version, held.version, "it is known");
+    // The phone registers here: one phone, not two.
+    let real = house.did(house.install(pass.id, "phone")).await;
+    assert_eq!((real.apple.active, real.apple.first_installed_at), (1, Some(then)));
+    let gone = house.did(Action::RecordUninstall {
+        pass: PassRef::Id(pass.id),
+        wallet: Wallet::Apple,
+        device: "phone".to_owned(),
+        reason: UninstallReason::Unregistered,
+    });
+    assert_eq!(gone.await.apple.active, 0);
+
+    let left = house.did(former(pass.id, Wallet::Google, -900, Some(-300))).await;
+    assert_eq!((left.google.active, left.google.last_uninstall_reason), (0, Some(UninstallReason::Removed)));
+    let events = house.store.events_of_pass(house.org, pass.id, 0, 100).await.unwrap();
+    let events: Vec<_> = events.into_iter().filter_map(store::LoggedEvent::whole).collect();
+    let times: Vec<_> =
+        events.iter().filter(|event| event.kind() == EventKind::PassInstalled).map(|event| event.occurred_at).collect();
+    assert_eq!(times[0], then, "it happened then");
+    assert!(events.iter().all(|event| event.recorded_at >= Timestamp::from_micros(START)), "and was written down now");
+
+    let other = house.issued("two").await;
+    for (installed, uninstalled) in [(86_400, None), (-5, Some(-5)), (-5, Some(86_400))] {
+        let refused = house.refused(former(other.id, Wallet::Apple, installed, uninstalled)).await;
+        assert_eq!(refused, domain::RejectCode::Invalid);
+    }
+}

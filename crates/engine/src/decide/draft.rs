@@ -1,8 +1,8 @@
 //! A decision in the making.
 
 use domain::{
-    Answer, Command, Contact, ContactId, Event, EventId, Facts, Image, Installation, Lifecycle, Pass, PassRef, Position,
-    ProjectImage, Reject, RejectCode, Timestamp, VariantImage, Wallet,
+    Answer, Command, Contact, ContactId, Event, EventId, Facts, Image, Installation, InstallationState, Lifecycle, Pass, PassRef,
+    Position, ProjectImage, Reject, RejectCode, Timestamp, VariantImage, Wallet,
 };
 use store::NewEvent;
 
@@ -14,6 +14,8 @@ pub(super) struct Draft<'a> {
     pub(super) now: Timestamp,
     /// When what is told happened, where that is earlier than now.
     pub(super) happened_at: Option<Timestamp>,
+    /// When passes came into wallets or left them, where that is known to be earlier than now.
+    pub(super) counted_at: Option<Timestamp>,
     command: &'a Command,
     passes: Vec<Pass>,
     contacts: Vec<Contact>,
@@ -30,6 +32,7 @@ impl<'a> Draft<'a> {
             view,
             now,
             happened_at: None,
+            counted_at: None,
             command,
             passes: Vec::new(),
             contacts: Vec::new(),
@@ -55,6 +58,13 @@ impl<'a> Draft<'a> {
             self.event(Facts::PassExpired, true, &pass);
         }
         Ok(pass)
+    }
+
+    /// What another platform knew of a pass in a wallet, while it counts as there.
+    pub(super) fn former(&self, pass: &Pass, wallet: Wallet) -> Option<Installation> {
+        let key = (self.view.org, pass.id, wallet, Installation::former_device(wallet, pass.id));
+        let held = self.view.states.installations.get(&key)?;
+        matches!(held.state, InstallationState::Active { .. }).then(|| held.clone())
     }
 
     /// Lets removals count that were held long enough: the wallet did not take the pass again.
@@ -117,7 +127,7 @@ impl<'a> Draft<'a> {
         // A removal that was held happened when the wallet told of it.
         let was_held = !arrives && !pass.lifecycle.is_void() && !pass.holding(wallet).is_present();
         let left_at = pass.holding(wallet).last_uninstalled_at.filter(|_| was_held);
-        let turned = status.count(wallet, arrives, left_at.unwrap_or(self.now));
+        let turned = status.count(wallet, arrives, left_at.or(self.counted_at).unwrap_or(self.now));
         let after = status.name().to_owned();
         contact.version += 1;
         contact.updated_at = self.now.max(contact.updated_at);

@@ -5,6 +5,7 @@
 
 mod contact;
 mod draft;
+mod former;
 mod issue;
 mod lifecycle;
 mod scan;
@@ -66,6 +67,9 @@ pub fn decide(view: &View<'_>, command: &Command, now: Timestamp) -> Result<Deci
         }
         Action::RecordUninstall { pass, wallet, device, reason } => {
             wallet::uninstall(&mut draft, pass, *wallet, device, *reason)?
+        }
+        Action::RecordFormer { pass, wallet, installed_at, uninstalled_at } => {
+            former::record(&mut draft, pass, *wallet, *installed_at, *uninstalled_at)?
         }
         Action::RecordVisit { pass, kind, sighting } => wallet::visit(&mut draft, pass, *kind, sighting)?,
         Action::RecordRedesign { pass, template } => update::redesigned(&mut draft, pass, *template)?,

@@ -33,7 +33,8 @@ pub(super) fn install(
         }
         return Ok(Draft::unchanged(&before));
     }
-    let again = held.is_some();
+    let former = draft.former(&before, wallet).filter(|former| former.device != device);
+    let again = held.is_some() || former.is_some();
     draft.put_installation(Installation {
         pass: before.id,
         wallet,
@@ -45,6 +46,12 @@ pub(super) fn install(
     let mut pass = before.clone();
     let holding = pass.holding_mut(wallet);
     holding.active += 1;
+    if let Some(former) = former {
+        // The phone that another platform knew has a name of its own now.
+        holding.active = holding.active.saturating_sub(1);
+        let state = InstallationState::Gone { since: draft.now, reason: UninstallReason::Unregistered };
+        draft.put_installation(Installation { state, ..former });
+    }
     holding.held_until = None;
     holding.first_installed_at.get_or_insert(draft.now);
     holding.last_installed_at = Some(draft.now);
@@ -57,7 +64,7 @@ pub(super) fn install(
 }
 
 /// The pass of an installation, which is only loaded by the pass's id.
-fn named(draft: &mut Draft<'_>, reference: &PassRef) -> Result<Pass, Reject> {
+pub(super) fn named(draft: &mut Draft<'_>, reference: &PassRef) -> Result<Pass, Reject> {
     match reference {
         PassRef::Id(_) => draft.pass(reference),
         _ => Err(Reject::new(RejectCode::Invalid, "pass", "a wallet names a pass by its id")),

@@ -4,7 +4,7 @@
 //! Each reading that is possible becomes a reference; the engine takes the first that there is. The only look-up made here
 //! is that of a link code, which the directory alone knows.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{ContactRef, OrgId, PassId, PassRef, ProjectId, Proof, Timestamp};
 use scan_code::{Reader, Rotation};
@@ -14,6 +14,8 @@ use crate::{App, Problem};
 
 /// Most projects in which a bare external id is looked for when the reader names none.
 const MAX_PROJECTS: usize = 200;
+/// Most bytes of a serial number.
+const MAX_SERIAL_BYTES: usize = 256;
 /// Most bytes that a barcode can hold: those of a QR code of version 40.
 pub(crate) const MAX_CODE_BYTES: usize = 2_953;
 
@@ -39,7 +41,7 @@ pub(crate) async fn read(
         return signed(app, org, catalog, code, at);
     }
     let mut readings = Readings::default();
-    readings.named("pass.id", code, None);
+    readings.named("pass.serial", code, None);
     readings.named("pass.code", code.rsplit_once("/p/").map_or(code, |(_, code)| code), None);
     let barcodes = catalog.templates.values().map(|stored| &stored.value).filter(|it| project.is_none_or(|id| id == it.project));
     for template in barcodes {
@@ -52,6 +54,11 @@ pub(crate) async fn read(
     for project in projects.take(MAX_PROJECTS) {
         readings.named("pass.external_id", code, Some(project));
     }
+    for serial in &readings.serials {
+        if let Some(pass) = foreign(app, org, catalog, project, serial).await? {
+            readings.passes.push(PassRef::Id(pass));
+        }
+    }
     for code in readings.codes {
         match app.store.look_up(NameKind::LinkCode, code.as_bytes()).await? {
             Some((owner, pass)) if owner == org => readings.passes.push(PassRef::Id(PassId::from_uuid(pass))),
@@ -59,6 +66,24 @@ pub(crate) async fn read(
         }
     }
     Ok(Reading { passes: readings.passes, proof: Proof::None })
+}
+
+/// The pass that came with a serial number of its own, under any of the organization's pass types.
+async fn foreign(
+    app: &Arc<App>,
+    org: OrgId,
+    catalog: &OrgCatalog,
+    project: Option<ProjectId>,
+    serial: &str,
+) -> Result<Option<PassId>, Problem> {
+    let projects = catalog.projects.values().map(|stored| &stored.value).filter(|it| project.is_none_or(|only| only == it.id));
+    let types: BTreeSet<&str> = projects.filter_map(|project| project.apple_pass_type.as_deref()).collect();
+    for pass_type in types.into_iter().take(MAX_PROJECTS) {
+        if let Some(pass) = crate::apple::foreign(app, org, pass_type, serial).await? {
+            return Ok(Some(pass));
+        }
+    }
+    Ok(None)
 }
 
 /// A code that claims to be signed by us. What proves to be is taken at its word about which pass it is, and nothing else:
@@ -83,11 +108,20 @@ pub(crate) fn reader(app: &Arc<App>, org: OrgId, catalog: &OrgCatalog) -> Result
 struct Readings {
     passes: Vec<PassRef>,
     codes: Vec<String>,
+    /// Serial numbers that are not ours.
+    serials: Vec<String>,
 }
 
 impl Readings {
     /// What a value of a placeholder of that name stands for; nothing for names that passes are not found by.
     fn named(&mut self, name: &str, value: &str, project: Option<ProjectId>) {
+        if name == "pass.serial"
+            && value.parse::<PassId>().is_err()
+            && value.len() <= MAX_SERIAL_BYTES
+            && !self.serials.iter().any(|known| known == value)
+        {
+            self.serials.push(value.to_owned());
+        }
         let pass = match (name, project) {
             ("pass.id" | "pass.serial", _) => value.parse().ok().map(PassRef::Id),
             ("pass.code", _) => {

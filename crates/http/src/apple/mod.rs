@@ -110,7 +110,7 @@ fn has_right_token(app: &App, org: OrgId, pass_type: &str, pass: &Pass, token: &
 }
 
 /// The pass that came with a serial number of its own.
-async fn foreign(app: &App, org: OrgId, pass_type: &str, serial: &str) -> Result<Option<PassId>, Problem> {
+pub(crate) async fn foreign(app: &App, org: OrgId, pass_type: &str, serial: &str) -> Result<Option<PassId>, Problem> {
     let name = [pass_type.as_bytes(), &[0], serial.as_bytes()].concat();
     let found = app.store.look_up(NameKind::ForeignSerial, &name).await?;
     Ok(found.filter(|(owner, _)| *owner == org).map(|(_, pass)| PassId::from_uuid(pass)))

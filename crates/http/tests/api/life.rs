@@ -245,3 +245,23 @@ async fn a_key_has_its_limit_and_its_end() {
     });
     assert_eq!(server.call(&ended.await, "GET", "/v1/projects", &Value::Null).await.problem(401), "unauthorized");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_platform_knew_of_a_pass_is_told() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let path = format!("/v1/passes/{}", things.id("pass"));
+    let told = json!({"wallet": "apple", "installed_at": "2024-03-01T10:00:00Z"});
+    let pass = server.post(&format!("{path}/installations"), told.clone()).await.expect(200);
+    let apple = &pass["wallets"]["apple"];
+    assert_eq!((&apple["active"], &apple["first_installed_at"]), (&json!(1), &json!("2024-03-01T10:00:00Z")), "{pass}");
+    let again = server.post(&format!("{path}/installations"), told).await.expect(200);
+    assert_eq!(again["version"], pass["version"]);
+    let left = json!({"wallet": "google", "installed_at": "2024-03-01T10:00:00Z", "uninstalled_at": "2024-01-01T10:00:00Z"});
+    let refused = server.post(&format!("{path}/installations"), left).await;
+    assert_eq!(refused.problem(422), "invalid");
+    assert!(refused.text().contains("uninstalled_at"), "{}", refused.text());
+    let events = server.get(&format!("{path}/events")).await.expect(200);
+    let installed = events["data"].as_array().unwrap().iter().find(|event| event["type"] == "pass.installed").unwrap();
+    assert_eq!(installed["occurred_at"], "2024-03-01T10:00:00Z", "{installed}");
+}

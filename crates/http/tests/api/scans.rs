@@ -1,8 +1,9 @@
 //! Scanning over the API: what readers read, batches of readers without a network, taking back, and who may.
 
-use domain::{PassId, Scope};
+use domain::{PassId, Project, Scope};
 use scan_code::{Signer, Ticket};
 use serde_json::{Value, json};
+use store::{ConfigChange, NameKind};
 
 use crate::server::Server;
 
@@ -146,4 +147,26 @@ async fn a_reader_that_waited_in_vain_counts_once() {
     let told = tell(json!(true)).await;
     assert_eq!((&told["results"][0]["replayed"], &told["conflicts"]), (&json!(true), &json!(0)));
     assert_eq!(server.get(&format!("/v1/passes/{pass}")).await.expect(200)["uses"], 2, "once here, once when furnished");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_finds_a_pass_by_the_serial_that_it_came_with() {
+    let (server, pass, key) = reading_room().await;
+    let config = server.store.catalog();
+    let config = config.org(server.ours).unwrap();
+    let stored = config.projects.values().find(|stored| stored.value.slug == "club").unwrap();
+    let pass_type = "pass.com.example.former".to_owned();
+    let project = Project { apple_pass_type: Some(pass_type.clone()), ..(*stored.value).clone() };
+    let id: PassId = pass.parse().unwrap();
+    // As an import notes it.
+    let name = [pass_type.as_bytes(), &[0], b"PK-4711"].concat();
+    let names = vec![(NameKind::ForeignSerial, name, id.uuid())];
+    let change =
+        ConfigChange { org: server.ours, actor: "{}".to_owned(), now: server.app.now(), names, removed_names: Vec::new() };
+    assert!(server.store.put(&change, &project, stored.revision).await.unwrap());
+    let scan = async |code: &str| server.call(&key, "POST", "/v1/scans", &json!({"code": code})).await.expect(200);
+    assert_eq!(scan("PK-4711").await["pass"]["id"], json!(pass));
+    assert_eq!(scan("PK-4712").await["reason"], "unknown");
+    let theirs = server.call(&server.stranger, "POST", "/v1/scans", &json!({"code": "PK-4711"})).await.expect(200);
+    assert_eq!(theirs["reason"], "unknown", "another organization's");
 }
