@@ -11,7 +11,7 @@ mod class;
 mod notice;
 mod object;
 mod patch;
-mod slots;
+pub(crate) mod slots;
 
 use domain::{BarcodeFormat, Design, ImageRole, Pass, Project, ProjectKind, Template};
 use google_wallet::model::{Barcode, BarcodeType, Image, LocalizedString};

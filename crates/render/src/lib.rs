@@ -23,6 +23,7 @@ mod overlay;
 mod picture;
 mod preview;
 mod preview_page;
+mod preview_system;
 mod values;
 mod words;
 

@@ -64,6 +64,17 @@ pub struct Loss {
     pub effect: String,
 }
 
+impl Loss {
+    /// Whether that part is left out, rather than shown in another way.
+    #[must_use]
+    pub fn hides(&self) -> bool {
+        self.effect.starts_with(NOT_SHOWN)
+    }
+}
+
+/// What an effect begins with where a part is left out.
+const NOT_SHOWN: &str = "not shown";
+
 /// What was found so far.
 struct Losses(Vec<Loss>);
 

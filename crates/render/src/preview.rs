@@ -29,9 +29,9 @@ pub struct PreviewContext<'a> {
 }
 
 /// A field that has a value.
-struct Shown<'a> {
-    label: &'a str,
-    value: String,
+pub(crate) struct Shown<'a> {
+    pub(crate) label: &'a str,
+    pub(crate) value: String,
 }
 
 /// Draws the front, and the back behind a disclosure.
@@ -77,7 +77,7 @@ pub fn preview_css(design: &Design) -> String {
     format!("{SHEET}.pb-pass{{--pb-background:{background};--pb-foreground:{foreground};--pb-label:{label}}}\n")
 }
 
-fn style(kind: ProjectKind) -> &'static str {
+pub(crate) fn style(kind: ProjectKind) -> &'static str {
     match kind {
         ProjectKind::Membership | ProjectKind::GiftCard => "store-card",
         ProjectKind::Coupon => "coupon",
@@ -87,7 +87,7 @@ fn style(kind: ProjectKind) -> &'static str {
     }
 }
 
-fn shown<'a>(view: &PassView<'a>, place: FieldPlace) -> Vec<Shown<'a>> {
+pub(crate) fn shown<'a>(view: &PassView<'a>, place: FieldPlace) -> Vec<Shown<'a>> {
     let design: &'a Design = &view.template.design;
     let of_place = design.fields.iter().filter(|field| field.place == place);
     let show = |field: &'a DesignField| {
@@ -97,7 +97,7 @@ fn shown<'a>(view: &PassView<'a>, place: FieldPlace) -> Vec<Shown<'a>> {
     of_place.filter_map(show).collect()
 }
 
-fn fields(class: &str, fields: &[Shown<'_>]) -> Markup {
+pub(crate) fn fields(class: &str, fields: &[Shown<'_>]) -> Markup {
     html! {
         @if !fields.is_empty() {
             dl.pb-fields.(class) {
@@ -112,7 +112,7 @@ fn fields(class: &str, fields: &[Shown<'_>]) -> Markup {
     }
 }
 
-fn picture(view: &PassView<'_>, role: ImageRole, class: &str, context: &PreviewContext<'_>) -> Markup {
+pub(crate) fn picture(view: &PassView<'_>, role: ImageRole, class: &str, context: &PreviewContext<'_>) -> Markup {
     let design = &view.template.design;
     if !apple_shows(view.project.kind, design, role) {
         return html! {};
@@ -136,7 +136,7 @@ fn state(lifecycle: &Lifecycle) -> Markup {
     html! { p.pb-state { (words) } }
 }
 
-fn code(view: &PassView<'_>) -> Markup {
+pub(crate) fn code(view: &PassView<'_>) -> Markup {
     let Some(design) = view.template.design.barcode.as_ref().filter(|_| !view.is_blank()) else { return html! {} };
     let value = view.text(&design.value);
     let Some(drawing) = (!value.is_empty()).then(|| barcode::draw(design.format, &value)).flatten() else { return html! {} };
@@ -169,7 +169,7 @@ fn name(format: BarcodeFormat) -> &'static str {
     }
 }
 
-fn back(view: &PassView<'_>, shown: &[Shown<'_>]) -> Markup {
+pub(crate) fn back(view: &PassView<'_>, shown: &[Shown<'_>]) -> Markup {
     let design = &view.template.design;
     if view.is_blank() {
         return html! {};

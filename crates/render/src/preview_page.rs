@@ -1,12 +1,18 @@
-//! The preview as a page of its own: the card, and what each system will not show of it or will show otherwise.
+//! The preview as a page of its own: the card as each system draws it, and beside it what that system will not show of it or will
+//! show otherwise.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::{Loss, PassView, PreviewContext, System, loss_report, preview_css, preview_html};
+use crate::preview_system::pictures;
+use crate::{Loss, PassView, PreviewContext, System, loss_report, preview_css};
 
 const SHEET: &str = "\
 body{margin:0;padding:2rem 1rem;background:#eceae5;color:#1c1f24;font:1rem/1.5 system-ui,sans-serif}
-main{max-width:60rem;margin:0 auto}
+main{max-width:64rem;margin:0 auto}
+.page-pair{display:grid;grid-template-columns:minmax(0,24rem) minmax(0,1fr);gap:1rem 2rem;align-items:start}
+.page-pictures{display:grid;gap:1rem}
+@media (max-width:48rem){.page-pair{grid-template-columns:minmax(0,1fr)}}
+h3{margin:.75rem 0 .25rem;font-size:.95rem}
 h1{font-size:1.25rem;text-align:center}
 h2{margin:2.5rem 0 .5rem;font-size:1.05rem}
 section ul{margin:0;padding-left:1.2rem}
@@ -19,6 +25,7 @@ code{font-size:.85em}
 pub fn preview_page(view: &PassView<'_>, context: &PreviewContext<'_>) -> Markup {
     let design = &view.template.design;
     let losses = loss_report(view.project, design);
+    let drawn = drawn(view, context, &losses);
     html! {
         (DOCTYPE)
         html lang=(design.language) {
@@ -31,9 +38,14 @@ pub fn preview_page(view: &PassView<'_>, context: &PreviewContext<'_>) -> Markup
             body {
                 main {
                     h1 { (view.template.name) }
-                    (preview_html(view, context))
-                    @for system in System::ALL {
-                        (section(system, &losses))
+                    @for (systems, picture) in &drawn {
+                        section {
+                            h2 { (names(systems)) }
+                            div.page-pair {
+                                div.page-pictures { (picture) }
+                                div { @for system in systems { (report(*system, systems.len() > 1, &losses)) } }
+                            }
+                        }
                     }
                 }
             }
@@ -41,18 +53,34 @@ pub fn preview_page(view: &PassView<'_>, context: &PreviewContext<'_>) -> Markup
     }
 }
 
-fn section(system: System, losses: &[Loss]) -> Markup {
+/// The pictures of all systems; those that draw the same stand together.
+fn drawn(view: &PassView<'_>, context: &PreviewContext<'_>, losses: &[Loss]) -> Vec<(Vec<System>, Markup)> {
+    let mut all: Vec<(Vec<System>, Markup)> = Vec::new();
+    for system in System::ALL {
+        let picture = pictures(view, context, system, losses);
+        match all.iter_mut().find(|(_, held)| held.0 == picture.0) {
+            Some((systems, _)) => systems.push(system),
+            None => all.push((vec![system], picture)),
+        }
+    }
+    all
+}
+
+fn names(systems: &[System]) -> String {
+    systems.iter().map(|system| label(*system)).collect::<Vec<_>>().join(", ")
+}
+
+/// What a system will not show, beside its picture.
+fn report(system: System, named: bool, losses: &[Loss]) -> Markup {
     let of_system: Vec<&Loss> = losses.iter().filter(|loss| loss.systems.contains(&system)).collect();
     html! {
-        section {
-            h2 { (label(system)) }
-            @if of_system.is_empty() {
-                p { "Shows all of it." }
-            } @else {
-                ul {
-                    @for loss in of_system {
-                        li { code { (loss.path) } ": " (loss.effect) }
-                    }
+        @if named { h3 { (label(system)) } }
+        @if of_system.is_empty() {
+            p { "Shows all of it." }
+        } @else {
+            ul {
+                @for loss in of_system {
+                    li { code { (loss.path) } ": " (loss.effect) }
                 }
             }
         }

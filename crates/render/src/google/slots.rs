@@ -8,7 +8,7 @@ use google_wallet::model::{ClassTemplateInfo, MAX_CARD_ROWS, MAX_ROW_ITEMS};
 
 /// Where a field is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Slot {
+pub(crate) enum Slot {
     /// The large line of a generic pass, with its label above.
     Header,
     /// The points of a loyalty card.
@@ -22,13 +22,13 @@ pub(super) enum Slot {
 }
 
 /// A field of the design in its slot; `id` names its text module.
-pub(super) struct Slotted<'a> {
-    pub(super) field: &'a DesignField,
-    pub(super) slot: Slot,
+pub(crate) struct Slotted<'a> {
+    pub(crate) field: &'a DesignField,
+    pub(crate) slot: Slot,
     pub(super) id: String,
 }
 
-pub(super) fn slots(vertical: Vertical, design: &Design) -> Vec<Slotted<'_>> {
+pub(crate) fn slots(vertical: Vertical, design: &Design) -> Vec<Slotted<'_>> {
     let mut free = match vertical {
         Vertical::Generic => vec![Slot::Header],
         Vertical::Loyalty => vec![Slot::SecondPoints, Slot::Points],
