@@ -3,12 +3,12 @@
 use domain::{Contact, EventKind, Target, Timestamp};
 
 use crate::kit::{
-    Account, Answer, Arrival, Authentic, Bucket, Credentials, Decoded, Inbound, Lock, Login, Owed, Pace, Refused, Secrets,
-    Sending, Sent, Setting, SettingProblem, SharedSecret, State, Verdict, WriteKey, retry,
+    Account, Answer, Arrival, Authentic, Bucket, Credentials, Decoded, Inbound, Lock, Login, Messenger, Owed, Pace, Refused,
+    Secrets, Sending, Sent, Setting, SettingProblem, SharedSecret, State, Verdict, WriteKey, retry,
 };
 use crate::{
     airtable, cloudevents, custom, flat, generic, http_call, hubspot, native, parquet, passengine, passkit, passslot, postgresql,
-    rudderstack, salesforce, segment, shopify, slack, standard_webhooks, stripe, walletcrew, woocommerce,
+    rudderstack, salesforce, segment, shopify, slack, sms_http, smtp, standard_webhooks, stripe, twilio, walletcrew, woocommerce,
 };
 
 /// Every connector.
@@ -31,8 +31,11 @@ pub const CONNECTORS: &[Descriptor] = &[
     segment::DESCRIPTOR,
     shopify::DESCRIPTOR,
     slack::DESCRIPTOR,
+    sms_http::DESCRIPTOR,
+    smtp::DESCRIPTOR,
     standard_webhooks::DESCRIPTOR,
     stripe::DESCRIPTOR,
+    twilio::DESCRIPTOR,
     walletcrew::DESCRIPTOR,
     woocommerce::DESCRIPTOR,
 ];
@@ -200,6 +203,8 @@ pub struct Vendor {
     pub call: Option<fn(&Owed<'_>, &Target) -> Option<Call>>,
     /// How its requests get there.
     pub carrier: Carrier,
+    /// What makes it a sender of messages to holders, when it is one.
+    pub messenger: Option<Messenger>,
 }
 
 /// How requests get to a service.
@@ -212,6 +217,9 @@ pub enum Carrier {
     Database(fn(&Target, &Credentials) -> Account),
     /// As files into object storage: a request's body are rows, and the reply is 200, or the storage's status with its word as JSON.
     Objects(fn(&Target, &Credentials) -> Bucket),
+    /// To a mail server: a request's body is a [`crate::kit::Mail`], its address that of the server, and the reply is the server's code
+    /// and words.
+    Mail,
 }
 
 /// What of a contact a target holds; why nothing, when its record cannot be found.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Amount, BatchId, CommandId, ContactId, ContactInput, EventId, Facts, FieldValue, FlowId, KeyId, LinkCode, OrgId, Origin,
-    PassId, ProjectId, RefusedScan, ScanInput, ScanOrder, ScanRecord, Sighting, SourceEventId, SourceId, TemplateId,
-    UninstallReason, Validity, VariantId, Wallet,
+    Amount, BatchId, CommandId, ContactId, ContactInput, EventId, Facts, FieldValue, FlowId, KeyId, LinkCode, MessageNews,
+    MessageOrder, MessageRef, OrgId, Origin, PassId, ProjectId, RefusedScan, ScanInput, ScanOrder, ScanRecord, Sighting,
+    SourceEventId, SourceId, TemplateId, UninstallReason, Validity, VariantId, Wallet,
 };
 
 /// A wish to change a pass or a contact, with everything that deciding it needs beside the present state.
@@ -145,6 +145,22 @@ pub enum Action {
         pass: PassRef,
         /// What, at most 500 characters.
         text: String,
+    },
+    /// Send the holder a message: the address of the pass's page, by e-mail or SMS.
+    Send {
+        /// Which pass.
+        pass: PassRef,
+        /// What and how.
+        order: Box<MessageOrder>,
+    },
+    /// Note what became of a message.
+    RecordMessage {
+        /// Which pass it is about.
+        pass: PassRef,
+        /// Which message.
+        message: Box<MessageRef>,
+        /// What became of it.
+        news: MessageNews,
     },
     /// Remove a pass, leaving a tombstone.
     Delete {

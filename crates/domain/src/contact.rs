@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContactId, FieldValue, ProjectId, Timestamp, Wallet};
+use crate::{Channel, ContactId, FieldValue, ProjectId, Timestamp, Wallet};
 
 /// The person who holds passes. Everything but the id is personal and sealed at rest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Contact {
     /// Anything else that was told about the person.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub traits: BTreeMap<String, FieldValue>,
+    /// The address or number that refused a message, by the way it came. Another address is tried.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bounced: BTreeMap<Channel, String>,
     /// How many of the person's live passes are in each wallet now, per project.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub wallets: BTreeMap<ProjectId, WalletStatus>,

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Actor, Amount, Cause, Confidence, Contact, ContactId, EventId, Extension, Message, OrgId, Pass, PassId, ProjectId,
-    ProjectKind, RefusedScan, ScanInput, Sighting, SignerId, TargetId, Timestamp, UninstallReason, VariantId, VisitKind, Wallet,
+    Actor, Amount, Cause, Confidence, Contact, ContactId, EventId, Extension, Message, MessageFault, MessageRef, OrgId, Outgoing,
+    Pass, PassId, ProjectId, ProjectKind, RefusedScan, ScanInput, Sighting, SignerId, TargetId, Timestamp, UninstallReason,
+    VariantId, VisitKind, Wallet,
 };
 
 /// A place in a log: dense and rising within its shard.
@@ -192,6 +193,36 @@ pub enum Facts {
         /// The same afterwards.
         overall_after: String,
     },
+    /// A message to the holder is to go out. Its sender alone is told.
+    MessageRequested {
+        /// It.
+        message: Outgoing,
+    },
+    /// A server took a message to the holder.
+    MessageSent {
+        /// Which.
+        message: MessageRef,
+        /// What the server calls it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server_id: Option<String>,
+    },
+    /// A message to the holder does not arrive.
+    MessageFailed {
+        /// Which.
+        message: MessageRef,
+        /// Why.
+        reason: MessageFault,
+        /// In the server's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
+    },
+    /// Nobody knows whether a message to the holder was sent; it is not sent again.
+    MessageUnknown {
+        /// Which.
+        message: MessageRef,
+        /// What happened.
+        detail: String,
+    },
     /// Somebody asked whether a webhook works. It alone is told.
     WebhookTested {
         /// The webhook.
@@ -287,6 +318,18 @@ pub enum EventKind {
     /// A wallet came to hold live passes of the contact, or holds none any more.
     #[serde(rename = "contact.wallet_status_changed")]
     ContactWalletStatusChanged,
+    /// A message to the holder is to go out.
+    #[serde(rename = "message.requested")]
+    MessageRequested,
+    /// A server took a message to the holder.
+    #[serde(rename = "message.sent")]
+    MessageSent,
+    /// A message to the holder does not arrive.
+    #[serde(rename = "message.failed")]
+    MessageFailed,
+    /// Nobody knows whether a message to the holder was sent.
+    #[serde(rename = "message.unknown")]
+    MessageUnknown,
     /// Somebody asked whether a webhook works.
     #[serde(rename = "webhook.test")]
     WebhookTested,
@@ -303,7 +346,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, with its stable number in the store and its name.
-    const TABLE: [(Self, i16, &'static str); 22] = [
+    const TABLE: [(Self, i16, &'static str); 26] = [
         (Self::PassCreated, 1, "pass.created"),
         (Self::PassRendered, 2, "pass.rendered"),
         (Self::PassInstalled, 3, "pass.installed"),
@@ -322,6 +365,10 @@ impl EventKind {
         (Self::ContactUpdated, 21, "contact.updated"),
         (Self::ContactErased, 22, "contact.erased"),
         (Self::ContactWalletStatusChanged, 23, "contact.wallet_status_changed"),
+        (Self::MessageRequested, 50, "message.requested"),
+        (Self::MessageSent, 51, "message.sent"),
+        (Self::MessageFailed, 52, "message.failed"),
+        (Self::MessageUnknown, 53, "message.unknown"),
         (Self::WebhookTested, 40, "webhook.test"),
         (Self::WebhookFailing, 41, "webhook.failing"),
         (Self::WebhookDisabled, 42, "webhook.disabled"),
@@ -376,6 +423,10 @@ impl Facts {
             Self::ContactUpdated => EventKind::ContactUpdated,
             Self::ContactErased => EventKind::ContactErased,
             Self::ContactWalletStatusChanged { .. } => EventKind::ContactWalletStatusChanged,
+            Self::MessageRequested { .. } => EventKind::MessageRequested,
+            Self::MessageSent { .. } => EventKind::MessageSent,
+            Self::MessageFailed { .. } => EventKind::MessageFailed,
+            Self::MessageUnknown { .. } => EventKind::MessageUnknown,
             Self::WebhookTested { .. } => EventKind::WebhookTested,
             Self::WebhookFailing { .. } => EventKind::WebhookFailing,
             Self::WebhookDisabled { .. } => EventKind::WebhookDisabled,

@@ -11,6 +11,7 @@ mod enrolment;
 mod event;
 mod id;
 mod installation;
+mod message;
 mod org;
 mod pass;
 mod project;
@@ -37,6 +38,7 @@ pub use id::{
     SourceId, TargetId, TemplateId, TransformationId,
 };
 pub use installation::{Confidence, Installation, InstallationState, UninstallReason, Wallet};
+pub use message::{Channel, MessageFault, MessageNews, MessageOrder, MessageRef, Outgoing, normalise_phone};
 pub use org::{ApiKey, Organization, Scope};
 pub use pass::{
     DayUses, Holding, Lifecycle, LifecycleBits, LinkCode, Message, Origin, Pass, Place, Sighting, Status, Uses, Validity,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Event, EventKind, Facts, FieldValue, ProjectId, TargetId, TemplateId, Timestamp, Wallet};
+use crate::{Channel, Event, EventKind, Facts, FieldValue, ProjectId, TargetId, TemplateId, Timestamp, Wallet};
 
 /// A webhook that is owed events. The signing secret is sealed beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct Target {
     /// Only events of passes of these templates; none means all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<TemplateId>,
+    /// Which way of messages to holders it is, when it is one: then it is told of messages alone that are for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sends: Option<Channel>,
     /// Which events.
     pub events: TargetEvents,
     /// Only events for which this condition holds, in the language of flows' conditions; none means all.
@@ -236,6 +239,7 @@ impl Target {
             settings: BTreeMap::new(),
             wallet: None,
             templates: Vec::new(),
+            sends: None,
             events: TargetEvents::All,
             filter: None,
             payload: None,
@@ -274,6 +278,8 @@ impl Target {
             return false;
         }
         match &event.facts {
+            Facts::MessageRequested { message } => message.sender == self.id,
+            _ if self.sends.is_some() => false,
             Facts::WebhookTested { webhook } => *webhook == self.id,
             Facts::WebhookFailing { webhook, .. } | Facts::WebhookDisabled { webhook, .. } => {
                 *webhook != self.id && self.events.contain(event.kind())

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use domain::{Clock, Entropy, Timestamp};
+use bytes::Bytes;
+use domain::{Clock, Entropy, OrgId, PassId, Timestamp};
 use engine::Engine;
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -130,6 +131,22 @@ pub enum ForwardedBy {
 }
 
 impl App {
+    /// The signed package of a pass as it is now; nothing where its project offers no Apple Wallet, or the pass is gone.
+    ///
+    /// # Errors
+    /// When it cannot be made; why.
+    pub async fn package(&self, org: OrgId, pass: PassId) -> Result<Option<Bytes>, String> {
+        let found = self.store.pass_with_contact(org, pass).await.map_err(|error| error.to_string())?;
+        let catalog = self.store.catalog();
+        let offers = |pass: &domain::Pass| {
+            let project = catalog.org(org).and_then(|config| config.project(pass.project));
+            !pass.lifecycle.is_deleted() && project.is_some_and(|project| project.apple_pass_type.is_some())
+        };
+        let Some((pass, contact)) = found.filter(|(pass, _)| offers(pass)) else { return Ok(None) };
+        let made = self.packages.apple(self, org, &pass, contact.as_ref()).await;
+        made.map(Some).map_err(|problem| problem.to_string())
+    }
+
     /// Puts together what the composition root built.
     pub fn new(
         store: Arc<Store>,

@@ -11,6 +11,7 @@
 
 mod dial;
 pub mod http;
+pub mod mail;
 pub mod object;
 pub mod policy;
 pub mod rows;

@@ -3,6 +3,7 @@
 mod destination;
 mod event;
 mod image;
+mod message;
 mod signer;
 mod transformation;
 mod webhook;
@@ -101,6 +102,13 @@ enum Command {
         server: Server,
         #[command(subcommand)]
         command: destination::Command,
+    },
+    /// Send holders the address of their pass by e-mail or SMS
+    Message {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: message::Command,
     },
     /// Follow comparisons of destinations with the truth
     Backfill {
@@ -327,6 +335,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Connector { server, command } => connector(&server, command).await,
         Command::Source { server, command } => source(&server, command).await,
         Command::Destination { server, command } => destination::run(&server, command).await,
+        Command::Message { server, command } => message::run(&server, command).await,
         Command::Backfill { server, command } => destination::backfill(&server, command).await,
         Command::Transformation { server, command } => transformation::run(&server, command).await,
         Command::Signer { server, command } => signer::run(&server, command).await,

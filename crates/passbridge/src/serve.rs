@@ -1,6 +1,11 @@
 //! `passbridge serve`: the rooms put together.
 
-use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    process::ExitCode,
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use domain::{Clock, Entropy};
@@ -121,12 +126,14 @@ pub(crate) async fn start(
     let policy = policy(config);
     let roots = Arc::new(http_server::GoogleRoots::default());
     let webhooks = workers::WebhookSettings { public_url: public_url.clone(), ..workers::WebhookSettings::default() };
+    let made: Arc<OnceLock<Weak<http_server::App>>> = Arc::default();
     let deps = workers::Deps {
         store: Arc::clone(&store),
         engine: engine.clone(),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
         client: Client::new(outbound::http::Settings::new(policy.clone(), Roots::system_and(&[])?))?,
+        packages: packages(&made),
         apns: workers::ApnsSettings { url: config.apns_url.clone(), roots: apns_roots(config)?, policy: policy.clone() },
         google: google(config, &public_url, &roots),
         node: config.node.clone(),
@@ -139,6 +146,8 @@ pub(crate) async fn start(
     settings.fitness = Some(http_server::Fitness::new(move || health.fault()));
     settings.google_roots = roots;
     let app = http_server::App::new(Arc::clone(&store), engine, clock, entropy, settings, metrics());
+    // Nobody else sets it.
+    let _ = made.set(Arc::downgrade(&app));
     let (stop, stopped) = watch::channel(false);
     let streams = app.streams();
     let serving = tokio::spawn(listen::serve(listener, tls, http_server::router(app), stopped, DRAIN));
@@ -202,6 +211,15 @@ fn settings(config: &Config, public_url: &str, policy: AddressPolicy) -> anyhow:
             Some(http_server::Places::open(file).with_context(|| format!("places: cannot read {}", file.display()))?);
     }
     Ok(settings)
+}
+
+/// What attaches packages to mails, once there is an application that makes them.
+fn packages(made: &Arc<OnceLock<Weak<http_server::App>>>) -> workers::Packages {
+    let made = Arc::clone(made);
+    Arc::new(move |org, pass| {
+        let app = made.get().and_then(Weak::upgrade);
+        Box::pin(async move { app.ok_or("the server is starting")?.package(org, pass).await })
+    })
 }
 
 fn apns_roots(config: &Config) -> anyhow::Result<Roots> {

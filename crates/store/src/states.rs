@@ -676,6 +676,7 @@ fn erased(row: &ContactRow) -> Contact {
         email: None,
         phone: None,
         traits: Default::default(),
+        bounced: Default::default(),
         wallets: Default::default(),
         erased_at: Some(row.updated_at),
         created_at: row.created_at,

@@ -62,10 +62,19 @@ pub async fn node(script: &str, arguments: &[&str], input: &str, deadline: Durat
 /// # Errors
 /// When it is not there, does not end in time, or fails.
 pub async fn python(script: &str, arguments: &[&str], input: &str, deadline: Duration) -> Result<String, ClientError> {
-    let folder = folder()?.join("python");
-    let mut command = Command::new(folder.join("bin/python"));
-    command.arg(folder.join(script)).args(arguments);
+    let (program, file) = python_script(script)?;
+    let mut command = Command::new(program);
+    command.arg(file).args(arguments);
     run(command, script, input, deadline).await
+}
+
+/// Python, and a script of `clients/` for it.
+///
+/// # Errors
+/// When they are not installed.
+pub fn python_script(script: &str) -> Result<(PathBuf, PathBuf), ClientError> {
+    let folder = folder()?.join("python");
+    Ok((folder.join("bin/python"), folder.join(script)))
 }
 
 /// Runs a program that a client's package brings, such as `schemathesis`.

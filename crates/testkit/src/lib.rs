@@ -7,10 +7,12 @@
 //! - [`vendors`]: services that enforce their documented limits;
 //! - [`objects`]: a storage that checks signatures;
 //! - [`http`]: a small client;
+//! - [`mail`]: a real mail server;
 //! - [`clients`]: real clients of the field and a browser, run as programs.
 
 pub mod clients;
 pub mod http;
+pub mod mail;
 pub mod objects;
 pub mod postgres;
 pub mod server;

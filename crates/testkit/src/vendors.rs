@@ -35,6 +35,9 @@ pub enum Service {
     Tracking,
     /// Slack's incoming webhooks: one message a second.
     Slack,
+    /// Twilio's message resource: a form, Basic authentication, numbers in E.164, either a sender or a service, ten messages a second;
+    /// the numbers that are refused have written STOP.
+    Twilio,
 }
 
 /// The credential that every fake takes.
@@ -141,6 +144,7 @@ async fn answer(service: Service, request: Request<Incoming>, books: &Mutex<Book
                 Service::Airtable => airtable(&mut books, &asked),
                 Service::Tracking => tracking(&mut books, &asked),
                 Service::Slack => slack(&mut books, &asked),
+                Service::Twilio => twilio(&mut books, &asked),
             }
         } else {
             let (status, body) = books.next.remove(0);
@@ -332,4 +336,70 @@ fn slack(books: &mut Books, asked: &Asked<'_>) -> Answer {
     let number = format!("{:04}", books.messages.len());
     books.messages.insert(number, asked.json()["text"].clone());
     (200, None, json!("ok"))
+}
+
+/// The account of Twilio's fake.
+pub const TWILIO_ACCOUNT: &str = "AC00000000000000000000000000000000";
+
+/// Errors by <https://www.twilio.com/docs/api/errors>.
+fn twilio(books: &mut Books, asked: &Asked<'_>) -> Answer {
+    let error = |status: u16, code: u32, message: &str| {
+        let more = format!("https://www.twilio.com/docs/errors/{code}");
+        (status, None, json!({"code": code, "message": message, "more_info": more, "status": status}))
+    };
+    // The account and the token in base64.
+    if asked.authorization != "Basic QUMwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDp0b2tlbi1vZi10aGUtZmFrZQ==" {
+        return error(401, 20003, "Authenticate");
+    }
+    if (asked.method, asked.path) != ("POST", format!("/2010-04-01/Accounts/{TWILIO_ACCOUNT}/Messages.json").as_str()) {
+        return error(404, 20404, "The requested resource was not found");
+    }
+    if !fits(books, 10, Duration::from_secs(1)) {
+        return error(429, 20429, "Too Many Requests");
+    }
+    let fields: BTreeMap<String, String> = form(asked.body);
+    let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+    let to = field("To");
+    let digits = to.strip_prefix('+').filter(|rest| (7..=15).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_digit()));
+    if digits.is_none() {
+        return error(400, 21211, "Invalid 'To' Phone Number");
+    }
+    if field("From").is_empty() == field("MessagingServiceSid").is_empty() {
+        return error(400, 21603, "A 'From' phone number is required");
+    }
+    if field("Body").is_empty() {
+        return error(400, 21602, "Message body is required");
+    }
+    if field("Body").chars().count() > 1_600 {
+        return error(400, 21617, "The concatenated message body exceeds the 1600 character limit");
+    }
+    if books.refused.iter().any(|refused| refused == to) {
+        return error(400, 21610, "Attempt to send to unsubscribed recipient");
+    }
+    let sid = format!("SM{:032x}", books.messages.len());
+    books.messages.insert(sid.clone(), json!(fields));
+    (201, None, json!({"sid": sid, "status": "queued", "to": to, "error_code": null}))
+}
+
+/// The fields of a form (<https://url.spec.whatwg.org/#application/x-www-form-urlencoded>).
+fn form(body: &[u8]) -> BTreeMap<String, String> {
+    let plain = |text: &str| {
+        let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+        while let Some((first, after)) = rest.split_first() {
+            let coded = after.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+            match (first, coded) {
+                (b'%', Some(byte)) => {
+                    bytes.push(byte);
+                    rest = &after[2..];
+                    continue;
+                }
+                (b'+', _) => bytes.push(b' '),
+                _ => bytes.push(*first),
+            }
+            rest = after;
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let text = String::from_utf8_lossy(body);
+    text.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, value)| (plain(name), plain(value))).collect()
 }

@@ -110,6 +110,8 @@ const PLACED: &[(&str, &[&str])] = &[
     // Files of tables, and where they are kept.
     ("parquet", &["insights", "outbound"]),
     ("object_store", &["insights", "outbound"]),
+    // Mail is sent by the room that owns sockets.
+    ("lettre", &["outbound"]),
     ("maud", &["http", "render"]),
     ("minijinja", &["script"]),
     // The world comes in by the door, and the door is the binary.

@@ -22,8 +22,10 @@ mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Clock, Entropy};
+use bytes::Bytes;
+use domain::{Clock, Entropy, OrgId, PassId};
 use engine::Engine;
+use futures_util::future::BoxFuture;
 use outbound::{
     http::{Client, Roots},
     policy::AddressPolicy,
@@ -40,6 +42,9 @@ pub use webhooks::WebhookSettings;
 
 use shard::House;
 
+/// Makes the signed package of a pass as it is now, which is attached to mails; nothing where its project offers no Apple Wallet.
+pub type Packages = Arc<dyn Fn(OrgId, PassId) -> BoxFuture<'static, Result<Option<Bytes>, String>> + Send + Sync>;
+
 /// What the workers work with.
 pub struct Deps {
     /// The store.
@@ -52,6 +57,8 @@ pub struct Deps {
     pub entropy: Arc<dyn Entropy>,
     /// What webhooks are sent with, under the policy for addresses that users name.
     pub client: Client,
+    /// What makes the packages that are attached to mails.
+    pub packages: Packages,
     /// How to reach APNs.
     pub apns: ApnsSettings,
     /// How to reach Google Wallet.

@@ -4,13 +4,13 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use domain::{Clock, Entropy, Timestamp};
 use engine::Engine;
-use outbound::http::Client;
+use outbound::{http::Client, mail::Mailer};
 use parking_lot::Mutex;
 use store::{Catalog, Lease, Pulse, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::{
-    Deps, GoogleSettings, Settings, StartError,
+    Deps, GoogleSettings, Packages, Settings, StartError,
     google::Pacers,
     node::Identity,
     pulse::{LOOK_ANYWAY, Pulses},
@@ -30,6 +30,8 @@ pub(crate) struct House {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) client: Client,
+    pub(crate) mailer: Mailer,
+    pub(crate) packages: Packages,
     pub(crate) apns: Apns,
     pub(crate) google: GoogleSettings,
     pub(crate) paces: Pacers,
@@ -44,7 +46,7 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn new(deps: Deps, settings: Settings) -> Result<Self, StartError> {
-        let Deps { store, engine, clock, entropy, client, apns, google, node } = deps;
+        let Deps { store, engine, clock, entropy, client, packages, apns, google, node } = deps;
         let is_named = node.is_some();
         let identity = Identity::mint(node, &*entropy)?;
         Ok(Self {
@@ -52,7 +54,9 @@ impl House {
             engine,
             clock,
             entropy,
+            mailer: Mailer::like(&client),
             client,
+            packages,
             apns: Apns::new(apns),
             google,
             paces: Pacers::default(),

@@ -31,6 +31,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
             state: None,
             call: Some(destination::call),
             carrier: Carrier::Http,
+            messenger: None,
         }),
     }),
 };

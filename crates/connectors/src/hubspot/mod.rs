@@ -33,6 +33,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
             state: Some(destination::state),
             call: None,
             carrier: Carrier::Http,
+            messenger: None,
         }),
     }),
 };

@@ -33,6 +33,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
             state: Some(tracking::destination::state),
             call: None,
             carrier: Carrier::Objects(destination::bucket),
+            messenger: None,
         }),
     }),
 };

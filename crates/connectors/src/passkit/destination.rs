@@ -64,6 +64,10 @@ impl Word {
             | Facts::ContactUpdated
             | Facts::ContactErased
             | Facts::ContactWalletStatusChanged { .. }
+            | Facts::MessageRequested { .. }
+            | Facts::MessageSent { .. }
+            | Facts::MessageFailed { .. }
+            | Facts::MessageUnknown { .. }
             | Facts::WebhookTested { .. }
             | Facts::WebhookFailing { .. }
             | Facts::WebhookDisabled { .. }

@@ -33,6 +33,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
             state: Some(tracking::destination::state),
             call: None,
             carrier: Carrier::Database(destination::account),
+            messenger: None,
         }),
     }),
 };

@@ -44,6 +44,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
             state: Some(outgoing::state),
             call: None,
             carrier: Carrier::Http,
+            messenger: None,
         }),
     }),
 };

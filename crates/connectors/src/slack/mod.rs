@@ -33,6 +33,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
             state: None,
             call: None,
             carrier: Carrier::Http,
+            messenger: None,
         }),
     }),
 };

@@ -8,6 +8,7 @@ mod draft;
 mod former;
 mod issue;
 mod lifecycle;
+mod message;
 mod scan;
 mod undo_scan;
 mod update;
@@ -60,6 +61,8 @@ pub fn decide(view: &View<'_>, command: &Command, now: Timestamp) -> Result<Deci
         Action::Expire { pass } => lifecycle::expire(&mut draft, pass)?,
         Action::RenewBarcode { pass } => lifecycle::renew_barcode(&mut draft, pass)?,
         Action::Notify { pass, text } => lifecycle::notify(&mut draft, pass, text)?,
+        Action::Send { pass, order } => message::send(&mut draft, pass, order)?,
+        Action::RecordMessage { pass, message, news } => message::record(&mut draft, pass, message, news)?,
         Action::Scan { passes, order } => scan::scan(&mut draft, passes, order)?,
         Action::UndoScan { pass, scan, by, reason } => undo_scan::undo(&mut draft, pass, scan, by, reason.as_deref())?,
         Action::RecordInstall { pass, wallet, device, push_token, sighting } => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::{Amount, FlowId, IfExists as DomainIfExists, Project, Source, SourceId};
+use domain::{Amount, Channel, FlowId, IfExists as DomainIfExists, Project, Source, SourceId};
 use script::text::{Size, Text};
 use serde_json::{Map, Value, json};
 
@@ -168,8 +168,7 @@ impl Checker<'_> {
         let fields = self.fields(step);
         let balances: Vec<Option<BalancePlan>> =
             step.balances.iter().map(|(name, change)| self.balance(step.action, name, change)).collect();
-        let message =
-            step.message.as_ref().map(|text| Text::compile(text, Size::MESSAGE).map_err(|why| self.wrong("message", why)).ok());
+        let (message, subject) = (self.message(step.message.as_ref(), "message"), self.message(step.subject.as_ref(), "subject"));
         let (reason, inactive) =
             (self.optional(step.reason.as_ref(), "reason"), self.optional(step.inactive.as_ref(), "inactive"));
         let (starts_at, uses_limit) =
@@ -193,7 +192,10 @@ impl Checker<'_> {
             variant: variant?,
             fields: fields?,
             balances: balances.into_iter().collect::<Option<_>>()?,
-            message: lift(message)?.map(Arc::new),
+            channel: step.channel,
+            sender: step.sender.clone(),
+            subject: subject?.map(Arc::new),
+            message: message?.map(Arc::new),
             reason: reason?,
             starts_at: starts_at?,
             expires: expires?,
@@ -202,12 +204,17 @@ impl Checker<'_> {
         })
     }
 
+    fn message(&mut self, text: Option<&String>, key: &str) -> Option<Option<Text>> {
+        lift(text.map(|text| Text::compile(text, Size::MESSAGE).map_err(|why| self.wrong(key, why)).ok()))
+    }
+
     /// Refuses what has no meaning for the action.
     fn applicable(&mut self, step: &Step) {
         let issue = step.action == StepAction::Issue;
         let update = step.action == StepAction::Update;
         let notify = step.action == StepAction::Notify;
         let revoke = step.action == StepAction::Revoke;
+        let send = step.action == StepAction::Send;
         let given = [
             ("if_exists", step.if_exists.is_some(), issue),
             ("find", step.find.is_some(), !issue),
@@ -216,7 +223,10 @@ impl Checker<'_> {
             ("variant", step.variant.is_some(), issue || update),
             ("fields", step.fields.is_some(), issue || update),
             ("balances", !step.balances.is_empty(), issue || update),
-            ("message", step.message.is_some(), update || notify),
+            ("channel", step.channel.is_some(), send),
+            ("sender", step.sender.is_some(), send),
+            ("subject", step.subject.is_some(), send && step.channel != Some(Channel::Sms)),
+            ("message", step.message.is_some(), update || notify || send),
             ("reason", step.reason.is_some(), revoke),
             ("starts_at", step.starts_at.is_some(), issue || update),
             ("expires_at", step.expires_at.is_some(), issue || update),
@@ -234,6 +244,9 @@ impl Checker<'_> {
         }
         if notify && step.message.is_none() {
             self.wrong("message", "missing: the text for the holder");
+        }
+        if send && step.channel.is_none() {
+            self.wrong("channel", "missing: email or sms");
         }
         let changes = given.iter().any(|(key, is_given, _)| *is_given && *key != "find");
         if update && !changes {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use domain::Channel;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -88,7 +89,16 @@ pub struct Step {
     /// Balances: a value, or an object with one of `set`, `add`, `subtract` and, if wanted, `times` and `round`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub balances: BTreeMap<String, Value>,
-    /// Notify and update: a text for the holder ([`crate::message`]).
+    /// Send: by which way, `email` or `sms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<Channel>,
+    /// Send: the destination that sends it, by name or id; the only one for this way where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
+    /// Send: the subject of an e-mail instead of the sender's, a text as `message` is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Notify, update and send: a text for the holder ([`crate::message`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Revoke: why.
@@ -130,6 +140,8 @@ pub enum StepAction {
     Delete,
     /// Tell its holder something.
     Notify,
+    /// Send its holder the address of its page, by e-mail or SMS.
+    Send,
 }
 
 /// What an issue does when there is such a pass already.

@@ -53,3 +53,7 @@ pub const MAX_ID_CHARS: usize = 64;
 pub const MAX_TEXT_BYTES: usize = 512;
 /// The longest message to a holder, in characters.
 pub const MAX_MESSAGE_CHARS: usize = 500;
+/// The longest text that is sent by e-mail or SMS, in characters.
+pub const MAX_SENT_CHARS: usize = 2_000;
+/// The longest subject of an e-mail, in characters.
+pub const MAX_SUBJECT_CHARS: usize = 200;

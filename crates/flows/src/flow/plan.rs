@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Amount, Entropy, FlowId, IfExists, OrgId, Project, ProjectId, SourceEventId, SourceId, Timestamp, VariantId};
+use domain::{
+    Amount, Channel, Entropy, FlowId, IfExists, OrgId, Project, ProjectId, SourceEventId, SourceId, Timestamp, VariantId,
+};
 use script::text::Text;
 use serde::Deserialize;
 use serde_json::Value;
@@ -71,6 +73,9 @@ pub(crate) struct PlanStep {
     pub(super) variant: Option<Expression>,
     pub(super) fields: Option<Expression>,
     pub(super) balances: Vec<BalancePlan>,
+    pub(super) channel: Option<Channel>,
+    pub(super) sender: Option<String>,
+    pub(super) subject: Option<Arc<Text>>,
     pub(super) message: Option<Arc<Text>>,
     pub(super) reason: Option<Expression>,
     pub(super) starts_at: Option<Expression>,

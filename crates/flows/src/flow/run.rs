@@ -145,6 +145,13 @@ fn describe(action: &Action) -> Value {
             find(&mut out, pass);
             put(&mut out, "message", Some(text));
         }
+        Action::Send { pass, order } => {
+            find(&mut out, pass);
+            put(&mut out, "channel", Some(order.channel));
+            put(&mut out, "sender", order.sender.as_ref());
+            put(&mut out, "subject", order.subject.as_ref());
+            put(&mut out, "message", order.text.as_ref());
+        }
         Action::Revoke { pass, reason } => {
             find(&mut out, pass);
             put(&mut out, "reason", reason.as_ref());

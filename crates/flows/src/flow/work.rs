@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use domain::{
     Action, Actor, Amount, BalanceChange, Cause, Command, ContactInput, ContactRef, Entropy, FieldValue, FlowId, IdempotencyKey,
-    Issue, LinkCode, OrgId, Origin, PassChange, PassRef, Project, Timestamp, Validity, VariantId,
+    Issue, LinkCode, MessageOrder, OrgId, Origin, PassChange, PassRef, Project, Timestamp, Validity, VariantId,
 };
+use script::text::Text;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::document::StepAction;
 use super::expression::{self, Expression, Given};
 use super::plan::{Direction, ExternalId, Occasion, PlanStep, Texts, Timing, find_variant};
-use super::{MAX_MESSAGE_CHARS, MAX_TEXT_BYTES};
+use super::{MAX_MESSAGE_CHARS, MAX_SENT_CHARS, MAX_SUBJECT_CHARS, MAX_TEXT_BYTES};
 use crate::Problem;
 use crate::problem;
 
@@ -125,6 +126,15 @@ impl Work<'_> {
             StepAction::Revoke => {
                 let reason = self.read(self.step.reason.as_ref(), expression::text).value();
                 Some(Action::Revoke { pass: self.find()?, reason })
+            }
+            StepAction::Send => {
+                let (pass, channel) = (self.find(), self.step.channel);
+                let text = self.message();
+                let subject =
+                    self.step.subject.as_deref().and_then(|subject| self.written(subject, "subject", MAX_SUBJECT_CHARS));
+                let sender = self.step.sender.clone();
+                let order = MessageOrder { channel: channel?, sender, test_to: None, subject, text, despite_bounce: false };
+                Some(Action::Send { pass: pass?, order: Box::new(order) })
             }
             StepAction::Notify => {
                 let pass = self.find();
@@ -333,13 +343,17 @@ impl Work<'_> {
 
     /// The text for the holder, when there is one.
     fn message(&mut self) -> Option<String> {
-        let message = self.step.message.as_ref()?;
-        match message.render(self.event) {
-            Ok(text) if text.chars().count() > MAX_MESSAGE_CHARS => {
-                self.wrong("message", format!("the text is longer than {MAX_MESSAGE_CHARS} characters with this event"))
+        let most = if self.step.action == StepAction::Send { MAX_SENT_CHARS } else { MAX_MESSAGE_CHARS };
+        self.written(self.step.message.as_deref()?, "message", most)
+    }
+
+    fn written(&mut self, text: &Text, key: &str, most: usize) -> Option<String> {
+        match text.render(self.event) {
+            Ok(text) if text.chars().count() > most => {
+                self.wrong(key, format!("the text is longer than {most} characters with this event"))
             }
             Ok(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
-            Err(why) => self.wrong("message", why),
+            Err(why) => self.wrong(key, why),
         }
     }
 }

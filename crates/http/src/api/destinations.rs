@@ -9,15 +9,19 @@ use ::connectors::{
     kit::{Credentials, Secret, SettingProblem, check_settings, find_setting, headers as header_rules},
 };
 use axum::{Json, extract::State};
-use domain::{EventKind, FieldValue, ProjectId, Target, TargetEvents, TargetId, TargetPace, TemplateId, Timestamp, Wallet};
+use domain::{
+    Action, Answer, Channel, EventKind, FieldValue, MessageOrder, OrgId, PassId, PassRef, ProjectId, Target, TargetEvents,
+    TargetId, TargetPace, TemplateId, Timestamp, Wallet,
+};
 use http::StatusCode;
+use outbound::mail::Server;
 use serde::{Deserialize, Serialize};
-use store::{OrgCatalog, Stored, StoredTarget};
+use store::{LoggedEvent, OrgCatalog, Stored, StoredTarget};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    commands::Once,
+    commands::{self, Once},
     config::{self, IfMatch, Shown},
     once::Made,
     page::{Page, Paging, sorted_page},
@@ -229,6 +233,7 @@ impl DestinationInput {
             settings,
             wallet: self.wallet,
             templates: self.templates,
+            sends: vendor.messenger.map(|messenger| messenger.channel),
             events: self.events.map_or(TargetEvents::All, TargetEvents::Only),
             filter: self.filter,
             headers,
@@ -271,6 +276,7 @@ impl DestinationInput {
         let judged = match vendor.carrier {
             Carrier::Http | Carrier::Objects(_) => policy.check_url(plain),
             Carrier::Database(_) => policy.check_database(url).map(drop),
+            Carrier::Mail => Server::parse(policy, url).map(drop),
         };
         judged.map_err(|refusal| Problem::field("url", refusal.to_string()))?;
         Ok(url.clone())
@@ -289,6 +295,12 @@ impl DestinationInput {
         let wants = |kind: EventKind| connector.destination.is_some_and(|destination| (destination.wants)(kind));
         if let Some(kind) = self.events.iter().flatten().find(|kind| !wants(**kind)) {
             return Err(Problem::field("events", format!("this service is never told of {}", kind.name())));
+        }
+        let is_messenger = connector.destination.and_then(|it| it.vendor?.messenger).is_some();
+        let given =
+            [("events", self.events.is_some()), ("wallet", self.wallet.is_some()), ("templates", !self.templates.is_empty())];
+        if let Some((name, _)) = given.into_iter().find(|(_, is_given)| is_messenger && *is_given) {
+            return Err(Problem::field(name, "leave it out: it sends the messages that flows and callers ask for"));
         }
         if self.events.as_ref().is_some_and(Vec::is_empty) {
             return Err(Problem::field("events", "name at least one, or leave it out for all"));
@@ -441,18 +453,39 @@ async fn delete(
     config::remove(&app, &config::change(&app, &can), stored).await
 }
 
+/// What to test with.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(as = DestinationTest)]
+struct Wish {
+    /// Of senders of messages: an e-mail address or phone number of yours that the message goes to.
+    to: Option<String>,
+    /// Of senders of messages: the pass that it is about; the newest unless told.
+    #[schema(value_type = Option<IdText>)]
+    pass: Option<PassId>,
+}
+
 /// Test a destination.
 ///
-/// Tells it of the newest event that it is meant for once more. There must have been one.
+/// Tells it of the newest event that it is meant for once more. There must have been one. A sender of messages sends one to `to`.
 #[utoipa::path(post, path = "/v1/destinations/{destination}/test", tag = "Destinations", security(("key" = ["config_write"])),
-    params(("destination" = IdText, Path, description = "Its id.")), responses((status = 202, body = Owed, description = "On its way.")))]
+    params(("destination" = IdText, Path, description = "Its id.")),
+    request_body = Option<Wish>, responses((status = 202, body = Owed, description = "On its way.")))]
 async fn test(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<TargetId>,
+    body: Body<Wish>,
 ) -> Result<Shown<Owed>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let target = &one(&catalog, id)?.value.target;
+    let wish = body.value;
+    if let Some(channel) = target.sends {
+        return test_message(&app, &can, target, channel, wish).await;
+    }
+    if wish.to.is_some() || wish.pass.is_some() {
+        return Err(Problem::field("to", "only senders of messages take it"));
+    }
     let none = || Problem::Conflict {
         code: Conflict::NoEvent,
         detail: "no event that it is meant for yet: issue a pass first".to_owned(),
@@ -461,4 +494,47 @@ async fn test(
     let wants = |kind| wants.is_some_and(|wants| wants(kind));
     let event = webhook_test::newest_for(&app, can.org, target, wants).await?.ok_or_else(none)?;
     webhooks::owe(&app, can.org, id, event).await
+}
+
+/// Sends a message to an address of the caller's.
+async fn test_message(
+    app: &Arc<App>,
+    caller: &Caller,
+    target: &Target,
+    channel: Channel,
+    wish: Wish,
+) -> Result<Shown<Owed>, Problem> {
+    webhooks::switched_on(target)?;
+    let to = wish.to.ok_or_else(|| Problem::field("to", "this is required: an address or a number of yours"))?;
+    let to = match channel {
+        Channel::Email => domain::normalise_email(&to),
+        Channel::Sms => domain::normalise_phone(&to)
+            .ok_or_else(|| Problem::field("to", "expected a number with its country, for example +4930901820"))?,
+    };
+    let pass = match wish.pass {
+        Some(pass) => pass,
+        None => newest_pass(app, caller.org, target).await?,
+    };
+    let (sender, test_to) = (Some(target.id.to_string()), Some(to));
+    let order = MessageOrder { channel, sender, test_to, subject: None, text: None, despite_bounce: true };
+    let action = Action::Send { pass: PassRef::Id(pass), order: Box::new(order) };
+    match app.engine.submit(commands::command(app, caller, None, action)).await?.answer {
+        Answer::Noted { event } => Ok(Shown::later(Owed::new(target.id, event))),
+        other => Err(Problem::Internal(format!("a message was answered with {other:?}"))),
+    }
+}
+
+/// The pass that was issued last, among those that the sender is for.
+async fn newest_pass(app: &App, org: OrgId, target: &Target) -> Result<PassId, Problem> {
+    let any = Target { project: target.project, ..Target::new(target.id, "", "", target.created_at) };
+    let event = webhook_test::newest_for(app, org, &any, |kind| kind == EventKind::PassCreated).await?;
+    let event = match event {
+        Some(event) => app.store.event(org, event).await?,
+        None => None,
+    };
+    let pass = event.and_then(LoggedEvent::whole).and_then(|event| event.pass);
+    pass.ok_or_else(|| Problem::Conflict {
+        code: Conflict::NoEvent,
+        detail: "there is no pass to test with: issue one first".to_owned(),
+    })
 }

@@ -28,6 +28,7 @@ pub(crate) mod images;
 mod inspectors;
 mod jobs;
 mod keys;
+mod messages;
 mod once;
 mod organizations;
 mod page;
@@ -73,6 +74,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .merge(passes::routes())
         .merge(pass_actions::routes())
+        .merge(messages::routes())
         .merge(scans::routes())
         .merge(scan_keys::routes())
         .merge(reach::routes())

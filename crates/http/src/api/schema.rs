@@ -240,6 +240,14 @@ pub(crate) enum EventType {
     ContactErased,
     #[schema(rename = "contact.wallet_status_changed")]
     ContactWalletStatusChanged,
+    #[schema(rename = "message.requested")]
+    MessageRequested,
+    #[schema(rename = "message.sent")]
+    MessageSent,
+    #[schema(rename = "message.failed")]
+    MessageFailed,
+    #[schema(rename = "message.unknown")]
+    MessageUnknown,
     #[schema(rename = "webhook.test")]
     WebhookTested,
     #[schema(rename = "webhook.failing")]

@@ -329,6 +329,7 @@ impl WebhookInput {
             settings: self.settings,
             wallet: self.wallet,
             templates: self.templates,
+            sends: None,
             events: self.events.map_or(TargetEvents::All, TargetEvents::Only),
             filter: self.filter,
             payload: self.payload,
@@ -556,8 +557,15 @@ pub(crate) struct Owed {
     webhook: TargetId,
 }
 
+impl Owed {
+    /// An event that finds its way to a target by itself.
+    pub(crate) fn new(webhook: TargetId, event: EventId) -> Self {
+        Self { delivery: DeliveryId::of(event.uuid(), webhook.uuid()), event, webhook }
+    }
+}
+
 /// Refuses what can only be done with a webhook that is switched on.
-pub(super) fn switched_on(target: &Target) -> Result<(), Problem> {
+pub(crate) fn switched_on(target: &Target) -> Result<(), Problem> {
     let off =
         || Problem::Conflict { code: Conflict::NotAllowed, detail: "the webhook is switched off: switch it on first".to_owned() };
     target.enabled.then_some(()).ok_or_else(off)

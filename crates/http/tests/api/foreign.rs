@@ -51,6 +51,8 @@ impl Operation {
             ("get" | "delete", _) => Value::Null,
             (_, "/v1/passes") => json!({"project": things.id("project")}),
             (_, "/v1/passes/{pass}") => json!({"balances": {"points": {"add": "1"}}}),
+            (_, "/v1/passes/{pass}/messages") => json!({"channel": "email"}),
+            (_, "/v1/passes/{pass}/messages/{message}/bounce") => json!({}),
             (_, "/v1/passes/{pass}/notify") => json!({"text": "Hello"}),
             (_, "/v1/passes/{pass}/activate" | "/v1/passes/{pass}/revoke" | "/v1/passes/{pass}/scan") => json!({}),
             (_, "/v1/passes/{pass}/barcode" | "/v1/scans/keys") => json!({}),

@@ -12,6 +12,7 @@ mod hostile;
 mod imports;
 mod life;
 mod links;
+mod messages;
 mod pictures;
 mod scans;
 mod server;

@@ -299,6 +299,7 @@ impl Server {
             ("key", &key),
             ("scan", &scan),
             ("event", &events["data"][0]),
+            ("message", &events["data"][0]),
         ] {
             keep(name, &thing["id"]);
         }

@@ -39,7 +39,7 @@ pub(super) fn unnameable(target: &Target) -> Failure {
     Failure::Tls { host: host_of(target), reason: TlsReason::Name, detail: String::new() }
 }
 
-pub(super) fn of_handshake(error: &io::Error, target: &Target) -> Failure {
+pub(crate) fn of_handshake(error: &io::Error, target: &Target) -> Failure {
     let reason = match find::<rustls::Error>(error) {
         Some(inner) => tls_reason(inner),
         None if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => TlsReason::Closed,

@@ -96,7 +96,7 @@ impl Connector {
     }
 }
 
-fn server_name(target: &Target) -> Result<ServerName<'static>, Failure> {
+pub(crate) fn server_name(target: &Target) -> Result<ServerName<'static>, Failure> {
     match &target.host {
         Host::Address(address) => Ok(ServerName::from(*address)),
         Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| classify::unnameable(target)),

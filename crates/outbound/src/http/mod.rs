@@ -5,7 +5,7 @@
 //! that a peer may have seen.
 
 pub(crate) mod classify;
-mod connector;
+pub(crate) mod connector;
 mod failure;
 pub(crate) mod tls;
 
@@ -124,6 +124,7 @@ type Sent = UnsyncBoxBody<Bytes, io::Error>;
 pub struct Client {
     inner: legacy::Client<Connector, Sent>,
     dialler: Dialler,
+    tls: Arc<rustls::ClientConfig>,
     settings: Arc<Settings>,
 }
 
@@ -139,9 +140,9 @@ impl Client {
     /// # Errors
     /// When the identity's key does not belong to its certificate, or cannot be read.
     pub fn new(settings: Settings) -> Result<Self, BadIdentity> {
-        let tls = tls::configuration(&settings.roots, settings.identity.as_ref(), settings.protocol)?;
+        let tls = Arc::new(tls::configuration(&settings.roots, settings.identity.as_ref(), settings.protocol)?);
         let dialler = Dialler::new(settings.policy.clone(), Arc::clone(&settings.names));
-        let connector = Connector::new(dialler.clone(), Arc::new(tls));
+        let connector = Connector::new(dialler.clone(), Arc::clone(&tls));
         let inner = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -155,7 +156,7 @@ impl Client {
             .http2_keep_alive_interval(PING_AFTER)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .build(connector);
-        Ok(Self { inner, dialler, settings: Arc::new(settings) })
+        Ok(Self { inner, dialler, tls, settings: Arc::new(settings) })
     }
 
     /// A client like this one that shows a certificate where it is asked for one. It has a pool of its own.
@@ -164,6 +165,13 @@ impl Client {
     /// As [`Client::new`].
     pub fn with_identity(&self, identity: Identity) -> Result<Self, BadIdentity> {
         Self::new(Settings { identity: Some(identity), ..(*self.settings).clone() })
+    }
+
+    /// What mail is sent with: the same policy, resolver and roots, and no protocol of HTTP's in TLS.
+    pub(crate) fn for_mail(&self) -> (Dialler, rustls::ClientConfig) {
+        let mut tls = (*self.tls).clone();
+        tls.alpn_protocols.clear();
+        (self.dialler.clone(), tls)
     }
 
     /// The policy under which this client dials.

@@ -60,7 +60,7 @@ impl AddressPolicy {
     /// # Errors
     /// The [`Refusal`] says which rule it breaks and what to change.
     pub fn check_url(&self, url: &str) -> Result<(), Refusal> {
-        self.check_uri(&parsed(url)?).map(|_| ())
+        self.check_uri(&parsed(url, host::why_unparsable(url))?).map(|_| ())
     }
 
     /// Judges a parsed URL; what [`Self::check_url`] and every request do.
@@ -84,7 +84,7 @@ impl AddressPolicy {
     /// # Errors
     /// The [`Refusal`] says which rule it breaks and what to change.
     pub fn check_database(&self, url: &str) -> Result<Target, Refusal> {
-        let uri = parsed(url)?;
+        let uri = parsed(url, host::why_unparsable(url))?;
         let refuse = |rule| Refusal::new(host::excerpt(url), rule);
         let name = uri.path().strip_prefix('/').unwrap_or_default();
         let is_plain = !name.is_empty() && !name.contains(['/', '%']) && uri.query().is_none();
@@ -95,6 +95,14 @@ impl AddressPolicy {
     }
 
     fn check_authority(&self, uri: &Uri, default_port: u16, https: bool) -> Result<Target, Refusal> {
+        let (host, port) = Self::host_and_port(uri, default_port)?;
+        self.check_port(port)?;
+        self.check_host(&host)?;
+        Ok(Target { host, port, https })
+    }
+
+    /// The host of a URL, and its port; both are still to be judged.
+    pub(crate) fn host_and_port(uri: &Uri, default_port: u16) -> Result<(Host, u16), Refusal> {
         let refuse = |rule| Refusal::new(host::excerpt(&uri.to_string()), rule);
         let authority = uri.authority().ok_or_else(|| refuse(Rule::NotAbsolute))?;
         if authority.as_str().contains('@') {
@@ -105,15 +113,18 @@ impl AddressPolicy {
             "" => default_port,
             rest => port_number(rest).map_err(refuse)?,
         };
-        self.check_port(port)?;
-        match &host {
-            Host::Address(address) => self.check_address(*address)?,
+        Ok((host, port))
+    }
+
+    /// Judges a host: an address at once, a name when it is resolved.
+    pub(crate) fn check_host(&self, host: &Host) -> Result<(), Refusal> {
+        match host {
+            Host::Address(address) => self.check_address(*address),
             Host::Name(name) if host::is_localhost(name) && !self.allow_loopback => {
-                return Err(Refusal::new(name.clone(), Rule::Address(Range::Loopback)));
+                Err(Refusal::new(name.clone(), Rule::Address(Range::Loopback)))
             }
-            Host::Name(_) => {}
+            Host::Name(_) => Ok(()),
         }
-        Ok(Target { host, port, https })
     }
 
     /// Judges a port.
@@ -153,14 +164,20 @@ impl AddressPolicy {
     }
 }
 
-fn parsed(url: &str) -> Result<Uri, Refusal> {
+/// Reads a URL, unless it has characters or a length that no URL has; `unreadable` is the rule that any other fault breaks.
+pub(crate) fn parsed(url: &str, unreadable: Rule) -> Result<Uri, Refusal> {
     if url.len() > MAX_URL_BYTES {
         return Err(Refusal::new(host::excerpt(url), Rule::TooLong));
     }
     if let Some(odd) = url.chars().find(|c| !c.is_ascii_graphic() || *c == '\\') {
         return Err(Refusal::new(host::excerpt(url), Rule::Character(odd)));
     }
-    url.parse().map_err(|_| Refusal::new(host::excerpt(url), host::why_unparsable(url)))
+    url.parse().map_err(|_| Refusal::new(host::excerpt(url), unreadable))
+}
+
+/// The beginning of a URL as it may be shown.
+pub(crate) fn shown(url: &str) -> String {
+    host::excerpt(url)
 }
 
 /// The port in what follows the host of an authority. Digits only: `+80` is a port to some parsers and none to others.

@@ -27,6 +27,12 @@ pub enum Rule {
     Scheme,
     /// The URL is not the address of a PostgreSQL database.
     Database,
+    /// It is no address of a mail server.
+    MailScheme,
+    /// Mail would not be encrypted where only encrypted connections are allowed.
+    MailPlain,
+    /// The port is none that mail servers listen on.
+    MailPort(u16),
     /// The scheme is `http` where only `https` is allowed.
     HttpsOnly,
     /// The URL carries a user name or password.
@@ -72,6 +78,17 @@ impl fmt::Display for Refusal {
                 write!(f, "{subject} is no address of a database; write postgresql://host:5432/database and nothing more")
             }
             Rule::HttpsOnly => write!(f, "{subject} is not encrypted and the address policy is `https_only`; use https"),
+            Rule::MailScheme => write!(
+                f,
+                "{subject} is no address of a mail server; write smtps://host (TLS), smtp://host (STARTTLS) or smtp+plain://host"
+            ),
+            Rule::MailPlain => {
+                write!(f, "{subject} is not encrypted and the address policy is `https_only`; write smtps:// or smtp://")
+            }
+            Rule::MailPort(port) => write!(
+                f,
+                "port {port} belongs to another protocol than mail; use 587, 465 or 25, or add {port} to the address policy's `allow_ports`"
+            ),
             Rule::UserInfo => {
                 write!(
                     f,

@@ -60,10 +60,16 @@ Examples:
         /// Its id
         destination: String,
     },
-    /// Tell one of the newest event that it is meant for once more
+    /// Tell one of the newest event that it is meant for once more; let a sender of messages send one to you
     Test {
         /// Its id
         destination: String,
+        /// Of a sender of messages: the e-mail address or phone number that it goes to
+        #[arg(long)]
+        to: Option<String>,
+        /// Of a sender of messages: the pass that it is about; the newest unless told
+        #[arg(long, requires = "to")]
+        pass: Option<String>,
     },
     /// Compare what one holds of every contact with the truth, and repair what differs
     ///
@@ -102,7 +108,10 @@ pub(super) async fn run(server: &Server, command: Command) -> anyhow::Result<Exi
         }
         Command::List => list(server).await,
         Command::Show { destination } => server.show(Method::GET, &one(&destination), None).await,
-        Command::Test { destination } => server.show(Method::POST, &format!("{}/test", one(&destination)), None).await,
+        Command::Test { destination, to, pass } => {
+            let body = to.map(|to| json!({"to": to, "pass": pass}));
+            server.show(Method::POST, &format!("{}/test", one(&destination)), body.as_ref()).await
+        }
         Command::Backfill { destination, everything, wait } => {
             let path = format!("{}/backfill", one(&destination));
             let begun = server.api()?.call(Method::POST, &path, Some(&json!({"everything": everything}))).await?;

@@ -34,6 +34,7 @@ pub(super) async fn send(
     limits: Limits,
 ) -> Result<Carried, String> {
     match carrier {
+        Carrier::Mail => Err("a mail goes by another way".to_owned()),
         Carrier::Http => Ok(match to.proof.send(client, ready(request)?, limits).await {
             Ok(reply) => {
                 let reply = Reply { status: reply.status.as_u16(), headers: reply.headers, body: reply.body };

@@ -13,6 +13,7 @@ mod gather;
 mod health;
 mod lane;
 mod made;
+mod message;
 mod order;
 mod proof;
 mod send;
@@ -555,6 +556,9 @@ async fn write_down(shard: Shard, settlement: DeliverySettlement) -> Result<(), 
 
 /// One delivery from its lane to its outcome.
 async fn fly(house: Arc<House>, delivery: Delivery, lane: Arc<Lane>, decided: Arc<AtomicBool>) -> Attempted {
+    if let Some(messenger) = delivery.to.vendor().and_then(|vendor| vendor.messenger) {
+        return message::fly(house, delivery, lane, decided, messenger).await;
+    }
     if delivery.to.vendor().is_some() {
         return gather::fly(house, delivery, lane, decided).await;
     }

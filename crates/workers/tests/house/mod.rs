@@ -283,6 +283,7 @@ impl House {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             entropy: Arc::new(System),
             client,
+            packages: Arc::new(|_, _| Box::pin(async { Ok(Some(Bytes::from_static(b"PK"))) })),
             apns: self.apns.clone(),
             google: self.google.clone(),
             node: Some(name.to_owned()),

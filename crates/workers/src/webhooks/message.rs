@@ -1,0 +1,341 @@
+//! Messages to holders: rendered, sent by mail or HTTP, judged, and noted on the pass.
+//!
+//! A server that does not know a message again when it comes twice is never asked twice unless it said that it took nothing:
+//! that a message is about to be sent is written down before it is. Whoever finds that written and no outcome (after a crash,
+//! after an answer that did not come) does not know whether it was sent, says so on the pass, and leaves it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use connectors::{
+    catalog::Carrier,
+    kit::{Came, Mail, Messenger, Outcome, Owed, Reply, Request, SMTP_COMMAND, Sent},
+};
+use domain::{
+    Action, Actor, Cause, Command, CommandId, Facts, IdempotencyKey, MessageFault, MessageNews, MessageRef, PassRef, Timestamp,
+};
+use engine::EngineError;
+use http::{HeaderMap, HeaderValue};
+use outbound::{
+    http::{Failure, Limits},
+    mail::{Attachment, Login, Server, Unsent},
+};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::{
+    lane::{Lane, Lesson},
+    send::{Attempted, Delivery, Then, Tried, ready},
+};
+use crate::shard::House;
+
+/// Bytes of an answer that are read.
+const READ_BODY: usize = 64 * 1_024;
+/// Longest pause between tries to write down what came of a message.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// What the package of a pass is called as a file.
+const PASS_FILE: &str = "pass.pkpass";
+
+/// One message, from its lane to its outcome.
+pub(super) async fn fly(
+    house: Arc<House>,
+    delivery: Delivery,
+    lane: Arc<Lane>,
+    decided: Arc<AtomicBool>,
+    messenger: Messenger,
+) -> Attempted {
+    let place = lane.place(&house.dispatcher).await;
+    if decided.swap(true, Ordering::AcqRel) {
+        // It was taken back; this task is about to be aborted.
+        std::future::pending::<()>().await;
+    }
+    let Some(errand) = Errand::of(&house, &lane, &delivery, messenger) else {
+        return Attempted { row: None, then: Then::Over };
+    };
+    let attempted = errand.run().await;
+    drop(place);
+    attempted
+}
+
+/// What came of a try, with what there is to show of it.
+struct Trial {
+    came: Came,
+    /// Why it is tried again, where that is not the server's answer.
+    why: Option<String>,
+    reply: Option<Reply>,
+    elapsed: Duration,
+    timed_out: bool,
+    attached: Option<usize>,
+}
+
+impl Trial {
+    fn of(came: Came) -> Self {
+        Self { came, why: None, reply: None, elapsed: Duration::ZERO, timed_out: false, attached: None }
+    }
+    fn later(why: &dyn std::fmt::Display) -> Self {
+        Self { why: Some(why.to_string()), ..Self::of(Came::Later) }
+    }
+    fn never(why: &str) -> Self {
+        Self::of(Came::Never { reason: MessageFault::Refused, said: why.to_owned() })
+    }
+}
+
+/// A message on its way.
+struct Errand<'e> {
+    house: &'e Arc<House>,
+    lane: &'e Lane,
+    delivery: &'e Delivery,
+    messenger: Messenger,
+    message: MessageRef,
+    at: Timestamp,
+}
+
+impl<'e> Errand<'e> {
+    fn of(house: &'e Arc<House>, lane: &'e Lane, delivery: &'e Delivery, messenger: Messenger) -> Option<Self> {
+        let Facts::MessageRequested { message } = &delivery.event.facts else { return None };
+        let id = Some(delivery.event.id);
+        let (sender, channel, test) = (message.sender, message.channel, message.test);
+        let message = MessageRef { id, sender, channel, to: Some(message.to.clone()), test };
+        Some(Self { house, lane, delivery, messenger, message, at: house.now() })
+    }
+
+    async fn run(&self) -> Attempted {
+        let target = self.delivery.to.target();
+        let catalog = self.house.store.catalog();
+        let stored = catalog.org(self.delivery.event.org).and_then(|config| config.targets.get(&target.id.uuid()));
+        if !stored.is_some_and(|stored| stored.value.target.enabled) {
+            let why = "its sender was switched off";
+            self.note_for_good(failed(MessageFault::Undelivered, why)).await;
+            return self.delivery.expire(self.house, why);
+        }
+        let request = match self.request() {
+            Ok(request) => request,
+            Err(trial) => return self.conclude(None, *trial).await,
+        };
+        if !(self.messenger.knows_again)(target) {
+            match self.begin().await {
+                Ok(true) => {}
+                Ok(false) => return self.not_known(request).await,
+                Err(why) => return self.conclude(Some(request), Trial::later(&why)).await,
+            }
+        }
+        let by_mail = matches!(self.delivery.to.vendor().map(|vendor| vendor.carrier), Some(Carrier::Mail));
+        let mut trial = if by_mail { self.mail(&request).await } else { self.call(&request).await };
+        if matches!(trial.came, Came::Unknown { .. }) && (self.messenger.knows_again)(target) {
+            trial.came = Came::Later;
+        }
+        self.learn(&trial);
+        self.conclude(Some(request), trial).await
+    }
+
+    fn request(&self) -> Result<Request, Box<Trial>> {
+        let to = &self.delivery.to;
+        let (Some(connector), Some(destination)) = (to.connector(), to.dialect()) else {
+            return Err(Box::new(Trial::later(&"its shape is not known here")));
+        };
+        let secrets = to.secrets.as_ref().map_err(|why| Box::new(Trial::later(why)))?;
+        let public_url = &self.house.settings.webhooks.public_url;
+        let owed = Owed { event: &self.delivery.event, delivery: self.delivery.id, public_url };
+        let sending = (destination.render)(&[owed], to.target(), secrets, self.at).pop();
+        let request = sending.ok_or_else(|| Box::new(Trial::never("there is nothing to say")))?.request;
+        let request = request.map_err(|why| Box::new(Trial::never(&why)))?;
+        if !connector.may_call(to.target(), &request.url) {
+            return Err(Box::new(Trial::later(&"the address is none that this destination may call")));
+        }
+        Ok(request)
+    }
+
+    /// Notes that it is about to be sent; whether that was not noted before.
+    async fn begin(&self) -> Result<bool, String> {
+        let key = format!("{}/begin/{}", self.delivery.id, self.delivery.attempts);
+        match self.note(key, MessageNews::Begun).await {
+            Ok(is_new) => Ok(is_new),
+            Err(EngineError::Rejected(reject)) => Err(reject.message),
+            Err(EngineError::Unavailable(error)) => Err(error.to_string()),
+        }
+    }
+
+    /// It was about to be sent once. If what came of that was written down after all, that stands.
+    async fn not_known(&self, request: Request) -> Attempted {
+        let detail = "it was being sent when this server stopped, or was asked for once more".to_owned();
+        if !self.note_for_good(MessageNews::Unknown { detail: detail.clone() }).await {
+            return Attempted { row: None, then: Then::Over };
+        }
+        self.attempted(Some(request), Trial::of(Came::Unknown { said: detail }))
+    }
+
+    async fn mail(&self, request: &Request) -> Trial {
+        let Ok(mail) = serde_json::from_slice::<Mail>(&request.body) else { return Trial::never("it is no mail") };
+        let server = match Server::parse(self.house.client.policy(), &request.url) {
+            Ok(server) => server,
+            Err(refusal) => return Trial::later(&refusal),
+        };
+        let mut attachments = Vec::new();
+        if let (true, Some(pass)) = (mail.attach, self.delivery.event.pass) {
+            match (self.house.packages)(self.delivery.event.org, pass).await {
+                Ok(package) => attachments.extend(package.map(|package| Attachment {
+                    name: PASS_FILE.to_owned(),
+                    media: pkpass::MIME_PKPASS.to_owned(),
+                    bytes: package.to_vec(),
+                })),
+                Err(why) => return Trial::later(&format!("the pass cannot be attached: {why}")),
+            }
+        }
+        let attached = attachments.first().map(|package| package.bytes.len());
+        let login = self.login();
+        let mail = outbound::mail::Mail {
+            message_id: mail.message_id,
+            date: u64::try_from(mail.date).unwrap_or_default(),
+            from: mail.from,
+            to: mail.to,
+            reply_to: mail.reply_to,
+            subject: mail.subject,
+            text: mail.text,
+            html: Some(mail.html),
+            headers: mail.headers,
+            attachments,
+        };
+        let started = tokio::time::Instant::now();
+        let result = self.house.mailer.send(&server, login.as_ref(), &mail, self.house.settings.webhooks.deadline).await;
+        let elapsed = started.elapsed();
+        let trial = match result {
+            Ok(said) => {
+                let mut headers = HeaderMap::new();
+                headers.insert(SMTP_COMMAND, HeaderValue::from_static(said.command));
+                self.judged(request, Reply { status: said.code, headers, body: Bytes::from(said.text) })
+            }
+            Err(Unsent::Bad(bad)) if bad.part == "to" => {
+                Trial::of(Came::Never { reason: MessageFault::NoAddress, said: bad.to_string() })
+            }
+            Err(Unsent::Bad(bad)) => Trial::never(&bad.to_string()),
+            Err(unsent) => Trial { timed_out: is_timeout(&unsent), ..Trial::later(&unsent) },
+        };
+        Trial { elapsed, attached, ..trial }
+    }
+
+    /// The login of a mail server: what its connector calls `user` and `password`.
+    fn login(&self) -> Option<Login> {
+        let secrets = self.delivery.to.secrets.as_ref().ok()?;
+        let user = self.delivery.to.target().settings.get("user")?.to_string();
+        Some(Login { user, password: Zeroizing::new(secrets.credentials.get("password")?.to_owned()) })
+    }
+
+    async fn call(&self, request: &Request) -> Trial {
+        let sent = match ready(request) {
+            Ok(sent) => sent,
+            Err(why) => return Trial::later(&why),
+        };
+        let limits = Limits { deadline: self.house.settings.webhooks.deadline, max_body: READ_BODY };
+        let started = tokio::time::Instant::now();
+        let result = self.house.client.send(sent, limits).await;
+        let elapsed = started.elapsed();
+        let trial = match result {
+            Ok(reply) => self.judged(request, Reply { status: reply.status.as_u16(), headers: reply.headers, body: reply.body }),
+            Err(failure) => {
+                let timed_out = matches!(failure, Failure::Timeout { .. });
+                let came = if failure.may_have_arrived() { Came::Unknown { said: failure.to_string() } } else { Came::Later };
+                Trial { timed_out, came, ..Trial::later(&failure) }
+            }
+        };
+        Trial { elapsed, ..trial }
+    }
+
+    fn judged(&self, request: &Request, reply: Reply) -> Trial {
+        let came = (self.messenger.read)(&Sent { request, reply: Some(&reply), records: 1, now: self.house.now() });
+        let why = (came == Came::Later).then(|| format!("the server answered {}", reply.status));
+        Trial { why, reply: Some(reply), ..Trial::of(came) }
+    }
+
+    fn learn(&self, trial: &Trial) {
+        let failed = trial.came == Came::Later;
+        let (elapsed, timed_out, now, random) = (trial.elapsed, trial.timed_out, self.house.now(), self.house.random());
+        let busy = trial.reply.as_ref().is_some_and(|reply| [421, 429, 503].contains(&reply.status));
+        self.lane.learn(Lesson { elapsed, timed_out, failed, busy, left_alone_until: None, now, random });
+    }
+
+    /// Notes on the pass what came of it, unless it is tried again, and then what the delivery is to know.
+    async fn conclude(&self, request: Option<Request>, trial: Trial) -> Attempted {
+        let news = match &trial.came {
+            Came::Sent { server_id } => Some(MessageNews::Sent { server_id: server_id.clone() }),
+            Came::Never { reason, said } => Some(failed(*reason, said)),
+            Came::Unknown { said } => Some(MessageNews::Unknown { detail: said.clone() }),
+            Came::Later => None,
+        };
+        let why = trial.why.clone().unwrap_or_default();
+        let attempted = self.attempted(request, trial);
+        let news = news.or_else(|| matches!(attempted.then, Then::GaveUp).then(|| failed(MessageFault::Undelivered, &why)));
+        if let Some(news) = news {
+            self.note_for_good(news).await;
+        }
+        attempted
+    }
+
+    fn attempted(&self, request: Option<Request>, trial: Trial) -> Attempted {
+        let outcome = match &trial.came {
+            Came::Sent { .. } => Outcome::Delivered,
+            Came::Later => {
+                let after =
+                    trial.reply.as_ref().zip(request.as_ref()).and_then(|(reply, request)| {
+                        Sent { request, reply: Some(reply), records: 1, now: self.house.now() }.asked()
+                    });
+                Outcome::Retry { after }
+            }
+            Came::Never { reason, .. } => Outcome::reject(format!("the message does not arrive: {}", reason.name())),
+            Came::Unknown { .. } => {
+                Outcome::reject("it is not known whether the message was sent; it is not sent again by itself")
+            }
+        };
+        let mut more = Vec::new();
+        match &trial.came {
+            Came::Never { said, .. } | Came::Unknown { said } => more.push(("said", json!(said))),
+            Came::Sent { .. } | Came::Later => {}
+        }
+        more.extend(trial.attached.map(|bytes| ("attached_bytes", json!(bytes))));
+        let (reply, elapsed, error) = (trial.reply, trial.elapsed, trial.why);
+        self.delivery.conclude(self.house, self.at, &Tried { request, reply, elapsed, outcome, error, more, random: None })
+    }
+
+    /// Writes down what came of it, however long that takes: it happened. Whether it was not written down before.
+    async fn note_for_good(&self, news: MessageNews) -> bool {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            match self.note(format!("{}/done", self.delivery.id), news.clone()).await {
+                Ok(is_new) => return is_new,
+                Err(EngineError::Rejected(reject)) => {
+                    tracing::warn!(delivery = %self.delivery.id, %reject, "what came of a message cannot be noted on its pass");
+                    return true;
+                }
+                Err(EngineError::Unavailable(error)) => {
+                    tracing::warn!(%error, delivery = %self.delivery.id, "what came of a message could not be noted; trying again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Has the engine write something down under a key; whether it was not there before.
+    async fn note(&self, key: String, news: MessageNews) -> Result<bool, EngineError> {
+        let event = &self.delivery.event;
+        let Some(pass) = event.pass.map(PassRef::Id) else { return Ok(true) };
+        let key = IdempotencyKey { principal: "messages".to_owned(), key, fingerprint: [0; 32], keep_image: false };
+        let id = CommandId::mint(self.house.now(), &*self.house.entropy);
+        let action = Action::RecordMessage { pass, message: Box::new(self.message.clone()), news };
+        let command = Command { id, org: event.org, actor: Actor::System, cause: Cause::Schedule, key: Some(key), action };
+        Ok(!self.house.engine.submit(command).await?.replayed)
+    }
+}
+
+fn failed(reason: MessageFault, said: &str) -> MessageNews {
+    MessageNews::Failed { reason, detail: Some(said.to_owned()).filter(|said| !said.is_empty()) }
+}
+
+fn is_timeout(unsent: &Unsent) -> bool {
+    matches!(unsent, Unsent::Failed(Failure::Timeout { .. }))
+}

@@ -1,0 +1,198 @@
+//! Messages to holders, through a real mail server and a fake of Twilio that enforces what Twilio documents.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod house;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use domain::{
+    Action, Answer, Channel, ContactId, ContactInput, DeliveryId, Event, EventId, EventKind, Facts, FieldValue, IdempotencyKey,
+    MessageFault, MessageNews, MessageOrder, MessageRef, Pass, PassRef, Target, TargetId, Validity,
+};
+use house::{House, System, until};
+use serde_json::{Value, json};
+use store::StoredTarget;
+use testkit::{
+    mail::{MailServer, Manner},
+    vendors::{Service, TOKEN, TWILIO_ACCOUNT, Vendor},
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A sender, as the API would make it.
+async fn sender(
+    house: &House,
+    kind: &str,
+    url: &str,
+    channel: Channel,
+    settings: Value,
+    credentials: &[(&str, &str)],
+) -> TargetId {
+    let settings: BTreeMap<String, FieldValue> = serde_json::from_value(settings).unwrap();
+    let change = |target: &mut Target| {
+        target.dialect = kind.to_owned();
+        target.settings = settings;
+        target.sends = Some(channel);
+        target.headers = BTreeMap::new();
+    };
+    let id = house.target_with(url, change).await;
+    let stored = house.store.current().await.unwrap().org(house.org).unwrap().targets[&id.uuid()].clone();
+    let mut changed: StoredTarget = (*stored.value).clone();
+    for (name, value) in credentials {
+        changed.sealed_settings.insert((*name).to_owned(), house.store.seal_setting(house.org, id, value).unwrap());
+    }
+    assert!(house.store.put(&house.change(), &changed, stored.revision).await.unwrap());
+    id
+}
+
+async fn twilio(house: &House, vendor: &Vendor) -> TargetId {
+    let settings = json!({"account_sid": TWILIO_ACCOUNT, "from": "+14155552671"});
+    sender(house, "twilio", &vendor.url(), Channel::Sms, settings, &[("auth_token", TOKEN)]).await
+}
+
+async fn member(house: &House, id: &str, email: &str, phone: &str) -> Pass {
+    let pass = house.issued(id, Validity::default()).await;
+    let (email, phone) = (Some(email.to_owned()), Some(phone.to_owned()));
+    let input = ContactInput { external_id: Some(format!("person-{id}")), email, phone, ..ContactInput::default() };
+    let action = Action::PutContact { new_id: ContactId::mint(domain::Clock::now(&*house.clock), &System), input };
+    house.engine.submit(house.command(action)).await.unwrap();
+    pass
+}
+
+async fn send(house: &House, pass: &Pass, channel: Channel, text: Option<&str>) -> EventId {
+    let text = text.map(str::to_owned);
+    let order = MessageOrder { channel, sender: None, test_to: None, subject: None, text, despite_bounce: false };
+    let action = Action::Send { pass: PassRef::Id(pass.id), order: Box::new(order) };
+    match house.engine.submit(house.command(action)).await.unwrap().answer {
+        Answer::Noted { event } => event,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn timeline(house: &House, pass: &Pass) -> Vec<Event> {
+    let events = house.store.events_of_pass(house.org, pass.id, 0, 100).await.unwrap();
+    events.into_iter().map(|event| event.whole().unwrap()).filter(|event| event.kind().name().starts_with("message.")).collect()
+}
+
+async fn kinds(house: &House, pass: &Pass) -> Vec<EventKind> {
+    timeline(house, pass).await.iter().map(Event::kind).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mail_goes_out_with_the_pass_and_what_comes_back_is_noted() {
+    let house = House::new().await;
+    let there = MailServer::start(&Manner::default()).await.unwrap();
+    let url = format!("smtp+plain://127.0.0.1:{}", there.port);
+    let post = sender(&house, "smtp", &url, Channel::Email, json!({"from": "Club <club@example.com>"}), &[]).await;
+    let anna = member(&house, "1", "anna@example.org", "+4930901820").await;
+    let nobody = member(&house, "2", "nobody@example.org", "+4930901821").await;
+    let later = member(&house, "3", "later@example.org", "+4930901822").await;
+    let asked = send(&house, &anna, Channel::Email, Some("Hello <Anna>")).await;
+    send(&house, &nobody, Channel::Email, None).await;
+    send(&house, &later, Channel::Email, None).await;
+    let workers = house.workers().await;
+
+    let sent = [EventKind::MessageRequested, EventKind::MessageSent];
+    until("the mail went out", || async { kinds(&house, &anna).await == sent }).await;
+    let got = there.wait_for(1).await.unwrap();
+    let mail = got.iter().find(|mail| mail["to"][0] == "anna@example.org").unwrap();
+    let delivery = DeliveryId::of(asked.uuid(), post.uuid());
+    assert_eq!(mail["headers"]["message-id"], format!("<{delivery}@example.com>"));
+    assert_eq!(mail["headers"]["auto-submitted"], "auto-generated");
+    let (text, html) = (mail["text"].as_str().unwrap(), mail["html"].as_str().unwrap());
+    let page = format!("/p/{}", anna.code);
+    assert!(text.contains("Hello <Anna>") && text.contains(&page), "{text}");
+    assert!(html.contains("Hello &lt;Anna&gt;") && html.contains(&format!("{page}/apple")), "{html}");
+    assert_eq!(mail["files"][0]["content"], "UEs=", "the package: {}", mail["files"]);
+    let facts = timeline(&house, &anna).await.pop().unwrap().facts;
+    assert!(
+        matches!(&facts, Facts::MessageSent { message, server_id: Some(id) } if message.id == Some(asked) && id.contains("queued as"))
+    );
+
+    let failed = [EventKind::MessageRequested, EventKind::MessageFailed];
+    until("the bounce is noted", || async { kinds(&house, &nobody).await == failed }).await;
+    let facts = timeline(&house, &nobody).await.pop().unwrap().facts;
+    let Facts::MessageFailed { reason: MessageFault::Bounced, detail: Some(detail), .. } = facts else { panic!("{facts:?}") };
+    assert!(detail.contains("5.1.1"), "{detail}");
+    send(&house, &nobody, Channel::Email, None).await;
+    let facts = timeline(&house, &nobody).await.pop().unwrap().facts;
+    assert!(matches!(facts, Facts::MessageFailed { reason: MessageFault::BouncedBefore, .. }), "{facts:?}");
+
+    until("what was put off is tried again", || async {
+        house.clock.forward(Duration::from_secs(10));
+        kinds(&house, &later).await == sent
+    })
+    .await;
+    let tried = house.attempts(post).await;
+    assert_eq!(tried.iter().filter(|attempt| attempt.status == Some(451)).count(), 1, "greylisted once");
+    let count = there.got().len();
+    assert_eq!((count, there.wait_for(2).await.unwrap().len()), (2, 2), "nothing goes out twice");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_sms_goes_out_once_and_what_nobody_knows_is_said_and_left() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Twilio).await.unwrap();
+    vendor.with(|books| books.refused.push("+4930901822".to_owned()));
+    let target = twilio(&house, &vendor).await;
+    let anna = member(&house, "1", "anna@example.org", "+49 30 901820").await;
+    let begun = member(&house, "2", "bert@example.org", "+4930901821").await;
+    let stopped = member(&house, "3", "cora@example.org", "+4930901822").await;
+    let asked = send(&house, &begun, Channel::Sms, None).await;
+    // A server that stopped after it had written down that it was about to send.
+    let key = format!("{}/begin/0", DeliveryId::of(asked.uuid(), target.uuid()));
+    let key = IdempotencyKey { principal: "messages".to_owned(), key, fingerprint: [0; 32], keep_image: false };
+    let message = MessageRef { id: Some(asked), sender: target, channel: Channel::Sms, to: None, test: false };
+    let begin = Action::RecordMessage { pass: PassRef::Id(begun.id), message: Box::new(message), news: MessageNews::Begun };
+    house.engine.submit(domain::Command { key: Some(key), ..house.command(begin) }).await.unwrap();
+    send(&house, &anna, Channel::Sms, Some("Grüße & mehr:")).await;
+    send(&house, &stopped, Channel::Sms, None).await;
+    let workers = house.workers().await;
+
+    let sent = [EventKind::MessageRequested, EventKind::MessageSent];
+    until("it went out", || async { kinds(&house, &anna).await == sent }).await;
+    let facts = timeline(&house, &anna).await.pop().unwrap().facts;
+    let Facts::MessageSent { server_id: Some(sid), .. } = facts else { panic!("{facts:?}") };
+    let told = vendor.books().messages[&sid].clone();
+    assert_eq!((told["To"].as_str(), told["From"].as_str()), (Some("+4930901820"), Some("+14155552671")));
+    let body = told["Body"].as_str().unwrap();
+    assert!(body.starts_with("Grüße & mehr: http") && body.ends_with(&anna.code.to_string()), "{body}");
+
+    let unknown = [EventKind::MessageRequested, EventKind::MessageUnknown];
+    until("it is not known", || async { kinds(&house, &begun).await == unknown }).await;
+    let failed = [EventKind::MessageRequested, EventKind::MessageFailed];
+    until("who wrote STOP is left alone", || async { kinds(&house, &stopped).await == failed }).await;
+    send(&house, &stopped, Channel::Sms, None).await;
+    let facts = timeline(&house, &stopped).await.pop().unwrap().facts;
+    assert!(matches!(facts, Facts::MessageFailed { reason: MessageFault::BouncedBefore, .. }), "{facts:?}");
+
+    // Slowed down it comes again; after an answer that says nothing it never does.
+    vendor.with(|books| books.next.push((429, json!({"code": 20429, "message": "Too Many Requests"}))));
+    let slowed = member(&house, "4", "dora@example.org", "+4930901823").await;
+    send(&house, &slowed, Channel::Sms, None).await;
+    until("it comes again", || async {
+        house.clock.forward(Duration::from_secs(10));
+        kinds(&house, &slowed).await == sent
+    })
+    .await;
+    vendor.with(|books| books.next.push((502, json!("bad gateway"))));
+    let broken = member(&house, "5", "emil@example.org", "+4930901824").await;
+    let asked = send(&house, &broken, Channel::Sms, None).await;
+    until("it is not known", || async { kinds(&house, &broken).await == unknown }).await;
+    // Somebody asks for the delivery once more.
+    let event = house.store.event(house.org, asked).await.unwrap().unwrap();
+    let id = DeliveryId::of(asked.uuid(), target.uuid());
+    let (position, due_at) = (event.position(), domain::Clock::now(&*house.clock));
+    let row = store::DeliveryRow { org: house.org, id, target, event: asked, position, attempts: 0, due_at, behind: false };
+    house.store.backend().owe(vec![row]).await.unwrap();
+    until("the delivery is over", || async {
+        house.clock.forward(Duration::from_secs(1));
+        house.store.backend().delivery(house.org, id).await.unwrap().is_none()
+    })
+    .await;
+    assert_eq!(kinds(&house, &broken).await, unknown);
+    let numbers: Vec<_> = vendor.books().messages.values().map(|told| told["To"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(numbers, ["+4930901820", "+4930901823"], "two went out, each once");
+    workers.drain(PATIENCE).await;
+}
