@@ -20,7 +20,7 @@ use crate::{
     api::Api,
     batches::{self, BatchCommand},
     config::{self, Flags},
-    conformance, demo, doctor, follow,
+    conformance, demo, doctor, follow, moving,
     publications::{self, PublicationCommand, TemplateCommand},
     serve,
     system::say,
@@ -52,6 +52,16 @@ enum Command {
     /// Settings come from passbridge.toml (or --config), then PASSBRIDGE_… variables, then flags. The first start sets up
     /// an organization and prints an admin key once. SIGTERM or Ctrl-C finishes what is running within 10 seconds.
     Serve(ServeArgs),
+    /// Take organizations out of this installation, as a file
+    ///
+    /// The server must not run. The file holds everything but attempts, the inbox, idempotency keys and the audit log; it is sealed
+    /// under a transfer key, which stands in a file of its own. What is still owed is refused: let the server finish first.
+    Export(moving::ExportArgs),
+    /// Take in what `passbridge export` wrote, on SQLite or PostgreSQL
+    ///
+    /// The server must not run. The file is checked wholly before anything is written. An import that broke off goes on when it is
+    /// started again. Serve it under the address that it had before: phones go on as they are.
+    Import(moving::ImportArgs),
     /// Play the main job against itself and narrate it
     ///
     /// Starts a server on an embedded SQLite with a development signing identity of its own, sends it RudderStack events,
@@ -328,6 +338,8 @@ enum GoogleCommand {
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Serve(args) => serve::run(&config::read(&args.flags)?, &args.organization, args.json).await,
+        Command::Export(args) => moving::export(&args).await,
+        Command::Import(args) => moving::import(&args).await,
         Command::Demo(args) => demo::run(&args).await,
         Command::Config { flags, json } => show_config(&flags, json),
         Command::Flow { server, command } => flow(&server, command).await,

@@ -42,7 +42,8 @@ pub(crate) fn master(config: &Config, database_is_new: bool) -> anyhow::Result<M
     }
 }
 
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
+/// Writes a secret into a new file that nobody else may read.
+pub(crate) fn write(path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;
     file.write_all(b"\n")?;

@@ -13,6 +13,7 @@ mod doctor;
 mod follow;
 mod keys;
 mod listen;
+mod moving;
 mod publications;
 mod serve;
 mod system;

@@ -169,7 +169,7 @@ impl Running {
     }
 }
 
-async fn open(config: &Config) -> anyhow::Result<Arc<dyn Backend>> {
+pub(crate) async fn open(config: &Config) -> anyhow::Result<Arc<dyn Backend>> {
     std::fs::create_dir_all(&config.data).with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
     match &config.database {
         None => Ok(store_sqlite::Sqlite::open(&config.data, &store_sqlite::Options::default())?),

@@ -2,7 +2,7 @@
 
 use deadpool_postgres::Pool;
 use domain::OrgId;
-use store::{AuditRow, BlobRow, ConfigWrite, ConfigWritten, ResourceRow, StoreError};
+use store::{AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, ResourceRow, StoreError};
 use uuid::Uuid;
 
 use crate::{
@@ -186,6 +186,24 @@ pub(crate) async fn look_up(pool: &Pool, kind: i16, name: &[u8]) -> Attempt<Opti
             Ok((columns.id()?, columns.take()?))
         })
         .transpose()
+}
+
+/// [`store::Backend::names`]; 4 are link codes.
+pub(crate) async fn names(pool: &Pool, org: OrgId, after: &(i16, Vec<u8>), limit: u32) -> Attempt<Vec<DirectoryRow>> {
+    const SQL: &str = "SELECT kind, name, org, target FROM directory \
+        WHERE (kind, name) > ($2, $3) AND org = $1 AND kind <> 4 ORDER BY kind, name LIMIT $4";
+    let rows = query(pool, SQL, &[&org.uuid(), &after.0, &after.1, &i64::from(limit)]).await?;
+    rows.iter()
+        .map(|row| {
+            let mut columns = Columns::of(row);
+            Ok(DirectoryRow { kind: columns.take()?, name: columns.take()?, org: columns.id()?, target: columns.take()? })
+        })
+        .collect()
+}
+
+pub(crate) async fn blob_names(pool: &Pool, org: OrgId) -> Attempt<Vec<[u8; 32]>> {
+    let rows = query(pool, "SELECT sha256 FROM blobs WHERE org = $1 ORDER BY sha256", &[&org.uuid()]).await?;
+    rows.iter().map(|row| bytes(Columns::of(row).take()?, "blobs", "sha256")).collect()
 }
 
 pub(crate) async fn audit(pool: &Pool, org: OrgId, before: Option<Uuid>, limit: u32) -> Attempt<Vec<AuditRow>> {

@@ -39,9 +39,10 @@ use async_trait::async_trait;
 use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, TargetId, Timestamp};
 use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
-    ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement, GoogleThingRow,
-    GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys,
-    LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention, StaleDevice, StoreError,
+    ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
+    GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
+    LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention,
+    StaleDevice, StoreError,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -149,6 +150,12 @@ impl Backend for Postgres {
     }
     async fn audit(&self, org: OrgId, before: Option<Uuid>, limit: u32) -> Result<Vec<AuditRow>> {
         Ok(config::audit(&self.pool, org, before, limit).await?)
+    }
+    async fn names(&self, org: OrgId, after: &(i16, Vec<u8>), limit: u32) -> Result<Vec<DirectoryRow>> {
+        Ok(config::names(&self.pool, org, after, limit).await?)
+    }
+    async fn blob_names(&self, org: OrgId) -> Result<Vec<[u8; 32]>> {
+        Ok(config::blob_names(&self.pool, org).await?)
     }
     async fn blob(&self, org: OrgId, sha256: [u8; 32]) -> Result<Option<BlobRow>> {
         Ok(config::blob(&self.pool, org, sha256).await?)

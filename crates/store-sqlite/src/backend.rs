@@ -8,9 +8,10 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
-    ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement, GoogleThingRow,
-    GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys,
-    LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention, StaleDevice, StoreError,
+    ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
+    GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
+    LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention,
+    StaleDevice, StoreError,
 };
 use uuid::Uuid;
 
@@ -178,6 +179,13 @@ impl Backend for Sqlite {
     }
     async fn audit(&self, org: OrgId, before: Option<Uuid>, limit: u32) -> Result<Vec<AuditRow>> {
         self.read(move |db| config::audit(db, org, before, limit)).await
+    }
+    async fn names(&self, org: OrgId, after: &(i16, Vec<u8>), limit: u32) -> Result<Vec<DirectoryRow>> {
+        let after = after.clone();
+        self.read(move |db| config::names(db, org, &after, limit)).await
+    }
+    async fn blob_names(&self, org: OrgId) -> Result<Vec<[u8; 32]>> {
+        self.read(move |db| config::blob_names(db, org)).await
     }
     async fn blob(&self, org: OrgId, sha256: [u8; 32]) -> Result<Option<BlobRow>> {
         self.read(move |db| config::blob(db, org, sha256)).await

@@ -222,6 +222,23 @@ pub(crate) fn look_up(db: &Connection, kind: i16, name: &[u8]) -> Result<Option<
     })
 }
 
+/// [`store::Backend::names`]; 4 are link codes.
+pub(crate) fn names(db: &Connection, org: OrgId, after: &(i16, Vec<u8>), limit: u32) -> Result<Vec<DirectoryRow>> {
+    let mut statement = db.prepare_cached(
+        "SELECT kind, name, org, target FROM directory
+         WHERE (kind, name) > (?2, ?3) AND org = ?1 AND kind <> 4 ORDER BY kind, name LIMIT ?4",
+    )?;
+    all(statement.query(params![key(org), after.0, after.1, limit])?, |row| {
+        let mut columns = Columns::new(row, "directory", "kind, name, org, target");
+        Ok(DirectoryRow { kind: columns.value()?, name: columns.value()?, org: columns.id()?, target: columns.uuid()? })
+    })
+}
+
+pub(crate) fn blob_names(db: &Connection, org: OrgId) -> Result<Vec<[u8; 32]>> {
+    let mut statement = db.prepare_cached("SELECT sha256 FROM blobs WHERE org = ?1 ORDER BY sha256")?;
+    all(statement.query(params![key(org)])?, |row| Columns::new(row, "blobs", "sha256").value())
+}
+
 fn read_audit(row: &Row<'_>) -> Result<AuditRow> {
     let mut columns = Columns::new(row, "audit", "org, id, at, actor, action, kind, resource, before, after");
     Ok(AuditRow {

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use crate::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
-    ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, EventRow, GoogleSettlement, GoogleThingRow,
-    GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease, LeaseRow, LoadKeys,
-    LoadedRows, NodeRow, PassRow, PushSettlement, ResourceRow, StaleDevice, error::Result,
+    ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
+    GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
+    LeaseRow, LoadKeys, LoadedRows, NodeRow, PassRow, PushSettlement, ResourceRow, StaleDevice, error::Result,
 };
 
 /// A reader of a log, with a watermark per shard.
@@ -28,6 +28,16 @@ pub enum Reader {
 }
 
 impl Reader {
+    /// Those that carry what happened on to somewhere else.
+    pub const CARRIERS: [Self; 4] = [Self::Flows, Self::Webhooks, Self::WalletSync, Self::Google];
+
+    /// Which log it reads.
+    pub const fn log(self) -> Log {
+        match self {
+            Self::Flows => Log::Inbox,
+            Self::Webhooks | Self::WalletSync | Self::Google | Self::Integrity => Log::Events,
+        }
+    }
     /// Its name in the store.
     pub const fn name(self) -> &'static str {
         match self {
@@ -109,6 +119,10 @@ pub trait Backend: Send + Sync + 'static {
     async fn look_up(&self, kind: i16, name: &[u8]) -> Result<Option<(OrgId, Uuid)>>;
     /// The audit log, newest first, before an entry.
     async fn audit(&self, org: OrgId, before: Option<Uuid>, limit: u32) -> Result<Vec<AuditRow>>;
+    /// Global names of an organization in the order of kind and name, after one; the codes of passes' pages are not among them.
+    async fn names(&self, org: OrgId, after: &(i16, Vec<u8>), limit: u32) -> Result<Vec<DirectoryRow>>;
+    /// The hashes of an organization's blobs.
+    async fn blob_names(&self, org: OrgId) -> Result<Vec<[u8; 32]>>;
     /// A blob.
     async fn blob(&self, org: OrgId, sha256: [u8; 32]) -> Result<Option<BlobRow>>;
 

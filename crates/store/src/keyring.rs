@@ -53,6 +53,17 @@ impl MasterKey {
     }
 }
 
+impl MasterKey {
+    /// Seals something under this key itself: what is carried from one installation to another.
+    pub(crate) fn wrap(&self, entropy: &dyn Entropy, context: &[u8], value: &[u8]) -> Result<Vec<u8>> {
+        seal_under(entropy, &aead(self.0.as_ref())?, context, value)
+    }
+    /// Opens what was sealed so.
+    pub(crate) fn unwrap(&self, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        Ok(Zeroizing::new(open_with(&aead(self.0.as_ref())?, context, sealed)?))
+    }
+}
+
 impl std::fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("MasterKey(…)")
@@ -108,6 +119,20 @@ impl Keyring {
             Zeroizing::new(open_with(&self.master, org.uuid().as_bytes(), wrapped).map_err(|_| StoreError::WrongMasterKey)?);
         self.orgs.write().insert(org, Arc::new(derive(&key)?));
         Ok(())
+    }
+
+    /// A stored organization's key wrapped under another key instead: to be carried to another installation.
+    pub(crate) fn rewrap(&self, org: OrgId, wrapped: &[u8], under: &MasterKey) -> Result<Vec<u8>> {
+        let key =
+            Zeroizing::new(open_with(&self.master, org.uuid().as_bytes(), wrapped).map_err(|_| StoreError::WrongMasterKey)?);
+        under.wrap(&*self.entropy, org.uuid().as_bytes(), &key)
+    }
+
+    /// Takes over an organization's key that was carried here; as it is to be stored.
+    pub(crate) fn adopt(&self, org: OrgId, carried: &[u8], under: &MasterKey) -> Result<Vec<u8>> {
+        let key = under.unwrap(org.uuid().as_bytes(), carried)?;
+        self.orgs.write().insert(org, Arc::new(derive(&key)?));
+        self.seal_with(&self.master, org.uuid().as_bytes(), &key)
     }
 
     /// Whether the organization's key is at hand.
@@ -185,18 +210,22 @@ impl Keyring {
     }
 
     fn seal_with(&self, key: &LessSafeKey, context: &[u8], value: &[u8]) -> Result<Vec<u8>> {
-        let mut nonce = [0; NONCE_LEN];
-        self.entropy.fill(&mut nonce);
-        let mut sealed = Vec::with_capacity(1 + NONCE_LEN + value.len() + AES_256_GCM.tag_len());
-        sealed.push(SEAL_FORM);
-        sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(value);
-        let tag = key
-            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(context), &mut sealed[1 + NONCE_LEN..])
-            .map_err(|_| StoreError::Internal("sealing failed".to_owned()))?;
-        sealed.extend_from_slice(tag.as_ref());
-        Ok(sealed)
+        seal_under(&*self.entropy, key, context, value)
     }
+}
+
+fn seal_under(entropy: &dyn Entropy, key: &LessSafeKey, context: &[u8], value: &[u8]) -> Result<Vec<u8>> {
+    let mut nonce = [0; NONCE_LEN];
+    entropy.fill(&mut nonce);
+    let mut sealed = Vec::with_capacity(1 + NONCE_LEN + value.len() + AES_256_GCM.tag_len());
+    sealed.push(SEAL_FORM);
+    sealed.extend_from_slice(&nonce);
+    sealed.extend_from_slice(value);
+    let tag = key
+        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(context), &mut sealed[1 + NONCE_LEN..])
+        .map_err(|_| StoreError::Internal("sealing failed".to_owned()))?;
+    sealed.extend_from_slice(tag.as_ref());
+    Ok(sealed)
 }
 
 fn open_with(key: &LessSafeKey, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {

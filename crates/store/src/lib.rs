@@ -17,6 +17,7 @@ mod jobs;
 mod keyring;
 mod kinds;
 mod logs;
+pub mod moving;
 mod publications;
 mod rows;
 mod states;

@@ -706,7 +706,7 @@ fn installation_row(org: OrgId, installation: &Installation, shard: u16) -> Inst
     }
 }
 
-fn open_installation(row: &InstallationRow) -> Result<Installation> {
+pub(crate) fn open_installation(row: &InstallationRow) -> Result<Installation> {
     let fault = |column, why: String| StoreError::Inconsistent { table: "installations", column, row: row.pass.to_string(), why };
     let wallet = wallet_from_number(row.wallet).ok_or_else(|| fault("wallet", format!("{} is no wallet", row.wallet)))?;
     let state = if row.active {

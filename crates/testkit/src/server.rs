@@ -31,7 +31,7 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// Requests per second of one key, so that tests are not held up.
 const RATE_PER_SECOND: &str = "1000000";
 /// A master key for PostgreSQL, where the program makes none itself.
-const MASTER_KEY: &str = "6d61737465722d6b65792d666f722d746573747320206f6e6c79202020202020";
+pub const MASTER_KEY: &str = "6d61737465722d6b65792d666f722d746573747320206f6e6c79202020202020";
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +74,8 @@ pub struct Setup {
     pub admin_key: Option<String>,
     /// The data folder; one of its own without it.
     pub data: Option<PathBuf>,
+    /// The port; a free one without it.
+    pub port: Option<u16>,
 }
 
 /// A running `passbridge serve`. Killed and its files removed when dropped.
@@ -103,12 +105,13 @@ impl Server {
     /// When it does not become ready within a minute.
     pub async fn start_with(binary: impl AsRef<Path>, setup: Setup) -> Result<Self, ServerError> {
         let folder = tempfile::Builder::new().prefix("passbridge-test-").tempdir().map_err(io_error("make a folder"))?;
+        let port = setup.port.or_else(free_port);
         let mut server = Self {
             binary: binary.as_ref().to_owned(),
             folder,
             admin_key: setup.admin_key.clone().unwrap_or_default(),
             setup,
-            port: free_port().ok_or(ServerError::NoPort)?,
+            port: port.ok_or(ServerError::NoPort)?,
             child: None,
             client: Client::default(),
         };

@@ -1,0 +1,135 @@
+//! Moving house: an organization is taken out of one installation, as a file, and into another, whatever their databases are.
+//!
+//! The file is a row of frames, each sealed with AES-256-GCM under a transfer key together with its number, the last of which
+//! says how many there are: one that is damaged, cut off or put together anew does not open. What is sealed at rest is opened
+//! on the way out and sealed anew on the way in, except what is sealed under the organization's own key, which comes along and
+//! is wrapped under the new installation's master key: so tokens, serial numbers, scan codes and credentials stay what they were.
+//!
+//! On the way in, passes and contacts come first, a frame to a transaction, and what makes the organization known comes last,
+//! in one transaction: until then nobody finds it, and an import that broke off goes on where it was.
+
+mod export;
+mod file;
+mod import;
+
+use std::io;
+
+use domain::{
+    Actor, Cause, Contact, ContactId, Event, EventId, Facts, Image, Installation, OrgId, Pass, PassId, Position, ProjectId,
+    Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::StoreError;
+
+/// Why an organization could not be moved.
+#[derive(Debug, thiserror::Error)]
+pub enum MoveError {
+    /// The file cannot be read or written.
+    #[error("the file: {0}")]
+    File(#[from] io::Error),
+    /// The file is damaged, cut off, or sealed under another key.
+    #[error("the file is damaged, cut off, or sealed under another key: {0}; nothing was written")]
+    Damaged(String),
+    /// It cannot be done as things are.
+    #[error("{0}")]
+    Refused(String),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+type Moved<T> = Result<T, MoveError>;
+
+/// How much was moved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Organizations.
+    pub organizations: u64,
+    /// Contacts.
+    pub contacts: u64,
+    /// Passes.
+    pub passes: u64,
+    /// Installations.
+    pub installations: u64,
+    /// Events.
+    pub events: u64,
+    /// Pictures and other files.
+    pub files: u64,
+}
+
+/// A frame of the file.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Frame {
+    Header { form: u32, made_at: Timestamp },
+    Organization { org: OrgId, name: String, key: String },
+    File { org: OrgId, media_type: String, bytes: String, created_at: Timestamp },
+    Contacts { org: OrgId, contacts: Vec<Contact> },
+    Passes { org: OrgId, passes: Vec<MovedPass> },
+    Events { org: OrgId, events: Vec<MovedEvent> },
+    Configuration { org: OrgId, resources: Vec<MovedResource>, names: Vec<MovedName> },
+    End { frames: u64 },
+}
+
+#[derive(Serialize, Deserialize)]
+struct MovedPass {
+    pass: Pass,
+    installations: Vec<MovedInstallation>,
+    events: Vec<MovedEvent>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MovedInstallation {
+    installation: Installation,
+    /// Whether the device was not woken for the pass's last change.
+    behind: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MovedEvent {
+    id: EventId,
+    schema: u16,
+    occurred_at: Timestamp,
+    recorded_at: Timestamp,
+    actor: Actor,
+    cause: Cause,
+    project: Option<ProjectId>,
+    pass: Option<PassId>,
+    contact: Option<ContactId>,
+    version: u64,
+    facts: Facts,
+    image: Image,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MovedResource {
+    kind: i16,
+    id: Uuid,
+    slug: Option<String>,
+    body: String,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MovedName {
+    kind: i16,
+    name: String,
+    target: Uuid,
+}
+
+impl MovedEvent {
+    fn of(event: Event) -> Self {
+        let Event { id, schema, occurred_at, recorded_at, actor, cause, project, pass, contact, version, facts, image, .. } =
+            event;
+        Self { id, schema, occurred_at, recorded_at, actor, cause, project, pass, contact, version, facts, image }
+    }
+
+    fn into_event(self, org: OrgId, shard: u16) -> Event {
+        let Self { id, schema, occurred_at, recorded_at, actor, cause, project, pass, contact, version, facts, image } = self;
+        let position = Position { shard, seq: 0 };
+        Event { id, org, position, schema, occurred_at, recorded_at, actor, cause, project, pass, contact, version, facts, image }
+    }
+}
