@@ -29,6 +29,10 @@ async fn work(shard: &Shard) -> Result<(), End> {
     let (mut written, mut written_at) = (after, Instant::now());
     loop {
         if shard.is_stopping() {
+            if after > written {
+                let wants = GoogleWants { lease: shard.lease, passes: Vec::new(), due_at: house.now(), watermark: after };
+                shard.insist("note how far Google is told", || backend.want_google(wants.clone())).await?;
+            }
             return Err(End::Stopped);
         }
         ticks.mark_unchanged();
@@ -44,7 +48,10 @@ async fn work(shard: &Shard) -> Result<(), End> {
         let idle = to == after;
         after = to;
         if idle {
-            shard.idle(&mut ticks, &mut pulses, |pulse| pulse.events > seen.max(after)).await?;
+            match shard.idle(&mut ticks, &mut pulses, |pulse| pulse.events > seen.max(after)).await {
+                Ok(()) | Err(End::Stopped) => {}
+                Err(end) => return Err(end),
+            }
         }
     }
 }

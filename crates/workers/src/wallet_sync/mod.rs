@@ -51,6 +51,9 @@ async fn work(shard: &Shard) -> Result<(), End> {
     let mut look_for_due = true;
     loop {
         if shard.is_stopping() {
+            if after > written {
+                settle(shard, Vec::new(), Some(after)).await?;
+            }
             return Err(End::Stopped);
         }
         ticks.mark_unchanged();
@@ -73,8 +76,11 @@ async fn work(shard: &Shard) -> Result<(), End> {
         }
         after = to;
         if idle {
-            shard.idle(&mut ticks, &mut pulses, |pulse| pulse.events > seen.max(after) || is_due(pulse)).await?;
-            shard.pause(GATHER).await?;
+            let woken = shard.idle(&mut ticks, &mut pulses, |pulse| pulse.events > seen.max(after) || is_due(pulse)).await;
+            match woken.and(shard.pause(GATHER).await) {
+                Ok(()) | Err(End::Stopped) => {}
+                Err(end) => return Err(end),
+            }
         }
     }
 }
