@@ -71,7 +71,8 @@ class Handler:
 
 def login(server, session, envelope, mechanism, data):
     good = isinstance(data, LoginPassword) and data == LoginPassword(told["user"].encode(), told["password"].encode())
-    return AuthResult(success=good)
+    # Not handled: the answer is still to be given.
+    return AuthResult(success=good, handled=False)
 
 
 handler = Handler()
