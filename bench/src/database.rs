@@ -1,9 +1,8 @@
 //! A PostgreSQL of this run's own, and what it counts.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use testkit::postgres::Cluster;
 use tokio::runtime::Runtime;
-use tokio_postgres::NoTls;
 
 use crate::cpu::Process;
 
@@ -54,16 +53,12 @@ impl Postgres {
 
     /// What all databases of the server have done so far.
     pub(crate) fn work(&self) -> Result<Work> {
-        self.runtime.block_on(async {
-            let (client, connection) = tokio_postgres::connect(&self.cluster.admin_url(), NoTls).await?;
-            let driver = tokio::spawn(connection);
-            let counted = "SELECT coalesce(sum(calls), 0)::float8, \
-                 coalesce(sum(calls) FILTER (WHERE query ~* '\\m(attempts|deliveries|watermarks)\\M|FROM events\\M'), 0)::float8, \
-                 (pg_current_wal_lsn() - '0/0')::float8 FROM pg_stat_statements";
-            let row = client.query_one(counted, &[]).await;
-            driver.abort();
-            let row = row?;
-            Ok(Work { statements: row.try_get(0)?, of_readers: row.try_get(1)?, wal: row.try_get(2)? })
-        })
+        let counted = "SELECT coalesce(sum(calls), 0)::float8, \
+             coalesce(sum(calls) FILTER (WHERE query ~* '\\m(attempts|deliveries|watermarks)\\M|FROM events\\M'), 0)::float8, \
+             (pg_current_wal_lsn() - '0/0')::float8 FROM pg_stat_statements";
+        let [statements, of_readers, wal] = self.runtime.block_on(self.cluster.numbers(counted))?[..] else {
+            bail!("PostgreSQL counts something else");
+        };
+        Ok(Work { statements, of_readers, wal })
     }
 }

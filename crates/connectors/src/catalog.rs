@@ -207,6 +207,22 @@ pub struct Vendor {
     pub messenger: Option<Messenger>,
 }
 
+impl Vendor {
+    /// A service whose hosts are known, that takes events by HTTP and needs nothing else; a connector names what is different.
+    pub const fn new(check: fn(&Target, &Credentials) -> Result<(), SettingProblem>) -> Self {
+        Self {
+            takes_url: false,
+            signs: false,
+            check,
+            login: None,
+            state: None,
+            call: None,
+            carrier: Carrier::Http,
+            messenger: None,
+        }
+    }
+}
+
 /// How requests get to a service.
 #[derive(Debug, Clone, Copy)]
 pub enum Carrier {

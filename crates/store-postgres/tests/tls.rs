@@ -12,25 +12,13 @@ fn authority() -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// Writes a file into the data folder as the server, readable by it alone.
-async fn write_as_server(cluster: &Cluster, name: &str, text: &str) {
-    // COPY writes its rows one per line.
-    let lines = text.lines().map(|line| format!("('{line}')")).collect::<Vec<_>>().join(",");
-    let sql = format!("COPY (SELECT * FROM (VALUES {lines}) AS t) TO PROGRAM 'umask 077; cat >{name}'");
-    cluster.administer(&sql).await.unwrap();
-}
-
 #[tokio::test]
 async fn the_servers_certificate_is_checked() {
     let cluster = Cluster::start().await.unwrap();
     let ours = authority();
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &ours).unwrap();
-    write_as_server(&cluster, "server.crt", &certificate.pem()).await;
-    write_as_server(&cluster, "server.key", &key.serialize_pem()).await;
-    for sql in ["ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()"] {
-        cluster.administer(sql).await.unwrap();
-    }
+    cluster.take_tls(&certificate.pem(), &key.serialize_pem()).await.unwrap();
 
     let url = cluster.create_database().await.unwrap();
     let secure = format!("{url}?sslmode=require");

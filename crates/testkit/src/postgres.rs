@@ -257,6 +257,36 @@ impl Cluster {
         execute(&self.admin_url(), sql).await
     }
 
+    /// Has the server take TLS connections with this certificate and key, in PEM. It reads its configuration anew a moment after
+    /// this returns.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn take_tls(&self, certificate: &str, key: &str) -> Result<(), ClusterError> {
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            // COPY writes its rows one per line, and as the server, which alone may read its key.
+            let lines = text.lines().map(|line| format!("('{line}')")).collect::<Vec<_>>().join(",");
+            let sql = format!("COPY (SELECT * FROM (VALUES {lines}) AS t) TO PROGRAM 'umask 077; cat >{name}'");
+            self.administer(&sql).await?;
+        }
+        self.administer("ALTER SYSTEM SET ssl = on").await?;
+        self.administer("SELECT pg_reload_conf()").await
+    }
+
+    /// The numbers that one row of an administrator's query has, each a `float8`.
+    ///
+    /// # Errors
+    /// When the server refuses, or answers with something else.
+    pub async fn numbers(&self, sql: &str) -> Result<Vec<f64>, ClusterError> {
+        let refused = |source| ClusterError::Refused { server: self.server.clone(), source };
+        let (client, connection) = tokio_postgres::connect(&self.admin_url(), NoTls).await.map_err(refused)?;
+        let driver = tokio::spawn(connection);
+        let row = client.query_one(sql, &[]).await.map_err(refused);
+        driver.abort();
+        let row = row?;
+        (0..row.len()).map(|column| row.try_get(column).map_err(refused)).collect()
+    }
+
     /// Stops the server as an administrator does: its connections are cut, what is committed is kept. It can be
     /// [started again](Self::resume).
     ///

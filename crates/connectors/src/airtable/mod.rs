@@ -5,7 +5,7 @@ pub mod settings;
 
 use std::time::Duration;
 
-use crate::catalog::{Carrier, Descriptor, Destination, Maturity, Vendor};
+use crate::catalog::{Descriptor, Destination, Maturity, Vendor};
 use crate::kit::{Pace, crm, retry};
 
 /// The catalog's entry.
@@ -25,15 +25,6 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         judge: destination::judge,
         profile: retry::Profile::STANDARD,
         pace: Pace { events: destination::MOST, linger: Duration::from_millis(50), pause: Duration::from_millis(260) },
-        vendor: Some(Vendor {
-            takes_url: false,
-            signs: false,
-            check: destination::check,
-            login: None,
-            state: Some(destination::state),
-            call: None,
-            carrier: Carrier::Http,
-            messenger: None,
-        }),
+        vendor: Some(Vendor { state: Some(destination::state), ..Vendor::new(destination::check) }),
     }),
 };

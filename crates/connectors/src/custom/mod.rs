@@ -3,7 +3,7 @@
 mod destination;
 pub mod settings;
 
-use crate::catalog::{Carrier, Descriptor, Destination, Maturity, Vendor};
+use crate::catalog::{Descriptor, Destination, Maturity, Vendor};
 use crate::kit::{Pace, retry, vendor};
 
 /// The catalog's entry.
@@ -23,15 +23,6 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         judge: vendor::judge,
         profile: retry::Profile::STANDARD,
         pace: Pace::SINGLE,
-        vendor: Some(Vendor {
-            takes_url: false,
-            signs: false,
-            check: destination::check,
-            login: None,
-            state: None,
-            call: Some(destination::call),
-            carrier: Carrier::Http,
-            messenger: None,
-        }),
+        vendor: Some(Vendor { call: Some(destination::call), ..Vendor::new(destination::check) }),
     }),
 };

@@ -3,7 +3,7 @@
 mod destination;
 pub mod settings;
 
-use crate::catalog::{Carrier, Descriptor, Destination, Maturity, Vendor};
+use crate::catalog::{Descriptor, Destination, Maturity, Vendor};
 use crate::kit::{Pace, retry, webhook};
 
 /// The catalog's entry.
@@ -23,15 +23,6 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         judge: webhook::judge,
         profile: retry::Profile::STANDARD,
         pace: Pace::SINGLE,
-        vendor: Some(Vendor {
-            takes_url: true,
-            signs: true,
-            check: destination::check,
-            login: None,
-            state: None,
-            call: None,
-            carrier: Carrier::Http,
-            messenger: None,
-        }),
+        vendor: Some(Vendor { takes_url: true, signs: true, ..Vendor::new(destination::check) }),
     }),
 };

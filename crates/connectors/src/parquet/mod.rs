@@ -26,14 +26,9 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         profile: retry::Profile::STANDARD,
         pace: Pace { events: destination::MOST, linger: Duration::from_secs(10), pause: Duration::ZERO },
         vendor: Some(Vendor {
-            takes_url: false,
-            signs: false,
-            check: destination::check,
-            login: None,
             state: Some(tracking::destination::state),
-            call: None,
             carrier: Carrier::Objects(destination::bucket),
-            messenger: None,
+            ..Vendor::new(destination::check)
         }),
     }),
 };

@@ -27,13 +27,9 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         pace: Pace { events: destination::MOST, linger: Duration::from_millis(50), pause: Duration::from_millis(250) },
         vendor: Some(Vendor {
             takes_url: true,
-            signs: false,
-            check: destination::check,
-            login: None,
             state: Some(tracking::destination::state),
-            call: None,
             carrier: Carrier::Database(destination::account),
-            messenger: None,
+            ..Vendor::new(destination::check)
         }),
     }),
 };

@@ -6,7 +6,7 @@ pub mod settings;
 
 use std::time::Duration;
 
-use crate::catalog::{Carrier, Descriptor, Destination, Maturity, Proof, Source, Vendor};
+use crate::catalog::{Descriptor, Destination, Maturity, Proof, Source, Vendor};
 use crate::kit::tracking::destination as outgoing;
 use crate::kit::{Authentic, Inbound, Lock, Pace, Refused, retry, tracking, vendor};
 
@@ -36,16 +36,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         judge: vendor::judge,
         profile: retry::Profile::STANDARD,
         pace: Pace { events: 100, linger: Duration::from_millis(50), pause: Duration::ZERO },
-        vendor: Some(Vendor {
-            takes_url: true,
-            signs: false,
-            check: destination::check,
-            login: None,
-            state: Some(outgoing::state),
-            call: None,
-            carrier: Carrier::Http,
-            messenger: None,
-        }),
+        vendor: Some(Vendor { takes_url: true, state: Some(outgoing::state), ..Vendor::new(destination::check) }),
     }),
 };
 

@@ -5,7 +5,7 @@ pub mod settings;
 
 use std::time::Duration;
 
-use crate::catalog::{Carrier, Descriptor, Destination, Maturity, Vendor};
+use crate::catalog::{Descriptor, Destination, Maturity, Vendor};
 use crate::kit::{Pace, crm, retry};
 
 /// The catalog's entry.
@@ -26,14 +26,9 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         profile: retry::Profile::STANDARD,
         pace: Pace { events: destination::MOST, linger: Duration::from_millis(50), pause: Duration::ZERO },
         vendor: Some(Vendor {
-            takes_url: false,
-            signs: false,
-            check: destination::check,
             login: Some(destination::login),
             state: Some(destination::state),
-            call: None,
-            carrier: Carrier::Http,
-            messenger: None,
+            ..Vendor::new(destination::check)
         }),
     }),
 };

@@ -7,7 +7,7 @@ mod source;
 
 use std::time::Duration;
 
-use crate::catalog::{Carrier, Descriptor, Destination, Maturity, Preset, Proof, Source, Vendor};
+use crate::catalog::{Descriptor, Destination, Maturity, Preset, Proof, Source, Vendor};
 use crate::kit::tracking::destination as outgoing;
 use crate::kit::{Pace, retry, tracking, vendor};
 
@@ -41,15 +41,6 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         judge: vendor::judge,
         profile: retry::Profile::STANDARD,
         pace: Pace { events: 100, linger: Duration::from_millis(50), pause: Duration::ZERO },
-        vendor: Some(Vendor {
-            takes_url: false,
-            signs: false,
-            check: destination::check,
-            login: None,
-            state: Some(outgoing::state),
-            call: None,
-            carrier: Carrier::Http,
-            messenger: None,
-        }),
+        vendor: Some(Vendor { state: Some(outgoing::state), ..Vendor::new(destination::check) }),
     }),
 };

@@ -5,7 +5,7 @@ pub mod settings;
 
 use domain::Channel;
 
-use crate::catalog::{Carrier, Descriptor, Destination, Maturity, Vendor};
+use crate::catalog::{Descriptor, Destination, Maturity, Vendor};
 use crate::kit::{Messenger, Pace, retry};
 
 /// The catalog's entry.
@@ -27,13 +27,8 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         pace: Pace::SINGLE,
         vendor: Some(Vendor {
             takes_url: true,
-            signs: false,
-            check: destination::check,
-            login: None,
-            state: None,
-            call: None,
-            carrier: Carrier::Http,
             messenger: Some(Messenger { channel: Channel::Sms, knows_again: destination::knows_again, read: destination::read }),
+            ..Vendor::new(destination::check)
         }),
     }),
 };

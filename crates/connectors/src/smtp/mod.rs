@@ -27,13 +27,9 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         pace: Pace::SINGLE,
         vendor: Some(Vendor {
             takes_url: true,
-            signs: false,
-            check: destination::check,
-            login: None,
-            state: None,
-            call: None,
             carrier: Carrier::Mail,
             messenger: Some(Messenger { channel: Channel::Email, knows_again: |_| true, read: destination::read }),
+            ..Vendor::new(destination::check)
         }),
     }),
 };

@@ -5,7 +5,7 @@ pub mod settings;
 
 use domain::Channel;
 
-use crate::catalog::{Carrier, Descriptor, Destination, Maturity, Vendor};
+use crate::catalog::{Descriptor, Destination, Maturity, Vendor};
 use crate::kit::{Messenger, Pace, retry};
 
 /// The catalog's entry.
@@ -26,14 +26,8 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         profile: retry::Profile::STANDARD,
         pace: Pace::SINGLE,
         vendor: Some(Vendor {
-            takes_url: false,
-            signs: false,
-            check: destination::check,
-            login: None,
-            state: None,
-            call: None,
-            carrier: Carrier::Http,
             messenger: Some(Messenger { channel: Channel::Sms, knows_again: |_| false, read: destination::read }),
+            ..Vendor::new(destination::check)
         }),
     }),
 };

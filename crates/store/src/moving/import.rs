@@ -33,8 +33,11 @@ impl Store {
         mut open: impl FnMut() -> io::Result<R> + Send,
     ) -> Moved<Tally> {
         self.check_file(transfer, open()?).await?;
-        let leases = self.hold_shards().await?;
-        let imported = self.import_frames(transfer, now, open()?, &leases).await;
+        let imported = async {
+            let leases = self.hold_shards().await?;
+            self.import_frames(transfer, now, open()?, &leases).await
+        }
+        .await;
         self.backend.release(OWNER).await?;
         imported.map_err(|error| match error {
             MoveError::Damaged(what) => {
