@@ -16,6 +16,7 @@ pub mod object;
 pub mod policy;
 pub mod rows;
 pub mod sql;
+pub mod tables;
 pub mod token;
 
 pub use dial::{Names, SystemNames};

@@ -83,7 +83,7 @@ pub(crate) enum BatchCommand {
         /// Its id
         batch: String,
     },
-    /// Get the rows that failed, or would, with why
+    /// Get the rows that failed, or would, with why; in the format of the file, those of Parquet as NDJSON
     Report {
         /// Its id
         batch: String,
@@ -98,11 +98,12 @@ Examples:
   passbridge batch check members.csv --project coffee-club
   passbridge batch run members.csv --project coffee-club --map external_id=\"Member No\" --map contact.email=E-Mail --wait
   passbridge batch run lost.csv --project coffee-club --operation revoke --map find.external_id=card
-  passbridge batch run export.csv --project coffee-club --map @map.yaml --encoding windows-1252";
+  passbridge batch run export.csv --project coffee-club --map @map.yaml --encoding windows-1252
+  passbridge batch run members.parquet --project coffee-club --wait";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct FileArgs {
-    /// The file: CSV whose first row names the columns, or NDJSON
+    /// The file: CSV whose first row names the columns, NDJSON, or Parquet
     file: PathBuf,
     /// The project whose passes it is about: slug or id
     #[arg(long)]
@@ -122,7 +123,7 @@ pub(crate) struct FileArgs {
     /// CSV: what stands between cells; found out unless given
     #[arg(long)]
     delimiter: Option<char>,
-    /// CSV: an empty cell removes what it would set, instead of leaving it as it is
+    /// An empty cell of CSV, or a null of Parquet, removes what it would set, instead of leaving it as it is
     #[arg(long)]
     clear_empty: bool,
     /// issue: what happens when there is a pass of that external id
@@ -143,6 +144,7 @@ enum Operation {
 enum Format {
     Csv,
     Ndjson,
+    Parquet,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -206,8 +208,12 @@ async fn send(server: &Server, file: &FileArgs, start: &str) -> anyhow::Result<S
 }
 
 fn document(file: &FileArgs, start: &str) -> anyhow::Result<Value> {
-    let is_ndjson = ["ndjson", "jsonl"].iter().any(|ending| file.file.extension().is_some_and(|found| found == *ending));
-    let format = file.format.unwrap_or(if is_ndjson { Format::Ndjson } else { Format::Csv });
+    let by_name = match file.file.extension().and_then(|ending| ending.to_str()) {
+        Some("ndjson" | "jsonl") => Format::Ndjson,
+        Some("parquet" | "pq") => Format::Parquet,
+        _ => Format::Csv,
+    };
+    let format = file.format.unwrap_or(by_name);
     let mut document = json!({
         "project": file.project,
         "operation": name(&file.operation),
@@ -255,10 +261,11 @@ async fn watch(server: &Server, batch: &str) -> anyhow::Result<ExitCode> {
         let number = |name: &str| counts[name].as_u64().unwrap_or_default();
         bar.set_length(now["bytes"].as_u64().unwrap_or_default());
         bar.set_position(number("bytes"));
-        bar.set_prefix(format!("{state}: {} rows", number("rows")));
+        let rows = if state == "reading" { now["rows_read"].as_u64().unwrap_or_default() } else { number("rows") };
+        bar.set_prefix(format!("{state}: {rows} rows"));
         let waits = now["waits_for"].as_str().map(|reader| format!(", gives way to {reader}")).unwrap_or_default();
         bar.set_message(format!("{} failed{waits}", number("failed")));
-        if !matches!(state, "checking" | "running") {
+        if !matches!(state, "reading" | "checking" | "running") {
             break now;
         }
         tokio::time::sleep(LOOK_EVERY).await;

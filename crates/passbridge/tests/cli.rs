@@ -248,6 +248,88 @@ async fn designs_are_published_and_followed() {
     assert_eq!(desk.says(&club, &["publication", "list"]).await["data"].as_array().unwrap().len(), 1);
 }
 
+/// A Parquet file of DuckDB's.
+async fn parquet(desk: &Desk, name: &str, query: &str, options: &str, key: &str) {
+    let file = desk.path().join(name);
+    let arguments = [file.to_str().unwrap(), query, options, key];
+    clients::python("parquet.py", &arguments, "", WITHIN).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+}
+
+/// Everything that a row can hold, and a balance that is none in the second.
+const EVERY_TYPE: &str = "SELECT 9007199254740993 + i AS external_id, ['5', 'many'][i + 1] AS points,
+    'Zoë' AS label, true AS flag, 0.1::FLOAT AS small, 2.5::DOUBLE AS large, 12345678901234567.890::DECIMAL(20, 3) AS money,
+    18446744073709551615::UBIGINT AS huge, DATE '2026-11-20' AS day, TIMESTAMP '2026-11-20 10:00:00.25' AS shown,
+    TIMESTAMPTZ '2026-11-20 10:00:00-05' AS at, TIMESTAMP_NS '2026-11-20 10:00:00.123456789' AS fine, TIME '09:30:00' AS clock,
+    uuid '0198c0de-0000-7000-8000-000000000001' AS id, 'caf\\xC3\\xA9'::BLOB AS utf8, '\\xFF'::BLOB AS blob, NULL::VARCHAR AS nothing,
+    ['a', NULL] AS list, {'x': 1, 'when': TIMESTAMPTZ '2026-11-20 10:00:00+00'} AS inner, MAP {'k': 1.5} AS map
+    FROM range(2) t(i)";
+
+#[tokio::test]
+async fn parquet_of_duckdb_is_checked_run_mended_and_fed_back() {
+    let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
+    for options in ["COMPRESSION snappy", "COMPRESSION zstd, PARQUET_VERSION v2", "COMPRESSION uncompressed"] {
+        parquet(&desk, "all.parquet", EVERY_TYPE, options, "").await;
+        let wrong = desk.complains(&club, &["batch", "check", "all.parquet", "--project", support::SLUG]).await;
+        assert!(wrong.contains("1 rows would fail, nothing was done") && wrong.contains("balances.points"), "{wrong}");
+        let batches = desk.says(&club, &["batch", "list", "--json"]).await;
+        let checked = text(&batches["data"][0], "id");
+        assert_eq!((&batches["data"][0]["rows_read"], &batches["data"][0]["check"]["created"]), (&json!(2), &json!(1)));
+        let mut row = desk.says(&club, &["batch", "report", &checked]).await;
+        row.as_object_mut().unwrap().retain(|name, _| !name.starts_with("batch_"));
+        let expected = json!({
+            "external_id": 9_007_199_254_740_994_i64, "points": "many", "label": "Zoë", "flag": true, "small": 0.1, "large": 2.5,
+            "money": "12345678901234567.890", "huge": u64::MAX, "day": "2026-11-20", "shown": "2026-11-20T10:00:00.25",
+            "at": "2026-11-20T15:00:00Z", "fine": "2026-11-20T10:00:00.123456", "clock": "09:30:00",
+            "id": "0198c0de-0000-7000-8000-000000000001", "utf8": "café", "blob": "/w==", "list": ["a", null],
+            "inner": {"x": 1, "when": "2026-11-20T10:00:00Z"}, "map": {"k": "1.5"},
+        });
+        assert_eq!(row, expected, "{options}: nulls say nothing");
+    }
+    let batches = desk.says(&club, &["batch", "list", "--json"]).await;
+    let checked = text(&batches["data"][0], "id");
+    desk.complains(&club, &["batch", "start", &checked, "--wait"]).await;
+    assert_eq!(club.pass_of("9007199254740993").await.unwrap()["balances"]["points"], "5");
+    desk.runs(&club, &["batch", "report", &checked, "--output", "failed.ndjson"]).await.unwrap_or_else(|error| panic!("{error}"));
+    let failed = std::fs::read_to_string(desk.path().join("failed.ndjson")).unwrap();
+    desk.write("mended.ndjson", &failed.replace("many", "7"));
+    let mended = desk.says(&club, &["batch", "run", "mended.ndjson", "--project", support::SLUG, "--wait", "--json"]).await;
+    assert_eq!((&mended["state"], &mended["run"]["created"]), (&json!("done"), &json!(1)), "{mended}");
+    assert_eq!(club.pass_of("9007199254740994").await.unwrap()["balances"]["points"], "7");
+
+    let many = "SELECT 'm-' || i AS external_id, i % 7 AS points, repeat('x', 200) AS note FROM range(9000) t(i)";
+    parquet(&desk, "many.parquet", many, "COMPRESSION zstd, ROW_GROUP_SIZE 2048", "").await;
+    let ran = desk.says(&club, &["batch", "check", "many.parquet", "--project", support::SLUG, "--json"]).await;
+    assert_eq!((&ran["state"], &ran["check"]["created"], &ran["rows_read"]), (&json!("checked"), &json!(9_000), &json!(9_000)));
+
+    let whole = std::fs::read(desk.path().join("many.parquet")).unwrap();
+    std::fs::write(desk.path().join("cut.parquet"), &whole[..whole.len() / 2]).unwrap();
+    let mut bent = whole.clone();
+    bent[whole.len() / 2..whole.len() / 2 + 4_000].fill(0xff);
+    std::fs::write(desk.path().join("bent.parquet"), bent).unwrap();
+    desk.write("text.parquet", "external_id,points\n1,2\n");
+    parquet(&desk, "secret.parquet", many, "COMPRESSION snappy", "0123456789abcdef").await;
+    parquet(&desk, "gzip.parquet", many, "COMPRESSION gzip", "").await;
+    parquet(&desk, "none.parquet", "SELECT 1 AS external_id LIMIT 0", "COMPRESSION snappy", "").await;
+    // Few bytes that say to be many.
+    parquet(&desk, "bomb.parquet", "SELECT repeat('0', 100000000) AS external_id", "COMPRESSION zstd", "").await;
+    assert!(std::fs::metadata(desk.path().join("bomb.parquet")).unwrap().len() < 1 << 20);
+    for (file, expected) in [
+        ("cut.parquet", "its end is missing"),
+        ("bent.parquet", "Parquet file"),
+        ("text.parquet", "does not begin with PAR1"),
+        ("secret.parquet", "is encrypted"),
+        ("gzip.parquet", "is packed with GZIP"),
+        ("none.parquet", "has no rows"),
+        ("bomb.parquet", "bytes when unpacked"),
+    ] {
+        let wrong = desk.complains(&club, &["batch", "check", file, "--project", support::SLUG]).await;
+        assert!(wrong.contains(expected), "{file}: {wrong}");
+    }
+    let nobody = ["batch", "check", "many.parquet", "--project", support::SLUG, "--map", "external_id=member"];
+    let wrong = desk.complains(&club, &nobody).await;
+    assert!(wrong.contains("no column `member`"), "{wrong}");
+}
+
 #[tokio::test]
 async fn files_are_checked_run_mended_and_fed_back() {
     let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);

@@ -2,7 +2,8 @@
 //!
 //! The file is kept as sealed chunks of UTF-8 while the batch is not over, so that any node can go on with it. A worker reads
 //! it twice: once to check, when nothing is done, and once to run. What it finds in rows that fail is a second file, the
-//! report, whose chunks are written with the row that says how far the batch is.
+//! report, whose chunks are written with the row that says how far the batch is. Rows that come as a file of columns are
+//! brought in first, whole, so that what follows need not know where they came from.
 
 use domain::{Actor, BatchId, BatchKind, OrgId, ProjectId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,9 @@ pub struct BatchWork {
     pub start: BatchStart,
     /// What it is at.
     pub phase: BatchPhase,
+    /// What its rows are brought in from, where they do not come as they are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intake: Option<Intake>,
     /// Its rows, once they are there whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<BatchFile>,
@@ -71,6 +75,8 @@ pub enum BatchStart {
 pub enum BatchPhase {
     /// Its rows are awaited.
     Rows,
+    /// Its rows are brought in.
+    Read,
     /// Its rows are checked, nothing is done.
     Check,
     /// Its rows are carried out.
@@ -84,6 +90,26 @@ pub struct BatchFile {
     pub bundle: Uuid,
     /// How many bytes of UTF-8 it has.
     pub bytes: u64,
+}
+
+/// How rows are brought in that do not come as they are kept. After a crash it begins anew: nothing was done yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intake {
+    /// A file of columns, as it was uploaded.
+    pub upload: BatchFile,
+    /// Where the rows are put that are no whole file yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Uuid>,
+    /// Rows that were brought in.
+    #[serde(default)]
+    pub rows: u64,
+}
+
+impl Intake {
+    /// Of an upload of which nothing was read.
+    pub const fn of(upload: BatchFile) -> Self {
+        Self { upload, bundle: None, rows: 0 }
+    }
 }
 
 /// How far a pass through the rows has come, and what became of them.
@@ -130,6 +156,7 @@ impl BatchWork {
             actor,
             start,
             phase: BatchPhase::Rows,
+            intake: None,
             file: None,
             layout: Value::Null,
             check: BatchTally::default(),
@@ -184,11 +211,13 @@ impl Store {
         })
     }
 
-    /// The file of a batch that is over is of no use any more.
+    /// The files of a batch that is over are of no use any more.
     pub async fn forget_rows(&self, org: OrgId, work: &BatchWork) -> Result<()> {
-        match work.file {
-            Some(file) => self.drop_bundle(org, file.bundle).await,
-            None => Ok(()),
+        let intake = work.intake.as_ref();
+        let taken_in = intake.map(|intake| intake.upload.bundle).into_iter().chain(intake.and_then(|intake| intake.bundle));
+        for bundle in taken_in.chain(work.file.map(|file| file.bundle)) {
+            self.drop_bundle(org, bundle).await?;
         }
+        Ok(())
     }
 }

@@ -286,6 +286,7 @@ async fn serve(shard: Shard) -> Lease {
     workers.spawn(publish::run(shard.clone()));
     workers.spawn(backfill::run(shard.clone()));
     workers.spawn(batch::run(shard.clone()));
+    workers.spawn(batch::bring_in(shard.clone()));
     workers.spawn(google::notice(shard.clone()));
     workers.spawn(google::run_lanes(shard.clone()));
     workers.spawn(sweeps::run(shard.clone()));

@@ -10,7 +10,7 @@ const OTHER_FILES: [(&[u8], &str); 5] = [
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook: save it as CSV (UTF-8)"),
     (b"\x1f\x8b", "compressed with gzip: unpack it first"),
     (b"\x28\xb5\x2f\xfd", "compressed with Zstandard: unpack it first"),
-    (b"PAR1", "Parquet: convert it to CSV or NDJSON first"),
+    (b"PAR1", "Parquet: give `format` (--format parquet)"),
 ];
 
 /// Why a file cannot be read as it is declared.

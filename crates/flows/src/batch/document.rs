@@ -35,7 +35,7 @@ pub struct Batch {
     /// The file's encoding, a label of the WHATWG Encoding Standard such as `windows-1252`; UTF-8 unless told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<String>,
-    /// CSV: what an empty cell says.
+    /// What an empty cell says: one of CSV, or a null of Parquet.
     #[serde(default)]
     pub empty_cells: EmptyCells,
 }
@@ -171,6 +171,9 @@ impl Batch {
         let bad = |c: &char| !c.is_ascii() || matches!(c, '"' | '\r' | '\n' | '\0');
         if self.delimiter.as_ref().is_some_and(bad) {
             problems.push(Problem::new("delimiter", "expected one character such as `,` `;` or a tabulator; not a quote"));
+        }
+        if self.format == Format::Parquet && self.encoding.is_some() {
+            problems.push(Problem::new("encoding", "has no meaning for Parquet, whose texts are UTF-8"));
         }
         if let Err(message) = super::decode::encoding(self.encoding.as_deref()) {
             problems.push(Problem::new("encoding", message));

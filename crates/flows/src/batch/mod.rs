@@ -1,6 +1,7 @@
 //! Batches: a file of rows, each of which becomes one command.
 //!
-//! A batch is a document ([`Batch`]) beside a file in CSV (RFC 4180) or NDJSON (one JSON object a line):
+//! A batch is a document ([`Batch`]) beside a file in CSV (RFC 4180), NDJSON (one JSON object a line) or Parquet, of which
+//! whoever can read it makes NDJSON:
 //!
 //! ```yaml
 //! project: coffee-club
@@ -30,6 +31,7 @@ mod tests;
 
 pub use decode::{Decoder, Misread};
 pub use document::{Batch, EmptyCells, Operation};
+pub use ndjson::line;
 pub use plan::{BatchPlan, Ticket};
 pub use report::Report;
 pub use rows::{Format, Layout, Place, Reader, Row};

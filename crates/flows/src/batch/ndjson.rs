@@ -1,8 +1,18 @@
 //! One line of NDJSON.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::EmptyCells;
 use crate::problem;
+
+/// Adds a row of a table as a line. Nulls say what empty cells say.
+pub fn line(mut row: Map<String, Value>, empty_cells: EmptyCells, out: &mut Vec<u8>) {
+    if empty_cells == EmptyCells::Ignore {
+        row.retain(|_, value| !value.is_null());
+    }
+    out.extend_from_slice(Value::Object(row).to_string().as_bytes());
+    out.push(b'\n');
+}
 
 /// The object that a line holds.
 pub(super) fn object(text: &str) -> Result<Value, String> {

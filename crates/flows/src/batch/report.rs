@@ -27,7 +27,7 @@ impl<'r> Report<'r> {
     /// What a report begins with: the names of the columns.
     #[must_use]
     pub fn head(&self) -> String {
-        if self.layout.format == Format::Ndjson || self.layout.columns.is_empty() {
+        if self.layout.format != Format::Csv || self.layout.columns.is_empty() {
             return String::new();
         }
         let own = self.layout.columns.iter().map(String::as_str).filter(|name| !is_note(name));
@@ -38,7 +38,7 @@ impl<'r> Report<'r> {
     pub fn add(&self, out: &mut String, row: &Row, column: &str, reason: &str) {
         match self.layout.format {
             Format::Csv => self.add_csv(out, row, column, reason),
-            Format::Ndjson => add_object(out, row, column, reason),
+            Format::Ndjson | Format::Parquet => add_object(out, row, column, reason),
         }
     }
 

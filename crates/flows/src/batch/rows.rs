@@ -15,6 +15,19 @@ pub enum Format {
     Csv,
     /// One JSON object a line.
     Ndjson,
+    /// A file of columns (Apache Parquet), whose rows are kept as NDJSON once they were read.
+    Parquet,
+}
+
+impl Format {
+    /// How rows are kept of a file that came like this, and how the report on them is written.
+    #[must_use]
+    pub const fn kept(self) -> Self {
+        match self {
+            Self::Csv => Self::Csv,
+            Self::Ndjson | Self::Parquet => Self::Ndjson,
+        }
+    }
 }
 
 /// What must be known to read rows from the middle of a file.
@@ -22,7 +35,7 @@ pub enum Format {
 pub struct Layout {
     /// How it is written.
     pub format: Format,
-    /// CSV: the names of the columns; empty before the first row was read.
+    /// The names of the columns; empty where they are not known, as before the first row of a CSV file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
     /// CSV: what stands between cells; none before the first row was read, unless it was given.
@@ -37,11 +50,17 @@ impl Layout {
     #[must_use]
     pub fn of(batch: &Batch) -> Self {
         Self {
-            format: batch.format,
+            format: batch.format.kept(),
             columns: Vec::new(),
             delimiter: batch.delimiter.filter(|_| batch.format == Format::Csv),
             empty_cells: batch.empty_cells,
         }
+    }
+
+    /// Of rows that were brought in from where their columns are known.
+    #[must_use]
+    pub fn of_table(batch: &Batch, columns: Vec<String>) -> Self {
+        Self { format: Format::Ndjson, columns, delimiter: None, empty_cells: batch.empty_cells }
     }
 
     /// The names of the columns, where they are known.
@@ -117,7 +136,7 @@ impl Reader {
     pub fn next(&mut self, last: bool) -> Result<Option<Row>, String> {
         match self.layout.format {
             Format::Csv => self.next_csv(last),
-            Format::Ndjson => self.next_line(last),
+            Format::Ndjson | Format::Parquet => self.next_line(last),
         }
     }
 

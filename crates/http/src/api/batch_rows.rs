@@ -14,7 +14,7 @@ use flows::batch::{Decoder, Format, Layout, Report};
 use futures_util::stream;
 use http::header;
 use http_body_util::BodyExt as _;
-use store::{BatchFile, BatchPhase, CHUNK_BYTES, Chunk, JobState, StoreError};
+use store::{Batch, BatchFile, BatchPhase, CHUNK_BYTES, Chunk, Intake, JobState, StoreError};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -40,11 +40,13 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// Upload the rows of a batch.
 ///
-/// The body is the file itself, CSV or NDJSON as the batch says, of at most 4 GiB; send it in pieces of any size. It is kept
-/// sealed until the batch is over, or 30 days. The check begins at once.
+/// The body is the file itself, CSV, NDJSON or Parquet as the batch says, of at most 4 GiB; send it in pieces of any size. It is
+/// kept sealed until the batch is over, or 30 days. The check begins at once, or when the rows of a Parquet file were read; one
+/// that is broken, encrypted or unpacks to more than it may fails the batch, and its `fault` says why.
 #[utoipa::path(put, path = "/v1/batches/{batch}/rows", tag = "Batches", security(("key" = ["passes_write"])),
     params(("batch" = IdText, Path, description = "Its id.")),
-    request_body(content((String = "text/csv"), (String = "application/x-ndjson")), description = "The file."),
+    request_body(content((String = "text/csv"), (String = "application/x-ndjson"), (String = "application/vnd.apache.parquet")),
+        description = "The file."),
     responses((status = 200, body = View, description = "Kept whole. It is being checked.")))]
 async fn upload(
     can: Can<scope::PassesWrite>,
@@ -58,7 +60,13 @@ async fn upload(
         return Err(not_allowed(state));
     }
     let bundle = BatchId::mint(app.now(), &*app.entropy).uuid();
-    let decoder = Decoder::new(batch.progress.document["encoding"].as_str()).map_err(Problem::Internal)?;
+    let format = format_of(&batch);
+    let decoder = match format {
+        Format::Parquet => None,
+        Format::Csv | Format::Ndjson => {
+            Some(Decoder::new(batch.progress.document["encoding"].as_str()).map_err(Problem::Internal)?)
+        }
+    };
     let mut keep = Keep { app: &app, org: can.org, bundle, decoder, text: Vec::new(), bytes: 0, number: 0 };
     let kept = keep.all(request.into_body()).await;
     let file = match kept {
@@ -68,8 +76,13 @@ async fn upload(
             return Err(problem);
         }
     };
-    batch.progress.file = Some(file);
-    batch.progress.phase = BatchPhase::Check;
+    if format == Format::Parquet {
+        batch.progress.intake = Some(Intake::of(file));
+        batch.progress.phase = BatchPhase::Read;
+    } else {
+        batch.progress.file = Some(file);
+        batch.progress.phase = BatchPhase::Check;
+    }
     batch.state = JobState::Running;
     if app.store.written(app.store.batch_write(&config::change(&app, &can), &batch, "upload")?).await? {
         return Ok(Json(View::of(&batch)));
@@ -78,12 +91,17 @@ async fn upload(
     Err(Problem::raced())
 }
 
+fn format_of(batch: &Batch) -> Format {
+    serde_json::from_value(batch.progress.document["format"].clone()).unwrap_or_default()
+}
+
 /// An upload on its way into the store.
 struct Keep<'a> {
     app: &'a App,
     org: OrgId,
     bundle: Uuid,
-    decoder: Decoder,
+    /// None where bytes are kept as they come.
+    decoder: Option<Decoder>,
     /// What is no whole chunk yet.
     text: Vec<u8>,
     /// Bytes of chunks that are kept.
@@ -133,7 +151,13 @@ impl Keep<'_> {
     }
 
     fn decode(&mut self, piece: &[u8], last: bool) -> Result<(), Problem> {
-        self.decoder.push(piece, last, &mut self.text).map_err(|misread| Problem::field("", misread.to_string()))
+        match &mut self.decoder {
+            Some(decoder) => decoder.push(piece, last, &mut self.text).map_err(|misread| Problem::field("", misread.to_string())),
+            None => {
+                self.text.extend_from_slice(piece);
+                Ok(())
+            }
+        }
     }
 
     /// Keeps what there is, and goes on with the rest.
@@ -164,7 +188,7 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
 
 /// Download the rows that failed.
 ///
-/// In the format of the file, as they stood there, with `batch_row`, `batch_line`, `batch_column` and `batch_reason` beside
+/// In the format of the file (NDJSON, where that was Parquet), as they stood there, with `batch_row`, `batch_line`, `batch_column` and `batch_reason` beside
 /// them: mend them and feed them back as a new batch. Before the batch runs it has the rows that would fail. Reports are kept
 /// for 30 days.
 #[utoipa::path(get, path = "/v1/batches/{batch}/report", tag = "Batches", security(("key" = ["passes_read"])),
@@ -179,10 +203,9 @@ async fn report(
     let work = &batch.progress;
     let layout: Option<Layout> = serde_json::from_value(work.layout.clone()).ok();
     let head = layout.as_ref().map(|layout| Report::of(layout).head()).unwrap_or_default();
-    let format: Format = serde_json::from_value(work.document["format"].clone()).unwrap_or_default();
-    let (media_type, ending) = match format {
+    let (media_type, ending) = match format_of(&batch).kept() {
         Format::Csv => ("text/csv; charset=utf-8", "csv"),
-        Format::Ndjson => ("application/x-ndjson", "ndjson"),
+        Format::Ndjson | Format::Parquet => ("application/x-ndjson", "ndjson"),
     };
     let tally = work.reported();
     let chunks = Chunks { app, org: can.org, bundle: tally.report, number: 0, count: tally.report_chunks, head: Some(head) };

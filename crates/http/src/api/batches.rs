@@ -64,7 +64,7 @@ struct Asked {
     delimiter: Option<String>,
     /// The file's encoding, a label of the WHATWG Encoding Standard such as `windows-1252`; UTF-8 unless told.
     encoding: Option<String>,
-    /// CSV: whether an empty cell says nothing, or removes what it would set.
+    /// Whether an empty cell of CSV, or a null of Parquet, says nothing or removes what it would set.
     #[schema(required = false, default = "ignore")]
     empty_cells: EmptyCellsName,
     /// When it runs.
@@ -104,6 +104,7 @@ enum IfExistsName {
 enum FormatName {
     Csv,
     Ndjson,
+    Parquet,
 }
 
 #[derive(ToSchema)]
@@ -134,6 +135,8 @@ enum Start {
 pub(super) enum BatchState {
     /// Its rows were not uploaded yet.
     AwaitingRows,
+    /// Its rows are read from the file of columns that was uploaded.
+    Reading,
     /// Its rows are looked at, nothing is done.
     Checking,
     /// It waits to be run.
@@ -157,6 +160,7 @@ impl BatchState {
             (JobState::Cancelled | JobState::Superseded, _) => Self::Cancelled,
             (JobState::Failed, _) => Self::Failed,
             (_, BatchPhase::Rows) => Self::AwaitingRows,
+            (JobState::Running, BatchPhase::Read) => Self::Reading,
             (JobState::Running, BatchPhase::Check) => Self::Checking,
             (JobState::Running, BatchPhase::Run) => Self::Running,
             (JobState::Paused, BatchPhase::Check) if batch.progress.check.ended_at.is_some() => Self::Checked,
@@ -167,6 +171,7 @@ impl BatchState {
     pub(super) const fn words(self) -> &'static str {
         match self {
             Self::AwaitingRows => "waiting for its rows",
+            Self::Reading => "being read",
             Self::Checking => "being checked",
             Self::Checked => "checked and waits to be run",
             Self::Running => "running",
@@ -242,9 +247,12 @@ pub(super) struct View {
     /// What was asked for.
     #[schema(value_type = Object)]
     document: Value,
-    /// How many bytes its rows have, in UTF-8; null before they were uploaded.
+    /// How many bytes its rows have, in UTF-8; null before they are there.
     #[schema(minimum = 0)]
     bytes: Option<u64>,
+    /// How many rows were read of a Parquet file; null for others.
+    #[schema(minimum = 0)]
+    rows_read: Option<u64>,
     /// What would become of its rows.
     check: Counts,
     /// What became of its rows.
@@ -283,6 +291,7 @@ impl View {
             },
             document: work.document.clone(),
             bytes: work.file.map(|file| file.bytes),
+            rows_read: work.intake.as_ref().map(|intake| intake.rows),
             check: Counts::of(&work.check),
             run: Counts::of(&work.run),
             fault: work.fault.clone(),
@@ -397,7 +406,7 @@ async fn turn(app: &App, caller: &Caller, id: BatchId, from: &[JobState], to: Jo
 
 /// Pause a batch, its check or its run.
 ///
-/// The rows that are under way are finished.
+/// The rows that are under way are finished. The reading of a Parquet file begins anew when the batch is resumed.
 #[utoipa::path(post, path = "/v1/batches/{batch}/pause", tag = "Batches", security(("key" = ["passes_write"])),
     params(("batch" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "Paused.")))]
 async fn pause(

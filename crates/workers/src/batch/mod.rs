@@ -4,15 +4,17 @@
 //! After a crash the turn that was not written down is made again: every row's command has an idempotency key, so what was
 //! done is answered from its stored result. Memory holds one chunk of the file, the rows of two groups, and what a turn has
 //! to report. A batch gives way: it feeds nothing while a reader of a log is more than a second behind, so that what happens
-//! live stays live.
+//! live stays live. Rows that come as a file of columns are brought in before, in a lane of their own ([`bring_in`]).
 
 mod feed;
+mod intake;
 mod lag;
 mod turn;
 
 use std::time::Duration;
 
-use store::{Batch, JobState};
+use domain::Timestamp;
+use store::{Batch, BatchPhase, BatchWork, JobState};
 
 use crate::{
     jobs,
@@ -24,7 +26,22 @@ const POLL: Duration = Duration::from_secs(2);
 
 /// Runs until the shard is stopped or lost.
 pub(crate) async fn run(shard: Shard) -> End {
-    jobs::run(shard, POLL, |_| None, step).await
+    jobs::run(shard, POLL, |work| elsewhere(work, false), step).await
+}
+
+/// Brings the rows of batches in that do not come as they are kept, until the shard is stopped or lost.
+pub(crate) async fn bring_in(shard: Shard) -> End {
+    let step = async |shard: &Shard, batch: Batch| {
+        let batch = intake::bring_in(shard, batch).await?;
+        if batch.state.is_over() { over(shard, &batch).await } else { Ok(()) }
+    };
+    jobs::run(shard, POLL, |work| elsewhere(work, true), step).await
+}
+
+/// Whether a batch is the other lane's for now: then it rests here until somebody writes its row.
+fn elsewhere(work: &BatchWork, is_read_here: bool) -> Option<Timestamp> {
+    const NEVER: Timestamp = Timestamp::from_micros(i64::MAX);
+    ((work.phase == BatchPhase::Read) != is_read_here).then_some(NEVER)
 }
 
 async fn step(shard: &Shard, batch: Batch) -> Result<(), End> {

@@ -38,8 +38,12 @@ pub(super) async fn make(shard: &Shard, batch: Batch) -> Result<Batch, End> {
         _ => return fail(shard, batch, "it has no rows, or was made by another version".to_owned()).await,
     };
     let place = place(batch.progress.reported());
-    // The first rows tell the layout anew.
-    let stored = if place.offset == 0 { None } else { serde_json::from_value(batch.progress.layout.clone()).ok() };
+    // The first rows tell the layout anew, unless they were brought in from where it is known.
+    let stored = if place.offset == 0 && batch.progress.intake.is_none() {
+        None
+    } else {
+        serde_json::from_value(batch.progress.layout.clone()).ok()
+    };
     let layout = stored.unwrap_or_else(|| Layout::of(&document));
     let mut feed = Feed::new(shard, batch.org, file, layout, place);
     // The first row tells the columns, which the plan is checked against.
@@ -298,7 +302,7 @@ fn starts(work: &BatchWork) -> bool {
     }
 }
 
-fn new_bundle(now: Timestamp, entropy: &dyn domain::Entropy) -> Uuid {
+pub(super) fn new_bundle(now: Timestamp, entropy: &dyn domain::Entropy) -> Uuid {
     domain::BatchId::mint(now, entropy).uuid()
 }
 
