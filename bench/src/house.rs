@@ -192,7 +192,7 @@ impl House {
 
     fn command(&self, action: Action) -> Command {
         let id = CommandId::mint(self.clock.now(), &System);
-        Command { id, org: self.org, actor: Actor::System, cause: Cause::Request, key: None, action }
+        Command { id, org: self.org, actor: Actor::System, cause: Cause::Request, key: None, told: None, action }
     }
 
     /// Issues so many passes, each with a contact of its own.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Amount, BatchId, CommandId, ContactId, ContactInput, EventId, Facts, FieldValue, FlowId, KeyId, LinkCode, MessageNews,
     MessageOrder, MessageRef, OrgId, Origin, PassId, ProjectId, RefusedScan, ScanInput, ScanOrder, ScanRecord, Sighting,
-    SourceEventId, SourceId, TemplateId, UninstallReason, Validity, VariantId, Wallet,
+    SourceEventId, SourceId, TemplateId, Timestamp, UninstallReason, Validity, VariantId, Wallet,
 };
 
 /// A wish to change a pass or a contact, with everything that deciding it needs beside the present state.
@@ -23,8 +23,42 @@ pub struct Command {
     pub cause: Cause,
     /// With a key it happens once, and asking again gives the stored answer.
     pub key: Option<IdempotencyKey>,
+    /// What led to it happened at a time that somebody else's clock told; none where it happens now.
+    pub told: Option<Told>,
     /// What is wished.
     pub action: Action,
+}
+
+/// When what led to a command happened, by the clock of whoever told it, and what becomes of it when it comes late: when the
+/// pass has been changed since by something newer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// When it happened.
+    pub at: Timestamp,
+    /// What becomes of it when it comes late.
+    pub late: Late,
+}
+
+/// What becomes of a command whose occasion is older than the last change of its pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Late {
+    /// It is carried out like any other.
+    #[default]
+    Apply,
+    /// The pass stays as it is.
+    Skip,
+}
+
+/// That a command came late, and what was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lateness {
+    /// When what led to it happened.
+    pub happened_at: Timestamp,
+    /// How new what last changed the pass was: [`crate::Pass::changed_as_of`].
+    pub changed_as_of: Timestamp,
+    /// What was decided.
+    pub decision: Late,
 }
 
 /// Under which name a command happens at most once.
@@ -198,9 +232,9 @@ pub enum Action {
         /// Which wallet.
         wallet: Wallet,
         /// Since when it was there.
-        installed_at: crate::Timestamp,
+        installed_at: Timestamp,
         /// Until when; none when it is there still.
-        uninstalled_at: Option<crate::Timestamp>,
+        uninstalled_at: Option<Timestamp>,
     },
     /// The pass's page was shown, or a package or object was made for a wallet.
     RecordVisit {
@@ -349,9 +383,9 @@ pub struct PassChange {
     /// Balances to change.
     pub balances: BTreeMap<String, BalanceChange>,
     /// Not before; `Some(None)` lifts it.
-    pub starts_at: Option<Option<crate::Timestamp>>,
+    pub starts_at: Option<Option<Timestamp>>,
     /// Not from then on; `Some(None)` lifts it.
-    pub expires_at: Option<Option<crate::Timestamp>>,
+    pub expires_at: Option<Option<Timestamp>>,
     /// Most uses; `Some(None)` lifts the limit.
     pub uses_limit: Option<Option<u32>>,
     /// A lock-screen message that goes with the change.
@@ -384,6 +418,9 @@ pub enum Answer {
         version: u64,
         /// Whether the pass (or else the contact) is new.
         created: bool,
+        /// That it was carried out although it came late.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        late: Option<Lateness>,
     },
     /// It was so already.
     Unchanged {
@@ -395,6 +432,9 @@ pub enum Answer {
         contact: Option<ContactId>,
         /// The pass's (or else the contact's) version.
         version: u64,
+        /// That it came late, and whether that is why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        late: Option<Lateness>,
     },
     /// The pass was accepted at the reader.
     Scanned {
@@ -438,6 +478,13 @@ impl Answer {
             Self::Scanned { pass, .. } => Some(*pass),
             Self::ScanRefused { pass, .. } => *pass,
             Self::Noted { .. } => None,
+        }
+    }
+    /// Whether it came late, and what was decided.
+    pub fn late(&self) -> Option<Lateness> {
+        match self {
+            Self::Done { late, .. } | Self::Unchanged { late, .. } => *late,
+            Self::Scanned { .. } | Self::ScanRefused { .. } | Self::Noted { .. } => None,
         }
     }
     /// The contact that it is about.

@@ -26,8 +26,8 @@ mod zone;
 
 pub use amount::{Amount, AmountError};
 pub use command::{
-    Action, Actor, Answer, BalanceChange, Cause, Command, ContactRef, IdempotencyKey, IfExists, Issue, PassChange, PassRef,
-    Reject, RejectCode, VisitKind,
+    Action, Actor, Answer, BalanceChange, Cause, Command, ContactRef, IdempotencyKey, IfExists, Issue, Late, Lateness,
+    PassChange, PassRef, Reject, RejectCode, Told, VisitKind,
 };
 pub use contact::{Contact, ContactInput, WalletEvent, WalletStatus, normalise_email};
 pub use enrolment::{Doors, EnrolmentRules, Prefill};

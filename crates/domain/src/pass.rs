@@ -79,6 +79,10 @@ pub struct Pass {
     pub issued_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// How new the newest is of what changed it: the time of the source event that a flow followed, else that of the change.
+    /// What happened before is late. Installations and visits do not count. Missing on passes of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
 }
 
 /// Where a pass stands. Each state owns the facts that exist only in it.
@@ -293,6 +297,11 @@ impl LifecycleBits {
 }
 
 impl Pass {
+    /// How new what last changed it was, by the clock of whoever told it.
+    pub fn changed_as_of(&self) -> Timestamp {
+        self.as_of.unwrap_or(self.updated_at)
+    }
+
     /// Its part in a wallet.
     pub fn holding(&self, wallet: Wallet) -> &Holding {
         match wallet {

@@ -11,7 +11,7 @@ pub(crate) async fn note(house: &House, org: OrgId, principal: &str, key: String
     let key = IdempotencyKey { principal: principal.to_owned(), key, fingerprint: [0; 32], keep_image: false };
     let id = CommandId::mint(house.now(), &*house.entropy);
     let action = Action::Note { facts: Box::new(facts) };
-    let command = Command { id, org, actor: Actor::System, cause: Cause::Schedule, key: Some(key), action };
+    let command = Command { id, org, actor: Actor::System, cause: Cause::Schedule, key: Some(key), told: None, action };
     match house.engine.submit(command).await {
         Ok(_) => Ok(()),
         Err(EngineError::Unavailable(error)) => Err(StoreError::Unavailable(error.to_string())),

@@ -114,6 +114,7 @@ async fn note(
             fingerprint: [0; 32],
             keep_image: false,
         }),
+        told: None,
         action: Action::RecordRedesign { pass: PassRef::Id(pass.id), template },
     };
     let submit = || async {

@@ -74,6 +74,7 @@ async fn expire(shard: &Shard) -> Result<Swept, End> {
         actor: Actor::System,
         cause: Cause::Schedule,
         key: None,
+        told: None,
         action: Action::Expire { pass: PassRef::Id(pass) },
     };
     let verdicts = house.engine.submit_all(due.into_iter().map(command).collect()).await;

@@ -16,9 +16,15 @@ pub(super) fn put(draft: &mut Draft<'_>, new_id: ContactId, input: &ContactInput
     let contact = tell(draft, input, new_id, None)?;
     Ok(match before {
         Some(version) if version == contact.version => {
-            Answer::Unchanged { pass: None, contact: Some(contact.id), version: contact.version }
+            Answer::Unchanged { pass: None, contact: Some(contact.id), version: contact.version, late: None }
         }
-        _ => Answer::Done { pass: None, contact: Some(contact.id), version: contact.version, created: before.is_none() },
+        _ => Answer::Done {
+            pass: None,
+            contact: Some(contact.id),
+            version: contact.version,
+            created: before.is_none(),
+            late: None,
+        },
     })
 }
 
@@ -152,5 +158,5 @@ pub(super) fn erase(draft: &mut Draft<'_>, reference: &ContactRef) -> Result<Ans
     }
     draft.contact_event(Facts::ContactErased, &contact);
     draft.erase(contact.id);
-    Ok(Answer::Done { pass: None, contact: Some(contact.id), version: contact.version, created: false })
+    Ok(Answer::Done { pass: None, contact: Some(contact.id), version: contact.version, created: false, late: None })
 }

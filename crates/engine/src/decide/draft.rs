@@ -99,8 +99,15 @@ impl<'a> Draft<'a> {
         pass.updated_at = self.now.max(pass.updated_at);
         if content {
             pass.content_version += 1;
+            pass.as_of = pass.as_of.max(Some(self.as_of()));
             pass.last_modified = self.now.as_seconds().max(pass.last_modified + 1);
         }
+    }
+
+    /// How new what is decided is: when it happened by the clock of whoever told it, which may be wrong, but not later than now.
+    pub(super) fn as_of(&self) -> Timestamp {
+        let told = self.happened_at.or(self.command.told.map(|told| told.at));
+        told.unwrap_or(self.now).min(self.now)
     }
 
     /// Keeps a pass's new state, and with it how many of the holder's live passes are in which wallet.
@@ -211,12 +218,12 @@ impl<'a> Draft<'a> {
 
     /// The answer when the pass is as it should be already.
     pub(super) fn unchanged(pass: &Pass) -> Answer {
-        Answer::Unchanged { pass: Some(pass.id), contact: pass.contact, version: pass.version }
+        Answer::Unchanged { pass: Some(pass.id), contact: pass.contact, version: pass.version, late: None }
     }
 
     /// The answer when the pass changed.
     pub(super) fn done(pass: &Pass, created: bool) -> Answer {
-        Answer::Done { pass: Some(pass.id), contact: pass.contact, version: pass.version, created }
+        Answer::Done { pass: Some(pass.id), contact: pass.contact, version: pass.version, created, late: None }
     }
 
     pub(super) fn finish(mut self, answer: Answer) -> Decision {

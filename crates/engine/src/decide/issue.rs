@@ -55,13 +55,14 @@ pub(super) fn issue(draft: &mut Draft<'_>, issue: &Issue) -> Result<Answer, Reje
         google: Default::default(),
         issued_at: draft.now,
         updated_at: draft.now,
+        as_of: Some(draft.as_of()),
     };
     draft.put_pass(None, &pass);
     draft.event(Facts::PassCreated, true, &pass);
     Ok(Draft::done(&pass, true))
 }
 
-fn existing(draft: &Draft<'_>, issue: &Issue) -> Option<PassRef> {
+pub(super) fn existing(draft: &Draft<'_>, issue: &Issue) -> Option<PassRef> {
     let find = |pass: PassRef| draft.view.states.find_pass(draft.view.org, &pass).map(PassRef::Id);
     let by_external = issue
         .external_id

@@ -7,6 +7,7 @@ mod contact;
 mod draft;
 mod former;
 mod issue;
+mod late;
 mod lifecycle;
 mod message;
 mod scan;
@@ -52,6 +53,10 @@ pub struct Decision {
 /// Decides one command.
 pub fn decide(view: &View<'_>, command: &Command, now: Timestamp) -> Result<Decision, Reject> {
     let mut draft = Draft::new(view, command, now);
+    let late = late::lateness(&draft, command);
+    if let Some(skipped) = late.and_then(|late| late::skipped(&draft, command, late)) {
+        return Ok(draft.finish(skipped));
+    }
     let answer = match &command.action {
         Action::Issue(issue) => issue::issue(&mut draft, issue)?,
         Action::Update { pass, change, expected_version } => update::update(&mut draft, pass, change, *expected_version)?,
@@ -80,7 +85,7 @@ pub fn decide(view: &View<'_>, command: &Command, now: Timestamp) -> Result<Deci
         Action::EraseContact { contact } => contact::erase(&mut draft, contact)?,
         Action::Note { facts } => note(&mut draft, facts)?,
     };
-    Ok(draft.finish(answer))
+    Ok(draft.finish(late::noted(answer, late)))
 }
 
 /// Only what is about no pass and no contact can be noted: everything else happens.

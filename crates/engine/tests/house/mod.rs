@@ -109,6 +109,7 @@ impl House {
             actor: Actor::System,
             cause: Cause::Request,
             key: None,
+            told: None,
             action,
         }
     }

@@ -68,6 +68,7 @@ impl BatchPlan {
             seed: batch.uuid(),
             name: number.to_string(),
             spans_from: ticket.created_at,
+            told: None,
             is_lenient: true,
             entropy: ticket.entropy,
         };

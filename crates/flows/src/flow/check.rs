@@ -73,6 +73,7 @@ impl Flow {
                 project: Arc::new(project.clone()),
                 sources,
                 transformation: self.transformation.clone(),
+                late: self.late,
                 when,
                 steps,
             }),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use domain::Channel;
+use domain::{Channel, Late};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -31,6 +31,10 @@ pub struct Flow {
     /// A transformation that events go through before it looks at them: slug or id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transformation: Option<String>,
+    /// What becomes of events that come late: whose own timestamp is older than what last changed the pass. `apply` (the
+    /// default) does their steps like any others, `skip` leaves the pass as it is. Either way the trace tells of it.
+    #[serde(default, skip_serializing_if = "is_apply")]
+    pub late: Late,
     /// Which events it is for.
     pub when: When,
     /// What it does, in order.
@@ -245,6 +249,11 @@ fn yes() -> bool {
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_true(flag: &bool) -> bool {
     *flag
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_apply(late: &Late) -> bool {
+    *late == Late::Apply
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{
-    Amount, Channel, Entropy, FlowId, IfExists, OrgId, Project, ProjectId, SourceEventId, SourceId, Timestamp, VariantId,
+    Amount, Channel, Entropy, FlowId, IfExists, Late, OrgId, Project, ProjectId, SourceEventId, SourceId, Timestamp, VariantId,
 };
 use script::text::Text;
 use serde::Deserialize;
@@ -47,6 +47,7 @@ pub struct Plan {
     pub(super) project: Arc<Project>,
     pub(super) sources: Vec<SourceId>,
     pub(super) transformation: Option<String>,
+    pub(super) late: Late,
     pub(super) when: WhenPlan,
     pub(super) steps: Vec<PlanStep>,
 }
@@ -265,7 +266,7 @@ impl Plan {
         if let Some(why) = why_not(step.condition.as_ref(), event) {
             return StepOutcome::Skipped(why);
         }
-        match work::command(&self.project, step, event, Order::of_flow(self.flow, step, occasion)) {
+        match work::command(&self.project, step, event, Order::of_flow(self, step, occasion)) {
             Ok(command) => StepOutcome::Command(Box::new(command)),
             Err(problems) => StepOutcome::Failed(problems),
         }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Action, Actor, Amount, BalanceChange, Cause, Command, ContactInput, ContactRef, Entropy, FieldValue, FlowId, IdempotencyKey,
-    Issue, LinkCode, MessageOrder, OrgId, Origin, PassChange, PassRef, Project, Timestamp, Validity, VariantId,
+    Action, Actor, Amount, BalanceChange, Cause, Command, ContactInput, ContactRef, Entropy, FieldValue, IdempotencyKey, Issue,
+    LinkCode, MessageOrder, OrgId, Origin, PassChange, PassRef, Project, Timestamp, Told, Validity, VariantId,
 };
 use script::text::Text;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::document::StepAction;
 use super::expression::{self, Expression, Given};
-use super::plan::{Direction, ExternalId, Occasion, PlanStep, Texts, Timing, find_variant};
+use super::plan::{Direction, ExternalId, Occasion, Plan, PlanStep, Texts, Timing, find_variant};
 use super::{MAX_MESSAGE_CHARS, MAX_SENT_CHARS, MAX_SUBJECT_CHARS, MAX_TEXT_BYTES};
 use crate::Problem;
 use crate::problem;
@@ -35,6 +35,8 @@ pub(crate) struct Order<'o> {
     pub(crate) name: String,
     /// What spans count from.
     pub(crate) spans_from: Timestamp,
+    /// When what led to it happened, where somebody else's clock tells.
+    pub(crate) told: Option<Told>,
     /// Whether a contact or a balance that is not told is simply left out.
     pub(crate) is_lenient: bool,
     /// For the secret part of page addresses alone.
@@ -49,7 +51,8 @@ impl Order<'_> {
 
 impl<'o> Order<'o> {
     /// Of a step of a flow for an event: the same step of the same run has the same ids.
-    pub(super) fn of_flow(flow: FlowId, step: &PlanStep, occasion: &Occasion<'o>) -> Self {
+    pub(super) fn of_flow(plan: &Plan, step: &PlanStep, occasion: &Occasion<'o>) -> Self {
+        let flow = plan.flow;
         let Occasion { org, source, event, received_at, run, part, .. } = *occasion;
         // Tells events apart that a transformation made of one; the first is named as if it were the only one.
         let part = if part == 0 { String::new() } else { format!("#{part}") };
@@ -65,6 +68,7 @@ impl<'o> Order<'o> {
             seed: event.uuid(),
             name: format!("{flow}/{step}/{run}{part}"),
             spans_from: occasion.occurred_at.unwrap_or(received_at),
+            told: occasion.occurred_at.map(|at| Told { at, late: plan.late }),
             is_lenient: false,
             entropy: occasion.entropy,
         }
@@ -80,7 +84,15 @@ pub(crate) fn command(project: &Project, step: &PlanStep, event: &Value, order: 
     match work.action() {
         Some(action) if work.problems.is_empty() => {
             let id = order.derive("command");
-            Ok(Command { id, org: order.org, actor: order.actor, cause: order.cause, key: Some(order.key), action })
+            Ok(Command {
+                id,
+                org: order.org,
+                actor: order.actor,
+                cause: order.cause,
+                key: Some(order.key),
+                told: order.told,
+                action,
+            })
         }
         _ => Err(work.problems),
     }

@@ -67,6 +67,7 @@ pub(crate) fn command(app: &App, caller: &Caller, key: Option<IdempotencyKey>, a
         actor: caller.actor(),
         cause: Cause::Request,
         key,
+        told: None,
         action,
     }
 }

@@ -57,6 +57,9 @@ struct Document {
     sources: Value,
     /// A transformation that events go through before it looks at them: slug or id.
     transformation: Option<String>,
+    /// What becomes of events whose own timestamp is older than what last changed the pass: `apply` or `skip`.
+    #[schema(required = false, default = "apply")]
+    late: String,
     /// Which events it is for.
     #[schema(value_type = Object)]
     when: Value,

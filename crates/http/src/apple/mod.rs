@@ -124,6 +124,6 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
 /// Has the engine write down what a wallet tells.
 pub(crate) async fn tell(app: &App, org: OrgId, cause: Cause, action: Action) -> Result<Outcome, Problem> {
     let id = CommandId::mint(app.now(), &*app.entropy);
-    let command = Command { id, org, actor: Actor::Holder, cause, key: None, action };
+    let command = Command { id, org, actor: Actor::Holder, cause, key: None, told: None, action };
     Ok(app.engine.submit(command).await?)
 }

@@ -78,6 +78,7 @@ pub(super) async fn personalize(
         actor: Actor::Holder,
         cause: Cause::Wallet,
         key: Some(key(&pass_type, &serial, &token, &body)),
+        told: None,
         action: Action::Update { pass: PassRef::Id(pass.id), change: Box::new(change), expected_version },
     };
     app.engine.submit(command).await.map_err(Problem::from)?;

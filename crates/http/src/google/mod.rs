@@ -76,6 +76,7 @@ async fn apply(app: &App, org: OrgId, callback: &Callback, client: &Client) -> R
         actor: Actor::Holder,
         cause: Cause::Wallet,
         key: Some(key),
+        told: None,
         action,
     };
     match app.engine.submit(command).await.map_err(Problem::from) {

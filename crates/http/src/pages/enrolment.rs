@@ -209,6 +209,7 @@ async fn issue(
         actor: Actor::Holder,
         cause: Cause::Page,
         key,
+        told: None,
         action: Action::Issue(Box::new(issue)),
     };
     let outcome = app.engine.submit(command).await.map_err(|error: EngineError| Problem::from(error))?;

@@ -42,6 +42,7 @@ pub(super) async fn record(app: &App, found: &Found, kind: VisitKind, sighting: 
         actor: Actor::Holder,
         cause: Cause::Page,
         key: None,
+        told: None,
         action: Action::RecordVisit { pass: PassRef::Id(found.pass.id), kind, sighting },
     };
     // The holder gets their pass whether or not the visit could be written down.

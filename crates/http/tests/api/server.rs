@@ -167,7 +167,7 @@ impl Server {
     /// What does not come over the API, such as what a wallet tells.
     pub async fn did(&self, action: Action) {
         let id = CommandId::mint(NOW, &System);
-        let command = Command { id, org: self.ours, actor: Actor::System, cause: Cause::Wallet, key: None, action };
+        let command = Command { id, org: self.ours, actor: Actor::System, cause: Cause::Wallet, key: None, told: None, action };
         self.app.engine.submit(command).await.unwrap();
     }
     /// Posts under an idempotency key.

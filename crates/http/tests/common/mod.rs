@@ -259,6 +259,7 @@ impl House {
             actor: domain::Actor::System,
             cause: domain::Cause::Request,
             key: None,
+            told: None,
             action,
         };
         self.app.engine.submit(command).await.unwrap()

@@ -64,6 +64,9 @@ impl Track {
             Answer::ScanRefused { .. } => "scan_refused",
             Answer::Noted { .. } => "noted",
         });
+        if let Some(late) = answer.late() {
+            note["late"] = json!(late);
+        }
         if let Some(pass) = answer.pass() {
             note["pass"] = json!(pass);
         }

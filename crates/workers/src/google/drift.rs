@@ -140,6 +140,7 @@ async fn compare_object(
         actor: Actor::System,
         cause: Cause::Schedule,
         key: None,
+        told: None,
         action,
     }))
 }

@@ -183,6 +183,7 @@ async fn bury(shard: &Shard, dead: Vec<StaleDevice>) -> Vec<PushOutcome> {
         actor: Actor::System,
         cause: Cause::Wallet,
         key: None,
+        told: None,
         action: Action::RecordUninstall {
             pass: PassRef::Id(device.installation.pass),
             wallet: Wallet::Apple,

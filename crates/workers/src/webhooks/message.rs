@@ -327,7 +327,8 @@ impl<'e> Errand<'e> {
         let key = IdempotencyKey { principal: "messages".to_owned(), key, fingerprint: [0; 32], keep_image: false };
         let id = CommandId::mint(self.house.now(), &*self.house.entropy);
         let action = Action::RecordMessage { pass, message: Box::new(self.message.clone()), news };
-        let command = Command { id, org: event.org, actor: Actor::System, cause: Cause::Schedule, key: Some(key), action };
+        let command =
+            Command { id, org: event.org, actor: Actor::System, cause: Cause::Schedule, key: Some(key), told: None, action };
         Ok(!self.house.engine.submit(command).await?.replayed)
     }
 }

@@ -298,6 +298,17 @@ impl House {
         assert!(self.store.put(&self.change(), &flow, 0).await.unwrap());
     }
 
+    /// Changes the document of a flow.
+    pub(crate) async fn change_flow(&self, slug: &str, change: impl FnOnce(&mut serde_json::Value)) {
+        self.store.refresh().await.unwrap();
+        let catalog = self.store.catalog();
+        let flows = &catalog.org(self.org).unwrap().flows;
+        let held = flows.values().find(|stored| stored.value.slug == slug).unwrap();
+        let mut flow = StoredFlow::clone(&held.value);
+        change(&mut flow.document);
+        assert!(self.store.put(&self.change(), &flow, held.revision).await.unwrap());
+    }
+
     pub(crate) async fn transformation(&self, slug: &str, library: bool, code: &str) {
         let now = self.clock.now();
         let stored = StoredTransformation {
@@ -315,11 +326,22 @@ impl House {
     }
 
     pub(crate) async fn arrives(&self, key: &str, user: &str, payload: serde_json::Value) -> domain::SourceEventId {
+        self.arrives_from(key, user, payload, None).await
+    }
+
+    /// An event arrives that happened at a time of its sender's clock.
+    pub(crate) async fn arrives_from(
+        &self,
+        key: &str,
+        user: &str,
+        payload: serde_json::Value,
+        occurred_at: Option<Timestamp>,
+    ) -> domain::SourceEventId {
         let event = SourceEvent {
             dedupe_key: key.to_owned(),
             order_key: user.to_owned(),
             name: "track".to_owned(),
-            occurred_at: None,
+            occurred_at,
             payload: payload.to_string(),
         };
         let arrival = Arrival { org: self.org, source: self.source, received_at: self.clock.now(), event, fault: None };
@@ -346,7 +368,7 @@ impl House {
 
     pub(crate) fn command(&self, action: Action) -> Command {
         let id = CommandId::mint(self.clock.now(), &System);
-        Command { id, org: self.org, actor: Actor::System, cause: Cause::Request, key: None, action }
+        Command { id, org: self.org, actor: Actor::System, cause: Cause::Request, key: None, told: None, action }
     }
 
     pub(crate) async fn issued(&self, external_id: &str, validity: Validity) -> Pass {
