@@ -7,7 +7,7 @@ use std::{
 
 use deadpool_postgres::Pool;
 use domain::{OrgId, SourceEventId, Timestamp};
-use store::{Accepted, Hash, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, StoreError};
+use store::{Accepted, Hash, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, StoreError, Turns};
 use uuid::Uuid;
 
 use crate::{
@@ -143,11 +143,21 @@ pub(crate) async fn due(pool: &Pool, shard: u16, now: Timestamp, limit: u32) -> 
     const SQL: &str = concat!(
         "SELECT ",
         inbox_columns!(),
-        " FROM (SELECT * FROM inbox_results WHERE shard = $1 AND status = 4 AND due_at <= $2 ORDER BY due_at LIMIT $3) r \
-         CROSS JOIN LATERAL (SELECT * FROM inbox i WHERE i.org = r.org AND i.id = r.id OFFSET 0) i ORDER BY r.due_at, i.seq"
+        " FROM ((SELECT * FROM inbox_results WHERE shard = $1 AND status = 4 AND due_at <= $2 ORDER BY due_at LIMIT $3) \
+         UNION ALL (SELECT * FROM inbox_results WHERE shard = $1 AND status = 5 AND due_at <= $2 ORDER BY due_at LIMIT $3) \
+         ORDER BY status, due_at LIMIT $3) r CROSS JOIN LATERAL (SELECT * FROM inbox i WHERE i.org = r.org AND i.id = r.id OFFSET 0) i ORDER BY r.status, r.due_at, i.seq"
     );
     let rows = query(pool, SQL, &[&to_shard(shard), &now.as_micros(), &i64::from(limit)]).await?;
     rows.iter().map(|row| inbox(&mut Columns::of(row))).collect()
+}
+
+/// Takes the next turns of a flow: when the first of them is.
+pub(crate) async fn take_turns(pool: &Pool, turns: &Turns) -> Attempt<Timestamp> {
+    const SQL: &str = "INSERT INTO paces (org, flow, next_at) VALUES ($1, $2, $3::bigint + $4::bigint)
+        ON CONFLICT (org, flow) DO UPDATE SET next_at = greatest(paces.next_at, $3) + $4 RETURNING next_at - $4";
+    let rows = query(pool, SQL, &[&turns.org.uuid(), &turns.flow.uuid(), &turns.now.as_micros(), &turns.span_micros()]).await?;
+    let first = rows.first().map(|row| Columns::of(row).take::<i64>()).transpose()?;
+    Ok(first.map_or(turns.now, Timestamp::from_micros))
 }
 
 pub(crate) async fn waiting_keys(pool: &Pool, shard: u16) -> Attempt<Vec<(OrgId, Hash)>> {
@@ -258,15 +268,15 @@ pub(crate) async fn source_events(pool: &Pool, org: OrgId, filter: &InboxFilter,
          AND ($4::smallint IS NULL OR r.status = $4 OR $4 = 1 AND r.status IS NULL AND i.seq <= \
             (SELECT w.seq FROM watermarks w WHERE w.reader = 'flows' AND w.shard = i.shard)) ORDER BY i.id DESC LIMIT $5"
     );
-    // What is parked or waits is rare and has an index of its own.
+    // What is parked, waits or is delayed is rare and has an index of its own.
     const RARE: &str = concat!(
         "SELECT ",
         inbox_columns!(),
-        " FROM (SELECT * FROM inbox_results WHERE org = $1 AND id < $2 AND status = $4 AND status IN (3, 4) OFFSET 0) r \
+        " FROM (SELECT * FROM inbox_results WHERE org = $1 AND id < $2 AND status = $4 AND status IN (3, 4, 5) OFFSET 0) r \
          CROSS JOIN LATERAL (SELECT * FROM inbox i WHERE i.org = r.org AND i.id = r.id OFFSET 0) i \
          WHERE ($3::uuid IS NULL OR i.source = $3) ORDER BY r.id DESC LIMIT $5"
     );
-    let rare = [InboxStatus::Parked.number(), InboxStatus::Waiting.number()];
+    let rare = [InboxStatus::Parked.number(), InboxStatus::Waiting.number(), InboxStatus::Delayed.number()];
     let sql = if filter.status.is_some_and(|status| rare.contains(&status)) { RARE } else { ALL };
     let before = filter.before.map_or(Uuid::max(), SourceEventId::uuid);
     let source = filter.source.map(domain::SourceId::uuid);

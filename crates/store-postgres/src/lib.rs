@@ -42,7 +42,7 @@ use store::{
     ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
     LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention,
-    StaleDevice, StoreError,
+    StaleDevice, StoreError, Turns,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -174,6 +174,9 @@ impl Backend for Postgres {
     }
     async fn waiting_keys(&self, shard: u16) -> Result<Vec<(OrgId, Hash)>> {
         Ok(inbox::waiting_keys(&self.pool, shard).await?)
+    }
+    async fn take_turns(&self, turns: Turns) -> Result<Timestamp> {
+        Ok(inbox::take_turns(&self.pool, &turns).await?)
     }
     async fn settle_inbox(&self, settlement: InboxSettlement) -> Result<()> {
         let lease = settlement.lease;

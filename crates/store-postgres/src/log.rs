@@ -167,8 +167,9 @@ pub(crate) async fn heads(pool: &Pool, log: Log) -> Attempt<Vec<u64>> {
 pub(crate) async fn pulse(pool: &Pool) -> Attempt<Vec<Pulse>> {
     const SQL: &str = "SELECT h.shard, h.seq,
         (SELECT seq FROM log_heads e WHERE e.log = 2 AND e.shard = h.shard),
-        (SELECT due_at FROM inbox_results r WHERE r.shard = h.shard AND r.status = 4 AND r.due_at IS NOT NULL
-            ORDER BY r.due_at LIMIT 1),
+        least((SELECT due_at FROM inbox_results r WHERE r.shard = h.shard AND r.status = 4 AND r.due_at IS NOT NULL
+            ORDER BY r.due_at LIMIT 1), (SELECT due_at FROM inbox_results r WHERE r.shard = h.shard AND r.status = 5
+            AND r.due_at IS NOT NULL ORDER BY r.due_at LIMIT 1)),
         (SELECT wake_at FROM deliveries d WHERE d.shard = h.shard ORDER BY d.wake_at LIMIT 1),
         (SELECT due_at FROM passes p WHERE p.shard = h.shard AND p.due_at IS NOT NULL ORDER BY p.due_at LIMIT 1),
         (SELECT push_due_at FROM installations i WHERE i.shard = h.shard AND i.push_due_at IS NOT NULL

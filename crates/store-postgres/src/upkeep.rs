@@ -101,7 +101,7 @@ async fn shrink_inbox(pool: &Pool, progress: &Progress, before: Timestamp) -> At
         let bounds = Bounds::of(pool, partition).await?;
         let waiting = format!(
             "SELECT EXISTS (SELECT 1 FROM inbox_results r CROSS JOIN LATERAL \
-             (SELECT 1 FROM {} i WHERE i.org = r.org AND i.id = r.id OFFSET 0) i WHERE r.status = 4)",
+             (SELECT 1 FROM {} i WHERE i.org = r.org AND i.id = r.id OFFSET 0) i WHERE r.status IN (4, 5))",
             partition.name
         );
         if !bounds.passed(&read) || is_true(pool, &waiting, &[]).await? {
@@ -121,7 +121,7 @@ const DEFAULT_INBOX: &str = "WITH gone AS MATERIALIZED (
         SELECT i.ctid AS place, i.org, i.id FROM inbox_default i
         WHERE i.received_at < $1
         AND i.seq <= (SELECT w.seq FROM watermarks w WHERE w.reader = 'flows' AND w.shard = i.shard)
-        AND NOT EXISTS (SELECT 1 FROM inbox_results r WHERE r.org = i.org AND r.id = i.id AND r.status = 4)
+        AND NOT EXISTS (SELECT 1 FROM inbox_results r WHERE r.org = i.org AND r.id = i.id AND r.status IN (4, 5))
         LIMIT $2),
     keys AS (DELETE FROM data_keys WHERE ctid = ANY (ARRAY(SELECT k.place FROM gone CROSS JOIN LATERAL
         (SELECT ctid AS place FROM data_keys k WHERE k.org = gone.org AND k.subject = gone.id OFFSET 0) k))),

@@ -11,7 +11,7 @@ use store::{
     ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
     LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention,
-    StaleDevice, StoreError,
+    StaleDevice, StoreError, Turns,
 };
 use uuid::Uuid;
 
@@ -205,6 +205,9 @@ impl Backend for Sqlite {
     }
     async fn waiting_keys(&self, shard: u16) -> Result<Vec<(OrgId, Hash)>> {
         self.read(move |db| inbox::waiting(db, shard)).await
+    }
+    async fn take_turns(&self, turns: Turns) -> Result<Timestamp> {
+        self.write(move |db| inbox::take_turns(db, &turns)).await
     }
     async fn settle_inbox(&self, settlement: InboxSettlement) -> Result<()> {
         self.write_later(move |db| inbox::settle(db, &settlement)).await

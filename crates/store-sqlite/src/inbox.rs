@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{OrgId, Position, SourceEventId, Timestamp};
 use rusqlite::{Connection, Row, params};
-use store::{Accepted, Hash, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Reader};
+use store::{Accepted, Hash, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Reader, Turns};
 
 use crate::{
     backend::SHARDS,
@@ -117,15 +117,35 @@ pub(crate) fn next(db: &Connection, shard: u16, after: u64, limit: u32) -> Resul
     all(statement.query(params![place(shard, after), end(shard), limit])?, read)
 }
 
-/// Waiting rows that are due.
+/// Waiting and delayed rows that are due.
 pub(crate) fn due(db: &Connection, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<InboxRow>> {
-    let mut statement = db.prepare_cached(select!(
+    let mut waiting = db.prepare_cached(select!(
         "FROM inbox_results r INDEXED BY inbox_results_waiting CROSS JOIN inbox i ON i.pos = r.pos
              LEFT JOIN data_keys k ON k.org = i.org AND k.subject = i.id
          WHERE r.status = 4 AND r.due_at <= ?1 AND r.pos > ?2 AND r.pos <= ?3
          ORDER BY r.due_at, r.pos LIMIT ?4"
     ))?;
-    all(statement.query(params![now.as_micros(), place(shard, 0), end(shard), limit])?, read)
+    let mut delayed = db.prepare_cached(select!(
+        "FROM inbox_results r INDEXED BY inbox_results_delayed CROSS JOIN inbox i ON i.pos = r.pos
+             LEFT JOIN data_keys k ON k.org = i.org AND k.subject = i.id
+         WHERE r.status = 5 AND r.due_at <= ?1 AND r.pos > ?2 AND r.pos <= ?3
+         ORDER BY r.due_at, r.pos LIMIT ?4"
+    ))?;
+    let mut rows = all(waiting.query(params![now.as_micros(), place(shard, 0), end(shard), limit])?, read)?;
+    let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(limit));
+    rows.extend(all(delayed.query(params![now.as_micros(), place(shard, 0), end(shard), left])?, read)?);
+    Ok(rows)
+}
+
+/// Takes the next turns of a flow: when the first of them is. Each is `apart` after the one before.
+pub(crate) fn take_turns(db: &Connection, turns: &Turns) -> Result<Written<Timestamp>> {
+    let mut statement = db.prepare_cached(
+        "INSERT INTO paces (org, flow, next_at) VALUES (?1, ?2, ?3 + ?4)
+         ON CONFLICT (org, flow) DO UPDATE SET next_at = max(next_at, ?3) + ?4 RETURNING next_at - ?4",
+    )?;
+    let params = params![key(turns.org), key(turns.flow), turns.now.as_micros(), turns.span_micros()];
+    let first_at = first(statement.query(params)?, |row| Columns::new(row, "paces", "next_at").time())?;
+    Ok(Written::Done(first_at.unwrap_or(turns.now)))
 }
 
 /// Keys that have an event waiting.
@@ -191,13 +211,13 @@ pub(crate) fn list(db: &Connection, org: OrgId, filter: &InboxFilter, limit: u32
     let source = filter.source.map(key);
     // Before the first page there is nothing: no id is greater than this one but itself.
     let before = filter.before.map_or([0xFF; 16], key);
-    let open = [InboxStatus::Parked.number(), InboxStatus::Waiting.number()];
+    let open = [InboxStatus::Parked.number(), InboxStatus::Waiting.number(), InboxStatus::Delayed.number()];
     let rare = filter.status.filter(|status| open.contains(status));
     if rare.is_some() {
         let mut statement = db.prepare_cached(select!(
             "FROM inbox_results r INDEXED BY inbox_results_open CROSS JOIN inbox i ON i.pos = r.pos
                  LEFT JOIN data_keys k ON k.org = i.org AND k.subject = i.id
-             WHERE r.org = ?1 AND r.status = ?4 AND r.status IN (3, 4) AND r.id < ?2 AND (?3 IS NULL OR i.source = ?3)
+             WHERE r.org = ?1 AND r.status = ?4 AND r.status IN (3, 4, 5) AND r.id < ?2 AND (?3 IS NULL OR i.source = ?3)
              ORDER BY r.id DESC LIMIT ?5"
         ))?;
         return all(statement.query(params![key(org), before, source, rare, limit])?, read);

@@ -67,11 +67,14 @@ pub(crate) fn pulse(db: &Connection) -> Result<Vec<Pulse>> {
         let mut statement = db.prepare_cached(sql)?;
         first(statement.query([])?, |row| Columns::new(row, "pulse", "due_at").time())
     };
+    let waiting = due("SELECT due_at FROM inbox_results INDEXED BY inbox_results_waiting
+        WHERE status = 4 AND due_at IS NOT NULL ORDER BY due_at LIMIT 1")?;
+    let delayed = due("SELECT due_at FROM inbox_results INDEXED BY inbox_results_delayed
+        WHERE status = 5 AND due_at IS NOT NULL ORDER BY due_at LIMIT 1")?;
     Ok(vec![Pulse {
         inbox: stored_head(db, INBOX, 0)?,
         events: stored_head(db, EVENTS, 0)?,
-        inbox_due: due("SELECT due_at FROM inbox_results INDEXED BY inbox_results_waiting
-            WHERE status = 4 AND due_at IS NOT NULL ORDER BY due_at LIMIT 1")?,
+        inbox_due: [waiting, delayed].into_iter().flatten().min(),
         delivery_due: due("SELECT due_at FROM deliveries INDEXED BY deliveries_due ORDER BY due_at LIMIT 1")?,
         pass_due: due("SELECT due_at FROM passes INDEXED BY passes_due
             WHERE shard = 0 AND due_at IS NOT NULL ORDER BY due_at LIMIT 1")?,

@@ -17,6 +17,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0008_replays.sql"),
     include_str!("../migrations/0009_batches.sql"),
     include_str!("../migrations/0010_job_subjects.sql"),
+    include_str!("../migrations/0011_delayed.sql"),
 ];
 
 /// Marks the file as ours in its header: "PBdg".

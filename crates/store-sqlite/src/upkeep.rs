@@ -59,7 +59,7 @@ pub(crate) fn inbox(db: &Connection, keep: Retention, cursors: &mut Cursors) -> 
         })?;
         *cursor = resume(rows.last().map(|row| (row.0, row.1)), rows.len(), keep.inbox_before);
         for (pos, at, (org, id), status) in rows {
-            if at < keep.inbox_before && status != Some(InboxStatus::Waiting.number()) {
+            if at < keep.inbox_before && !status.and_then(InboxStatus::from_number).is_some_and(InboxStatus::is_due_later) {
                 for statement in &mut forget {
                     statement.execute([pos])?;
                 }

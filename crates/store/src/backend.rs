@@ -9,7 +9,7 @@ use crate::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
     ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
-    LeaseRow, LoadKeys, LoadedRows, NodeRow, PassRow, PushSettlement, ResourceRow, StaleDevice, error::Result,
+    LeaseRow, LoadKeys, LoadedRows, NodeRow, PassRow, PushSettlement, ResourceRow, StaleDevice, Turns, error::Result,
 };
 
 /// A reader of a log, with a watermark per shard.
@@ -133,10 +133,12 @@ pub trait Backend: Send + Sync + 'static {
     async fn accept(&self, rows: Vec<InboxInsert>) -> Result<Vec<Accepted>>;
     /// The next source events of a shard, in order.
     async fn read_inbox(&self, shard: u16, after: u64, limit: u32) -> Result<Vec<InboxRow>>;
-    /// Source events of a shard that wait and are due.
+    /// Source events of a shard that wait or are delayed, and are due: those that wait first, then by their due time.
     async fn due_inbox(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<InboxRow>>;
     /// Order keys of a shard that have an event waiting; later events of theirs must wait too.
     async fn waiting_keys(&self, shard: u16) -> Result<Vec<(OrgId, Hash)>>;
+    /// Takes the next turns of a flow: when the first of them is. They are never given to anybody else.
+    async fn take_turns(&self, turns: Turns) -> Result<Timestamp>;
     /// Writes outcomes.
     async fn settle_inbox(&self, settlement: InboxSettlement) -> Result<()>;
     /// One source event.

@@ -41,6 +41,9 @@ pub struct StoredFlow {
     pub slug: String,
     /// The flow document.
     pub document: serde_json::Value,
+    /// When it was last switched on again; what waited in it from before is cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled_at: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
 }

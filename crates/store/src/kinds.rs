@@ -169,8 +169,10 @@ pub enum InboxStatus {
     Done = 2,
     /// Something in it or in a flow has to be mended by somebody; it can be replayed.
     Parked = 3,
-    /// It is tried again by itself.
+    /// It is tried again by itself, and later events of its order key wait behind it.
     Waiting = 4,
+    /// A step of it waits for its time; nobody waits behind it.
+    Delayed = 5,
 }
 
 impl InboxStatus {
@@ -185,8 +187,13 @@ impl InboxStatus {
             2 => Some(Self::Done),
             3 => Some(Self::Parked),
             4 => Some(Self::Waiting),
+            5 => Some(Self::Delayed),
             _ => None,
         }
+    }
+    /// Whether it goes on by itself when its time has come.
+    pub const fn is_due_later(self) -> bool {
+        matches!(self, Self::Waiting | Self::Delayed)
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Accepted, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Reader, Store,
+    Accepted, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Reader, Store, StoreError,
     error::Result,
     rows::{EventRow, Hash},
     states::{EVENT_CONTEXT, context, damaged, parse},
@@ -261,6 +261,18 @@ impl Store {
                 self.backend.nudge();
             }
         }
+        Ok(())
+    }
+
+    /// Writes what became of a source event other than by flows, in the place of what was written before. Flows must not be
+    /// about to handle it.
+    pub async fn settle_by_hand(&self, entry: &InboxEntry, result: InboxResult) -> Result<()> {
+        let leases = self.backend.leases().await?;
+        let lease = leases.iter().map(|row| row.lease).find(|lease| lease.shard == entry.position.shard);
+        let lease = lease.ok_or_else(|| StoreError::Internal(format!("shard {} has no lease", entry.position.shard)))?;
+        let results = vec![(entry.org, entry.id, result)];
+        self.backend.settle_inbox(InboxSettlement { lease, results, owners: Vec::new(), watermark: None }).await?;
+        self.wake().tick_waiting(lease.shard);
         Ok(())
     }
 

@@ -1,6 +1,10 @@
 //! Rows as adapters see them: plain columns and sealed bodies. An adapter converts them to SQL and back, and nothing else.
 
-use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SourceId, TargetId, Timestamp};
+use std::time::Duration;
+
+use domain::{
+    ContactId, DeliveryId, EventId, FlowId, OrgId, PassId, Position, ProjectId, SourceEventId, SourceId, TargetId, Timestamp,
+};
 use uuid::Uuid;
 
 /// A blind index: keyed hash of a value that must be found again without being readable.
@@ -161,6 +165,28 @@ pub struct InboxInsert {
     /// When set, the event cannot be read and is kept with this reason instead of being handed to flows: a parked result
     /// of no runs, written at `received_at`, whose trace is this text as it stands.
     pub fault: Option<String>,
+}
+
+/// Turns of a flow that has a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turns {
+    /// Whose.
+    pub org: OrgId,
+    /// Which flow.
+    pub flow: FlowId,
+    /// The earliest.
+    pub now: Timestamp,
+    /// How many.
+    pub count: u32,
+    /// How far apart.
+    pub apart: Duration,
+}
+
+impl Turns {
+    /// How long all of them take, in microseconds.
+    pub fn span_micros(&self) -> i64 {
+        i64::try_from((self.apart * self.count).as_micros()).unwrap_or(i64::MAX / 4)
+    }
 }
 
 /// What became of a source event at the door.

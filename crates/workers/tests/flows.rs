@@ -23,10 +23,13 @@ async fn settled(house: &House, id: SourceEventId, status: InboxStatus) -> Value
     serde_json::from_str(&result().await.unwrap().trace).unwrap()
 }
 
-/// The first step of the flow that the event was for.
+/// What is told of the flow that the event was for.
+fn matched(trace: &Value) -> &Value {
+    trace["flows"].as_array().unwrap().iter().find(|flow| flow["matched"] == true).unwrap()
+}
+
 fn first_step(trace: &Value) -> Value {
-    let flows = trace["flows"].as_array().unwrap();
-    flows.iter().find(|flow| flow["matched"] == true).unwrap()["steps"][0].clone()
+    matched(trace)["steps"][0].clone()
 }
 
 async fn pass_of(house: &House, external_id: &str) -> Option<Pass> {
@@ -91,8 +94,194 @@ async fn a_late_event_is_applied_or_left_as_its_flow_says_and_the_trace_has_both
     let id = house.arrives_from("8", "ann", call("left", "ann", json!({"points": 40})), at(1)).await;
     assert_eq!(first_step(&settled(&house, id, InboxStatus::Done).await)["outcome"], "unchanged");
     let entry = house.store.source_event(house.org, id).await.unwrap().unwrap();
-    house.change_flow("left", |document| document["late"] = json!("apply")).await;
+    house.change_flow("left", |flow| flow.document["late"] = json!("apply")).await;
     house.store.replay(&entry, house.clock.now()).await.unwrap();
     until("replayed", || async { points(&house, "ann").await == "40" }).await;
+    workers.drain(PATIENCE).await;
+}
+
+/// A flow that issues, waits as told, and then adds a point.
+fn waiting_flow(slug: &str, wait: &Value) -> Value {
+    let card = json!({"id": "card", "action": "issue", "if_exists": "skip",
+        "expires_at": {"@if": {"exists": "$.properties.ends", "then": "$.properties.ends"}},
+        "contact": {"traits": {"renewal": "$.properties.renewal"}}});
+    let mut step = json!({"id": "rest", "action": "wait"});
+    step.as_object_mut().unwrap().extend(wait.as_object().unwrap().clone());
+    let add = json!({"id": "add", "action": "update", "balances": {"points": {"add": 1}}});
+    json!({"slug": slug, "project": "club", "late": "skip", "when": {"event": slug}, "steps": [card, step, add]})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_waits_for_its_time_through_a_kill_and_nobody_waits_behind_it() {
+    let house = House::new().await;
+    house.flow(waiting_flow("joined", &json!({"for": "2h"}))).await;
+    let add = json!({"id": "add", "action": "update", "balances": {"points": {"add": 10}}});
+    house.flow(json!({"slug": "bought", "project": "club", "when": {"event": "bought"}, "steps": [add]})).await;
+    let doomed = house.doomed("one", house::quick()).await;
+    let start = house.clock.now();
+    let joined = house.arrives_from("1", "ann", call("joined", "ann", json!({})), Some(start)).await;
+    let bought = house.arrives("2", "ann", call("bought", "ann", json!({}))).await;
+    settled(&house, bought, InboxStatus::Done).await;
+    assert_eq!(points(&house, "ann").await, "10", "the later event did not wait");
+    let trace = settled(&house, joined, InboxStatus::Delayed).await;
+    let due = start.plus(Duration::from_secs(7_200));
+    let steps = matched(&trace)["steps"].clone();
+    let outcomes = |steps: &Value| -> Vec<String> {
+        steps.as_array().unwrap().iter().map(|step| step["outcome"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(outcomes(&steps), ["done", "waiting", "command"], "{trace}");
+    assert_eq!(steps[1]["due_at"], json!(due));
+    let entry = house.store.source_event(house.org, joined).await.unwrap().unwrap();
+    assert_eq!(entry.result.unwrap().due_at, Some(due));
+
+    // Killed while it waits, and again in the very moment that it is due.
+    doomed.vanish();
+    house.clock.forward(Duration::from_secs(7_100));
+    let doomed = house.doomed("one", house::quick()).await;
+    let other = house.arrives("3", "bob", call("joined", "bob", json!({}))).await;
+    settled(&house, other, InboxStatus::Delayed).await;
+    assert_eq!(points(&house, "ann").await, "10", "not before its time");
+    house.clock.forward(Duration::from_secs(101));
+    doomed.vanish();
+    let workers = house.workers().await;
+    let trace = settled(&house, joined, InboxStatus::Done).await;
+    assert_eq!(outcomes(&matched(&trace)["steps"]), ["done", "waited", "done"], "{trace}");
+    assert_eq!(points(&house, "ann").await, "11");
+    assert_eq!(points(&house, "bob").await, "0");
+
+    // A replay finds the time past and everything done.
+    let entry = house.store.source_event(house.org, joined).await.unwrap().unwrap();
+    house.store.replay(&entry, house.clock.now()).await.unwrap();
+    until("replayed", || async {
+        let result = house.store.source_event(house.org, joined).await.unwrap().unwrap().result.unwrap();
+        result.status == InboxStatus::Done.number() && result.runs > 2
+    })
+    .await;
+    assert_eq!(points(&house, "ann").await, "11", "once");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_waits_until_a_time_of_the_event_the_pass_or_its_holder() {
+    let house = House::new().await;
+    house.flow(waiting_flow("by-event", &json!({"until": "$.properties.at"}))).await;
+    house.flow(waiting_flow("by-pass", &json!({"until": {"pass": "expires_at"}}))).await;
+    house.flow(waiting_flow("by-contact", &json!({"until": {"contact": "traits.renewal"}}))).await;
+    let workers = house.workers().await;
+    let later = house.clock.now().plus(Duration::from_secs(3_600));
+    let cases = [
+        ("by-event", json!({"at": later})),
+        ("by-pass", json!({"ends": later})),
+        ("by-contact", json!({"renewal": later.to_string().replace('Z', "+00:00")})),
+    ];
+    for (number, (flow, properties)) in cases.into_iter().enumerate() {
+        let id = house.arrives(&format!("a{number}"), flow, call(flow, flow, properties)).await;
+        let trace = settled(&house, id, InboxStatus::Delayed).await;
+        assert_eq!(matched(&trace)["steps"][1]["due_at"], json!(later), "{trace}");
+    }
+    // A time without its zone, one that is not there and one that is too far away are refused, and say where.
+    let far = later.plus(Duration::from_secs(401 * 86_400));
+    let refused = [
+        ("by-event", json!({"at": "2027-02-01"}), "with its zone"),
+        ("by-event", json!({}), "nothing at"),
+        ("by-event", json!({"at": far}), "400 days"),
+        ("by-pass", json!({}), "expires_at of the pass"),
+        ("by-pass", json!({"ends": far}), "400 days"),
+        ("by-contact", json!({"renewal": "soon"}), "traits.renewal of the contact"),
+    ];
+    for (number, (flow, properties, why)) in refused.into_iter().enumerate() {
+        let user = format!("{flow}-{number}");
+        let id = house.arrives(&format!("b{number}"), &user, call(flow, &user, properties)).await;
+        let trace = settled(&house, id, InboxStatus::Parked).await;
+        assert!(trace["reason"].as_str().unwrap().contains(why), "{trace}");
+        assert_eq!(points(&house, &user).await, "0");
+    }
+    // A time that is past is no reason to wait.
+    let id = house.arrives("c", "cat", call("by-event", "cat", json!({"at": "2020-01-01T00:00:00Z"}))).await;
+    settled(&house, id, InboxStatus::Done).await;
+    assert_eq!(points(&house, "cat").await, "1");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_is_cancelled_when_its_flow_was_switched_off_or_removed() {
+    let house = House::new().await;
+    for slug in ["off", "on-again", "gone", "kept"] {
+        house.flow(waiting_flow(slug, &json!({"for": "1h"}))).await;
+    }
+    let workers = house.workers().await;
+    let mut ids = Vec::new();
+    for slug in ["off", "on-again", "gone", "kept"] {
+        let id = house.arrives(slug, slug, call(slug, slug, json!({}))).await;
+        settled(&house, id, InboxStatus::Delayed).await;
+        ids.push(id);
+    }
+    house.change_flow("off", |flow| flow.document["enabled"] = json!(false)).await;
+    let now = house.clock.now();
+    house.change_flow("on-again", |flow| flow.enabled_at = Some(now)).await;
+    house.remove_flow("gone").await;
+    // An edit meanwhile is no switching off: what is done then is what the flow says then.
+    house.change_flow("kept", |flow| flow.document["steps"][2]["balances"]["points"]["add"] = json!(7)).await;
+    house.clock.forward(Duration::from_secs(3_601));
+    for (slug, id) in ["off", "on-again", "gone"].iter().zip(&ids) {
+        let trace = settled(&house, *id, InboxStatus::Done).await;
+        let steps = &matched(&trace)["steps"];
+        assert_eq!((&steps[1]["outcome"], &steps[2]["outcome"]), (&json!("cancelled"), &json!("not_reached")), "{slug}: {trace}");
+        assert!(steps[1]["reason"].as_str().unwrap().contains("switched off"), "{trace}");
+        assert_eq!(points(&house, slug).await, "0", "{slug}");
+    }
+    settled(&house, ids[3], InboxStatus::Done).await;
+    assert_eq!(points(&house, "kept").await, "7");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flow_with_a_rate_takes_turns_in_order_and_delays_no_other() {
+    let house = House::new().await;
+    let set = json!({"id": "set", "action": "issue", "external_id": "$.userId", "balances": {"points": 0}});
+    let add = json!({"id": "add", "action": "update", "message": "{{ properties.number }}"});
+    house
+        .flow(json!({"slug": "slow", "project": "club", "rate": "1/minute", "when": {"event": "seen"}, "steps": [set, add]}))
+        .await;
+    let quick = json!({"id": "card", "action": "issue", "external_id": "quick-{{userId}}", "contact": null, "if_exists": "skip"});
+    house.flow(json!({"slug": "quick", "project": "club", "when": {"event": "seen"}, "steps": [quick]})).await;
+    let workers = house.workers().await;
+    let mut ids = Vec::new();
+    for number in 0..12 {
+        let user = ["ann", "bob", "cat"][number % 3];
+        ids.push(house.arrives(&number.to_string(), user, call("seen", user, json!({"number": number}))).await);
+    }
+    let status = async |id| house.store.source_event(house.org, id).await.unwrap().unwrap().result;
+    until("all were looked at", || async {
+        for id in &ids {
+            if status(*id).await.is_none() {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
+    for user in ["ann", "bob", "cat"] {
+        assert!(pass_of(&house, &format!("quick-{user}")).await.is_some(), "the other flow did not wait");
+    }
+    let delayed = async || {
+        let mut due = Vec::new();
+        for id in &ids {
+            due.extend(status(*id).await.unwrap().due_at);
+        }
+        due.sort_unstable();
+        due
+    };
+    let due = delayed().await;
+    assert_eq!(due.len(), 11, "the first had its turn at once");
+    assert!(due.windows(2).all(|pair| pair[1].since(pair[0]) == Duration::from_secs(60)), "{due:?}");
+    for left in (0..11).rev() {
+        house.clock.forward(Duration::from_secs(60));
+        until("the next had its turn", || async { delayed().await.len() <= left }).await;
+        assert_eq!(delayed().await.len(), left);
+    }
+    for (user, last) in [("ann", "9"), ("bob", "10"), ("cat", "11")] {
+        assert_eq!(pass_of(&house, user).await.unwrap().message.unwrap().text, last, "in the order of arrival");
+    }
     workers.drain(PATIENCE).await;
 }

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use domain::{Amount, Channel, FlowId, IfExists as DomainIfExists, Project, Source, SourceId};
+use domain::{Amount, Channel, FlowId, IfExists as DomainIfExists, Project, Source, SourceId, Timestamp};
 use script::text::{Size, Text};
 use serde_json::{Map, Value, json};
 
 use super::document::{Find, Flow, IfExists, Step, StepAction, When};
 use super::expression::{self, Expression, Rounding};
 use super::plan::{BalancePlan, ContactPlan, Direction, ExternalId, FindPlan, Plan, PlanStep, Texts, Timing, WhenPlan};
+use super::wait::{self, Place, WaitPlan};
 use super::{MAX_ID_CHARS, MAX_STEPS};
 use crate::Problem;
 use crate::fql::{Compiled, Condition};
@@ -65,8 +67,9 @@ impl Flow {
             let mut checker = Checker { project, path, problems: &mut problems };
             steps.extend(checker.step(step));
         }
-        match (when, project, sources) {
-            (Some(when), Some(project), Some(sources)) if problems.is_empty() => Ok(Plan {
+        let rate = self.rate.as_deref().map(expression::rate).transpose().map_err(|why| problems.push(Problem::new("rate", why)));
+        match (when, project, sources, rate) {
+            (Some(when), Some(project), Some(sources), Ok(apart)) if problems.is_empty() => Ok(Plan {
                 flow: id,
                 slug: self.slug.clone(),
                 enabled: self.enabled,
@@ -74,6 +77,7 @@ impl Flow {
                 sources,
                 transformation: self.transformation.clone(),
                 late: self.late,
+                apart,
                 when,
                 steps,
             }),
@@ -176,6 +180,7 @@ impl Checker<'_> {
             (self.optional(step.starts_at.as_ref(), "starts_at"), self.optional(step.uses_limit.as_ref(), "uses_limit"));
         let expires = self.expires(step);
         let external_id = self.external_id(step);
+        let wait = self.wait(step);
         Some(PlanStep {
             id: step.id.clone(),
             path: self.path.clone(),
@@ -202,6 +207,7 @@ impl Checker<'_> {
             expires: expires?,
             uses_limit: uses_limit?,
             inactive: inactive?,
+            wait: wait?,
         })
     }
 
@@ -216,9 +222,12 @@ impl Checker<'_> {
         let notify = step.action == StepAction::Notify;
         let revoke = step.action == StepAction::Revoke;
         let send = step.action == StepAction::Send;
+        let wait = step.action == StepAction::Wait;
         let given = [
             ("if_exists", step.if_exists.is_some(), issue),
             ("find", step.find.is_some(), !issue),
+            ("for", step.span.is_some(), wait),
+            ("until", step.until.is_some(), wait),
             ("external_id", step.external_id.is_some(), issue || update),
             ("contact", step.contact.is_some(), issue || update),
             ("variant", step.variant.is_some(), issue || update),
@@ -449,6 +458,62 @@ impl Checker<'_> {
             (at, None) => Some(self.optional(at.as_ref(), "expires_at")?.map_or(Timing::Unset, Timing::At)),
         }
     }
+}
+
+/// How a step waits.
+impl Checker<'_> {
+    fn wait(&mut self, step: &Step) -> Option<Option<WaitPlan>> {
+        if step.action != StepAction::Wait {
+            return Some(None);
+        }
+        let plan = match (&step.span, &step.until) {
+            (Some(span), None) => {
+                match expression::span(span).and_then(|span| wait::within(at(span), at(Duration::ZERO)).map(|_| span)) {
+                    Ok(span) => Some(WaitPlan::For(span)),
+                    Err(message) => {
+                        self.wrong("for", message);
+                        None
+                    }
+                }
+            }
+            (None, Some(until)) => self.until(until),
+            _ => {
+                self.wrong("until", "give either `for`, how long after the event, or `until`, a time");
+                None
+            }
+        };
+        plan.map(Some)
+    }
+
+    fn until(&mut self, until: &Value) -> Option<WaitPlan> {
+        let (key, found) =
+            match until.as_object().and_then(|members| members.iter().next()).filter(|(key, _)| !key.starts_with('@')) {
+                None => return self.expression(until, &self.at("until")).map(WaitPlan::Event),
+                Some((key, text)) => (key.as_str(), text.as_str()),
+            };
+        let place = match (key, found) {
+            ("pass", Some(text)) => Place::of_pass(text),
+            ("contact", Some(text)) => Place::of_contact(text),
+            _ => None,
+        };
+        let Some(place) = place.filter(|_| until.as_object().is_some_and(|members| members.len() == 1)) else {
+            self.wrong("until", "expected a time of the event such as $.properties.departure, `{pass: fields.KEY}`, `{pass: starts_at}`, `{pass: expires_at}` or `{contact: traits.KEY}`");
+            return None;
+        };
+        if let (Place::Field(key), Some(project)) = (&place, self.project)
+            && project.field(key).is_none()
+        {
+            let known: Vec<&str> = project.fields.iter().map(|field| field.key.as_str()).collect();
+            self.wrong("until", format!("the project has no field `{}`{}", problem::clip(key, 40), known_are(&known)));
+            return None;
+        }
+        Some(WaitPlan::Place(place))
+    }
+}
+
+/// So long after the start of time.
+fn at(span: Duration) -> Timestamp {
+    Timestamp::from_seconds(0).plus(span)
 }
 
 /// What was left out is fine, what could not be compiled is not.

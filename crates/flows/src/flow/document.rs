@@ -35,6 +35,10 @@ pub struct Flow {
     /// default) does their steps like any others, `skip` leaves the pass as it is. Either way the trace tells of it.
     #[serde(default, skip_serializing_if = "is_apply")]
     pub late: Late,
+    /// At most so many events in a time, such as `10/second`, `300/minute` or `5000/hour`; those above it wait their turn in the
+    /// order of their arrival, and delay no other flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
     /// Which events it is for.
     pub when: When,
     /// What it does, in order.
@@ -105,6 +109,13 @@ pub struct Step {
     /// Notify, update and send: a text for the holder ([`crate::message`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Wait: so long after the event: `90m`, `12h`, `30d`, `4w`.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub span: Option<String>,
+    /// Wait: until a time with its zone, such as `2026-11-20T09:30:00+01:00`: of the event as a mapping, `{pass:
+    /// fields.departure}` of the pass, or `{contact: traits.renewal}` of its holder, as they are when the wait begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Value>,
     /// Revoke: why.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub reason: Option<Value>,
@@ -146,6 +157,8 @@ pub enum StepAction {
     Notify,
     /// Send its holder the address of its page, by e-mail or SMS.
     Send,
+    /// Do the steps after it later. Later events of the customer are handled meanwhile.
+    Wait,
 }
 
 /// What an issue does when there is such a pass already.

@@ -176,6 +176,23 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
     seconds.filter(|seconds| *seconds <= MAX_DAYS * 86_400).map(Duration::from_secs).ok_or_else(|| EXPECTED.to_owned())
 }
 
+/// A rate written as `10/second`, `300/minute` or `5000/hour`: how far its turns lie apart.
+pub(super) fn rate(text: &str) -> Result<Duration, String> {
+    const EXPECTED: &str = "expected a rate such as 10/second, 300/minute or 5000/hour, at most 1000/second";
+    let (count, unit) = text.split_once('/').ok_or(EXPECTED)?;
+    let unit = match unit.trim() {
+        "second" | "s" => 1,
+        "minute" | "m" => 60,
+        "hour" | "h" => 3_600,
+        "day" | "d" => 86_400,
+        _ => return Err(EXPECTED.to_owned()),
+    };
+    let count = count.trim();
+    let count = count.parse::<u32>().ok().filter(|n| *n > 0 && count.bytes().all(|b| b.is_ascii_digit())).ok_or(EXPECTED)?;
+    let apart = Duration::from_secs(unit) / count;
+    if apart < Duration::from_millis(1) { Err(EXPECTED.to_owned()) } else { Ok(apart) }
+}
+
 /// A value of a pass's field, brought to the type of the field where that is plain to see.
 pub(super) fn field(value: &Value, field_type: FieldType) -> Result<Option<FieldValue>, String> {
     let read = match field_type {
@@ -261,6 +278,16 @@ mod tests {
         assert!(at(json!("tomorrow")).is_err() && at(json!(-1)).is_err() && at(json!("2026-13-40")).is_err());
         assert_eq!(span("30d"), Ok(Duration::from_secs(30 * 86_400)));
         assert!(["", "d", "3", "3y", "-1d", "99999999999999999999w", "9999w"].iter().all(|text| span(text).is_err()));
+    }
+
+    #[test]
+    fn rates_are_spans_between_turns() {
+        assert_eq!(rate("10/second"), Ok(Duration::from_millis(100)));
+        assert_eq!(rate(" 300 / minute "), Ok(Duration::from_millis(200)));
+        assert_eq!(rate("1/day"), Ok(Duration::from_secs(86_400)));
+        assert!(
+            ["10", "0/second", "-1/second", "1001/second", "5/week", "1.5/second", "/second"].iter().all(|it| rate(it).is_err())
+        );
     }
 
     #[test]

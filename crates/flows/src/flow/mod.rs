@@ -30,6 +30,8 @@ mod plan;
 mod run;
 #[cfg(test)]
 mod tests;
+mod trace;
+mod wait;
 mod work;
 
 pub(crate) use check::check_step;
@@ -40,7 +42,9 @@ pub use plan::{Label, Occasion, Plan};
 pub use run::{NotMatched, Run, StepOutcome, StepRun};
 #[cfg(test)]
 pub(crate) use tests::project as test_project;
+pub use trace::{Marks, cancel, is_waiting, waiting_since};
 
+pub use wait::{MAX_WAIT_DAYS, Place, Wait};
 pub(crate) use work::{Order, command};
 
 /// The largest flow document, in bytes.

@@ -14,7 +14,9 @@ use serde_json::Value;
 use super::document::{OnError, StepAction};
 use super::expression::{Expression, Rounding};
 use super::run::{NotMatched, Run, StepOutcome, StepRun};
+use super::wait::{self, Wait, WaitPlan};
 use super::work::{self, Order};
+use crate::Problem;
 use crate::fql::Compiled;
 use crate::problem;
 
@@ -48,6 +50,7 @@ pub struct Plan {
     pub(super) sources: Vec<SourceId>,
     pub(super) transformation: Option<String>,
     pub(super) late: Late,
+    pub(super) apart: Option<Duration>,
     pub(super) when: WhenPlan,
     pub(super) steps: Vec<PlanStep>,
 }
@@ -83,6 +86,7 @@ pub(crate) struct PlanStep {
     pub(super) expires: Timing,
     pub(super) uses_limit: Option<Expression>,
     pub(super) inactive: Option<Expression>,
+    pub(super) wait: Option<WaitPlan>,
 }
 
 /// Expressions of which the first that has a text counts.
@@ -227,6 +231,12 @@ impl Plan {
         self.project.id
     }
 
+    /// How far its turns lie apart, where it has a rate.
+    #[must_use]
+    pub fn apart(&self) -> Option<Duration> {
+        self.apart
+    }
+
     /// The transformation that events go through before they are given to [`Plan::run`]: slug or id.
     #[must_use]
     pub fn transformation(&self) -> Option<&str> {
@@ -253,23 +263,42 @@ impl Plan {
     pub fn run(&self, event: &Value, occasion: &Occasion<'_>) -> Run {
         let not_matched = self.when.why_not(event);
         let mut steps = Vec::new();
-        let mut stopped = false;
+        let (mut stopped, mut waited) = (false, false);
         for step in self.steps.iter().filter(|_| not_matched.is_none()) {
-            let outcome = if stopped { StepOutcome::NotReached } else { self.step(step, event, occasion) };
+            let outcome = if stopped { StepOutcome::NotReached } else { self.step(step, event, occasion, waited) };
+            waited |= matches!(outcome, StepOutcome::Wait(_));
             stopped |= matches!(outcome, StepOutcome::Failed(_)) && step.on_error == OnError::Stop;
             steps.push(StepRun { id: step.id.clone(), action: step.action, on_error: step.on_error, outcome });
         }
         Run { flow: self.slug.clone(), not_matched, steps }
     }
 
-    fn step(&self, step: &PlanStep, event: &Value, occasion: &Occasion<'_>) -> StepOutcome {
+    fn step(&self, step: &PlanStep, event: &Value, occasion: &Occasion<'_>, waited: bool) -> StepOutcome {
         if let Some(why) = why_not(step.condition.as_ref(), event) {
             return StepOutcome::Skipped(why);
         }
-        match work::command(&self.project, step, event, Order::of_flow(self, step, occasion)) {
-            Ok(command) => StepOutcome::Command(Box::new(command)),
-            Err(problems) => StepOutcome::Failed(problems),
-        }
+        let mut order = Order::of_flow(self, step, occasion);
+        // What was put off happens when its time has come, and is not late by that.
+        order.told = order.told.filter(|_| !waited);
+        let became = match &step.wait {
+            Some(wait) => self.wait(step, wait, event, &order).map(StepOutcome::Wait),
+            None => work::command(&self.project, step, event, order).map(|command| StepOutcome::Command(Box::new(command))),
+        };
+        became.unwrap_or_else(StepOutcome::Failed)
+    }
+
+    fn wait(&self, step: &PlanStep, plan: &WaitPlan, event: &Value, order: &Order<'_>) -> Result<Wait, Vec<Problem>> {
+        let (from, at) = (order.spans_from, order.at);
+        let until = match plan {
+            WaitPlan::Place(place) => {
+                return work::find(&self.project, step, event, order).map(|pass| Wait::Look(pass, place.clone()));
+            }
+            WaitPlan::For(span) => from.plus(*span),
+            WaitPlan::Event(expression) => WaitPlan::of_event(expression, event, &step.path).map_err(|problem| vec![problem])?,
+        };
+        // A clock of a sender that runs ahead puts nothing off for ever.
+        let until = wait::within(until, at).map_err(|why| vec![Problem::new(step.path.clone(), why)])?;
+        Ok(Wait::Until(until))
     }
 }
 

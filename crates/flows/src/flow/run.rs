@@ -4,6 +4,7 @@ use domain::{Action, BalanceChange, Command, ContactInput, ContactRef, PassChang
 use serde_json::{Map, Value, json};
 
 use super::document::{OnError, StepAction};
+use super::wait::Wait;
 use crate::Problem;
 
 /// What a flow made of one event.
@@ -44,6 +45,8 @@ pub struct StepRun {
 pub enum StepOutcome {
     /// A command, to be given to the engine.
     Command(Box<Command>),
+    /// The steps after it are done later.
+    Wait(Wait),
     /// Its condition does not hold.
     Skipped(NotMatched),
     /// The event lacks what it needs; the problems name places in the flow and repeat no value of the event.
@@ -103,6 +106,12 @@ impl Run {
                             entry["resolved"] = describe(&command.action);
                         }
                     }
+                    StepOutcome::Wait(wait) => {
+                        entry["outcome"] = json!("wait");
+                        if values {
+                            entry["resolved"] = until(wait);
+                        }
+                    }
                     StepOutcome::Skipped(why) => {
                         entry["outcome"] = json!("skipped");
                         entry["reason"] = shown(why);
@@ -118,6 +127,18 @@ impl Run {
             account["steps"] = steps.collect();
         }
         account
+    }
+}
+
+fn until(wait: &Wait) -> Value {
+    match wait {
+        Wait::Until(until) => json!({"until": until}),
+        Wait::Look(pass, place) => {
+            let mut out = Map::new();
+            find(&mut out, pass);
+            out.insert("until".to_owned(), json!(place.name()));
+            Value::Object(out)
+        }
     }
 }
 

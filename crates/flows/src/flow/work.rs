@@ -98,6 +98,15 @@ pub(crate) fn command(project: &Project, step: &PlanStep, event: &Value, order: 
     }
 }
 
+/// The pass that a step is about.
+///
+/// # Errors
+/// Everything that the event lacks for it.
+pub(super) fn find(project: &Project, step: &PlanStep, event: &Value, order: &Order<'_>) -> Result<PassRef, Vec<Problem>> {
+    let mut work = Work { project, step, event, order, problems: Vec::new() };
+    work.find().ok_or(work.problems)
+}
+
 /// One step at work on one event.
 struct Work<'w> {
     project: &'w Project,
@@ -148,6 +157,8 @@ impl Work<'_> {
                 let order = MessageOrder { channel: channel?, sender, test_to: None, subject, text, despite_bounce: false };
                 Some(Action::Send { pass: pass?, order: Box::new(order) })
             }
+            // It is done by whoever runs the plan.
+            StepAction::Wait => None,
             StepAction::Notify => {
                 let pass = self.find();
                 match self.message() {

@@ -60,6 +60,8 @@ struct Document {
     /// What becomes of events whose own timestamp is older than what last changed the pass: `apply` or `skip`.
     #[schema(required = false, default = "apply")]
     late: String,
+    /// At most so many events in a time, such as `10/second`, `300/minute` or `5000/hour`; others wait their turn.
+    rate: Option<String>,
     /// Which events it is for.
     #[schema(value_type = Object)]
     when: Value,
@@ -136,7 +138,7 @@ pub(super) fn checked(flow: &Flow, id: FlowId, catalog: &OrgCatalog) -> Result<P
 }
 
 impl Written {
-    fn stored(self, id: FlowId, catalog: &OrgCatalog, created_at: Timestamp) -> Result<StoredFlow, Problem> {
+    fn stored(self, id: FlowId, catalog: &OrgCatalog, held: Option<&StoredFlow>, now: Timestamp) -> Result<StoredFlow, Problem> {
         if let Err(problems) = checked(&self.flow, id, catalog) {
             return Err(refused(match &self.yaml {
                 Some(yaml) => Flow::locate(yaml, problems),
@@ -147,7 +149,14 @@ impl Written {
             transformations::of_flow(catalog, name)?;
         }
         let document = self.flow.to_json().map_err(|problem| refused(vec![problem]))?;
-        Ok(StoredFlow { id, slug: self.flow.slug, document, created_at })
+        let was_enabled = held.is_some_and(|held| held.document["enabled"] != false);
+        let enabled_at = match held {
+            Some(held) if was_enabled || !self.flow.enabled => held.enabled_at,
+            Some(_) => Some(now),
+            None => None,
+        };
+        let created_at = held.map_or(now, |held| held.created_at);
+        Ok(StoredFlow { id, slug: self.flow.slug, document, enabled_at, created_at })
     }
 }
 
@@ -166,7 +175,7 @@ async fn create(
         return Ok(made);
     }
     let now = app.now();
-    let flow = written.stored(FlowId::mint(now, &*app.entropy), &*config::org(&app, can.org)?, now)?;
+    let flow = written.stored(FlowId::mint(now, &*app.entropy), &*config::org(&app, can.org)?, None, now)?;
     let write = app.store.config_write(&config::change(&app, &can), &flow, 0, false)?;
     once.write(&app, &can, &bytes, write, Shown::new(format!("/v1/flows/{}", flow.id), View::of(&flow))).await
 }
@@ -211,7 +220,7 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let held = config::one(&catalog.flows, id.uuid(), "flow")?;
-    let flow = written.stored(id, &catalog, held.value.created_at)?;
+    let flow = written.stored(id, &catalog, Some(&held.value), app.now())?;
     if_match.check(held.revision)?;
     config::put(&app, &config::change(&app, &can), &flow, held.revision).await?;
     Ok(Shown::at(held.revision + 1, View::of(&flow)))

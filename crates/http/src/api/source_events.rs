@@ -1,12 +1,12 @@
 //! `/v1/sources/{source}/events`: what arrived, what became of it, and another try.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
 use domain::{OrgId, SourceEventId, SourceId, Timestamp};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::{InboxEntry, InboxFilter, InboxStatus};
+use store::{InboxEntry, InboxFilter, InboxResult, InboxStatus};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -29,6 +29,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(found))
         .routes(routes!(replay_found))
         .routes(routes!(replay_many))
+        .routes(routes!(cancel))
 }
 
 /// What became of a source event.
@@ -46,6 +47,22 @@ enum EventStatus {
     Parked,
     /// It is tried again by itself.
     Waiting,
+    /// A step of it waits for its time, or a flow that has a rate for its turn; the trace has when that is.
+    Delayed,
+}
+
+impl EventStatus {
+    /// As it is stored; nothing where that cannot be.
+    const fn stored(self) -> Option<InboxStatus> {
+        match self {
+            Self::Pending => None,
+            Self::Ignored => Some(InboxStatus::Ignored),
+            Self::Done => Some(InboxStatus::Done),
+            Self::Parked => Some(InboxStatus::Parked),
+            Self::Waiting => Some(InboxStatus::Waiting),
+            Self::Delayed => Some(InboxStatus::Delayed),
+        }
+    }
 }
 
 /// A source event, as lists show it.
@@ -70,7 +87,7 @@ struct EventOutline {
     status: EventStatus,
     /// How many runs it took so far.
     runs: i32,
-    /// When it is tried again; for waiting ones.
+    /// When it is tried again, or goes on; for waiting and delayed ones.
     #[schema(value_type = Option<TimeText>)]
     due_at: Option<Timestamp>,
 }
@@ -104,6 +121,7 @@ impl EventOutline {
                 Some(InboxStatus::Done) => EventStatus::Done,
                 Some(InboxStatus::Parked) => EventStatus::Parked,
                 Some(InboxStatus::Waiting) => EventStatus::Waiting,
+                Some(InboxStatus::Delayed) => EventStatus::Delayed,
             },
             runs: entry.result.as_ref().map_or(0, |result| result.runs),
             due_at: entry.result.as_ref().and_then(|result| result.due_at),
@@ -152,11 +170,10 @@ async fn events(
     config::one(&config::org(&app, can.org)?.sources, source.uuid(), "source")?;
     let status = match filter.status {
         None => None,
-        Some(EventStatus::Pending) => return Err(Problem::parameter("status", "pending ones cannot be listed alone")),
-        Some(EventStatus::Ignored) => Some(InboxStatus::Ignored.number()),
-        Some(EventStatus::Done) => Some(InboxStatus::Done.number()),
-        Some(EventStatus::Parked) => Some(InboxStatus::Parked.number()),
-        Some(EventStatus::Waiting) => Some(InboxStatus::Waiting.number()),
+        Some(status) => {
+            let pending = || Problem::parameter("status", "pending ones cannot be listed alone");
+            Some(status.stored().ok_or_else(pending)?.number())
+        }
     };
     let before = filter.cursor.map(|cursor| SourceEventId::from_uuid(cursor.0));
     let inbox = InboxFilter { source: Some(source), status, before };
@@ -199,6 +216,10 @@ async fn replay(
 
 async fn again(app: &App, entry: InboxEntry, run: Option<u32>) -> Result<(StatusCode, Json<EventOutline>), Problem> {
     let outline = EventOutline::of(&entry);
+    if outline.status == EventStatus::Delayed {
+        let detail = "a step of it waits for its time: cancel that first, or let it come".to_owned();
+        return Err(Problem::Conflict { code: Conflict::NotAllowed, detail });
+    }
     if matches!(outline.status, EventStatus::Pending | EventStatus::Waiting) {
         return Err(Problem::Conflict { code: Conflict::NotAllowed, detail: "it is still being handled by itself".to_owned() });
     }
@@ -265,6 +286,40 @@ fn positive(run: Option<u32>) -> Result<Option<u32>, Problem> {
     }
 }
 
+/// How near the time of a step may be to cancel it: flows may have begun with what is due sooner.
+const TOO_LATE: Duration = Duration::from_secs(2);
+
+/// Cancel what waits of a source event.
+///
+/// Steps that wait for their time, and flows that wait for their turn, are cancelled, with the steps after them; what was
+/// done stays. Refused when their time comes within two seconds. Replaying the event then waits anew, unless its time is past.
+#[utoipa::path(post, path = "/v1/source-events/{source_event}/cancel", tag = "Sources", security(("key" = ["passes_write"])),
+    params(("source_event" = IdText, Path, description = "Its id.")),
+    responses((status = 200, body = EventView, description = "What became of it.")))]
+async fn cancel(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<SourceEventId>,
+) -> Result<Json<EventView>, Problem> {
+    let mut entry = any(&app, can.org, id).await?;
+    let refused = |detail: &str| Problem::Conflict { code: Conflict::NotAllowed, detail: detail.to_owned() };
+    let delayed = entry.result.as_ref().filter(|result| result.status == InboxStatus::Delayed.number());
+    let held = delayed.ok_or_else(|| refused("no step of it waits for its time"))?;
+    let now = app.now();
+    if held.due_at.is_none_or(|due| due <= now.plus(TOO_LATE)) {
+        return Err(refused("its time has come: read it in a moment"));
+    }
+    let mut trace: serde_json::Value = serde_json::from_str(&held.trace).unwrap_or_default();
+    for flow in trace["flows"].as_array_mut().into_iter().flatten() {
+        flows::flow::cancel(flow, "cancelled by hand");
+    }
+    let status = if trace["reason"].is_null() { InboxStatus::Done } else { InboxStatus::Parked };
+    let result = InboxResult { status: status.number(), due_at: None, at: now, trace: trace.to_string(), ..*held };
+    app.store.settle_by_hand(&entry, result.clone()).await?;
+    entry.result = Some(result);
+    Ok(Json(EventView::of(&entry)))
+}
+
 /// Most events of one call.
 const MAX_REPLAY: usize = 5_000;
 /// Events that are read together.
@@ -312,10 +367,10 @@ async fn replay_many(
     let run = positive(run)?;
     let wanted = match status {
         None => None,
-        Some(EventStatus::Ignored) => Some(InboxStatus::Ignored.number()),
-        Some(EventStatus::Done) => Some(InboxStatus::Done.number()),
-        Some(EventStatus::Parked) => Some(InboxStatus::Parked.number()),
-        Some(EventStatus::Pending | EventStatus::Waiting) => {
+        Some(status @ (EventStatus::Ignored | EventStatus::Done | EventStatus::Parked)) => {
+            status.stored().map(InboxStatus::number)
+        }
+        Some(EventStatus::Pending | EventStatus::Waiting | EventStatus::Delayed) => {
             return Err(Problem::field("status", "expected ignored, done or parked: others are still being handled"));
         }
     };
@@ -342,7 +397,8 @@ async fn replay_many(
 }
 
 fn settled(entry: &InboxEntry) -> bool {
-    let waits = entry.result.as_ref().is_none_or(|result| result.status == InboxStatus::Waiting.number());
+    let goes_on = |status: i16| InboxStatus::from_number(status).is_some_and(InboxStatus::is_due_later);
+    let waits = entry.result.as_ref().is_none_or(|result| goes_on(result.status));
     !waits && entry.payload.is_some()
 }
 

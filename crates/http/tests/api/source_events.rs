@@ -1,6 +1,8 @@
 //! Source events over the API: what became of one, and handling them again.
 
-use domain::SourceEventId;
+use std::time::Duration;
+
+use domain::{SourceEventId, Timestamp};
 use serde_json::{Value, json};
 use store::{InboxResult, InboxSettlement, InboxStatus};
 
@@ -8,12 +10,16 @@ use crate::server::Server;
 
 /// Writes what a worker would.
 async fn settle(server: &Server, id: &str, trace: &Value) {
+    settle_as(server, id, trace, InboxStatus::Done, None).await;
+}
+
+async fn settle_as(server: &Server, id: &str, trace: &Value, status: InboxStatus, due_at: Option<Timestamp>) {
     let id: SourceEventId = id.parse().unwrap();
     let entry = server.store.source_event(server.ours, id).await.unwrap().unwrap();
     let backend = server.store.backend();
     let lease = backend.leases().await.unwrap()[usize::from(entry.position.shard)].lease;
     let at = entry.received_at;
-    let result = InboxResult { status: InboxStatus::Done.number(), runs: 1, due_at: None, at, trace: trace.to_string() };
+    let result = InboxResult { status: status.number(), runs: 1, due_at, at, trace: trace.to_string() };
     let results = vec![(server.ours, id, result)];
     backend.settle_inbox(InboxSettlement { lease, results, owners: Vec::new(), watermark: None }).await.unwrap();
 }
@@ -60,4 +66,49 @@ async fn events_are_replayed_from_a_point_in_time() {
     assert_eq!(entry.run(), 3);
     assert_eq!(replay(all).await.expect(202)["replayed"], 0, "it is being handled");
     assert_eq!(server.post(&format!("/v1/source-events/{id}/replay"), json!({"run": 4})).await.problem(409), "not_allowed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_of_an_event_is_shown_and_cancelled() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let id = things.id("source_event");
+    let (path, list) = (format!("/v1/source-events/{id}"), format!("/v1/sources/{}/events?status=delayed", things.id("source")));
+    let cancel = async || server.post(&format!("{path}/cancel"), Value::Null).await;
+    assert_eq!(cancel().await.problem(409), "not_allowed", "nothing of it waits");
+    let entry = server.store.source_event(server.ours, id.parse().unwrap()).await.unwrap().unwrap();
+    let due = |seconds: u64| entry.received_at.plus(Duration::from_secs(seconds));
+    let trace = |due: Timestamp| {
+        let steps = json!([{"step": "card", "action": "issue", "outcome": "done"},
+            {"step": "rest", "action": "wait", "outcome": "waiting", "due_at": due, "since": entry.received_at},
+            {"step": "add", "action": "update", "outcome": "command"}]);
+        let turn = json!({"outcome": "waiting", "due_at": due, "since": entry.received_at});
+        json!({"flows": [{"flow": "a", "matched": true, "version": 1, "steps": steps},
+            {"flow": "b", "matched": true, "version": 1, "turn": turn, "steps": [{"step": "x", "action": "issue", "outcome": "command"}]}]})
+    };
+    settle_as(&server, id, &trace(due(0)), InboxStatus::Delayed, Some(due(0))).await;
+    assert_eq!(cancel().await.problem(409), "not_allowed", "its time has come");
+    let soon = due(3_600);
+    settle_as(&server, id, &trace(soon), InboxStatus::Delayed, Some(soon)).await;
+    let listed = server.get(&list).await.expect(200)["data"].clone();
+    assert_eq!((&listed[0]["status"], &listed[0]["due_at"]), (&json!("delayed"), &json!(soon)));
+    assert_eq!(server.post(&format!("{path}/replay"), json!({})).await.problem(409), "not_allowed", "it goes on by itself");
+    let all = json!({"since": "2000-01-01T00:00:00Z"});
+    assert_eq!(server.post("/v1/source-events/replay", all.clone()).await.expect(202)["replayed"], 0);
+
+    let done = cancel().await.expect(200);
+    let told = |view: &Value| -> Vec<Value> {
+        let flows = &view["trace"]["flows"];
+        let steps = flows[0]["steps"].as_array().unwrap().iter().chain([&flows[1]["turn"], &flows[1]["steps"][0]]);
+        steps.map(|it| it["outcome"].clone()).collect()
+    };
+    let outcomes = ["done", "cancelled", "not_reached", "cancelled", "not_reached"];
+    assert_eq!(
+        (told(&done), &done["status"], &done["due_at"]),
+        (outcomes.map(Value::from).to_vec(), &json!("done"), &Value::Null)
+    );
+    assert_eq!(told(&server.get(&path).await.expect(200)), outcomes.map(Value::from).to_vec());
+    assert_eq!(cancel().await.problem(409), "not_allowed", "twice");
+    assert_eq!(server.get(&list).await.expect(200)["data"], json!([]));
+    assert_eq!(server.post("/v1/source-events/replay", all).await.expect(202)["replayed"], 1);
 }

@@ -25,6 +25,11 @@ pub(super) enum Command {
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
         run: Option<u32>,
     },
+    /// Cancel what waits of an event for its time or its turn; what was done stays
+    Cancel {
+        /// Its id
+        id: String,
+    },
     /// Have all events from a point in time handled again, in the order of their arrival
     ReplaySince {
         /// From then on, for example 2026-11-20T09:30:00Z
@@ -50,6 +55,7 @@ pub(super) async fn run(server: &Server, command: Command) -> anyhow::Result<Exi
         Command::Replay { id, run } => {
             server.show(Method::POST, &format!("{LIST}/{id}/replay"), Some(&json!({"run": run}))).await
         }
+        Command::Cancel { id } => server.show(Method::POST, &format!("{LIST}/{id}/cancel"), None).await,
         Command::ReplaySince { since, until, source, status, run } => {
             let mut body = json!({"since": since});
             for (key, value) in

@@ -1,14 +1,15 @@
 //! Source events: dedupe, order, outcomes, owners.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use domain::Position;
+use tokio::task::JoinSet;
 
 use super::fixtures::{
     Shared, at, commit, day, delivery, done, event, hash, id, inbox_ids, insert, key_bytes, lease, org, other_org, outcome, pass,
     settlement, source_event, uuid,
 };
-use crate::{Accepted, CommitRows, InboxFilter, InboxInsert, InboxStatus, Log, PassRow, Pulse, Reader, StoreError};
+use crate::{Accepted, CommitRows, InboxFilter, InboxInsert, InboxStatus, Log, PassRow, Pulse, Reader, StoreError, Turns};
 
 /// A dedupe key counts once, whether its rows come together or one after the other.
 pub async fn duplicates_are_told_within_a_batch_and_across(backend: &Shared) {
@@ -141,6 +142,56 @@ pub async fn waiting_events_hold_their_key(backend: &Shared) {
     let due: Vec<_> = backend.due_inbox(0, at(100), 9).await.unwrap().into_iter().map(|row| row.id).collect();
     assert_eq!(due, [id(10)]);
     assert_eq!(backend.waiting_keys(0).await.unwrap(), [(org(), hash(1))]);
+}
+
+/// A delayed event comes back when it is due, after those that wait, holds no key, and is listed and kept like one that waits.
+pub async fn delayed_events_come_back_and_hold_nobody(backend: &Shared) {
+    backend.accept((10..15).map(|n| source_event(n, 0)).collect()).await.unwrap();
+    let lease = lease(backend, 0, "a").await;
+    let mut write = settlement(lease);
+    write.results = vec![
+        (org(), id(10), outcome(InboxStatus::Delayed, Some(at(40)))),
+        (org(), id(11), outcome(InboxStatus::Waiting, Some(at(50)))),
+        (org(), id(12), outcome(InboxStatus::Delayed, Some(at(30)))),
+        (org(), id(13), outcome(InboxStatus::Delayed, Some(at(200)))),
+    ];
+    backend.settle_inbox(write).await.unwrap();
+    assert_eq!(backend.waiting_keys(0).await.unwrap(), [(org(), source_event(11, 0).order_key)]);
+    let due = async |now, limit| -> Vec<_> {
+        backend.due_inbox(0, at(now), limit).await.unwrap().into_iter().map(|row| row.id).collect()
+    };
+    assert!(due(29, 9).await.is_empty());
+    assert_eq!(due(30, 9).await, [id(12)]);
+    assert_eq!(due(60, 9).await, [id(11), id(12), id(10)]);
+    assert_eq!(due(60, 2).await, [id(11), id(12)]);
+    let soonest = backend.pulse().await.unwrap()[0].inbox_due;
+    assert_eq!(soonest, Some(at(30)));
+    let filter = InboxFilter { status: Some(InboxStatus::Delayed.number()), ..InboxFilter::default() };
+    let listed: Vec<_> = backend.source_events(org(), &filter, 9).await.unwrap().into_iter().map(|row| row.id).collect();
+    assert_eq!(listed, [13, 12, 10].map(id));
+    let mut write = settlement(lease);
+    write.results = vec![(org(), id(12), outcome(InboxStatus::Done, None))];
+    backend.settle_inbox(write).await.unwrap();
+    assert_eq!(due(60, 9).await, [id(11), id(10)]);
+}
+
+/// Turns of a flow lie apart, whoever takes them, and none is given twice; one that is over is not made up for.
+pub async fn turns_lie_apart_and_are_given_once(backend: &Shared) {
+    let turns = |flow: u64, now, count| Turns { org: org(), flow: id(flow), now: at(now), count, apart: Duration::from_secs(1) };
+    assert_eq!(backend.take_turns(turns(70, 100, 3)).await.unwrap(), at(100));
+    assert_eq!(backend.take_turns(turns(70, 100, 1)).await.unwrap(), at(103));
+    assert_eq!(backend.take_turns(turns(71, 100, 1)).await.unwrap(), at(100), "another flow has turns of its own");
+    let foreign = Turns { org: other_org(), ..turns(70, 100, 1) };
+    assert_eq!(backend.take_turns(foreign).await.unwrap(), at(100));
+    let mut takers = JoinSet::new();
+    for _ in 0..20 {
+        let (backend, wanted) = (Arc::clone(backend), turns(70, 100, 2));
+        takers.spawn(async move { backend.take_turns(wanted).await.unwrap() });
+    }
+    let mut taken = takers.join_all().await;
+    taken.sort_unstable();
+    assert_eq!(taken, (0..20).map(|n| at(104 + 2 * n)).collect::<Vec<_>>());
+    assert_eq!(backend.take_turns(turns(70, 500, 1)).await.unwrap(), at(500), "what nobody took is not saved up");
 }
 
 /// Lists are newest first and narrow by source and status.

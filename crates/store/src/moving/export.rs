@@ -60,6 +60,10 @@ impl Store {
             if !self.backend.source_events(*org, &waiting, 1).await?.is_empty() {
                 return Err(refused("source events wait"));
             }
+            let delayed = InboxFilter { status: Some(InboxStatus::Delayed.number()), ..InboxFilter::default() };
+            if !self.backend.source_events(*org, &delayed, 1).await?.is_empty() {
+                return Err(refused("steps of flows wait for their time"));
+            }
         }
         Ok(())
     }

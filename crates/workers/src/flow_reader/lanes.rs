@@ -7,6 +7,7 @@ use std::{
 
 use domain::Command;
 use engine::EngineError;
+use store::Touch;
 
 use super::job::Job;
 use crate::shard::{End, Shard};
@@ -23,6 +24,7 @@ pub(crate) async fn carry_out(shard: &Shard, jobs: Vec<Job>) -> Result<Vec<Job>,
     }
     let mut lanes: Vec<VecDeque<Job>> = lanes.into_values().collect();
     while !lanes.is_empty() {
+        look_up(shard, &mut lanes).await?;
         wave(shard, &mut lanes).await?;
         for lane in &mut lanes {
             while lane.front().is_some_and(Job::is_over) {
@@ -37,6 +39,35 @@ pub(crate) async fn carry_out(shard: &Shard, jobs: Vec<Job>) -> Result<Vec<Job>,
         lanes.retain(|lane| !lane.is_empty());
     }
     Ok(done)
+}
+
+/// Looks up until when the next steps of every lane's first job wait, where a pass or its holder tells.
+async fn look_up(shard: &Shard, lanes: &mut [VecDeque<Job>]) -> Result<(), End> {
+    let store = &shard.house.store;
+    for job in lanes.iter_mut().filter_map(VecDeque::front_mut) {
+        // What follows a wait that is over may be the next one.
+        loop {
+            let asked = job.look_ups();
+            if asked.is_empty() {
+                break;
+            }
+            let passes = asked.iter().map(|(_, pass, _)| pass.clone()).collect();
+            let touches = [(job.org, Touch { passes, ..Touch::default() })];
+            let states = shard.insist("look passes up", || store.load(&touches, shard.house.now())).await?;
+            for (index, reference, place) in asked {
+                let pass = states.find_pass(job.org, &reference).and_then(|id| states.passes.get(&(job.org, id)));
+                let until = pass.map_or_else(
+                    || Err("there is no such pass".to_owned()),
+                    |pass| {
+                        let contact = pass.value.contact.and_then(|id| states.contacts.get(&(job.org, id)));
+                        place.read(&pass.value, contact.map(|held| &held.value))
+                    },
+                );
+                job.looked_up(index, until);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Gives the next commands of every lane's first job to the engine.

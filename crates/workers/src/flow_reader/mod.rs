@@ -4,6 +4,10 @@
 //! together: many customers' events are one commit. What became of a batch is written with the watermark in one
 //! transaction, while the next batch is carried out already. After a crash the batch is read again, and the commands' idempotency keys make that harmless.
 //!
+//! A flow may put steps off: until a time, or until its turn where it has a rate. Its event is then *delayed*: what was done is
+//! written down with when the rest is due, nobody waits behind it, and when it is due the flow goes on from there. Turns are
+//! given out by the store, one after another over all shards and nodes.
+//!
 //! A rejection parks its event and the customer's next goes on. A store that is away delays the batch. Anything else that
 //! is wrong with the store holds that customer alone: the event waits, and later ones of its key wait behind it.
 
@@ -12,10 +16,14 @@ mod lanes;
 mod plans;
 pub(crate) mod transform;
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
-use domain::{OrgId, Timestamp};
-use store::{Hash, InboxEntry, InboxResult, InboxSettlement, InboxStatus, Pulse, Reader};
+use domain::{FlowId, OrgId, Timestamp};
+use store::{Hash, InboxEntry, InboxResult, InboxSettlement, InboxStatus, Pulse, Reader, Turns};
 use tokio::{
     task::{JoinError, JoinSet},
     time::Instant,
@@ -26,7 +34,7 @@ use crate::{
     shard::{End, Shard, dense},
 };
 use job::{Job, Verdict};
-use plans::Plans;
+use plans::{OrgPlans, Plans};
 
 /// Source events that are read and settled together.
 const BATCH: u32 = 256;
@@ -168,7 +176,7 @@ impl FlowReader {
         let (mut fresh, mut settlement) = (Vec::new(), self.settlement(watermark));
         for entry in entries {
             match self.behind(&entry, now) {
-                Some(due) => settlement.results.push((entry.org, entry.id, waiting(&entry, due, now, "behind an earlier event"))),
+                Some(due) => settlement.results.push((entry.org, entry.id, behind(&entry, due, now))),
                 None => {
                     let plans = self.plans.of(&catalog, entry.org);
                     fresh.push((entry, plans));
@@ -176,7 +184,9 @@ impl FlowReader {
             }
         }
         let made = transform::run(&house, &fresh).await;
-        let jobs = fresh.iter().map(|(entry, plans)| Job::new(entry, plans, &made, &*house.entropy)).collect();
+        let job = |(entry, plans): &(InboxEntry, Arc<OrgPlans>)| Job::new(entry, plans, &made, &*house.entropy, now);
+        let mut jobs: Vec<Job> = fresh.iter().map(job).collect();
+        self.take_turns(&mut jobs, now).await?;
         let done = lanes::carry_out(&self.shard, jobs).await?;
         let now = house.now();
         for job in done {
@@ -187,6 +197,7 @@ impl FlowReader {
                 Verdict::Unwanted => continue,
                 Verdict::Held if job.runs() < MAX_HELD_RUNS => self.hold(&job, now),
                 Verdict::Held | Verdict::Parked => job.result(InboxStatus::Parked, now),
+                Verdict::Delayed => job.result(InboxStatus::Delayed, now),
                 Verdict::Done => job.result(InboxStatus::Done, now),
                 Verdict::Ignored => job.result(InboxStatus::Ignored, now),
             };
@@ -194,6 +205,27 @@ impl FlowReader {
             settlement.results.push((job.org, job.id, result));
         }
         self.settle(settlement).await
+    }
+
+    /// Takes turns of flows that have a rate for the events that are for them, in their order. Those that are given and not
+    /// used, because this breaks off, delay what comes after and nothing else.
+    async fn take_turns(&self, jobs: &mut [Job], now: Timestamp) -> Result<(), End> {
+        let mut wanted: BTreeMap<(OrgId, FlowId), (Duration, Vec<usize>)> = BTreeMap::new();
+        for (index, job) in jobs.iter().enumerate() {
+            for (flow, apart) in job.turns_needed() {
+                wanted.entry((job.org, flow)).or_insert_with(|| (apart, Vec::new())).1.push(index);
+            }
+        }
+        let backend = self.shard.house.store.backend();
+        for ((org, flow), (apart, places)) in wanted {
+            let count = u32::try_from(places.len()).unwrap_or(u32::MAX);
+            let turns = Turns { org, flow, now, count, apart };
+            let first = self.shard.insist("take turns of a flow", || backend.take_turns(turns)).await?;
+            for (number, index) in (0..).zip(places) {
+                jobs[index].take_turn(flow, first.plus(apart * number));
+            }
+        }
+        Ok(())
     }
 
     /// Begins to write outcomes, after those of the batch before are written. The next batch is carried out meanwhile: after a
@@ -245,6 +277,15 @@ fn written(settled: Result<Result<(), End>, JoinError>) -> Result<(), End> {
         tracing::error!(%error, "the writing of outcomes broke off");
         Err(End::LeaseLost)
     })
+}
+
+/// What is written of an event that an earlier one of its key holds back. What waited in its flows goes on waiting.
+fn behind(entry: &InboxEntry, due: Timestamp, now: Timestamp) -> InboxResult {
+    let delayed = entry.result.as_ref().filter(|result| result.status == InboxStatus::Delayed.number());
+    match delayed {
+        Some(result) => InboxResult { due_at: Some(due), at: now, ..result.clone() },
+        None => waiting(entry, due, now, "behind an earlier event"),
+    }
 }
 
 fn waiting(entry: &InboxEntry, due: Timestamp, now: Timestamp, why: &str) -> InboxResult {

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use domain::{FlowId, OrgId, Project, Source, SourceId};
+use domain::{FlowId, OrgId, Project, Source, SourceId, Timestamp};
 use flows::{
     flow::{Flow, Label, Plan},
     transform::Transformation,
@@ -22,6 +22,8 @@ pub(crate) struct OrgPlans {
     pub(crate) broken: Vec<Broken>,
     /// What flows run events through before they look at them, where that is switched on.
     pub(crate) transformations: HashMap<FlowId, Transformation>,
+    /// Since when each is switched on, by its slug: what waited before is cancelled.
+    pub(crate) enabled_at: HashMap<String, Timestamp>,
     /// Their versions, for the trace.
     pub(crate) versions: HashMap<FlowId, i64>,
     /// The sources, for a transformation's metadata.
@@ -84,7 +86,8 @@ fn compile(org: OrgId, config: &OrgCatalog) -> OrgPlans {
     let libraries = Arc::new(config.libraries());
     let sources_by_id = config.sources.values().map(|stored| (stored.value.id, Arc::clone(&stored.value))).collect();
     let versions = config.flows.values().map(|stored| (stored.value.id, stored.revision)).collect();
-    let mut out = OrgPlans { sources: sources_by_id, versions, ..OrgPlans::default() };
+    let enabled_at = stored.iter().map(|flow| (flow.slug.clone(), flow.enabled_at.unwrap_or(flow.created_at))).collect();
+    let mut out = OrgPlans { sources: sources_by_id, versions, enabled_at, ..OrgPlans::default() };
     for flow in stored {
         match check(flow.id, &flow.document, &projects, &sources) {
             Ok(plan) => match transformation(&plan, config, &libraries) {

@@ -294,19 +294,27 @@ impl House {
     pub(crate) async fn flow(&self, document: serde_json::Value) {
         let now = self.clock.now();
         let slug = document["slug"].as_str().unwrap().to_owned();
-        let flow = StoredFlow { id: FlowId::mint(now, &System), slug, document, created_at: now };
+        let flow = StoredFlow { id: FlowId::mint(now, &System), slug, document, enabled_at: None, created_at: now };
         assert!(self.store.put(&self.change(), &flow, 0).await.unwrap());
     }
 
-    /// Changes the document of a flow.
-    pub(crate) async fn change_flow(&self, slug: &str, change: impl FnOnce(&mut serde_json::Value)) {
+    async fn flow_of(&self, slug: &str) -> store::Stored<StoredFlow> {
         self.store.refresh().await.unwrap();
         let catalog = self.store.catalog();
         let flows = &catalog.org(self.org).unwrap().flows;
-        let held = flows.values().find(|stored| stored.value.slug == slug).unwrap();
+        flows.values().find(|stored| stored.value.slug == slug).unwrap().clone()
+    }
+
+    pub(crate) async fn change_flow(&self, slug: &str, change: impl FnOnce(&mut StoredFlow)) {
+        let held = self.flow_of(slug).await;
         let mut flow = StoredFlow::clone(&held.value);
-        change(&mut flow.document);
+        change(&mut flow);
         assert!(self.store.put(&self.change(), &flow, held.revision).await.unwrap());
+    }
+
+    pub(crate) async fn remove_flow(&self, slug: &str) {
+        let held = self.flow_of(slug).await;
+        assert!(self.store.remove(&self.change(), &*held.value, held.revision).await.unwrap());
     }
 
     pub(crate) async fn transformation(&self, slug: &str, library: bool, code: &str) {
