@@ -2,6 +2,7 @@
 
 mod destination;
 mod event;
+mod flow;
 mod image;
 mod message;
 mod signer;
@@ -12,7 +13,6 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use flows::flow::Flow;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -83,7 +83,7 @@ enum Command {
         #[command(flatten)]
         server: Server,
         #[command(subcommand)]
-        command: FlowCommand,
+        command: flow::Command,
     },
     /// Show what became of a source event, step by step, and have it handled again
     Event {
@@ -256,28 +256,6 @@ pub(crate) struct Server {
 }
 
 #[derive(Debug, Subcommand)]
-enum FlowCommand {
-    /// Run a flow on a sample event and show what it would do; nothing is done
-    ///
-    /// Prints whether the event is for the flow, and every step with its outcome and the values that were resolved.
-    Test {
-        /// The flow (YAML or JSON)
-        flow: PathBuf,
-        /// The sample event (JSON), as the source sends it
-        #[arg(required_unless_present = "source_event", conflicts_with = "source_event")]
-        event: Option<PathBuf>,
-        /// Run it on this event out of the inbox instead
-        #[arg(long, value_name = "ID")]
-        source_event: Option<String>,
-    },
-    /// Check a flow and save it, replacing the one of the same slug
-    Save {
-        /// The flow (YAML or JSON)
-        flow: PathBuf,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 enum ConnectorCommand {
     /// List them
     List,
@@ -342,7 +320,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(args) => moving::import(&args).await,
         Command::Demo(args) => demo::run(&args).await,
         Command::Config { flags, json } => show_config(&flags, json),
-        Command::Flow { server, command } => flow(&server, command).await,
+        Command::Flow { server, command } => flow::run(&server, command).await,
         Command::Event { server, command } => event::run(&server, command).await,
         Command::Connector { server, command } => connector(&server, command).await,
         Command::Source { server, command } => source(&server, command).await,
@@ -412,35 +390,6 @@ fn show_config(flags: &Flags, json: bool) -> anyhow::Result<ExitCode> {
         say(&format!("{:<16}  {:<width$}  {}", row.name, shown(&row.value), row.source));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn flow(server: &Server, command: FlowCommand) -> anyhow::Result<ExitCode> {
-    match command {
-        FlowCommand::Test { flow, event, source_event } => {
-            let mut body = json!({"document": json_of(&document(&flow)?)?});
-            match (event, source_event) {
-                (Some(file), _) => body["event"] = json_file(&file)?,
-                (None, id) => body["source_event"] = json!(id),
-            }
-            server.show(Method::POST, "/v1/flows/test", Some(&body)).await
-        }
-        FlowCommand::Save { flow } => {
-            let document = document(&flow)?;
-            let path = match saved(server, "/v1/flows", &document.slug).await? {
-                Some(id) => (Method::PUT, format!("/v1/flows/{id}")),
-                None => (Method::POST, "/v1/flows".to_owned()),
-            };
-            server.show(path.0, &path.1, Some(&json_of(&document)?)).await
-        }
-    }
-}
-
-fn document(file: &std::path::Path) -> anyhow::Result<Flow> {
-    Flow::from_yaml(&text(file)?).map_err(|problem| anyhow::anyhow!("{}: {problem}", file.display()))
-}
-
-fn json_of(flow: &Flow) -> anyhow::Result<Value> {
-    flow.to_json().map_err(|problem| anyhow::anyhow!("{problem}"))
 }
 
 /// The id of the saved thing of that slug in a list of the API.

@@ -196,6 +196,20 @@ async fn flows_are_tried_saved_and_replaced() {
     let bad = desk.complains(&club, &["flow", "save", "bad.yaml"]).await;
     assert!(bad.contains("project"), "{bad}");
     assert!(desk.complains(&club, &["flow", "test", "flow.yaml", "flow.yaml"]).await.contains("is no JSON"));
+
+    desk.write("flow.yaml", &flow.replace("event: birthday", "event: name_day"));
+    let drafted = desk.says(&club, &["flow", "save", "flow.yaml", "--draft"]).await;
+    let event = |document: &Value| document["when"]["event"].clone();
+    assert_eq!((event(&drafted["document"]), event(&drafted["draft"])), (json!("birthday"), json!("name_day")));
+    let published = desk.says(&club, &["flow", "publish", "birthday"]).await;
+    assert_eq!((event(&published["document"]), &published["draft"]), (json!("name_day"), &Value::Null));
+    let versions = desk.says(&club, &["flow", "versions", "birthday"]).await["data"].clone();
+    assert_eq!(versions.as_array().unwrap().len(), 3, "{versions}");
+    let oldest = versions[2]["version"].to_string();
+    let shown = desk.says(&club, &["flow", "versions", "birthday", "--version", &oldest]).await;
+    let back = desk.says(&club, &["flow", "restore", "birthday", &oldest]).await;
+    assert_eq!((&back["document"], event(&back["document"])), (&shown["document"], json!("birthday")));
+    assert!(desk.complains(&club, &["flow", "publish", "nobody"]).await.contains("there is no flow `nobody`"));
 }
 
 #[tokio::test]

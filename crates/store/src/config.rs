@@ -41,6 +41,15 @@ pub struct StoredFlow {
     pub slug: String,
     /// The flow document.
     pub document: serde_json::Value,
+    /// A document that is being worked on: it does not run until it is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft: Option<serde_json::Value>,
+    /// The number of the document: the revision of this row that it came with. Missing where that is the present one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+    /// When the document came; missing where that is when the row last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_at: Option<Timestamp>,
     /// When it was last switched on again; what waited in it from before is cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled_at: Option<Timestamp>,
@@ -259,6 +268,23 @@ pub struct StoredVersion {
     pub superseded_at: Timestamp,
 }
 
+/// A version of a flow that ran and does not any more. Its document is a blob.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredFlowVersion {
+    /// Its id.
+    pub id: FlowId,
+    /// The flow.
+    pub flow: FlowId,
+    /// Its number; later ones are greater.
+    pub version: i64,
+    /// SHA-256 of its document as JSON, under which that is kept.
+    pub document: [u8; 32],
+    /// When it began to run.
+    pub published_at: Timestamp,
+    /// When the next one did.
+    pub superseded_at: Timestamp,
+}
+
 /// An inspector bin: a place to send requests to, and to look at them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredInspector {
@@ -357,6 +383,11 @@ resource!(StoredVersion, TemplateVersion, versions, |it| it.id, {
     None
 });
 
+resource!(StoredFlowVersion, FlowVersion, flow_versions, |it| it.id, {
+    let _ = it;
+    None
+});
+
 resource!(StoredInspector, Inspector, inspectors, |it| it.id, Some(&it.bin));
 
 /// One configured thing with its place in the store.
@@ -373,6 +404,13 @@ pub struct Stored<T> {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+}
+
+impl Stored<StoredFlow> {
+    /// The number of its document.
+    pub fn version(&self) -> i64 {
+        self.value.version.unwrap_or(self.revision)
+    }
 }
 
 /// All configuration of one organization.
@@ -404,6 +442,8 @@ pub struct OrgCatalog {
     pub drafts: HashMap<Uuid, Stored<StoredDraft>>,
     /// Superseded versions of templates.
     pub versions: HashMap<Uuid, Stored<StoredVersion>>,
+    /// Superseded versions of flows.
+    pub flow_versions: HashMap<Uuid, Stored<StoredFlowVersion>>,
     /// Inspector bins.
     pub inspectors: HashMap<Uuid, Stored<StoredInspector>>,
     /// Which scan keys are in force; at most one.
@@ -481,6 +521,7 @@ impl OrgCatalog {
             Some(ResourceKind::Transformation) => put(&mut self.transformations, row)?,
             Some(ResourceKind::Draft) => put(&mut self.drafts, row)?,
             Some(ResourceKind::TemplateVersion) => put(&mut self.versions, row)?,
+            Some(ResourceKind::FlowVersion) => put(&mut self.flow_versions, row)?,
             Some(ResourceKind::Inspector) => put(&mut self.inspectors, row)?,
             Some(ResourceKind::ScanKeys) => put(&mut self.scan_keys, row)?,
             Some(ResourceKind::SigningRequest) => put(&mut self.signing_requests, row)?,

@@ -32,6 +32,8 @@ pub enum ResourceKind {
     TemplateVersion = 21,
     /// Inspector bins.
     Inspector = 22,
+    /// Superseded versions of flows.
+    FlowVersion = 23,
     /// Which scan keys are in force.
     ScanKeys = 11,
     /// Requests for certificates that Apple has not answered yet, with their keys sealed.
@@ -59,6 +61,7 @@ impl ResourceKind {
             20 => Some(Self::Draft),
             21 => Some(Self::TemplateVersion),
             22 => Some(Self::Inspector),
+            23 => Some(Self::FlowVersion),
             11 => Some(Self::ScanKeys),
             30 => Some(Self::SigningRequest),
             _ => None,

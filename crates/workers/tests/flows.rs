@@ -12,7 +12,7 @@ use store::InboxStatus;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn call(event: &str, user: &str, properties: Value) -> Value {
+fn call(event: &str, user: &str, properties: &Value) -> Value {
     json!({"type": "track", "event": event, "userId": user, "properties": properties})
 }
 
@@ -58,7 +58,7 @@ async fn a_late_event_is_applied_or_left_as_its_flow_says_and_the_trace_has_both
     let base = house.clock.now();
     let at = |seconds: i64| Some(Timestamp::from_micros(base.as_micros() - 1_000_000_000 + seconds * 1_000_000));
     let arrives = async |key: &str, event: &str, points: i64, seconds: i64| {
-        let id = house.arrives_from(key, "ann", call(event, "ann", json!({"points": points})), at(seconds)).await;
+        let id = house.arrives_from(key, "ann", call(event, "ann", &json!({"points": points})), at(seconds)).await;
         first_step(&settled(&house, id, InboxStatus::Done).await)
     };
     let step = arrives("1", "signed_up", 0, 10).await;
@@ -84,14 +84,14 @@ async fn a_late_event_is_applied_or_left_as_its_flow_says_and_the_trace_has_both
 
     // A clock that runs ahead makes nothing late that happens now.
     let far = house.clock.now().plus(Duration::from_secs(86_400));
-    let id = house.arrives_from("6", "ann", call("left", "ann", json!({"points": 30})), Some(far)).await;
+    let id = house.arrives_from("6", "ann", call("left", "ann", &json!({"points": 30})), Some(far)).await;
     settled(&house, id, InboxStatus::Done).await;
-    let id = house.arrives_from("7", "ann", call("left", "ann", json!({"points": 31})), Some(house.clock.now())).await;
+    let id = house.arrives_from("7", "ann", call("left", "ann", &json!({"points": 31})), Some(house.clock.now())).await;
     settled(&house, id, InboxStatus::Done).await;
     assert_eq!(points(&house, "ann").await, "31");
 
     // What was left is decided anew by a replay, with the flow as it is then; what was applied stays.
-    let id = house.arrives_from("8", "ann", call("left", "ann", json!({"points": 40})), at(1)).await;
+    let id = house.arrives_from("8", "ann", call("left", "ann", &json!({"points": 40})), at(1)).await;
     assert_eq!(first_step(&settled(&house, id, InboxStatus::Done).await)["outcome"], "unchanged");
     let entry = house.store.source_event(house.org, id).await.unwrap().unwrap();
     house.change_flow("left", |flow| flow.document["late"] = json!("apply")).await;
@@ -119,8 +119,8 @@ async fn a_step_waits_for_its_time_through_a_kill_and_nobody_waits_behind_it() {
     house.flow(json!({"slug": "bought", "project": "club", "when": {"event": "bought"}, "steps": [add]})).await;
     let doomed = house.doomed("one", house::quick()).await;
     let start = house.clock.now();
-    let joined = house.arrives_from("1", "ann", call("joined", "ann", json!({})), Some(start)).await;
-    let bought = house.arrives("2", "ann", call("bought", "ann", json!({}))).await;
+    let joined = house.arrives_from("1", "ann", call("joined", "ann", &json!({})), Some(start)).await;
+    let bought = house.arrives("2", "ann", call("bought", "ann", &json!({}))).await;
     settled(&house, bought, InboxStatus::Done).await;
     assert_eq!(points(&house, "ann").await, "10", "the later event did not wait");
     let trace = settled(&house, joined, InboxStatus::Delayed).await;
@@ -138,7 +138,7 @@ async fn a_step_waits_for_its_time_through_a_kill_and_nobody_waits_behind_it() {
     doomed.vanish();
     house.clock.forward(Duration::from_secs(7_100));
     let doomed = house.doomed("one", house::quick()).await;
-    let other = house.arrives("3", "bob", call("joined", "bob", json!({}))).await;
+    let other = house.arrives("3", "bob", call("joined", "bob", &json!({}))).await;
     settled(&house, other, InboxStatus::Delayed).await;
     assert_eq!(points(&house, "ann").await, "10", "not before its time");
     house.clock.forward(Duration::from_secs(101));
@@ -175,7 +175,7 @@ async fn a_step_waits_until_a_time_of_the_event_the_pass_or_its_holder() {
         ("by-contact", json!({"renewal": later.to_string().replace('Z', "+00:00")})),
     ];
     for (number, (flow, properties)) in cases.into_iter().enumerate() {
-        let id = house.arrives(&format!("a{number}"), flow, call(flow, flow, properties)).await;
+        let id = house.arrives(&format!("a{number}"), flow, call(flow, flow, &properties)).await;
         let trace = settled(&house, id, InboxStatus::Delayed).await;
         assert_eq!(matched(&trace)["steps"][1]["due_at"], json!(later), "{trace}");
     }
@@ -191,13 +191,13 @@ async fn a_step_waits_until_a_time_of_the_event_the_pass_or_its_holder() {
     ];
     for (number, (flow, properties, why)) in refused.into_iter().enumerate() {
         let user = format!("{flow}-{number}");
-        let id = house.arrives(&format!("b{number}"), &user, call(flow, &user, properties)).await;
+        let id = house.arrives(&format!("b{number}"), &user, call(flow, &user, &properties)).await;
         let trace = settled(&house, id, InboxStatus::Parked).await;
         assert!(trace["reason"].as_str().unwrap().contains(why), "{trace}");
         assert_eq!(points(&house, &user).await, "0");
     }
     // A time that is past is no reason to wait.
-    let id = house.arrives("c", "cat", call("by-event", "cat", json!({"at": "2020-01-01T00:00:00Z"}))).await;
+    let id = house.arrives("c", "cat", call("by-event", "cat", &json!({"at": "2020-01-01T00:00:00Z"}))).await;
     settled(&house, id, InboxStatus::Done).await;
     assert_eq!(points(&house, "cat").await, "1");
     workers.drain(PATIENCE).await;
@@ -212,7 +212,7 @@ async fn what_waits_is_cancelled_when_its_flow_was_switched_off_or_removed() {
     let workers = house.workers().await;
     let mut ids = Vec::new();
     for slug in ["off", "on-again", "gone", "kept"] {
-        let id = house.arrives(slug, slug, call(slug, slug, json!({}))).await;
+        let id = house.arrives(slug, slug, call(slug, slug, &json!({}))).await;
         settled(&house, id, InboxStatus::Delayed).await;
         ids.push(id);
     }
@@ -249,7 +249,7 @@ async fn a_flow_with_a_rate_takes_turns_in_order_and_delays_no_other() {
     let mut ids = Vec::new();
     for number in 0..12 {
         let user = ["ann", "bob", "cat"][number % 3];
-        ids.push(house.arrives(&number.to_string(), user, call("seen", user, json!({"number": number}))).await);
+        ids.push(house.arrives(&number.to_string(), user, call("seen", user, &json!({"number": number}))).await);
     }
     let status = async |id| house.store.source_event(house.org, id).await.unwrap().unwrap().result;
     until("all were looked at", || async {

@@ -72,6 +72,7 @@ const fn kind_name(kind: i16) -> &'static str {
         Some(ResourceKind::ScanKeys) => "scan_keys",
         Some(ResourceKind::Draft) => "template_draft",
         Some(ResourceKind::TemplateVersion) => "template_version",
+        Some(ResourceKind::FlowVersion) => "flow_version",
         Some(ResourceKind::Inspector) => "inspector",
         Some(ResourceKind::SigningRequest) => "signing_request",
         None => "unknown",

@@ -23,6 +23,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     commands::Once,
     config::{self, IfMatch, Shown},
+    flow_versions,
     once::Made,
     page::{Page, Paging},
     schema::{IdText, TimeText},
@@ -42,7 +43,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 #[derive(ToSchema)]
 #[schema(as = FlowDocument)]
 #[allow(dead_code, reason = "describes `flows::flow::Flow` in the document")]
-struct Document {
+pub(super) struct Document {
     /// Short name, unique in the organization: lower case letters, digits and hyphens.
     slug: String,
     /// Name shown to people.
@@ -73,7 +74,7 @@ struct Document {
 /// A flow.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Flow)]
-struct View {
+pub(super) struct View {
     /// Its id.
     #[schema(value_type = IdText)]
     id: FlowId,
@@ -82,21 +83,37 @@ struct View {
     /// The document, in JSON.
     #[schema(value_type = Object)]
     document: Value,
+    /// The number of the document; later ones are greater.
+    version: i64,
+    /// A document that is being worked on, which does not run until it is published.
+    #[schema(value_type = Option<Object>)]
+    draft: Option<Value>,
+    /// What keeps the draft from being published.
+    draft_problems: Vec<FieldError>,
     /// When it was made.
     #[schema(value_type = TimeText)]
     created_at: Timestamp,
 }
 
 impl View {
-    fn of(flow: &StoredFlow) -> Self {
-        Self { id: flow.id, slug: flow.slug.clone(), document: flow.document.clone(), created_at: flow.created_at }
+    /// As it is at a revision.
+    pub(super) fn of(flow: &StoredFlow, revision: i64, catalog: &OrgCatalog) -> Self {
+        let draft = flow.draft.clone();
+        let problems = draft.as_ref().and_then(|draft| from_document(draft, flow.id, catalog).err());
+        let draft_problems = match problems {
+            Some(Problem::Invalid(problems)) => problems,
+            _ => Vec::new(),
+        };
+        let version = flow.version.unwrap_or(revision);
+        let (id, slug, document) = (flow.id, flow.slug.clone(), flow.document.clone());
+        Self { id, slug, document, version, draft, draft_problems, created_at: flow.created_at }
     }
 }
 
 /// A flow that was read from JSON or YAML, with its text when it was YAML.
-struct Written {
+pub(super) struct Written {
     bytes: Bytes,
-    flow: Flow,
+    pub(super) flow: Flow,
     yaml: Option<String>,
 }
 
@@ -137,6 +154,16 @@ pub(super) fn checked(flow: &Flow, id: FlowId, catalog: &OrgCatalog) -> Result<P
     flow.check(id, &projects, &sources)
 }
 
+/// A document as a flow that may run.
+pub(super) fn from_document(document: &Value, id: FlowId, catalog: &OrgCatalog) -> Result<Flow, Problem> {
+    let flow = Flow::from_json(document).map_err(|problem| refused(vec![problem]))?;
+    checked(&flow, id, catalog).map_err(refused)?;
+    if let Some(name) = &flow.transformation {
+        transformations::of_flow(catalog, name)?;
+    }
+    Ok(flow)
+}
+
 impl Written {
     fn stored(self, id: FlowId, catalog: &OrgCatalog, held: Option<&StoredFlow>, now: Timestamp) -> Result<StoredFlow, Problem> {
         if let Err(problems) = checked(&self.flow, id, catalog) {
@@ -149,15 +176,22 @@ impl Written {
             transformations::of_flow(catalog, name)?;
         }
         let document = self.flow.to_json().map_err(|problem| refused(vec![problem]))?;
-        let was_enabled = held.is_some_and(|held| held.document["enabled"] != false);
-        let enabled_at = match held {
-            Some(held) if was_enabled || !self.flow.enabled => held.enabled_at,
-            Some(_) => Some(now),
-            None => None,
-        };
-        let created_at = held.map_or(now, |held| held.created_at);
-        Ok(StoredFlow { id, slug: self.flow.slug, document, enabled_at, created_at })
+        Ok(followed_by(held, id, &self.flow, document, now))
     }
+}
+
+/// The flow with another document, or a new one.
+pub(super) fn followed_by(held: Option<&StoredFlow>, id: FlowId, flow: &Flow, document: Value, now: Timestamp) -> StoredFlow {
+    let was_enabled = held.is_some_and(|held| held.document["enabled"] != false);
+    let enabled_at = match held {
+        Some(held) if was_enabled || !flow.enabled => held.enabled_at,
+        Some(_) => Some(now),
+        None => None,
+    };
+    let created_at = held.map_or(now, |held| held.created_at);
+    let draft = held.and_then(|held| held.draft.clone());
+    let slug = flow.slug.clone();
+    StoredFlow { id, slug, document, draft, version: None, published_at: None, enabled_at, created_at }
 }
 
 /// Make a flow, from JSON or YAML.
@@ -175,9 +209,11 @@ async fn create(
         return Ok(made);
     }
     let now = app.now();
-    let flow = written.stored(FlowId::mint(now, &*app.entropy), &*config::org(&app, can.org)?, None, now)?;
+    let catalog = config::org(&app, can.org)?;
+    let flow = written.stored(FlowId::mint(now, &*app.entropy), &catalog, None, now)?;
+    let view = View::of(&flow, 1, &catalog);
     let write = app.store.config_write(&config::change(&app, &can), &flow, 0, false)?;
-    once.write(&app, &can, &bytes, write, Shown::new(format!("/v1/flows/{}", flow.id), View::of(&flow))).await
+    once.write(&app, &can, &bytes, write, Shown::new(format!("/v1/flows/{}", flow.id), view)).await
 }
 
 /// List flows.
@@ -188,7 +224,8 @@ async fn list(
     State(app): State<Arc<App>>,
     QueryParams(paging): QueryParams<Paging>,
 ) -> Result<Json<Page<View>>, Problem> {
-    Ok(Json(paging.of(&config::org(&app, can.org)?.flows, |stored| View::of(&stored.value))))
+    let catalog = config::org(&app, can.org)?;
+    Ok(Json(paging.of(&catalog.flows, |stored| View::of(&stored.value, stored.revision, &catalog))))
 }
 
 /// Read a flow.
@@ -201,10 +238,12 @@ async fn get(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.flows, id.uuid(), "flow")?;
-    Ok(Shown::at(stored.revision, View::of(&stored.value)))
+    Ok(Shown::at(stored.revision, View::of(&stored.value, stored.revision, &catalog)))
 }
 
 /// Replace a flow, from JSON or YAML.
+///
+/// The document before is kept as an earlier version, and a draft stays as it is.
 ///
 /// Keep the ids of steps that stay: an event does a step once, also when it is replayed after the change.
 #[utoipa::path(put, path = "/v1/flows/{flow}", tag = "Flows", security(("key" = ["config_write"])),
@@ -222,8 +261,7 @@ async fn replace(
     let held = config::one(&catalog.flows, id.uuid(), "flow")?;
     let flow = written.stored(id, &catalog, Some(&held.value), app.now())?;
     if_match.check(held.revision)?;
-    config::put(&app, &config::change(&app, &can), &flow, held.revision).await?;
-    Ok(Shown::at(held.revision + 1, View::of(&flow)))
+    flow_versions::supersede(&app, &can, &catalog, held, flow).await
 }
 
 /// Delete a flow.
@@ -238,7 +276,12 @@ async fn delete(
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.flows, id.uuid(), "flow")?;
     if_match.check(stored.revision)?;
-    config::remove(&app, &config::change(&app, &can), stored).await
+    let change = config::change(&app, &can);
+    let mut write = app.store.config_write(&change, &*stored.value, stored.revision, true)?;
+    for version in flow_versions::superseded(&catalog, id) {
+        write = write.and(app.store.config_write(&change, &*version.value, version.revision, true)?);
+    }
+    if app.store.written(write).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::raced()) }
 }
 
 /// A sample to try a flow on.
@@ -257,6 +300,9 @@ struct Trial {
     /// Try this flow; either this or `document`.
     #[schema(value_type = Option<IdText>)]
     flow: Option<FlowId>,
+    /// Try the draft of `flow`.
+    #[serde(default)]
+    draft: bool,
 }
 
 /// Try a flow on a sample.
@@ -266,7 +312,7 @@ struct Trial {
     request_body = Trial, responses((status = 200, body = Object, description = "What it would do: whether the event is for \
         the flow, and every step with its outcome and the values that were resolved.")))]
 async fn test(can: Can<scope::ConfigRead>, State(app): State<Arc<App>>, body: Body<Trial>) -> Result<Json<Value>, Problem> {
-    let Trial { event, source_event, document, flow } = body.value;
+    let Trial { event, source_event, document, flow, draft } = body.value;
     let catalog = config::org(&app, can.org)?;
     let event = match (event, source_event) {
         (Some(event), None) => Value::Object(event),
@@ -279,7 +325,11 @@ async fn test(can: Can<scope::ConfigRead>, State(app): State<Arc<App>>, body: Bo
     let under = |problems: Vec<flows::Problem>| refused(problems.into_iter().map(|problem| problem.under("document")).collect());
     let (id, document) = match (document, flow) {
         (Some(document), None) => (FlowId::from_uuid(uuid::Uuid::nil()), document),
-        (None, Some(id)) => (id, config::one(&catalog.flows, id.uuid(), "flow")?.value.document.clone()),
+        (None, Some(id)) => {
+            let stored = &config::one(&catalog.flows, id.uuid(), "flow")?.value;
+            let none = || Problem::field("draft", "the flow has no draft");
+            (id, if draft { stored.draft.clone().ok_or_else(none)? } else { stored.document.clone() })
+        }
         _ => return Err(Problem::field("", "give either `flow` or `document`")),
     };
     let flow = Flow::from_json(&document).map_err(|problem| under(vec![problem]))?;

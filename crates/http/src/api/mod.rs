@@ -20,6 +20,7 @@ mod document;
 mod enrolment_links;
 pub(crate) mod event_stream;
 mod events;
+mod flow_versions;
 mod flows;
 mod google_accounts;
 mod google_check;
@@ -97,6 +98,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(sources::routes())
         .merge(source_events::routes())
         .merge(flows::routes())
+        .merge(flow_versions::routes())
         .merge(transformations::routes())
         .merge(webhooks::routes())
         .merge(webhook_replay::routes())

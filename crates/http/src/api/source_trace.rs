@@ -62,7 +62,7 @@ pub(super) async fn resolve(app: &App, entry: &InboxEntry, trace: &mut Value) ->
 /// The flow of a trace with its transformation, when both are the versions that ran.
 fn as_it_ran(catalog: &OrgCatalog, ran: &Value) -> Result<Option<(Plan, Option<Transformation>)>, Problem> {
     let same = |slug: &str, revision: i64| ran["flow"] == slug && ran["version"] == revision;
-    let Some(stored) = catalog.flows.values().find(|stored| same(&stored.value.slug, stored.revision)) else { return Ok(None) };
+    let Some(stored) = catalog.flows.values().find(|stored| same(&stored.value.slug, stored.version())) else { return Ok(None) };
     let id: FlowId = stored.value.id;
     let checked = Flow::from_json(&stored.value.document).ok().and_then(|flow| flow_api::checked(&flow, id, catalog).ok());
     let Some(plan) = checked else { return Ok(None) };

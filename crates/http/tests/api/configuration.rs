@@ -166,6 +166,66 @@ async fn writers_do_not_overwrite_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flow_is_drafted_tried_published_and_brought_back() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let id = things.id("flow");
+    let path = format!("/v1/flows/{id}");
+    let before = server.get(&path).await.expect(200).clone();
+    assert_eq!((&before["version"], &before["draft"], &before["draft_problems"]), (&json!(1), &Value::Null, &json!([])));
+    assert_eq!(server.post(&format!("{path}/publish"), Value::Null).await.problem(409), "not_allowed", "no draft");
+    let put = async |to: &str, body: &Value| server.call(&server.admin, "PUT", &format!("{path}{to}"), body).await;
+
+    // A draft runs nowhere but in trials, and may be unfinished.
+    let mut draft = before["document"].clone();
+    draft["project"] = json!("nowhere");
+    let saved = put("/draft", &draft).await.expect(200).clone();
+    assert_eq!((&saved["document"], &saved["draft"], &saved["version"]), (&before["document"], &draft, &json!(1)));
+    assert_eq!(saved["draft_problems"][0]["path"], "project", "{saved}");
+    assert_eq!(server.post(&format!("{path}/publish"), Value::Null).await.problem(422), "invalid");
+    assert_eq!(put("/draft", &json!({"slug": "x"})).await.problem(422), "invalid");
+    draft["project"] = before["document"]["project"].clone();
+    draft["when"] = json!({"event": "drafted"});
+    put("/draft", &draft).await.expect(200);
+    assert_eq!(server.get(&path).await.expect(200)["draft"], draft, "as it was put");
+    let tried = async |is_draft: bool| {
+        let trial = json!({"flow": id, "draft": is_draft, "event": {"type": "track", "event": "drafted", "userId": "u-9"}});
+        server.post("/v1/flows/test", trial).await.expect(200)["matched"].clone()
+    };
+    assert_eq!((tried(false).await, tried(true).await), (json!(false), json!(true)));
+
+    let published = server.post(&format!("{path}/publish"), Value::Null).await.expect(200).clone();
+    assert_eq!((&published["document"], &published["draft"]), (&draft, &Value::Null));
+    let second = published["version"].as_i64().unwrap();
+    let bearer = format!("Bearer {}", server.admin);
+    let stale = [("authorization", bearer.as_str()), ("if-match", "\"1\"")];
+    assert_eq!(server.send("POST", &format!("{path}/versions/1/restore"), &stale, "").await.problem(412), "version_conflict");
+    let versions = async || -> Vec<i64> {
+        let listed = server.get(&format!("{path}/versions")).await.expect(200);
+        listed["data"].as_array().unwrap().iter().map(|it| it["version"].as_i64().unwrap()).collect()
+    };
+    assert_eq!(versions().await, [second, 1]);
+    let first = server.get(&format!("{path}/versions/1")).await.expect(200).clone();
+    assert_eq!(first["document"], before["document"]);
+    assert!(first["superseded_at"].is_string() && first["published_at"].as_str() <= first["superseded_at"].as_str(), "{first}");
+    assert_eq!(server.get(&format!("{path}/versions/99")).await.problem(404), "not_found");
+
+    let back = server.post(&format!("{path}/versions/1/restore"), Value::Null).await.expect(200).clone();
+    assert_eq!(back["document"], before["document"]);
+    let third = back["version"].as_i64().unwrap();
+    assert_eq!(versions().await, [third, second, 1]);
+    // Putting what runs already makes no version, and dropping a draft that is not there nothing.
+    put("", &before["document"]).await.expect(200);
+    server.call(&server.admin, "DELETE", &format!("{path}/draft"), &Value::Null).await.expect(204);
+    assert_eq!(versions().await, [third, second, 1]);
+    put("/draft", &draft).await.expect(200);
+    server.call(&server.admin, "DELETE", &format!("{path}/draft"), &Value::Null).await.expect(204);
+    assert_eq!(server.get(&path).await.expect(200)["draft"], Value::Null);
+    server.call(&server.admin, "DELETE", &path, &Value::Null).await.expect(204);
+    assert_eq!(server.get(&format!("{path}/versions")).await.problem(404), "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn flows_are_checked_and_tried() {
     let server = Server::start().await;
     let things = server.furnish().await;

@@ -70,8 +70,10 @@ impl Operation {
             (_, "/v1/templates/{template}") => json!({"name": "Mine now", "design": Things::design(things.id("sha256"))}),
             (_, "/v1/sources" | "/v1/sources/{source}") => json!({"slug": "other", "name": "Other"}),
             (_, "/v1/sources/{source}/secrets") => json!({}),
-            (_, "/v1/flows" | "/v1/flows/{flow}") => json!({"slug": "other", "project": things.id("project"),
-                "when": {"event": "signed_up"}, "steps": [{"id": "card", "action": "issue"}]}),
+            (_, "/v1/flows" | "/v1/flows/{flow}" | "/v1/flows/{flow}/draft") => {
+                json!({"slug": "other", "project": things.id("project"),
+                "when": {"event": "signed_up"}, "steps": [{"id": "card", "action": "issue"}]})
+            }
             (_, "/v1/flows/test") => json!({"flow": things.id("flow"), "event": {"event": "signed_up"}}),
             (_, "/v1/transformations" | "/v1/transformations/{transformation}") => Things::transformation("other"),
             (_, "/v1/transformations/test") => json!({"transformation": things.id("transformation"), "events": [{}]}),
@@ -102,6 +104,7 @@ impl Operation {
                     "cancel",
                     "comparison",
                     "rollback",
+                    "restore",
                     "google-check",
                 ]
                 .iter()

@@ -85,7 +85,7 @@ fn compile(org: OrgId, config: &OrgCatalog) -> OrgPlans {
     stored.sort_unstable_by(|a, b| a.slug.cmp(&b.slug));
     let libraries = Arc::new(config.libraries());
     let sources_by_id = config.sources.values().map(|stored| (stored.value.id, Arc::clone(&stored.value))).collect();
-    let versions = config.flows.values().map(|stored| (stored.value.id, stored.revision)).collect();
+    let versions = config.flows.values().map(|stored| (stored.value.id, stored.version())).collect();
     let enabled_at = stored.iter().map(|flow| (flow.slug.clone(), flow.enabled_at.unwrap_or(flow.created_at))).collect();
     let mut out = OrgPlans { sources: sources_by_id, versions, enabled_at, ..OrgPlans::default() };
     for flow in stored {

@@ -294,7 +294,16 @@ impl House {
     pub(crate) async fn flow(&self, document: serde_json::Value) {
         let now = self.clock.now();
         let slug = document["slug"].as_str().unwrap().to_owned();
-        let flow = StoredFlow { id: FlowId::mint(now, &System), slug, document, enabled_at: None, created_at: now };
+        let flow = StoredFlow {
+            id: FlowId::mint(now, &System),
+            slug,
+            document,
+            draft: None,
+            version: None,
+            published_at: None,
+            enabled_at: None,
+            created_at: now,
+        };
         assert!(self.store.put(&self.change(), &flow, 0).await.unwrap());
     }
 
