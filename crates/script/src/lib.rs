@@ -14,6 +14,7 @@
 //! ([`Program::warnings`] points them out); events of a batch run one after another, so that their order is kept; none of
 //! RudderStack's built-in `@rs/…` libraries.
 
+pub mod jq;
 pub mod js;
 pub mod text;
 

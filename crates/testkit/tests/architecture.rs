@@ -114,6 +114,9 @@ const PLACED: &[(&str, &[&str])] = &[
     ("lettre", &["outbound"]),
     ("maud", &["http", "render"]),
     ("minijinja", &["script"]),
+    ("jaq-core", &["script"]),
+    ("jaq-json", &["script"]),
+    ("jaq-std", &["script"]),
     // The world comes in by the door, and the door is the binary.
     ("anyhow", &["passbridge", "bench"]),
     ("clap", &["passbridge", "bench"]),

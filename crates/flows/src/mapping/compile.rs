@@ -5,11 +5,11 @@ use serde_json::{Map, Value};
 use super::{Insert, MAX_DEPTH, MAX_NODES, MAX_REPLACE_CHARS, Plan, Replacement, Template};
 use crate::path::Path;
 use crate::problem::{self, kind};
-use script::js;
+use script::{jq::Jq, js};
 
 use crate::Problem;
 
-const DIRECTIVES: &str = "@path, @template, @literal, @if, @coalesce, @arrayPath, @case, @replace, @merge, @transform, @flatten, @json and @excludeWhenNull";
+const DIRECTIVES: &str = "@path, @template, @literal, @if, @coalesce, @arrayPath, @case, @replace, @merge, @transform, @flatten, @json, @excludeWhenNull and @jq";
 
 pub(super) fn compile(mapping: &Value) -> Result<Plan, Vec<Problem>> {
     let mut compiler = Compiler { problems: Vec::new(), nodes: 0 };
@@ -147,7 +147,13 @@ impl Compiler {
             "@flatten" => self.flatten(value, &inner),
             "@json" => self.json(value, &inner),
             "@liquid" => self.wrong(&inner, "Liquid is not supported: use @template for placeholders, or the text of a message step for filters and conditions"),
-            "@jq" => self.wrong(&inner, "jq is not supported yet: use @path, @arrayPath and @transform"),
+            "@jq" => match value {
+                Value::String(program) => match Jq::compile(program) {
+                    Ok(program) => Some(Plan::Jq(program)),
+                    Err(message) => self.wrong(&inner, message),
+                },
+                other => self.wrong(&inner, format!("expected a program in jq as a text, found {}", kind(other))),
+            },
             other => self.wrong(at, format!("{other} is not a directive; there are {DIRECTIVES}")),
         }
     }

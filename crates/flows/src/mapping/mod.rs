@@ -4,7 +4,8 @@
 //! `{"@path": "$.properties.total"}` (`packages/core/src/mapping-kit` of segmentio/action-destinations). A directive that
 //! finds nothing removes its field; null stays null. Understood: `@path`, `@template`, `@literal`, `@if` (`exists`,
 //! `blank`), `@arrayPath`, `@case`, `@replace`, `@merge`, `@transform`, `@flatten`, `@json`, `@excludeWhenNull`, and one of
-//! our own, `@coalesce`: the first of a list that is neither missing nor null.
+//! our own, `@coalesce`: the first of a list that is neither missing nor null. `@jq` is the way out where these are not enough:
+//! the first value that a program in jq makes of what the mapping is given, within the limits of [`script::jq`].
 //!
 //! Two other ways of writing that people bring along are taken as they are: a list of `{"from": "properties.x", "to":
 //! "fields.y"}` (RudderStack), and plain texts with a path or placeholders, `"$.properties.x"` or `"Hi {{traits.name}}"`
@@ -22,6 +23,8 @@ mod tests;
 use serde_json::Value;
 
 pub use template::Template;
+
+use script::jq::Jq;
 
 use crate::Problem;
 use crate::path::Path;
@@ -118,6 +121,7 @@ enum Plan {
     Merge { objects: Vec<Plan>, first_wins: bool },
     Transform { apply: Box<Plan>, mapping: Box<Plan> },
     Flatten { value: Box<Plan>, separator: String, omit_arrays: bool },
+    Jq(Jq),
     Encode(Box<Plan>),
     Decode(Box<Plan>),
     ExcludeWhenNull(Box<Plan>),
@@ -126,7 +130,8 @@ enum Plan {
 impl Plan {
     fn each_path(&self, tell: &mut dyn FnMut(&Path)) {
         match self {
-            Self::Raw(_) => {}
+            // What a program looks at is not known.
+            Self::Raw(_) | Self::Jq(_) => {}
             Self::Path(path) => tell(path),
             Self::Template(template) => template.paths().for_each(tell),
             Self::Object(members) => members.iter().for_each(|(_, plan)| plan.each_path(tell)),

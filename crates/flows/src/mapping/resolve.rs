@@ -8,12 +8,15 @@ use super::compile::is_loosely_empty;
 use super::{Insert, MAX_OUTPUT_BYTES, MAX_OUTPUT_VALUES, Plan, Replacement, Template};
 use crate::path::Path;
 use crate::problem::kind;
-use script::js;
+use script::{
+    jq::{Fault, MAX_WORK},
+    js,
+};
 
 use crate::Problem;
 
 pub(super) fn resolve(plan: &Plan, payload: &Value) -> Result<Option<Value>, Problem> {
-    let mut budget = Budget { values: MAX_OUTPUT_VALUES, bytes: MAX_OUTPUT_BYTES };
+    let mut budget = Budget { values: MAX_OUTPUT_VALUES, bytes: MAX_OUTPUT_BYTES, work: MAX_WORK };
     let found = budget.run(plan, Some(payload)).map_err(|message| Problem::new("", message))?;
     budget.own(found).map_err(|message| Problem::new("", message))
 }
@@ -31,6 +34,8 @@ enum Found<'a> {
 struct Budget {
     values: usize,
     bytes: usize,
+    /// What programs in jq may still do, all of the mapping together.
+    work: u64,
 }
 
 type Resolved<T> = Result<T, String>;
@@ -135,6 +140,16 @@ impl Budget {
     /// The directives that make a new value of what they are given.
     fn compute<'a>(&mut self, plan: &'a Plan, payload: Option<&'a Value>) -> Resolved<Found<'a>> {
         Ok(match plan {
+            Plan::Jq(program) => match program.run(payload.unwrap_or(&Value::Null), &mut self.work) {
+                Ok(None) => Found::Missing,
+                Ok(Some(value)) => {
+                    self.pay(&value)?;
+                    Found::Value(Cow::Owned(value))
+                }
+                Err(Fault::Limit(why)) => return Err(why.to_owned()),
+                // What jq says of it may repeat the event.
+                Err(Fault::Own(_)) => return Err("the jq program ends with an error with this event".to_owned()),
+            },
             Plan::Coalesce(options) => self.coalesce(options, payload)?,
             Plan::Case { upper, value } => {
                 let found = self.run(value, payload)?;

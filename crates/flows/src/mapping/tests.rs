@@ -183,7 +183,8 @@ fn mistakes_point_at_their_place() {
         (json!({"@flatten": {"value": {}}}), "@flatten.separator", "joins"),
         (json!({"@json": {"mode": "x", "value": 1}}), "@json.mode", "encode, decode"),
         (json!({"@liquid": "{{x}}"}), "@liquid", "@template"),
-        (json!({"@jq": "."}), "@jq", "not supported yet"),
+        (json!({"@jq": ".a |"}), "@jq", "no jq program"),
+        (json!({"@jq": ["."]}), "@jq", "as a text"),
         (json!({"@coalesce": []}), "@coalesce", "list"),
     ];
     for (mapping, path, part) in table {
