@@ -88,6 +88,9 @@ pub struct Prefill {
     /// Campaign parameters without their `utm_` prefix.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub utm: BTreeMap<String, String>,
+    /// For a link that many may open: how many passes it issues at most, one for each visitor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<u32>,
 }
 
 #[cfg(test)]

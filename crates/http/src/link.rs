@@ -96,6 +96,11 @@ fn context(project: &Project) -> String {
 }
 
 impl Link {
+    /// The cookie that keeps which pass a visitor got by a link for many.
+    pub(crate) fn cookie(&self, app: &App, org: OrgId) -> Result<String, Problem> {
+        Ok(format!("card-{}", self.external_id(app, org)?))
+    }
+
     /// Names the link's pass in the project, where the link does not: whoever opens it again finds the same pass.
     pub(crate) fn external_id(&self, app: &App, org: OrgId) -> Result<String, Problem> {
         if let Some(given) = &self.prefill.external_id {

@@ -54,7 +54,14 @@ struct LinkInput {
     /// Campaign parameters without their `utm_` prefix.
     #[serde(default)]
     utm: BTreeMap<String, String>,
+    /// For a link that many may open: how many passes it issues at most, one for each visitor. Without it a link issues one
+    /// pass, and whoever opens it finds that. A pass that is deleted makes room for another.
+    #[schema(minimum = 1, maximum = 100_000)]
+    quantity: Option<u32>,
 }
+
+/// Most passes of one link.
+const MAX_QUANTITY: u32 = 100_000;
 
 /// An enrolment link.
 #[derive(Debug, Serialize, ToSchema)]
@@ -97,6 +104,15 @@ impl LinkInput {
         for name in self.balances.keys().filter(|name| !project.balances.contains_key(*name)) {
             fault(format!("balances.{name}"), "no such balance of this project");
         }
+        if self.quantity.is_some_and(|quantity| !(1..=MAX_QUANTITY).contains(&quantity)) {
+            fault("quantity".to_owned(), "expected 1 to 100000 passes");
+        }
+        if self.quantity.is_some() && self.external_id.is_some() {
+            fault("external_id".to_owned(), "would lead all visitors to one pass: leave it or `quantity` out");
+        }
+        if self.quantity.is_some() && self.contact != ContactInput::default() {
+            fault("contact".to_owned(), "would be the holder of every visitor's pass: leave it or `quantity` out");
+        }
         if !project.enrolment {
             fault(String::new(), "the project has no enrolment page: set `enrolment` of the project to true");
         }
@@ -111,6 +127,7 @@ impl LinkInput {
             balances: self.balances,
             validity: Validity { starts_at: self.starts_at, expires_at: self.expires_at },
             utm: self.utm,
+            quantity: self.quantity,
         })
     }
 }

@@ -17,12 +17,12 @@ use domain::{
     Origin, PassId, Prefill, Project, ProjectId, RejectCode, Validity,
 };
 use engine::EngineError;
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use maud::html;
 use store::NameKind;
 
 use super::{
-    form::{Answers, Form},
+    form::{self, Answers, Form},
     missing, page, private,
 };
 use crate::{
@@ -61,7 +61,10 @@ pub(super) async fn show(
     match arrival {
         Arrival::None => draw(&app, org, &project, &form, false),
         Arrival::Broken => Ok(missing("card")),
-        Arrival::Link(link) => Ok(draw_link(&project, &form, &link)),
+        Arrival::Link(link) => match known(&app, org, &link, &headers)? {
+            Some(code) => Ok(leads_to(&code)),
+            None => draw_link(&app, org, &project, &form, &link),
+        },
     }
 }
 
@@ -87,7 +90,11 @@ pub(super) async fn submit(
     match arrival {
         Arrival::None => answered(&app, org, &project, &client, form).await,
         Arrival::Broken => Ok(missing("card")),
-        Arrival::Link(link) if form.has_faults() => Ok(draw_link(&project, &form, &link)),
+        Arrival::Link(link) if form.has_faults() => draw_link(&app, org, &project, &form, &link),
+        Arrival::Link(link) if link.prefill.quantity.is_some() => match known(&app, org, &link, &headers)? {
+            Some(code) => Ok(leads_to(&code)),
+            None => visited_by_one_of_many(&app, org, &project, &client, form, *link).await,
+        },
         Arrival::Link(link) => visited(&app, org, &project, &client, form, *link).await,
     }
 }
@@ -121,6 +128,84 @@ async fn visited(app: &App, org: OrgId, project: &Project, client: &Client, form
     }
 }
 
+/// A link for many that was opened: issues a pass while there are any left, once for each form that we gave.
+///
+/// The passes of a link are numbered in their external ids, which are unique in the project: so no two visitors get one number,
+/// and there are never more than there are numbers, whoever comes at the same time and to whichever node.
+async fn visited_by_one_of_many(
+    app: &App,
+    org: OrgId,
+    project: &Project,
+    client: &Client,
+    mut form: Form,
+    link: Link,
+) -> Result<Response, Problem> {
+    let Some(nonce) = form.nonce(app, org, project)? else {
+        form.fault = Some("This page has been open for too long. Try it again.".to_owned());
+        return draw_link(app, org, project, &form, &link);
+    };
+    let (most, name) = (link.prefill.quantity.unwrap_or(1), link.external_id(app, org)?);
+    let numbered = |number: u32| format!("{name}-{number}");
+    let key = IdempotencyKey { principal: format!("link {name}"), key: nonce, fingerprint: [0; 32], keep_image: true };
+    // Who sends a form again has a pass already, also when all are gone.
+    let first = first_free(app, org, project.id, most, &numbered).await?.min(most);
+    for number in first..=most {
+        let (wish, _) = from_link(app, project, &form, link.prefill.clone(), numbered(number));
+        let wish = Issue { if_exists: IfExists::Reject, ..wish };
+        match issue(app, org, client, (wish, Some(key.clone()))).await {
+            Ok(code) => return remembered(app, org, &link, &code),
+            Err(Problem::Rejected(reject)) if reject.code == RejectCode::AlreadyExists => {}
+            Err(Problem::Rejected(reject)) => {
+                tracing::warn!(%org, project = %project.id, path = reject.path, fault = reject.message, "a link does not fit its project");
+                return Ok(missing("card"));
+            }
+            Err(problem) => return Err(problem),
+        }
+    }
+    Ok(notice(project, "All cards of this link are gone."))
+}
+
+/// The first number of a link's passes that is free, or one more than there are: they are taken in order.
+async fn first_free(
+    app: &App,
+    org: OrgId,
+    project: ProjectId,
+    most: u32,
+    numbered: &impl Fn(u32) -> String,
+) -> Result<u32, Problem> {
+    let (mut low, mut high) = (1, most + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match app.store.pass_by_external_id(org, project, &numbered(middle)).await? {
+            Some(_) => low = middle + 1,
+            None => high = middle,
+        }
+    }
+    Ok(low)
+}
+
+/// The pass that a visitor got by this link before, where their browser tells.
+fn known(app: &App, org: OrgId, link: &Link, headers: &HeaderMap) -> Result<Option<LinkCode>, Problem> {
+    if link.prefill.quantity.is_none() {
+        return Ok(None);
+    }
+    let name = link.cookie(app, org)?;
+    let sent = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = sent.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    Ok(pairs.find(|(found, _)| *found == name).and_then(|(_, code)| code.parse().ok()))
+}
+
+/// Leads to the pass, and has the browser keep which it was.
+fn remembered(app: &App, org: OrgId, link: &Link, code: &LinkCode) -> Result<Response, Problem> {
+    const SECONDS: u32 = 365 * 86_400;
+    let secure = if app.url("/").starts_with("https:") { "; Secure" } else { "" };
+    let cookie = format!("{}={code}; Path=/e/; Max-Age={SECONDS}; HttpOnly; SameSite=Lax{secure}", link.cookie(app, org)?);
+    let value = HeaderValue::from_str(&cookie).map_err(|error| Problem::Internal(error.to_string()))?;
+    let mut response = leads_to(code);
+    response.headers_mut().append(header::SET_COOKIE, value);
+    Ok(response)
+}
+
 fn leads_to(code: &LinkCode) -> Response {
     private(Redirect::to(&format!("/p/{code}")).into_response())
 }
@@ -135,8 +220,12 @@ fn closed(app: &App, project: &Project, arrival: &Arrival) -> Option<Response> {
         }
         Doors::Open => return None,
     };
+    Some(notice(project, &text))
+}
+
+fn notice(project: &Project, text: &str) -> Response {
     let body = html! { main.notice { h1 { (project.name) } p { (text) } } };
-    Some(private((StatusCode::FORBIDDEN, page(&project.name, &[], &body)).into_response()))
+    private((StatusCode::FORBIDDEN, page(&project.name, &[], &body)).into_response())
 }
 
 /// What a filled-in form asks for, once for each form.
@@ -221,7 +310,8 @@ async fn issue(
     }
 }
 
-fn draw_link(project: &Project, form: &Form, link: &Link) -> Response {
+fn draw_link(app: &App, org: OrgId, project: &Project, form: &Form, link: &Link) -> Result<Response, Problem> {
+    let token = link.prefill.quantity.map(|_| form::mint(app, org, project, app.now())).transpose()?;
     let body = html! {
         main.enrol {
             h1 { (project.name) }
@@ -229,11 +319,11 @@ fn draw_link(project: &Project, form: &Form, link: &Link) -> Response {
                 @if let Some(name) = &link.prefill.contact.name { (name) ", your" } @else { "Your" }
                 " card is ready for your phone's wallet."
             }
-            (form.draw_link(link, &project.enrolment_rules))
+            (form.draw_link(link, &project.enrolment_rules, token.as_deref()))
         }
     };
     let status = if form.has_faults() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    private((status, page(&project.name, &[], &body)).into_response())
+    Ok(private((status, page(&project.name, &[], &body)).into_response()))
 }
 
 fn draw(app: &App, org: OrgId, project: &Project, form: &Form, keep_token: bool) -> Result<Response, Problem> {

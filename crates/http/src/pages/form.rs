@@ -68,12 +68,14 @@ impl Form {
     }
 
     /// A link's form: nothing to answer but the password, where there is one. It sends itself where it can.
-    pub(super) fn draw_link(&self, link: &Link, rules: &EnrolmentRules) -> Markup {
+    /// A visitor of a link for many has a `token`.
+    pub(super) fn draw_link(&self, link: &Link, rules: &EnrolmentRules, token: Option<&str>) -> Markup {
         let by_itself = rules.password.is_none() && !self.has_faults();
         html! {
             @if let Some(fault) = &self.fault { p.fault role="alert" { (fault) } }
             form method="post" action="?" data-by-itself[by_itself] {
                 @for (name, value) in &link.parts { input type="hidden" name=(name) value=(value); }
+                @if let Some(token) = token { input type="hidden" name=(TOKEN) value=(token); }
                 @for (name, value) in self.hidden() { input type="hidden" name=(name) value=(value); }
                 (self.password(rules))
                 button type="submit" { "Get my card" }
@@ -164,7 +166,7 @@ impl Form {
     }
 
     /// The form's own name, if we gave it and not too long ago.
-    fn nonce(&self, app: &App, org: OrgId, project: &Project) -> Result<Option<String>, Problem> {
+    pub(super) fn nonce(&self, app: &App, org: OrgId, project: &Project) -> Result<Option<String>, Problem> {
         let mut parts = self.value(TOKEN).split('.');
         let (Some(nonce), Some(at), Some(seal)) = (parts.next(), parts.next(), parts.next()) else { return Ok(None) };
         let Ok(seconds) = at.parse::<i64>() else { return Ok(None) };
@@ -249,7 +251,7 @@ fn answer(field: &FieldDef, text: &str) -> Result<Option<FieldValue>, &'static s
     }
 }
 
-fn mint(app: &App, org: OrgId, project: &Project, now: Timestamp) -> Result<String, Problem> {
+pub(super) fn mint(app: &App, org: OrgId, project: &Project, now: Timestamp) -> Result<String, Problem> {
     let nonce = domain::LinkCode::mint(&*app.entropy).to_string();
     let seconds = now.as_seconds();
     Ok(format!("{nonce}.{seconds}.{}", seal_of(app, org, project, &nonce, seconds)?))

@@ -118,6 +118,55 @@ async fn a_link_of_ours_issues_on_the_first_visit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_for_many_issues_as_many_as_it_says_whoever_comes_at_once() {
+    let club = Club::start(json!({})).await;
+    let links = format!("{}/links", club.path);
+    let made = club.server.post(&links, json!({"quantity": 5, "fields": {"tier": "Gold"}})).await.expect(200);
+    let address = format!("/e/club?{}", made["url"].as_str().unwrap().split_once('?').unwrap().1);
+    let page = async || club.server.send("GET", &address, &[], "").await;
+    let before = club.passes().await;
+    let mut forms = Vec::new();
+    for _ in 0..12 {
+        forms.push(hidden(&page().await.text()));
+    }
+    let send = |form: &String| {
+        let form = form.clone();
+        async { club.server.send("POST", "/e/club?", &FORM, form).await }
+    };
+    // Each form twice, all at once.
+    let sent = futures_util::future::join_all(forms.iter().chain(&forms).map(send)).await;
+    let (first, second) = sent.split_at(forms.len());
+    let mut taken = std::collections::BTreeSet::new();
+    for (one, other) in first.iter().zip(second) {
+        assert_eq!((one.status, one.headers.get("location")), (other.status, other.headers.get("location")), "{}", other.text());
+        match one.status.as_u16() {
+            303 => assert!(taken.insert(one.header("location").to_owned()), "two visitors got one pass"),
+            403 => assert!(one.text().contains("are gone"), "{}", one.text()),
+            other => panic!("{other}: {}", one.text()),
+        }
+    }
+    assert_eq!((taken.len(), club.passes().await - before), (5, 5));
+    // Who has one finds it again: by the form, and by what the browser keeps.
+    let lucky = first.iter().position(|reply| reply.status.as_u16() == 303).unwrap();
+    assert_eq!(send(&forms[lucky]).await.header("location"), first[lucky].header("location"));
+    let kept = first[lucky].header("set-cookie");
+    assert!(kept.contains("HttpOnly") && kept.contains("SameSite=Lax") && kept.contains("Path=/e/"), "{kept}");
+    let cookie = [("cookie", kept.split(';').next().unwrap())];
+    let again = club.server.send("GET", &address, &cookie, "").await;
+    assert_eq!((again.status.as_u16(), again.header("location")), (303, first[lucky].header("location")));
+    assert_eq!(send(&hidden(&page().await.text())).await.status.as_u16(), 403, "nobody else");
+
+    for (wish, path) in [
+        (json!({"quantity": 0}), "quantity"),
+        (json!({"quantity": 100_001}), "quantity"),
+        (json!({"quantity": 2, "external_id": "x"}), "external_id"),
+        (json!({"quantity": 2, "contact": {"email": "ada@example.com"}}), "contact"),
+    ] {
+        assert_eq!(club.server.post(&links, wish).await.json()["errors"][0]["path"], path);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn passkits_generators_make_links_to_us() {
     let club = Club::start(json!({"links_only": true})).await;
     let given = club.server.get(&format!("{}/links", club.path)).await.expect(200);
