@@ -264,10 +264,15 @@ impl Store {
 
     /// Several configuration changes at once: all or none.
     pub async fn written(&self, write: ConfigWrite) -> Result<bool> {
+        let has_jobs = !write.jobs.is_empty();
         match self.backend.write_config(write).await? {
             ConfigWritten::Done(_) => {
                 self.backend.nudge();
                 self.refresh().await?;
+                if has_jobs {
+                    // A job alone is no change of what is configured, and its worker waits for a tick.
+                    self.wake.tick_config();
+                }
                 Ok(true)
             }
             ConfigWritten::Conflict => Ok(false),

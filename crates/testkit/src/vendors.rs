@@ -62,6 +62,8 @@ pub struct Books {
     pub refused: Vec<String>,
     /// Answers to give before any other: status and body.
     pub next: Vec<(u16, Value)>,
+    /// Every so many requests one fails with 503; 0 means none.
+    pub fails_every: usize,
     /// The token in force.
     token: String,
     recent: Vec<Instant>,
@@ -137,6 +139,8 @@ async fn answer(service: Service, request: Request<Incoming>, books: &Mutex<Book
         books.requests += 1;
         if asked.path.ends_with("/oauth2/token") {
             token(&mut books, &asked)
+        } else if books.fails_every > 0 && books.requests.is_multiple_of(books.fails_every) {
+            (503, None, json!({}))
         } else if books.next.is_empty() {
             match service {
                 Service::HubSpot => hubspot(&mut books, &asked),

@@ -2,7 +2,7 @@
 //! what it took last, and it is told where that is something else.
 //!
 //! How far the walk is stands in its row, so a crash costs one batch that is compared again; whom the destination took in between
-//! match then. Events go out meanwhile: a contact that changed while it was told of is read again afterwards, and told of again,
+//! match then. Where it takes no more for now, the walk has come as far as the first contact that it did not take. Events go out meanwhile: a contact that changed while it was told of is read again afterwards, and told of again,
 //! so that whatever order the two arrived in, the last that the destination hears is the present.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -83,21 +83,21 @@ async fn step(shard: &Shard, mut backfill: Backfill) -> Result<(), End> {
     let to = opened(house, org, stored);
     let after = backfill.progress.after;
     let contacts = shard.insist("read contacts", || house.store.contacts(org, after, BATCH)).await?;
-    let Some(last) = contacts.last().map(|contact| contact.id) else { return finish(shard, backfill, JobState::Done).await };
-    let mut walk = Walk { shard, to: &to, backfill: backfill.id.uuid(), tally: Tally::default() };
-    match walk.batch(contacts, backfill.progress.everything).await? {
-        Ok(()) => {
-            walk.tally.add_to(&mut backfill.progress);
-            backfill.progress.after = Some(last);
-            (backfill.progress.failures, backfill.progress.trouble, backfill.progress.not_before) = (0, None, None);
-            jobs::save(shard, backfill, &[]).await.map(drop)
-        }
-        Err(trouble) => {
-            // Whom it took is noted, and matches when the batch is looked at again; they count as repaired now.
-            backfill.progress.repaired += walk.tally.repaired;
-            backfill.progress.looked_at += walk.tally.repaired;
-            wait(shard, backfill, trouble).await
-        }
+    if contacts.is_empty() {
+        return finish(shard, backfill, JobState::Done).await;
+    }
+    let mut walk = Walk { shard, to: &to, backfill: backfill.id.uuid(), tally: Tally::default(), after: None };
+    let came = walk.batch(contacts, backfill.progress.everything).await?;
+    // What was decided of the batch is kept even when the rest of it has to wait: a destination that takes a part at a time
+    // comes on with every try, and nobody is counted twice.
+    if let Some(after) = walk.after {
+        backfill.progress.after = Some(after);
+        (backfill.progress.failures, backfill.progress.trouble, backfill.progress.not_before) = (0, None, None);
+    }
+    walk.tally.add_to(&mut backfill.progress);
+    match came {
+        Ok(()) => jobs::save(shard, backfill, &[]).await.map(drop),
+        Err(trouble) => wait(shard, backfill, trouble).await,
     }
 }
 
@@ -151,12 +151,32 @@ impl Tally {
     }
 }
 
+/// What is known of a contact of a batch.
+enum Seen {
+    Matches,
+    Nameless,
+    /// It is to be told of.
+    Differs,
+}
+
+/// What a destination made of a contact.
+enum Decided {
+    Taken,
+    Refused(String),
+}
+
+/// What a destination made of those that it was told of; whom it would not hear of now is not among them.
+type Decisions = HashMap<ContactId, Decided>;
+
 /// One batch of a walk.
 struct Walk<'w> {
     shard: &'w Shard,
     to: &'w Ready,
     backfill: Uuid,
+    /// Of those up to [`Walk::after`].
     tally: Tally,
+    /// The contact up to which everything is decided.
+    after: Option<ContactId>,
 }
 
 impl Walk<'_> {
@@ -179,85 +199,111 @@ impl Walk<'_> {
         }
     }
 
-    /// Compares contacts and tells of those that are something else.
+    /// Compares contacts and tells of those that are something else, in pieces that the destination takes at once.
     async fn batch(&mut self, contacts: Vec<Contact>, everything: bool) -> Result<Result<(), Trouble>, End> {
         let ids: Vec<ContactId> = contacts.iter().map(|contact| contact.id).collect();
         let (org, target) = (self.to.org, self.target().id);
         let house = Arc::clone(self.house());
         let synced = self.shard.insist("read what was told", || house.store.synced(org, target, &ids)).await?;
-        let mut different = Vec::new();
+        let most = self.to.dialect().map_or(1, |destination| destination.pace.events.max(1));
+        let (mut piece, mut different) = (Vec::new(), Vec::new());
         for contact in contacts {
-            self.tally.looked_at += 1;
+            let (id, shard) = (contact.id, self.shard);
             if contact.erased_at.is_some() {
-                self.tally.matched += 1;
+                piece.push((id, Seen::Matches));
                 continue;
             }
-            let shard = self.shard;
             let hash = shard.insist("compare a contact", || std::future::ready(self.hash(&contact))).await?;
-            match hash {
-                Err(_) => self.tally.nameless += 1,
-                Ok(hash) if !everything && synced.get(&contact.id) == Some(&hash) => self.tally.matched += 1,
-                Ok(hash) => different.push((contact, hash)),
+            piece.push(match hash {
+                Err(_) => (id, Seen::Nameless),
+                Ok(hash) if !everything && synced.get(&id) == Some(&hash) => (id, Seen::Matches),
+                Ok(hash) => {
+                    different.push((contact, hash));
+                    (id, Seen::Differs)
+                }
+            });
+            if different.len() == most {
+                let (piece, different) = (std::mem::take(&mut piece), std::mem::take(&mut different));
+                if let Err(trouble) = self.settle(piece, different).await? {
+                    return Ok(Err(trouble));
+                }
+                if self.shard.is_stopping() {
+                    // What is decided is written down first.
+                    return Ok(Ok(()));
+                }
             }
         }
-        let most = self.to.dialect().map_or(1, |destination| destination.pace.events.max(1));
-        while !different.is_empty() {
-            let rest = different.split_off(different.len().min(most));
-            if let Err(trouble) = self.tell(std::mem::replace(&mut different, rest)).await? {
-                return Ok(Err(trouble));
+        self.settle(piece, different).await
+    }
+
+    /// Tells of what differs in a piece, and counts its contacts up to the first that nothing was decided of.
+    async fn settle(
+        &mut self,
+        piece: Vec<(ContactId, Seen)>,
+        different: Vec<(Contact, Hash)>,
+    ) -> Result<Result<(), Trouble>, End> {
+        let (mut decisions, trouble) = self.tell(different).await?;
+        for (contact, seen) in piece {
+            match seen {
+                Seen::Matches => self.tally.matched += 1,
+                Seen::Nameless => self.tally.nameless += 1,
+                Seen::Differs => match decisions.remove(&contact) {
+                    Some(Decided::Taken) => self.tally.repaired += 1,
+                    Some(Decided::Refused(why)) => {
+                        self.tally.refused += 1;
+                        self.tally.samples.push((contact, why));
+                    }
+                    None => break,
+                },
             }
-            if self.shard.is_stopping() {
-                return Err(End::Stopped);
-            }
+            self.tally.looked_at += 1;
+            self.after = Some(contact);
         }
-        Ok(Ok(()))
+        Ok(trouble.map_or(Ok(()), Err))
     }
 
     /// Tells of some contacts, and again of those that changed meanwhile.
-    async fn tell(&mut self, contacts: Vec<(Contact, Hash)>) -> Result<Result<(), Trouble>, End> {
+    async fn tell(&self, contacts: Vec<(Contact, Hash)>) -> Result<(Decisions, Option<Trouble>), End> {
         let mut round = contacts;
-        let mut repaired = HashMap::new();
+        let mut decisions = HashMap::new();
         for _ in 0..MOST_ROUNDS {
             if round.is_empty() {
                 break;
             }
             let events: Vec<Event> = round.iter().map(|(contact, hash)| self.event(contact, hash)).collect();
             let taken = tell(self.house(), self.to, &events).await;
-            if let Err(trouble) = self.note(&round, &taken, &mut repaired).await? {
-                self.tally.repaired += repaired.len() as u64;
-                return Ok(Err(trouble));
+            let trouble = self.note(&round, taken, &mut decisions).await?;
+            if trouble.is_some() {
+                return Ok((decisions, trouble));
             }
             round = self.changed(round).await?;
         }
-        self.tally.repaired += repaired.len() as u64;
-        Ok(Ok(()))
+        Ok((decisions, None))
     }
 
-    /// Notes what was taken; what could not be now keeps the walk from going on.
+    /// Notes what was taken, and what keeps the walk from going on.
     async fn note(
-        &mut self,
+        &self,
         round: &[(Contact, Hash)],
-        taken: &[Taken],
-        repaired: &mut HashMap<ContactId, ()>,
-    ) -> Result<Result<(), Trouble>, End> {
+        taken: Vec<Taken>,
+        decisions: &mut Decisions,
+    ) -> Result<Option<Trouble>, End> {
         let mut told = Vec::new();
         let mut trouble = None;
         for ((contact, hash), taken) in round.iter().zip(taken) {
-            told.push((contact.id, (*taken == Taken::Yes).then_some(*hash)));
+            told.push((contact.id, (taken == Taken::Yes).then_some(*hash)));
             match taken {
-                Taken::Yes => {
-                    repaired.insert(contact.id, ());
+                Taken::Yes => drop(decisions.insert(contact.id, Decided::Taken)),
+                Taken::Never(why) => drop(decisions.insert(contact.id, Decided::Refused(why))),
+                Taken::NotNow(why, after) => {
+                    decisions.remove(&contact.id);
+                    trouble = Some(Trouble { why, after });
                 }
-                Taken::Never(why) => {
-                    self.tally.refused += 1;
-                    self.tally.samples.push((contact.id, why.clone()));
-                }
-                Taken::NotNow(why, after) => trouble = Some(Trouble { why: why.clone(), after: *after }),
             }
         }
         let (house, org, target) = (Arc::clone(self.house()), self.to.org, self.target().id);
         self.shard.insist("note what was told", || house.store.note_synced(org, target, told.clone())).await?;
-        Ok(trouble.map_or(Ok(()), Err))
+        Ok(trouble)
     }
 
     /// Those of some contacts that are to be told otherwise by now.

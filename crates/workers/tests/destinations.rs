@@ -514,3 +514,58 @@ async fn whatever_happens_the_customer_database_agrees_with_the_phones_in_the_en
         workers.drain(PATIENCE).await;
     }
 }
+
+/// Contacts without passes, named `person-0` and so on.
+async fn contacts(house: &House, count: u64) {
+    let mut put = tokio::task::JoinSet::new();
+    for number in 0..count {
+        let input = ContactInput { external_id: Some(format!("person-{number}")), ..ContactInput::default() };
+        let new_id = ContactId::mint(domain::Clock::now(&*house.clock), &house::System);
+        let (engine, command) = (house.engine.clone(), house.command(Action::PutContact { new_id, input }));
+        put.spawn(async move { engine.submit(command).await.map(drop) });
+        if put.len() >= 512 {
+            put.join_next().await.unwrap().unwrap().unwrap();
+        }
+    }
+    while let Some(done) = put.join_next().await {
+        done.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_destination_that_takes_a_part_at_a_time_is_backfilled_to_the_end() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Tracking).await.unwrap();
+    contacts(&house, 2_500).await;
+    // It takes three requests of a hundred, and then none for a while: never a batch of the walk at once.
+    vendor.with(|books| books.fails_every = 4);
+    let target = destination(&house, "rudderstack", &vendor.url(), json!({}), &[("write_key", TOKEN)]).await;
+    let workers = house.workers().await;
+    until("the log is behind us", || async { ended(&house, target, AttemptOutcome::Retrying).await == 0 }).await;
+    let begun = begin(&house, target, true).await;
+    let held = async || house.store.job::<BackfillProgress>(house.org, begun.id).await.unwrap().unwrap();
+    until("it is done or halted", || async {
+        house.clock.forward(Duration::from_secs(30));
+        held().await.state != JobState::Running
+    })
+    .await;
+    let BackfillProgress { looked_at, matched, repaired, refused, failures, .. } = held().await.progress;
+    assert_eq!(held().await.state, JobState::Done, "{:?}", held().await.progress);
+    assert_eq!((looked_at, matched, repaired, refused, failures), (2_500, 0, 2_500, 0, 0), "each counts once");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backfill_begins_when_it_is_asked_for() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Tracking).await.unwrap();
+    let workers = house.workers().await;
+    house.issued("1", Validity::default()).await;
+    let target = destination(&house, "rudderstack", &vendor.url(), json!({}), &[("write_key", TOKEN)]).await;
+    // The last tick that a change of the configuration gave is behind everybody.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let from = tokio::time::Instant::now();
+    backfilled(&house, target, true).await;
+    assert!(from.elapsed() < Duration::from_secs(3), "a worker that is not woken looks every five seconds");
+    workers.drain(PATIENCE).await;
+}
