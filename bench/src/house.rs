@@ -220,6 +220,27 @@ impl House {
         self.submit((0..count).map(issue)).await
     }
 
+    /// Makes so many contacts who have no pass.
+    pub(crate) async fn put_contacts(&self, count: u64) -> Result<()> {
+        let put = |number: u64| {
+            let input = ContactInput {
+                external_id: Some(format!("person-{number}")),
+                email: Some(format!("person.{number}@example.com")),
+                ..ContactInput::default()
+            };
+            self.command(Action::PutContact { new_id: ContactId::mint(self.clock.now(), &System), input })
+        };
+        let mut next = 0;
+        while next < count {
+            let end = count.min(next + TOGETHER as u64);
+            for verdict in self.engine.submit_all((next..end).map(put).collect()).await {
+                verdict.map_err(|refusal| anyhow!("a contact was not put: {refusal:?}"))?;
+            }
+            next = end;
+        }
+        Ok(())
+    }
+
     /// Closes the folder.
     pub(crate) async fn close(self) {
         let Self { store, engine, backend, .. } = self;

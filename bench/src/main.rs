@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "a measurement reads the clock and the environment")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command that prints its result")]
 
+mod backfill;
 mod batch;
 mod cpu;
 mod database;
@@ -50,6 +51,8 @@ pub(crate) struct Size {
     passes: u64,
     /// Rows of a batch.
     rows: u64,
+    /// Contacts that a backfill compares.
+    contacts: u64,
     /// Installed passes that a template is published to.
     devices: u64,
     /// Objects at Google.
@@ -68,6 +71,7 @@ const QUICK: Size = Size {
     open_loop_seconds: 10.0,
     passes: 100_000,
     rows: 50_000,
+    contacts: 100_000,
     devices: 10_000,
     google_objects: 1_000,
     webhook_rate: 1_000,
@@ -81,6 +85,7 @@ const FULL: Size = Size {
     open_loop_seconds: 60.0,
     passes: 1_000_000,
     rows: 1_000_000,
+    contacts: 1_000_000,
     devices: 1_000_000,
     google_objects: 10_000,
     webhook_rate: 2_000,
@@ -106,6 +111,8 @@ enum Part {
     Google,
     /// A CSV of rows that become passes.
     Batch,
+    /// Contacts that a backfill tells of and compares.
+    Backfill,
     /// From event to pass in a small and a large store, memory and start.
     Start,
 }
@@ -195,5 +202,6 @@ fn run(arguments: &RunArguments) -> Result<()> {
     part(Part::Wallets, "Phones, SQLite", &|| wallets::run(size, server, folder))?;
     part(Part::Google, "Google", &|| google::run(size, folder))?;
     part(Part::Batch, "A CSV of rows becomes passes, SQLite", &|| batch::run(size, server, folder))?;
+    part(Part::Backfill, "A backfill, SQLite", &|| backfill::run(size, server, folder))?;
     part(Part::Start, "From event to pass, memory and start, SQLite", &|| start::run(size, server, folder))
 }

@@ -71,6 +71,9 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
+    /// Among the hosts: files in a folder of the server's own.
+    pub const OWN_FOLDER: &'static str = "file://localhost";
+
     /// Whether it may send a request of a target's to this address: to the vendor's own hosts, or to the host that the target
     /// names.
     pub fn may_call(&self, target: &Target, url: &str) -> bool {
@@ -81,6 +84,9 @@ impl Descriptor {
         if !target.url.is_empty() {
             let own = target.url.split("{{").next().and_then(host);
             return own.is_some_and(|own| own == (scheme, authority));
+        }
+        if scheme == "file" {
+            return authority == "localhost" && self.hosts.contains(&Self::OWN_FOLDER);
         }
         let named = |known: &str| match known.strip_prefix('*') {
             Some(end) => authority.host().ends_with(end),

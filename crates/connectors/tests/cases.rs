@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use connectors::catalog::{self, CONNECTORS, Descriptor};
 use connectors::kit::{
-    Arrival, Decoded, Entrance, Inbound, KeyHash, Lock, Owed, Refused, Reply, Secret, Secrets, Sending, Sent, Settings,
+    Arrival, Decoded, Earlier, Entrance, Inbound, KeyHash, Lock, Owed, Refused, Reply, Secret, Secrets, Sending, Sent, Settings,
     SharedSecret, Token,
 };
 use domain::{Actor, Cause, DeliveryId, Entropy, Event, Facts, Image, Position, Target, TargetId, Timestamp};
@@ -302,7 +302,8 @@ fn tell(
     let settings: Value = read(&case.join("settings.json"));
     let events = events_of(case, &settings);
     let previous = settings["previous_secrets"].as_u64().unwrap_or_default();
-    let previous = (0..previous).map(|number| Secret::mint(&Filled(2 + number as u8))).collect();
+    let earlier = |number: u64| Earlier { secret: Secret::mint(&Filled(2 + number as u8)), until: None };
+    let previous = (0..previous).map(earlier).collect();
     let credentials: BTreeMap<String, String> = serde_json::from_value(settings["credentials"].clone()).unwrap_or_default();
     let mut secrets = Secrets::rotated(Secret::mint(&Filled(1)), previous);
     secrets.credentials = credentials.clone().into_iter().collect();

@@ -58,6 +58,8 @@ pub struct Settings {
     pub intake_bytes: usize,
     /// Which addresses users may name for webhooks.
     pub address_policy: AddressPolicy,
+    /// Whether destinations may write files below a folder of this machine.
+    pub takes_files: bool,
     /// Where addresses are registered; without it no places are recorded.
     pub places: Option<Places>,
     /// What the workers say about their fitness; `/readyz` asks it too.
@@ -91,6 +93,7 @@ impl Settings {
             batch_bytes: Self::BATCH_BYTES,
             intake_bytes: Self::INTAKE_BYTES,
             address_policy: AddressPolicy::default(),
+            takes_files: false,
             places: None,
             fitness: None,
             google_roots: Arc::default(),

@@ -44,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) allow_loopback: bool,
     /// Further networks that webhooks may be sent to, beside all public addresses.
     pub(crate) allow_networks: Vec<IpNet>,
+    /// Folder below which destinations may write files, each organization in one of its own; without it none may.
+    pub(crate) files_folder: Option<PathBuf>,
     /// Requests per second that an API key may make, unless it has a limit of its own.
     pub(crate) rate_per_second: u32,
     /// Pass pages and packages a minute that one client address may ask for; 0 means any number.
@@ -95,6 +97,7 @@ impl Default for Config {
             forwarded_by: "x-forwarded-for".to_owned(),
             allow_loopback: false,
             allow_networks: Vec::new(),
+            files_folder: None,
             rate_per_second: http_server::Settings::RATE_PER_SECOND,
             pages_per_minute: limits.pages_per_minute,
             enrolments_per_minute: limits.enrolments_per_minute,
@@ -166,6 +169,10 @@ pub(crate) struct Flags {
     #[arg(long = "allow-network", value_name = "CIDR")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) allow_networks: Vec<IpNet>,
+    /// Folder below which destinations may write files
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) files_folder: Option<PathBuf>,
     /// MaxMind DB file with cities
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -229,6 +236,9 @@ pub(crate) fn read(flags: &Flags) -> anyhow::Result<Config> {
     }
     if !TAKE_OVER_SECONDS.contains(&config.take_over_seconds) {
         bail!("take_over_seconds must be from {} to {}", TAKE_OVER_SECONDS.start(), TAKE_OVER_SECONDS.end());
+    }
+    if let Some(folder) = config.files_folder.as_ref().filter(|folder| !folder.is_dir()) {
+        bail!("files_folder: there is no folder {}", folder.display());
     }
     if !["text", "json"].contains(&config.log_format.as_str()) {
         bail!("log_format must be `text` or `json`");

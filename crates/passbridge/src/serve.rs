@@ -125,7 +125,11 @@ pub(crate) async fn start(
     let engine_task = tokio::spawn(runner.run());
     let policy = policy(config);
     let roots = Arc::new(http_server::GoogleRoots::default());
-    let webhooks = workers::WebhookSettings { public_url: public_url.clone(), ..workers::WebhookSettings::default() };
+    let webhooks = workers::WebhookSettings {
+        public_url: public_url.clone(),
+        files_folder: config.files_folder.clone(),
+        ..workers::WebhookSettings::default()
+    };
     let made: Arc<OnceLock<Weak<http_server::App>>> = Arc::default();
     let deps = workers::Deps {
         store: Arc::clone(&store),
@@ -203,6 +207,7 @@ fn settings(config: &Config, public_url: &str, policy: AddressPolicy) -> anyhow:
         callbacks_per_minute: config.callbacks_per_minute,
     };
     settings.address_policy = policy;
+    settings.takes_files = config.files_folder.is_some();
     if config.forwarded_by == "forwarded" {
         settings.forwarded_by = http_server::ForwardedBy::Forwarded;
     }

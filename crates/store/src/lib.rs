@@ -30,9 +30,9 @@ pub use backend::{Backend, Log, Pulse, Reader, Retention};
 pub use backfills::{Backfill, BackfillProgress};
 pub use batches::{AUDITED_BATCH, Batch, BatchFile, BatchPhase, BatchStart, BatchTally, BatchWork, CHUNK_BYTES, Intake};
 pub use config::{
-    Catalog, Ending, OrgCatalog, PreviousSigner, Resource, ScanKeys, Stored, StoredDraft, StoredFlow, StoredFlowVersion,
-    StoredGoogleAccount, StoredInspector, StoredSigner, StoredSigningRequest, StoredTarget, StoredTransformation, StoredVersion,
-    ToldEnding,
+    Catalog, Ending, OrgCatalog, PreviousSigner, Resource, ScanKeys, SealedSecret, Stored, StoredDraft, StoredFlow,
+    StoredFlowVersion, StoredGoogleAccount, StoredInspector, StoredSigner, StoredSigningRequest, StoredTarget,
+    StoredTransformation, StoredVersion, ToldEnding,
 };
 pub use error::{Result, StoreError};
 pub use google::{

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use domain::{OrgId, Target, TargetId};
 
-use crate::{ConfigWrite, Resource, ResourceRow, Store, StoreError, Stored, StoredTarget, error::Result, store::to_json};
+use crate::{
+    ConfigWrite, Resource, ResourceRow, SealedSecret, Store, StoreError, Stored, StoredTarget, error::Result, store::to_json,
+};
 
 impl StoredTarget {
     /// The names of its headers, which alone are shown.
@@ -15,7 +17,7 @@ impl StoredTarget {
 
 impl Store {
     /// A target as it is kept: the values of its headers sealed, its signing secrets as they are given, sealed already.
-    pub fn seal_target(&self, org: OrgId, mut target: Target, sealed_secrets: Vec<String>) -> Result<StoredTarget> {
+    pub fn seal_target(&self, org: OrgId, mut target: Target, sealed_secrets: Vec<SealedSecret>) -> Result<StoredTarget> {
         let mut sealed_headers = BTreeMap::new();
         for (name, value) in std::mem::take(&mut target.headers) {
             let sealed = self.seal_for::<StoredTarget>(org, target.id.uuid(), value.as_bytes())?;

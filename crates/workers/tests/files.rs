@@ -3,7 +3,7 @@
 
 mod house;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use domain::{TargetId, Validity, Wallet};
 use house::{
@@ -25,6 +25,12 @@ async fn files(house: &House, storage: &Objects, secret: &str) -> TargetId {
     destination(house, "parquet", &storage.url(), settings, &[("secret_access_key", secret)]).await
 }
 
+/// What DuckDB finds in the files below a folder.
+async fn found_below(folder: &Path, query: &str) -> Vec<Value> {
+    let said = clients::python("lake.py", &[folder.to_str().unwrap(), query], "", PATIENCE).await.unwrap();
+    said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 /// What DuckDB finds in the files.
 async fn found(storage: &Objects, query: &str) -> Vec<Value> {
     let folder = tempfile::tempdir().unwrap();
@@ -33,8 +39,7 @@ async fn found(storage: &Objects, query: &str) -> Vec<Value> {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
     }
-    let said = clients::python("lake.py", &[folder.path().to_str().unwrap(), query], "", PATIENCE).await.unwrap();
-    said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    found_below(folder.path(), query).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,4 +108,42 @@ async fn what_the_storage_does_not_take_waits_with_its_word_for_why() {
     .await;
     assert_eq!(found(&storage, "SELECT event FROM TABLE(tracks)").await, [json!(["pass_created"])]);
     workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_of_the_servers_is_written_as_a_storage_is() {
+    let house = House::new().await;
+    let allowed = tempfile::tempdir().unwrap();
+    let settings = json!({"store": "folder", "prefix": "wallet/events"});
+    let target = destination(&house, "parquet", "", settings, &[]).await;
+    for number in 0..10 {
+        let pass = house.issued(&number.to_string(), Validity::default()).await;
+        install(&house, &pass, Wallet::Apple, "phone").await;
+    }
+    // As long as no folder is allowed, nothing is lost and nothing written.
+    let workers = house.workers().await;
+    until("it failed once", || async { ended(&house, target, AttemptOutcome::Retrying).await == 40 }).await;
+    let why = house.attempts(target).await.remove(0).error.unwrap();
+    assert!(why.contains("files_folder"), "{why}");
+    workers.drain(PATIENCE).await;
+
+    let mut quick = house::quick();
+    quick.webhooks.files_folder = Some(allowed.path().to_owned());
+    let own = allowed.path().join(house.org.to_string());
+    std::fs::write(&own, "in the way").unwrap();
+    let workers = house.workers_with(quick).await;
+    until("it failed again", || async {
+        house.clock.forward(Duration::from_secs(10));
+        ended(&house, target, AttemptOutcome::Retrying).await >= 80
+    })
+    .await;
+    std::fs::remove_file(&own).unwrap();
+    until("all are in files", || async {
+        house.clock.forward(Duration::from_secs(60));
+        ended(&house, target, AttemptOutcome::Delivered).await == 40
+    })
+    .await;
+    workers.drain(PATIENCE).await;
+    let wallets = "SELECT wallet, count(*), count(DISTINCT id), min(day)::text FROM TABLE(pass_installed) GROUP BY ALL";
+    assert_eq!(found_below(&own.join("wallet/events"), wallets).await, [json!(["apple", 10, 10, "2027-01-15"])]);
 }

@@ -439,3 +439,28 @@ async fn who_asks_is_told_once_that_a_certificate_ends() {
     );
     assert_eq!(all.count(), 0, "only who names it");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_was_rotated_out_signs_until_its_end() {
+    let house = House::new().await;
+    let sink = Sink::start(&[], 100).await;
+    let id = house.target_with(&sink.url, native(|_| ())).await;
+    let held = house.store.current().await.unwrap().org(house.org).unwrap().targets[&id.uuid()].clone();
+    let mut rotated = (*held.value).clone();
+    let secret = connectors::kit::Secret::mint(&System);
+    let sealed = house.store.seal_for::<store::StoredTarget>(house.org, id.uuid(), secret.expose().as_bytes()).unwrap();
+    let now = house.clock.now();
+    rotated.rotate_secret(sealed, now.plus(Duration::from_secs(3_600)), 3, now);
+    assert!(house.store.put(&house.change(), &rotated, held.revision).await.unwrap());
+    let workers = house.workers().await;
+    let signatures = async |number: usize| {
+        house.issued(&number.to_string(), Validity::default()).await;
+        until("it was told", || async { sink.behaviour.seen.lock().len() == number }).await;
+        let headers = sink.behaviour.seen.lock()[number - 1].0.clone();
+        headers["webhook-signature"].to_str().unwrap().split(' ').count()
+    };
+    assert_eq!(signatures(1).await, 2);
+    house.clock.forward(Duration::from_secs(3_600));
+    assert_eq!(signatures(2).await, 1, "nobody touched the webhook");
+    workers.drain(PATIENCE).await;
+}

@@ -28,7 +28,7 @@ pub use inflate::{InflateError, inflate};
 pub use lock::Lock;
 pub use message::{Came, Mail, Messenger, SMTP_COMMAND};
 pub use outbound::{Outcome, Owed, Pace, Reply, Request, Sending, Sent, Verdict, judge};
-pub use secret::{Credentials, KeyHash, Secret, SecretError, Secrets, SharedSecret, Token, WriteKey};
+pub use secret::{Credentials, Earlier, KeyHash, Secret, SecretError, Secrets, SharedSecret, Token, WriteKey};
 pub use settings::{Setting, SettingProblem, Settings, Takes, check as check_settings, find as find_setting, table};
 pub(crate) use single::{ENABLED, MAX_BODY_BYTES, STRICT, Track, USER, Wrong, decode_all, decode_one};
 pub use vendor::{Account, Bucket, Login, StoreAccount};

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use aws_lc_rs::{constant_time, digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use domain::Entropy;
+use domain::{Entropy, Timestamp};
 use zeroize::Zeroizing;
 
 /// A write key as a sender presented it.
@@ -181,11 +181,20 @@ pub struct Secrets {
     /// The one in use.
     pub current: Secret,
     /// Earlier ones that receivers may still check against, newest first.
-    pub previous: Vec<Secret>,
+    pub previous: Vec<Earlier>,
     /// What its settings hold that is a credential.
     pub credentials: Credentials,
     /// The token that was got with them, where the destination wants one.
     pub token: Option<Token>,
+}
+
+/// A secret that was rotated out.
+#[derive(Debug, Clone)]
+pub struct Earlier {
+    /// It.
+    pub secret: Secret,
+    /// From this time on nothing is signed with it; without one it stays until somebody ends the rotation.
+    pub until: Option<Timestamp>,
 }
 
 /// Credentials among the settings of a target, by their names.
@@ -245,12 +254,14 @@ impl Secrets {
         Self { current, previous: Vec::new(), credentials: Credentials(BTreeMap::new()), token: None }
     }
     /// The one in use and earlier ones.
-    pub const fn rotated(current: Secret, previous: Vec<Secret>) -> Self {
+    pub const fn rotated(current: Secret, previous: Vec<Earlier>) -> Self {
         Self { current, previous, credentials: Credentials(BTreeMap::new()), token: None }
     }
-    /// All that bodies are signed with, the current one first.
-    pub fn all(&self) -> impl Iterator<Item = &Secret> {
-        std::iter::once(&self.current).chain(self.previous.iter().take(Self::MAX_PREVIOUS))
+    /// All that bodies are signed with at a time, the current one first.
+    pub fn at(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
+        let in_force = move |earlier: &&Earlier| earlier.until.is_none_or(|until| now < until);
+        let previous = self.previous.iter().filter(in_force).take(Self::MAX_PREVIOUS);
+        std::iter::once(&self.current).chain(previous.map(|earlier| &earlier.secret))
     }
 }
 

@@ -84,7 +84,7 @@ const MAX_TAG_BYTES: usize = 256;
 /// The `webhook-signature` header: one `v1,` signature per secret, separated by blanks.
 pub fn standard(secrets: &Secrets, id: &str, attempt_at: Timestamp, body: &[u8]) -> String {
     let mut header = String::with_capacity(48);
-    for secret in secrets.all() {
+    for secret in secrets.at(attempt_at) {
         if !header.is_empty() {
             header.push(' ');
         }
@@ -108,7 +108,7 @@ pub fn public_key(secret: &Secret) -> Option<String> {
 /// The `webhook-signature` header of the asymmetric scheme: one `v1a,` signature per secret, separated by blanks.
 pub fn standard_ed25519(secrets: &Secrets, id: &str, attempt_at: Timestamp, body: &[u8]) -> Option<String> {
     let message = [format!("{id}.{}.", attempt_at.as_seconds()).as_bytes(), body].concat();
-    let signed = secrets.all().map(|secret| Some(format!("v1a,{}", STANDARD.encode(ed25519(secret)?.sign(&message)))));
+    let signed = secrets.at(attempt_at).map(|secret| Some(format!("v1a,{}", STANDARD.encode(ed25519(secret)?.sign(&message)))));
     Some(signed.collect::<Option<Vec<_>>>()?.join(" "))
 }
 
@@ -146,7 +146,7 @@ pub fn check_standard(
             .filter_map(|part| part.strip_prefix("v1,"))
             .any(|given| constant_time::verify_slices_are_equal(expected.as_bytes(), given.as_bytes()).is_ok())
     };
-    if secrets.all().any(fits) { Ok(()) } else { Err(Invalid::Mismatch) }
+    if secrets.at(now).any(fits) { Ok(()) } else { Err(Invalid::Mismatch) }
 }
 
 fn sign(secret: &Secret, id: &str, seconds: i64, body: &[u8]) -> hmac::Tag {
@@ -160,6 +160,7 @@ fn sign(secret: &Secret, id: &str, seconds: i64, body: &[u8]) -> hmac::Tag {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kit::Earlier;
 
     fn secret(byte: u8) -> Secret {
         format!("whsec_{}", STANDARD.encode([byte; 24])).parse().unwrap()
@@ -178,7 +179,8 @@ mod tests {
     #[test]
     fn rotation_signs_with_both_and_tampering_fails() {
         let at = Timestamp::from_seconds(1_700_000_000);
-        let both = Secrets::rotated(secret(2), vec![secret(1)]);
+        let until = Timestamp::from_seconds(1_700_000_060);
+        let both = Secrets::rotated(secret(2), vec![Earlier { secret: secret(1), until: Some(until) }]);
         let header = standard(&both, "id", at, b"{}");
         assert_eq!(header.split(' ').count(), 2);
         for old_or_new in [secret(1), secret(2)] {
@@ -190,6 +192,10 @@ mod tests {
         assert_eq!(check(both.clone(), "id", "1700000001", &header, b"{}"), Err(Invalid::Mismatch));
         assert_eq!(check(both.clone(), "id", "1700000000", &header, b"{ }"), Err(Invalid::Mismatch));
         assert_eq!(check(both.clone(), "id", "1699999000", &header, b"{}"), Err(Invalid::Stale));
+        let (last, ended) =
+            (standard(&both, "id", until.minus(std::time::Duration::from_micros(1)), b"{}"), standard(&both, "id", until, b"{}"));
+        assert_eq!((last.split(' ').count(), ended.split(' ').count()), (2, 1), "the earlier one ends by itself");
+        assert_eq!(check_standard(&both, "id", "1700000059", &header, b"{}", until), Err(Invalid::Mismatch));
         assert_eq!(check(both, "id", "-9223372036854775808", &header, b"{}"), Err(Invalid::Stale));
     }
 

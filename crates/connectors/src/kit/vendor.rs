@@ -88,6 +88,8 @@ pub enum StoreAccount {
         /// Its key, in base64.
         key: Zeroizing<String>,
     },
+    /// None: a folder of the server's, below one that its operator names.
+    Folder,
 }
 
 impl std::fmt::Debug for Bucket {

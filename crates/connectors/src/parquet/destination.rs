@@ -23,6 +23,7 @@ pub(super) fn check(target: &Target, credentials: &Credentials) -> Result<(), Se
     let needed: &[&str] = match vendor::text(target, STORE.name, "s3") {
         "gcs" => &[BUCKET.name, KEY_FILE.name],
         "azure" => &[BUCKET.name, ACCOUNT.name, ACCOUNT_KEY.name],
+        "folder" => &[],
         _ => &[BUCKET.name, ACCESS_KEY_ID.name, SECRET_ACCESS_KEY.name],
     };
     vendor::require(target, credentials, needed)?;
@@ -31,6 +32,15 @@ pub(super) fn check(target: &Target, credentials: &Credentials) -> Result<(), Se
     for (setting, value) in [(BUCKET, ""), (REGION, "us-east-1"), (ACCOUNT, "")] {
         if !word(vendor::text(target, setting.name, value)) {
             return Err(vendor::problem(setting.name, "expected letters, digits, dots, hyphens and underscores"));
+        }
+    }
+    if vendor::text(target, STORE.name, "s3") == "folder" {
+        if !target.url.is_empty() {
+            return Err(vendor::problem("url", "a folder has no address"));
+        }
+        let tricky = |part: &str| part.starts_with('.') || part.contains(['\\', ':']) || part.chars().any(char::is_control);
+        if vendor::text(target, PREFIX.name, "").split('/').any(tricky) {
+            return Err(vendor::problem(PREFIX.name, "no name in it begins with a dot or has a backslash or a colon in it"));
         }
     }
     let prefix = vendor::text(target, PREFIX.name, "");
@@ -55,6 +65,7 @@ pub(super) fn bucket(target: &Target, credentials: &Credentials) -> Bucket {
     let text = |name: &str, default: &str| vendor::text(target, name, default).to_owned();
     let account = match vendor::text(target, STORE.name, "s3") {
         "gcs" => StoreAccount::Google { key_file: secret(KEY_FILE.name) },
+        "folder" => StoreAccount::Folder,
         "azure" => StoreAccount::Azure { account: text(ACCOUNT.name, ""), key: secret(ACCOUNT_KEY.name) },
         _ => StoreAccount::S3 {
             region: text(REGION.name, "us-east-1"),
@@ -74,6 +85,8 @@ fn place(target: &Target) -> String {
         return format!("{}/{bucket}/{prefix}", target.url.trim_end_matches('/'));
     }
     match text(STORE.name, "s3") {
+        // By RFC 8089, and below the folder that the operator names.
+        "folder" => format!("file://localhost/{prefix}"),
         "gcs" => format!("https://storage.googleapis.com/{bucket}/{prefix}"),
         "azure" => format!("https://{}.blob.core.windows.net/{bucket}/{prefix}", text(ACCOUNT.name, "")),
         _ => format!("https://{bucket}.s3.{}.amazonaws.com/{prefix}", text(REGION.name, "us-east-1")),

@@ -1,4 +1,4 @@
-//! Parquet files in object storage as a destination, for data lakes. Set-up and limits: `README.md` beside this file.
+//! Parquet files in object storage or a folder as a destination, for data lakes. Set-up and limits: `README.md` beside this file.
 
 mod destination;
 pub mod settings;
@@ -13,7 +13,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     slug: "parquet",
     label: "Parquet files",
     maturity: Maturity::Beta,
-    hosts: &["*.amazonaws.com", "*.blob.core.windows.net", "storage.googleapis.com"],
+    hosts: &["*.amazonaws.com", "*.blob.core.windows.net", "storage.googleapis.com", Descriptor::OWN_FOLDER],
     source_settings: &[],
     settings: settings::SETTINGS,
     presets: &[],

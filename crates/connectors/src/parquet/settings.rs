@@ -5,16 +5,17 @@ use crate::kit::{Setting, Takes, crm, webhook};
 
 pub(super) const STORE: Setting = Setting {
     name: "store",
-    value: "`s3`, `gcs` or `azure`",
-    takes: Takes::Choice(&["s3", "gcs", "azure"]),
+    value: "`s3`, `gcs`, `azure` or `folder`",
+    takes: Takes::Choice(&["s3", "gcs", "azure", "folder"]),
     default: "s3",
-    about: "Which storage: S3 and what speaks like it (with `url`), Google Cloud Storage, Azure Blob Storage.",
+    about: "Which storage: S3 and what speaks like it (with `url`), Google Cloud Storage, Azure Blob Storage, or a folder on the \
+            server's own disk, where its operator allows one.",
 };
 pub(super) const BUCKET: Setting = Setting {
     name: "bucket",
     value: "a bucket's or container's name",
     takes: Takes::Text(63),
-    default: "required",
+    default: "required, but for `folder`",
     about: "Where the files are.",
 };
 pub(super) const PREFIX: Setting = Setting {

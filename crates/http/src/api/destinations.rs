@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use ::connectors::{
     catalog::{CONNECTORS, Carrier, Descriptor, Vendor},
     custom::settings::CODE,
-    kit::{Credentials, Secret, SettingProblem, check_settings, find_setting, headers as header_rules},
+    kit::{Credentials, Secret, SettingProblem, StoreAccount, check_settings, find_setting, headers as header_rules},
 };
 use axum::{Json, extract::State};
 use domain::{
@@ -16,7 +16,7 @@ use domain::{
 use http::StatusCode;
 use outbound::mail::Server;
 use serde::{Deserialize, Serialize};
-use store::{LoggedEvent, OrgCatalog, Stored, StoredTarget};
+use store::{LoggedEvent, OrgCatalog, SealedSecret, Stored, StoredTarget};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -251,6 +251,13 @@ impl DestinationInput {
         webhook_made::check(catalog, &target).await?;
         let opened: Credentials = credentials.clone().into_iter().collect();
         (vendor.check)(&target, &opened).map_err(wrong)?;
+        if let Carrier::Objects(bucket) = vendor.carrier
+            && matches!(bucket(&target, &opened).account, StoreAccount::Folder)
+            && !app.settings.takes_files
+        {
+            let why = "the operator of this server allows no folder: files_folder in its configuration names one";
+            return Err(Problem::field("settings.store", why));
+        }
         if vendor.call.is_some() {
             code(&target).await?;
         }
@@ -351,7 +358,7 @@ async fn code(target: &Target) -> Result<(), Problem> {
 }
 
 /// The row that is kept.
-fn sealed(app: &App, caller: &Caller, asked: Asked, secrets: Vec<String>) -> Result<StoredTarget, Problem> {
+fn sealed(app: &App, caller: &Caller, asked: Asked, secrets: Vec<SealedSecret>) -> Result<StoredTarget, Problem> {
     let id = asked.target.id;
     let mut stored = app.store.seal_target(caller.org, asked.target, secrets)?;
     for (name, value) in asked.credentials {
@@ -377,7 +384,7 @@ async fn create(
     let asked = body.value.check(&app, &catalog, TargetId::mint(app.now(), &*app.entropy), None).await?;
     let signs = vendor(&asked.target).is_some_and(|vendor| vendor.signs);
     let secret = Secret::mint(&*app.entropy);
-    let secrets = vec![webhooks::seal(&app, can.org, asked.target.id, &secret)?];
+    let secrets = vec![webhooks::seal(&app, can.org, asked.target.id, &secret)?.into()];
     let stored = sealed(&app, &can, asked, secrets)?;
     let write = app.store.config_write(&config::change(&app, &can), &stored, 0, false)?;
     let view = View { secret: signs.then(|| secret.expose().to_owned()), ..View::of(&stored) };

@@ -1,6 +1,6 @@
 //! `/v1/webhooks`: endpoints that are owed events, each in the shape that it asks for, signed by Standard Webhooks beside.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
 use connectors::{
@@ -14,7 +14,7 @@ use domain::{
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use store::{DeliveryRow, OrgCatalog, Stored, StoredTarget};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -229,6 +229,10 @@ struct View {
     missed_since: Option<Timestamp>,
     /// How many signing secrets are in force: more than one while they are rotated.
     secrets: usize,
+    /// When each earlier secret ends that is still signed with, newest first; null for one that ends when somebody ends the
+    /// rotation.
+    #[schema(value_type = Vec<Option<TimeText>>)]
+    earlier_secrets_end_at: Vec<Option<Timestamp>>,
     /// The public key by which receivers check signatures, when its settings ask for Ed25519 and this answer shows the secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     public_key: Option<String>,
@@ -249,7 +253,8 @@ struct Created {
 }
 
 impl View {
-    fn of(stored: &StoredTarget) -> Self {
+    fn of(stored: &StoredTarget, now: Timestamp) -> Self {
+        let earlier_secrets_end_at: Vec<_> = stored.earlier_secrets(now).map(|earlier| earlier.until).collect();
         let target = stored.target.clone();
         let events = match target.events {
             TargetEvents::All => None,
@@ -281,7 +286,8 @@ impl View {
             input,
             disabled_reason: target.disabled_reason,
             missed_since: target.missed_since,
-            secrets: stored.sealed_secrets.len(),
+            secrets: 1 + earlier_secrets_end_at.len(),
+            earlier_secrets_end_at,
             public_key: None,
             created_at: target.created_at,
         }
@@ -295,8 +301,8 @@ fn public_key(target: &Target, secret: &Secret) -> Option<String> {
 }
 
 /// A webhook with its secret, as it is shown once.
-fn created(stored: &StoredTarget, secret: &Secret) -> Created {
-    let webhook = View { public_key: public_key(&stored.target, secret), ..View::of(stored) };
+fn created(stored: &StoredTarget, secret: &Secret, now: Timestamp) -> Created {
+    let webhook = View { public_key: public_key(&stored.target, secret), ..View::of(stored, now) };
     Created { webhook, secret: secret.expose().to_owned() }
 }
 
@@ -423,10 +429,10 @@ async fn create(
     let catalog = config::org(&app, can.org)?;
     let target = body.value.check(&app, &catalog, TargetId::mint(app.now(), &*app.entropy), None).await?;
     let secret = Secret::mint(&*app.entropy);
-    let sealed = vec![seal(&app, can.org, target.id, &secret)?];
+    let sealed = vec![seal(&app, can.org, target.id, &secret)?.into()];
     let stored = app.store.seal_target(can.org, target, sealed)?;
     let write = app.store.config_write(&config::change(&app, &can), &stored, 0, false)?;
-    let view = created(&stored, &secret);
+    let view = created(&stored, &secret, app.now());
     once.write(&app, &can, &body.bytes, write, Shown::new(format!("/v1/webhooks/{}", stored.target.id), view)).await
 }
 
@@ -440,7 +446,7 @@ async fn list(
 ) -> Result<Json<Page<View>>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let webhooks = catalog.targets.iter().filter(|(_, stored)| destinations::vendor(&stored.value.target).is_none());
-    Ok(Json(sorted_page(webhooks, paging.after(), paging.limit, |stored| View::of(&stored.value))))
+    Ok(Json(sorted_page(webhooks, paging.after(), paging.limit, |stored| View::of(&stored.value, app.now()))))
 }
 
 /// Read a webhook.
@@ -453,7 +459,7 @@ async fn get(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let stored = one(&catalog, id)?;
-    Ok(Shown::at(stored.revision, View::of(&stored.value)))
+    Ok(Shown::at(stored.revision, View::of(&stored.value, app.now())))
 }
 
 /// Replace a webhook.
@@ -475,7 +481,7 @@ async fn replace(
     let stored = app.store.seal_target(can.org, target, held.value.sealed_secrets.clone())?;
     if_match.check(held.revision)?;
     config::put(&app, &config::change(&app, &can), &stored, held.revision).await?;
-    Ok(Shown::at(held.revision + 1, View::of(&stored)))
+    Ok(Shown::at(held.revision + 1, View::of(&stored, app.now())))
 }
 
 /// Delete a webhook.
@@ -495,31 +501,56 @@ async fn delete(
     config::remove(&app, &config::change(&app, &can), stored).await
 }
 
+/// How a signing secret is rotated.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Rotation {
+    /// For how many hours bodies are signed with the earlier secrets too; 0 ends them at once. One that ends before stays with
+    /// its own end.
+    #[serde(default = "a_day")]
+    #[param(minimum = 0, maximum = 168, default = 24)]
+    overlap_hours: u32,
+}
+
+const fn a_day() -> u32 {
+    24
+}
+
+/// Longest overlap, in hours.
+const MAX_OVERLAP: u32 = 168;
+
 /// Rotate a webhook's secret.
 ///
-/// Bodies are signed with the new one and up to three earlier ones until `DELETE` on this path ends the rotation, so that
-/// nothing is lost while the receiver changes over.
+/// Bodies are signed with the new one and up to three earlier ones, so that nothing is lost while the receiver changes over. The
+/// earlier ones end by themselves after `overlap_hours`; `DELETE` on this path ends them at once.
 #[utoipa::path(post, path = "/v1/webhooks/{webhook}/secrets", tag = "Webhooks", security(("key" = ["config_write"])),
-    params(("webhook" = IdText, Path, description = "Its id.")),
+    params(("webhook" = IdText, Path, description = "Its id."), Rotation),
     responses((status = 200, body = Created, description = "Rotated. This answer alone shows the signing secret.")))]
 async fn rotate(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
     once: Once,
     PathParam(id): PathParam<TargetId>,
+    QueryParams(Rotation { overlap_hours }): QueryParams<Rotation>,
 ) -> Result<Made, Problem> {
-    if let Some(made) = once.kept(&app, &can, b"").await? {
+    let asked = overlap_hours.to_be_bytes();
+    if let Some(made) = once.kept(&app, &can, &asked).await? {
         return Ok(made);
+    }
+    if overlap_hours > MAX_OVERLAP {
+        return Err(Problem::field("overlap_hours", format!("expected 0 to {MAX_OVERLAP}")));
     }
     let catalog = config::org(&app, can.org)?;
     let held: &Stored<StoredTarget> = one(&catalog, id)?;
     let secret = Secret::mint(&*app.entropy);
     let mut stored = (*held.value).clone();
-    stored.sealed_secrets.insert(0, seal(&app, can.org, id, &secret)?);
-    stored.sealed_secrets.truncate(1 + Secrets::MAX_PREVIOUS);
+    let now = app.now();
+    let until = now.plus(Duration::from_secs(u64::from(overlap_hours) * 3_600));
+    stored.rotate_secret(seal(&app, can.org, id, &secret)?, until, Secrets::MAX_PREVIOUS, now);
     let write = app.store.config_write(&config::change(&app, &can), &stored, held.revision, false)?;
-    let view = created(&stored, &secret);
-    once.write(&app, &can, b"", write, Shown::at(held.revision + 1, view)).await
+    let view = created(&stored, &secret, app.now());
+    once.write(&app, &can, &asked, write, Shown::at(held.revision + 1, view)).await
 }
 
 /// End a rotation of secrets.
@@ -539,7 +570,7 @@ async fn end_rotation(
     let mut stored = (*held.value).clone();
     stored.sealed_secrets.truncate(1);
     config::put(&app, &config::change(&app, &can), &stored, held.revision).await?;
-    Ok(Shown::at(held.revision + 1, View::of(&stored)))
+    Ok(Shown::at(held.revision + 1, View::of(&stored, app.now())))
 }
 
 /// A delivery that was asked for.

@@ -1,10 +1,10 @@
 //! Checks the signatures of a request against the secrets of the webhooks that point at the bin.
 
-use connectors::kit::{Secret, Secrets, signature};
+use connectors::kit::{Earlier, Secrets, signature};
 use domain::OrgId;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
-use store::{Stored, StoredTarget};
+use store::{SealedSecret, Stored, StoredTarget};
 
 use crate::App;
 
@@ -24,7 +24,8 @@ pub(super) fn check(app: &App, org: OrgId, bin: &str, headers: &HeaderMap, body:
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let mut checked = Vec::new();
     if let Some(given) = text("x-passkit-signature") {
-        let made = secrets.iter().find(|(_, secrets)| secrets.all().any(|secret| signature::is_hex_hmac(secret, body, given)));
+        let made =
+            secrets.iter().find(|(_, secrets)| secrets.at(app.now()).any(|secret| signature::is_hex_hmac(secret, body, given)));
         checked.push(verdict("X-PassKit-Signature", made));
     }
     if let (Some(id), Some(at), Some(given)) = (text("webhook-id"), text("webhook-timestamp"), text("webhook-signature")) {
@@ -52,12 +53,12 @@ fn secrets(app: &App, org: OrgId, bin: &str) -> Vec<(String, Secrets)> {
     };
     let open = |stored: &Stored<StoredTarget>| {
         let target = &stored.value.target;
-        let open = |sealed: &String| -> Option<Secret> {
-            let opened = app.store.open_of::<StoredTarget>(org, target.id.uuid(), sealed).ok()?;
-            std::str::from_utf8(&opened).ok()?.parse().ok()
+        let open = |held: &SealedSecret| -> Option<Earlier> {
+            let opened = app.store.open_of::<StoredTarget>(org, target.id.uuid(), &held.sealed).ok()?;
+            Some(Earlier { secret: std::str::from_utf8(&opened).ok()?.parse().ok()?, until: held.until })
         };
         let mut all = stored.value.sealed_secrets.iter().filter_map(open);
-        let current = all.next()?;
+        let current = all.next()?.secret;
         Some((target.name.clone(), Secrets::rotated(current, all.collect())))
     };
     catalog.org(org).map(|config| config.targets.values().filter(points_here).filter_map(open).collect()).unwrap_or_default()

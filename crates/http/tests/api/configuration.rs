@@ -296,10 +296,21 @@ async fn a_webhook_keeps_its_secrets_and_its_manners() {
     let rotated = server.post(&format!("{path}/secrets"), Value::Null).await.expect(200);
     let secret = rotated["secret"].as_str().unwrap();
     assert!(secret.parse::<Secret>().is_ok());
-    assert_eq!(server.get(&path).await.expect(200)["secrets"], 2, "the old one is still signed with");
+    let shown = server.get(&path).await.expect(200);
+    assert_eq!(shown["secrets"], 2, "the old one is still signed with");
+    let ends = |shown: &Value| shown["earlier_secrets_end_at"].as_array().unwrap().clone();
+    assert!(ends(&shown)[0].as_str() > shown["created_at"].as_str(), "{shown}");
+    let sooner = server.post(&format!("{path}/secrets?overlap_hours=1"), Value::Null).await.expect(200);
+    assert_eq!((ends(&sooner).len(), &ends(&sooner)[0]), (2, &ends(&sooner)[1]), "none outlives the end that was given last");
+    assert!(ends(&sooner)[0].as_str() < ends(&shown)[0].as_str());
+    let at_once = server.post(&format!("{path}/secrets?overlap_hours=0"), Value::Null).await.expect(200);
+    assert_eq!((&at_once["secrets"], &at_once["earlier_secrets_end_at"]), (&json!(1), &json!([])));
+    let rotated = server.post(&format!("{path}/secrets"), Value::Null).await.expect(200);
+    let secret = rotated["secret"].as_str().unwrap();
+    assert_eq!(server.post(&format!("{path}/secrets?overlap_hours=169"), Value::Null).await.problem(422), "invalid");
     let catalog = server.store.catalog();
     let id = things.id("webhook").parse::<domain::TargetId>().unwrap().uuid();
-    let sealed = &catalog.org(server.ours).unwrap().targets[&id].value.sealed_secrets[0];
+    let sealed = &catalog.org(server.ours).unwrap().targets[&id].value.sealed_secrets[0].sealed;
     let opened = server.store.open_of::<StoredTarget>(server.ours, id, sealed).unwrap();
     assert_eq!(opened.as_slice(), secret.as_bytes(), "as the workers will open it");
     assert_eq!(server.call(&server.admin, "DELETE", &format!("{path}/secrets"), &Value::Null).await.expect(200)["secrets"], 1);
@@ -370,9 +381,9 @@ async fn headers_of_a_webhook_are_kept_and_not_told() {
     assert_eq!(held().await, json!({"X-Token": "first-value", "X-Tenant": "second-value"}));
     let mut read = server.get(&path).await.expect(200);
     read["headers"]["X-Tenant"] = json!("third-value");
-    read.as_object_mut()
-        .unwrap()
-        .retain(|name, _| !["id", "created_at", "secrets", "disabled_reason", "missed_since"].contains(&name.as_str()));
+    read.as_object_mut().unwrap().retain(|name, _| {
+        !["id", "created_at", "secrets", "earlier_secrets_end_at", "disabled_reason", "missed_since"].contains(&name.as_str())
+    });
     server.call(&server.admin, "PUT", &path, &read).await.expect(200);
     assert_eq!(held().await, json!({"X-Token": "first-value", "X-Tenant": "third-value"}), "null keeps, a value replaces");
     server.call(&server.admin, "PUT", &path, &input(json!({"X-Token": null}))).await.expect(200);
@@ -622,7 +633,7 @@ async fn an_inspector_shows_what_came_to_whoever_may_look() {
             removed_names: Vec::new(),
         };
         assert!(server.store.put(&change, &stored, held.revision).await.unwrap());
-        let opened = server.store.open_of::<StoredTarget>(server.ours, id.uuid(), &stored.sealed_secrets[0]).unwrap();
+        let opened = server.store.open_of::<StoredTarget>(server.ours, id.uuid(), &stored.sealed_secrets[0].sealed).unwrap();
         std::str::from_utf8(&opened).unwrap().parse::<Secret>().unwrap()
     };
     let good = connectors::kit::signature::hex_hmac(&secret, b"hello");

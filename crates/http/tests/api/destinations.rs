@@ -168,3 +168,12 @@ async fn a_backfill_is_begun_once_halted_and_ended() {
     let path = format!("/v1/destinations/{}/backfill", slack["id"].as_str().unwrap());
     assert_eq!(server.post(&path, json!({})).await.problem(409), "not_allowed", "it holds no state");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_written_to_where_the_operator_allows_one() {
+    let server = Server::start().await;
+    let lake = json!({"name": "Lake", "kind": "parquet", "settings": {"store": "folder"}});
+    let refused = server.post("/v1/destinations", lake).await;
+    assert_eq!((refused.problem(422).as_str(), &refused.json()["errors"][0]["path"]), ("invalid", &json!("settings.store")));
+    assert!(refused.json()["errors"][0]["message"].as_str().unwrap().contains("files_folder"), "{}", refused.json());
+}

@@ -324,5 +324,5 @@ pub fn target(house: &House, url: &str, secret: &connectors::kit::Secret) -> sto
     let id = domain::TargetId::mint(System.now(), &System);
     let target = domain::Target::new(id, "bin", url, System.now());
     let sealed = house.store.seal_for::<store::StoredTarget>(house.org, id.uuid(), secret.expose().as_bytes()).unwrap();
-    house.store.seal_target(house.org, target, vec![sealed]).unwrap()
+    house.store.seal_target(house.org, target, vec![sealed.into()]).unwrap()
 }

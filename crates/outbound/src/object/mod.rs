@@ -1,12 +1,14 @@
-//! Files of rows in somebody's object storage: S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage.
+//! Files of rows in somebody's object storage (S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage), or in a folder
+//! of this machine.
 //!
 //! A batch becomes one Parquet file for each table and day, in folders that readers know as partitions: `tracks/day=2026-11-20/…`.
 //! A file is named by the keys of its rows, so the same rows sent again overwrite it and other rows never do.
 
 mod carrier;
+mod folder;
 mod parquet;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use object_store::{
@@ -95,6 +97,22 @@ pub enum Unwritten {
     },
     /// The account cannot be used, or rows cannot stand in a file; why, without a credential.
     Unusable(String),
+}
+
+/// Writes the files of a batch into a folder of this machine. When it fails, some may be written; the same batch again replaces
+/// them.
+///
+/// # Errors
+/// When one cannot be written: the disk is full, the folder is gone or not ours to write to, or the path leads out of it.
+pub async fn write_below(root: PathBuf, batch: &Batch) -> Result<(), Unwritten> {
+    let mut encoded = Vec::new();
+    for (path, rows) in files(batch) {
+        let bytes = parquet::encode(&rows).map_err(|error| Unwritten::Unusable(error.to_string()))?;
+        encoded.push((path.to_string(), bytes));
+    }
+    let writing = move || encoded.iter().try_for_each(|(path, bytes)| folder::put(&root, path, bytes));
+    // A disk that hangs cannot be given up on: what it writes later would be written twice.
+    tokio::task::spawn_blocking(writing).await.map_err(|error| Unwritten::Unusable(error.to_string()))?
 }
 
 /// Writes the files of a batch. When it fails, some may be written; the same batch again overwrites them.

@@ -21,6 +21,21 @@ pub(crate) enum Command {
         #[arg(long = "type", value_name = "TYPE")]
         kind: Option<String>,
     },
+    /// Give a webhook a new signing secret, which is shown this once
+    ///
+    /// Bodies are signed with the earlier ones too for a while, so that nothing is lost while the receiver changes over.
+    Rotate {
+        /// Its id
+        webhook: String,
+        /// For how many hours; 0 ends the earlier ones at once
+        #[arg(long, value_name = "HOURS", default_value_t = 24)]
+        overlap_hours: u32,
+    },
+    /// End the earlier signing secrets of a webhook at once
+    EndRotation {
+        /// Its id
+        webhook: String,
+    },
     /// Send a webhook again what happened in some time: what it missed, or all
     ///
     /// Replays go behind what happens now. Without --from it is what was missed while the webhook was switched off; it is switched
@@ -53,6 +68,16 @@ pub(crate) async fn run(server: &Server, command: Command) -> anyhow::Result<Exi
             let answer = server.api()?.call(Method::POST, &format!("/v1/webhooks/{webhook}/test{query}"), None).await?;
             server.print(&answer)?;
             Ok(if answer["attempt"]["outcome"] == "delivered" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Rotate { webhook, overlap_hours } => {
+            let path = format!("/v1/webhooks/{webhook}/secrets?overlap_hours={overlap_hours}");
+            server.print(&server.api()?.call(Method::POST, &path, None).await?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::EndRotation { webhook } => {
+            let path = format!("/v1/webhooks/{webhook}/secrets");
+            server.print(&server.api()?.call(Method::DELETE, &path, None).await?)?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Replay { webhook, from, to, all, per_second, no_wait } => {
             let mut wish = json!({"missed": from.is_none(), "from": from, "to": to, "all": all, "per_second": per_second});

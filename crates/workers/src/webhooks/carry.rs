@@ -5,15 +5,17 @@ use connectors::{
     catalog::Carrier,
     kit::{Bucket, Reply, Request, Secrets, StoreAccount},
 };
+use domain::OrgId;
 use http::HeaderMap;
 use outbound::{
-    http::{Client, Failure, Limits},
+    http::{Failure, Limits},
     object,
     sql::{self, Batch, Place, Unwritten},
 };
 use serde_json::json;
 
 use super::{proof::Unsent, send::ready, targets::Ready};
+use crate::shard::House;
 
 /// What came of a request.
 pub(super) struct Carried {
@@ -26,13 +28,14 @@ pub(super) struct Carried {
 
 /// Sends a request; why not, when it cannot be sent as it is.
 pub(super) async fn send(
-    client: &Client,
+    house: &House,
     carrier: Carrier,
     to: &Ready,
     secrets: &Secrets,
     request: &Request,
     limits: Limits,
 ) -> Result<Carried, String> {
+    let client = &house.client;
     match carrier {
         Carrier::Mail => Err("a mail goes by another way".to_owned()),
         Carrier::Http => Ok(match to.proof.send(client, ready(request)?, limits).await {
@@ -43,7 +46,7 @@ pub(super) async fn send(
             Err(Unsent::Failed(failure)) => failed(&failure),
             Err(Unsent::Unproven(why)) => Carried { reply: None, error: Some(why), timed_out: false },
         }),
-        Carrier::Objects(bucket) => files(client, bucket(to.target(), &secrets.credentials), request, limits).await,
+        Carrier::Objects(bucket) => files(house, to.org, bucket(to.target(), &secrets.credentials), request, limits).await,
         Carrier::Database(account) => {
             let account = account(to.target(), &secrets.credentials);
             let place = Place {
@@ -68,18 +71,29 @@ pub(super) async fn send(
 }
 
 /// Writes the rows of a request as files.
-async fn files(client: &Client, bucket: Bucket, request: &Request, limits: Limits) -> Result<Carried, String> {
+async fn files(house: &House, org: OrgId, bucket: Bucket, request: &Request, limits: Limits) -> Result<Carried, String> {
+    let batch: object::Batch =
+        serde_json::from_slice(&request.body).map_err(|error| format!("its rows cannot be written: {error}"))?;
     let account = match bucket.account {
         StoreAccount::S3 { region, access_key_id, secret_access_key } => {
             object::Account::S3 { region, access_key_id, secret_access_key }
         }
         StoreAccount::Google { key_file } => object::Account::Google { key_file },
         StoreAccount::Azure { account, key } => object::Account::Azure { account, key },
+        StoreAccount::Folder => {
+            let root = house.settings.webhooks.files_folder.as_ref();
+            let root = root.ok_or("the operator of this server allows no folder any more (files_folder)")?;
+            // No organization sees another's files, whatever it calls its own.
+            let batch = object::Batch { prefix: format!("{org}/{}", batch.prefix), ..batch };
+            return written(object::write_below(root.clone(), &batch).await);
+        }
     };
     let place = object::Place { bucket: bucket.name, endpoint: bucket.endpoint, account };
-    let batch: object::Batch =
-        serde_json::from_slice(&request.body).map_err(|error| format!("its rows cannot be written: {error}"))?;
-    match object::write(client, &place, &batch, limits.deadline).await {
+    written(object::write(&house.client, &place, &batch, limits.deadline).await)
+}
+
+fn written(outcome: Result<(), object::Unwritten>) -> Result<Carried, String> {
+    match outcome {
         Ok(()) => Ok(answered(200, Bytes::new(), None)),
         Err(object::Unwritten::Failed(failure)) => Ok(failed(&failure)),
         Err(object::Unwritten::Refused { status, code }) => {

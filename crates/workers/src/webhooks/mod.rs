@@ -23,6 +23,7 @@ mod window;
 
 use std::{
     collections::{HashMap, HashSet},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -72,6 +73,8 @@ pub struct WebhookSettings {
     pub spill_after: Duration,
     /// Our own address without a slash at its end, for links to passes.
     pub public_url: String,
+    /// Folder of this machine below which destinations may write files, each organization in one of its own; without it none may.
+    pub files_folder: Option<PathBuf>,
 }
 
 impl Default for WebhookSettings {
@@ -82,6 +85,7 @@ impl Default for WebhookSettings {
             in_flight: 512,
             spill_after: Duration::from_millis(100),
             public_url: "http://localhost:8080".to_owned(),
+            files_folder: None,
         }
     }
 }

@@ -287,7 +287,7 @@ impl Batch<'_> {
         let asked = self.target().pace.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
         let limits = Limits { deadline: asked.unwrap_or(house.settings.webhooks.deadline), max_body: READ_BODY };
         let started = Instant::now();
-        let carried = carry::send(&house.client, vendor.carrier, self.to, &self.secrets, request, limits).await;
+        let carried = carry::send(house, vendor.carrier, self.to, &self.secrets, request, limits).await;
         let elapsed = started.elapsed();
         let Carried { reply, error, timed_out } = match carried {
             Ok(carried) => carried,

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use connectors::{
     catalog::{self, Descriptor, Destination, Vendor},
-    kit::{Secret, Secrets},
+    kit::{Earlier, Secret, Secrets},
 };
 use domain::{Event, EventKind, OrgId, Target, TargetId};
 use flows::{
@@ -101,13 +101,15 @@ fn tokens(target: &Target, secrets: &Result<Secrets, String>) -> Option<TokenSou
 
 fn open(store: &Store, org: OrgId, stored: &StoredTarget) -> Result<Secrets, String> {
     let mut secrets = Vec::new();
-    for sealed in &stored.sealed_secrets {
-        let opened = store.open_of::<StoredTarget>(org, stored.target.id.uuid(), sealed).map_err(|error| error.to_string())?;
+    for held in &stored.sealed_secrets {
+        let opened = store.open_of::<StoredTarget>(org, stored.target.id.uuid(), &held.sealed);
+        let opened = opened.map_err(|error| error.to_string())?;
         let text = std::str::from_utf8(&opened).map_err(|_| "the signing secret is no text".to_owned())?;
-        secrets.push(text.parse::<Secret>().map_err(|error| error.to_string())?);
+        let secret = text.parse::<Secret>().map_err(|error| error.to_string())?;
+        secrets.push(Earlier { secret, until: held.until });
     }
     let mut secrets = secrets.into_iter();
-    let current = secrets.next().ok_or("there is no signing secret")?;
+    let current = secrets.next().ok_or("there is no signing secret")?.secret;
     let credentials = store.open_settings(org, stored).map_err(|error| error.to_string())?.into_iter().collect();
     Ok(Secrets { credentials, ..Secrets::rotated(current, secrets.collect()) })
 }

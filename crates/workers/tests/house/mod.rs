@@ -378,7 +378,10 @@ impl House {
         change(&mut target);
         let sealed = self.store.seal_for::<StoredTarget>(self.org, id.uuid(), secret.expose().as_bytes()).unwrap();
         assert!(
-            self.store.put(&self.change(), &self.store.seal_target(self.org, target, vec![sealed]).unwrap(), 0).await.unwrap()
+            self.store
+                .put(&self.change(), &self.store.seal_target(self.org, target, vec![sealed.into()]).unwrap(), 0)
+                .await
+                .unwrap()
         );
         id
     }
