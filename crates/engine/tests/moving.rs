@@ -108,8 +108,8 @@ async fn an_import_that_breaks_off_goes_on_and_a_damaged_file_leaves_nothing() {
             };
             assert_eq!(kinds(&house.store).await, kinds(&store).await);
             assert_eq!(
-                house.store.installations(house.org, pass.id).await.unwrap(),
-                store.installations(house.org, pass.id).await.unwrap()
+                house.store.installations(house.org, pass.id, None, 100).await.unwrap(),
+                store.installations(house.org, pass.id, None, 100).await.unwrap()
             );
             let token = |store: &Store| store.keyring().apple_token(house.org, "pass.x", &pass.serial, pass.token_epoch).unwrap();
             assert_eq!(token(&house.store), token(&store));

@@ -136,7 +136,7 @@ proptest! {
             sweep(&house).await;
             let (status, holds) = (contact(&house).await.wallet_status(), |wallet| u32::from(there.iter().any(|(known, _)| *known == wallet)));
             assert_eq!((status.apple, status.google), (holds(Wallet::Apple), holds(Wallet::Google)));
-            let installations = house.store.installations(house.org, pass.id).await.unwrap();
+            let installations = house.store.installations(house.org, pass.id, None, 100).await.unwrap();
             let active = installations.iter().filter(|it| matches!(it.state, InstallationState::Active { .. })).count();
             assert_eq!(active, there.len(), "the raw state is kept beside");
             let told = changes(&house).await;

@@ -42,7 +42,7 @@ use store::{
     ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
     LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention,
-    StaleDevice, StoreError, Turns,
+    StaleDevice, StalePlace, StoreError, Turns,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -334,10 +334,16 @@ impl Backend for Postgres {
     async fn passes_on_device(&self, org: OrgId, device: &str) -> Result<Vec<PassRow>> {
         Ok(wallets::passes_on_device(&self.pool, org, device).await?)
     }
-    async fn installations(&self, org: OrgId, pass: PassId) -> Result<Vec<InstallationRow>> {
-        Ok(wallets::installations(&self.pool, org, pass).await?)
+    async fn installations(
+        &self,
+        org: OrgId,
+        pass: PassId,
+        after: Option<(i16, String)>,
+        limit: u32,
+    ) -> Result<Vec<InstallationRow>> {
+        Ok(wallets::installations(&self.pool, org, pass, after, limit).await?)
     }
-    async fn stale_devices(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<StaleDevice>)> {
+    async fn stale_devices(&self, shard: u16, after: &StalePlace, limit: u32) -> Result<(StalePlace, Vec<StaleDevice>)> {
         Ok(wallets::stale_devices(&self.pool, shard, after, limit).await?)
     }
     async fn due_pushes(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<StaleDevice>> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use deadpool_postgres::Pool;
 use domain::{OrgId, PassId, Timestamp};
-use store::{InstallationRow, PassRow, PushSettlement, StaleDevice};
-use tokio_postgres::Row;
+use store::{InstallationRow, PassRow, PushSettlement, StaleDevice, StalePlace};
+use tokio_postgres::{Row, types::ToSql};
 
 use crate::{
     convert::{Columns, from_seq, installation, installation_columns, pass, pass_columns, text, to_seq, to_shard},
@@ -25,13 +25,21 @@ pub(crate) async fn passes_on_device(pool: &Pool, org: OrgId, device: &str) -> A
     rows.iter().map(|row| pass(&mut Columns::of(row))).collect()
 }
 
-pub(crate) async fn installations(pool: &Pool, org: OrgId, pass: PassId) -> Attempt<Vec<InstallationRow>> {
+pub(crate) async fn installations(
+    pool: &Pool,
+    org: OrgId,
+    pass: PassId,
+    after: Option<(i16, String)>,
+    limit: u32,
+) -> Attempt<Vec<InstallationRow>> {
     const SQL: &str = concat!(
         "SELECT ",
         installation_columns!(),
-        " FROM installations i WHERE i.org = $1 AND i.pass = $2 ORDER BY i.wallet, i.device"
+        " FROM installations i WHERE i.org = $1 AND i.pass = $2 AND (i.wallet, i.device) > ($3, $4) \
+         ORDER BY i.wallet, i.device LIMIT $5"
     );
-    let rows = query(pool, SQL, &[&org.uuid(), &pass.uuid()]).await?;
+    let (wallet, device) = after.unwrap_or_default();
+    let rows = query(pool, SQL, &[&org.uuid(), &pass.uuid(), &wallet, &text(&device), &i64::from(limit)]).await?;
     rows.iter().filter_map(|row| installation(&mut Columns::of(row)).transpose()).collect()
 }
 
@@ -85,20 +93,40 @@ pub(crate) async fn device_since(pool: &Pool, org: OrgId, device: &str) -> Attem
         .collect()
 }
 
-pub(crate) async fn stale_devices(pool: &Pool, shard: u16, after: u64, limit: u32) -> Attempt<(u64, Vec<StaleDevice>)> {
+/// One round trip: a pass of which nobody is behind is a row without a device, so that the last row says how far was looked.
+pub(crate) async fn stale_devices(
+    pool: &Pool,
+    shard: u16,
+    after: &StalePlace,
+    limit: u32,
+) -> Attempt<(StalePlace, Vec<StaleDevice>)> {
     const SQL: &str = concat!(
         "SELECT p.content_seq, p.project, ",
         installation_columns!(),
         " FROM (SELECT org, id, project, content_seq FROM passes WHERE shard = $1 AND content_seq > $2 \
                 ORDER BY content_seq FETCH FIRST $3 ROWS WITH TIES) p \
          LEFT JOIN LATERAL (SELECT * FROM installations i WHERE i.org = p.org AND i.pass = p.id AND i.wallet = 1 \
-                AND i.active AND i.pushed_seq < p.content_seq OFFSET 0) i ON true \
-         ORDER BY p.content_seq"
+                AND i.device > CASE WHEN (p.content_seq, p.org, p.id) = ($4, $5, $6) THEN $7 ELSE '' END \
+                AND i.active AND i.pushed_seq < p.content_seq ORDER BY i.device LIMIT $3) i ON true \
+         WHERE (p.content_seq, p.org, p.id) >= ($4, $5, $6) \
+         ORDER BY p.content_seq, p.org, p.id, i.device"
     );
-    let rows = query(pool, SQL, &[&to_shard(shard), &to_seq(after), &i64::from(limit)]).await?;
+    let from = after.from();
+    let bound: [&(dyn ToSql + Sync); 7] = [
+        &to_shard(shard),
+        &to_seq(after.seq),
+        &i64::from(limit),
+        &from.content_seq,
+        &from.org.uuid(),
+        &from.pass.uuid(),
+        &text(&from.device),
+    ];
+    let rows = query(pool, SQL, &bound).await?;
     let rows: Vec<_> = rows.iter().map(stale).collect::<Attempt<_>>()?;
-    let seen = rows.last().map_or(after, |(content_seq, _)| from_seq(*content_seq));
-    Ok((seen, rows.into_iter().filter_map(|(_, device)| device).collect()))
+    let seq = rows.last().map_or(after.seq, |(content_seq, _)| from_seq(*content_seq));
+    let mut found: Vec<_> = rows.into_iter().filter_map(|(_, device)| device).collect();
+    found.truncate(limit as usize);
+    Ok((after.next(seq, &found, limit), found))
 }
 
 pub(crate) async fn due_pushes(pool: &Pool, shard: u16, now: Timestamp, limit: u32) -> Attempt<Vec<StaleDevice>> {

@@ -11,7 +11,7 @@ use store::{
     ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
     LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention,
-    StaleDevice, StoreError, Turns,
+    StaleDevice, StalePlace, StoreError, Turns,
 };
 use uuid::Uuid;
 
@@ -369,11 +369,18 @@ impl Backend for Sqlite {
         let device = device.to_owned();
         self.read(move |db| wallets::on_device(db, org, &device)).await
     }
-    async fn installations(&self, org: OrgId, pass: PassId) -> Result<Vec<InstallationRow>> {
-        self.read(move |db| wallets::of_pass(db, org, pass)).await
+    async fn installations(
+        &self,
+        org: OrgId,
+        pass: PassId,
+        after: Option<(i16, String)>,
+        limit: u32,
+    ) -> Result<Vec<InstallationRow>> {
+        self.read(move |db| wallets::of_pass(db, org, pass, after, limit)).await
     }
-    async fn stale_devices(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<StaleDevice>)> {
-        self.read_near(move |db| wallets::stale(db, shard, after, limit)).await
+    async fn stale_devices(&self, shard: u16, after: &StalePlace, limit: u32) -> Result<(StalePlace, Vec<StaleDevice>)> {
+        let after = after.clone();
+        self.read_near(move |db| wallets::stale(db, shard, &after, limit)).await
     }
     async fn due_pushes(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<StaleDevice>> {
         self.read_near(move |db| wallets::due(db, shard, now, limit)).await

@@ -1,8 +1,8 @@
 //! Installations and pushes.
 
 use domain::{OrgId, PassId, Timestamp};
-use rusqlite::{Connection, Row, params};
-use store::{InstallationRow, PassRow, PushSettlement, Reader, StaleDevice};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use store::{InstallationRow, PassRow, PushSettlement, Reader, StaleDevice, StalePlace};
 
 use crate::{
     fault::Result,
@@ -59,10 +59,20 @@ pub(crate) fn one(db: &Connection, org: OrgId, pass: PassId, wallet: i16, device
     first(statement.query(params![key(org), key(pass), wallet, device])?, read_row)
 }
 
-/// Installations of a pass.
-pub(crate) fn of_pass(db: &Connection, org: OrgId, pass: PassId) -> Result<Vec<InstallationRow>> {
-    let mut statement = db.prepare_cached(select!(" FROM installations i WHERE i.org = ?1 AND i.pass = ?2"))?;
-    all(statement.query(params![key(org), key(pass)])?, read_row)
+/// Installations of a pass after one.
+pub(crate) fn of_pass(
+    db: &Connection,
+    org: OrgId,
+    pass: PassId,
+    after: Option<(i16, String)>,
+    limit: u32,
+) -> Result<Vec<InstallationRow>> {
+    let mut statement = db.prepare_cached(select!(
+        " FROM installations i WHERE i.org = ?1 AND i.pass = ?2 AND (i.wallet, i.device) > (?3, ?4)
+         ORDER BY i.wallet, i.device LIMIT ?5"
+    ))?;
+    let (wallet, device) = after.unwrap_or_default();
+    all(statement.query(params![key(org), key(pass), wallet, device, limit])?, read_row)
 }
 
 /// Passes that a device holds.
@@ -75,24 +85,31 @@ pub(crate) fn on_device(db: &Connection, org: OrgId, device: &str) -> Result<Vec
     all(statement.query(params![key(org), device])?, read_pass)
 }
 
-/// Devices behind the next passes whose content changed, and the last number looked at.
-pub(crate) fn stale(db: &Connection, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<StaleDevice>)> {
+/// Devices behind the next passes whose content changed, and how far was looked.
+pub(crate) fn stale(db: &Connection, shard: u16, after: &StalePlace, limit: u32) -> Result<(StalePlace, Vec<StaleDevice>)> {
     let mut last = db.prepare_cached(
         "SELECT max(content_seq) FROM
              (SELECT content_seq FROM passes WHERE shard = ?1 AND content_seq > ?2 ORDER BY content_seq LIMIT ?3)",
     )?;
-    let after = after.min(i64::MAX as u64) as i64;
-    let to = first(last.query(params![shard, after, limit])?, |row| {
-        Columns::new(row, "passes", "content_seq").value::<Option<i64>>()
-    })?;
-    let Some(to) = to.flatten() else { return Ok((after as u64, Vec::new())) };
+    let seq = i64::try_from(after.seq).unwrap_or(i64::MAX);
+    let to =
+        first(last.query(params![shard, seq, limit])?, |row| Columns::new(row, "passes", "content_seq").value::<Option<i64>>())?;
+    let Some(to) = to.flatten() else { return Ok((StalePlace::after(after.seq), Vec::new())) };
+    let from = after.from();
+    // In the order of rows, which the index has already.
+    let mut place = db.prepare_cached("SELECT rowid FROM passes WHERE org = ?1 AND id = ?2")?;
+    let place: Option<i64> = place.query_row(params![key(from.org), key(from.pass)], |row| row.get(0)).optional()?;
     let mut statement = db.prepare_cached(select!(
         ", p.content_seq, p.project
          FROM passes p INDEXED BY passes_content CROSS JOIN installations i ON i.org = p.org AND i.pass = p.id AND i.wallet = 1
-         WHERE p.shard = ?1 AND p.content_seq > ?2 AND p.content_seq <= ?3 AND i.active = 1 AND i.pushed_seq < p.content_seq
-         ORDER BY p.content_seq"
+             AND i.device > CASE WHEN (p.content_seq, p.rowid) = (?2, ?4) THEN ?5 ELSE '' END
+         WHERE p.shard = ?1 AND p.content_seq >= ?2 AND p.content_seq <= ?3 AND (p.content_seq, p.rowid) >= (?2, ?4)
+             AND i.active = 1 AND i.pushed_seq < p.content_seq
+         ORDER BY p.content_seq, p.rowid, i.device LIMIT ?6"
     ))?;
-    Ok((to as u64, all(statement.query(params![shard, after, to])?, read_stale)?))
+    let bound = params![shard, from.content_seq, to, place.unwrap_or(0), from.device, limit];
+    let found = all(statement.query(bound)?, read_stale)?;
+    Ok((after.next(to as u64, &found, limit), found))
 }
 
 /// Devices whose push is to be tried again.

@@ -9,7 +9,7 @@ use crate::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
     ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
-    LeaseRow, LoadKeys, LoadedRows, NodeRow, PassRow, PushSettlement, ResourceRow, StaleDevice, Turns, error::Result,
+    LeaseRow, LoadKeys, LoadedRows, NodeRow, PassRow, PushSettlement, ResourceRow, StaleDevice, StalePlace, Turns, error::Result,
 };
 
 /// A reader of a log, with a watermark per shard.
@@ -266,12 +266,18 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Active registrations of an Apple device with their passes.
     async fn passes_on_device(&self, org: OrgId, device: &str) -> Result<Vec<PassRow>>;
-    /// Installations of a pass.
-    async fn installations(&self, org: OrgId, pass: PassId) -> Result<Vec<InstallationRow>>;
-    /// The next passes of a shard whose content changed after a number: highest number looked at (`after` when there is
-    /// none), and the active Apple installations among them that were not woken for it. Passes that share a number come
-    /// together, beyond the limit if need be.
-    async fn stale_devices(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<StaleDevice>)>;
+    /// Installations of a pass after one, in the order of wallets and devices.
+    async fn installations(
+        &self,
+        org: OrgId,
+        pass: PassId,
+        after: Option<(i16, String)>,
+        limit: u32,
+    ) -> Result<Vec<InstallationRow>>;
+    /// The next passes of a shard whose content changed after a place, and the active Apple installations among them that were
+    /// not woken for it: at most so many passes, as those that share a number come together, and at most so many
+    /// installations. Where these end within a pass, so does the place that is returned.
+    async fn stale_devices(&self, shard: u16, after: &StalePlace, limit: u32) -> Result<(StalePlace, Vec<StaleDevice>)>;
     /// Active Apple installations of a shard whose push is to be tried again.
     async fn due_pushes(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<StaleDevice>>;
     /// Writes outcomes of pushes.

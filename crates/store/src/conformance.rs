@@ -60,7 +60,7 @@ macro_rules! conformance_tests {
                 chunks_are_saved_with_their_job;
             synced: what_was_told_is_found_replaced_and_forgotten, what_was_told_is_walked_and_removed;
             wallets: devices_are_walked_in_their_order, owed_pushes_come_due, devices_see_their_passes, stale_devices_are_found_once, failed_pushes_come_due,
-                passes_sharing_a_number_come_together;
+                passes_sharing_a_number_come_together, a_pass_on_many_devices_is_walked_in_parts;
             google: changed_passes_tell_who_is_held, what_google_shall_hear_comes_due_until_it_knows,
                 a_change_meanwhile_stays_due, what_is_asked_for_meanwhile_stays_due,
                 things_of_a_lost_lease_are_refused;

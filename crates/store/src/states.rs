@@ -641,9 +641,16 @@ impl Store {
         rows.iter().map(open).collect()
     }
 
-    /// A pass's installations.
-    pub async fn installations(&self, org: OrgId, pass: PassId) -> Result<Vec<Installation>> {
-        self.backend.installations(org, pass).await?.iter().map(open_installation).collect()
+    /// A pass's installations after one, in the order of wallets and devices.
+    pub async fn installations(
+        &self,
+        org: OrgId,
+        pass: PassId,
+        after: Option<(Wallet, String)>,
+        limit: u32,
+    ) -> Result<Vec<Installation>> {
+        let after = after.map(|(wallet, device)| (wallet_number(wallet), device));
+        self.backend.installations(org, pass, after, limit).await?.iter().map(open_installation).collect()
     }
 }
 

@@ -283,16 +283,28 @@ fn der(pem: &str) -> Vec<u8> {
     base64::engine::general_purpose::STANDARD.decode(body).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changed_passes_wake_their_phones_once_and_dead_tokens_are_buried() {
-    let mut house = House::new().await;
-    let (signer, authority) = apple(&house);
-    let server =
-        authority.issue_tls_server(&["localhost", "127.0.0.1"], CertificateValidity::days(1_600_000_000, 20_000)).unwrap();
+/// A push service, and the signer that may push there.
+struct PushService {
+    apns: ApnsServer,
+    authority: Authority,
+    signer: StoredSigner,
+}
+
+async fn push_service(house: &mut House) -> PushService {
+    let (signer, authority) = apple(house);
+    let validity = CertificateValidity::days(1_600_000_000, 20_000);
+    let server = authority.issue_tls_server(&["localhost", "127.0.0.1"], validity).unwrap();
     let root = rustls_pki_types::CertificateDer::from(authority.root_der().to_vec());
     let apns = ApnsServer::start(vec![der(&server.certificate).into()], der(&server.key), &root).await.unwrap();
     house.apns = ApnsSettings { url: apns.url(), roots: Roots::only(&[root]).unwrap(), policy: loopback() };
     assert!(house.store.put(&house.change(), &signer, 0).await.unwrap());
+    PushService { apns, authority, signer }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_passes_wake_their_phones_once_and_dead_tokens_are_buried() {
+    let mut house = House::new().await;
+    let apns = push_service(&mut house).await.apns;
     let workers = house.workers().await;
     let (phone, dead) = ("a1".repeat(32), "b2".repeat(32));
     apns.answer(&dead, Answer::Unregistered { timestamp_ms: 1_900_000_000_000 });
@@ -314,14 +326,14 @@ async fn changed_passes_wake_their_phones_once_and_dead_tokens_are_buried() {
     let changed = house.engine.submit_all(vec![add(one.id), add(two.id)]).await;
     assert!(changed.iter().all(Result::is_ok));
     until("the dead one is buried", || async {
-        let rows = house.store.installations(house.org, two.id).await.unwrap();
+        let rows = house.store.installations(house.org, two.id, None, 100).await.unwrap();
         let gone =
             |state: &InstallationState| matches!(state, InstallationState::Gone { reason: UninstallReason::TokenDead, .. });
         rows.iter().any(|row| row.device == "gone" && gone(&row.state))
     })
     .await;
     until("the phone is up to date", || async {
-        let rows = house.store.backend().installations(house.org, two.id).await.unwrap();
+        let rows = house.store.backend().installations(house.org, two.id, None, 100).await.unwrap();
         let pass = house.store.backend().passes_on_device(house.org, "phone").await.unwrap();
         let seq = pass.iter().find(|pass| pass.id == two.id).unwrap().content_seq;
         rows.iter().any(|row| row.device == "phone" && row.pushed_seq == seq)
@@ -333,17 +345,45 @@ async fn changed_passes_wake_their_phones_once_and_dead_tokens_are_buried() {
     workers.drain(PATIENCE).await;
 }
 
+/// One pass may be on more devices than are looked at together, and one phone may come under many names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pass_on_many_devices_wakes_each_phone_once() {
+    const DEVICES: u64 = 600;
+    let mut house = House::new().await;
+    let apns = push_service(&mut house).await.apns;
+    let pass = house.issued("one", Validity::default()).await;
+    let install = |device: u64, token: String| {
+        let sighting = Sighting { at: house.clock.now(), ..Sighting::default() };
+        let (device, push_token) = (format!("device-{device:04}"), Some(token));
+        let action = Action::RecordInstall { pass: PassRef::Id(pass.id), wallet: Wallet::Apple, device, push_token, sighting };
+        house.command(action)
+    };
+    let own = (0..DEVICES).map(|device| install(device, format!("{device:064x}")));
+    let one_phone = (DEVICES..2 * DEVICES).map(|device| install(device, "a1".repeat(32)));
+    let installed = house.engine.submit_all(own.chain(one_phone).collect()).await;
+    assert!(installed.iter().all(Result::is_ok));
+    let workers = house.workers().await;
+    let balances = [("points".to_owned(), BalanceChange::Add("1".parse().unwrap()))].into();
+    let change = Box::new(PassChange { balances, ..PassChange::default() });
+    let update = Action::Update { pass: PassRef::Id(pass.id), change, expected_version: None };
+    house.engine.submit(house.command(update)).await.unwrap();
+    until("all are up to date", || async {
+        let all = house.store.backend().installations(house.org, pass.id, None, 5_000).await.unwrap();
+        let seq = house.store.backend().passes_on_device(house.org, "device-0000").await.unwrap()[0].content_seq;
+        all.len() as u64 == 2 * DEVICES && all.iter().all(|row| row.pushed_seq == seq)
+    })
+    .await;
+    let pushes = apns.accepted();
+    assert!((DEVICES + 1..=DEVICES + 4).contains(&pushes), "each phone once, the one of many names once a look: {pushes}");
+    workers.drain(PATIENCE).await;
+}
+
 /// A renewed certificate pushes at once; where APNs refuses it, the one before goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_renewed_certificate_pushes_and_the_one_before_where_it_is_refused() {
     let mut house = House::new().await;
-    let (old, authority) = apple(&house);
+    let PushService { apns, authority, signer: old } = push_service(&mut house).await;
     let validity = CertificateValidity::days(1_600_000_000, 20_000);
-    let server = authority.issue_tls_server(&["localhost", "127.0.0.1"], validity).unwrap();
-    let root = rustls_pki_types::CertificateDer::from(authority.root_der().to_vec());
-    let apns = ApnsServer::start(vec![der(&server.certificate).into()], der(&server.key), &root).await.unwrap();
-    house.apns = ApnsSettings { url: apns.url(), roots: Roots::only(&[root]).unwrap(), policy: loopback() };
-    assert!(house.store.put(&house.change(), &old, 0).await.unwrap());
     let workers = house.workers().await;
     let pass = house.issued("one", Validity::default()).await;
     let sighting = Sighting { at: house.clock.now(), ..Sighting::default() };

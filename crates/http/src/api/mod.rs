@@ -27,6 +27,7 @@ mod google_check;
 mod image_sets;
 pub(crate) mod images;
 mod inspectors;
+mod installations;
 mod jobs;
 mod keys;
 mod messages;
@@ -75,6 +76,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .merge(passes::routes())
         .merge(pass_actions::routes())
+        .merge(installations::routes())
         .merge(messages::routes())
         .merge(scans::routes())
         .merge(scan_keys::routes())

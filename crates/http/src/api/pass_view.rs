@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Amount, ContactId, FieldValue, Holding, Installation, InstallationState, Lifecycle, Pass, PassId, ProjectId, Status,
-    TemplateId, Timestamp, UninstallReason,
+    Amount, ContactId, FieldValue, Holding, Lifecycle, Pass, PassId, ProjectId, Status, TemplateId, Timestamp, UninstallReason,
 };
 use serde::Serialize;
 use store::OrgCatalog;
@@ -161,7 +160,7 @@ struct HoldingView {
 #[derive(ToSchema)]
 #[schema(as = UninstallReason, rename_all = "snake_case")]
 #[allow(dead_code, reason = "describes `domain::UninstallReason` in the document")]
-enum ReasonName {
+pub(crate) enum ReasonName {
     Unregistered,
     TokenDead,
     Removed,
@@ -219,45 +218,6 @@ impl View {
             version: pass.version,
             issued_at: pass.issued_at,
             updated_at: pass.updated_at,
-        }
-    }
-}
-
-/// One pass on one device or account of one wallet.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Installation)]
-pub(crate) struct InstallationView {
-    /// `apple` or `google`.
-    wallet: &'static str,
-    /// Apple: the device library identifier. Google: empty.
-    device: String,
-    /// Whether it is there now.
-    active: bool,
-    /// Since when it is there or gone.
-    #[schema(value_type = TimeText)]
-    since: Timestamp,
-    /// Why it is thought to be gone.
-    #[schema(value_type = Option<ReasonName>)]
-    reason: Option<UninstallReason>,
-    /// When it first got there.
-    #[schema(value_type = TimeText)]
-    first_installed_at: Timestamp,
-}
-
-impl InstallationView {
-    /// The installation as clients see it: without its push token.
-    pub(crate) fn of(installation: &Installation) -> Self {
-        let (active, since, reason) = match installation.state {
-            InstallationState::Active { since } => (true, since, None),
-            InstallationState::Gone { since, reason } => (false, since, Some(reason)),
-        };
-        Self {
-            wallet: installation.wallet.name(),
-            device: installation.device.clone(),
-            active,
-            since,
-            reason,
-            first_installed_at: installation.first_installed_at,
         }
     }
 }

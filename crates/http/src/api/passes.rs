@@ -17,8 +17,8 @@ use super::{
     config::{self, IfMatch, Shown},
     contacts::ContactSchema,
     page::{After, Limit, Page, page},
-    pass_view::{InstallationView, View},
-    schema::{self, AmountInput, IdText, TimeText, WalletName},
+    pass_view::View,
+    schema::{self, AmountInput, IdText, TimeText},
 };
 use crate::{
     App, Body, PathParam, Problem, QueryParams,
@@ -31,10 +31,7 @@ const MAX_ORIGIN_BYTES: usize = 512;
 const MAX_UTM: usize = 10;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
-        .routes(routes!(issue, list))
-        .routes(routes!(get, update, delete))
-        .routes(routes!(installations, record_former))
+    OpenApiRouter::new().routes(routes!(issue, list)).routes(routes!(get, update, delete))
 }
 
 /// What a new pass is made of.
@@ -326,57 +323,5 @@ async fn delete(
         if_match.check(i64::try_from(pass.version).unwrap_or_default())?;
     }
     let outcome = once.submit(&app, &can, b"", Action::Delete { pass: PassRef::Id(id) }).await?;
-    acted(&app, &can, &outcome)
-}
-
-/// List a pass's installations.
-///
-/// On which devices and accounts it is and was.
-#[utoipa::path(get, path = "/v1/passes/{pass}/installations", tag = "Passes", security(("key" = ["passes_read"])),
-    params(("pass" = IdText, Path, description = "Its id.")),
-    responses((status = 200, body = Page<InstallationView>, description = "All of them.")))]
-async fn installations(
-    can: Can<scope::PassesRead>,
-    State(app): State<Arc<App>>,
-    PathParam(id): PathParam<PassId>,
-) -> Result<Json<Page<InstallationView>>, Problem> {
-    app.store.pass(can.org, id).await?.ok_or_else(|| Problem::no_such("pass"))?;
-    let all = app.store.installations(can.org, id).await?;
-    Ok(Json(Page { data: all.iter().map(InstallationView::of).collect(), next_cursor: None }))
-}
-
-/// What another platform knew of a pass in a wallet.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct FormerInstallation {
-    /// Which wallet.
-    #[schema(value_type = WalletName)]
-    wallet: domain::Wallet,
-    /// Since when it held the pass.
-    #[schema(value_type = TimeText)]
-    installed_at: domain::Timestamp,
-    /// Until when; absent when it holds it still.
-    #[schema(value_type = Option<TimeText>)]
-    uninstalled_at: Option<domain::Timestamp>,
-}
-
-/// Tell what another platform knew.
-///
-/// For passes that were in wallets before they came here: the pass's and the contact's wallet status get the times that are told,
-/// and the events `pass.installed` and `pass.uninstalled` say that they happened then. A pass of which a wallet told us anything
-/// itself is left as it is. A phone that registers here later takes the place of the one that was told of.
-#[utoipa::path(post, path = "/v1/passes/{pass}/installations", tag = "Passes", security(("key" = ["passes_write"])),
-    params(("pass" = IdText, Path, description = "Its id.")),
-    request_body = FormerInstallation, responses((status = 200, body = View, description = "As it is now.")))]
-async fn record_former(
-    can: Can<scope::PassesWrite>,
-    State(app): State<Arc<App>>,
-    PathParam(id): PathParam<PassId>,
-    once: Once,
-    body: Body<FormerInstallation>,
-) -> Result<Acted<Shown<View>>, Problem> {
-    let FormerInstallation { wallet, installed_at, uninstalled_at } = body.value;
-    let action = Action::RecordFormer { pass: PassRef::Id(id), wallet, installed_at, uninstalled_at };
-    let outcome = once.submit(&app, &can, &body.bytes, action).await?;
     acted(&app, &can, &outcome)
 }

@@ -257,6 +257,16 @@ async fn what_another_platform_knew_of_a_pass_is_told() {
     assert_eq!((&apple["active"], &apple["first_installed_at"]), (&json!(1), &json!("2024-03-01T10:00:00Z")), "{pass}");
     let again = server.post(&format!("{path}/installations"), told).await.expect(200);
     assert_eq!(again["version"], pass["version"]);
+    let elsewhere = json!({"wallet": "google", "installed_at": "2024-03-02T10:00:00Z"});
+    server.post(&format!("{path}/installations"), elsewhere).await.expect(200);
+    let first = server.get(&format!("{path}/installations?limit=1")).await.expect(200);
+    assert_eq!((first["data"].as_array().unwrap().len(), &first["data"][0]["wallet"]), (1, &json!("apple")));
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let rest = server.get(&format!("{path}/installations?cursor={cursor}")).await.expect(200);
+    assert_eq!(
+        (&rest["data"][0]["wallet"], &rest["data"][1], &rest["next_cursor"]),
+        (&json!("google"), &json!(null), &json!(null))
+    );
     let left = json!({"wallet": "google", "installed_at": "2024-03-01T10:00:00Z", "uninstalled_at": "2024-01-01T10:00:00Z"});
     let refused = server.post(&format!("{path}/installations"), left).await;
     assert_eq!(refused.problem(422), "invalid");

@@ -295,7 +295,7 @@ pub async fn installations_leave_pushes_alone(backend: &Shared) {
         ..commit()
     };
     done(backend, rows).await;
-    let stored = backend.installations(org(), row.id).await.unwrap().remove(0);
+    let stored = backend.installations(org(), row.id, None, 9).await.unwrap().remove(0);
     assert_eq!(stored.pushed_seq, number, "what changed in the same commit is still to be fetched");
     assert_eq!(stored.push_due_at, None);
 
@@ -304,6 +304,6 @@ pub async fn installations_leave_pushes_alone(backend: &Shared) {
     backend.settle_pushes(PushSettlement { lease, pushes: vec![push], watermark: None }).await.unwrap();
     let changed = InstallationRow { push_token: Some("new".to_owned()), since: at(9), ..phone };
     done(backend, CommitRows { installations: vec![changed.clone()], ..commit() }).await;
-    let stored = backend.installations(org(), row.id).await.unwrap().remove(0);
+    let stored = backend.installations(org(), row.id, None, 9).await.unwrap().remove(0);
     assert_eq!(stored, InstallationRow { pushed_seq: number, push_due_at: Some(at(50)), push_tries: 1, ..changed });
 }

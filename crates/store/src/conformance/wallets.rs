@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::fixtures::{
     START, Shared, at, commit, done, event, id, insert, installation, issued, lease, org, other_org, pass, update,
 };
-use crate::{CommitRows, InstallationRow, PassRow, PassWrite, PushOutcome, PushSettlement, Reader};
+use crate::{CommitRows, InstallationRow, PassRow, PassWrite, PushOutcome, PushSettlement, Reader, StalePlace};
 
 /// A phone is told of the passes that it holds now, its account of none of another organization.
 pub async fn devices_see_their_passes(backend: &Shared) {
@@ -27,10 +27,10 @@ pub async fn devices_see_their_passes(backend: &Shared) {
     assert_eq!(held("phone").await, [10, 12].map(id).into());
     assert_eq!(held("watch").await, [id(10)].into());
     assert_eq!(held("").await, BTreeSet::new(), "only Apple's are devices");
-    let on = backend.installations(org(), id(10)).await.unwrap();
+    let on = backend.installations(org(), id(10), None, 9).await.unwrap();
     assert_eq!(on.iter().map(|row| row.device.as_str()).collect::<BTreeSet<_>>(), ["phone", "watch"].into());
-    assert_eq!(backend.installations(org(), id(11)).await.unwrap().len(), 2, "gone ones and other wallets included");
-    assert!(backend.installations(other_org(), id(10)).await.unwrap().is_empty());
+    assert_eq!(backend.installations(org(), id(11), None, 9).await.unwrap().len(), 2, "gone ones and other wallets included");
+    assert!(backend.installations(other_org(), id(10), None, 9).await.unwrap().is_empty());
 }
 
 async fn change(backend: &Shared, row: &mut PassRow, event_number: u64) -> u64 {
@@ -52,12 +52,16 @@ pub async fn stale_devices_are_found_once(backend: &Shared) {
         installation(&pass(11), "phone"),
     ];
     done(backend, CommitRows { installations, ..commit() }).await;
-    let (seen, stale) = backend.stale_devices(0, 0, 100).await.unwrap();
+    let stale_devices = async |after, limit| {
+        let (place, found) = backend.stale_devices(0, &StalePlace::after(after), limit).await.unwrap();
+        (place.seq, found)
+    };
+    let (seen, stale) = stale_devices(0, 100).await;
     assert_eq!((seen, stale.len()), (2, 0), "whoever installs has just fetched");
-    assert_eq!(backend.stale_devices(0, 2, 100).await.unwrap().0, 2, "nothing after it");
+    assert_eq!(stale_devices(2, 100).await.0, 2, "nothing after it");
 
     let number = change(backend, &mut row, 80).await;
-    let (seen, stale) = backend.stale_devices(0, 2, 100).await.unwrap();
+    let (seen, stale) = stale_devices(2, 100).await;
     assert_eq!(seen, number);
     let [found] = &stale[..] else { panic!("one active Apple device is behind: {stale:?}") };
     assert_eq!((found.content_seq, found.project), (number as i64, row.project));
@@ -70,10 +74,49 @@ pub async fn stale_devices_are_found_once(backend: &Shared) {
     let write = PushSettlement { lease, pushes: vec![push], watermark: Some(number) };
     backend.settle_pushes(write).await.unwrap();
     assert_eq!(backend.watermarks(Reader::WalletSync).await.unwrap()[0], number);
-    assert!(backend.stale_devices(0, 0, 100).await.unwrap().1.is_empty());
+    assert!(stale_devices(0, 100).await.1.is_empty());
     change(backend, &mut row, 81).await;
-    assert_eq!(backend.stale_devices(0, 0, 1).await.unwrap().0, 2, "the limit counts passes looked at");
-    assert_eq!(backend.stale_devices(0, number, 1).await.unwrap().1.len(), 1);
+    assert_eq!(stale_devices(0, 1).await.0, 2, "the limit counts passes looked at");
+    assert_eq!(stale_devices(number, 1).await.1.len(), 1);
+}
+
+/// A pass may be on more devices than are read together: they come in parts, each once, and then what comes after it.
+pub async fn a_pass_on_many_devices_is_walked_in_parts(backend: &Shared) {
+    let mut rows = [pass(10), pass(11), pass(12)];
+    for row in &rows {
+        issued(backend, row.clone()).await;
+    }
+    let mut installations: Vec<_> = (0..23).map(|n| installation(&rows[1], &format!("phone-{n:02}"))).collect();
+    installations.extend([installation(&rows[0], "before"), installation(&rows[2], "after")]);
+    let all = installations.len();
+    done(backend, CommitRows { installations, ..commit() }).await;
+    let mut last = 0;
+    for (n, row) in (80..).zip(&mut rows) {
+        last = change(backend, row, n).await;
+    }
+    for limit in [2, 5, 6, 25, 26] {
+        let mut place = StalePlace::after(0);
+        let mut found = Vec::new();
+        while place != StalePlace::after(last) {
+            let (next, part) = backend.stale_devices(0, &place, limit).await.unwrap();
+            assert!(part.len() <= limit as usize, "{} of at most {limit}", part.len());
+            assert_ne!(next, place, "it goes on");
+            found.extend(part.into_iter().map(|device| (device.content_seq, device.installation.device)));
+            place = next;
+        }
+        assert_eq!(found.len(), all, "in parts of {limit}");
+        assert!(found.is_sorted() && found.first().is_some_and(|(_, device)| device == "before"), "{found:?}");
+    }
+    let mut pages = Vec::new();
+    let mut after = None;
+    loop {
+        let page = backend.installations(org(), rows[1].id, after, 10).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some((last.wallet, last.device.clone()));
+        pages.extend(page.into_iter().map(|row| row.device));
+    }
+    assert_eq!(pages.len(), 23);
+    assert!(pages.is_sorted(), "{pages:?}");
 }
 
 /// A push that failed comes due; a later success ends that.
@@ -99,7 +142,7 @@ pub async fn failed_pushes_come_due(backend: &Shared) {
     settle("phone", None, Some(at(110))).await;
     assert_eq!(backend.due_pushes(0, at(110), 9).await.unwrap()[0].installation.push_tries, 2, "failures in a row are counted");
     settle("phone", Some(number), None).await;
-    let phone = backend.installations(org(), row.id).await.unwrap().remove(0);
+    let phone = backend.installations(org(), row.id, None, 9).await.unwrap().remove(0);
     assert_eq!((phone.device.as_str(), phone.push_tries), ("phone", 0), "until one succeeds");
     let due = backend.due_pushes(0, at(300), 9).await.unwrap();
     assert_eq!(due.iter().map(|found| found.installation.device.as_str()).collect::<Vec<_>>(), ["watch"]);
@@ -118,14 +161,14 @@ pub async fn passes_sharing_a_number_come_together(backend: &Shared) {
     done(backend, CommitRows { installations, ..commit() }).await;
     let passes = rows.iter().map(|row| PassWrite { content_event: Some(0), ..update(row) }).collect();
     done(backend, CommitRows { passes, events: vec![event(80, &rows[0])], ..commit() }).await;
-    let mut after = 0;
+    let mut place = StalePlace::default();
     let mut found = BTreeSet::new();
-    for _ in 0..4 {
-        let (seen, stale) = backend.stale_devices(0, after, 2).await.unwrap();
+    for _ in 0..5 {
+        let (seen, stale) = backend.stale_devices(0, &place, 2).await.unwrap();
         found.extend(stale.into_iter().map(|stale| stale.installation.pass));
-        after = seen;
+        place = seen;
     }
-    assert_eq!(after, 5);
+    assert_eq!(place, StalePlace::after(5));
     assert_eq!(found, (10..14).map(id).collect());
 }
 

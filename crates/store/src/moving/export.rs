@@ -9,12 +9,16 @@ use super::{
     Frame, MoveError, Moved, MovedEvent, MovedInstallation, MovedName, MovedPass, MovedResource, Tally,
     file::{FORM, Writer},
 };
-use crate::{BlobRow, InboxFilter, InboxStatus, LoggedEvent, MasterKey, Reader, ResourceRow, Store, StoreError, error::Result};
+use crate::{
+    BlobRow, InboxFilter, InboxStatus, LoggedEvent, MasterKey, PassRow, Reader, ResourceRow, Store, StoreError, error::Result,
+};
 
 /// Contacts of a frame.
 const CONTACTS: u32 = 200;
 /// Passes of a frame.
 const PASSES: u32 = 50;
+/// Installations that are read together.
+const INSTALLATIONS: u32 = 1_000;
 /// Events of a frame beyond which no further pass is added.
 const EVENTS: usize = 1_000;
 
@@ -140,6 +144,21 @@ impl Store {
         Ok(())
     }
 
+    async fn installations_of(&self, pass: &PassRow) -> Moved<Vec<MovedInstallation>> {
+        let (mut after, mut all) = (None, Vec::new());
+        loop {
+            let page = self.backend.installations(pass.org, pass.id, after, INSTALLATIONS).await?;
+            let Some(last) = page.last() else { return Ok(all) };
+            after = Some((last.wallet, last.device.clone()));
+            for row in page {
+                let installation = crate::states::open_installation(&row)?;
+                let is_active = matches!(installation.state, InstallationState::Active { .. });
+                let behind = is_active && installation.wallet == Wallet::Apple && row.pushed_seq < pass.content_seq;
+                all.push(MovedInstallation { installation, behind: behind || row.push_due_at.is_some() });
+            }
+        }
+    }
+
     async fn export_passes<W: Write>(&self, org: OrgId, writer: &mut Writer<'_, W>, tally: &mut Tally) -> Moved<()> {
         let (mut after, mut passes, mut held) = (None, Vec::new(), 0);
         loop {
@@ -148,13 +167,7 @@ impl Store {
             after = Some(last.id);
             for row in rows {
                 let (_, pass) = self.open_pass(&row)?;
-                let mut installations = Vec::new();
-                for device in self.backend.installations(org, pass.id).await? {
-                    let installation = crate::states::open_installation(&device)?;
-                    let is_active = matches!(installation.state, InstallationState::Active { .. });
-                    let behind = is_active && installation.wallet == Wallet::Apple && device.pushed_seq < row.content_seq;
-                    installations.push(MovedInstallation { installation, behind: behind || device.push_due_at.is_some() });
-                }
+                let installations = self.installations_of(&row).await?;
                 let events = self.events_of(org, pass.id).await?;
                 held += events.len();
                 tally.passes += 1;

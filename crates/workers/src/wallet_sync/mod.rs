@@ -10,7 +10,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use domain::{Action, Actor, Cause, Command, CommandId, PassRef, Timestamp, UninstallReason, Wallet};
 use engine::EngineError;
 use futures_util::{StreamExt, stream};
-use store::{Catalog, Pulse, PushOutcome, PushSettlement, Reader, StaleDevice};
+use store::{Catalog, Pulse, PushOutcome, PushSettlement, Reader, StaleDevice, StalePlace};
 use tokio::time::Instant;
 
 pub(crate) use apns::Apns;
@@ -18,7 +18,7 @@ pub(crate) use apns::Apns;
 use crate::shard::{End, Shard};
 use apns::{Fate, Topic};
 
-/// Changed passes that are looked at together.
+/// Changed passes, and devices behind them, that are looked at together.
 const BATCH: u32 = 256;
 /// Pushes under way at once, per shard.
 const AT_ONCE: usize = 64;
@@ -45,21 +45,22 @@ async fn work(shard: &Shard) -> Result<(), End> {
     let mut ticks = house.store.wake().events_of(shard.number());
     let mut pulses = house.pulses.subscribe();
     let marks = shard.insist("read watermarks", || backend.watermarks(Reader::WalletSync)).await?;
-    let mut after = marks.get(usize::from(shard.number())).copied().unwrap_or(0);
-    let (mut written, mut written_at) = (after, Instant::now());
+    let mut written = marks.get(usize::from(shard.number())).copied().unwrap_or(0);
+    let mut written_at = Instant::now();
+    let mut after = StalePlace::after(written);
     let is_due = |pulse: &Pulse| pulse.push_due.is_some_and(|due| due <= house.now());
     let mut look_for_due = true;
     loop {
         if shard.is_stopping() {
-            if after > written {
-                settle(shard, Vec::new(), Some(after)).await?;
+            if after.seq > written {
+                settle(shard, Vec::new(), Some(after.seq)).await?;
             }
             return Err(End::Stopped);
         }
         ticks.mark_unchanged();
         // What was committed before this look is seen by the reads that come after it.
         let seen = pulses.borrow_and_update().get(usize::from(shard.number())).map_or(0, |pulse| pulse.events);
-        let (to, stale) = shard.insist("read stale devices", || backend.stale_devices(shard.number(), after, BATCH)).await?;
+        let (to, stale) = shard.insist("read stale devices", || backend.stale_devices(shard.number(), &after, BATCH)).await?;
         let due = match look_for_due || is_due(&shard.pulse()) {
             true => shard.insist("read due pushes", || backend.due_pushes(shard.number(), house.now(), BATCH)).await?,
             false => Vec::new(),
@@ -68,15 +69,15 @@ async fn work(shard: &Shard) -> Result<(), End> {
         let idle = to == after && due.is_empty();
         if !stale.is_empty() || !due.is_empty() {
             let pushes = wake(shard, stale.into_iter().chain(due).collect()).await?;
-            settle(shard, pushes, Some(to)).await?;
-            (written, written_at) = (to, Instant::now());
-        } else if to > written && written_at.elapsed() >= WRITE_EVERY {
-            settle(shard, Vec::new(), Some(to)).await?;
-            (written, written_at) = (to, Instant::now());
+            settle(shard, pushes, Some(to.seq)).await?;
+            (written, written_at) = (to.seq, Instant::now());
+        } else if to.seq > written && written_at.elapsed() >= WRITE_EVERY {
+            settle(shard, Vec::new(), Some(to.seq)).await?;
+            (written, written_at) = (to.seq, Instant::now());
         }
         after = to;
         if idle {
-            let woken = shard.idle(&mut ticks, &mut pulses, |pulse| pulse.events > seen.max(after) || is_due(pulse)).await;
+            let woken = shard.idle(&mut ticks, &mut pulses, |pulse| pulse.events > seen.max(after.seq) || is_due(pulse)).await;
             match woken.and(shard.pause(GATHER).await) {
                 Ok(()) | Err(End::Stopped) => {}
                 Err(end) => return Err(end),
