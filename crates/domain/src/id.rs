@@ -159,6 +159,7 @@ kinds! {
     EventId, EventIdKind, "event";
     TargetId, TargetKind, "target";
     DeliveryId, DeliveryKind, "delivery";
+    SyncId, SyncKind, "sync";
 }
 
 #[cfg(test)]

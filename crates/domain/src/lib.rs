@@ -35,7 +35,7 @@ pub use event::{Event, EventKind, Facts, Image, Position, ProjectImage, VariantI
 pub use id::{
     BackfillId, BackfillKind, BatchId, BatchKind, CommandId, ContactId, DeliveryId, Entropy, EventId, EventIdKind, FlowId, Id,
     IdError, IdKind, InspectorId, KeyId, OrgId, PassId, ProjectId, PublicationId, PublicationKind, SignerId, SourceEventId,
-    SourceId, TargetId, TemplateId, TransformationId,
+    SourceId, SyncId, SyncKind, TargetId, TemplateId, TransformationId,
 };
 pub use installation::{Confidence, Installation, InstallationState, UninstallReason, Wallet};
 pub use message::{Channel, MessageFault, MessageNews, MessageOrder, MessageRef, Outgoing, normalise_phone};

@@ -250,7 +250,7 @@ fn map(given: &[String]) -> anyhow::Result<Map<String, Value>> {
 }
 
 /// Shows a batch's progress until it comes to its end, is halted, or waits to be run.
-async fn watch(server: &Server, batch: &str) -> anyhow::Result<ExitCode> {
+pub(crate) async fn watch(server: &Server, batch: &str) -> anyhow::Result<ExitCode> {
     let api = server.api()?;
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template("{bar:40} {percent}% {prefix}, {msg}, {eta} left")?);

@@ -6,6 +6,7 @@ mod flow;
 mod image;
 mod message;
 mod signer;
+mod sync;
 mod transformation;
 mod webhook;
 
@@ -213,6 +214,13 @@ Examples:
         #[command(subcommand)]
         command: BatchCommand,
     },
+    /// Save batches whose rows a query finds in a database, try them, run them by hand or by a schedule
+    Sync {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: sync::Command,
+    },
     /// Call the API: `passbridge api GET /v1/passes`
     ///
     /// Prints the answer. A refusal is printed with the path of every value that does not fit, and ends with status 1. What can
@@ -345,6 +353,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::run(&args).await,
         Command::Conformance(args) => conformance::run(&args).await,
         Command::Batch { server, command } => batches::run(&server, command).await,
+        Command::Sync { server, command } => sync::run(&server, command).await,
         Command::Api { server, method, path, body } => {
             let body = body.map(|body| json_argument(&body)).transpose()?;
             server.show(method, &path, body.as_ref()).await

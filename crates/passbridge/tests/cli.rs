@@ -344,6 +344,103 @@ async fn parquet_of_duckdb_is_checked_run_mended_and_fed_back() {
     assert!(wrong.contains("no column `member`"), "{wrong}");
 }
 
+/// A sync of a warehouse, as a file for the program.
+fn sync(desk: &Desk, url: &str, query: &str, more: &Value) {
+    let (account, place) = url.strip_prefix("postgres://").unwrap().split_once('@').unwrap();
+    let (user, password) = account.split_once(':').unwrap();
+    let mut sync = json!({
+        "slug": "members", "name": "Members", "query": query, "patience_seconds": 2,
+        "database": {"url": format!("postgresql://{place}"), "user": user, "tls": false},
+        "batch": {"project": support::SLUG, "operation": "issue", "map": {"contact": null}},
+    });
+    sync.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    desk.write("members.json", &sync.to_string());
+    desk.write("warehouse.password", &format!("{password}\n"));
+}
+
+#[tokio::test]
+async fn a_query_on_a_warehouse_is_tried_and_run() {
+    let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
+    let url = testkit::postgres::Cluster::shared().await.unwrap().create_database().await.unwrap();
+    let members = "CREATE SEQUENCE numbers; CREATE TABLE members (no int, points text, money numeric(20, 3), at timestamptz, shown timestamp, tags text[], more jsonb);
+        INSERT INTO members VALUES (1, '5', 12345678901234567.890, '2026-11-20 10:00:00-05', '2026-11-20 10:00', '{a,b}', '{\"x\": 1}'),
+        (2, 'many', NULL, NULL, NULL, NULL, NULL)";
+    testkit::postgres::execute(&url, members).await.unwrap();
+    let all = "SELECT no AS external_id, points, money, at, shown, tags, more FROM members ORDER BY no -- all; of them";
+    let put = ["sync", "put", "members.json", "--password-file", "warehouse.password", "--json"];
+    sync(&desk, &url, all, &json!({"start": "by_hand"}));
+    let made = desk.says(&club, &put).await;
+    assert!(made["database"].get("password").is_none() && !made.to_string().contains("sealed"), "{made}");
+
+    let tried = desk.says(&club, &["sync", "try", "members", "--json"]).await;
+    let columns: Vec<String> =
+        tried["columns"].as_array().unwrap().iter().map(|it| format!("{}:{}", it["name"], it["type"])).collect();
+    assert_eq!(
+        columns.join(" ").replace('"', ""),
+        "external_id:int4 points:text money:numeric at:timestamptz shown:timestamp tags:_text more:jsonb"
+    );
+    let first = json!({"external_id": 1, "points": "5", "money": "12345678901234567.890", "at": "2026-11-20T15:00:00+00:00",
+        "shown": "2026-11-20T10:00:00", "tags": ["a", "b"], "more": {"x": 1}});
+    assert_eq!((&tried["rows"][0], &tried["rows"][1]["money"]), (&first, &Value::Null), "{tried}");
+    assert!(club.pass_of("1").await.is_none(), "nothing was done");
+
+    let checked = desk.complains(&club, &["sync", "run", "members", "--wait"]).await;
+    assert!(checked.contains("1 rows would fail") && checked.contains("many"), "{checked}");
+    let runs = desk.says(&club, &["sync", "runs", "members", "--json"]).await;
+    let batch = text(&runs["data"][0], "id");
+    assert_eq!((&runs["data"][0]["sync"], &runs["data"][0]["check"]["created"]), (&made["id"], &json!(1)));
+    assert!(desk.complains(&club, &["sync", "run", "members"]).await.contains("under way"));
+    desk.complains(&club, &["batch", "start", &batch, "--wait"]).await;
+    assert_eq!(club.pass_of("1").await.unwrap()["balances"]["points"], "5");
+    let failed = desk.says(&club, &["batch", "report", &batch]).await;
+    assert_eq!((&failed["external_id"], &failed["points"], failed.get("money")), (&json!(2), &json!("many"), None), "{failed}");
+    desk.write("mended.ndjson", &failed.to_string().replace("many", "7"));
+    let feed = ["batch", "run", "mended.ndjson", "--project", support::SLUG, "--map", "@map.yaml", "--wait", "--json"];
+    desk.write("map.yaml", "contact: null\n");
+    assert_eq!(desk.says(&club, &feed).await["run"]["created"], 1);
+
+    for (query, expected) in [
+        ("DELETE FROM members RETURNING no AS external_id", "syntax error"),
+        ("WITH gone AS (DELETE FROM members RETURNING no) SELECT no AS external_id FROM gone", "must be at the top level"),
+        ("SELECT 1 AS external_id; DROP TABLE members", "syntax error"),
+        ("SELECT 1 AS external_id) AS q; DROP TABLE members; SELECT (1", "multiple commands"),
+        ("SELECT nextval('numbers') AS external_id", "read-only transaction"),
+        ("SELECT pg_sleep(30)::text AS external_id", "statement timeout"),
+        ("SELECT 1 AS external_id, 2 AS external_id", "two columns of the query are called"),
+        ("SELECT nothing FROM members", "does not exist"),
+        ("SELECT 1 / (no - 1) AS external_id FROM members ORDER BY no", "refused a value"),
+    ] {
+        sync(&desk, &url, query, &json!({}));
+        desk.says(&club, &put).await;
+        let wrong = desk.complains(&club, &["sync", "try", "members"]).await;
+        assert!(wrong.contains(expected), "{query}: {wrong}");
+    }
+    let count = "DO $$ BEGIN ASSERT (SELECT count(*) FROM members) = 2; END $$";
+    testkit::postgres::execute(&url, count).await.unwrap();
+    sync(&desk, &url, "SELECT no AS external_id FROM members LIMIT 0", &json!({}));
+    desk.says(&club, &put).await;
+    let none = desk.says(&club, &["sync", "run", "members", "--wait", "--json"]).await;
+    assert_eq!((&none["state"], &none["rows_read"]), (&json!("done"), &json!(0)), "nothing to do is no fault");
+
+    for (more, expected) in [
+        (json!({"schedule": {"cron": "61 * * * *", "zone": "UTC"}}), "schedule.cron"),
+        (json!({"schedule": {"cron": "0 3 * * *", "zone": "Mars"}}), "schedule.zone"),
+        (json!({"schedule": {"every_minutes": 0}}), "schedule.every_minutes"),
+        (json!({"batch": {"project": "nope", "operation": "issue"}}), "batch.project"),
+        (json!({"batch": {"project": support::SLUG, "operation": "issue", "format": "csv"}}), "batch.format"),
+        (json!({"database": {"url": "postgresql://elsewhere.example.com/x", "user": "u"}}), "database.password"),
+        (json!({"database": {"url": "mysql://elsewhere.example.com/x", "user": "u"}}), "database.url"),
+    ] {
+        sync(&desk, &url, all, &more);
+        let wrong = desk.complains(&club, &["sync", "put", "members.json"]).await;
+        assert!(wrong.contains(expected), "{more}: {wrong}");
+    }
+    sync(&desk, &url, all, &json!({"schedule": {"cron": "0 3 * * *", "zone": "Europe/Berlin"}}));
+    let kept = desk.says(&club, &["sync", "put", "members.json", "--json"]).await;
+    assert_eq!(kept["schedule"]["zone"], "Europe/Berlin", "without a password the one that is kept stays");
+    assert_eq!(desk.says(&club, &["sync", "try", "members", "--json"]).await["rows"].as_array().unwrap().len(), 2);
+}
+
 #[tokio::test]
 async fn files_are_checked_run_mended_and_fed_back() {
     let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);

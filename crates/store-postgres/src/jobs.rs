@@ -47,10 +47,21 @@ pub(crate) async fn list(pool: &Pool, org: OrgId, kind: i16, before: Option<Uuid
 }
 
 /// Jobs of a kind about something, newest first.
-pub(crate) async fn about(pool: &Pool, org: OrgId, kind: i16, subject: Uuid, limit: u32) -> Attempt<Vec<JobRow>> {
-    const SQL: &str =
-        concat!("SELECT ", columns!(), " FROM jobs WHERE org = $1 AND kind = $2 AND subject = $3 ORDER BY id DESC LIMIT $4");
-    query(pool, SQL, &[&org.uuid(), &kind, &subject, &i64::from(limit)]).await?.iter().map(read).collect()
+pub(crate) async fn about(
+    pool: &Pool,
+    org: OrgId,
+    kind: i16,
+    subject: Uuid,
+    before: Option<Uuid>,
+    limit: u32,
+) -> Attempt<Vec<JobRow>> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM jobs WHERE org = $1 AND kind = $2 AND subject = $3 AND id < $4 ORDER BY id DESC LIMIT $5"
+    );
+    let before = before.unwrap_or(Uuid::max());
+    query(pool, SQL, &[&org.uuid(), &kind, &subject, &before, &i64::from(limit)]).await?.iter().map(read).collect()
 }
 
 pub(crate) async fn running(pool: &Pool, kind: i16, shard: u16, limit: u32) -> Attempt<Vec<JobRow>> {

@@ -371,8 +371,8 @@ impl Backend for Postgres {
     async fn jobs(&self, org: OrgId, kind: i16, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>> {
         Ok(jobs::list(&self.pool, org, kind, before, limit).await?)
     }
-    async fn jobs_about(&self, org: OrgId, kind: i16, subject: Uuid, limit: u32) -> Result<Vec<JobRow>> {
-        Ok(jobs::about(&self.pool, org, kind, subject, limit).await?)
+    async fn jobs_about(&self, org: OrgId, kind: i16, subject: Uuid, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>> {
+        Ok(jobs::about(&self.pool, org, kind, subject, before, limit).await?)
     }
     async fn running_jobs(&self, kind: i16, shard: u16, limit: u32) -> Result<Vec<JobRow>> {
         Ok(jobs::running(&self.pool, kind, shard, limit).await?)

@@ -410,8 +410,8 @@ impl Backend for Sqlite {
     async fn jobs(&self, org: OrgId, kind: i16, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>> {
         self.read(move |db| jobs::list(db, org, kind, before, limit)).await
     }
-    async fn jobs_about(&self, org: OrgId, kind: i16, subject: Uuid, limit: u32) -> Result<Vec<JobRow>> {
-        self.read(move |db| jobs::about(db, org, kind, subject, limit)).await
+    async fn jobs_about(&self, org: OrgId, kind: i16, subject: Uuid, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>> {
+        self.read(move |db| jobs::about(db, org, kind, subject, before, limit)).await
     }
     async fn running_jobs(&self, kind: i16, shard: u16, limit: u32) -> Result<Vec<JobRow>> {
         self.read(move |db| jobs::running(db, kind, shard, limit)).await

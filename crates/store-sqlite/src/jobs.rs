@@ -48,9 +48,18 @@ pub(crate) fn list(db: &Connection, org: OrgId, kind: i16, before: Option<Uuid>,
 }
 
 /// Jobs of a kind about something, newest first.
-pub(crate) fn about(db: &Connection, org: OrgId, kind: i16, subject: Uuid, limit: u32) -> Result<Vec<JobRow>> {
-    let mut statement = db.prepare_cached(select!("WHERE org = ?1 AND kind = ?2 AND subject = ?3 ORDER BY id DESC LIMIT ?4"))?;
-    all(statement.query(params![key(org), kind, subject.as_bytes(), limit])?, read)
+pub(crate) fn about(
+    db: &Connection,
+    org: OrgId,
+    kind: i16,
+    subject: Uuid,
+    before: Option<Uuid>,
+    limit: u32,
+) -> Result<Vec<JobRow>> {
+    let before = before.map_or([0xFF; 16], Uuid::into_bytes);
+    let mut statement =
+        db.prepare_cached(select!("WHERE org = ?1 AND kind = ?2 AND subject = ?3 AND id < ?4 ORDER BY id DESC LIMIT ?5"))?;
+    all(statement.query(params![key(org), kind, subject.as_bytes(), before, limit])?, read)
 }
 
 /// Running jobs of a kind in a shard, oldest first.

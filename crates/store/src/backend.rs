@@ -298,8 +298,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn job(&self, org: OrgId, id: Uuid) -> Result<Option<JobRow>>;
     /// Jobs of an organization and kind, newest first, before one.
     async fn jobs(&self, org: OrgId, kind: i16, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>>;
-    /// Jobs of a kind about something, newest first.
-    async fn jobs_about(&self, org: OrgId, kind: i16, subject: Uuid, limit: u32) -> Result<Vec<JobRow>>;
+    /// Jobs of a kind about something, newest first, before one.
+    async fn jobs_about(&self, org: OrgId, kind: i16, subject: Uuid, before: Option<Uuid>, limit: u32) -> Result<Vec<JobRow>>;
     /// Running jobs of a kind in a shard, oldest first.
     async fn running_jobs(&self, kind: i16, shard: u16, limit: u32) -> Result<Vec<JobRow>>;
     /// Replaces a job that had the revision before, and keeps chunks with it; false when somebody else changed it meanwhile. A

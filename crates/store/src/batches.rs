@@ -5,7 +5,7 @@
 //! report, whose chunks are written with the row that says how far the batch is. Rows that come as a file of columns are
 //! brought in first, whole, so that what follows need not know where they came from.
 
-use domain::{Actor, BatchId, BatchKind, OrgId, ProjectId, Timestamp};
+use domain::{Actor, BatchId, BatchKind, OrgId, ProjectId, SyncId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -92,11 +92,26 @@ pub struct BatchFile {
     pub bytes: u64,
 }
 
-/// How rows are brought in that do not come as they are kept. After a crash it begins anew: nothing was done yet.
+/// What rows are brought in from that do not come as they are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntakeFrom {
+    /// A file of columns, as it was uploaded.
+    Upload(BatchFile),
+    /// What the query of a sync finds.
+    Query {
+        /// The sync.
+        sync: SyncId,
+        /// Whether the first rows alone are looked at, and nothing is done.
+        is_trial: bool,
+    },
+}
+
+/// How rows are brought in. After a crash it begins anew: nothing was done yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intake {
-    /// A file of columns, as it was uploaded.
-    pub upload: BatchFile,
+    /// What from.
+    pub from: IntakeFrom,
     /// Where the rows are put that are no whole file yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<Uuid>,
@@ -106,9 +121,30 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Of an upload of which nothing was read.
-    pub const fn of(upload: BatchFile) -> Self {
-        Self { upload, bundle: None, rows: 0 }
+    /// Of which nothing was read.
+    pub const fn of(from: IntakeFrom) -> Self {
+        Self { from, bundle: None, rows: 0 }
+    }
+
+    /// The bundle of what was uploaded.
+    pub const fn upload(&self) -> Option<Uuid> {
+        match self.from {
+            IntakeFrom::Upload(file) => Some(file.bundle),
+            IntakeFrom::Query { .. } => None,
+        }
+    }
+
+    /// The sync whose run this is; none of a trial.
+    pub const fn sync(&self) -> Option<SyncId> {
+        match self.from {
+            IntakeFrom::Query { sync, is_trial: false } => Some(sync),
+            IntakeFrom::Query { .. } | IntakeFrom::Upload(_) => None,
+        }
+    }
+
+    /// Whether the first rows alone are looked at.
+    pub const fn is_trial(&self) -> bool {
+        matches!(self.from, IntakeFrom::Query { is_trial: true, .. })
     }
 }
 
@@ -145,6 +181,10 @@ pub struct BatchTally {
 impl JobBody for BatchWork {
     type Id = BatchKind;
     const KIND: JobKind = JobKind::Batch;
+
+    fn subject(&self) -> Option<Uuid> {
+        self.intake.as_ref().and_then(Intake::sync).map(|sync| sync.uuid())
+    }
 }
 
 impl BatchWork {
@@ -197,7 +237,8 @@ impl Store {
         Ok(ConfigWrite { jobs: vec![batch.next_row(now)?], audit: vec![audit], now, ..ConfigWrite::default() })
     }
 
-    fn audit_of(&self, change: &ConfigChange<'_>, batch: &Batch, action: &str) -> Result<AuditRow> {
+    /// The entry of the audit log for what somebody does to a batch.
+    pub fn audit_of(&self, change: &ConfigChange<'_>, batch: &Batch, action: &str) -> Result<AuditRow> {
         Ok(AuditRow {
             org: change.org,
             id: domain::EventId::mint(change.now, self.entropy()).uuid(),
@@ -214,7 +255,7 @@ impl Store {
     /// The files of a batch that is over are of no use any more.
     pub async fn forget_rows(&self, org: OrgId, work: &BatchWork) -> Result<()> {
         let intake = work.intake.as_ref();
-        let taken_in = intake.map(|intake| intake.upload.bundle).into_iter().chain(intake.and_then(|intake| intake.bundle));
+        let taken_in = intake.and_then(Intake::upload).into_iter().chain(intake.and_then(|intake| intake.bundle));
         for bundle in taken_in.chain(work.file.map(|file| file.bundle)) {
             self.drop_bundle(org, bundle).await?;
         }

@@ -16,6 +16,7 @@ use crate::{
     error::{Result, StoreError},
     kinds::ResourceKind,
     rows::ResourceRow,
+    syncs::StoredSync,
 };
 
 /// Something that is configured.
@@ -426,6 +427,7 @@ resource!(StoredGoogleAccount, GoogleAccount, google_accounts, |it| it.id, Some(
 resource!(Source, Source, sources, |it| it.id, Some(&it.slug));
 resource!(StoredFlow, Flow, flows, |it| it.id, Some(&it.slug));
 resource!(StoredTransformation, Transformation, transformations, |it| it.id, Some(&it.slug));
+resource!(StoredSync, Sync, syncs, |it| it.id, Some(&it.slug));
 resource!(ScanKeys, ScanKeys, scan_keys, |it| it.id, {
     let _ = it;
     None
@@ -496,6 +498,8 @@ pub struct OrgCatalog {
     pub targets: HashMap<Uuid, Stored<StoredTarget>>,
     /// Transformations and libraries.
     pub transformations: HashMap<Uuid, Stored<StoredTransformation>>,
+    /// Syncs.
+    pub syncs: HashMap<Uuid, Stored<StoredSync>>,
     /// Drafts of what follows published templates.
     pub drafts: HashMap<Uuid, Stored<StoredDraft>>,
     /// Superseded versions of templates.
@@ -577,6 +581,7 @@ impl OrgCatalog {
             Some(ResourceKind::Flow) => put(&mut self.flows, row)?,
             Some(ResourceKind::Target) => put(&mut self.targets, row)?,
             Some(ResourceKind::Transformation) => put(&mut self.transformations, row)?,
+            Some(ResourceKind::Sync) => put(&mut self.syncs, row)?,
             Some(ResourceKind::Draft) => put(&mut self.drafts, row)?,
             Some(ResourceKind::TemplateVersion) => put(&mut self.versions, row)?,
             Some(ResourceKind::FlowVersion) => put(&mut self.flow_versions, row)?,

@@ -108,9 +108,21 @@ impl Store {
         self.backend.jobs(org, B::KIND.number(), before, limit).await?.iter().map(Job::of).collect()
     }
 
+    /// Jobs of a kind about something, newest first, before one.
+    pub async fn jobs_about<B: JobBody>(
+        &self,
+        org: OrgId,
+        subject: Uuid,
+        before: Option<Id<B::Id>>,
+        limit: u32,
+    ) -> Result<Vec<Job<B>>> {
+        let before = before.map(Id::uuid);
+        self.backend.jobs_about(org, B::KIND.number(), subject, before, limit).await?.iter().map(Job::of).collect()
+    }
+
     /// The newest job of a kind about something.
     pub async fn newest_job<B: JobBody>(&self, org: OrgId, subject: Uuid) -> Result<Option<Job<B>>> {
-        self.backend.jobs_about(org, B::KIND.number(), subject, 1).await?.first().map(Job::of).transpose()
+        Ok(self.jobs_about(org, subject, None, 1).await?.pop())
     }
 
     /// Running jobs of a kind in a shard, oldest first.

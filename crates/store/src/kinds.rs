@@ -36,6 +36,8 @@ pub enum ResourceKind {
     FlowVersion = 23,
     /// Which scan keys are in force.
     ScanKeys = 11,
+    /// Batches that are saved, with their passwords sealed.
+    Sync = 12,
     /// Requests for certificates that Apple has not answered yet, with their keys sealed.
     SigningRequest = 30,
 }
@@ -63,6 +65,7 @@ impl ResourceKind {
             22 => Some(Self::Inspector),
             23 => Some(Self::FlowVersion),
             11 => Some(Self::ScanKeys),
+            12 => Some(Self::Sync),
             30 => Some(Self::SigningRequest),
             _ => None,
         }

@@ -23,12 +23,15 @@ mod rows;
 mod states;
 mod store;
 mod synced;
+mod syncs;
 mod targets;
 
 pub use answers::KeptAnswer;
 pub use backend::{Backend, Log, Pulse, Reader, Retention};
 pub use backfills::{Backfill, BackfillProgress};
-pub use batches::{AUDITED_BATCH, Batch, BatchFile, BatchPhase, BatchStart, BatchTally, BatchWork, CHUNK_BYTES, Intake};
+pub use batches::{
+    AUDITED_BATCH, Batch, BatchFile, BatchPhase, BatchStart, BatchTally, BatchWork, CHUNK_BYTES, Intake, IntakeFrom,
+};
 pub use config::{
     Catalog, Ending, OrgCatalog, PreviousSigner, Resource, ScanKeys, SealedSecret, Stored, StoredDraft, StoredFlow,
     StoredFlowVersion, StoredGoogleAccount, StoredInspector, StoredSigner, StoredSigningRequest, StoredTarget,
@@ -47,3 +50,4 @@ pub use publications::{Progress, Publication};
 pub use rows::*;
 pub use states::{Changes, Held, NewEvent, NewResult, RESULT_DAYS, States, StoredResult, Touch};
 pub use store::{AUDITED_BLOB, Capture, ConfigChange, Store, Wake, blob_row};
+pub use syncs::StoredSync;

@@ -8,7 +8,7 @@ use store::{ConfigChange, Log, NameKind, Reader, Retention, StoreError, StoredIn
 use tokio::time::Instant;
 
 use crate::{
-    backfill, endings,
+    backfill, batch, endings,
     pulse::LOOK_ANYWAY,
     shard::{End, House, Shard},
 };
@@ -44,6 +44,7 @@ async fn sweep(shard: &Shard) -> Result<(), End> {
         }
         if shard.house.now() >= schedule_at {
             backfill::begin_due(shard).await?;
+            batch::begin_due(shard).await?;
             schedule_at = shard.house.now().plus(backfill::SCHEDULE_EVERY);
         }
         if shard.number() == 0 && shard.house.now() >= maintain_at {

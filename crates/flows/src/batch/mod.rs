@@ -26,6 +26,7 @@ mod ndjson;
 mod plan;
 mod report;
 mod rows;
+mod schedule;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ pub use ndjson::line;
 pub use plan::{BatchPlan, Ticket};
 pub use report::Report;
 pub use rows::{Format, Layout, Place, Reader, Row};
+pub use schedule::Schedule;
 
 /// The largest batch document, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 256 * 1024;

@@ -70,6 +70,7 @@ const fn kind_name(kind: i16) -> &'static str {
         Some(ResourceKind::Target) => "webhook",
         Some(ResourceKind::Transformation) => "transformation",
         Some(ResourceKind::ScanKeys) => "scan_keys",
+        Some(ResourceKind::Sync) => "sync",
         Some(ResourceKind::Draft) => "template_draft",
         Some(ResourceKind::TemplateVersion) => "template_version",
         Some(ResourceKind::FlowVersion) => "flow_version",

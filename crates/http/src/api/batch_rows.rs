@@ -14,7 +14,7 @@ use flows::batch::{Decoder, Format, Layout, Report};
 use futures_util::stream;
 use http::header;
 use http_body_util::BodyExt as _;
-use store::{Batch, BatchFile, BatchPhase, CHUNK_BYTES, Chunk, Intake, JobState, StoreError};
+use store::{Batch, BatchFile, BatchPhase, CHUNK_BYTES, Chunk, Intake, IntakeFrom, JobState, StoreError};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -77,7 +77,7 @@ async fn upload(
         }
     };
     if format == Format::Parquet {
-        batch.progress.intake = Some(Intake::of(file));
+        batch.progress.intake = Some(Intake::of(IntakeFrom::Upload(file)));
         batch.progress.phase = BatchPhase::Read;
     } else {
         batch.progress.file = Some(file);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use domain::{BatchId, Project, ProjectId, Timestamp};
+use domain::{BatchId, Project, ProjectId, SyncId, Timestamp};
 use flows::batch::{Batch as Document, Operation};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use store::{Batch, BatchPhase, BatchStart, BatchTally, BatchWork, JobState};
+use store::{Batch, BatchPhase, BatchStart, BatchTally, BatchWork, Intake, JobState};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -119,7 +119,7 @@ enum EmptyCellsName {
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = BatchStart)]
-enum Start {
+pub(super) enum Start {
     /// When somebody says so.
     #[default]
     ByHand,
@@ -129,13 +129,31 @@ enum Start {
     Always,
 }
 
+impl Start {
+    pub(super) const fn of(start: BatchStart) -> Self {
+        match start {
+            BatchStart::ByHand => Self::ByHand,
+            BatchStart::IfClean => Self::IfClean,
+            BatchStart::Always => Self::Always,
+        }
+    }
+
+    pub(super) const fn stored(self) -> BatchStart {
+        match self {
+            Self::ByHand => BatchStart::ByHand,
+            Self::IfClean => BatchStart::IfClean,
+            Self::Always => BatchStart::Always,
+        }
+    }
+}
+
 /// Where a batch stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum BatchState {
     /// Its rows were not uploaded yet.
     AwaitingRows,
-    /// Its rows are read from the file of columns that was uploaded.
+    /// Its rows are read from the file of columns that was uploaded, or from a database.
     Reading,
     /// Its rows are looked at, nothing is done.
     Checking,
@@ -250,7 +268,12 @@ pub(super) struct View {
     /// How many bytes its rows have, in UTF-8; null before they are there.
     #[schema(minimum = 0)]
     bytes: Option<u64>,
-    /// How many rows were read of a Parquet file; null for others.
+    /// The sync whose run it is.
+    #[schema(value_type = Option<IdText>)]
+    sync: Option<SyncId>,
+    /// Whether the query of a sync was only tried: nothing is done.
+    trial: bool,
+    /// How many rows were read of a Parquet file or a database; null for others.
     #[schema(minimum = 0)]
     rows_read: Option<u64>,
     /// What would become of its rows.
@@ -284,13 +307,11 @@ impl View {
                 Operation::Notify => OperationName::Notify,
             },
             state: BatchState::of(batch),
-            start: match work.start {
-                BatchStart::ByHand => Start::ByHand,
-                BatchStart::IfClean => Start::IfClean,
-                BatchStart::Always => Start::Always,
-            },
+            start: Start::of(work.start),
+            sync: work.intake.as_ref().and_then(Intake::sync),
             document: work.document.clone(),
             bytes: work.file.map(|file| file.bytes),
+            trial: work.intake.as_ref().is_some_and(Intake::is_trial),
             rows_read: work.intake.as_ref().map(|intake| intake.rows),
             check: Counts::of(&work.check),
             run: Counts::of(&work.run),
@@ -335,13 +356,8 @@ async fn create(
     let catalog = config::org(&app, can.org)?;
     let projects: Vec<Project> = catalog.projects.values().map(|stored| (*stored.value).clone()).collect();
     let plan = document.check(&projects, None).map_err(refused)?;
-    let start = match start {
-        Start::ByHand => BatchStart::ByHand,
-        Start::IfClean => BatchStart::IfClean,
-        Start::Always => BatchStart::Always,
-    };
     let document = serde_json::to_value(&document).map_err(|error| Problem::Internal(error.to_string()))?;
-    let work = BatchWork::new(document, plan.project(), can.actor(), start);
+    let work = BatchWork::new(document, plan.project(), can.actor(), start.stored());
     let (batch, write) = app.store.new_batch(&config::change(&app, &can), work)?;
     once.write(&app, &can, &bytes, write, Shown::new(format!("/v1/batches/{}", batch.id), View::of(&batch))).await
 }
@@ -406,7 +422,7 @@ async fn turn(app: &App, caller: &Caller, id: BatchId, from: &[JobState], to: Jo
 
 /// Pause a batch, its check or its run.
 ///
-/// The rows that are under way are finished. The reading of a Parquet file begins anew when the batch is resumed.
+/// The rows that are under way are finished. Reading a Parquet file or a database begins anew when the batch is resumed.
 #[utoipa::path(post, path = "/v1/batches/{batch}/pause", tag = "Batches", security(("key" = ["passes_write"])),
     params(("batch" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "Paused.")))]
 async fn pause(

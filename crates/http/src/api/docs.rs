@@ -13,7 +13,7 @@ use crate::{App, problem};
 const STYLE: &str = include_str!("../../assets/docs.css");
 const SCRIPT: &str = include_str!("../../assets/docs.js");
 /// The groups in the order in which a newcomer needs them; others follow.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "Passes",
     "Scans",
     "Contacts",
@@ -27,6 +27,7 @@ const ORDER: [&str; 24] = [
     "Flows",
     "Transformations",
     "Batches",
+    "Syncs",
     "Webhooks",
     "Destinations",
     "Deliveries",

@@ -36,7 +36,7 @@ refused. Versions are `ETag`s; `If-Match` guards a change.\n\n\
 Every answer says in `RateLimit` what is left of the key's limit.";
 
 /// Ends of paths that may be posted to as often as one likes: they make nothing, or name what they make themselves.
-const REPEATED: [&str; 17] = [
+const REPEATED: [&str; 19] = [
     "/links",
     "/v1/doctor",
     "/flows/test",
@@ -54,6 +54,8 @@ const REPEATED: [&str; 17] = [
     "/restore",
     "/google-check",
     "/{batch}/run",
+    "/{sync}/run",
+    "/{sync}/try",
 ];
 
 /// Types of bodies that are files, beside images.

@@ -51,6 +51,7 @@ mod signing_requests;
 mod source_events;
 mod source_trace;
 mod sources;
+mod syncs;
 mod template_export;
 mod template_import;
 pub(crate) mod template_report;
@@ -91,6 +92,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(publications::routes())
         .merge(batches::routes())
         .merge(batch_rows::routes())
+        .merge(syncs::routes())
         .merge(template_report::routes())
         .merge(template_import::routes())
         .merge(template_export::routes())

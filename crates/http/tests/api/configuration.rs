@@ -505,6 +505,7 @@ async fn what_is_made_under_a_key_is_made_once() {
             json!({"project": things.id("project"), "operation": "issue"}),
             json!({"project": things.id("project"), "operation": "revoke"}),
         ),
+        ("/v1/syncs".to_owned(), Things::sync("once", "club"), Things::sync("twice", "club")),
         ("/v1/contacts".to_owned(), json!({"email": "eve@example.com"}), json!({"email": "bob@example.com"})),
         ("/v1/scans".to_owned(), json!({"code": "nobody"}), json!({"code": "somebody"})),
     ];

@@ -214,6 +214,13 @@ impl Things {
         json!({"slug": slug, "name": slug, "code": "export const transformEvent = (event) => event;"})
     }
 
+    /// A sync of a warehouse that nobody asks.
+    pub fn sync(slug: &str, project: &str) -> Value {
+        let database = json!({"url": "postgresql://warehouse.example.com/analytics", "user": "reader", "password": "of nobody"});
+        let batch = json!({"project": project, "operation": "issue"});
+        json!({"slug": slug, "name": "Members", "database": database, "query": "SELECT 1 AS external_id", "batch": batch})
+    }
+
     /// A destination that nothing is ever sent to.
     pub fn destination(name: &str) -> Value {
         let settings = json!({"access_token": "pat-of-nobody", "key": "email"});
@@ -307,6 +314,7 @@ impl Server {
         keep("delivery", &owed["delivery"]);
         let batch = self.post("/v1/batches", json!({"project": "club", "operation": "issue"})).await.expect(201);
         keep("batch", &batch["id"]);
+        keep("sync", &self.post("/v1/syncs", Things::sync("members", "club")).await.expect(201)["id"]);
         keep("publication", &published["publication"]);
         keep("version", &json!("1"));
         ids.insert("connector".to_owned(), "stripe".to_owned());

@@ -1,4 +1,4 @@
-//! Rows for somebody's PostgreSQL: tables and columns are made and widened as values ask for it, and every row is written once.
+//! Rows for somebody's PostgreSQL, and out of it ([`Reading`]): tables and columns are made and widened as values ask for it, and every row is written once.
 //!
 //! A batch is one transaction on a connection of its own, so that nothing is left behind by a connection that broke and changed
 //! credentials count at once. Before it, what its rows need of the schema is compared with what there is: a table that is not there
@@ -6,6 +6,7 @@
 //! a wider one. A row whose key is there already is left as it is or, where its table holds a state, replaced unless that is newer.
 
 mod insert;
+mod read;
 mod schema;
 mod session;
 
@@ -20,9 +21,11 @@ use crate::{
     rows::Row,
 };
 
+pub use read::{Column, Query, Reading};
+
 /// Longest name of a table or column, in bytes: what PostgreSQL keeps of one.
 pub const MAX_NAME_BYTES: usize = 63;
-/// Bytes that a server may send in the course of a batch.
+/// Bytes that a server may send in the course of a batch, or before it answers a query.
 const MAX_READ_BYTES: usize = 4 << 20;
 /// Classes and codes of SQLSTATE whose messages repeat values of the rows (PostgreSQL documentation, appendix A).
 const WITH_VALUES: [&str; 3] = ["22", "23", "P0"];
@@ -57,7 +60,7 @@ pub struct Batch {
     pub rows: Vec<Row>,
 }
 
-/// What the server said instead of taking the rows.
+/// What the server said instead of taking the rows, or giving them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// Its SQLSTATE, five characters.
@@ -78,7 +81,7 @@ impl Refused {
     }
 }
 
-/// Why rows were not written.
+/// Why rows were not written, or read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unwritten {
     /// There was no talking to the server.

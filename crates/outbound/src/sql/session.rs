@@ -3,7 +3,10 @@
 use std::{
     io,
     pin::Pin,
-    sync::atomic::{AtomicU8, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -48,6 +51,8 @@ impl Progress {
 pub(super) struct Session {
     client: tokio_postgres::Client,
     driver: JoinHandle<()>,
+    /// Bytes that the server may still send.
+    left: Arc<AtomicUsize>,
 }
 
 impl Drop for Session {
@@ -59,6 +64,17 @@ impl Drop for Session {
 pub(super) type Params<'p> = &'p [(&'p (dyn ToSql + Sync), Type)];
 
 impl Session {
+    /// Lets the server send so many bytes from now on.
+    pub(super) fn allow(&self, bytes: usize) {
+        self.left.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The columns that a statement gives, which is not run.
+    pub(super) async fn columns(&self, sql: &str) -> Result<Vec<(String, Type)>, Unwritten> {
+        let statement = self.client.prepare(sql).await.map_err(|error| Unwritten::of(&error))?;
+        Ok(statement.columns().iter().map(|column| (column.name().to_owned(), column.type_().clone())).collect())
+    }
+
     /// Statements without parameters.
     pub(super) async fn run(&self, sql: &str) -> Result<(), Unwritten> {
         self.client.batch_execute(sql).await.map_err(|error| Unwritten::of(&error))
@@ -82,7 +98,8 @@ pub(super) async fn open(client: &Client, place: &Place, deadline: Duration, pro
     progress.enter(Phase::Connect);
     let stream = dial::connect(&addresses).await.map_err(|error| failed(classify::of_dial(error, &target)))?;
     progress.enter(if place.tls { Phase::Tls } else { Phase::Answer });
-    let stream = Capped { stream, left: MAX_READ_BYTES };
+    let left = Arc::new(AtomicUsize::new(MAX_READ_BYTES));
+    let stream = Capped { stream, left: Arc::clone(&left) };
     let mut config = Config::new();
     config.user(&place.user).password(place.password.as_bytes()).dbname(database(&place.url)).application_name("passbridge");
     let signed_in = if place.tls {
@@ -98,7 +115,7 @@ pub(super) async fn open(client: &Client, place: &Place, deadline: Duration, pro
         _ => Unwritten::of(&error),
     })?;
     progress.enter(Phase::Answer);
-    let session = Session { client, driver };
+    let session = Session { client, driver, left };
     let patience = deadline.as_millis();
     session
         .run(&format!(
@@ -143,7 +160,7 @@ fn connector(
 /// A connection of which only so much is read.
 pub(super) struct Capped {
     stream: TcpStream,
-    left: usize,
+    left: Arc<AtomicUsize>,
 }
 
 impl AsyncRead for Capped {
@@ -151,10 +168,11 @@ impl AsyncRead for Capped {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         let read = buf.filled().len() - before;
-        if read > self.left {
+        let left = self.left.load(Ordering::Relaxed);
+        if read > left {
             return Poll::Ready(Err(io::Error::other("the server sends more than it was asked for")));
         }
-        self.left -= read;
+        self.left.store(left - read, Ordering::Relaxed);
         polled
     }
 }

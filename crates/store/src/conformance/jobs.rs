@@ -90,9 +90,10 @@ pub async fn one_job_is_under_way_for_a_subject(backend: &Shared) {
     let over = JobRow { revision: 3, state: JobState::Done.number(), ..halted };
     assert!(backend.save_job(None, over.clone(), Vec::new()).await.unwrap());
     assert!(matches!(write(backend, vec![about(6, 7)]).await, ConfigWritten::Done(_)));
-    assert_eq!(backend.jobs_about(org(), kind, uuid(7), 9).await.unwrap(), [about(6, 7), over], "newest first");
-    assert_eq!(backend.jobs_about(org(), kind, uuid(7), 1).await.unwrap(), [about(6, 7)]);
-    assert!(backend.jobs_about(org(), kind, uuid(9), 9).await.unwrap().is_empty());
+    assert_eq!(backend.jobs_about(org(), kind, uuid(7), None, 9).await.unwrap(), [about(6, 7), over.clone()], "newest first");
+    assert_eq!(backend.jobs_about(org(), kind, uuid(7), None, 1).await.unwrap(), [about(6, 7)]);
+    assert_eq!(backend.jobs_about(org(), kind, uuid(7), Some(uuid(6)), 9).await.unwrap(), [over], "before one");
+    assert!(backend.jobs_about(org(), kind, uuid(9), None, 9).await.unwrap().is_empty());
 }
 
 fn chunk(bundle: u64, number: u32) -> ChunkRow {

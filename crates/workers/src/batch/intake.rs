@@ -1,4 +1,4 @@
-//! Rows are brought in from a file of columns: read once, from the first to the last, and kept as NDJSON.
+//! Rows are brought in from a file of columns or a database: read once, from the first to the last, and kept as NDJSON.
 //!
 //! What is brought in becomes the batch's file when all of it is there. An attempt that was cut short, by a crash or by somebody
 //! who halted the batch, leaves nothing that counts: the next begins with the first row.
@@ -7,13 +7,16 @@ use std::{collections::VecDeque, io, ops::ControlFlow, sync::Arc, time::Duration
 
 use bytes::{Bytes, BytesMut};
 use domain::OrgId;
-use flows::batch::{Batch as Document, Layout, line};
+use flows::batch::{Batch as Document, EmptyCells, Layout, line};
 use outbound::tables::{Storage, Table, Unreadable};
 use parking_lot::Mutex;
-use store::{Batch, BatchFile, BatchPhase, CHUNK_BYTES, Chunk, JobState, Store};
-use tokio::{runtime::Handle, sync::mpsc, time::MissedTickBehavior};
+use store::{Batch, BatchFile, BatchPhase, CHUNK_BYTES, Chunk, Intake, IntakeFrom, JobState, Store};
+use tokio::{runtime::Handle, sync::mpsc, task::JoinSet, time::MissedTickBehavior};
 
-use super::{fail, turn::new_bundle};
+use super::{
+    fail, lag, sync,
+    turn::{GIVE_WAY, new_bundle},
+};
 use crate::{
     jobs,
     shard::{End, Shard},
@@ -22,7 +25,10 @@ use crate::{
 /// How often it is written down how far it is, and looked whether somebody halted the batch.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// Bytes of rows that are handed over together.
-const PIECE_BYTES: usize = 128 << 10;
+pub(super) const PIECE_BYTES: usize = 128 << 10;
+/// How often a reader that is behind is looked at before a chunk is kept all the same, so that somebody who halts the batch is
+/// heard.
+const LOOKS: usize = 10;
 /// Pieces that are read ahead of the store.
 const AHEAD: usize = 2;
 /// Chunks of an upload that are kept at hand: columns lie far from each other and are read side by side. 32 MiB.
@@ -37,12 +43,23 @@ const SMALL_BYTES: u64 = 256 << 20;
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// What comes from whoever reads.
-enum Piece {
-    Columns(Vec<String>),
+pub(super) enum Piece {
+    /// The columns, by name and type.
+    Columns(Vec<(String, String)>),
     /// Lines, and how many.
     Rows(Vec<u8>, u64),
     /// Nothing more comes.
-    End(Result<(), Unreadable>),
+    End(Ended),
+}
+
+/// How reading ended.
+pub(super) enum Ended {
+    /// All rows were handed over.
+    Whole,
+    /// They cannot be read, and why.
+    Refused(String),
+    /// They cannot be read at the moment.
+    Away(io::Error),
 }
 
 /// Brings the rows of a batch in; the batch as it is then.
@@ -52,7 +69,7 @@ pub(super) async fn bring_in(shard: &Shard, mut batch: Batch) -> Result<Batch, E
     let (Some(document), Some(intake)) = (document, batch.progress.intake.as_mut()) else {
         return fail(shard, batch, "it has no rows, or was made by another version".to_owned()).await;
     };
-    let upload = intake.upload;
+    let from = intake.from;
     intake.rows = 0;
     if let Some(left) = intake.bundle.replace(new_bundle(house.now(), &*house.entropy)) {
         shard.insist("forget rows", || house.store.drop_bundle(org, left)).await?;
@@ -63,21 +80,57 @@ pub(super) async fn bring_in(shard: &Shard, mut batch: Batch) -> Result<Batch, E
         return Ok(batch);
     }
     let (sender, pieces) = mpsc::channel(AHEAD);
-    let chunks = Chunks { store: house.store.clone(), org, file: upload, runtime: Handle::current(), near: Mutex::default() };
-    let empty_cells = document.empty_cells;
-    // It ends when nobody takes what it hands over.
-    tokio::task::spawn_blocking(move || read(chunks, empty_cells, &sender));
-    let most = SMALL_BYTES.max(upload.bytes.saturating_mul(MAX_SWELL)).min(MAX_BYTES);
+    let most = match from {
+        IntakeFrom::Upload(file) => SMALL_BYTES.max(file.bytes.saturating_mul(MAX_SWELL)).min(MAX_BYTES),
+        IntakeFrom::Query { .. } => MAX_BYTES,
+    };
+    let Some(_reading) = begin(shard, org, from, &document, sender).await? else {
+        return fail(shard, batch, "its sync was deleted".to_owned()).await;
+    };
     let file = BatchFile { bundle, bytes: 0 };
     Bringing { shard, batch, document, file, most, text: Vec::new(), columns: Vec::new(), number: 0 }.run(pieces).await
 }
 
+/// Begins to read; none where there is nothing to be read any more. Reading ends with the answer.
+async fn begin(
+    shard: &Shard,
+    org: OrgId,
+    from: IntakeFrom,
+    document: &Document,
+    to: mpsc::Sender<Piece>,
+) -> Result<Option<JoinSet<()>>, End> {
+    let house = Arc::clone(&shard.house);
+    let empty_cells = document.empty_cells;
+    let mut reading = JoinSet::new();
+    match from {
+        IntakeFrom::Upload(file) => {
+            let near = Mutex::default();
+            let chunks = Chunks { store: house.store.clone(), org, file, runtime: Handle::current(), near };
+            // What blocks is not ended: it ends when nobody takes what it hands over.
+            reading.spawn_blocking(move || read(chunks, empty_cells, &to));
+        }
+        IntakeFrom::Query { sync, is_trial } => {
+            let catalog = shard.insist("read the configuration", || house.catalog()).await?;
+            let Some(sync) = catalog.org(org).and_then(|config| config.syncs.get(&sync.uuid())) else { return Ok(None) };
+            let sync = Arc::clone(&sync.value);
+            // What a trial finds is shown as it is.
+            let empty_cells = if is_trial { EmptyCells::Clear } else { empty_cells };
+            reading.spawn(async move {
+                let ended = sync::ask(&house, org, &sync, is_trial, empty_cells, &to).await;
+                let _ = to.send(Piece::End(ended)).await;
+            });
+        }
+    }
+    Ok(Some(reading))
+}
+
 /// Reads a file from its first row to its last.
-fn read(chunks: Chunks, empty_cells: flows::batch::EmptyCells, to: &mpsc::Sender<Piece>) {
+fn read(chunks: Chunks, empty_cells: EmptyCells, to: &mpsc::Sender<Piece>) {
     let hand_over = || {
         let table = Table::open(Arc::new(chunks))?;
+        let columns = table.columns().into_iter().map(|name| (name, String::new())).collect();
         // Who is not there any more needs nothing.
-        let _ = to.blocking_send(Piece::Columns(table.columns()));
+        let _ = to.blocking_send(Piece::Columns(columns));
         let (mut text, mut rows) = (Vec::new(), 0);
         table.rows(|row| {
             line(row, empty_cells, &mut text);
@@ -91,7 +144,11 @@ fn read(chunks: Chunks, empty_cells: flows::batch::EmptyCells, to: &mpsc::Sender
         let _ = to.blocking_send(Piece::Rows(text, rows));
         Ok(())
     };
-    let ended = hand_over();
+    let ended = match hand_over() {
+        Ok(()) => Ended::Whole,
+        Err(Unreadable::Away(error)) if error.kind() != io::ErrorKind::NotFound => Ended::Away(error),
+        Err(error) => Ended::Refused(error.to_string()),
+    };
     let _ = to.blocking_send(Piece::End(ended));
 }
 
@@ -106,7 +163,7 @@ struct Bringing<'s> {
     most: u64,
     /// What is no whole chunk yet.
     text: Vec<u8>,
-    columns: Vec<String>,
+    columns: Vec<(String, String)>,
     number: u32,
 }
 
@@ -130,14 +187,14 @@ impl Bringing<'_> {
                             return fail(self.shard, self.batch, why).await;
                         }
                     }
-                    Some(Piece::End(Ok(()))) => return self.end().await,
-                    Some(Piece::End(Err(Unreadable::Away(error)))) if error.kind() != io::ErrorKind::NotFound => {
+                    Some(Piece::End(Ended::Whole)) => return self.end().await,
+                    Some(Piece::End(Ended::Away(error))) => {
                         tracing::warn!(batch = %self.batch.id, %error, "an upload cannot be read now; it is read again");
                         self.shard.pause(AGAIN_AFTER).await?;
                         return Ok(self.batch);
                     }
-                    Some(Piece::End(Err(error))) => return fail(self.shard, self.batch, error.to_string()).await,
-                    None => return fail(self.shard, self.batch, "its file cannot be read".to_owned()).await,
+                    Some(Piece::End(Ended::Refused(why))) => return fail(self.shard, self.batch, why).await,
+                    None => return fail(self.shard, self.batch, "its rows cannot be read".to_owned()).await,
                 },
             }
         }
@@ -161,8 +218,23 @@ impl Bringing<'_> {
         Ok(Ok(()))
     }
 
+    /// Waits a while where a reader of a log is too far behind: what is kept is written, too.
+    async fn give_way(&mut self) -> Result<(), End> {
+        let house = &self.shard.house;
+        for _ in 0..LOOKS {
+            let behind = self.shard.insist("look at readers", || lag::behind(house.store.backend(), house.now())).await?;
+            self.batch.progress.waits_for = behind.map(str::to_owned);
+            if behind.is_none() {
+                break;
+            }
+            self.shard.pause(GIVE_WAY).await?;
+        }
+        Ok(())
+    }
+
     /// Keeps what there is, and goes on with the rest.
     async fn keep(&mut self, rest: Vec<u8>) -> Result<(), End> {
+        self.give_way().await?;
         let bytes = std::mem::replace(&mut self.text, rest);
         self.file.bytes += bytes.len() as u64;
         let chunk = Chunk { bundle: self.file.bundle, number: self.number, bytes };
@@ -177,22 +249,36 @@ impl Bringing<'_> {
         if !self.text.is_empty() {
             self.keep(Vec::new()).await?;
         }
-        if self.file.bytes == 0 {
+        let from = self.batch.progress.intake.as_ref().map(|intake| intake.from);
+        let is_upload = matches!(from, Some(IntakeFrom::Upload(_)));
+        if self.file.bytes == 0 && is_upload {
             return fail(self.shard, self.batch, "the file has no rows".to_owned()).await;
         }
         let work = &mut self.batch.progress;
-        work.file = Some(self.file);
-        work.phase = BatchPhase::Check;
-        work.layout = serde_json::to_value(Layout::of_table(&self.document, self.columns)).unwrap_or_default();
-        let upload = work.intake.as_mut().map(|intake| {
+        work.waits_for = None;
+        let is_trial = work.intake.as_ref().is_some_and(Intake::is_trial);
+        work.file = (self.file.bytes > 0).then_some(self.file);
+        work.layout = if is_trial {
+            serde_json::to_value(self.columns).unwrap_or_default()
+        } else {
+            let names = self.columns.into_iter().map(|(name, _)| name).collect();
+            serde_json::to_value(Layout::of_table(&self.document, names)).unwrap_or_default()
+        };
+        if is_trial || work.file.is_none() {
+            // A query that finds nothing is no fault: there was nothing to do.
+            self.batch.state = JobState::Done;
+        } else {
+            work.phase = BatchPhase::Check;
+        }
+        let upload = work.intake.as_mut().and_then(|intake| {
             intake.bundle = None;
-            intake.upload
+            intake.upload()
         });
         let (org, kept) = (self.batch.org, self.file.bundle);
         let batch = jobs::save(self.shard, self.batch, &[]).await?;
         let store = &self.shard.house.store;
         // Who cancelled it meanwhile knew nothing of these rows.
-        let needless = if batch.state.is_over() { Some(kept) } else { upload.map(|upload| upload.bundle) };
+        let needless = if batch.state == JobState::Cancelled { Some(kept) } else { upload };
         if let Some(bundle) = needless {
             self.shard.insist("forget an upload", || store.drop_bundle(org, bundle)).await?;
         }

@@ -4,17 +4,21 @@
 //! After a crash the turn that was not written down is made again: every row's command has an idempotency key, so what was
 //! done is answered from its stored result. Memory holds one chunk of the file, the rows of two groups, and what a turn has
 //! to report. A batch gives way: it feeds nothing while a reader of a log is more than a second behind, so that what happens
-//! live stays live. Rows that come as a file of columns are brought in before, in a lane of their own ([`bring_in`]).
+//! live stays live. Rows that come as a file of columns, or that a
+//! query finds, are brought in before, in a lane of their own ([`bring_in`]).
 
 mod feed;
 mod intake;
 mod lag;
+mod sync;
 mod turn;
 
 use std::time::Duration;
 
 use domain::Timestamp;
-use store::{Batch, BatchPhase, BatchWork, JobState};
+use store::{Batch, BatchPhase, BatchWork, Intake, JobState};
+
+pub(crate) use sync::begin_due;
 
 use crate::{
     jobs,
@@ -33,7 +37,9 @@ pub(crate) async fn run(shard: Shard) -> End {
 pub(crate) async fn bring_in(shard: Shard) -> End {
     let step = async |shard: &Shard, batch: Batch| {
         let batch = intake::bring_in(shard, batch).await?;
-        if batch.state.is_over() { over(shard, &batch).await } else { Ok(()) }
+        // Who asked for a trial takes its rows away.
+        let is_tried = batch.state == JobState::Done && batch.progress.intake.as_ref().is_some_and(Intake::is_trial);
+        if batch.state.is_over() && !is_tried { over(shard, &batch).await } else { Ok(()) }
     };
     jobs::run(shard, POLL, |work| elsewhere(work, true), step).await
 }

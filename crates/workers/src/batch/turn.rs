@@ -27,7 +27,7 @@ const GROUP_BYTES: usize = 1 << 20;
 /// How often a batch looks whether it has to give way.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long it waits before it looks again.
-const GIVE_WAY: Duration = Duration::from_millis(100);
+pub(super) const GIVE_WAY: Duration = Duration::from_millis(100);
 /// Pause before rows are tried again while the store is away.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 

@@ -1,0 +1,474 @@
+//! `/v1/syncs`: batches that are saved, whose rows a query finds in a user's database, tried, run by hand or by a schedule.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Json, extract::State};
+use domain::{Project, ProjectId, SyncId, Timestamp};
+use flows::batch::{Batch as Document, Schedule};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use store::{Batch, BatchWork, JobState, StoredSync};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use zeroize::Zeroizing;
+
+use super::{
+    batches::{self, Start},
+    commands::Once,
+    config::{self, IfMatch, Shown},
+    flows::refused,
+    jobs,
+    once::Made,
+    page::{Page, Paging, page},
+    schema::{IdText, TimeText},
+    text,
+};
+use crate::{
+    App, Body, Conflict, PathParam, Problem, QueryParams,
+    auth::{Caller, Can, scope},
+};
+
+/// How long a trial is waited for.
+const TRIED_WITHIN: Duration = Duration::from_secs(25);
+/// How often it is looked whether it is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Longest statement, in bytes.
+const MAX_QUERY: usize = 64 << 10;
+/// Longest certificates, in bytes.
+const MAX_AUTHORITIES: usize = 256 << 10;
+/// Longest role name and password, in bytes.
+const MAX_ACCOUNT: usize = 1_024;
+/// The most seconds that a server may work on a stretch of rows: an hour.
+const MAX_PATIENCE: u32 = 3_600;
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(get, replace, delete))
+        .routes(routes!(attempt))
+        .routes(routes!(run))
+        .routes(routes!(runs))
+}
+
+/// A PostgreSQL, or what speaks its protocol, with an account that may read.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct DatabaseInput {
+    /// `postgresql://host:5432/database`, without user and password.
+    #[schema(examples("postgresql://warehouse.example.com/analytics"))]
+    url: String,
+    /// Who reads: a role that may `SELECT` what the query names, and no more.
+    user: String,
+    /// Its password. Kept sealed and never shown; when it is left out the one that is kept stays.
+    #[schema(value_type = Option<String>)]
+    password: Option<Zeroizing<String>>,
+    /// Whether the connection is encrypted and the server's certificate and name are checked. `false` for a network that you trust.
+    #[serde(default = "yes")]
+    #[schema(required = false, default = true)]
+    tls: bool,
+    /// Authorities that the server's certificate is checked against instead of those that the system trusts, PEM.
+    authorities: Option<String>,
+}
+
+/// A saved batch whose rows a query finds.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SyncInput {
+    /// What people call it by.
+    #[schema(examples("members"))]
+    slug: String,
+    /// Name shown to people.
+    name: String,
+    /// Where the rows are.
+    database: DatabaseInput,
+    /// One statement that gives rows, run in a read-only transaction.
+    #[schema(examples("SELECT member_no AS external_id, email, tier FROM members WHERE active"))]
+    query: String,
+    /// What is done for each row: `project`, `operation`, `map` and the like, as of `POST /v1/batches`; nothing about a file.
+    #[schema(value_type = Object)]
+    batch: Map<String, Value>,
+    /// When a run goes on that was checked.
+    #[serde(default = "always")]
+    #[schema(required = false, default = "always")]
+    start: Start,
+    /// When it runs by itself: `{"every_minutes": 60}` or `{"cron": "0 3 * * *", "zone": "Europe/Berlin"}`; only when told, without.
+    #[schema(value_type = Option<Object>)]
+    schedule: Option<Schedule>,
+    /// How many seconds the server may work on a stretch of rows.
+    #[serde(default = "patience")]
+    #[schema(required = false, default = 300, minimum = 1, maximum = 3600)]
+    patience_seconds: u32,
+    /// Whether it runs by its schedule.
+    #[serde(default = "yes")]
+    #[schema(required = false, default = true)]
+    enabled: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn always() -> Start {
+    Start::Always
+}
+
+const fn patience() -> u32 {
+    300
+}
+
+/// A database, without its password.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SyncDatabase)]
+struct DatabaseView {
+    /// Where it is.
+    url: String,
+    /// Who reads.
+    user: String,
+    /// Whether the connection is encrypted and the server is checked.
+    tls: bool,
+    /// Authorities that its certificate is checked against.
+    authorities: Option<String>,
+}
+
+/// A saved batch whose rows a query finds.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Sync)]
+struct View {
+    /// Its id.
+    #[schema(value_type = IdText)]
+    id: SyncId,
+    /// What people call it by.
+    slug: String,
+    /// Name shown to people.
+    name: String,
+    /// Where the rows are.
+    database: DatabaseView,
+    /// The statement.
+    query: String,
+    /// What is done for each row.
+    #[schema(value_type = Object)]
+    batch: Value,
+    /// When a run goes on that was checked.
+    start: Start,
+    /// When it runs by itself.
+    #[schema(value_type = Option<Object>)]
+    schedule: Option<Value>,
+    /// How many seconds the server may work on a stretch of rows.
+    patience_seconds: u32,
+    /// Whether it runs by its schedule.
+    enabled: bool,
+    /// When it was made.
+    #[schema(value_type = TimeText)]
+    created_at: Timestamp,
+}
+
+impl View {
+    fn of(sync: &StoredSync) -> Self {
+        let sync = sync.clone();
+        let mut batch = sync.document;
+        // How its rows are kept is not the user's to say.
+        if let Some(document) = batch.as_object_mut() {
+            document.remove("format");
+        }
+        Self {
+            id: sync.id,
+            slug: sync.slug,
+            name: sync.name,
+            database: DatabaseView { url: sync.url, user: sync.user, tls: sync.tls, authorities: sync.authorities },
+            query: sync.query,
+            batch,
+            start: Start::of(sync.start),
+            schedule: sync.schedule,
+            patience_seconds: sync.patience_seconds,
+            enabled: sync.enabled,
+            created_at: sync.created_at,
+        }
+    }
+}
+
+/// What a file has and a query does not.
+const OF_FILES: [&str; 3] = ["format", "delimiter", "encoding"];
+
+fn document(app: &App, caller: &Caller, mut batch: Map<String, Value>) -> Result<(Value, ProjectId), Problem> {
+    if let Some(key) = OF_FILES.iter().copied().chain(["start"]).find(|key| batch.contains_key(*key)) {
+        return Err(Problem::field(format!("batch.{key}"), "has no meaning here: rows come from a query"));
+    }
+    batch.insert("format".to_owned(), json!("ndjson"));
+    let under = |problem: flows::Problem| problem.under("batch");
+    let document = Document::from_json(&Value::Object(batch)).map_err(|problem| refused(vec![under(problem)]))?;
+    let project = project(app, caller, &document).map_err(|found| refused(found.into_iter().map(under).collect()))?;
+    let document = serde_json::to_value(&document).map_err(|error| Problem::Internal(error.to_string()))?;
+    Ok((document, project))
+}
+
+/// The project that a batch is about, when it can be run.
+fn project(app: &App, caller: &Caller, document: &Document) -> Result<ProjectId, Vec<flows::Problem>> {
+    let projects: Vec<Project> = app
+        .store
+        .catalog()
+        .org(caller.org)
+        .map(|catalog| catalog.projects.values().map(|stored| (*stored.value).clone()).collect())
+        .unwrap_or_default();
+    document.check(&projects, None).map(|plan| plan.project())
+}
+
+impl DatabaseInput {
+    fn check(&self, app: &App) -> Result<(), Problem> {
+        let judged = app.settings.address_policy.check_database(&self.url);
+        judged.map_err(|refusal| Problem::field("database.url", refusal.to_string()))?;
+        let fits = |text: &str| (1..=MAX_ACCOUNT).contains(&text.len()) && !text.contains('\0');
+        if !fits(&self.user) {
+            return Err(Problem::field("database.user", format!("expected 1 to {MAX_ACCOUNT} bytes")));
+        }
+        if self.password.as_ref().is_some_and(|password| !fits(password)) {
+            return Err(Problem::field("database.password", format!("expected 1 to {MAX_ACCOUNT} bytes")));
+        }
+        if self.authorities.as_ref().is_some_and(|pem| pem.len() > MAX_AUTHORITIES) {
+            return Err(Problem::field("database.authorities", format!("at most {MAX_AUTHORITIES} bytes")));
+        }
+        Ok(())
+    }
+}
+
+impl SyncInput {
+    /// As it is kept. `held` is what it replaces.
+    fn stored(self, app: &App, caller: &Caller, held: Option<&StoredSync>) -> Result<StoredSync, Problem> {
+        text::slug(&self.slug, "slug")?;
+        let name = text::name(self.name, "name")?;
+        self.database.check(app)?;
+        let query = self.query.trim().trim_end_matches(';').trim_end().to_owned();
+        if query.is_empty() || query.len() > MAX_QUERY || query.contains('\0') {
+            return Err(Problem::field("query", format!("expected one statement of at most {MAX_QUERY} bytes")));
+        }
+        if !(1..=MAX_PATIENCE).contains(&self.patience_seconds) {
+            return Err(Problem::field("patience_seconds", format!("expected 1 to {MAX_PATIENCE}")));
+        }
+        if let Some(schedule) = &self.schedule {
+            schedule.check().map_err(|problem| refused(vec![problem.under("schedule")]))?;
+        }
+        let (document, _) = document(app, caller, self.batch)?;
+        let (id, created_at) = match held {
+            Some(held) => (held.id, held.created_at),
+            None => (SyncId::mint(app.now(), &*app.entropy), app.now()),
+        };
+        let sealed_password = match (&self.database.password, held) {
+            (Some(password), _) => app.store.seal_for::<StoredSync>(caller.org, id.uuid(), password.as_bytes())?,
+            // A password goes to the server that it was given for.
+            (None, Some(held)) if held.url == self.database.url && held.user == self.database.user => {
+                held.sealed_password.clone()
+            }
+            (None, _) => return Err(Problem::field("database.password", "this is required for a database or user that is new")),
+        };
+        let schedule = self.schedule.map(serde_json::to_value).transpose();
+        Ok(StoredSync {
+            id,
+            slug: self.slug,
+            name,
+            document,
+            start: self.start.stored(),
+            url: self.database.url,
+            user: self.database.user,
+            sealed_password,
+            tls: self.database.tls,
+            authorities: self.database.authorities,
+            query,
+            patience_seconds: self.patience_seconds,
+            schedule: schedule.map_err(|error| Problem::Internal(error.to_string()))?,
+            enabled: self.enabled,
+            created_at,
+        })
+    }
+}
+
+/// Make a sync.
+///
+/// Nothing is read from the database until it is tried or run.
+#[utoipa::path(post, path = "/v1/syncs", tag = "Syncs", security(("key" = ["config_write"])),
+    request_body = SyncInput, responses((status = 201, body = View, description = "Made.")))]
+async fn create(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    once: Once,
+    body: Body<SyncInput>,
+) -> Result<Made, Problem> {
+    if let Some(made) = once.kept(&app, &can, &body.bytes).await? {
+        return Ok(made);
+    }
+    let sync = body.value.stored(&app, &can, None)?;
+    let write = app.store.config_write(&config::change(&app, &can), &sync, 0, false)?;
+    once.write(&app, &can, &body.bytes, write, Shown::new(format!("/v1/syncs/{}", sync.id), View::of(&sync))).await
+}
+
+/// List syncs.
+#[utoipa::path(get, path = "/v1/syncs", tag = "Syncs", security(("key" = ["config_read"])),
+    params(Paging), responses((status = 200, body = Page<View>, description = "A page.")))]
+async fn list(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    QueryParams(paging): QueryParams<Paging>,
+) -> Result<Json<Page<View>>, Problem> {
+    Ok(Json(paging.of(&config::org(&app, can.org)?.syncs, |stored| View::of(&stored.value))))
+}
+
+/// Read a sync.
+#[utoipa::path(get, path = "/v1/syncs/{sync}", tag = "Syncs", security(("key" = ["config_read"])),
+    params(("sync" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "It.")))]
+async fn get(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<SyncId>,
+) -> Result<Shown<View>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = config::one(&catalog.syncs, id.uuid(), "sync")?;
+    Ok(Shown::at(stored.revision, View::of(&stored.value)))
+}
+
+/// Replace a sync.
+///
+/// A run that is under way goes on as it began, except that its rows are read as the sync says when they are read.
+#[utoipa::path(put, path = "/v1/syncs/{sync}", tag = "Syncs", security(("key" = ["config_write"])),
+    params(("sync" = IdText, Path, description = "Its id.")), request_body = SyncInput,
+    responses((status = 200, body = View, description = "As it is now.")))]
+async fn replace(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<SyncId>,
+    if_match: IfMatch,
+    body: Body<SyncInput>,
+) -> Result<Shown<View>, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let held = config::one(&catalog.syncs, id.uuid(), "sync")?;
+    if_match.check(held.revision)?;
+    let sync = body.value.stored(&app, &can, Some(&held.value))?;
+    config::put(&app, &config::change(&app, &can), &sync, held.revision).await?;
+    Ok(Shown::at(held.revision + 1, View::of(&sync)))
+}
+
+/// Delete a sync.
+///
+/// A run that has begun to read goes on.
+#[utoipa::path(delete, path = "/v1/syncs/{sync}", tag = "Syncs", security(("key" = ["config_write"])),
+    params(("sync" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Deleted.")))]
+async fn delete(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<SyncId>,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let catalog = config::org(&app, can.org)?;
+    let stored = config::one(&catalog.syncs, id.uuid(), "sync")?;
+    if_match.check(stored.revision)?;
+    config::remove(&app, &config::change(&app, &can), stored).await
+}
+
+/// A column of what a query finds.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SyncColumn)]
+struct ColumnView {
+    /// Its name.
+    name: String,
+    /// Its type, as PostgreSQL calls it.
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// What a query finds.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SyncTrial)]
+struct Trial {
+    /// The columns.
+    columns: Vec<ColumnView>,
+    /// The first rows.
+    #[schema(value_type = Vec<Object>)]
+    rows: Vec<Value>,
+}
+
+/// Try a sync's query.
+///
+/// Answers with the columns and up to ten rows, as a map would find them. Nothing is done.
+#[utoipa::path(post, path = "/v1/syncs/{sync}/try", tag = "Syncs", security(("key" = ["config_write"])),
+    params(("sync" = IdText, Path, description = "Its id.")),
+    responses((status = 200, body = Trial, description = "What it finds."),
+        (status = 422, body = crate::problem::ProblemBody, content_type = "application/problem+json",
+            description = "The database does not answer, or not as it should; `errors` says why.")))]
+async fn attempt(
+    can: Can<scope::ConfigWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<SyncId>,
+) -> Result<Json<Trial>, Problem> {
+    let begun = begin(&app, &can, id, true).await?;
+    let mut waited = Duration::ZERO;
+    let ended = loop {
+        let batch = batches::find(&app, &can, begun.id).await?;
+        if batch.state.is_over() {
+            break batch;
+        }
+        if waited >= TRIED_WITHIN {
+            jobs::turn::<BatchWork>(&app, &can, begun.id, "trial", &[JobState::Running], JobState::Cancelled).await?;
+            let seconds = TRIED_WITHIN.as_secs();
+            return Err(Problem::field("database", format!("there was no answer within {seconds} s")));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+        waited += LOOK_AGAIN;
+    };
+    let work = &ended.progress;
+    if ended.state != JobState::Done {
+        return Err(Problem::field("query", work.fault.clone().unwrap_or_else(|| "the trial was ended".to_owned())));
+    }
+    let columns = serde_json::from_value::<Vec<(String, String)>>(work.layout.clone()).unwrap_or_default();
+    let mut rows = Vec::new();
+    if let Some(file) = work.file {
+        let text = app.store.chunk(can.org, file.bundle, 0).await?.unwrap_or_default();
+        rows.extend(text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()));
+        app.store.drop_bundle(can.org, file.bundle).await?;
+    }
+    let columns = columns.into_iter().map(|(name, kind)| ColumnView { name, kind }).collect();
+    Ok(Json(Trial { columns, rows }))
+}
+
+async fn begin(app: &App, caller: &Caller, id: SyncId, is_trial: bool) -> Result<Batch, Problem> {
+    let catalog = config::org(app, caller.org)?;
+    let sync = &config::one(&catalog.syncs, id.uuid(), "sync")?.value;
+    let document = Document::from_json(&sync.document).map_err(|problem| refused(vec![problem]))?;
+    let project = project(app, caller, &document).map_err(refused)?;
+    let (batch, mut write) = app.store.begin_sync(caller.org, sync, project, caller.actor(), is_trial, app.now())?;
+    if !is_trial {
+        write.audit.push(app.store.audit_of(&config::change(app, caller), &batch, "run")?);
+    }
+    if app.store.written(write).await? {
+        return Ok(batch);
+    }
+    let detail = "a run of it is under way, or waits for somebody: end that first".to_owned();
+    Err(Problem::Conflict { code: Conflict::NotAllowed, detail })
+}
+
+/// Run a sync now.
+///
+/// The run is a batch, to be looked at, paused, resumed and cancelled like one. Another is not begun before it is over.
+#[utoipa::path(post, path = "/v1/syncs/{sync}/run", tag = "Syncs", security(("key" = ["passes_write"])),
+    params(("sync" = IdText, Path, description = "Its id.")),
+    responses((status = 202, body = batches::View, description = "Its rows are being read.")))]
+async fn run(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<SyncId>,
+) -> Result<Shown<batches::View>, Problem> {
+    Ok(Shown::later(batches::View::of(&begin(&app, &can, id, false).await?)))
+}
+
+/// List the runs of a sync, newest first.
+#[utoipa::path(get, path = "/v1/syncs/{sync}/runs", tag = "Syncs", security(("key" = ["passes_read"])),
+    params(("sync" = IdText, Path, description = "Its id."), Paging),
+    responses((status = 200, body = Page<batches::View>, description = "A page.")))]
+async fn runs(
+    can: Can<scope::PassesRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<SyncId>,
+    QueryParams(paging): QueryParams<Paging>,
+) -> Result<Json<Page<batches::View>>, Problem> {
+    config::one(&config::org(&app, can.org)?.syncs, id.uuid(), "sync")?;
+    let before = paging.after().map(domain::BatchId::from_uuid);
+    let rows = app.store.jobs_about::<BatchWork>(can.org, id.uuid(), before, paging.limit.and_one()).await?;
+    Ok(Json(page(&rows, paging.limit, |row| row.id.uuid(), batches::View::of)))
+}

@@ -1,0 +1,112 @@
+//! Syncs: their queries are asked, and their runs begun by a schedule.
+
+use domain::{Actor, OrgId, Project, Timestamp};
+use flows::batch::{Batch as Document, EmptyCells, Schedule, line};
+use outbound::{
+    http::Failure,
+    sql::{Column, Place, Query, Reading, Unwritten},
+};
+use serde_json::{Map, Value};
+use store::{BatchWork, StoredSync};
+use tokio::sync::mpsc;
+
+use super::intake::{Ended, PIECE_BYTES, Piece};
+use crate::shard::{End, House, Shard};
+
+/// Rows of a trial.
+const TRIED_ROWS: usize = 10;
+
+/// Asks a sync's query and hands over what it finds.
+pub(super) async fn ask(
+    house: &House,
+    org: OrgId,
+    sync: &StoredSync,
+    is_trial: bool,
+    empty_cells: EmptyCells,
+    to: &mpsc::Sender<Piece>,
+) -> Ended {
+    let password = match house.store.open_password(org, sync) {
+        Ok(password) => password,
+        Err(error) => return Ended::Refused(error.to_string()),
+    };
+    let place =
+        Place { url: sync.url.clone(), user: sync.user.clone(), password, tls: sync.tls, authorities: sync.authorities.clone() };
+    let query = Query { text: sync.query.clone(), patience: sync.patience() };
+    let asked = async {
+        let mut reading = Reading::begin(&house.client, &place, &query).await?;
+        let named = |column: &Column| (column.name.clone(), column.kind.clone());
+        // Who is not there any more needs nothing.
+        let _ = to.send(Piece::Columns(reading.columns().iter().map(named).collect())).await;
+        let (mut text, mut rows) = (Vec::new(), 0);
+        loop {
+            let found = reading.next(if is_trial { TRIED_ROWS } else { usize::MAX }).await?;
+            let is_last = found.is_empty() || is_trial;
+            for json in found {
+                // The server made it.
+                let row: Map<String, Value> = serde_json::from_str(&json).unwrap_or_default();
+                line(row, empty_cells, &mut text);
+                rows += 1;
+            }
+            if is_last || text.len() >= PIECE_BYTES {
+                let piece = Piece::Rows(std::mem::take(&mut text), std::mem::take(&mut rows));
+                if to.send(piece).await.is_err() || is_last {
+                    return Ok(());
+                }
+            }
+        }
+    };
+    match asked.await {
+        Ok(()) => Ended::Whole,
+        Err(Unwritten::Refused(refused)) => Ended::Refused(refused.safe()),
+        Err(Unwritten::Failed(failure @ Failure::Timeout { .. })) => {
+            Ended::Refused(format!("the database took too long: {failure}"))
+        }
+        Err(Unwritten::Failed(failure)) => Ended::Refused(format!("the database cannot be read: {failure}")),
+    }
+}
+
+/// Begins the runs that are due by their syncs' schedules. One that is still under way, or waits for somebody, holds back the
+/// next; times that went by meanwhile are made up for by one run.
+pub(crate) async fn begin_due(shard: &Shard) -> Result<(), End> {
+    let (house, now) = (&shard.house, shard.house.now());
+    let catalog = shard.insist("read the configuration", || house.catalog()).await?;
+    for (org, config) in catalog.orgs() {
+        for stored in config.syncs.values() {
+            let sync = &stored.value;
+            let schedule = sync.schedule.clone().and_then(|schedule| serde_json::from_value::<Schedule>(schedule).ok());
+            let Some(schedule) = schedule.filter(|_| sync.enabled) else { continue };
+            if house.store.shard_of(org, sync.id.uuid()) != shard.number() {
+                continue;
+            }
+            let newest = || house.store.newest_job::<BatchWork>(org, sync.id.uuid());
+            let newest = shard.insist("read the runs of a sync", newest).await?;
+            // A schedule that was changed counts from then.
+            let since = newest.as_ref().map_or(stored.updated_at, |newest| newest.created_at.max(stored.updated_at));
+            let is_due = schedule.after(since).is_some_and(|due| due <= now);
+            if !is_due || newest.is_some_and(|newest| !newest.state.is_over()) {
+                continue;
+            }
+            let projects: Vec<Project> = config.projects.values().map(|stored| (*stored.value).clone()).collect();
+            begin(shard, org, sync, &projects, now).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn begin(shard: &Shard, org: OrgId, sync: &StoredSync, projects: &[Project], now: Timestamp) -> Result<(), End> {
+    let store = &shard.house.store;
+    let document = Document::from_json(&sync.document).ok();
+    let Some(project) = document.and_then(|document| Some(document.check(projects, None).ok()?.project())) else {
+        tracing::warn!(sync = %sync.id, "a sync cannot be run: its project is gone, or does not fit its map any more");
+        return Ok(());
+    };
+    let begin = || async {
+        let (begun, write) = store.begin_sync(org, sync, project, Actor::System, false, now)?;
+        Ok(store.written(write).await?.then_some(begun.id))
+    };
+    // Somebody may have begun one meanwhile.
+    if let Some(batch) = shard.insist("begin a run of a sync", begin).await? {
+        tracing::info!(%batch, sync = %sync.id, "a sync runs by its schedule");
+    }
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! Queries on a real PostgreSQL as the rows of batches: run by a schedule, one at a time, ended when somebody says so, and read
+//! anew after a crash.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod house;
+
+use std::time::Duration;
+
+use domain::{Actor, Pass, SyncId, Timestamp};
+use house::{House, System, quick, until};
+use serde_json::{Value, json};
+use store::{Batch, BatchPhase, BatchStart, BatchWork, JobState, Log, StoredSync};
+use testkit::postgres::{Cluster, execute};
+use workers::{Pace, Settings};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A database of somebody's.
+struct Warehouse(String);
+
+impl Warehouse {
+    async fn with(members: u32) -> Self {
+        let url = Cluster::shared().await.unwrap().create_database().await.unwrap();
+        let made = "CREATE TABLE members (no int PRIMARY KEY, points numeric(20, 2), until timestamptz)";
+        let filled = format!("INSERT INTO members SELECT i, i + 0.25, '2030-01-01 00:00Z' FROM generate_series(1, {members}) i");
+        execute(&url, &format!("{made}; {filled}")).await.unwrap();
+        Self(url)
+    }
+
+    /// A sync of its rows.
+    fn sync(&self, house: &House, query: &str, schedule: Option<Value>) -> StoredSync {
+        let (account, place) = self.0.strip_prefix("postgres://").unwrap().split_once('@').unwrap();
+        let (user, password) = account.split_once(':').unwrap();
+        let now = house.now();
+        let id = SyncId::mint(now, &System);
+        let document = json!({"project": "club", "operation": "issue", "map": {"contact": null}, "format": "ndjson"});
+        StoredSync {
+            id,
+            slug: "members".to_owned(),
+            name: "Members".to_owned(),
+            document,
+            start: BatchStart::Always,
+            url: format!("postgresql://{place}"),
+            user: user.to_owned(),
+            sealed_password: house.store.seal_for::<StoredSync>(house.org, id.uuid(), password.as_bytes()).unwrap(),
+            tls: false,
+            authorities: None,
+            query: query.to_owned(),
+            patience_seconds: 60,
+            schedule,
+            enabled: true,
+            created_at: now,
+        }
+    }
+}
+
+impl House {
+    fn now(&self) -> Timestamp {
+        domain::Clock::now(&*self.clock)
+    }
+
+    async fn runs(&self, sync: &StoredSync) -> Vec<Batch> {
+        self.store.jobs_about::<BatchWork>(self.org, sync.id.uuid(), None, 100).await.unwrap()
+    }
+
+    /// Begins a run; none while another is under way.
+    async fn begin(&self, sync: &StoredSync) -> Option<Batch> {
+        let begun = self.store.begin_sync(self.org, sync, self.project, Actor::System, false, self.now()).unwrap();
+        self.store.written(begun.1).await.unwrap().then_some(begun.0)
+    }
+
+    async fn batch(&self, batch: &Batch) -> Batch {
+        self.store.job::<BatchWork>(self.org, batch.id).await.unwrap().unwrap()
+    }
+
+    async fn pass_of(&self, member: &str) -> Option<Pass> {
+        self.store.pass_by_external_id(self.org, self.project, member).await.unwrap()
+    }
+}
+
+const MEMBERS: &str = "SELECT no AS external_id, points, until AS expires_at FROM members";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_runs_a_query_again_and_missed_times_once() {
+    let (house, warehouse) = (House::new().await, Warehouse::with(700).await);
+    let sync = warehouse.sync(&house, MEMBERS, Some(json!({"every_minutes": 60})));
+    assert!(house.store.put(&house.change(), &sync, 0).await.unwrap());
+    let workers = house.workers().await;
+    house.clock.forward(Duration::from_secs(3_600 * 50));
+    until("the first run is done", || async { house.runs(&sync).await.iter().any(|run| run.state == JobState::Done) }).await;
+    house.clock.forward(Duration::from_secs(120));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let runs = house.runs(&sync).await;
+    assert_eq!(runs.len(), 1, "fifty times went by, and it ran once");
+    assert_eq!((runs[0].progress.run.created, runs[0].progress.run.failed), (700, 0), "{:?}", runs[0].progress);
+
+    execute(&warehouse.0, "UPDATE members SET until = '2031-01-01 00:00Z' WHERE no = 7; INSERT INTO members VALUES (701, 0)")
+        .await
+        .unwrap();
+    house.clock.forward(Duration::from_secs(3_600));
+    until("the second is done", || async {
+        let runs = house.runs(&sync).await;
+        runs.len() == 2 && runs[0].state == JobState::Done
+    })
+    .await;
+    let run = house.runs(&sync).await[0].progress.run.clone();
+    assert_eq!((run.created, run.changed, run.unchanged, run.failed), (1, 1, 699, 0));
+    let until = house.pass_of("7").await.unwrap().validity.expires_at.unwrap();
+    assert_eq!(until.to_string(), "2031-01-01T00:00:00Z");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_run_is_under_way_and_cancelling_it_ends_the_query() {
+    let (house, warehouse) = (House::new().await, Warehouse::with(10).await);
+    let slow = "SELECT no AS external_id, pg_sleep(3)::text AS slept FROM members";
+    let sync = warehouse.sync(&house, slow, None);
+    assert!(house.store.put(&house.change(), &sync, 0).await.unwrap());
+    let workers = house.workers().await;
+    let run = house.begin(&sync).await.unwrap();
+    assert!(house.begin(&sync).await.is_none(), "one at a time");
+    let asked = async |what: &str| {
+        let sql = format!("SELECT count(*)::float8 FROM pg_stat_activity WHERE application_name = 'passbridge' AND {what}");
+        let database = warehouse.0.rsplit('/').next().unwrap();
+        let sql = format!("{sql} AND datname = '{database}'");
+        Cluster::shared().await.unwrap().numbers(&sql).await.unwrap()[0]
+    };
+    until("the server works on it", || async { asked("state = 'active'").await > 0.0 }).await;
+    let held = house.batch(&run).await;
+    let cancelled = Batch { state: JobState::Cancelled, ..held };
+    assert!(house.store.save_job(None, &cancelled, &[], house.now()).await.unwrap());
+    until("the server has nothing of it any more", || async { asked("true").await == 0.0 }).await;
+    assert!(house.begin(&sync).await.is_some(), "another may be begun");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_while_rows_are_read_or_run_loses_and_doubles_none() {
+    let (house, warehouse) = (House::new().await, Warehouse::with(3_000).await);
+    let query = "SELECT no AS external_id, points, repeat('x', 2000) AS note FROM members";
+    let sync = warehouse.sync(&house, query, None);
+    let mut counting = sync.clone();
+    counting.document =
+        json!({"project": "club", "operation": "update", "map": {"balances": {"points": {"add": 1}}}, "format": "ndjson"});
+    assert!(house.store.put(&house.change(), &sync, 0).await.unwrap());
+    for (turn, sync) in [&sync, &counting].into_iter().enumerate() {
+        let run = house.begin(sync).await.unwrap();
+        let phases = [BatchPhase::Read, BatchPhase::Check, BatchPhase::Run];
+        for phase in phases {
+            let node = house.doomed("one", quick()).await;
+            until("it came so far", || async {
+                let run = house.batch(&run).await;
+                let is_begun = |bytes: u64| bytes > 0 || run.state.is_over();
+                run.progress.phase != phase
+                    || match phase {
+                        BatchPhase::Rows | BatchPhase::Read => run.progress.intake.is_some_and(|intake| intake.bundle.is_some()),
+                        BatchPhase::Check => is_begun(run.progress.check.offset),
+                        BatchPhase::Run => is_begun(run.progress.run.offset),
+                    }
+            })
+            .await;
+            node.vanish();
+        }
+        let workers = house.workers().await;
+        until("it is done", || async { house.batch(&run).await.state == JobState::Done }).await;
+        workers.drain(PATIENCE).await;
+        let counts = house.batch(&run).await.progress.run;
+        let expected = if turn == 0 { (3_000, 0) } else { (0, 3_000) };
+        assert_eq!((counts.rows, (counts.created, counts.changed), counts.failed), (3_000, expected, 0));
+    }
+    for (member, points) in [("1", "2.25"), ("1500", "1501.25"), ("3000", "3001.25")] {
+        assert_eq!(house.pass_of(member).await.unwrap().balances["points"].to_string(), points);
+    }
+}
+
+/// What happens live goes first: nothing is carried out while a reader of any shard has not looked at something for long, though
+/// the shard is another node's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_gives_way_while_a_reader_is_behind() {
+    let (house, warehouse) = (House::on_postgres().await, Warehouse::with(50).await);
+    let issue = json!({"id": "card", "action": "issue", "if_exists": "skip"});
+    house.flow(json!({"slug": "sign-up", "project": "club", "when": {"event": "signed_up"}, "steps": [issue]})).await;
+    let settings = Settings { pace: Pace::taking_over_after(Duration::from_secs(10)), ..quick() };
+    let one = house.node("one", settings.clone()).await.unwrap();
+    let two = house.doomed("two", settings).await;
+    let owned_by = async |name: &str| {
+        let leases = house.store.backend().leases().await.unwrap();
+        let owned = leases.iter().filter(|row| row.owner.split('/').next() == Some(name));
+        owned.map(|row| row.lease.shard).collect::<Vec<u16>>()
+    };
+    until("the shards are shared", || async { owned_by("two").await.len() == 8 && owned_by("one").await.len() == 8 }).await;
+    let (left, kept) = (owned_by("two").await, owned_by("one").await);
+    two.vanish();
+    for member in 0..40 {
+        let user = format!("live-{member}");
+        house.arrives(&user, &user, json!({"type": "track", "event": "signed_up", "userId": user})).await;
+    }
+    let heads = house.store.backend().heads(Log::Inbox).await.unwrap();
+    assert!(left.iter().any(|shard| heads[usize::from(*shard)] > 0), "some are in shards that nobody reads");
+    house.clock.forward(Duration::from_secs(5));
+
+    let sync = loop {
+        let sync = warehouse.sync(&house, MEMBERS, None);
+        if kept.contains(&house.store.shard_of(house.org, sync.id.uuid())) {
+            break sync;
+        }
+    };
+    assert!(house.store.put(&house.change(), &sync, 0).await.unwrap());
+    let run = house.begin(&sync).await.unwrap();
+    until("it waits", || async {
+        let work = house.batch(&run).await.progress;
+        work.phase == BatchPhase::Run && work.waits_for.as_deref() == Some("flows")
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(house.batch(&run).await.progress.run.rows, 0, "not a row while it waits");
+    until("the shards are taken over, and it goes on", || async { house.batch(&run).await.state == JobState::Done }).await;
+    let work = house.batch(&run).await.progress;
+    assert_eq!((work.run.created, work.waits_for), (50, None));
+    assert_eq!(house.store.passes(house.org, Some(house.project), None, None, 1_000).await.unwrap().len(), 90);
+    one.drain(PATIENCE).await;
+}
