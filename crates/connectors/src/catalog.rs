@@ -7,8 +7,9 @@ use crate::kit::{
     Secrets, Sending, Sent, Setting, SettingProblem, SharedSecret, State, Verdict, WriteKey, retry,
 };
 use crate::{
-    airtable, cloudevents, custom, flat, generic, http_call, hubspot, native, parquet, passengine, passkit, passslot, postgresql,
-    rudderstack, salesforce, segment, shopify, slack, sms_http, smtp, standard_webhooks, stripe, twilio, walletcrew, woocommerce,
+    airtable, cloudevents, custom, flat, generic, google_sheets, http_call, hubspot, native, parquet, passengine, passkit,
+    passslot, postgresql, rudderstack, salesforce, segment, shopify, slack, sms_http, smtp, standard_webhooks, stripe, twilio,
+    walletcrew, woocommerce,
 };
 
 /// Every connector.
@@ -18,6 +19,7 @@ pub const CONNECTORS: &[Descriptor] = &[
     custom::DESCRIPTOR,
     flat::DESCRIPTOR,
     generic::DESCRIPTOR,
+    google_sheets::DESCRIPTOR,
     http_call::DESCRIPTOR,
     hubspot::DESCRIPTOR,
     native::DESCRIPTOR,

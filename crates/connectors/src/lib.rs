@@ -12,6 +12,7 @@ pub mod cloudevents;
 pub mod custom;
 pub mod flat;
 pub mod generic;
+pub mod google_sheets;
 pub mod http_call;
 pub mod hubspot;
 pub mod kit;

@@ -17,7 +17,7 @@ use thiserror::Error;
 
 pub use judge::{Quota, Verdict, judge};
 pub use shape::Shape;
-pub use token::{AccessToken, MAX_TOKEN_SECONDS, SCOPE, TokenError, read_token, token_request};
+pub use token::{AccessToken, MAX_TOKEN_SECONDS, SCOPE, TokenError, read_token, token_request, token_request_for};
 
 use crate::id::ResourceId;
 use crate::model::{Class, Message, Object, Vertical};

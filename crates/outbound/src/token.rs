@@ -1,4 +1,4 @@
-//! Access tokens: OAuth 2.0 client credentials (RFC 6749, 4.4), asked for once and kept until shortly before they end.
+//! Access tokens: OAuth 2.0 client credentials (RFC 6749, 4.4) or a request that somebody signs, asked for once and kept until shortly before they end.
 
 use std::fmt;
 use std::time::Duration;
@@ -65,6 +65,9 @@ pub enum NoToken {
     /// What it answered is no token.
     #[error("the token endpoint answered something that is no token: {0}")]
     Garbled(&'static str),
+    /// Whoever signs the request could not.
+    #[error("the request for a token cannot be made: {0}")]
+    Unsigned(String),
     /// The request cannot be made.
     #[error("the address of the token endpoint cannot be used: {0}")]
     Address(String),
@@ -76,8 +79,16 @@ fn said(error: Option<&str>) -> String {
 
 /// A login with the token that was got by it. Those who want a token while it is asked for wait for the one answer.
 pub struct TokenSource {
-    login: Login,
+    asking: Asking,
     held: Mutex<Option<Held>>,
+}
+
+/// Makes a request for a token as of now, or says why it cannot.
+type Sign = Box<dyn Fn() -> Result<Request<Bytes>, String> + Send + Sync>;
+
+enum Asking {
+    Login(Login),
+    Signed(Sign),
 }
 
 struct Held {
@@ -87,7 +98,10 @@ struct Held {
 
 impl fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenSource").field("login", &self.login).finish_non_exhaustive()
+        match &self.asking {
+            Asking::Login(login) => f.debug_struct("TokenSource").field("login", login).finish_non_exhaustive(),
+            Asking::Signed(_) => f.debug_struct("TokenSource").finish_non_exhaustive(),
+        }
     }
 }
 
@@ -107,7 +121,13 @@ impl TokenSource {
     /// Asks for nothing yet.
     #[must_use]
     pub fn new(login: Login) -> Self {
-        Self { login, held: Mutex::new(None) }
+        Self { asking: Asking::Login(login), held: Mutex::new(None) }
+    }
+
+    /// Of requests that are signed anew each time (RFC 7523); what comes back is read alike.
+    #[must_use]
+    pub fn signed(sign: impl Fn() -> Result<Request<Bytes>, String> + Send + Sync + 'static) -> Self {
+        Self { asking: Asking::Signed(Box::new(sign)), held: Mutex::new(None) }
     }
 
     /// A token that is good for now: the one that is held, or a new one.
@@ -119,7 +139,7 @@ impl TokenSource {
         if let Some(held) = held.as_ref().filter(|held| Instant::now() < held.until) {
             return Ok(held.token.clone());
         }
-        let (token, life) = ask(client, &self.login).await?;
+        let (token, life) = ask(client, &self.asking).await?;
         *held = Some(Held { token: token.clone(), until: Instant::now() + life.saturating_sub(EARLY.min(life / 5)) });
         Ok(token)
     }
@@ -138,8 +158,12 @@ impl TokenSource {
     }
 }
 
-async fn ask(client: &Client, login: &Login) -> Result<(Zeroizing<String>, Duration), NoToken> {
-    let reply = client.send(request(login)?, LIMITS).await?;
+async fn ask(client: &Client, asking: &Asking) -> Result<(Zeroizing<String>, Duration), NoToken> {
+    let request = match asking {
+        Asking::Login(login) => request(login)?,
+        Asking::Signed(sign) => sign().map_err(NoToken::Unsigned)?,
+    };
+    let reply = client.send(request, LIMITS).await?;
     if !reply.status.is_success() {
         let word = serde_json::from_slice::<Refusal>(&reply.body).ok().map(|refusal| refusal.error);
         let error = word.filter(|word| word.len() <= 64 && word.bytes().all(|byte| byte.is_ascii_graphic()));

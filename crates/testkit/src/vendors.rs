@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use data_encoding::BASE64URL_NOPAD;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{body::Incoming, service::service_fn};
@@ -38,6 +39,9 @@ pub enum Service {
     /// Twilio's message resource: a form, Basic authentication, numbers in E.164, either a sender or a service, ten messages a second;
     /// the numbers that are refused have written STOP.
     Twilio,
+    /// Google Sheets' `values:append`: under a token by what a service account signs, 60 writes a minute, raw values alone, whole
+    /// or not at all, no more rows than there is room for.
+    Sheets,
 }
 
 /// The credential that every fake takes.
@@ -64,8 +68,12 @@ pub struct Books {
     pub next: Vec<(u16, Value)>,
     /// Every so many requests one fails with 503; 0 means none.
     pub fails_every: usize,
-    /// The token in force.
-    token: String,
+    /// Rows, in their order.
+    pub rows: Vec<Vec<Value>>,
+    /// How many rows there may be; 0 means any number.
+    pub most_rows: usize,
+    /// The token in force; whoever changes it makes those that were given out worthless.
+    pub token: String,
     recent: Vec<Instant>,
 }
 
@@ -133,12 +141,13 @@ async fn answer(service: Service, request: Request<Incoming>, books: &Mutex<Book
     };
     let authorization = head.headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (path, method) = (head.uri.path().to_owned(), head.method.as_str().to_owned());
-    let asked = Asked { method: &method, path: &path, authorization, body: &body };
+    let query = head.uri.query().unwrap_or_default().to_owned();
+    let asked = Asked { method: &method, path: &path, query: &query, authorization, body: &body };
     let (status, after, body) = {
         let mut books = books.lock().unwrap_or_else(PoisonError::into_inner);
         books.requests += 1;
         if asked.path.ends_with("/oauth2/token") {
-            token(&mut books, &asked)
+            if service == Service::Sheets { assertion(&mut books, &asked) } else { token(&mut books, &asked) }
         } else if books.fails_every > 0 && books.requests.is_multiple_of(books.fails_every) {
             (503, None, json!({}))
         } else if books.next.is_empty() {
@@ -149,6 +158,7 @@ async fn answer(service: Service, request: Request<Incoming>, books: &Mutex<Book
                 Service::Tracking => tracking(&mut books, &asked),
                 Service::Slack => slack(&mut books, &asked),
                 Service::Twilio => twilio(&mut books, &asked),
+                Service::Sheets => sheets(&mut books, &asked),
             }
         } else {
             let (status, body) = books.next.remove(0);
@@ -166,6 +176,7 @@ async fn answer(service: Service, request: Request<Incoming>, books: &Mutex<Book
 struct Asked<'a> {
     method: &'a str,
     path: &'a str,
+    query: &'a str,
     authorization: &'a str,
     body: &'a Bytes,
 }
@@ -383,6 +394,64 @@ fn twilio(books: &mut Books, asked: &Asked<'_>) -> Answer {
     let sid = format!("SM{:032x}", books.messages.len());
     books.messages.insert(sid.clone(), json!(fields));
     (201, None, json!({"sid": sid, "status": "queued", "to": to, "error_code": null}))
+}
+
+/// Gives a token for what a service account says of itself; that its signatures hold is tested where they are made.
+fn assertion(books: &mut Books, asked: &Asked<'_>) -> Answer {
+    let fields = form(asked.body);
+    let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+    let claims = field("assertion").split('.').nth(1).and_then(|part| BASE64URL_NOPAD.decode(part.as_bytes()).ok());
+    let claims: Value = claims.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let lasts = claims["exp"].as_i64().unwrap_or_default() - claims["iat"].as_i64().unwrap_or_default();
+    let proves = field("grant_type") == "urn:ietf:params:oauth:grant-type:jwt-bearer"
+        && claims["scope"] == "https://www.googleapis.com/auth/spreadsheets"
+        && claims["iss"].as_str().is_some_and(|email| email.contains('@'))
+        && claims["aud"].as_str().is_some_and(|url| url.ends_with(asked.path))
+        && (1..=3_600).contains(&lasts);
+    if !proves {
+        return (400, None, json!({"error": "invalid_grant", "error_description": "Invalid JWT"}));
+    }
+    books.tokens += 1;
+    books.token = format!("ya29.{}", books.tokens);
+    (200, None, json!({"access_token": books.token, "expires_in": 3599, "token_type": "Bearer"}))
+}
+
+/// Errors by <https://cloud.google.com/apis/design/errors>, limits by <https://developers.google.com/workspace/sheets/api/limits>.
+fn sheets(books: &mut Books, asked: &Asked<'_>) -> Answer {
+    let error = |code: u16, status: &str, message: &str| {
+        (code, None, json!({"error": {"code": code, "message": message, "status": status}}))
+    };
+    if books.token.is_empty() || asked.authorization != format!("Bearer {}", books.token) {
+        return error(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.");
+    }
+    if !fits(books, 60, Duration::from_secs(60)) {
+        return error(429, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Write requests'");
+    }
+    let wanted = "/v4/spreadsheets/1AbC-d_E/values/%27Club%27%27s%20cards%27%21A%3AA:append";
+    if (asked.method, asked.path) != ("POST", wanted) {
+        return error(400, "INVALID_ARGUMENT", "Unable to parse range");
+    }
+    if asked.query != "valueInputOption=RAW&insertDataOption=INSERT_ROWS" {
+        return error(400, "INVALID_ARGUMENT", "values would be computed or overwritten");
+    }
+    let rows: Vec<Vec<Value>> = serde_json::from_value(asked.json()["values"].clone()).unwrap_or_default();
+    let is_cell = |cell: &Value| match cell {
+        Value::String(text) => text.chars().count() <= 50_000,
+        other => other.is_number() || other.is_boolean(),
+    };
+    if rows.is_empty() || asked.body.len() > 2_000_000 || !rows.iter().flatten().all(is_cell) {
+        return error(400, "INVALID_ARGUMENT", "Invalid values");
+    }
+    if books.most_rows > 0 && books.rows.len() + rows.len() > books.most_rows {
+        let message = "This action would increase the number of cells in the workbook above the limit of 10000000 cells.";
+        return error(400, "INVALID_ARGUMENT", message);
+    }
+    if rows.iter().any(|row| row.iter().any(|cell| books.refused.iter().any(|refused| cell == refused))) {
+        return error(400, "INVALID_ARGUMENT", "Invalid values");
+    }
+    books.batches.push(rows.len());
+    books.rows.extend(rows);
+    (200, None, json!({"spreadsheetId": "1AbC-d_E", "updates": {}}))
 }
 
 /// The fields of a form (<https://url.spec.whatwg.org/#application/x-www-form-urlencoded>).

@@ -569,3 +569,40 @@ async fn a_backfill_begins_when_it_is_asked_for() {
     assert!(from.elapsed() < Duration::from_secs(3), "a worker that is not woken looks every five seconds");
     workers.drain(PATIENCE).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sheet_has_a_row_for_every_event_and_computes_none_of_them() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Sheets).await.unwrap();
+    let token_uri = format!("{}/oauth2/token", vendor.url());
+    let key = google_wallet::ServiceAccount::development_key_file("sheets@example.iam.gserviceaccount.com", &token_uri).unwrap();
+    let settings =
+        json!({"spreadsheet": "1AbC-d_E", "sheet": "Club's cards", "columns": "event, contact.external_id,pass.external_id"});
+    let credentials = [("key_file", std::str::from_utf8(&key).unwrap())];
+    let target = destination(&house, "google-sheets", &vendor.url(), settings, &credentials).await;
+    for number in 0..20 {
+        house.issued(&number.to_string(), Validity::default()).await;
+    }
+    house.issued("=HYPERLINK(\"https://example.com\")", Validity::default()).await;
+    house.issued("bad", Validity::default()).await;
+    vendor.with(|books| (books.most_rows, books.refused) = (1, vec!["person-bad".to_owned()]));
+    let workers = house.workers().await;
+    until("it is full", || async { ended(&house, target, AttemptOutcome::Retrying).await >= 44 }).await;
+    assert_eq!(vendor.books().rows.len(), 0, "whole or not at all");
+    // Somebody makes room; meanwhile the token ended.
+    vendor.with(|books| (books.most_rows, books.token) = (0, "another".to_owned()));
+    until("all but the bad ones are there", || async {
+        house.clock.forward(Duration::from_secs(600));
+        vendor.with(|books| books.rows.len()) == 42
+    })
+    .await;
+    until("those are given up", || async { ended(&house, target, AttemptOutcome::Failed).await >= 1 }).await;
+    let books = vendor.books();
+    let mut ids: Vec<_> = books.rows.iter().map(|row| row[0].to_string()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!((ids.len(), books.slowed, books.tokens), (42, 0, 2));
+    let formula = json!("=HYPERLINK(\"https://example.com\")");
+    assert!(books.rows.iter().any(|row| row[1] == "pass.created" && row[3] == formula), "{:?}", books.rows);
+    workers.drain(PATIENCE).await;
+}

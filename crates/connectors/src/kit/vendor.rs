@@ -15,23 +15,46 @@ const MAX_CODE_BYTES: usize = 64;
 /// Longest text of a vendor's that is kept, in bytes.
 const MAX_SAID_BYTES: usize = 500;
 
-/// How a token is got: OAuth 2.0 client credentials (RFC 6749, 4.4).
+/// How a token is got.
 #[derive(Clone)]
-pub struct Login {
-    /// The token endpoint.
-    pub url: String,
-    /// Who asks.
-    pub client_id: String,
-    /// The proof.
-    pub client_secret: Zeroizing<String>,
-    /// For what, where that is said.
-    pub scope: Option<String>,
+pub enum Login {
+    /// By OAuth 2.0 client credentials (RFC 6749, 4.4).
+    Client {
+        /// The token endpoint.
+        url: String,
+        /// Who asks.
+        client_id: String,
+        /// The proof.
+        client_secret: Zeroizing<String>,
+        /// For what, where that is said.
+        scope: Option<String>,
+    },
+    /// By what a Google service account signs (RFC 7523).
+    ServiceAccount {
+        /// Its key file, JSON.
+        key_file: Zeroizing<String>,
+        /// For what.
+        scope: &'static str,
+    },
 }
 
 impl std::fmt::Debug for Login {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Login").field("url", &self.url).finish_non_exhaustive()
+        match self {
+            Self::Client { url, .. } => f.debug_struct("Client").field("url", url).finish_non_exhaustive(),
+            Self::ServiceAccount { scope, .. } => f.debug_struct("ServiceAccount").field("scope", scope).finish_non_exhaustive(),
+        }
     }
+}
+
+/// Refuses a text that is no key file of a Google service account.
+pub(crate) fn check_key_file(name: &str, credentials: &Credentials) -> Result<(), SettingProblem> {
+    let Some(key_file) = credentials.get(name) else { return Ok(()) };
+    let file: Value = serde_json::from_str(key_file).unwrap_or_default();
+    if ["client_email", "private_key"].iter().any(|name| !file[*name].is_string()) {
+        return Err(problem(name, "expected the JSON of a service account, with client_email and private_key"));
+    }
+    Ok(())
 }
 
 /// How one signs in to a database.

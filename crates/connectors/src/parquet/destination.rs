@@ -48,15 +48,7 @@ pub(super) fn check(target: &Target, credentials: &Credentials) -> Result<(), Se
     if !prefix.is_empty() && prefix.split('/').any(odd) {
         return Err(vendor::problem(PREFIX.name, "expected names with slashes between them: wallet/events"));
     }
-    if let Some(key_file) = credentials.get(KEY_FILE.name) {
-        let file: Value = serde_json::from_str(key_file).unwrap_or_default();
-        if ["client_email", "private_key"].iter().any(|name| !file[*name].is_string()) {
-            return Err(vendor::problem(
-                KEY_FILE.name,
-                "expected the JSON of a service account, with client_email and private_key",
-            ));
-        }
-    }
+    vendor::check_key_file(KEY_FILE.name, credentials)?;
     crm::check_key(target)
 }
 

@@ -51,7 +51,7 @@ fn host(target: &Target) -> String {
 }
 
 pub(super) fn login(target: &Target, credentials: &Credentials) -> Option<Login> {
-    Some(Login {
+    Some(Login::Client {
         url: format!("{}/services/oauth2/token", host(target)),
         client_id: vendor::text(target, CLIENT_ID.name, "").to_owned(),
         client_secret: Zeroizing::new(credentials.get(CLIENT_SECRET.name)?.to_owned()),

@@ -41,21 +41,31 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// Asks for an access token. `iat_unix` is the time of issue in seconds since 1970; `token_url` is asked instead of the
-/// address in the key file, for simulators.
+/// Asks for an access token for Google Wallet, as [`token_request_for`].
 pub fn token_request(account: &ServiceAccount, iat_unix: i64, token_url: Option<&str>) -> Result<Request<Bytes>, SigningError> {
+    token_request_for(account, SCOPE, iat_unix, token_url)
+}
+
+/// Asks for an access token for a scope. `iat_unix` is the time of issue in seconds since 1970; `token_url` is asked instead of the
+/// address in the key file, for simulators.
+pub fn token_request_for(
+    account: &ServiceAccount,
+    scope: &str,
+    iat_unix: i64,
+    token_url: Option<&str>,
+) -> Result<Request<Bytes>, SigningError> {
     let token_url = token_url.unwrap_or_else(|| account.token_uri());
     #[derive(Serialize)]
     struct Claims<'a> {
         iss: &'a str,
-        scope: &'static str,
+        scope: &'a str,
         aud: &'a str,
         iat: i64,
         exp: i64,
     }
     let claims = Claims {
         iss: account.client_email(),
-        scope: SCOPE,
+        scope,
         aud: token_url,
         iat: iat_unix,
         exp: iat_unix.saturating_add(MAX_TOKEN_SECONDS),

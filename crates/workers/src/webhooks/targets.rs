@@ -4,13 +4,14 @@ use std::{collections::HashMap, sync::Arc};
 
 use connectors::{
     catalog::{self, Descriptor, Destination, Vendor},
-    kit::{Earlier, Secret, Secrets},
+    kit::{self, Earlier, Secret, Secrets},
 };
 use domain::{Event, EventKind, OrgId, Target, TargetId};
 use flows::{
     fql::{self, Compiled},
     payload::Body,
 };
+use google_wallet::{ServiceAccount, rest::token_request_for};
 use outbound::token::{Login, TokenSource};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -83,7 +84,7 @@ impl Targets {
         let body = target.payload.as_ref().map_or(Ok(None), Body::compile);
         let body = body.map_err(|problems| problems.first().map(ToString::to_string).unwrap_or_default());
         let proof = Proof::of(&target, client);
-        let tokens = tokens(&target, &secrets);
+        let tokens = tokens(house, &target, &secrets);
         let ready = Arc::new(Ready { org, stored: stored.clone(), target, secrets, filter, body, proof, tokens });
         if let Err(why) = &ready.secrets {
             tracing::error!(%org, target = %id, why, "a webhook's credentials cannot be used; nothing can be sent to it");
@@ -93,10 +94,20 @@ impl Targets {
     }
 }
 
-fn tokens(target: &Target, secrets: &Result<Secrets, String>) -> Option<TokenSource> {
+fn tokens(house: &House, target: &Target, secrets: &Result<Secrets, String>) -> Option<TokenSource> {
     let login = dialect(target)?.vendor?.login?(target, &secrets.as_ref().ok()?.credentials)?;
-    let connectors::kit::Login { url, client_id, client_secret, scope } = login;
-    Some(TokenSource::new(Login { url, client_id, client_secret, scope, audience: None, in_body: true }))
+    Some(match login {
+        kit::Login::Client { url, client_id, client_secret, scope } => {
+            TokenSource::new(Login { url, client_id, client_secret, scope, audience: None, in_body: true })
+        }
+        kit::Login::ServiceAccount { key_file, scope } => {
+            let clock = Arc::clone(&house.clock);
+            TokenSource::signed(move || {
+                let account = ServiceAccount::from_json(key_file.as_bytes()).map_err(|error| error.to_string())?;
+                token_request_for(&account, scope, clock.now().as_seconds(), None).map_err(|error| error.to_string())
+            })
+        }
+    })
 }
 
 fn open(store: &Store, org: OrgId, stored: &StoredTarget) -> Result<Secrets, String> {
