@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{AuditRow, ConfigChange, ConfigWrite, Job, JobBody, JobKind, JobState, Store, error::Result, store::to_json};
+use crate::{
+    AuditRow, ConfigChange, ConfigWrite, Job, JobBody, JobKind, JobState, Store, SyncScope, error::Result, store::to_json,
+};
 
 /// The kind of a batch in the audit log; batches are no [`crate::Resource`]s.
 pub const AUDITED_BATCH: i16 = 1_001;
@@ -102,8 +104,8 @@ pub enum IntakeFrom {
     Query {
         /// The sync.
         sync: SyncId,
-        /// Whether the first rows alone are looked at, and nothing is done.
-        is_trial: bool,
+        /// Which rows.
+        scope: SyncScope,
     },
 }
 
@@ -118,12 +120,15 @@ pub struct Intake {
     /// Rows that were brought in.
     #[serde(default)]
     pub rows: u64,
+    /// Of an incremental sync: the highest that its column was, once all rows are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
 }
 
 impl Intake {
     /// Of which nothing was read.
     pub const fn of(from: IntakeFrom) -> Self {
-        Self { from, bundle: None, rows: 0 }
+        Self { from, bundle: None, rows: 0, mark: None }
     }
 
     /// The bundle of what was uploaded.
@@ -137,14 +142,14 @@ impl Intake {
     /// The sync whose run this is; none of a trial.
     pub const fn sync(&self) -> Option<SyncId> {
         match self.from {
-            IntakeFrom::Query { sync, is_trial: false } => Some(sync),
-            IntakeFrom::Query { .. } | IntakeFrom::Upload(_) => None,
+            IntakeFrom::Query { scope: SyncScope::Trial, .. } | IntakeFrom::Upload(_) => None,
+            IntakeFrom::Query { sync, .. } => Some(sync),
         }
     }
 
     /// Whether the first rows alone are looked at.
     pub const fn is_trial(&self) -> bool {
-        matches!(self.from, IntakeFrom::Query { is_trial: true, .. })
+        matches!(self.from, IntakeFrom::Query { scope: SyncScope::Trial, .. })
     }
 }
 

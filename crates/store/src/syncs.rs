@@ -12,6 +12,9 @@ use crate::{
     error::Result,
 };
 
+/// Runs that are looked at together.
+const RUNS: u32 = 100;
+
 /// A sync, its password sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSync {
@@ -38,6 +41,9 @@ pub struct StoredSync {
     pub authorities: Option<String>,
     /// The statement whose rows it is about.
     pub query: String,
+    /// What tells that a row changed since the last run, where a run is not about all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incremental: Option<Incremental>,
     /// How long the server may work on a stretch of rows, in seconds.
     pub patience_seconds: u32,
     /// When it runs by itself, `flows::batch::Schedule`.
@@ -47,6 +53,27 @@ pub struct StoredSync {
     pub enabled: bool,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// What tells that a row changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incremental {
+    /// The column that rises with every change.
+    pub column: String,
+    /// How far before the last time rows are read again, in seconds.
+    pub overlap_seconds: u32,
+}
+
+/// What a run of a sync reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncScope {
+    /// The first rows; nothing is done.
+    Trial,
+    /// What changed since the last run, where the sync says what tells that; else all.
+    Changed,
+    /// All rows.
+    All,
 }
 
 impl StoredSync {
@@ -69,20 +96,41 @@ impl Store {
         Ok(Zeroizing::new(text.to_owned()))
     }
 
+    /// How far the last run of a sync came, of those that began since a time: where the next one begins. None counts that did not
+    /// come to its end, or of which a row failed: those rows are read again.
+    pub async fn sync_mark(&self, org: OrgId, sync: SyncId, since: Timestamp) -> Result<Option<String>> {
+        let mut before = None;
+        loop {
+            let runs = self.jobs_about::<BatchWork>(org, sync.uuid(), before, RUNS).await?;
+            let Some(last) = runs.last() else { return Ok(None) };
+            before = Some(last.id);
+            let is_older = last.created_at < since;
+            for run in runs.into_iter().take_while(|run| run.created_at >= since) {
+                let is_whole = run.state == JobState::Done && run.progress.run.failed == 0;
+                if let Some(mark) = run.progress.intake.and_then(|intake| intake.mark).filter(|_| is_whole) {
+                    return Ok(Some(mark));
+                }
+            }
+            if is_older {
+                return Ok(None);
+            }
+        }
+    }
+
     /// A run of a sync with what is to be written for it, which is in conflict while another of the same sync is under way. A
-    /// trial looks at the first rows alone, and is in nobody's way.
+    /// trial is in nobody's way.
     pub fn begin_sync(
         &self,
         org: OrgId,
         sync: &StoredSync,
         project: ProjectId,
         actor: Actor,
-        is_trial: bool,
+        scope: SyncScope,
         now: Timestamp,
     ) -> Result<(Batch, ConfigWrite)> {
         let mut work = BatchWork::new(sync.document.clone(), project, actor, sync.start);
         work.phase = BatchPhase::Read;
-        work.intake = Some(Intake::of(IntakeFrom::Query { sync: sync.id, is_trial }));
+        work.intake = Some(Intake::of(IntakeFrom::Query { sync: sync.id, scope }));
         let id = BatchId::mint(now, self.entropy());
         let shard = self.shard_of(org, sync.id.uuid());
         let new =

@@ -9,7 +9,7 @@ use std::time::Duration;
 use domain::{Actor, Pass, SyncId, Timestamp};
 use house::{House, System, quick, until};
 use serde_json::{Value, json};
-use store::{Batch, BatchPhase, BatchStart, BatchWork, JobState, Log, StoredSync};
+use store::{Batch, BatchPhase, BatchStart, BatchWork, Incremental, JobState, Log, StoredSync, SyncScope};
 use testkit::postgres::{Cluster, execute};
 use workers::{Pace, Settings};
 
@@ -46,6 +46,7 @@ impl Warehouse {
             tls: false,
             authorities: None,
             query: query.to_owned(),
+            incremental: None,
             patience_seconds: 60,
             schedule,
             enabled: true,
@@ -65,7 +66,7 @@ impl House {
 
     /// Begins a run; none while another is under way.
     async fn begin(&self, sync: &StoredSync) -> Option<Batch> {
-        let begun = self.store.begin_sync(self.org, sync, self.project, Actor::System, false, self.now()).unwrap();
+        let begun = self.store.begin_sync(self.org, sync, self.project, Actor::System, SyncScope::Changed, self.now()).unwrap();
         self.store.written(begun.1).await.unwrap().then_some(begun.0)
     }
 
@@ -107,6 +108,64 @@ async fn a_schedule_runs_a_query_again_and_missed_times_once() {
     assert_eq!((run.created, run.changed, run.unchanged, run.failed), (1, 1, 699, 0));
     let until = house.pass_of("7").await.unwrap().validity.expires_at.unwrap();
     assert_eq!(until.to_string(), "2031-01-01T00:00:00Z");
+    workers.drain(PATIENCE).await;
+}
+
+/// A run reads what changed since the last one that came to its end without a failed row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changed_is_read_and_what_failed_is_read_again() {
+    let (house, warehouse) = (House::new().await, Warehouse::with(40).await);
+    let changed = "ALTER TABLE members ADD updated timestamptz; \
+         UPDATE members SET updated = timestamptz '2026-01-01 10:00:00.123456+02' + make_interval(secs => no)";
+    execute(&warehouse.0, changed).await.unwrap();
+    let query = "SELECT no AS external_id, updated, \
+         CASE WHEN no = 42 THEN 'never' ELSE to_json(until)#>>'{}' END AS expires_at FROM members";
+    let incremental = Incremental { column: "updated".to_owned(), overlap_seconds: 2 };
+    let sync = StoredSync { incremental: Some(incremental), ..warehouse.sync(&house, query, None) };
+    assert!(house.store.put(&house.change(), &sync, 0).await.unwrap());
+    let workers = house.workers().await;
+    let run = async |scope: SyncScope| {
+        let (begun, write) = house.store.begin_sync(house.org, &sync, house.project, Actor::System, scope, house.now()).unwrap();
+        assert!(house.store.written(write).await.unwrap());
+        until("it is over", || async { house.batch(&begun).await.state.is_over() }).await;
+        house.clock.forward(Duration::from_secs(1));
+        let work = house.batch(&begun).await.progress;
+        (work.intake.as_ref().unwrap().rows, work.run.created, work.run.changed, work.run.failed, work.fault)
+    };
+    assert_eq!(run(SyncScope::Changed).await, (40, 40, 0, 0, None), "the first run reads all");
+    assert_eq!(run(SyncScope::Changed).await, (3, 0, 0, 0, None), "the last one and two seconds before it");
+
+    let later = "UPDATE members SET until = '2031-01-01 00:00Z', updated = updated + interval '1 hour' WHERE no = 7; \
+         INSERT INTO members VALUES (41, 0, '2030-01-01 00:00Z', NULL), (42, 0, NULL, 'infinity')";
+    execute(&warehouse.0, later).await.unwrap();
+    assert_eq!(run(SyncScope::Changed).await, (6, 1, 1, 1, None), "those three, 7, what has no time, and what lies in no time");
+    assert_eq!(run(SyncScope::Changed).await, (6, 0, 0, 1, None), "rows of a run in which one failed are read again");
+    execute(&warehouse.0, "DELETE FROM members WHERE no = 42").await.unwrap();
+    assert_eq!(run(SyncScope::Changed).await.0, 5);
+    assert_eq!(run(SyncScope::Changed).await.0, 2, "7 is the last now, and the one without a time comes always");
+    assert_eq!(run(SyncScope::All).await.0, 41, "all, when they are asked for");
+
+    let held = house.store.catalog().org(house.org).unwrap().syncs[&sync.id.uuid()].revision;
+    house.clock.forward(Duration::from_secs(1));
+    assert!(house.store.put(&house.change(), &StoredSync { name: "Other".to_owned(), ..sync.clone() }, held).await.unwrap());
+    assert_eq!(run(SyncScope::Changed).await.0, 41, "a sync that was changed reads all once");
+
+    for (column, why) in [
+        ("nobody", "no column \"nobody\""),
+        ("points'; DROP TABLE members; --", "no column"),
+        ("until_text", "a number or a time, not text"),
+    ] {
+        let query = "SELECT no AS external_id, until::text AS until_text FROM members";
+        let incremental = Some(Incremental { column: column.to_owned(), overlap_seconds: 0 });
+        let wrong = StoredSync { slug: "wrong".to_owned(), incremental, ..warehouse.sync(&house, query, None) };
+        assert!(house.store.put(&house.change(), &wrong, 0).await.unwrap());
+        let begun = house.begin(&wrong).await.unwrap();
+        until("it is over", || async { house.batch(&begun).await.state.is_over() }).await;
+        let fault = house.batch(&begun).await.progress.fault.unwrap();
+        assert!(fault.contains(why), "{column}: {fault}");
+        let held = house.store.catalog().org(house.org).unwrap().syncs[&wrong.id.uuid()].revision;
+        assert!(house.store.remove(&house.change(), &wrong, held).await.unwrap());
+    }
     workers.drain(PATIENCE).await;
 }
 

@@ -276,6 +276,8 @@ pub(super) struct View {
     /// How many rows were read of a Parquet file or a database; null for others.
     #[schema(minimum = 0)]
     rows_read: Option<u64>,
+    /// Where the column of an incremental sync was when its rows were read: the next run begins there.
+    changed_until: Option<String>,
     /// What would become of its rows.
     check: Counts,
     /// What became of its rows.
@@ -313,6 +315,7 @@ impl View {
             bytes: work.file.map(|file| file.bytes),
             trial: work.intake.as_ref().is_some_and(Intake::is_trial),
             rows_read: work.intake.as_ref().map(|intake| intake.rows),
+            changed_until: work.intake.as_ref().and_then(|intake| intake.mark.clone()),
             check: Counts::of(&work.check),
             run: Counts::of(&work.run),
             fault: work.fault.clone(),

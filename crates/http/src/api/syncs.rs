@@ -8,7 +8,7 @@ use flows::batch::{Batch as Document, Schedule};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use store::{Batch, BatchWork, JobState, StoredSync};
+use store::{Batch, BatchWork, Incremental, JobState, StoredSync, SyncScope};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
@@ -39,6 +39,10 @@ const MAX_QUERY: usize = 64 << 10;
 const MAX_AUTHORITIES: usize = 256 << 10;
 /// Longest role name and password, in bytes.
 const MAX_ACCOUNT: usize = 1_024;
+/// Longest name of a column, in bytes.
+const MAX_COLUMN: usize = 128;
+/// The most seconds that rows are read again for: 30 days.
+const MAX_OVERLAP: u32 = 30 * 86_400;
 /// The most seconds that a server may work on a stretch of rows: an hour.
 const MAX_PATIENCE: u32 = 3_600;
 
@@ -71,6 +75,40 @@ struct DatabaseInput {
     authorities: Option<String>,
 }
 
+/// What tells that a row changed: a run reads the rows that changed since the last one.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = SyncIncremental)]
+#[serde(deny_unknown_fields)]
+struct IncrementalInput {
+    /// The column that rises with every change: a time, a date or a number. Rows without a value are always read.
+    #[schema(min_length = 1, max_length = 128, examples("updated_at"))]
+    column: String,
+    /// Of times: how many seconds before the last one rows are read again, for changes that were committed later than others.
+    #[serde(default = "overlap")]
+    #[schema(required = false, default = 300, minimum = 0, maximum = 2_592_000)]
+    overlap_seconds: u32,
+}
+
+const fn overlap() -> u32 {
+    300
+}
+
+impl IncrementalInput {
+    fn stored(self) -> Result<Incremental, Problem> {
+        if !(1..=MAX_COLUMN).contains(&self.column.len()) || self.column.contains('\0') {
+            return Err(Problem::field("incremental.column", format!("expected 1 to {MAX_COLUMN} bytes")));
+        }
+        if self.overlap_seconds > MAX_OVERLAP {
+            return Err(Problem::field("incremental.overlap_seconds", format!("expected 0 to {MAX_OVERLAP}")));
+        }
+        Ok(Incremental { column: self.column, overlap_seconds: self.overlap_seconds })
+    }
+
+    fn of(incremental: Incremental) -> Self {
+        Self { column: incremental.column, overlap_seconds: incremental.overlap_seconds }
+    }
+}
+
 /// A saved batch whose rows a query finds.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -85,6 +123,9 @@ struct SyncInput {
     /// One statement that gives rows, run in a read-only transaction.
     #[schema(examples("SELECT member_no AS external_id, email, tier FROM members WHERE active"))]
     query: String,
+    /// What tells that a row changed; without, every run reads all rows. A sync that was changed reads all once, and rows
+    /// of a run in which one failed are read again.
+    incremental: Option<IncrementalInput>,
     /// What is done for each row: `project`, `operation`, `map` and the like, as of `POST /v1/batches`; nothing about a file.
     #[schema(value_type = Object)]
     batch: Map<String, Value>,
@@ -146,6 +187,8 @@ struct View {
     database: DatabaseView,
     /// The statement.
     query: String,
+    /// What tells that a row changed.
+    incremental: Option<IncrementalInput>,
     /// What is done for each row.
     #[schema(value_type = Object)]
     batch: Value,
@@ -177,6 +220,7 @@ impl View {
             name: sync.name,
             database: DatabaseView { url: sync.url, user: sync.user, tls: sync.tls, authorities: sync.authorities },
             query: sync.query,
+            incremental: sync.incremental.map(IncrementalInput::of),
             batch,
             start: Start::of(sync.start),
             schedule: sync.schedule,
@@ -273,6 +317,7 @@ impl SyncInput {
             tls: self.database.tls,
             authorities: self.database.authorities,
             query,
+            incremental: self.incremental.map(IncrementalInput::stored).transpose()?,
             patience_seconds: self.patience_seconds,
             schedule: schedule.map_err(|error| Problem::Internal(error.to_string()))?,
             enabled: self.enabled,
@@ -397,7 +442,7 @@ async fn attempt(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<SyncId>,
 ) -> Result<Json<Trial>, Problem> {
-    let begun = begin(&app, &can, id, true).await?;
+    let begun = begin(&app, &can, id, SyncScope::Trial).await?;
     let mut waited = Duration::ZERO;
     let ended = loop {
         let batch = batches::find(&app, &can, begun.id).await?;
@@ -427,13 +472,13 @@ async fn attempt(
     Ok(Json(Trial { columns, rows }))
 }
 
-async fn begin(app: &App, caller: &Caller, id: SyncId, is_trial: bool) -> Result<Batch, Problem> {
+async fn begin(app: &App, caller: &Caller, id: SyncId, scope: SyncScope) -> Result<Batch, Problem> {
     let catalog = config::org(app, caller.org)?;
     let sync = &config::one(&catalog.syncs, id.uuid(), "sync")?.value;
     let document = Document::from_json(&sync.document).map_err(|problem| refused(vec![problem]))?;
     let project = project(app, caller, &document).map_err(refused)?;
-    let (batch, mut write) = app.store.begin_sync(caller.org, sync, project, caller.actor(), is_trial, app.now())?;
-    if !is_trial {
+    let (batch, mut write) = app.store.begin_sync(caller.org, sync, project, caller.actor(), scope, app.now())?;
+    if scope != SyncScope::Trial {
         write.audit.push(app.store.audit_of(&config::change(app, caller), &batch, "run")?);
     }
     if app.store.written(write).await? {
@@ -443,18 +488,30 @@ async fn begin(app: &App, caller: &Caller, id: SyncId, is_trial: bool) -> Result
     Err(Problem::Conflict { code: Conflict::NotAllowed, detail })
 }
 
+/// What a run reads.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RunInput {
+    /// All rows, also where the sync says what tells that one changed.
+    #[serde(default)]
+    #[schema(required = false, default = false)]
+    full: bool,
+}
+
 /// Run a sync now.
 ///
 /// The run is a batch, to be looked at, paused, resumed and cancelled like one. Another is not begun before it is over.
 #[utoipa::path(post, path = "/v1/syncs/{sync}/run", tag = "Syncs", security(("key" = ["passes_write"])),
-    params(("sync" = IdText, Path, description = "Its id.")),
+    params(("sync" = IdText, Path, description = "Its id.")), request_body = Option<RunInput>,
     responses((status = 202, body = batches::View, description = "Its rows are being read.")))]
 async fn run(
     can: Can<scope::PassesWrite>,
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<SyncId>,
+    body: Body<RunInput>,
 ) -> Result<Shown<batches::View>, Problem> {
-    Ok(Shown::later(batches::View::of(&begin(&app, &can, id, false).await?)))
+    let scope = if body.value.full { SyncScope::All } else { SyncScope::Changed };
+    Ok(Shown::later(batches::View::of(&begin(&app, &can, id, scope).await?)))
 }
 
 /// List the runs of a sync, newest first.

@@ -21,7 +21,7 @@ use crate::{
     rows::Row,
 };
 
-pub use read::{Column, Query, Reading};
+pub use read::{Column, Query, Reading, Since};
 
 /// Longest name of a table or column, in bytes: what PostgreSQL keeps of one.
 pub const MAX_NAME_BYTES: usize = 63;

@@ -32,6 +32,19 @@ pub struct Query {
     pub text: String,
     /// How long the server may work on one stretch of rows.
     pub patience: Duration,
+    /// What tells that a row changed, where not all rows are wanted.
+    pub since: Option<Since>,
+}
+
+/// Rows that changed lately, in the order in which they did: those of which a column is not less than it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Since {
+    /// The column: a number or a time, that rises with every change. Rows without are always among those.
+    pub column: String,
+    /// The highest that was seen, as JSON of a row had it; none wants all rows.
+    pub mark: Option<String>,
+    /// How far before a time rows are wanted again: what was changed then may have been committed later.
+    pub overlap: Duration,
 }
 
 /// A column of the rows.
@@ -72,9 +85,10 @@ impl Reading {
         check(&columns)?;
         let cells: Vec<String> = columns.iter().map(cell).collect();
         let cells = cells.join(", ");
+        let wanted = query.since.as_ref().map(|since| since.wanted(&columns)).transpose()?.unwrap_or_default();
         let declare = format!(
             "DECLARE passbridge_rows NO SCROLL CURSOR FOR \
-             SELECT row_to_json(r)::text FROM (\n{text}\n) AS q CROSS JOIN LATERAL (SELECT {cells}) AS r"
+             SELECT row_to_json(r)::text FROM (\n{text}\n) AS q CROSS JOIN LATERAL (SELECT {cells}) AS r{wanted}"
         );
         session.query(&declare, &[]).await?;
         let columns = columns.into_iter().map(|(name, kind)| Column { name, kind: kind.name().to_owned() }).collect();
@@ -114,6 +128,36 @@ impl std::fmt::Debug for Reading {
     }
 }
 
+impl Since {
+    /// Which rows, and in what order.
+    fn wanted(&self, columns: &[(String, Type)]) -> Result<String, Unwritten> {
+        let name = &self.column;
+        let Some((_, kind)) = columns.iter().find(|(column, _)| column == name) else {
+            return refused(&format!("the query has no column \"{name}\", which is to tell what changed"));
+        };
+        let is_time = [Type::TIMESTAMPTZ, Type::TIMESTAMP].contains(kind);
+        if !is_time && ![Type::INT2, Type::INT4, Type::INT8, Type::NUMERIC, Type::DATE].contains(kind) {
+            let kind = kind.name();
+            return refused(&format!("column \"{name}\" is to tell what changed: expected a number or a time, not {kind}"));
+        }
+        let column = quoted(name);
+        let order = format!(" ORDER BY q.{column} NULLS FIRST");
+        let Some(mark) = &self.mark else { return Ok(order) };
+        let mark = format!("{}::{}", literal(mark), kind.name());
+        let from = if is_time { format!("{mark} - interval '{} seconds'", self.overlap.as_secs()) } else { mark };
+        Ok(format!(" WHERE q.{column} IS NULL OR q.{column} >= {from}{order}"))
+    }
+}
+
+/// A text as it stands in a statement of a server whose strings are those of the standard, as all are since PostgreSQL 9.1.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+fn refused<T>(message: &str) -> Result<T, Unwritten> {
+    Err(Unwritten::refused(&tokio_postgres::error::SqlState::SYNTAX_ERROR, message))
+}
+
 /// A column as it stands in the row that JSON is made of.
 fn cell((name, kind): &(String, Type)) -> String {
     let name = quoted(name);
@@ -121,14 +165,13 @@ fn cell((name, kind): &(String, Type)) -> String {
 }
 
 fn check(columns: &[(String, Type)]) -> Result<(), Unwritten> {
-    let refused = |message: String| Err(Unwritten::refused(&tokio_postgres::error::SqlState::SYNTAX_ERROR, &message));
     let mut names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     if names.is_empty() {
-        return refused("the query has no columns".to_owned());
+        return refused("the query has no columns");
     }
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return refused(format!("two columns of the query are called \"{}\"", pair[0]));
+        return refused(&format!("two columns of the query are called \"{}\"", pair[0]));
     }
     Ok(())
 }

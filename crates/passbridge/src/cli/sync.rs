@@ -22,7 +22,8 @@ Example of a file:
   slug: members
   name: Members of the warehouse
   database: {url: postgresql://warehouse.example.com/analytics, user: passbridge}
-  query: SELECT member_no AS external_id, email, tier FROM members WHERE active
+  query: SELECT member_no AS external_id, email, tier, updated_at FROM members WHERE active
+  incremental: {column: updated_at}
   batch: {project: coffee-club, operation: issue}
   schedule: {cron: '*/15 6-22 * * *', zone: Europe/Berlin}
 
@@ -52,6 +53,9 @@ Example of a file:
     Run {
         /// Its slug or id
         sync: String,
+        /// Read all rows, not only those that changed since the last run
+        #[arg(long)]
+        full: bool,
         /// Wait until every row was carried out, with a progress bar
         #[arg(long)]
         wait: bool,
@@ -74,8 +78,9 @@ pub(super) async fn run(server: &Server, command: Command) -> anyhow::Result<Exi
         Command::List => server.show(Method::GET, "/v1/syncs?limit=100", None).await,
         Command::Show { sync } => server.show(Method::GET, &one(server, &sync).await?, None).await,
         Command::Try { sync } => server.show(Method::POST, &format!("{}/try", one(server, &sync).await?), None).await,
-        Command::Run { sync, wait } => {
-            let begun = server.api()?.call(Method::POST, &format!("{}/run", one(server, &sync).await?), None).await?;
+        Command::Run { sync, full, wait } => {
+            let path = format!("{}/run", one(server, &sync).await?);
+            let begun = server.api()?.call(Method::POST, &path, Some(&json!({"full": full}))).await?;
             match begun["id"].as_str() {
                 Some(batch) if wait => batches::watch(server, batch).await,
                 _ => {

@@ -10,11 +10,12 @@ use domain::OrgId;
 use flows::batch::{Batch as Document, EmptyCells, Layout, line};
 use outbound::tables::{Storage, Table, Unreadable};
 use parking_lot::Mutex;
-use store::{Batch, BatchFile, BatchPhase, CHUNK_BYTES, Chunk, Intake, IntakeFrom, JobState, Store};
+use store::{Batch, BatchFile, BatchPhase, CHUNK_BYTES, Chunk, Intake, IntakeFrom, JobState, Store, SyncScope};
 use tokio::{runtime::Handle, sync::mpsc, task::JoinSet, time::MissedTickBehavior};
 
 use super::{
-    fail, lag, sync,
+    fail, lag,
+    sync::{self, Wanted},
     turn::{GIVE_WAY, new_bundle},
 };
 use crate::{
@@ -48,6 +49,8 @@ pub(super) enum Piece {
     Columns(Vec<(String, String)>),
     /// Lines, and how many.
     Rows(Vec<u8>, u64),
+    /// How far changes have come with them.
+    Mark(String),
     /// Nothing more comes.
     End(Ended),
 }
@@ -70,7 +73,7 @@ pub(super) async fn bring_in(shard: &Shard, mut batch: Batch) -> Result<Batch, E
         return fail(shard, batch, "it has no rows, or was made by another version".to_owned()).await;
     };
     let from = intake.from;
-    intake.rows = 0;
+    (intake.rows, intake.mark) = (0, None);
     if let Some(left) = intake.bundle.replace(new_bundle(house.now(), &*house.entropy)) {
         shard.insist("forget rows", || house.store.drop_bundle(org, left)).await?;
     }
@@ -109,14 +112,22 @@ async fn begin(
             // What blocks is not ended: it ends when nobody takes what it hands over.
             reading.spawn_blocking(move || read(chunks, empty_cells, &to));
         }
-        IntakeFrom::Query { sync, is_trial } => {
+        IntakeFrom::Query { sync, scope } => {
             let catalog = shard.insist("read the configuration", || house.catalog()).await?;
-            let Some(sync) = catalog.org(org).and_then(|config| config.syncs.get(&sync.uuid())) else { return Ok(None) };
-            let sync = Arc::clone(&sync.value);
-            // What a trial finds is shown as it is.
-            let empty_cells = if is_trial { EmptyCells::Clear } else { empty_cells };
+            let Some(stored) = catalog.org(org).and_then(|config| config.syncs.get(&sync.uuid())) else { return Ok(None) };
+            let (wanted, empty_cells) = match scope {
+                // What a trial finds is shown as it is.
+                SyncScope::Trial => (Wanted::Trial, EmptyCells::Clear),
+                SyncScope::Changed if stored.value.incremental.is_some() => {
+                    // A sync that was changed reads everything once.
+                    let mark = || house.store.sync_mark(org, sync, stored.updated_at);
+                    (Wanted::After(shard.insist("read how far a sync is", mark).await?), empty_cells)
+                }
+                SyncScope::Changed | SyncScope::All => (Wanted::After(None), empty_cells),
+            };
+            let sync = Arc::clone(&stored.value);
             reading.spawn(async move {
-                let ended = sync::ask(&house, org, &sync, is_trial, empty_cells, &to).await;
+                let ended = sync::ask(&house, org, &sync, wanted, empty_cells, &to).await;
                 let _ = to.send(Piece::End(ended)).await;
             });
         }
@@ -185,6 +196,11 @@ impl Bringing<'_> {
                     Some(Piece::Rows(text, rows)) => {
                         if let Err(why) = self.take(&text, rows).await? {
                             return fail(self.shard, self.batch, why).await;
+                        }
+                    }
+                    Some(Piece::Mark(mark)) => {
+                        if let Some(intake) = self.batch.progress.intake.as_mut() {
+                            intake.mark = Some(mark);
                         }
                     }
                     Some(Piece::End(Ended::Whole)) => return self.end().await,

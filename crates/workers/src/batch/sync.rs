@@ -1,13 +1,15 @@
 //! Syncs: their queries are asked, and their runs begun by a schedule.
 
+use std::time::Duration;
+
 use domain::{Actor, OrgId, Project, Timestamp};
 use flows::batch::{Batch as Document, EmptyCells, Schedule, line};
 use outbound::{
     http::Failure,
-    sql::{Column, Place, Query, Reading, Unwritten},
+    sql::{Column, Place, Query, Reading, Since, Unwritten},
 };
 use serde_json::{Map, Value};
-use store::{BatchWork, StoredSync};
+use store::{BatchWork, StoredSync, SyncScope};
 use tokio::sync::mpsc;
 
 use super::intake::{Ended, PIECE_BYTES, Piece};
@@ -16,12 +18,20 @@ use crate::shard::{End, House, Shard};
 /// Rows of a trial.
 const TRIED_ROWS: usize = 10;
 
+/// Which rows of a sync's query are wanted.
+pub(super) enum Wanted {
+    /// The first ones.
+    Trial,
+    /// Those that changed since its column was at the mark; all without one.
+    After(Option<String>),
+}
+
 /// Asks a sync's query and hands over what it finds.
 pub(super) async fn ask(
     house: &House,
     org: OrgId,
     sync: &StoredSync,
-    is_trial: bool,
+    wanted: Wanted,
     empty_cells: EmptyCells,
     to: &mpsc::Sender<Piece>,
 ) -> Ended {
@@ -31,7 +41,17 @@ pub(super) async fn ask(
     };
     let place =
         Place { url: sync.url.clone(), user: sync.user.clone(), password, tls: sync.tls, authorities: sync.authorities.clone() };
-    let query = Query { text: sync.query.clone(), patience: sync.patience() };
+    let (is_trial, mut mark) = match wanted {
+        Wanted::Trial => (true, None),
+        Wanted::After(mark) => (false, mark),
+    };
+    let since = sync.incremental.as_ref().map(|incremental| Since {
+        column: incremental.column.clone(),
+        mark: mark.clone(),
+        overlap: Duration::from_secs(incremental.overlap_seconds.into()),
+    });
+    let column = since.as_ref().map(|since| since.column.clone());
+    let query = Query { text: sync.query.clone(), patience: sync.patience(), since };
     let asked = async {
         let mut reading = Reading::begin(&house.client, &place, &query).await?;
         let named = |column: &Column| (column.name.clone(), column.kind.clone());
@@ -44,14 +64,23 @@ pub(super) async fn ask(
             for json in found {
                 // The server made it.
                 let row: Map<String, Value> = serde_json::from_str(&json).unwrap_or_default();
+                if let Some(reached) = column.as_ref().and_then(|column| mark_of(row.get(column)?)) {
+                    mark = Some(reached);
+                }
                 line(row, empty_cells, &mut text);
                 rows += 1;
             }
             if is_last || text.len() >= PIECE_BYTES {
                 let piece = Piece::Rows(std::mem::take(&mut text), std::mem::take(&mut rows));
-                if to.send(piece).await.is_err() || is_last {
+                if to.send(piece).await.is_err() {
                     return Ok(());
                 }
+            }
+            if is_last {
+                if let Some(mark) = mark.take() {
+                    let _ = to.send(Piece::Mark(mark)).await;
+                }
+                return Ok(());
             }
         }
     };
@@ -62,6 +91,15 @@ pub(super) async fn ask(
             Ended::Refused(format!("the database took too long: {failure}"))
         }
         Err(Unwritten::Failed(failure)) => Ended::Refused(format!("the database cannot be read: {failure}")),
+    }
+}
+
+/// How far a row's column says that changes have come. What is at no time tells nothing.
+fn mark_of(cell: &Value) -> Option<String> {
+    match cell {
+        Value::String(text) if !text.ends_with("infinity") => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
     }
 }
 
@@ -101,7 +139,7 @@ async fn begin(shard: &Shard, org: OrgId, sync: &StoredSync, projects: &[Project
         return Ok(());
     };
     let begin = || async {
-        let (begun, write) = store.begin_sync(org, sync, project, Actor::System, false, now)?;
+        let (begun, write) = store.begin_sync(org, sync, project, Actor::System, SyncScope::Changed, now)?;
         Ok(store.written(write).await?.then_some(begun.id))
     };
     // Somebody may have begun one meanwhile.
