@@ -113,7 +113,7 @@ pub enum Cause {
     Batch {
         /// The batch.
         id: BatchId,
-        /// Which row, from 1.
+        /// Which row, from 1; 0 when it is that a row is gone.
         row: u64,
     },
     /// A page that was opened, or a form that was sent.

@@ -275,7 +275,11 @@ pub(crate) async fn watch(server: &Server, batch: &str) -> anyhow::Result<ExitCo
     let failed = |part: &str| now[part]["failed"].as_u64().unwrap_or_default();
     let hint = format!("`passbridge batch report {batch}` has them, to be mended and fed back");
     let wrong = match now["state"].as_str().unwrap_or_default() {
-        "done" if failed("run") == 0 => return Ok(ExitCode::SUCCESS),
+        "done" if failed("run") == 0 && now["removal"]["kept"].is_null() => return Ok(ExitCode::SUCCESS),
+        "done" if failed("run") == 0 => {
+            let why = now["removal"]["kept"].as_str().unwrap_or_default();
+            format!("passes whose rows are gone were left as they are: {why}")
+        }
         "done" => format!("{} rows failed: {hint}", failed("run")),
         "checked" if failed("check") == 0 => return Ok(ExitCode::SUCCESS),
         "checked" => {

@@ -428,6 +428,11 @@ async fn a_query_on_a_warehouse_is_tried_and_run() {
         (json!({"schedule": {"every_minutes": 0}}), "schedule.every_minutes"),
         (json!({"batch": {"project": "nope", "operation": "issue"}}), "batch.project"),
         (json!({"batch": {"project": support::SLUG, "operation": "issue", "format": "csv"}}), "batch.format"),
+        (json!({"incremental": {"column": ""}}), "incremental.column"),
+        (json!({"incremental": {"column": "at", "overlap_seconds": 99_999_999}}), "incremental.overlap_seconds"),
+        (json!({"removed": {"action": "revoke", "at_most_percent": 0}}), "removed.at_most_percent"),
+        (json!({"removed": {"action": "burn"}}), "removed.action"),
+        (json!({"removed": {"action": "delete"}, "batch": {"project": support::SLUG, "operation": "revoke"}}), "removed"),
         (json!({"database": {"url": "postgresql://elsewhere.example.com/x", "user": "u"}}), "database.password"),
         (json!({"database": {"url": "mysql://elsewhere.example.com/x", "user": "u"}}), "database.url"),
     ] {
@@ -439,6 +444,35 @@ async fn a_query_on_a_warehouse_is_tried_and_run() {
     let kept = desk.says(&club, &["sync", "put", "members.json", "--json"]).await;
     assert_eq!(kept["schedule"]["zone"], "Europe/Berlin", "without a password the one that is kept stays");
     assert_eq!(desk.says(&club, &["sync", "try", "members", "--json"]).await["rows"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_query_is_asked_for_what_changed_and_for_what_is_gone() {
+    let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
+    let url = testkit::postgres::Cluster::shared().await.unwrap().create_database().await.unwrap();
+    let members = "CREATE TABLE members (no int, at timestamptz);
+        INSERT INTO members VALUES (1, '2026-11-20 10:00:00-05'), (2, '2026-01-01 00:00Z')";
+    testkit::postgres::execute(&url, members).await.unwrap();
+    let more =
+        json!({"incremental": {"column": "at", "overlap_seconds": 0}, "removed": {"action": "revoke", "at_most_percent": 60}});
+    sync(&desk, &url, "SELECT no AS external_id, at FROM members", &more);
+    let put = ["sync", "put", "members.json", "--password-file", "warehouse.password", "--json"];
+    let kept = desk.says(&club, &put).await;
+    assert_eq!((&kept["incremental"], &kept["removed"]), (&more["incremental"], &more["removed"]));
+    let run = async |more: &[&str]| {
+        let ran = desk.says(&club, &[&["sync", "run", "members", "--wait", "--json"], more].concat()).await;
+        (ran["rows_read"].clone(), ran["removal"]["done"].clone(), ran["changed_until"].clone())
+    };
+    let until = json!("2026-11-20T15:00:00+00:00");
+    assert_eq!(run(&[]).await, (json!(2), json!(null), until.clone()));
+    testkit::postgres::execute(&url, "DELETE FROM members WHERE no = 2").await.unwrap();
+    assert_eq!(run(&[]).await, (json!(1), json!(null), until.clone()), "what changed says nothing of what is gone");
+    assert_eq!(run(&["--full"]).await, (json!(1), json!(1), until));
+    assert_eq!(club.pass_of("2").await.unwrap()["state"], "revoked");
+    assert_eq!(club.pass_of("1").await.unwrap()["state"], "active");
+    testkit::postgres::execute(&url, "DELETE FROM members").await.unwrap();
+    let left = desk.complains(&club, &["sync", "run", "members", "--full", "--wait"]).await;
+    assert!(left.contains("1 of 1 passes have no row any more"), "{left}");
 }
 
 #[tokio::test]

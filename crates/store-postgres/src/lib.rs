@@ -24,6 +24,7 @@ mod leases;
 mod load;
 mod log;
 mod migrate;
+mod mirrored;
 mod nodes;
 mod nudge;
 mod partitions;
@@ -36,7 +37,9 @@ mod wallets;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, TargetId, Timestamp};
+use domain::{
+    BatchId, ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SyncId, TargetId, Timestamp,
+};
 use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
     ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
@@ -400,6 +403,26 @@ impl Backend for Postgres {
     }
     async fn drop_synced(&self, org: OrgId, target: TargetId, limit: u32) -> Result<u32> {
         Ok(synced::drop_some(&self.pool, org, target, limit).await?)
+    }
+
+    async fn note_mirrored(&self, org: OrgId, sync: SyncId, run: BatchId, passes: Vec<PassId>) -> Result<()> {
+        Ok(mirrored::note(&self.pool, org, sync, run, &passes).await?)
+    }
+    async fn count_mirrored(&self, org: OrgId, sync: SyncId, run: BatchId) -> Result<(u64, u64)> {
+        Ok(mirrored::count(&self.pool, org, sync, run).await?)
+    }
+    async fn left_behind(
+        &self,
+        org: OrgId,
+        sync: SyncId,
+        run: BatchId,
+        after: Option<PassId>,
+        limit: u32,
+    ) -> Result<Vec<PassId>> {
+        Ok(mirrored::left_behind(&self.pool, org, sync, run, after, limit).await?)
+    }
+    async fn forget_mirrored(&self, org: OrgId, sync: SyncId, passes: Vec<PassId>) -> Result<()> {
+        Ok(mirrored::forget(&self.pool, org, sync, &passes).await?)
     }
     async fn changed_passes(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<ChangedPass>)> {
         Ok(google::changed(&self.pool, shard, after, limit).await?)

@@ -3,7 +3,9 @@
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, TargetId, Timestamp};
+use domain::{
+    BatchId, ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SyncId, TargetId, Timestamp,
+};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use store::{
@@ -18,7 +20,7 @@ use uuid::Uuid;
 use crate::{
     commit, config, deliveries, fault,
     folder::Folder,
-    google, inbox, jobs, leases, load, log, nodes,
+    google, inbox, jobs, leases, load, log, mirrored, nodes,
     readers::Readers,
     schema, synced,
     upkeep::{self, Cursors},
@@ -440,6 +442,26 @@ impl Backend for Sqlite {
     }
     async fn drop_synced(&self, org: OrgId, target: TargetId, limit: u32) -> Result<u32> {
         self.write(move |db| synced::drop_some(db, org, target, limit)).await
+    }
+
+    async fn note_mirrored(&self, org: OrgId, sync: SyncId, run: BatchId, passes: Vec<PassId>) -> Result<()> {
+        self.write(move |db| mirrored::note(db, org, sync, run, &passes)).await
+    }
+    async fn count_mirrored(&self, org: OrgId, sync: SyncId, run: BatchId) -> Result<(u64, u64)> {
+        self.read(move |db| mirrored::count(db, org, sync, run)).await
+    }
+    async fn left_behind(
+        &self,
+        org: OrgId,
+        sync: SyncId,
+        run: BatchId,
+        after: Option<PassId>,
+        limit: u32,
+    ) -> Result<Vec<PassId>> {
+        self.read(move |db| mirrored::left_behind(db, org, sync, run, after, limit)).await
+    }
+    async fn forget_mirrored(&self, org: OrgId, sync: SyncId, passes: Vec<PassId>) -> Result<()> {
+        self.write(move |db| mirrored::forget(db, org, sync, &passes)).await
     }
     async fn changed_passes(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<ChangedPass>)> {
         self.read(move |db| google::changed(db, shard, after, limit)).await

@@ -27,6 +27,7 @@ mod jobs;
 mod leases;
 mod load;
 mod log;
+mod mirrored;
 mod nodes;
 mod readers;
 mod row;

@@ -18,6 +18,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0009_batches.sql"),
     include_str!("../migrations/0010_job_subjects.sql"),
     include_str!("../migrations/0011_delayed.sql"),
+    include_str!("../migrations/0012_mirrored.sql"),
 ];
 
 /// Marks the file as ours in its header: "PBdg".

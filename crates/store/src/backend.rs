@@ -1,7 +1,9 @@
 //! The contract that an adapter fulfils. [`crate::Store`] speaks it in domain words; nobody else uses it.
 
 use async_trait::async_trait;
-use domain::{ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, TargetId, Timestamp};
+use domain::{
+    BatchId, ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SyncId, TargetId, Timestamp,
+};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -325,6 +327,18 @@ pub trait Backend: Send + Sync + 'static {
     async fn next_synced(&self, after: Option<(OrgId, TargetId)>) -> Result<Option<(OrgId, TargetId)>>;
     /// Removes what is noted of a destination, at most so much; how much it was.
     async fn drop_synced(&self, org: OrgId, target: TargetId, limit: u32) -> Result<u32>;
+
+    // Passes that the rows of a sync were about.
+
+    /// Notes that a run of a sync has rows about passes.
+    async fn note_mirrored(&self, org: OrgId, sync: SyncId, run: BatchId, passes: Vec<PassId>) -> Result<()>;
+    /// How many passes are noted of a sync, and how many of them a run has no row about.
+    async fn count_mirrored(&self, org: OrgId, sync: SyncId, run: BatchId) -> Result<(u64, u64)>;
+    /// The next passes, in the order of ids, that are noted of a sync and that a run has no row about.
+    async fn left_behind(&self, org: OrgId, sync: SyncId, run: BatchId, after: Option<PassId>, limit: u32)
+    -> Result<Vec<PassId>>;
+    /// Forgets passes of a sync.
+    async fn forget_mirrored(&self, org: OrgId, sync: SyncId, passes: Vec<PassId>) -> Result<()>;
 
     // Google Wallet.
 

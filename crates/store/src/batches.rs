@@ -11,7 +11,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    AuditRow, ConfigChange, ConfigWrite, Job, JobBody, JobKind, JobState, Store, SyncScope, error::Result, store::to_json,
+    AuditRow, ConfigChange, ConfigWrite, Job, JobBody, JobKind, JobState, Removal, Store, SyncScope, error::Result,
+    store::to_json,
 };
 
 /// The kind of a batch in the audit log; batches are no [`crate::Resource`]s.
@@ -50,6 +51,9 @@ pub struct BatchWork {
     /// What the run did.
     #[serde(default)]
     pub run: BatchTally,
+    /// A run of a sync: what becomes of passes whose rows are gone, where something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removal: Option<Removal>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
@@ -206,6 +210,7 @@ impl BatchWork {
             layout: Value::Null,
             check: BatchTally::default(),
             run: BatchTally::default(),
+            removal: None,
             fault: None,
             waits_for: None,
         }

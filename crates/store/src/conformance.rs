@@ -20,6 +20,7 @@ pub mod jobs;
 pub mod leases;
 pub mod load;
 pub mod log;
+pub mod mirrored;
 pub mod model;
 pub mod synced;
 pub mod upkeep;
@@ -58,6 +59,7 @@ macro_rules! conformance_tests {
                 a_refused_change_writes_nothing, answers_are_kept_with_their_change;
             jobs: jobs_are_written_with_their_change, running_jobs_are_saved_under_a_lease, kinds_of_jobs_are_apart, one_job_is_under_way_for_a_subject, chunks_are_kept_and_dropped,
                 chunks_are_saved_with_their_job;
+            mirrored: what_a_run_leaves_behind_is_walked_and_forgotten;
             synced: what_was_told_is_found_replaced_and_forgotten, what_was_told_is_walked_and_removed;
             wallets: devices_are_walked_in_their_order, owed_pushes_come_due, devices_see_their_passes, stale_devices_are_found_once, failed_pushes_come_due,
                 passes_sharing_a_number_come_together, a_pass_on_many_devices_is_walked_in_parts;

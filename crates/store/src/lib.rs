@@ -50,4 +50,4 @@ pub use publications::{Progress, Publication};
 pub use rows::*;
 pub use states::{Changes, Held, NewEvent, NewResult, RESULT_DAYS, States, StoredResult, Touch};
 pub use store::{AUDITED_BLOB, Capture, ConfigChange, Store, Wake, blob_row};
-pub use syncs::{Incremental, StoredSync, SyncScope};
+pub use syncs::{Incremental, Removal, Removed, RemovedAction, StoredSync, SyncScope};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::{Actor, BatchId, OrgId, ProjectId, SyncId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -12,6 +13,8 @@ use crate::{
     error::Result,
 };
 
+/// Passes that are forgotten together.
+const FORGOTTEN: u32 = 1_000;
 /// Runs that are looked at together.
 const RUNS: u32 = 100;
 
@@ -44,6 +47,9 @@ pub struct StoredSync {
     /// What tells that a row changed since the last run, where a run is not about all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incremental: Option<Incremental>,
+    /// What becomes of passes whose rows are gone; without, nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Removed>,
     /// How long the server may work on a stretch of rows, in seconds.
     pub patience_seconds: u32,
     /// When it runs by itself, `flows::batch::Schedule`.
@@ -62,6 +68,43 @@ pub struct Incremental {
     pub column: String,
     /// How far before the last time rows are read again, in seconds.
     pub overlap_seconds: u32,
+}
+
+/// What becomes of passes of which an earlier run had a row and a run that reads all rows has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// What.
+    pub action: RemovedAction,
+    /// When they are more of the sync's passes than this, nothing becomes of any, in percent.
+    pub at_most_percent: u8,
+}
+
+/// What becomes of a pass whose row is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemovedAction {
+    /// It is revoked.
+    Revoke,
+    /// It is deleted.
+    Delete,
+}
+
+/// How far a run has come with passes whose rows are gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// What becomes of them.
+    pub removed: Removed,
+    /// Whether this run reads all rows, so that those that it does not have are gone.
+    pub is_due: bool,
+    /// How many they were, once all rows were carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<u64>,
+    /// How many of them are done with.
+    #[serde(default)]
+    pub done: u64,
+    /// Why they were left as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
 }
 
 /// What a run of a sync reads.
@@ -94,6 +137,18 @@ impl Store {
             why: "the password is no text".to_owned(),
         })?;
         Ok(Zeroizing::new(text.to_owned()))
+    }
+
+    /// Forgets which passes the rows of a sync were about.
+    pub async fn forget_mirrored(&self, org: OrgId, sync: SyncId) -> Result<()> {
+        loop {
+            let nothing = BatchId::from_uuid(Uuid::nil());
+            let passes = self.backend().left_behind(org, sync, nothing, None, FORGOTTEN).await?;
+            if passes.is_empty() {
+                return Ok(());
+            }
+            self.backend().forget_mirrored(org, sync, passes).await?;
+        }
     }
 
     /// How far the last run of a sync came, of those that began since a time: where the next one begins. None counts that did not
@@ -131,6 +186,9 @@ impl Store {
         let mut work = BatchWork::new(sync.document.clone(), project, actor, sync.start);
         work.phase = BatchPhase::Read;
         work.intake = Some(Intake::of(IntakeFrom::Query { sync: sync.id, scope }));
+        let is_whole = scope == SyncScope::All || (scope == SyncScope::Changed && sync.incremental.is_none());
+        let removed = sync.removed.filter(|_| scope != SyncScope::Trial);
+        work.removal = removed.map(|removed| Removal { removed, is_due: is_whole, found: None, done: 0, kept: None });
         let id = BatchId::mint(now, self.entropy());
         let shard = self.shard_of(org, sync.id.uuid());
         let new =

@@ -6,10 +6,12 @@ mod house;
 
 use std::time::Duration;
 
-use domain::{Actor, Pass, SyncId, Timestamp};
+use domain::{Actor, Lifecycle, Pass, SyncId, Timestamp};
 use house::{House, System, quick, until};
 use serde_json::{Value, json};
-use store::{Batch, BatchPhase, BatchStart, BatchWork, Incremental, JobState, Log, StoredSync, SyncScope};
+use store::{
+    Batch, BatchPhase, BatchStart, BatchWork, Incremental, JobState, Log, Removed, RemovedAction, StoredSync, SyncScope,
+};
 use testkit::postgres::{Cluster, execute};
 use workers::{Pace, Settings};
 
@@ -47,6 +49,7 @@ impl Warehouse {
             authorities: None,
             query: query.to_owned(),
             incremental: None,
+            removed: None,
             patience_seconds: 60,
             schedule,
             enabled: true,
@@ -167,6 +170,72 @@ async fn what_changed_is_read_and_what_failed_is_read_again() {
         assert!(house.store.remove(&house.change(), &wrong, held).await.unwrap());
     }
     workers.drain(PATIENCE).await;
+}
+
+/// Passes whose rows are gone are revoked by a run that reads all rows, unless they are many or a row failed; a crash in the
+/// middle leaves none out and revokes none that has its row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passes_whose_rows_are_gone_are_revoked() {
+    let (house, warehouse) = (House::new().await, Warehouse::with(1_000).await);
+    let query = "SELECT no AS external_id, until AS expires_at FROM members UNION ALL SELECT 0, until FROM members WHERE no = 1";
+    let removed = Some(Removed { action: RemovedAction::Revoke, at_most_percent: 50 });
+    let sync = StoredSync { removed, ..warehouse.sync(&house, query, None) };
+    assert!(house.store.put(&house.change(), &sync, 0).await.unwrap());
+    let foreign = house.issued("foreign", Default::default()).await;
+    let run = async || {
+        let workers = house.workers().await;
+        let begun = house.begin(&sync).await.unwrap();
+        until("it is over", || async { house.batch(&begun).await.state.is_over() }).await;
+        workers.drain(PATIENCE).await;
+        house.clock.forward(Duration::from_secs(1));
+        let run = house.batch(&begun).await;
+        assert_eq!(run.state, JobState::Done, "{:?}", run.progress.fault);
+        let removal = run.progress.removal.unwrap();
+        (removal.found, removal.done, removal.kept)
+    };
+    let void =
+        async |member: u32| matches!(house.pass_of(&member.to_string()).await.unwrap().lifecycle, Lifecycle::Revoked { .. });
+    assert_eq!(run().await, (Some(0), 0, None));
+
+    execute(&warehouse.0, "DELETE FROM members WHERE no > 400").await.unwrap();
+    let (found, done, kept) = run().await;
+    assert_eq!((found, done), (Some(600), 0));
+    assert!(kept.unwrap().contains("600 of 1001 passes have no row any more, which is more than 50 %"));
+    assert!(!void(1_000).await);
+
+    execute(&warehouse.0, "INSERT INTO members SELECT i, 0, NULL FROM generate_series(401, 520) i").await.unwrap();
+    let begun = house.begin(&sync).await.unwrap();
+    let node = house.doomed("one", quick()).await;
+    until("it revokes", || async { void(521).await || house.batch(&begun).await.state.is_over() }).await;
+    node.vanish();
+    let workers = house.workers().await;
+    until("it is over", || async { house.batch(&begun).await.state.is_over() }).await;
+    workers.drain(PATIENCE).await;
+    let removal = house.batch(&begun).await.progress.removal.unwrap();
+    assert_eq!((removal.found, removal.kept), (Some(480), None));
+    for (member, expected) in
+        [(0, false), (1, false), (400, false), (401, false), (520, false), (521, true), (777, true), (1_000, true)]
+    {
+        assert_eq!(void(member).await, expected, "member {member}");
+    }
+    assert_eq!(
+        house.store.pass(house.org, foreign.id).await.unwrap().unwrap().lifecycle,
+        foreign.lifecycle,
+        "no pass of the sync's"
+    );
+    let voided = house.store.events_of_pass(house.org, house.pass_of("521").await.unwrap().id, 0, 100).await.unwrap();
+    assert_eq!(
+        voided
+            .into_iter()
+            .filter_map(store::LoggedEvent::whole)
+            .filter(|event| event.facts.kind().name() == "pass.revoked")
+            .count(),
+        1
+    );
+
+    execute(&warehouse.0, "DELETE FROM members").await.unwrap();
+    let (found, done, kept) = run().await;
+    assert_eq!((found, done, kept.is_some()), (Some(521), 0, true), "a table that is empty is not believed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use domain::{BatchId, Project, ProjectId, SyncId, Timestamp};
 use flows::batch::{Batch as Document, Operation};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use store::{Batch, BatchPhase, BatchStart, BatchTally, BatchWork, Intake, JobState};
+use store::{Batch, BatchPhase, BatchStart, BatchTally, BatchWork, Intake, JobState, Removal};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -246,6 +246,26 @@ impl Counts {
     }
 }
 
+/// What became of passes of which an earlier run of a sync had a row and this one has none.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchRemoval)]
+struct RemovalView {
+    /// How many they are; null before all rows were carried out.
+    #[schema(minimum = 0)]
+    found: Option<u64>,
+    /// How many were revoked or deleted, as the sync says.
+    #[schema(minimum = 0)]
+    done: u64,
+    /// Why they were left as they are: rows failed, or they are too many.
+    kept: Option<String>,
+}
+
+impl RemovalView {
+    fn of(removal: &Removal) -> Self {
+        Self { found: removal.found, done: removal.done, kept: removal.kept.clone() }
+    }
+}
+
 /// A file of rows, each of which becomes one command.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Batch)]
@@ -282,6 +302,8 @@ pub(super) struct View {
     check: Counts,
     /// What became of its rows.
     run: Counts,
+    /// What became of passes whose rows are gone; null where the sync says nothing of them, or not all rows were read.
+    removal: Option<RemovalView>,
     /// Why it failed.
     fault: Option<String>,
     /// Which reader of a log it gives way to at the moment, so that live events stay live.
@@ -318,6 +340,7 @@ impl View {
             changed_until: work.intake.as_ref().and_then(|intake| intake.mark.clone()),
             check: Counts::of(&work.check),
             run: Counts::of(&work.run),
+            removal: work.removal.as_ref().filter(|removal| removal.is_due).map(RemovalView::of),
             fault: work.fault.clone(),
             waits_for: work.waits_for.clone(),
             created_at: batch.created_at,

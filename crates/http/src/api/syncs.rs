@@ -8,7 +8,7 @@ use flows::batch::{Batch as Document, Schedule};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use store::{Batch, BatchWork, Incremental, JobState, StoredSync, SyncScope};
+use store::{Batch, BatchWork, Incremental, JobState, Removed, RemovedAction, StoredSync, SyncScope};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
@@ -93,6 +93,62 @@ const fn overlap() -> u32 {
     300
 }
 
+/// What becomes of passes of which an earlier run had a row, and a run that reads all rows without a failure has none.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[schema(as = SyncRemoved)]
+#[serde(deny_unknown_fields)]
+struct RemovedInput {
+    /// What.
+    action: RemovedActionName,
+    /// When they are more of the sync's passes than this, nothing becomes of any: a query that was edited, or a table that is
+    /// being filled, voids nobody.
+    #[serde(default = "at_most_percent")]
+    #[schema(required = false, default = 10, minimum = 1, maximum = 100)]
+    at_most_percent: u8,
+}
+
+const fn at_most_percent() -> u8 {
+    10
+}
+
+/// What becomes of a pass whose row is gone.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[schema(as = SyncRemovedAction)]
+#[serde(rename_all = "snake_case")]
+enum RemovedActionName {
+    /// It is revoked.
+    Revoke,
+    /// It is deleted.
+    Delete,
+}
+
+impl RemovedInput {
+    fn stored(self, operation: &Value) -> Result<Removed, Problem> {
+        if !(1..=100).contains(&self.at_most_percent) {
+            return Err(Problem::field("removed.at_most_percent", "expected 1 to 100"));
+        }
+        if !["issue", "update"].contains(&operation.as_str().unwrap_or_default()) {
+            return Err(Problem::field(
+                "removed",
+                "has no meaning where rows neither issue nor update passes (`batch.operation`)",
+            ));
+        }
+        let action = match self.action {
+            RemovedActionName::Revoke => RemovedAction::Revoke,
+            RemovedActionName::Delete => RemovedAction::Delete,
+        };
+        Ok(Removed { action, at_most_percent: self.at_most_percent })
+    }
+
+    const fn of(removed: Removed) -> Self {
+        let action = match removed.action {
+            RemovedAction::Revoke => RemovedActionName::Revoke,
+            RemovedAction::Delete => RemovedActionName::Delete,
+        };
+        Self { action, at_most_percent: removed.at_most_percent }
+    }
+}
+
 impl IncrementalInput {
     fn stored(self) -> Result<Incremental, Problem> {
         if !(1..=MAX_COLUMN).contains(&self.column.len()) || self.column.contains('\0') {
@@ -126,6 +182,8 @@ struct SyncInput {
     /// What tells that a row changed; without, every run reads all rows. A sync that was changed reads all once, and rows
     /// of a run in which one failed are read again.
     incremental: Option<IncrementalInput>,
+    /// What becomes of passes whose rows are gone; without, nothing. An incremental sync finds them when it is run in full.
+    removed: Option<RemovedInput>,
     /// What is done for each row: `project`, `operation`, `map` and the like, as of `POST /v1/batches`; nothing about a file.
     #[schema(value_type = Object)]
     batch: Map<String, Value>,
@@ -189,6 +247,8 @@ struct View {
     query: String,
     /// What tells that a row changed.
     incremental: Option<IncrementalInput>,
+    /// What becomes of passes whose rows are gone.
+    removed: Option<RemovedInput>,
     /// What is done for each row.
     #[schema(value_type = Object)]
     batch: Value,
@@ -221,6 +281,7 @@ impl View {
             database: DatabaseView { url: sync.url, user: sync.user, tls: sync.tls, authorities: sync.authorities },
             query: sync.query,
             incremental: sync.incremental.map(IncrementalInput::of),
+            removed: sync.removed.map(RemovedInput::of),
             batch,
             start: Start::of(sync.start),
             schedule: sync.schedule,
@@ -305,6 +366,7 @@ impl SyncInput {
             (None, _) => return Err(Problem::field("database.password", "this is required for a database or user that is new")),
         };
         let schedule = self.schedule.map(serde_json::to_value).transpose();
+        let removed = self.removed.map(|removed| removed.stored(&document["operation"])).transpose()?;
         Ok(StoredSync {
             id,
             slug: self.slug,
@@ -318,6 +380,7 @@ impl SyncInput {
             authorities: self.database.authorities,
             query,
             incremental: self.incremental.map(IncrementalInput::stored).transpose()?,
+            removed,
             patience_seconds: self.patience_seconds,
             schedule: schedule.map_err(|error| Problem::Internal(error.to_string()))?,
             enabled: self.enabled,
@@ -404,7 +467,9 @@ async fn delete(
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.syncs, id.uuid(), "sync")?;
     if_match.check(stored.revision)?;
-    config::remove(&app, &config::change(&app, &can), stored).await
+    let deleted = config::remove(&app, &config::change(&app, &can), stored).await?;
+    app.store.forget_mirrored(can.org, id).await?;
+    Ok(deleted)
 }
 
 /// A column of what a query finds.

@@ -280,11 +280,14 @@ impl Bringing<'_> {
             let names = self.columns.into_iter().map(|(name, _)| name).collect();
             serde_json::to_value(Layout::of_table(&self.document, names)).unwrap_or_default()
         };
-        if is_trial || work.file.is_none() {
+        if work.file.is_some() && !is_trial {
+            work.phase = BatchPhase::Check;
+        } else if !is_trial && work.removal.as_ref().is_some_and(|removal| removal.is_due) {
+            // There is nothing any more.
+            (work.phase, work.run.ended_at) = (BatchPhase::Run, Some(self.shard.house.now()));
+        } else {
             // A query that finds nothing is no fault: there was nothing to do.
             self.batch.state = JobState::Done;
-        } else {
-            work.phase = BatchPhase::Check;
         }
         let upload = work.intake.as_mut().and_then(|intake| {
             intake.bundle = None;

@@ -10,6 +10,7 @@
 mod feed;
 mod intake;
 mod lag;
+mod removal;
 mod sync;
 mod turn;
 
@@ -51,7 +52,7 @@ fn elsewhere(work: &BatchWork, is_read_here: bool) -> Option<Timestamp> {
 }
 
 async fn step(shard: &Shard, batch: Batch) -> Result<(), End> {
-    let batch = turn::make(shard, batch).await?;
+    let batch = if removal::is_next(&batch) { removal::make(shard, batch).await? } else { turn::make(shard, batch).await? };
     if batch.state.is_over() { over(shard, &batch).await } else { Ok(()) }
 }
 

@@ -12,14 +12,14 @@ use store::{Batch, BatchPhase, BatchStart, BatchTally, BatchWork, CHUNK_BYTES, C
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{fail, feed::Feed, lag};
+use super::{fail, feed::Feed, lag, removal};
 use crate::{
     jobs,
     shard::{End, Shard},
 };
 
 /// How long a batch comes on before it is written down how far, and others have their turn.
-const TURN: Duration = Duration::from_secs(1);
+pub(super) const TURN: Duration = Duration::from_secs(1);
 /// Rows that are carried out together: what the engine puts into one commit.
 const GROUP_ROWS: usize = 256;
 /// Bytes of rows from which on a group is full.
@@ -29,7 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long it waits before it looks again.
 pub(super) const GIVE_WAY: Duration = Duration::from_millis(100);
 /// Pause before rows are tried again while the store is away.
-const AGAIN_AFTER: Duration = Duration::from_millis(500);
+pub(super) const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Brings a batch on for a while and writes down how far it is; the batch as it is then.
 pub(super) async fn make(shard: &Shard, batch: Batch) -> Result<Batch, End> {
@@ -128,7 +128,12 @@ impl Turn<'_> {
             let (verdicts, next) = tokio::join!(this.carry_out(commands), async {
                 if is_final { Ok(Group::default()) } else { this.read(feed, None).await }
             });
-            self.settle(&group, verdicts?);
+            let verdicts = verdicts?;
+            if !self.is_check() {
+                let passes = verdicts.iter().flatten().filter_map(|outcome| outcome.answer.pass()).collect();
+                removal::note(self.shard, &self.batch, passes).await?;
+            }
+            self.settle(&group, verdicts);
             if group.fault.is_some() {
                 return Ok(group.fault);
             }
@@ -262,7 +267,7 @@ impl Turn<'_> {
         }
         work.tally().ended_at = Some(now);
         self.batch.state = if work.phase == BatchPhase::Run {
-            JobState::Done
+            if removal::follows(&mut self.batch) { JobState::Running } else { JobState::Done }
         } else if starts(work) {
             work.phase = BatchPhase::Run;
             JobState::Running
