@@ -305,7 +305,6 @@ async fn push_service(house: &mut House) -> PushService {
 async fn changed_passes_wake_their_phones_once_and_dead_tokens_are_buried() {
     let mut house = House::new().await;
     let apns = push_service(&mut house).await.apns;
-    let workers = house.workers().await;
     let (phone, dead) = ("a1".repeat(32), "b2".repeat(32));
     apns.answer(&dead, Answer::Unregistered { timestamp_ms: 1_900_000_000_000 });
     let (one, two) = (house.issued("one", Validity::default()).await, house.issued("two", Validity::default()).await);
@@ -325,6 +324,8 @@ async fn changed_passes_wake_their_phones_once_and_dead_tokens_are_buried() {
     };
     let changed = house.engine.submit_all(vec![add(one.id), add(two.id)]).await;
     assert!(changed.iter().all(Result::is_ok));
+    // Both changes are there before anybody looks, so that one look finds them.
+    let workers = house.workers().await;
     until("the dead one is buried", || async {
         let rows = house.store.installations(house.org, two.id, None, 100).await.unwrap();
         let gone =
