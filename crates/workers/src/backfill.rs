@@ -2,8 +2,9 @@
 //! what it took last, and it is told where that is something else.
 //!
 //! How far the walk is stands in its row, so a crash costs one batch that is compared again; whom the destination took in between
-//! match then. Where it takes no more for now, the walk has come as far as the first contact that it did not take. Events go out meanwhile: a contact that changed while it was told of is read again afterwards, and told of again,
-//! so that whatever order the two arrived in, the last that the destination hears is the present.
+//! match then. Where it takes no more for now, the walk has come as far as the first contact that it did not take. Events go out
+//! meanwhile: a contact that changed while it was told of is read again afterwards, and told of again, so that whatever order the
+//! two arrived in, the last that the destination hears is the present.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

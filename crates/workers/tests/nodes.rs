@@ -197,12 +197,15 @@ async fn a_node_that_lost_its_name_stops() {
     shares(&house, &[("a", SHARDS)]).await;
     let other = house.beside().await;
     // Who asks while a beat comes is refused: it is alive after all.
-    let second = loop {
-        match other.node("a", lively()).await {
-            Ok(second) => break second,
-            Err(refused) => assert!(matches!(refused, StartError::NameTaken(_)), "{refused}"),
+    let asks = async {
+        loop {
+            match other.node("a", lively()).await {
+                Ok(second) => break second,
+                Err(refused) => assert!(matches!(refused, StartError::NameTaken(_)), "{refused}"),
+            }
         }
     };
+    let second = tokio::time::timeout(PATIENCE, asks).await.expect("it gets the name");
     until("the first one says so", || async { first.fault().is_some_and(|why| why.contains("name of its own")) }).await;
     assert_eq!(second.fault(), None);
     first.drain(PATIENCE).await;

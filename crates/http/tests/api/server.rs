@@ -1,6 +1,14 @@
 //! The real router over a real store on a real port, with two organizations that know nothing of each other.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use domain::{Action, Actor, ApiKey, Cause, Clock, Command, CommandId, Entropy, KeyId, OrgId, Organization, Scope, Timestamp};
@@ -24,11 +32,11 @@ impl Entropy for System {
     }
 }
 
-/// Stands still, so that answers can be compared.
-struct Standing(Timestamp);
+/// Stands still unless it is put forward, so that answers can be compared.
+struct Standing(AtomicI64);
 impl Clock for Standing {
     fn now(&self) -> Timestamp {
-        self.0
+        Timestamp::from_micros(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -76,6 +84,7 @@ pub struct Server {
     pub admin: String,
     /// An admin key of theirs.
     pub stranger: String,
+    clock: Arc<Standing>,
     client: Client<HttpConnector, Full<Bytes>>,
     _folder: Option<tempfile::TempDir>,
 }
@@ -83,10 +92,16 @@ pub struct Server {
 pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 impl Server {
+    /// Puts the clock forward: what is made from now on is newer than what there is.
+    pub fn forward(&self, by: Duration) {
+        self.clock.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::Relaxed);
+    }
+
     pub async fn start() -> Self {
         let (backend, folder) = database::fresh(NOW).await;
         let store = Store::open(backend, &MasterKey::mint(&System), Arc::new(System)).await.unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(Standing(NOW));
+        let standing = Arc::new(Standing(AtomicI64::new(NOW.as_micros())));
+        let clock: Arc<dyn Clock> = Arc::<Standing>::clone(&standing);
         let (engine, runner) = Engine::new(Arc::clone(&store), Arc::clone(&clock));
         tokio::spawn(runner.run());
         let mut settings = Settings::new("http://localhost:8080/");
@@ -102,8 +117,18 @@ impl Server {
             store.create_org(&organization, "{}".to_owned(), NOW).await.unwrap();
         }
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let mut server =
-            Self { address, app, store, ours, theirs, admin: String::new(), stranger: String::new(), client, _folder: folder };
+        let mut server = Self {
+            address,
+            app,
+            store,
+            ours,
+            theirs,
+            admin: String::new(),
+            stranger: String::new(),
+            clock: standing,
+            client,
+            _folder: folder,
+        };
         server.admin = server.key(ours, &[Scope::Admin]).await;
         server.stranger = server.key(theirs, &[Scope::Admin]).await;
         server
