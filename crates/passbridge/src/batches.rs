@@ -44,6 +44,9 @@ pub(crate) enum BatchCommand {
         /// Run it also when rows would fail; those are reported
         #[arg(long)]
         anyway: bool,
+        /// Not before this time, for example 2027-01-01T09:00:00+01:00
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
         /// Wait until every row was carried out, with a progress bar
         #[arg(long)]
         wait: bool,
@@ -60,7 +63,7 @@ pub(crate) enum BatchCommand {
         /// Its id
         batch: String,
     },
-    /// Run a batch that was checked
+    /// Run a batch that was checked, or waits for its time
     Start {
         /// Its id
         batch: String,
@@ -97,6 +100,7 @@ const EXAMPLES: &str = "\
 Examples:
   passbridge batch check members.csv --project coffee-club
   passbridge batch run members.csv --project coffee-club --map external_id=\"Member No\" --map contact.email=E-Mail --wait
+  passbridge batch run news.csv --project coffee-club --operation notify --at 2027-01-01T09:00:00+01:00
   passbridge batch run lost.csv --project coffee-club --operation revoke --map find.external_id=card
   passbridge batch run export.csv --project coffee-club --map @map.yaml --encoding windows-1252
   passbridge batch run members.parquet --project coffee-club --wait";
@@ -162,19 +166,24 @@ pub(crate) async fn run(server: &Server, command: BatchCommand) -> anyhow::Resul
     let turn = async |batch: &str, to: &str| server.show(Method::POST, &format!("/v1/batches/{batch}/{to}"), None).await;
     match command {
         BatchCommand::Check { file } => {
-            let batch = send(server, &file, "by_hand").await?;
+            let batch = send(server, document(&file, "by_hand")?, &file.file).await?;
             watch(server, &batch).await
         }
-        BatchCommand::Run { file, anyway, wait } => {
-            let batch = send(server, &file, if anyway { "always" } else { "if_clean" }).await?;
+        BatchCommand::Run { file, anyway, at, wait } => {
+            let mut document = document(&file, if anyway { "always" } else { "if_clean" })?;
+            document["start_at"] = at.into();
+            let batch = send(server, document, &file.file).await?;
             if wait { watch(server, &batch).await } else { show(server, &batch).await }
         }
         BatchCommand::List => server.show(Method::GET, "/v1/batches?limit=100", None).await,
         BatchCommand::Show { batch } => show(server, &batch).await,
         BatchCommand::Watch { batch } => watch(server, &batch).await,
         BatchCommand::Start { batch, wait } => {
-            let started = turn(&batch, "run").await?;
-            if wait { watch(server, &batch).await } else { Ok(started) }
+            if !wait {
+                return turn(&batch, "run").await;
+            }
+            server.api()?.call(Method::POST, &format!("/v1/batches/{batch}/run"), None).await?;
+            watch(server, &batch).await
         }
         BatchCommand::Pause { batch } => turn(&batch, "pause").await,
         BatchCommand::Resume { batch } => turn(&batch, "resume").await,
@@ -188,11 +197,10 @@ async fn show(server: &Server, batch: &str) -> anyhow::Result<ExitCode> {
 }
 
 /// Makes a batch of a file; its id.
-async fn send(server: &Server, file: &FileArgs, start: &str) -> anyhow::Result<String> {
-    let path = &file.file;
+async fn send(server: &Server, document: Value, path: &Path) -> anyhow::Result<String> {
     let length = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
     let api = server.api()?;
-    let made = api.call(Method::POST, "/v1/batches", Some(&document(file, start)?)).await?;
+    let made = api.call(Method::POST, "/v1/batches", Some(&document)).await?;
     let batch = made["id"].as_str().context("the server answered with something else than a batch")?.to_owned();
     let bar = ProgressBar::new(length);
     bar.set_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} sent, {bytes_per_sec}, {eta} left")?);
@@ -265,7 +273,7 @@ pub(crate) async fn watch(server: &Server, batch: &str) -> anyhow::Result<ExitCo
         bar.set_prefix(format!("{state}: {rows} rows"));
         let waits = now["waits_for"].as_str().map(|reader| format!(", gives way to {reader}")).unwrap_or_default();
         bar.set_message(format!("{} failed{waits}", number("failed")));
-        if !matches!(state, "reading" | "checking" | "running") {
+        if !matches!(state, "reading" | "checking" | "scheduled" | "running") {
             break now;
         }
         tokio::time::sleep(LOOK_EVERY).await;

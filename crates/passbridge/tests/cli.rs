@@ -545,6 +545,39 @@ async fn files_are_checked_run_mended_and_fed_back() {
 }
 
 #[tokio::test]
+async fn a_file_is_run_at_its_time() {
+    let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
+    let run = async |pass: &str, at: domain::Timestamp, more: &[&str]| {
+        desk.write("members.csv", &format!("external_id\n{pass}\n"));
+        let at = at.to_string();
+        let arguments = ["batch", "run", "members.csv", "--project", support::SLUG, "--at", &at, "--json"];
+        desk.says(&club, &[&arguments[..], more].concat()).await
+    };
+    let time = |text: &Value| text.as_str().unwrap().parse::<domain::Timestamp>().unwrap();
+    let ran = run("m-1", domain::Timestamp::from_seconds(1_700_000_000), &["--wait"]).await;
+    assert_eq!((&ran["state"], &ran["run"]["created"]), (&json!("done"), &json!(1)), "a time that went by is now");
+
+    let later = time(&ran["updated_at"]).plus(Duration::from_secs(30 * 86_400));
+    let batch = text(&run("m-2", later, &[]).await, "id");
+    loop {
+        match desk.says(&club, &["batch", "show", &batch, "--json"]).await["state"].as_str().unwrap() {
+            "checking" => tokio::time::sleep(Duration::from_millis(20)).await,
+            state => break assert_eq!(state, "scheduled"),
+        }
+    }
+    assert!(club.pass_of("m-2").await.is_none());
+    desk.says(&club, &["batch", "pause", &batch, "--json"]).await;
+    assert_eq!(desk.says(&club, &["batch", "resume", &batch, "--json"]).await["state"], "scheduled");
+    let ran = desk.says(&club, &["batch", "start", &batch, "--wait", "--json"]).await;
+    assert_eq!((&ran["state"], &ran["run"]["created"]), (&json!("done"), &json!(1)), "by hand, before its time");
+
+    let soon = time(&ran["updated_at"]).plus(Duration::from_secs(3));
+    let ran = run("m-3", soon, &["--wait"]).await;
+    assert_eq!((&ran["state"], &ran["run"]["created"]), (&json!("done"), &json!(1)), "{ran}");
+    assert!(time(&ran["run"]["began_at"]) >= soon, "{ran}");
+}
+
+#[tokio::test]
 async fn help_says_what_to_do() {
     let help = async |arguments: &[&str]| {
         let mut command = program(env!("CARGO_BIN_EXE_passbridge"));

@@ -34,6 +34,9 @@ pub struct BatchWork {
     pub actor: Actor,
     /// When it runs.
     pub start: BatchStart,
+    /// Its rows are not carried out before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<Timestamp>,
     /// What it is at.
     pub phase: BatchPhase,
     /// What its rows are brought in from, where they do not come as they are kept.
@@ -204,6 +207,7 @@ impl BatchWork {
             project,
             actor,
             start,
+            start_at: None,
             phase: BatchPhase::Rows,
             intake: None,
             file: None,
@@ -214,6 +218,11 @@ impl BatchWork {
             fault: None,
             waits_for: None,
         }
+    }
+
+    /// The time that it waits for, checked and to be carried out then.
+    pub fn waits_until(&self) -> Option<Timestamp> {
+        self.start_at.filter(|_| self.phase == BatchPhase::Run && self.run.began_at.is_none())
     }
 
     /// The pass through the rows that it is at.

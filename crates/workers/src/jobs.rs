@@ -7,8 +7,8 @@ use store::{Chunk, Job, JobBody, JobState};
 
 use crate::shard::{End, Shard};
 
-/// Jobs of a shard that come on in turns.
-const AT_ONCE: u32 = 32;
+/// Jobs of a shard that come on in turns, or rest.
+const AT_ONCE: u32 = 256;
 
 /// Brings the jobs of a shard on in turns, a step each, until the shard is stopped or lost. One that is to rest until later is
 /// left alone meanwhile. `poll` is how often it is looked for new ones without being woken.

@@ -1,10 +1,13 @@
 //! `/v1/batches`: files of rows, each of which becomes one command on a pass.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
 use domain::{BatchId, Project, ProjectId, SyncId, Timestamp};
-use flows::batch::{Batch as Document, Operation};
+use flows::{
+    batch::{Batch as Document, Operation},
+    flow::MAX_WAIT_DAYS,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use store::{Batch, BatchPhase, BatchStart, BatchTally, BatchWork, Intake, JobState, Removal};
@@ -70,6 +73,9 @@ struct Asked {
     /// When it runs.
     #[schema(required = false, default = "by_hand")]
     start: Start,
+    /// Not before this time, at most 400 days ahead; for batches that start by themselves.
+    #[schema(value_type = Option<TimeText>)]
+    start_at: Option<Timestamp>,
 }
 
 /// What is done for each row.
@@ -159,6 +165,8 @@ pub(super) enum BatchState {
     Checking,
     /// It waits to be run.
     Checked,
+    /// It waits for its time.
+    Scheduled,
     /// Its rows are carried out.
     Running,
     /// Halted until it is resumed.
@@ -180,6 +188,7 @@ impl BatchState {
             (_, BatchPhase::Rows) => Self::AwaitingRows,
             (JobState::Running, BatchPhase::Read) => Self::Reading,
             (JobState::Running, BatchPhase::Check) => Self::Checking,
+            (JobState::Running, BatchPhase::Run) if batch.progress.waits_until().is_some() => Self::Scheduled,
             (JobState::Running, BatchPhase::Run) => Self::Running,
             (JobState::Paused, BatchPhase::Check) if batch.progress.check.ended_at.is_some() => Self::Checked,
             (JobState::Paused, _) => Self::Paused,
@@ -192,6 +201,7 @@ impl BatchState {
             Self::Reading => "being read",
             Self::Checking => "being checked",
             Self::Checked => "checked and waits to be run",
+            Self::Scheduled => "waiting for its time",
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Done => "done already",
@@ -282,6 +292,9 @@ pub(super) struct View {
     state: BatchState,
     /// When it runs that was checked.
     start: Start,
+    /// Not before this time.
+    #[schema(value_type = Option<TimeText>)]
+    start_at: Option<Timestamp>,
     /// What was asked for.
     #[schema(value_type = Object)]
     document: Value,
@@ -332,6 +345,7 @@ impl View {
             },
             state: BatchState::of(batch),
             start: Start::of(work.start),
+            start_at: work.start_at,
             sync: work.intake.as_ref().and_then(Intake::sync),
             document: work.document.clone(),
             bytes: work.file.map(|file| file.bytes),
@@ -377,15 +391,31 @@ async fn create(
         None | Some(Value::Null) => Start::default(),
         Some(start) => serde_json::from_value(start).map_err(|error| Problem::field("start", error.to_string()))?,
     };
+    let start_at = start_at(asked.remove("start_at"), start, app.now())?;
     asked.retain(|_, value| !value.is_null());
     let document = Document::from_json(&Value::Object(asked)).map_err(|problem| refused(vec![problem]))?;
     let catalog = config::org(&app, can.org)?;
     let projects: Vec<Project> = catalog.projects.values().map(|stored| (*stored.value).clone()).collect();
     let plan = document.check(&projects, None).map_err(refused)?;
     let document = serde_json::to_value(&document).map_err(|error| Problem::Internal(error.to_string()))?;
-    let work = BatchWork::new(document, plan.project(), can.actor(), start.stored());
+    let work = BatchWork { start_at, ..BatchWork::new(document, plan.project(), can.actor(), start.stored()) };
     let (batch, write) = app.store.new_batch(&config::change(&app, &can), work)?;
     once.write(&app, &can, &bytes, write, Shown::new(format!("/v1/batches/{}", batch.id), View::of(&batch))).await
+}
+
+/// The time before which a batch does not run.
+fn start_at(asked: Option<Value>, start: Start, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
+    let Some(asked) = asked.filter(|asked| !asked.is_null()) else { return Ok(None) };
+    let at: Timestamp = serde_json::from_value(asked).map_err(|error| Problem::field("start_at", error.to_string()))?;
+    if at > now.plus(Duration::from_secs(MAX_WAIT_DAYS * 86_400)) {
+        return Err(Problem::field("start_at", format!("lies more than {MAX_WAIT_DAYS} days ahead")));
+    }
+    match start {
+        Start::ByHand => {
+            Err(Problem::field("start_at", "a batch that starts by hand has no time: set `start` to `if_clean` or `always`"))
+        }
+        Start::IfClean | Start::Always => Ok(Some(at)),
+    }
 }
 
 /// List batches, newest first.
@@ -414,7 +444,7 @@ async fn get(
 
 /// Run a batch that was checked.
 ///
-/// Rows that fail do not hold the others; the report has them.
+/// Rows that fail do not hold the others; the report has them. One that waits for its time runs at once.
 #[utoipa::path(post, path = "/v1/batches/{batch}/run", tag = "Batches", security(("key" = ["passes_write"])),
     params(("batch" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "Running.")))]
 async fn run(
@@ -425,11 +455,12 @@ async fn run(
     for _ in 0..MAX_RACES {
         let mut batch = find(&app, &can, id).await?;
         match BatchState::of(&batch) {
-            BatchState::Checked => {}
+            BatchState::Checked | BatchState::Scheduled => {}
             BatchState::Running => return Ok(Json(View::of(&batch))),
             other => return Err(not_allowed(other)),
         }
         batch.progress.phase = BatchPhase::Run;
+        batch.progress.start_at = None;
         batch.state = JobState::Running;
         if app.store.written(app.store.batch_write(&config::change(&app, &can), &batch, "run")?).await? {
             return Ok(Json(View::of(&batch)));

@@ -72,6 +72,9 @@ async fn mistakes_in_a_batch_are_named() {
         (json!({"project": "club", "operation": "issue", "encoding": "klingon"}), "no known encoding"),
         (json!({"project": "club", "operation": "issue", "start": "soon"}), "start"),
         (json!({"project": "club", "operation": "revoke", "if_exists": "skip"}), "if_exists"),
+        (json!({"project": "club", "operation": "notify", "start": "always", "start_at": "2027-02-01T09:00:00"}), "start_at"),
+        (json!({"project": "club", "operation": "notify", "start": "always", "start_at": "2031-02-01T09:00:00Z"}), "400 days"),
+        (json!({"project": "club", "operation": "notify", "start_at": "2027-02-01T09:00:00Z"}), "set `start` to"),
         (json!({"project": "club", "operation": "issue", "colour": 1}), "colour"),
     ];
     for (document, expected) in cases {

@@ -4,8 +4,8 @@
 //! After a crash the turn that was not written down is made again: every row's command has an idempotency key, so what was
 //! done is answered from its stored result. Memory holds one chunk of the file, the rows of two groups, and what a turn has
 //! to report. A batch gives way: it feeds nothing while a reader of a log is more than a second behind, so that what happens
-//! live stays live. Rows that come as a file of columns, or that a
-//! query finds, are brought in before, in a lane of their own ([`bring_in`]).
+//! live stays live. One that is to start at a time rests until then. Rows that come as a file of columns, or that a query finds,
+//! are brought in before, in a lane of their own ([`bring_in`]).
 
 mod feed;
 mod intake;
@@ -31,7 +31,7 @@ const POLL: Duration = Duration::from_secs(2);
 
 /// Runs until the shard is stopped or lost.
 pub(crate) async fn run(shard: Shard) -> End {
-    jobs::run(shard, POLL, |work| elsewhere(work, false), step).await
+    jobs::run(shard, POLL, |work| elsewhere(work, false).or_else(|| work.waits_until()), step).await
 }
 
 /// Brings the rows of batches in that do not come as they are kept, until the shard is stopped or lost.
