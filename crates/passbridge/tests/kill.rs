@@ -100,13 +100,13 @@ async fn a_gap_in_the_log_halts_the_workers() {
 }
 
 /// Rows of a batch that is killed again and again.
-const ROWS: usize = 6_000;
+const ROWS: usize = 3_000;
 /// Every so manyeth of them fails.
 const FAILING: usize = 500;
 /// Kills while a batch runs.
 const BATCH_KILLS: usize = 4;
 /// How long a server lives in between.
-const BATCH_LIFE_MILLIS: std::ops::Range<u64> = 300..2_000;
+const BATCH_LIFE_MILLIS: std::ops::Range<u64> = 150..1_000;
 
 /// Makes a batch of rows that runs by itself; its path.
 async fn batch(club: &Club, mut document: Value, rows: String) -> String {
@@ -185,6 +185,16 @@ async fn rows_survive(database: Database) {
     assert_eq!(one["balances"]["points"], "3", "{one}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_lose_and_repeat_no_row_of_a_batch_on_sqlite() {
+    rows_survive(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_lose_and_repeat_no_row_of_a_batch_on_postgres() {
+    rows_survive(Database::Postgres).await;
+}
+
 /// These load the whole machine and measure time against it: they run alone.
 mod alone {
     use super::*;
@@ -197,15 +207,5 @@ mod alone {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn kills_lose_and_repeat_nothing_on_postgres() {
         survives(Database::Postgres).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn kills_lose_and_repeat_no_row_of_a_batch_on_sqlite() {
-        rows_survive(Database::Sqlite).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn kills_lose_and_repeat_no_row_of_a_batch_on_postgres() {
-        rows_survive(Database::Postgres).await;
     }
 }
