@@ -7,14 +7,17 @@ use std::{
 
 use deadpool_postgres::Pool;
 use domain::{OrgId, SourceEventId, Timestamp};
-use store::{Accepted, Hash, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, StoreError, Turns};
+use store::{
+    Accepted, Hash, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Repeats, StoreError, Turns,
+};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::{
     convert::{Columns, inbox, inbox_columns, inbox_result, text, to_seq, to_shard},
     error::Attempt,
     leases::Fence,
-    pool::query,
+    pool::{execute, query},
 };
 
 /// Claims the dedupe keys in their order, then bumps the heads in theirs, then writes what is new: one statement whatever
@@ -74,7 +77,41 @@ pub(crate) async fn accept(pool: &Pool, rows: &[InboxInsert]) -> Attempt<Vec<Acc
         (Accepted::New(_), false) => Accepted::Duplicate(firsts[lead].id),
         (outcome, _) => outcome,
     };
-    Ok(leads.into_iter().map(of_lead).collect())
+    let accepted: Vec<Accepted> = leads.into_iter().map(of_lead).collect();
+    note_repeats(pool, rows, &accepted).await?;
+    Ok(accepted)
+}
+
+/// Notes that source events came again; nothing is asked of the database where none did.
+async fn note_repeats(pool: &Pool, rows: &[InboxInsert], accepted: &[Accepted]) -> Attempt<()> {
+    const SQL: &str = "INSERT INTO repeats (org, id, times, last_at)
+        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) ORDER BY 1, 2
+        ON CONFLICT (org, id) DO UPDATE SET times = repeats.times + excluded.times,
+            last_at = greatest(repeats.last_at, excluded.last_at)";
+    let mut all: BTreeMap<(Uuid, Uuid), (i64, i64)> = BTreeMap::new();
+    for (row, accepted) in rows.iter().zip(accepted) {
+        let Accepted::Duplicate(first) = accepted else { continue };
+        let (times, last_at) = all.entry((row.org.uuid(), first.uuid())).or_default();
+        (*times, *last_at) = (*times + 1, row.received_at.as_micros().max(*last_at));
+    }
+    if all.is_empty() {
+        return Ok(());
+    }
+    let (orgs, ids): (Vec<Uuid>, Vec<Uuid>) = all.keys().copied().unzip();
+    let (times, last): (Vec<i64>, Vec<i64>) = all.values().copied().unzip();
+    execute(pool, SQL, &[&orgs, &ids, &times, &last]).await?;
+    Ok(())
+}
+
+/// How often a source event came again; none when it did not.
+pub(crate) async fn repeats(pool: &Pool, org: OrgId, id: SourceEventId) -> Attempt<Option<Repeats>> {
+    let rows = query(pool, "SELECT times, last_at FROM repeats WHERE org = $1 AND id = $2", &[&org.uuid(), &id.uuid()]).await?;
+    let read = |row: &Row| {
+        let mut columns = Columns::of(row);
+        let times = u64::try_from(columns.take::<i64>()?).unwrap_or(0);
+        Ok(Repeats { times, last_at: Timestamp::from_micros(columns.take()?) })
+    };
+    rows.first().map(read).transpose()
 }
 
 async fn accept_distinct(pool: &Pool, rows: &[&InboxInsert]) -> Attempt<Vec<Accepted>> {

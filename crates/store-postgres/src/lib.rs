@@ -44,8 +44,8 @@ use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
     ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
-    LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention,
-    StaleDevice, StalePlace, StoreError, Turns,
+    LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, Repeats, ResourceRow, Result,
+    Retention, StaleDevice, StalePlace, StoreError, Turns,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -184,6 +184,9 @@ impl Backend for Postgres {
     async fn settle_inbox(&self, settlement: InboxSettlement) -> Result<()> {
         let lease = settlement.lease;
         fenced(self.inbox_outcomes.call(&self.pool, Arc::new(settlement)).await?, lease)
+    }
+    async fn repeats(&self, org: OrgId, id: SourceEventId) -> Result<Option<Repeats>> {
+        Ok(inbox::repeats(&self.pool, org, id).await?)
     }
     async fn source_event(&self, org: OrgId, id: SourceEventId) -> Result<Option<InboxRow>> {
         Ok(inbox::source_event(&self.pool, org, id).await?)

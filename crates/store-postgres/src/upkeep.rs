@@ -30,6 +30,7 @@ pub(crate) struct Progress(Mutex<HashMap<(String, i16), i64>>);
 pub(crate) async fn maintain(pool: &Pool, progress: &Progress, now: Timestamp, keep: Retention) -> Attempt<()> {
     partitions::make_ahead(pool, now).await?;
     forget(pool, now).await?;
+    forget_repeats(pool, keep.inbox_before).await?;
     shrink_inbox(pool, progress, keep.inbox_before).await?;
     shrink_events(pool, keep.events_before).await?;
     shrink_attempts(pool, keep.attempts_before).await
@@ -52,6 +53,14 @@ async fn forget(pool: &Pool, now: Timestamp) -> Attempt<()> {
             }
         }
     }
+    Ok(())
+}
+
+/// Forgets how often source events came again that are gone by now.
+async fn forget_repeats(pool: &Pool, before: Timestamp) -> Attempt<()> {
+    const SQL: &str = "DELETE FROM repeats WHERE ctid = ANY (ARRAY(SELECT ctid FROM repeats \
+        WHERE last_at < $1 ORDER BY last_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
+    execute(pool, SQL, &[&before.as_micros(), &STEP_ROWS]).await?;
     Ok(())
 }
 

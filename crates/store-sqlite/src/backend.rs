@@ -12,8 +12,8 @@ use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
     ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
-    LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, ResourceRow, Result, Retention,
-    StaleDevice, StalePlace, StoreError, Turns,
+    LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, Repeats, ResourceRow, Result,
+    Retention, StaleDevice, StalePlace, StoreError, Turns,
 };
 use uuid::Uuid;
 
@@ -213,6 +213,9 @@ impl Backend for Sqlite {
     }
     async fn settle_inbox(&self, settlement: InboxSettlement) -> Result<()> {
         self.write_later(move |db| inbox::settle(db, &settlement)).await
+    }
+    async fn repeats(&self, org: OrgId, id: SourceEventId) -> Result<Option<Repeats>> {
+        self.read(move |db| inbox::repeats(db, org, id)).await
     }
     async fn source_event(&self, org: OrgId, id: SourceEventId) -> Result<Option<InboxRow>> {
         self.read(move |db| inbox::one(db, org, id)).await

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use domain::{OrgId, Position, SourceEventId, Timestamp};
 use rusqlite::{Connection, Row, params};
-use store::{Accepted, Hash, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Reader, Turns};
+use store::{
+    Accepted, Hash, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Reader, Repeats, Turns,
+};
 
 use crate::{
     backend::SHARDS,
@@ -32,7 +34,9 @@ pub(crate) fn accept(db: &Connection, rows: &[InboxInsert]) -> Result<Written<Ve
     for row in rows {
         let (org, id, source) = (key(row.org), key(row.id), key(row.source));
         if claim.execute(params![org, source, row.dedupe, id, row.dedupe_until.as_micros()])? == 0 {
-            accepted.push(Accepted::Duplicate(claimed(db, row)?));
+            let first = claimed(db, row)?;
+            repeated(db, row, first)?;
+            accepted.push(Accepted::Duplicate(first));
             continue;
         }
         let position = Position { shard: row.shard, seq: heads.next(db, row.shard)? };
@@ -55,6 +59,25 @@ fn claimed(db: &Connection, row: &InboxInsert) -> Result<SourceEventId> {
     let mut rows = statement.query(params![key(row.org), key(row.source), row.dedupe])?;
     let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     Columns::new(row, "dedupe", "id").id()
+}
+
+fn repeated(db: &Connection, row: &InboxInsert, first: SourceEventId) -> Result<()> {
+    let mut note = db.prepare_cached(
+        "INSERT INTO repeats (org, id, times, last_at) VALUES (?1, ?2, 1, ?3)
+         ON CONFLICT (org, id) DO UPDATE SET times = times + 1, last_at = max(last_at, excluded.last_at)",
+    )?;
+    note.execute(params![key(row.org), key(first), row.received_at.as_micros()])?;
+    Ok(())
+}
+
+/// How often a source event came again; none when it did not.
+pub(crate) fn repeats(db: &Connection, org: OrgId, id: SourceEventId) -> Result<Option<Repeats>> {
+    let mut statement = db.prepare_cached("SELECT times, last_at FROM repeats WHERE org = ?1 AND id = ?2")?;
+    first(statement.query(params![key(org), key(id)])?, |row| {
+        let mut columns = Columns::new(row, "repeats", "times, last_at");
+        let times = u64::try_from(columns.value::<i64>()?).unwrap_or(0);
+        Ok(Repeats { times, last_at: columns.time()? })
+    })
 }
 
 fn write_result(db: &Connection, pos: i64, org: OrgId, id: SourceEventId, result: &InboxResult) -> Result<()> {

@@ -46,6 +46,7 @@ pub(crate) fn inbox(db: &Connection, keep: Retention, cursors: &mut Cursors) -> 
     let mut forget =
         [db.prepare_cached("DELETE FROM inbox WHERE pos = ?1")?, db.prepare_cached("DELETE FROM inbox_results WHERE pos = ?1")?];
     let mut forget_key = db.prepare_cached("DELETE FROM data_keys WHERE org = ?1 AND subject = ?2")?;
+    let mut forget_repeats = db.prepare_cached("DELETE FROM repeats WHERE org = ?1 AND id = ?2")?;
     cursors.inbox.resize(usize::from(SHARDS), 0);
     let mut count = 0;
     for shard in 0..SHARDS {
@@ -64,6 +65,7 @@ pub(crate) fn inbox(db: &Connection, keep: Retention, cursors: &mut Cursors) -> 
                     statement.execute([pos])?;
                 }
                 forget_key.execute(params![org, id])?;
+                forget_repeats.execute(params![org, id])?;
                 count += 1;
             }
         }

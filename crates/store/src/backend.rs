@@ -11,7 +11,8 @@ use crate::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
     ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
-    LeaseRow, LoadKeys, LoadedRows, NodeRow, PassRow, PushSettlement, ResourceRow, StaleDevice, StalePlace, Turns, error::Result,
+    LeaseRow, LoadKeys, LoadedRows, NodeRow, PassRow, PushSettlement, Repeats, ResourceRow, StaleDevice, StalePlace, Turns,
+    error::Result,
 };
 
 /// A reader of a log, with a watermark per shard.
@@ -143,6 +144,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn take_turns(&self, turns: Turns) -> Result<Timestamp>;
     /// Writes outcomes.
     async fn settle_inbox(&self, settlement: InboxSettlement) -> Result<()>;
+    /// How often a source event came again; none when it did not.
+    async fn repeats(&self, org: OrgId, id: SourceEventId) -> Result<Option<Repeats>>;
     /// One source event.
     async fn source_event(&self, org: OrgId, id: SourceEventId) -> Result<Option<InboxRow>>;
     /// Source events, newest first.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Accepted, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Reader, Store, StoreError,
+    Accepted, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Reader, Repeats, Store, StoreError,
     error::Result,
     rows::{EventRow, Hash},
     states::{EVENT_CONTEXT, context, damaged, parse},
@@ -227,6 +227,11 @@ impl Store {
     pub async fn source_event(&self, org: OrgId, id: SourceEventId) -> Result<Option<InboxEntry>> {
         let passed = self.backend.watermarks(Reader::Flows).await?;
         self.backend.source_event(org, id).await?.map(|row| self.open_inbox(passed_by(row, &passed))).transpose()
+    }
+
+    /// How often a source event came again; none when it did not.
+    pub async fn repeats(&self, org: OrgId, id: SourceEventId) -> Result<Option<Repeats>> {
+        self.backend.repeats(org, id).await
     }
 
     /// Source events, newest first.

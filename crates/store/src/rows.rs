@@ -198,6 +198,15 @@ pub enum Accepted {
     Duplicate(SourceEventId),
 }
 
+/// That a source event came again with the id of one that was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeats {
+    /// How many times more.
+    pub times: u64,
+    /// When last.
+    pub last_at: Timestamp,
+}
+
 /// A source event in the inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboxRow {

@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use domain::{OrgId, SourceEventId, SourceId, Timestamp};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::{InboxEntry, InboxFilter, InboxResult, InboxStatus};
+use store::{InboxEntry, InboxFilter, InboxResult, InboxStatus, Repeats};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -104,6 +104,20 @@ struct EventView {
     /// The event as flows see it, or what arrived when it cannot be read; null once its person was erased.
     #[schema(value_type = serde_json::Value)]
     payload: serde_json::Value,
+    /// That it came again, with the same message id within 30 days; null when it did not. What came again was answered as this one
+    /// was, and did nothing.
+    repeated: Option<Repeated>,
+}
+
+/// How often a source event came again.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SourceEventRepeated)]
+struct Repeated {
+    /// How many times more.
+    times: u64,
+    /// When last.
+    #[schema(value_type = TimeText)]
+    last_at: Timestamp,
 }
 
 impl EventOutline {
@@ -130,13 +144,15 @@ impl EventOutline {
 }
 
 impl EventView {
-    fn of(entry: &InboxEntry) -> Self {
+    async fn of(app: &App, entry: &InboxEntry) -> Result<Self, Problem> {
         let json = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| text.into());
-        Self {
+        let repeats = app.store.repeats(entry.org, entry.id).await?;
+        Ok(Self {
             outline: EventOutline::of(entry),
+            repeated: repeats.map(|Repeats { times, last_at }| Repeated { times, last_at }),
             trace: entry.result.as_ref().map(|result| json(&result.trace)).unwrap_or_default(),
             payload: entry.payload.as_deref().map(json).unwrap_or_default(),
-        }
+        })
     }
 }
 
@@ -197,7 +213,7 @@ async fn event(
     State(app): State<Arc<App>>,
     PathParam((source, id)): PathParam<(SourceId, SourceEventId)>,
 ) -> Result<Json<EventView>, Problem> {
-    Ok(Json(EventView::of(&find(&app, can.org, source, id).await?)))
+    Ok(Json(EventView::of(&app, &find(&app, can.org, source, id).await?).await?))
 }
 
 /// Replay a source event.
@@ -243,7 +259,7 @@ async fn found(
     PathParam(id): PathParam<SourceEventId>,
 ) -> Result<Json<EventView>, Problem> {
     let entry = any(&app, can.org, id).await?;
-    let mut view = EventView::of(&entry);
+    let mut view = EventView::of(&app, &entry).await?;
     source_trace::resolve(&app, &entry, &mut view.trace).await?;
     Ok(Json(view))
 }
@@ -317,7 +333,7 @@ async fn cancel(
     let result = InboxResult { status: status.number(), due_at: None, at: now, trace: trace.to_string(), ..*held };
     app.store.settle_by_hand(&entry, result.clone()).await?;
     entry.result = Some(result);
-    Ok(Json(EventView::of(&entry)))
+    Ok(Json(EventView::of(&app, &entry).await?))
 }
 
 /// Most events of one call.

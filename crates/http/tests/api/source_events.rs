@@ -112,3 +112,22 @@ async fn what_waits_of_an_event_is_shown_and_cancelled() {
     assert_eq!(server.get(&list).await.expect(200)["data"], json!([]));
     assert_eq!(server.post("/v1/source-events/replay", all).await.expect(202)["replayed"], 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_event_says_how_often_it_came_again() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let id = server.source_event(things.id("source")).await;
+    let path = format!("/v1/source-events/{id}");
+    let repeated = async || server.get(&path).await.expect(200)["repeated"].clone();
+    let before = repeated().await;
+    let times = before["times"].as_u64().unwrap_or(0);
+    for _ in 0..2 {
+        assert_eq!(server.source_event(things.id("source")).await, id, "the same event");
+    }
+    let after = repeated().await;
+    assert_eq!((&after["times"], &after["last_at"]), (&json!(times + 2), &json!(super::server::NOW.to_string())), "{after}");
+    let listed = format!("/v1/sources/{}/events/{id}", things.id("source"));
+    assert_eq!(server.get(&listed).await.expect(200)["repeated"], after);
+    assert_eq!(server.call(&server.stranger, "GET", &path, &Value::Null).await.problem(404), "not_found");
+}

@@ -9,7 +9,9 @@ use super::fixtures::{
     Shared, at, commit, day, delivery, done, event, hash, id, inbox_ids, insert, key_bytes, lease, org, other_org, outcome, pass,
     settlement, source_event, uuid,
 };
-use crate::{Accepted, CommitRows, InboxFilter, InboxInsert, InboxStatus, Log, PassRow, Pulse, Reader, StoreError, Turns};
+use crate::{
+    Accepted, CommitRows, InboxFilter, InboxInsert, InboxStatus, Log, PassRow, Pulse, Reader, Repeats, StoreError, Turns,
+};
 
 /// A dedupe key counts once, whether its rows come together or one after the other.
 pub async fn duplicates_are_told_within_a_batch_and_across(backend: &Shared) {
@@ -23,7 +25,15 @@ pub async fn duplicates_are_told_within_a_batch_and_across(backend: &Shared) {
     let later = InboxInsert { id: id(13), received_at: day(1), ..first.clone() };
     let accepted = backend.accept(vec![later, source_event(14, 0)]).await.unwrap();
     assert_eq!(accepted, [Accepted::Duplicate(first.id), at(3)], "a duplicate takes no number");
-    assert_eq!(inbox_ids(backend, 0, 0).await, [id(10), id(12), id(14)]);
+    let elsewhere = InboxInsert { id: id(15), org: other_org(), ..first.clone() };
+    let late = InboxInsert { id: id(16), received_at: first.received_at, ..first.clone() };
+    backend.accept(vec![elsewhere.clone(), late]).await.unwrap();
+    let repeats = backend.repeats(org(), first.id).await.unwrap();
+    assert_eq!(repeats, Some(Repeats { times: 3, last_at: day(1) }), "once in its own batch, twice later");
+    for (of, other) in [(org(), id(12)), (org(), id(14)), (other_org(), elsewhere.id), (other_org(), first.id)] {
+        assert_eq!(backend.repeats(of, other).await.unwrap(), None);
+    }
+    assert_eq!(inbox_ids(backend, 0, 0).await, [id(10), id(12), id(14), id(15)]);
     assert!(backend.accept(Vec::new()).await.unwrap().is_empty());
 }
 
