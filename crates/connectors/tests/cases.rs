@@ -45,6 +45,9 @@ fn read<T: for<'de> Deserialize<'de>>(file: &Path) -> T {
 }
 
 /// Compares with the expected file; one that is not there is written, and the test fails so that somebody reads it.
+/// Where holders say that they want no more messages.
+const UNSUBSCRIBE: &str = "https://passes.example.com/u/0example";
+
 fn compare(case: &Path, name: &str, got: &str, problems: &mut Vec<String>) {
     let file = case.join(name);
     match fs::read_to_string(&file) {
@@ -318,7 +321,7 @@ fn tell(
         .iter()
         .map(|event| {
             let delivery = DeliveryId::of(event.id.uuid(), target.id.uuid());
-            Owed { event, delivery, public_url: "https://passes.example.com" }
+            Owed { event, delivery, public_url: "https://passes.example.com", unsubscribe: Some(UNSUBSCRIBE) }
         })
         .collect();
     let sendings = (destination.render)(&owed, &target, &secrets, NOW.parse().unwrap());

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Amount, BatchId, CommandId, ContactId, ContactInput, EventId, Facts, FieldValue, FlowId, KeyId, LinkCode, MessageNews,
-    MessageOrder, MessageRef, OrgId, Origin, PassId, ProjectId, RefusedScan, ScanInput, ScanOrder, ScanRecord, Sighting,
-    SourceEventId, SourceId, TemplateId, Timestamp, UninstallReason, Validity, VariantId, Wallet,
+    Amount, BatchId, Channel, CommandId, ContactId, ContactInput, EventId, Facts, FieldValue, FlowId, KeyId, LinkCode,
+    MessageNews, MessageOrder, MessageRef, OrgId, Origin, PassId, ProjectId, RefusedScan, ScanInput, ScanOrder, ScanRecord,
+    Sighting, SourceEventId, SourceId, TemplateId, Timestamp, UninstallReason, Validity, VariantId, Wallet,
 };
 
 /// A wish to change a pass or a contact, with everything that deciding it needs beside the present state.
@@ -264,6 +264,15 @@ pub enum Action {
         new_id: ContactId,
         /// What is told.
         input: ContactInput,
+    },
+    /// Note that a person wants messages by a way, or none any more: that is theirs to say.
+    SetWanted {
+        /// Who.
+        contact: ContactId,
+        /// By which way.
+        channel: Channel,
+        /// Whether they want them.
+        wanted: bool,
     },
     /// Destroy everything personal about a contact, and void and blank their passes.
     EraseContact {

@@ -216,6 +216,14 @@ pub enum Facts {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
     },
+    /// A message is where the holder reads it, as the service says that sent it.
+    MessageDelivered {
+        /// Which.
+        message: MessageRef,
+        /// What the service calls it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server_id: Option<String>,
+    },
     /// Nobody knows whether a message to the holder was sent; it is not sent again.
     MessageUnknown {
         /// Which.
@@ -324,6 +332,9 @@ pub enum EventKind {
     /// A server took a message to the holder.
     #[serde(rename = "message.sent")]
     MessageSent,
+    /// A message is where the holder reads it.
+    #[serde(rename = "message.delivered")]
+    MessageDelivered,
     /// A message to the holder does not arrive.
     #[serde(rename = "message.failed")]
     MessageFailed,
@@ -346,7 +357,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, with its stable number in the store and its name.
-    const TABLE: [(Self, i16, &'static str); 26] = [
+    const TABLE: [(Self, i16, &'static str); 27] = [
         (Self::PassCreated, 1, "pass.created"),
         (Self::PassRendered, 2, "pass.rendered"),
         (Self::PassInstalled, 3, "pass.installed"),
@@ -367,6 +378,7 @@ impl EventKind {
         (Self::ContactWalletStatusChanged, 23, "contact.wallet_status_changed"),
         (Self::MessageRequested, 50, "message.requested"),
         (Self::MessageSent, 51, "message.sent"),
+        (Self::MessageDelivered, 54, "message.delivered"),
         (Self::MessageFailed, 52, "message.failed"),
         (Self::MessageUnknown, 53, "message.unknown"),
         (Self::WebhookTested, 40, "webhook.test"),
@@ -425,6 +437,7 @@ impl Facts {
             Self::ContactWalletStatusChanged { .. } => EventKind::ContactWalletStatusChanged,
             Self::MessageRequested { .. } => EventKind::MessageRequested,
             Self::MessageSent { .. } => EventKind::MessageSent,
+            Self::MessageDelivered { .. } => EventKind::MessageDelivered,
             Self::MessageFailed { .. } => EventKind::MessageFailed,
             Self::MessageUnknown { .. } => EventKind::MessageUnknown,
             Self::WebhookTested { .. } => EventKind::WebhookTested,

@@ -38,7 +38,7 @@ pub use id::{
     SourceId, SyncId, SyncKind, TargetId, TemplateId, TransformationId,
 };
 pub use installation::{Confidence, Installation, InstallationState, UninstallReason, Wallet};
-pub use message::{Channel, MessageFault, MessageNews, MessageOrder, MessageRef, Outgoing, normalise_phone};
+pub use message::{Channel, MESSAGES, MessageFault, MessageNews, MessageOrder, MessageRef, Outgoing, normalise_phone};
 pub use org::{ApiKey, Organization, Scope};
 pub use pass::{
     DayUses, Holding, Lifecycle, LifecycleBits, LinkCode, Message, Origin, Pass, Place, Sighting, Status, Uses, Validity,

@@ -4,6 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Contact, EventId, FieldValue, TargetId, Wallet};
 
+/// The principal of the keys under which is noted once what became of messages.
+pub const MESSAGES: &str = "messages";
+
+/// The trait by which a person says that they want no messages at all.
+const UNSUBSCRIBED: &str = "unsubscribed";
+
 /// By which way a person is told something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -15,6 +21,9 @@ pub enum Channel {
 }
 
 impl Channel {
+    /// Every way.
+    pub const ALL: [Self; 2] = [Self::Email, Self::Sms];
+
     /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
@@ -112,6 +121,11 @@ pub enum MessageNews {
         /// What happened.
         detail: String,
     },
+    /// It is where the person reads it.
+    Delivered {
+        /// What the server calls it.
+        server_id: Option<String>,
+    },
 }
 
 /// Why a message does not arrive.
@@ -160,8 +174,7 @@ impl Contact {
         if self.erased_at.is_some() {
             return Err(MessageFault::NoAddress);
         }
-        let refused = ["unsubscribed", channel.refused_by()];
-        if refused.into_iter().any(|name| self.traits.get(name).is_some_and(says_yes)) {
+        if !self.wants(channel) {
             return Err(MessageFault::Unsubscribed);
         }
         let address = match channel {
@@ -173,6 +186,30 @@ impl Contact {
             return Err(MessageFault::BouncedBefore);
         }
         Ok(address)
+    }
+}
+
+impl Contact {
+    /// Whether the person did not say that they want no messages this way.
+    pub fn wants(&self, channel: Channel) -> bool {
+        let says = |name: &str| self.traits.get(name).is_some_and(says_yes);
+        !says(UNSUBSCRIBED) && !says(channel.refused_by())
+    }
+
+    /// Takes over that the person wants messages this way, or none any more; whether that is news. Whoever wants them again has them
+    /// where they are now: what the address refused before is forgotten. What they do not want by other ways stays so.
+    pub fn set_wanted(&mut self, channel: Channel, wanted: bool) -> bool {
+        let had_refused = wanted && self.bounced.remove(&channel).is_some();
+        if self.wants(channel) == wanted {
+            return had_refused;
+        }
+        if wanted && self.traits.get(UNSUBSCRIBED).is_some_and(says_yes) {
+            self.traits.insert(UNSUBSCRIBED.to_owned(), FieldValue::Flag(false));
+            let others = Channel::ALL.into_iter().filter(|other| *other != channel);
+            self.traits.extend(others.map(|other| (other.refused_by().to_owned(), FieldValue::Flag(true))));
+        }
+        self.traits.insert(channel.refused_by().to_owned(), FieldValue::Flag(!wanted));
+        true
     }
 }
 

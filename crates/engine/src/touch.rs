@@ -47,6 +47,7 @@ pub(crate) fn touch(command: &Command, projects: &[ProjectId]) -> Touch {
             touch.contacts.push(ContactRef::Id(*new_id));
             person(&mut touch, Some(input));
         }
+        Action::SetWanted { contact, .. } => touch.contacts.push(ContactRef::Id(*contact)),
         Action::EraseContact { contact } => touch.everything_of.push(contact.clone()),
         Action::Note { .. } => {}
     }

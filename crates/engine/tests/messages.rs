@@ -130,3 +130,47 @@ async fn an_address_that_refused_a_message_is_not_tried_again_until_it_changes()
     let Facts::MessageRequested { message } = told(&house, send(&pass, order(Channel::Email))).await else { panic!() };
     assert_eq!(message.to, "anna@example.net");
 }
+
+/// Says what a person wants, and whether that was news.
+async fn says(house: &House, contact: domain::ContactId, channel: Channel, wanted: bool) -> bool {
+    let answer = house.outcome(Action::SetWanted { contact, channel, wanted }).await.answer;
+    assert!(matches!(answer, Answer::Done { .. } | Answer::Unchanged { .. }), "{answer:?}");
+    matches!(answer, Answer::Done { .. })
+}
+
+#[tokio::test]
+async fn what_a_person_wants_is_theirs_to_say_for_each_way() {
+    let house = house::house().await;
+    let post = sender(&house, "Post", Channel::Email, |_| ()).await;
+    sender(&house, "Phone", Channel::Sms, |_| ()).await;
+    let pass = member(&house, "m1", "anna@example.org", Some("+4930901820")).await;
+    let by = domain::ContactRef::External("m1".to_owned());
+    let contact = house.store.contact(house.org, &by).await.unwrap().unwrap().id;
+    let reached = async |channel| matches!(told(&house, send(&pass, order(channel))).await, Facts::MessageRequested { .. });
+    assert!(says(&house, contact, Channel::Email, false).await);
+    assert!(!says(&house, contact, Channel::Email, false).await, "no news");
+    assert_eq!((reached(Channel::Email).await, reached(Channel::Sms).await), (false, true));
+    assert!(says(&house, contact, Channel::Email, true).await);
+    assert!(reached(Channel::Email).await);
+
+    // The business has noted that they want nothing at all: one way is opened again, no other.
+    let traits = [("unsubscribed".to_owned(), FieldValue::from("yes"))].into();
+    let input = ContactInput { external_id: Some("m1".to_owned()), traits, ..Default::default() };
+    house.outcome(Action::PutContact { new_id: domain::ContactId::mint(house.clock.now(), &house::System), input }).await;
+    assert_eq!((reached(Channel::Email).await, reached(Channel::Sms).await), (false, false));
+    assert!(says(&house, contact, Channel::Email, true).await);
+    assert_eq!((reached(Channel::Email).await, reached(Channel::Sms).await), (true, false));
+
+    // Their provider told of a complaint; they come back.
+    let to = Some("anna@example.org".to_owned());
+    let message = MessageRef { id: None, sender: post, channel: Channel::Email, to, test: false };
+    let news = MessageNews::Failed { reason: MessageFault::Unsubscribed, detail: None };
+    house.outcome(Action::RecordMessage { pass: pass.clone(), message: Box::new(message), news }).await;
+    assert!(!reached(Channel::Email).await);
+    assert!(says(&house, contact, Channel::Email, true).await);
+    assert!(reached(Channel::Email).await);
+
+    house.outcome(Action::EraseContact { contact: by }).await;
+    let gone = Action::SetWanted { contact, channel: Channel::Email, wanted: false };
+    assert_eq!(house.refused(gone).await, RejectCode::NotFound, "nobody is made anew by it");
+}

@@ -24,6 +24,7 @@ mod pages;
 mod password;
 mod problem;
 mod seen;
+mod senders;
 mod strict;
 
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(ingest::routes())
         .merge(apple::routes())
         .merge(google::routes())
+        .merge(senders::routes())
         .merge(pages::routes())
         .merge(inspector::routes());
     frame::around(rooms, &app).with_state(app)

@@ -215,3 +215,57 @@ async fn the_inspector_shows_and_checks() {
     assert_eq!(house.get(&format!("/inspect/{bin}")).await.text().matches("✗").count(), 2);
     assert_eq!(house.send("POST", "/inspect/none/in", &[], "x").await.status.as_u16(), 404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_unsubscribe_by_a_button_and_scanners_do_not() {
+    let house = house().await;
+    let pass = house.issue().await;
+    let (org, contact, channel) = (house.org, pass.contact.unwrap(), domain::Channel::Email);
+    let wish = store::Wish { org, contact, channel }.text(house.store.keyring()).unwrap();
+    let path = format!("/u/{wish}");
+    let by = domain::ContactRef::Id(contact);
+    let state = async || {
+        let contact = house.store.contact(org, &by).await.unwrap().unwrap();
+        (contact.wants(channel), contact.version)
+    };
+    let (wanted, version) = state().await;
+    assert!(wanted);
+    for (method, headers) in
+        [("GET", vec![("user-agent", DESKTOP)]), ("HEAD", vec![]), ("GET", vec![("user-agent", "Barracuda Sentinel (EE)")])]
+    {
+        let page = house.send(method, &path, &headers, "").await;
+        assert_eq!(page.status.as_u16(), 200);
+        assert!(method == "HEAD" || page.text().contains("No more e-mails") && page.text().contains("Bean &amp; Co"));
+        assert!(page.header("cache-control").contains("no-store"));
+    }
+    assert_eq!(state().await, (true, version), "looking changes nothing");
+
+    // What mail programs send by themselves: RFC 8058, section 3.2, in both form encodings.
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let done = house.send("POST", &path, &form, "List-Unsubscribe=One-Click").await;
+    assert_eq!(done.status.as_u16(), 200);
+    assert!(done.text().contains("You get no more e-mails"), "{}", done.text());
+    let again = house.send("POST", &path, &[("content-type", "multipart/form-data; boundary=x")], "--x--").await;
+    assert_eq!(again.status.as_u16(), 200);
+    assert_eq!(state().await, (false, version + 1), "once");
+    let events = house.store.feed(org, &vec![0; usize::from(house.store.backend().shards())], 100).await.unwrap();
+    let told = events.into_iter().filter_map(store::LoggedEvent::whole).filter(|event| event.contact == Some(contact));
+    let told: Vec<_> = told.filter(|event| event.kind() == EventKind::ContactUpdated).collect();
+    let [event] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((&event.actor, &event.cause), (&domain::Actor::Holder, &domain::Cause::Page));
+    let traits = &event.image.contact.as_ref().unwrap().traits;
+    assert_eq!(traits["email_unsubscribed"], domain::FieldValue::Flag(true));
+
+    let page = house.get(&path).await;
+    assert!(page.text().contains("Send me e-mails again"), "{}", page.text());
+    house.send("POST", &path, &form, "again=yes").await;
+    assert_eq!(state().await, (true, version + 2), "the way back");
+
+    for odd in [format!("/u/{}0", &wish[..wish.len() - 1]), "/u/x".to_owned(), format!("/u/{contact}")] {
+        let missing = house.send("POST", &odd, &form, "List-Unsubscribe=One-Click").await;
+        assert!(missing.status.as_u16() == 404 || odd == path, "{odd}");
+    }
+    house.submit(Action::EraseContact { contact: domain::ContactRef::Id(contact) }).await;
+    let gone = house.send("POST", &path, &form, "List-Unsubscribe=One-Click").await;
+    assert!(gone.status.as_u16() == 200 && gone.text().contains("Nothing is known about you"), "{}", gone.text());
+}

@@ -25,6 +25,7 @@ mod store;
 mod synced;
 mod syncs;
 mod targets;
+mod wishes;
 
 pub use answers::KeptAnswer;
 pub use backend::{Backend, Log, Pulse, Reader, Retention};
@@ -51,3 +52,4 @@ pub use rows::*;
 pub use states::{Changes, Held, NewEvent, NewResult, RESULT_DAYS, States, StoredResult, Touch};
 pub use store::{AUDITED_BLOB, Capture, ConfigChange, Store, Wake, blob_row};
 pub use syncs::{Incremental, Removal, Removed, RemovedAction, StoredSync, SyncScope};
+pub use wishes::Wish;

@@ -11,7 +11,7 @@ use domain::{
 };
 use house::{House, System, until};
 use serde_json::{Value, json};
-use store::StoredTarget;
+use store::{StoredTarget, Wish};
 use testkit::{
     mail::{MailServer, Manner},
     vendors::{Service, TOKEN, TWILIO_ACCOUNT, Vendor},
@@ -90,7 +90,9 @@ async fn a_mail_goes_out_with_the_pass_and_what_comes_back_is_noted() {
     let asked = send(&house, &anna, Channel::Email, Some("Hello <Anna>")).await;
     send(&house, &nobody, Channel::Email, None).await;
     send(&house, &later, Channel::Email, None).await;
-    let workers = house.workers().await;
+    let mut settings = house::quick();
+    settings.webhooks.public_url = "https://passes.example.com".to_owned();
+    let workers = house.workers_with(settings).await;
 
     let sent = [EventKind::MessageRequested, EventKind::MessageSent];
     until("the mail went out", || async { kinds(&house, &anna).await == sent }).await;
@@ -104,6 +106,11 @@ async fn a_mail_goes_out_with_the_pass_and_what_comes_back_is_noted() {
     let page = format!("/p/{}", anna.code);
     assert!(text.contains("Hello <Anna>") && text.contains(&page), "{text}");
     assert!(html.contains("Hello &lt;Anna&gt;") && html.contains(&format!("{page}/apple")), "{html}");
+    let wish = Wish { org: house.org, contact: anna.contact.unwrap(), channel: Channel::Email };
+    let unsubscribe = format!("https://passes.example.com/u/{}", wish.text(house.store.keyring()).unwrap());
+    assert_eq!(mail["headers"]["list-unsubscribe"], format!("<{unsubscribe}>"));
+    assert_eq!(mail["headers"]["list-unsubscribe-post"], "List-Unsubscribe=One-Click");
+    assert!(text.contains(&unsubscribe) && html.contains(&unsubscribe), "{text}");
     assert_eq!(mail["files"][0]["content"], "UEs=", "the package: {}", mail["files"]);
     let facts = timeline(&house, &anna).await.pop().unwrap().facts;
     assert!(
@@ -195,5 +202,66 @@ async fn an_sms_goes_out_once_and_what_nobody_knows_is_said_and_left() {
     assert_eq!(kinds(&house, &broken).await, unknown);
     let numbers: Vec<_> = vendor.books().messages.values().map(|told| told["To"].as_str().unwrap().to_owned()).collect();
     assert_eq!(numbers, ["+4930901820", "+4930901823"], "two went out, each once");
+    workers.drain(PATIENCE).await;
+}
+
+/// The sender is deleted before anybody read that it is to send, and while a delivery is owed to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_whose_sender_is_gone_fails_and_says_so() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Twilio).await.unwrap();
+    let target = twilio(&house, &vendor).await;
+    let unread = member(&house, "1", "anna@example.org", "+4930901820").await;
+    let owed = member(&house, "2", "bert@example.org", "+4930901821").await;
+    send(&house, &unread, Channel::Sms, None).await;
+    let asked = send(&house, &owed, Channel::Sms, None).await;
+    let event = house.store.event(house.org, asked).await.unwrap().unwrap();
+    let (id, position) = (DeliveryId::of(asked.uuid(), target.uuid()), event.position());
+    let due_at = domain::Clock::now(&*house.clock).plus(Duration::from_secs(5));
+    let row = store::DeliveryRow { org: house.org, id, target, event: asked, position, attempts: 1, due_at, behind: false };
+    house.store.backend().owe(vec![row]).await.unwrap();
+    let stored = house.store.current().await.unwrap().org(house.org).unwrap().targets[&target.uuid()].clone();
+    assert!(house.store.remove(&house.change(), &*stored.value, stored.revision).await.unwrap());
+    let workers = house.workers().await;
+
+    let failed = [EventKind::MessageRequested, EventKind::MessageFailed];
+    until("nobody read it", || async { kinds(&house, &unread).await == failed }).await;
+    until("it was owed", || async {
+        house.clock.forward(Duration::from_secs(1));
+        kinds(&house, &owed).await == failed
+    })
+    .await;
+    for pass in [&unread, &owed] {
+        let facts = timeline(&house, pass).await.pop().unwrap().facts;
+        let Facts::MessageFailed { reason, detail, message } = facts else { panic!("{facts:?}") };
+        assert_eq!((reason, message.sender), (MessageFault::Undelivered, target));
+        assert!(detail.unwrap().contains("its sender was deleted"));
+    }
+    until("nothing is owed", || async {
+        house.clock.forward(Duration::from_secs(1));
+        house.store.backend().delivery(house.org, id).await.unwrap().is_none()
+    })
+    .await;
+    assert!(vendor.books().messages.is_empty());
+    workers.drain(PATIENCE).await;
+    let workers = house.workers().await;
+    assert_eq!(kinds(&house, &unread).await, failed, "once");
+    workers.drain(PATIENCE).await;
+}
+
+/// Twilio is asked to tell, at an address of ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_sms_says_where_its_fate_is_told() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Twilio).await.unwrap();
+    twilio(&house, &vendor).await;
+    let anna = member(&house, "1", "anna@example.org", "+4930901820").await;
+    let asked = send(&house, &anna, Channel::Sms, None).await;
+    let mut settings = house::quick();
+    settings.webhooks.public_url = "https://passes.example.com".to_owned();
+    let workers = house.workers_with(settings).await;
+    until("it went out", || async { !vendor.books().messages.is_empty() }).await;
+    let told = vendor.books().messages.values().next().unwrap().clone();
+    assert_eq!(told["StatusCallback"], format!("https://passes.example.com/messages/{}/{asked}/status", house.org));
     workers.drain(PATIENCE).await;
 }

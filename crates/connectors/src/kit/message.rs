@@ -1,11 +1,11 @@
 //! Messages to the holders of passes: what their texts are made of, and what a server's answer means.
 
-use domain::{Channel, Event, Facts, MessageFault, Outgoing, Wallet};
-use http::HeaderName;
+use domain::{Channel, Event, EventId, Facts, MessageFault, OrgId, Outgoing, Target, Wallet};
+use http::{HeaderMap, HeaderName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Outcome, Owed, Sent, Verdict, vendor};
+use super::{Credentials, Outcome, Owed, Refused, Sent, Verdict, vendor};
 
 /// Under which a mail server's answer says to which command it is one: `RCPT`, `DATA`.
 pub const SMTP_COMMAND: HeaderName = HeaderName::from_static("x-smtp-command");
@@ -16,9 +16,51 @@ pub struct Messenger {
     /// By which way.
     pub channel: Channel,
     /// Whether its server knows a message again that comes twice, so that one whose outcome is not known may be sent again.
-    pub knows_again: fn(&domain::Target) -> bool,
+    pub knows_again: fn(&Target) -> bool,
     /// What an answer means. Total.
     pub read: fn(&Sent<'_>) -> Came,
+    /// What it says later of a message that it took, where it does.
+    pub hear: Option<Hear>,
+}
+
+/// Reads what a service tells of a message; what is not final yet is nothing. Pure, total.
+pub type Hear = fn(&Told<'_>) -> Result<Option<Heard>, Refused>;
+
+/// A request by which a service tells what became of a message, at the address that [`status_path`] gives it.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    /// That address, whole.
+    pub url: &'a str,
+    /// The request's headers.
+    pub headers: &'a HeaderMap,
+    /// Its body.
+    pub body: &'a [u8],
+    /// The destination that sent the message.
+    pub target: &'a Target,
+    /// Its credentials.
+    pub credentials: &'a Credentials,
+}
+
+/// What became of a message that a service took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// It is where the person reads it.
+    Delivered {
+        /// What the service calls it.
+        server_id: Option<String>,
+    },
+    /// It does not get there.
+    Never {
+        /// Why.
+        reason: MessageFault,
+        /// In the service's words.
+        said: String,
+    },
+}
+
+/// Where a service tells what became of the message that an event asked for: the path below our own address.
+pub fn status_path(org: OrgId, message: EventId) -> String {
+    format!("/messages/{org}/{message}/status")
 }
 
 /// What came of a message that was tried.
@@ -79,7 +121,8 @@ pub(crate) fn asked(event: &Event) -> Option<&Outgoing> {
     }
 }
 
-/// What templates of messages may say: what templates of events may, and `message`, `link`, `apple_link`, `google_link`.
+/// What templates of messages may say: what templates of events may, and `message`, `link`, `apple_link`, `google_link`,
+/// `unsubscribe_link`.
 pub(crate) fn values(owed: &Owed<'_>, message: &Outgoing) -> Value {
     let mut values = vendor::told(owed.event, owed.public_url);
     let link = owed.event.image.pass.as_ref().map(|pass| super::told::page(pass, owed.public_url));
@@ -91,6 +134,7 @@ pub(crate) fn values(owed: &Owed<'_>, message: &Outgoing) -> Value {
     values["apple_link"] = json!(to(Wallet::Apple));
     values["google_link"] = json!(to(Wallet::Google));
     values["link"] = json!(link);
+    values["unsubscribe_link"] = json!(owed.unsubscribe);
     values
 }
 

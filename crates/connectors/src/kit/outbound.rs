@@ -18,6 +18,8 @@ pub struct Owed<'a> {
     pub delivery: DeliveryId,
     /// Our own address, without a slash at its end.
     pub public_url: &'a str,
+    /// Of a message to its holder: the page where they say that they want no more of them.
+    pub unsubscribe: Option<&'a str>,
 }
 
 /// A request, ready to be sent.

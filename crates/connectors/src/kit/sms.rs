@@ -14,8 +14,8 @@ pub(crate) const TEXT: Setting = Setting {
     value: "template",
     takes: Takes::Lines(template::MAX_TEMPLATE_BYTES),
     default: "the message, or that the pass is here, and the address of its page",
-    about: "The text, in Jinja's syntax. There are `message` (what the flow or the caller says), `link` (the pass's page), `pass` and \
-            `contact` as in the native shape. It is cut at 1,530 bytes.",
+    about: "The text, in Jinja's syntax. There are `message` (what the flow or the caller says), `link` (the pass's page), \
+            `unsubscribe_link`, `pass` and `contact` as in the native shape. It is cut at 1,530 bytes.",
 };
 
 /// Only messages that are to go out.

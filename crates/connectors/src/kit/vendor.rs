@@ -293,6 +293,7 @@ pub(crate) const fn title(kind: EventKind) -> &'static str {
         EventKind::ContactWalletStatusChanged => "Wallet Status Changed",
         EventKind::MessageRequested => "Message Requested",
         EventKind::MessageSent => "Message Sent",
+        EventKind::MessageDelivered => "Message Delivered",
         EventKind::MessageFailed => "Message Failed",
         EventKind::MessageUnknown => "Message Unknown",
         EventKind::WebhookTested => "Webhook Tested",

@@ -66,6 +66,7 @@ impl Word {
             | Facts::ContactWalletStatusChanged { .. }
             | Facts::MessageRequested { .. }
             | Facts::MessageSent { .. }
+            | Facts::MessageDelivered { .. }
             | Facts::MessageFailed { .. }
             | Facts::MessageUnknown { .. }
             | Facts::WebhookTested { .. }

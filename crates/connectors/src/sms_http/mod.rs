@@ -27,7 +27,12 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         pace: Pace::SINGLE,
         vendor: Some(Vendor {
             takes_url: true,
-            messenger: Some(Messenger { channel: Channel::Sms, knows_again: destination::knows_again, read: destination::read }),
+            messenger: Some(Messenger {
+                channel: Channel::Sms,
+                knows_again: destination::knows_again,
+                read: destination::read,
+                hear: None,
+            }),
             ..Vendor::new(destination::check)
         }),
     }),

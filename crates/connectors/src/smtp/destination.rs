@@ -1,4 +1,5 @@
-//! One mail a message. Sources: RFC 5321 (SMTP), RFC 3463 (enhanced status codes), RFC 3834 (`Auto-Submitted`).
+//! One mail a message. Sources: RFC 5321 (SMTP), RFC 3463 (enhanced status codes), RFC 3834 (`Auto-Submitted`), RFC 2369
+//! (`List-Unsubscribe`), RFC 8058 (one-click).
 
 use bytes::Bytes;
 use domain::{EventKind, FieldValue, MessageFault, Outgoing, Target, Timestamp, Wallet};
@@ -66,20 +67,27 @@ pub(super) fn render(owed: &[Owed<'_>], target: &Target, _: &Secrets, _: Timesta
 }
 
 fn request(owed: &Owed<'_>, asked: &Outgoing, target: &Target) -> Result<Request, String> {
-    let values = message::values(owed, asked);
+    let mut values = message::values(owed, asked);
     let written = |name: &str, default: &str, values: &serde_json::Value| {
         template::render(vendor::text(target, name, default), values).map_err(|why| format!("its {name}: {why}"))
     };
+    let mut headers = vec![("Auto-Submitted".to_owned(), "auto-generated".to_owned())];
+    let own = written(UNSUBSCRIBE.name, "", &values)?;
+    if !own.trim().is_empty() {
+        headers.push(("List-Unsubscribe".to_owned(), format!("<{}>", own.trim())));
+        values["unsubscribe_link"] = own.trim().into();
+    } else if let Some(ours) = owed.unsubscribe {
+        headers.push(("List-Unsubscribe".to_owned(), format!("<{ours}>")));
+        // RFC 8058 knows HTTPS alone.
+        if ours.starts_with("https://") {
+            headers.push(("List-Unsubscribe-Post".to_owned(), "List-Unsubscribe=One-Click".to_owned()));
+        }
+    }
     let subject = match &asked.subject {
         Some(subject) => subject.clone(),
         None => written(SUBJECT.name, DEFAULT_SUBJECT, &values)?,
     };
     let from = vendor::text(target, FROM.name, "");
-    let mut headers = vec![("Auto-Submitted".to_owned(), "auto-generated".to_owned())];
-    let unsubscribe = written(UNSUBSCRIBE.name, "", &values)?;
-    if !unsubscribe.is_empty() {
-        headers.push(("List-Unsubscribe".to_owned(), format!("<{}>", unsubscribe.trim())));
-    }
     let attach = target.settings.get(ATTACH.name) != Some(&FieldValue::Flag(false)) && asked.wallets.contains(&Wallet::Apple);
     let mail = Mail {
         message_id: format!("{}@{}", owed.delivery, domain(from).unwrap_or("localhost")),

@@ -28,7 +28,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         vendor: Some(Vendor {
             takes_url: true,
             carrier: Carrier::Mail,
-            messenger: Some(Messenger { channel: Channel::Email, knows_again: |_| true, read: destination::read }),
+            messenger: Some(Messenger { channel: Channel::Email, knows_again: |_| true, read: destination::read, hear: None }),
             ..Vendor::new(destination::check)
         }),
     }),

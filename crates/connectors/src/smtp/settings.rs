@@ -38,9 +38,9 @@ pub(super) const UNSUBSCRIBE: Setting = Setting {
     name: "unsubscribe",
     value: "template of a URL or `mailto:` address",
     takes: Takes::Text(1_024),
-    default: "none",
-    about: "Where the holder says that they want no more: the header `List-Unsubscribe` (RFC 2369). \
-            `https://example.com/unsubscribe?id={{ contact.external_id | url }}`",
+    default: "a page of ours",
+    about: "Where the holder says that they want no more, if that is elsewhere than here: the header `List-Unsubscribe` (RFC 2369) and \
+            `unsubscribe_link`. `https://example.com/unsubscribe?id={{ contact.external_id | url }}`",
 };
 pub(super) const SUBJECT: Setting = Setting {
     name: "subject",
@@ -55,7 +55,7 @@ pub(super) const TEXT: Setting = Setting {
     takes: Takes::Lines(MAX_TEMPLATE_BYTES),
     default: "greeting, message, links",
     about: "The text. There are `message` (what the flow or the caller says), `link` (the pass's page), `apple_link` and `google_link` \
-            (each where the project offers that wallet), `pass` and `contact` as in the native shape.",
+            (each where the project offers that wallet), `unsubscribe_link` (none in a test), `pass` and `contact` as in the native shape.",
 };
 pub(super) const HTML: Setting = Setting {
     name: "html",

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use zeroize::Zeroizing;
 
 use super::settings::{ACCOUNT, FROM, KEY, SERVICE, TOKEN};
+use super::status;
 pub(super) use crate::kit::sms::wants;
 use crate::kit::{
     Came, Credentials, Owed, Request, Secrets, Sending, Sent, SettingProblem, Verdict, head, headers, message, settings, sms,
@@ -16,11 +17,11 @@ use crate::kit::{
 
 const VENDOR: &str = "https://api.twilio.com";
 /// Most bytes of Twilio's words that are kept.
-const MAX_SAID_BYTES: usize = 500;
+pub(super) const MAX_SAID_BYTES: usize = 500;
 /// The number does not exist, cannot be reached or takes no SMS.
-const BAD_NUMBERS: [u64; 5] = [21_211, 21_214, 21_217, 21_614, 21_635];
+pub(super) const BAD_NUMBERS: [u64; 5] = [21_211, 21_214, 21_217, 21_614, 21_635];
 /// The person has written STOP.
-const UNSUBSCRIBED: u64 = 21_610;
+pub(super) const UNSUBSCRIBED: u64 = 21_610;
 /// Too many requests: never processed, so safe to send again.
 const TOO_MANY: u64 = 20_429;
 
@@ -57,6 +58,11 @@ fn request(owed: &Owed<'_>, to: &str, target: &Target, credentials: &Credentials
         fields.extend(settings::text(&target.settings, setting).map(|value| (name, value.to_owned())));
     }
     fields.push(("Body", sms::text(owed, target)?));
+    // Twilio calls nobody back whom it cannot prove itself to, nor a machine that only we can reach.
+    if status::signing_token(target, credentials).is_some() && owed.public_url.starts_with("https://") {
+        let path = message::status_path(owed.event.org, owed.event.id);
+        fields.push(("StatusCallback", format!("{}{path}", owed.public_url)));
+    }
     let body = serde_urlencoded::to_string(fields).map_err(|error| error.to_string())?;
     let user = vendor::text(target, KEY.name, account);
     let pair = Zeroizing::new(format!("{user}:{}", credentials.get(TOKEN.name).unwrap_or_default()));

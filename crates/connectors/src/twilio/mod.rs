@@ -2,6 +2,7 @@
 
 mod destination;
 pub mod settings;
+mod status;
 
 use domain::Channel;
 
@@ -26,7 +27,12 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         profile: retry::Profile::STANDARD,
         pace: Pace::SINGLE,
         vendor: Some(Vendor {
-            messenger: Some(Messenger { channel: Channel::Sms, knows_again: |_| false, read: destination::read }),
+            messenger: Some(Messenger {
+                channel: Channel::Sms,
+                knows_again: |_| false,
+                read: destination::read,
+                hear: Some(status::hear),
+            }),
             ..Vendor::new(destination::check)
         }),
     }),

@@ -18,6 +18,14 @@ pub(super) const TOKEN: Setting = Setting {
     default: "required",
     about: "The account's auth token, or the secret of `api_key`.",
 };
+pub(super) const ACCOUNT_TOKEN: Setting = Setting {
+    name: "account_token",
+    value: "text",
+    takes: Takes::Secret(128),
+    default: "`auth_token`, without `api_key`",
+    about: "The account's auth token beside an `api_key`: what Twilio tells of messages later is signed with it. Without it Twilio is \
+            not asked to tell.",
+};
 pub(super) const FROM: Setting = Setting {
     name: "from",
     value: "`+14155552671` or a sender's name",
@@ -35,4 +43,4 @@ pub(super) const SERVICE: Setting = Setting {
 pub(super) const TEXT: Setting = crate::kit::sms::TEXT;
 
 /// The settings.
-pub const SETTINGS: &[Setting] = &[webhook::PROJECT, vendor::URL, ACCOUNT, KEY, TOKEN, FROM, SERVICE, TEXT];
+pub const SETTINGS: &[Setting] = &[webhook::PROJECT, vendor::URL, ACCOUNT, KEY, TOKEN, ACCOUNT_TOKEN, FROM, SERVICE, TEXT];

@@ -1,7 +1,7 @@
 //! Contacts: telling about a person, erasing one.
 
 use domain::{
-    Answer, Contact, ContactId, ContactInput, ContactRef, Facts, Lifecycle, PassId, Reject, RejectCode, normalise_email,
+    Answer, Channel, Contact, ContactId, ContactInput, ContactRef, Facts, Lifecycle, PassId, Reject, RejectCode, normalise_email,
 };
 
 use super::{Draft, update};
@@ -82,6 +82,19 @@ fn find(draft: &Draft<'_>, input: &ContactInput, id: ContactId) -> Option<Contac
         found.filter(|contact| contact.external_id.is_none() || input.external_id.is_none())
     };
     by_external.or_else(|| by(ContactRef::Id(id))).or_else(by_email)
+}
+
+pub(super) fn set_wanted(draft: &mut Draft<'_>, id: ContactId, channel: Channel, wanted: bool) -> Result<Answer, Reject> {
+    let found = draft.contact(id).filter(|contact| contact.erased_at.is_none()).cloned();
+    let mut contact = found.ok_or_else(|| Reject::new(RejectCode::NotFound, "contact", "no such contact"))?;
+    if !contact.set_wanted(channel, wanted) {
+        return Ok(Answer::Unchanged { pass: None, contact: Some(id), version: contact.version, late: None });
+    }
+    contact.version += 1;
+    contact.updated_at = draft.now.max(contact.updated_at);
+    draft.put_contact(contact.clone());
+    draft.contact_event(Facts::ContactUpdated, &contact);
+    Ok(Answer::Done { pass: None, contact: Some(id), version: contact.version, created: false, late: None })
 }
 
 fn redraw(draft: &mut Draft<'_>, contact: ContactId, except: Option<PassId>) {

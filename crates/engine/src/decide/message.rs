@@ -115,6 +115,7 @@ pub(super) fn record(
     let facts = match news.clone() {
         MessageNews::Begun => return Ok(Draft::unchanged(&pass)),
         MessageNews::Sent { server_id } => Facts::MessageSent { message, server_id },
+        MessageNews::Delivered { server_id } => Facts::MessageDelivered { message, server_id },
         MessageNews::Unknown { detail } => Facts::MessageUnknown { message, detail },
         MessageNews::Failed { reason, detail } => {
             if reason.is_of_address() && !message.test {

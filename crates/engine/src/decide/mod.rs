@@ -82,6 +82,7 @@ pub fn decide(view: &View<'_>, command: &Command, now: Timestamp) -> Result<Deci
         Action::RecordVisit { pass, kind, sighting } => wallet::visit(&mut draft, pass, *kind, sighting)?,
         Action::RecordRedesign { pass, template } => update::redesigned(&mut draft, pass, *template)?,
         Action::PutContact { new_id, input } => contact::put(&mut draft, *new_id, input)?,
+        Action::SetWanted { contact, channel, wanted } => contact::set_wanted(&mut draft, *contact, *channel, *wanted)?,
         Action::EraseContact { contact } => contact::erase(&mut draft, contact)?,
         Action::Note { facts } => note(&mut draft, facts)?,
     };

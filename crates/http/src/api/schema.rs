@@ -244,6 +244,8 @@ pub(crate) enum EventType {
     MessageRequested,
     #[schema(rename = "message.sent")]
     MessageSent,
+    #[schema(rename = "message.delivered")]
+    MessageDelivered,
     #[schema(rename = "message.failed")]
     MessageFailed,
     #[schema(rename = "message.unknown")]

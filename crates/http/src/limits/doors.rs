@@ -27,7 +27,7 @@ const MAX_ADDRESSES: usize = 100_000;
 /// A door that needs no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Door {
-    /// A pass's page and what hangs on it, packages included.
+    /// A pass's page and what hangs on it, packages included; the page for unsubscribing.
     Page,
     /// An enrolment form that is sent.
     Enrolment,
@@ -37,7 +37,7 @@ enum Door {
     Registration,
     /// A phone's log.
     PhoneLog,
-    /// Google's call-backs.
+    /// Call-backs of Google's, and of services that send messages.
     Callback,
 }
 
@@ -46,7 +46,7 @@ const DOORS: [Door; 6] = [Door::Page, Door::Enrolment, Door::Inspector, Door::Re
 /// How many requests a minute each client address may make at the doors that need no key; 0 means as many as it likes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressLimits {
-    /// `/p/…`: pass pages, with their packages.
+    /// `/p/…` and `/u/…`: pass pages, with their packages, and pages for unsubscribing.
     pub pages_per_minute: u32,
     /// `POST /e/{project}`: enrolment forms sent.
     pub enrolments_per_minute: u32,
@@ -57,7 +57,8 @@ pub struct AddressLimits {
     pub registrations_per_minute: u32,
     /// `POST /apple/v1/log`: logs of phones.
     pub phone_logs_per_minute: u32,
-    /// `POST /google/callback`: Google tells of every saved and deleted pass from few addresses.
+    /// `POST /google/callback` and `POST /messages/…/status`: Google tells of every saved and deleted pass, an SMS service of every
+    /// message, from few addresses.
     pub callbacks_per_minute: u32,
 }
 
@@ -82,8 +83,8 @@ impl Door {
             "/inspect/{bin}/in" | "/inspect/{bin}/in/{*rest}" => Some(Self::Inspector),
             "/apple/v1/devices/{device}/registrations/{pass_type}/{serial}" => Some(Self::Registration),
             "/apple/v1/log" => Some(Self::PhoneLog),
-            "/google/callback" => Some(Self::Callback),
-            page if page.starts_with("/p/") => Some(Self::Page),
+            "/google/callback" | "/messages/{organization}/{message}/status" => Some(Self::Callback),
+            page if page.starts_with("/p/") || page.starts_with("/u/") => Some(Self::Page),
             _ => None,
         }
     }

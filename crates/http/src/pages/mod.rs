@@ -5,6 +5,7 @@ mod enrolment;
 mod form;
 mod pass;
 mod scanner;
+mod wishes;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/p/{code}/google", get(pass::google))
         .route("/p/{code}/card.css", get(pass::style))
         .route("/e/{project}", get(enrolment::show).post(enrolment::submit).layer(DefaultBodyLimit::max(MAX_FORM_BYTES)))
+        .route("/u/{wish}", get(wishes::show).post(wishes::submit).layer(DefaultBodyLimit::max(MAX_FORM_BYTES)))
         .route("/assets/enrol.js", get(async || ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], ENROL)))
         // Browsers ask for one by themselves; an organization's own picture is on its page.
         .route("/favicon.ico", get(async || (StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, "public, max-age=86400")])))

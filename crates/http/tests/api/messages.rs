@@ -1,5 +1,7 @@
 //! Messages to holders over the API: senders, what is asked of them, tests, bounces.
 
+use aws_lc_rs::hmac;
+use base64::Engine as _;
 use serde_json::{Value, json};
 
 use crate::server::Server;
@@ -79,4 +81,69 @@ async fn a_message_is_asked_for_tried_and_comes_back() {
     let timeline = server.get(&format!("/v1/passes/{}/events", things.id("pass"))).await.expect(200);
     let kinds: Vec<_> = timeline["data"].as_array().unwrap().iter().filter_map(|event| event["type"].as_str()).collect();
     assert_eq!(kinds.iter().filter(|kind| kind.starts_with("message.")).count(), 5, "{kinds:?}");
+}
+
+/// As Twilio signs: <https://www.twilio.com/docs/usage/security#validating-requests>.
+fn signed(token: &str, url: &str, fields: &[(&str, &str)]) -> (String, String) {
+    let mut sorted = fields.to_vec();
+    sorted.sort_unstable();
+    let text = sorted.iter().fold(url.to_owned(), |text, (name, value)| text + name + value);
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, token.as_bytes());
+    let signature = base64::engine::general_purpose::STANDARD.encode(hmac::sign(&key, text.as_bytes()));
+    (serde_urlencoded::to_string(fields).unwrap(), signature)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twilio_tells_what_became_of_a_message_once() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let account = format!("AC{}", "0".repeat(32));
+    let settings = json!({"account_sid": account, "api_key": format!("SK{}", "0".repeat(32)), "auth_token": "of-the-key",
+        "account_token": "of-the-account", "from": "+14155552671"});
+    let sender =
+        server.post("/v1/destinations", json!({"name": "SMS", "kind": "twilio", "settings": settings})).await.expect(201);
+    assert_eq!(sender["settings"]["account_token"], Value::Null, "it is not shown");
+    server.post("/v1/contacts", json!({"email": "ada@example.com", "phone": "+49 30 901820"})).await.expect(200);
+    let path = format!("/v1/passes/{}/messages", things.id("pass"));
+    let ask = async || {
+        let asked = server.post(&path, json!({"channel": "sms"})).await.expect(202);
+        assert_eq!(asked["state"], "requested", "{asked}");
+        format!("/messages/{}/{}/status", server.ours, asked["id"].as_str().unwrap())
+    };
+    let tell = async |at: &str, token: &str, status: &str, code: &str| {
+        let sid = format!("SM{}", "1".repeat(32));
+        let mut fields =
+            vec![("MessageSid", sid.as_str()), ("MessageStatus", status), ("AccountSid", &account), ("To", "+4930901820")];
+        fields.extend((!code.is_empty()).then_some(("ErrorCode", code)));
+        let (body, signature) = signed(token, &format!("http://localhost:8080{at}"), &fields);
+        let headers = [("content-type", "application/x-www-form-urlencoded"), ("x-twilio-signature", signature.as_str())];
+        server.send("POST", at, &headers, body).await
+    };
+    let told = async || {
+        let timeline = server.get(&format!("/v1/passes/{}/events?limit=100", things.id("pass"))).await.expect(200);
+        let all = timeline["data"].as_array().unwrap().iter();
+        all.filter_map(|event| Some(event["type"].as_str()?.strip_prefix("message.")?.to_owned())).collect::<Vec<_>>()
+    };
+    let first = ask().await;
+    for forged in ["of-the-key", "", "of-the-accounts"] {
+        assert_eq!(tell(&first, forged, "delivered", "").await.status.as_u16(), 400, "{forged}");
+    }
+    let unsigned = server.send("POST", &first, &[], "MessageStatus=delivered").await;
+    assert_eq!(unsigned.status.as_u16(), 400);
+    let stranger = first.replace(&server.ours.to_string(), &server.theirs.to_string());
+    assert_eq!(tell(&stranger, "of-the-account", "delivered", "").await.status.as_u16(), 404);
+    assert_eq!(told().await, ["requested"], "nothing of that counts");
+    // Out of order and twice.
+    for status in ["sent", "delivered", "queued", "delivered", "undelivered"] {
+        assert_eq!(tell(&first, "of-the-account", status, "").await.status.as_u16(), 204, "{status}");
+    }
+    assert_eq!(told().await, ["requested", "delivered"]);
+
+    let second = ask().await;
+    assert_eq!(tell(&second, "of-the-account", "undelivered", "30005").await.status.as_u16(), 204);
+    assert_eq!(told().await, ["requested", "delivered", "requested", "failed"]);
+    let refused = server.post(&path, json!({"channel": "sms"})).await.expect(202);
+    assert_eq!((&refused["state"], &refused["reason"]), (&json!("failed"), &json!("bounced_before")), "no such number");
+    server.call(&server.admin, "DELETE", &format!("/v1/destinations/{}", sender["id"].as_str().unwrap()), &Value::Null).await;
+    assert_eq!(tell(&second, "of-the-account", "delivered", "").await.status.as_u16(), 404, "its sender is gone");
 }

@@ -50,7 +50,12 @@ pub(super) async fn run(
 ) -> Vec<Attempted> {
     let mut attempted = Vec::with_capacity(deliveries.len());
     for delivery in deliveries {
-        let owed = Owed { event: &delivery.event, delivery: delivery.id, public_url: &house.settings.webhooks.public_url };
+        let owed = Owed {
+            event: &delivery.event,
+            delivery: delivery.id,
+            public_url: &house.settings.webhooks.public_url,
+            unsubscribe: None,
+        };
         let Some(call) = which(&owed, to.target()) else {
             attempted.push(Attempted { row: None, then: Then::Over });
             continue;

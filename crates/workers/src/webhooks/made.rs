@@ -32,7 +32,7 @@ pub(super) async fn request(
 ) -> Result<Option<Request>, String> {
     let target = delivery.to.target();
     let public_url = &house.settings.webhooks.public_url;
-    let owed = Owed { event: &delivery.event, delivery: delivery.id, public_url };
+    let owed = Owed { event: &delivery.event, delivery: delivery.id, public_url, unsubscribe: None };
     let (content, body) = match (&delivery.to.body, &target.payload) {
         (Err(why), _) => return Err(format!("the payload cannot be made: {why}")),
         (Ok(Some(body)), _) => {

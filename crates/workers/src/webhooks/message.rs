@@ -18,7 +18,8 @@ use connectors::{
     kit::{Came, Mail, Messenger, Outcome, Owed, Reply, Request, SMTP_COMMAND, Sent},
 };
 use domain::{
-    Action, Actor, Cause, Command, CommandId, Facts, IdempotencyKey, MessageFault, MessageNews, MessageRef, PassRef, Timestamp,
+    Action, Actor, Cause, Command, CommandId, DeliveryId, Event, Facts, IdempotencyKey, MESSAGES, MessageFault, MessageNews,
+    MessageRef, PassRef, Timestamp,
 };
 use engine::EngineError;
 use http::{HeaderMap, HeaderValue};
@@ -27,6 +28,7 @@ use outbound::{
     mail::{Attachment, Login, Server, Unsent},
 };
 use serde_json::json;
+use store::{StoreError, Wish};
 use zeroize::Zeroizing;
 
 use super::{
@@ -61,6 +63,33 @@ pub(super) async fn fly(
     let attempted = errand.run().await;
     drop(place);
     attempted
+}
+
+/// Writes down that a message has nobody to send it, unless what came of it is known already.
+pub(super) async fn unsent(house: &House, event: &Event, why: &str) -> Result<(), StoreError> {
+    let Facts::MessageRequested { message } = &event.facts else { return Ok(()) };
+    let (sender, channel, test) = (message.sender, message.channel, message.test);
+    let message = MessageRef { id: Some(event.id), sender, channel, to: Some(message.to.clone()), test };
+    let key = format!("{}/done", DeliveryId::of(event.id.uuid(), sender.uuid()));
+    match note(house, event, &message, key, failed(MessageFault::Undelivered, why)).await {
+        Err(EngineError::Unavailable(error)) => Err(StoreError::Unavailable(error.to_string())),
+        Err(EngineError::Rejected(reject)) => {
+            tracing::warn!(event = %event.id, %reject, "what came of a message cannot be noted on its pass");
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Has the engine write something down about a message under a key; whether it was not there before.
+async fn note(house: &House, event: &Event, message: &MessageRef, key: String, news: MessageNews) -> Result<bool, EngineError> {
+    let Some(pass) = event.pass.map(PassRef::Id) else { return Ok(true) };
+    let key = IdempotencyKey { principal: MESSAGES.to_owned(), key, fingerprint: [0; 32], keep_image: false };
+    let id = CommandId::mint(house.now(), &*house.entropy);
+    let action = Action::RecordMessage { pass, message: Box::new(message.clone()), news };
+    let command =
+        Command { id, org: event.org, actor: Actor::System, cause: Cause::Schedule, key: Some(key), told: None, action };
+    Ok(!house.engine.submit(command).await?.replayed)
 }
 
 /// What came of a try, with what there is to show of it.
@@ -141,7 +170,9 @@ impl<'e> Errand<'e> {
         };
         let secrets = to.secrets.as_ref().map_err(|why| Box::new(Trial::later(why)))?;
         let public_url = &self.house.settings.webhooks.public_url;
-        let owed = Owed { event: &self.delivery.event, delivery: self.delivery.id, public_url };
+        let unsubscribe = self.unsubscribe().map_err(|why| Box::new(Trial::later(&why)))?;
+        let owed =
+            Owed { event: &self.delivery.event, delivery: self.delivery.id, public_url, unsubscribe: unsubscribe.as_deref() };
         let sending = (destination.render)(&[owed], to.target(), secrets, self.at).pop();
         let request = sending.ok_or_else(|| Box::new(Trial::never("there is nothing to say")))?.request;
         let request = request.map_err(|why| Box::new(Trial::never(&why)))?;
@@ -151,10 +182,19 @@ impl<'e> Errand<'e> {
         Ok(request)
     }
 
+    /// Where its holder says that they want no more. Whoever tries a sender is somebody else.
+    fn unsubscribe(&self) -> Result<Option<String>, StoreError> {
+        let event = &self.delivery.event;
+        let Some(contact) = event.contact.filter(|_| !self.message.test) else { return Ok(None) };
+        let wish = Wish { org: event.org, contact, channel: self.message.channel };
+        let text = wish.text(self.house.store.keyring())?;
+        Ok(Some(format!("{}/u/{text}", self.house.settings.webhooks.public_url)))
+    }
+
     /// Notes that it is about to be sent; whether that was not noted before.
     async fn begin(&self) -> Result<bool, String> {
         let key = format!("{}/begin/{}", self.delivery.id, self.delivery.attempts);
-        match self.note(key, MessageNews::Begun).await {
+        match note(self.house, &self.delivery.event, &self.message, key, MessageNews::Begun).await {
             Ok(is_new) => Ok(is_new),
             Err(EngineError::Rejected(reject)) => Err(reject.message),
             Err(EngineError::Unavailable(error)) => Err(error.to_string()),
@@ -305,7 +345,8 @@ impl<'e> Errand<'e> {
     async fn note_for_good(&self, news: MessageNews) -> bool {
         let mut pause = Duration::from_millis(100);
         loop {
-            match self.note(format!("{}/done", self.delivery.id), news.clone()).await {
+            let key = format!("{}/done", self.delivery.id);
+            match note(self.house, &self.delivery.event, &self.message, key, news.clone()).await {
                 Ok(is_new) => return is_new,
                 Err(EngineError::Rejected(reject)) => {
                     tracing::warn!(delivery = %self.delivery.id, %reject, "what came of a message cannot be noted on its pass");
@@ -318,18 +359,6 @@ impl<'e> Errand<'e> {
                 }
             }
         }
-    }
-
-    /// Has the engine write something down under a key; whether it was not there before.
-    async fn note(&self, key: String, news: MessageNews) -> Result<bool, EngineError> {
-        let event = &self.delivery.event;
-        let Some(pass) = event.pass.map(PassRef::Id) else { return Ok(true) };
-        let key = IdempotencyKey { principal: "messages".to_owned(), key, fingerprint: [0; 32], keep_image: false };
-        let id = CommandId::mint(self.house.now(), &*self.house.entropy);
-        let action = Action::RecordMessage { pass, message: Box::new(self.message.clone()), news };
-        let command =
-            Command { id, org: event.org, actor: Actor::System, cause: Cause::Schedule, key: Some(key), told: None, action };
-        Ok(!self.house.engine.submit(command).await?.replayed)
     }
 }
 

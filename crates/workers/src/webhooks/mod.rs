@@ -31,7 +31,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{DeliveryId, Event, Timestamp};
+use domain::{DeliveryId, Event, Facts, Timestamp};
 use store::{Catalog, DeliveryRow, DeliverySettlement, LoggedEvent, Reader, SealedUnder, StoreError};
 use tokio::{
     task::{AbortHandle, Id, JoinError, JoinSet},
@@ -57,6 +57,8 @@ const BATCH: u32 = 256;
 const MOST_UNDER_WAY: usize = 2_048;
 /// How long a claimed delivery is ours; longer than it may wait and take together.
 const CLAIM: Duration = Duration::from_secs(60);
+/// What is said of a message that nobody sends.
+const NO_SENDER: &str = "its sender was deleted or switched off before it was sent";
 /// Lanes that are kept although idle.
 const IDLE_LANES: usize = 4_096;
 
@@ -254,13 +256,26 @@ impl Pump {
         for logged in events {
             let seq = logged.position().seq;
             let begun = match logged {
-                LoggedEvent::Whole(event, under) => self.begin(&catalog, &Arc::new(*event), &Arc::new(under)),
+                LoggedEvent::Whole(event, under) => {
+                    let event = Arc::new(*event);
+                    if !self.has_sender(&catalog, &event) {
+                        shard.insist("note that a message has no sender", || message::unsent(house, &event, NO_SENDER)).await?;
+                    }
+                    self.begin(&catalog, &event, &Arc::new(under))
+                }
                 // Whom it was about is not told any more.
                 LoggedEvent::Erased(_) => 0,
             };
             self.book.opened(seq, begun);
         }
         Ok(true)
+    }
+
+    /// Whether there is somebody to send the message that an event asks for, or was; true of any other event.
+    fn has_sender(&self, catalog: &Catalog, event: &Event) -> bool {
+        let Facts::MessageRequested { message } = &event.facts else { return true };
+        self.touched.contains(&DeliveryId::of(event.id.uuid(), message.sender.uuid()))
+            || targets::owed(catalog, event).any(|stored| stored.value.target.id == message.sender)
     }
 
     /// Starts the deliveries of a new event; how many are under way.
@@ -344,7 +359,12 @@ impl Pump {
                     self.resume(Delivery { id: row.id, event, under, to, attempts: row.attempts, behind: row.behind });
                 }
                 // The event was erased or its target removed: there is nothing to send, or nobody to send it to.
-                _ => self.book.over(row.org, row.id),
+                (event, _) => {
+                    if let Some((event, _)) = event {
+                        shard.insist("note that a message has no sender", || message::unsent(house, event, NO_SENDER)).await?;
+                    }
+                    self.book.over(row.org, row.id);
+                }
             }
         }
         Ok(true)

@@ -217,7 +217,12 @@ impl Batch<'_> {
     }
 
     fn render(&self, ids: &[domain::DeliveryId], events: &[usize], at: Timestamp) -> Vec<Sending> {
-        let owed = |number: &usize| Owed { event: &self.events[*number], delivery: ids[*number], public_url: &self.public_url };
+        let owed = |number: &usize| Owed {
+            event: &self.events[*number],
+            delivery: ids[*number],
+            public_url: &self.public_url,
+            unsubscribe: None,
+        };
         let owed: Vec<Owed<'_>> = events.iter().map(owed).collect();
         (self.destination.render)(&owed, self.target(), &self.secrets, at)
     }
