@@ -34,6 +34,9 @@ pub struct Target {
     /// Which way of messages to holders it is, when it is one: then it is told of messages alone that are for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sends: Option<Channel>,
+    /// By which of the operator's named ways out it is sent to; none means the machine's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<String>,
     /// Which events.
     pub events: TargetEvents,
     /// Only events for which this condition holds, in the language of flows' conditions; none means all.
@@ -240,6 +243,7 @@ impl Target {
             wallet: None,
             templates: Vec::new(),
             sends: None,
+            egress: None,
             events: TargetEvents::All,
             filter: None,
             payload: None,

@@ -1,6 +1,6 @@
 //! What every handler can reach.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use domain::{Clock, Entropy, OrgId, PassId, Timestamp};
@@ -58,6 +58,8 @@ pub struct Settings {
     pub intake_bytes: usize,
     /// Which addresses users may name for webhooks.
     pub address_policy: AddressPolicy,
+    /// The names of the ways out that webhooks and destinations may name.
+    pub egresses: BTreeSet<String>,
     /// Whether destinations may write files below a folder of this machine.
     pub takes_files: bool,
     /// Where addresses are registered; without it no places are recorded.
@@ -93,6 +95,7 @@ impl Settings {
             batch_bytes: Self::BATCH_BYTES,
             intake_bytes: Self::INTAKE_BYTES,
             address_policy: AddressPolicy::default(),
+            egresses: BTreeSet::new(),
             takes_files: false,
             places: None,
             fitness: None,

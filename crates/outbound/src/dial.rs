@@ -10,6 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
+use crate::egress::{self, Asked, Egress, Proxy};
 use crate::policy::{AddressPolicy, Host, Refusal, Target};
 
 /// Addresses of one name that are considered; the rest is ignored.
@@ -25,6 +26,8 @@ pub(crate) enum DialError {
     Refused(Refusal),
     Dns(String),
     Connect(io::Error),
+    /// It does not leave by the egress of this name; why not.
+    Egress(String, String),
 }
 
 /// Whoever knows the addresses of names. Asked on a thread of its own, for it may block.
@@ -52,11 +55,13 @@ pub(crate) struct Dialler {
     policy: Arc<AddressPolicy>,
     names: Arc<dyn Names>,
     lookups: Arc<Semaphore>,
+    /// By which way it goes out; none is the machine's own.
+    egress: Option<Arc<Egress>>,
 }
 
 impl Dialler {
-    pub(crate) fn new(policy: AddressPolicy, names: Arc<dyn Names>) -> Self {
-        Self { policy: Arc::new(policy), names, lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
+    pub(crate) fn new(policy: AddressPolicy, names: Arc<dyn Names>, egress: Option<Arc<Egress>>) -> Self {
+        Self { policy: Arc::new(policy), names, lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)), egress }
     }
 
     pub(crate) fn policy(&self) -> &AddressPolicy {
@@ -86,6 +91,49 @@ impl Dialler {
         }
     }
 
+    /// A connection to the first of these addresses, which were judged, by the egress alone where there is one.
+    pub(crate) async fn connect(&self, addresses: &[SocketAddr]) -> Result<TcpStream, DialError> {
+        let Some(egress) = &self.egress else { return race(addresses, None).await };
+        let fails = |why: String| DialError::Egress(egress.name().to_owned(), why);
+        if let Some(source) = egress.source() {
+            egress.check().map_err(|error| fails(format!("its address cannot be sent from: {error}")))?;
+            let same: Vec<_> = addresses.iter().copied().filter(|to| to.is_ipv4() == source.is_ipv4()).collect();
+            if same.is_empty() {
+                let version = if source.is_ipv4() { "IPv4" } else { "IPv6" };
+                return Err(fails(format!("it sends by {version}, and the receiver has no such address")));
+            }
+            return race(&same, Some(source)).await;
+        }
+        match egress.proxy() {
+            Some(proxy) => self.through(proxy, addresses).await.map_err(fails),
+            None => race(addresses, None).await,
+        }
+    }
+
+    /// A connection through a proxy. The operator named it, so it is not judged.
+    async fn through(&self, proxy: &Proxy, addresses: &[SocketAddr]) -> Result<TcpStream, String> {
+        let at = match &proxy.host {
+            Host::Address(address) => vec![SocketAddr::new(*address, proxy.port)],
+            Host::Name(name) => {
+                let found = self.look_up(name.clone(), proxy.port).await;
+                alternate_families(found.map_err(|_| "the name of its proxy cannot be resolved")?)
+            }
+        };
+        let mut last = "the receiver has no address".to_owned();
+        for address in addresses {
+            let stream = race(&at, None).await.map_err(|error| match error {
+                DialError::Connect(error) => format!("its proxy is not reached: {}", error.kind()),
+                _ => "its proxy is not reached".to_owned(),
+            })?;
+            match proxy.ask(stream, *address).await {
+                Asked::Open(stream) => return Ok(stream),
+                Asked::Unreached(why) => last = why,
+                Asked::No(why) => return Err(why),
+            }
+        }
+        Err(last)
+    }
+
     async fn look_up(&self, name: String, port: u16) -> Result<Vec<SocketAddr>, DialError> {
         let gone = |_| DialError::Dns("the resolver has stopped".to_owned());
         let permit = Arc::clone(&self.lookups).acquire_owned().await.map_err(gone)?;
@@ -105,13 +153,13 @@ impl Dialler {
 
 /// The first address that accepts a connection. Each gets a head start over the next, so that one which swallows
 /// packets does not use up the deadline; the first to connect ends the race.
-pub(crate) async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, DialError> {
+async fn race(addresses: &[SocketAddr], source: Option<IpAddr>) -> Result<TcpStream, DialError> {
     let mut waiting = addresses.iter();
     let mut racing = FuturesUnordered::new();
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     loop {
         if let Some(address) = waiting.next() {
-            racing.push(TcpStream::connect(*address));
+            racing.push(open(*address, source));
         }
         if racing.is_empty() {
             return Err(DialError::Connect(last));
@@ -127,6 +175,13 @@ pub(crate) async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, DialE
             },
             () = tokio::time::sleep(HEAD_START), if waiting.len() > 0 => {}
         }
+    }
+}
+
+async fn open(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    match source {
+        Some(source) => egress::bound(source)?.connect(address).await,
+        None => TcpStream::connect(address).await,
     }
 }
 
@@ -163,18 +218,18 @@ mod tests {
     async fn a_closed_port_does_not_keep_the_open_one_from_being_reached() {
         let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let stream = connect(&[closed, open.local_addr().unwrap()]).await.unwrap();
+        let stream = race(&[closed, open.local_addr().unwrap()], None).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), open.local_addr().unwrap());
-        assert!(matches!(connect(&[closed]).await, Err(DialError::Connect(_))));
+        assert!(matches!(race(&[closed], None).await, Err(DialError::Connect(_))));
     }
 
     #[tokio::test]
     async fn only_allowed_addresses_of_a_name_come_back() {
         let target = Target { host: Host::Name("localhost".into()), port: 80, https: false };
-        let strict = Dialler::new(AddressPolicy::default(), Arc::new(SystemNames)).resolve(&target).await;
+        let strict = Dialler::new(AddressPolicy::default(), Arc::new(SystemNames), None).resolve(&target).await;
         assert!(matches!(strict, Err(DialError::Refused(_))), "{strict:?}");
         let v4_only = AddressPolicy { allow_networks: vec!["127.0.0.0/8".parse().unwrap()], ..AddressPolicy::default() };
-        let found = Dialler::new(v4_only, Arc::new(SystemNames)).resolve(&target).await.unwrap();
+        let found = Dialler::new(v4_only, Arc::new(SystemNames), None).resolve(&target).await.unwrap();
         assert_eq!(found, ["127.0.0.1:80".parse().unwrap()]);
     }
 }

@@ -10,6 +10,7 @@
 //! - **Everything that a stranger sends is capped**: header bytes and count, body bytes, addresses per name.
 
 mod dial;
+pub mod egress;
 pub mod http;
 pub mod mail;
 pub mod object;

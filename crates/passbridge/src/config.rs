@@ -1,6 +1,10 @@
 //! Configuration: defaults, then a file, then the environment, then flags; the later one counts.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -9,6 +13,7 @@ use figment::{
     providers::{Env, Format as _, Serialized, Toml},
 };
 use ipnet::IpNet;
+use outbound::egress::Egress;
 use serde::{Deserialize, Serialize};
 
 /// The file that is read when none is named and it is there.
@@ -44,6 +49,9 @@ pub(crate) struct Config {
     pub(crate) allow_loopback: bool,
     /// Further networks that webhooks may be sent to, beside all public addresses.
     pub(crate) allow_networks: Vec<IpNet>,
+    /// Ways out by name, `[egress.NAME]` in the file, for receivers that let in known addresses alone: each with a `proxy` or a
+    /// `source_address`. Webhooks and destinations name one.
+    pub(crate) egress: BTreeMap<String, Way>,
     /// Folder below which destinations may write files, each organization in one of its own; without it none may.
     pub(crate) files_folder: Option<PathBuf>,
     /// Requests per second that an API key may make, unless it has a limit of its own.
@@ -97,6 +105,7 @@ impl Default for Config {
             forwarded_by: "x-forwarded-for".to_owned(),
             allow_loopback: false,
             allow_networks: Vec::new(),
+            egress: BTreeMap::new(),
             files_folder: None,
             rate_per_second: http_server::Settings::RATE_PER_SECOND,
             pages_per_minute: limits.pages_per_minute,
@@ -119,7 +128,31 @@ impl Default for Config {
     }
 }
 
+/// A way out of this machine; one of the two.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Way {
+    /// An HTTP proxy that takes CONNECT: `http://host:port`, or `http://user:password@host:port` with both percent-encoded. It is
+    /// asked for the receiver's address, resolved and judged here, never for a name; TLS goes through it end to end.
+    proxy: Option<String>,
+    /// An address of this machine to send from. Receivers need an address of the same version of IP.
+    source_address: Option<IpAddr>,
+}
+
 impl Config {
+    /// The ways out.
+    pub(crate) fn egresses(&self) -> anyhow::Result<Vec<Egress>> {
+        let egress = |(name, way): (&String, &Way)| {
+            let made = match (&way.proxy, way.source_address) {
+                (Some(proxy), None) => Egress::through(name, proxy),
+                (None, Some(address)) => Egress::from_address(name, address),
+                _ => bail!("egress.{name}: give either proxy or source_address"),
+            };
+            made.with_context(|| format!("egress.{name}"))
+        };
+        self.egress.iter().map(egress).collect()
+    }
+
     /// How long a node may be silent before others take over its work.
     pub(crate) fn take_over_after(&self) -> std::time::Duration {
         std::time::Duration::from_secs(self.take_over_seconds)
@@ -240,6 +273,7 @@ pub(crate) fn read(flags: &Flags) -> anyhow::Result<Config> {
     if let Some(folder) = config.files_folder.as_ref().filter(|folder| !folder.is_dir()) {
         bail!("files_folder: there is no folder {}", folder.display());
     }
+    config.egresses()?;
     if !["text", "json"].contains(&config.log_format.as_str()) {
         bail!("log_format must be `text` or `json`");
     }
@@ -268,12 +302,22 @@ fn provenance(figment: &Figment, name: String, value: serde_json::Value) -> Prov
     let value = match (name.as_str(), &value) {
         ("master_key", serde_json::Value::String(_)) => "(hidden)".into(),
         ("database", serde_json::Value::String(url)) => hide_password(url).into(),
+        ("egress", serde_json::Value::Object(ways)) => ways.iter().map(|(name, way)| (name.clone(), shown(way))).collect(),
         _ => value,
     };
     Provenance { name, value, source }
 }
 
-/// A database address without its password.
+/// A way out without the password of its proxy.
+fn shown(way: &serde_json::Value) -> serde_json::Value {
+    let mut way = way.clone();
+    if let Some(proxy) = way["proxy"].as_str().map(hide_password) {
+        way["proxy"] = proxy.into();
+    }
+    way
+}
+
+/// An address without its password.
 pub(crate) fn hide_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     match rest.split_once('@') {
@@ -301,6 +345,34 @@ mod tests {
     fn passwords_are_not_shown() {
         assert_eq!(hide_password("postgres://user:secret@host/db"), "postgres://user@host/db");
         assert_eq!(hide_password("postgres://host/db"), "postgres://host/db");
+    }
+
+    fn in_file(text: &str) -> (tempfile::TempDir, Flags) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("passbridge.toml");
+        std::fs::write(&file, text).unwrap();
+        (folder, Flags { config: Some(file), ..Flags::default() })
+    }
+
+    #[test]
+    fn ways_out_are_read_and_shown_without_their_passwords() {
+        let text =
+            "[egress.office]\nproxy = \"http://us:hush@proxy.example.com:3128\"\n[egress.fixed]\nsource_address = \"127.0.0.2\"";
+        let (_folder, flags) = in_file(text);
+        let egresses = read(&flags).unwrap().egresses().unwrap();
+        assert_eq!(egresses.iter().map(Egress::name).collect::<Vec<_>>(), ["fixed", "office"]);
+        let row = explain(&flags).unwrap().into_iter().find(|row| row.name == "egress").unwrap();
+        assert_eq!(row.value["office"]["proxy"], "http://us@proxy.example.com:3128");
+        for (wrong, part) in [
+            ("[egress.a]", "egress.a: give either"),
+            ("[egress.a]\nproxy = \"socks5://x:1\"", "does not begin with http://"),
+            ("[egress.\"A b\"]\nsource_address = \"127.0.0.2\"", "lower case letters"),
+            ("[egress.a]\nsource = \"127.0.0.2\"", "unknown field"),
+        ] {
+            let (_folder, flags) = in_file(wrong);
+            let why = format!("{:#}", read(&flags).unwrap_err());
+            assert!(why.contains(part), "{why}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use domain::{Clock, Entropy};
 use engine::Engine;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use outbound::{
+    egress::Egress,
     http::{Client, Roots},
     policy::AddressPolicy,
 };
@@ -128,6 +129,7 @@ pub(crate) async fn start(
     let webhooks = workers::WebhookSettings {
         public_url: public_url.clone(),
         files_folder: config.files_folder.clone(),
+        egresses: egresses(config)?,
         ..workers::WebhookSettings::default()
     };
     let made: Arc<OnceLock<Weak<http_server::App>>> = Arc::default();
@@ -194,6 +196,17 @@ fn policy(config: &Config) -> AddressPolicy {
     }
 }
 
+/// The ways out that webhooks may name; says which of them this machine cannot send by at present.
+fn egresses(config: &Config) -> anyhow::Result<Vec<Egress>> {
+    let egresses = config.egresses()?;
+    for egress in &egresses {
+        if let Err(error) = egress.check() {
+            complain(&format!("egress.{}: nothing can be sent from its source_address at present: {error}", egress.name()));
+        }
+    }
+    Ok(egresses)
+}
+
 fn settings(config: &Config, public_url: &str, policy: AddressPolicy) -> anyhow::Result<http_server::Settings> {
     let mut settings = http_server::Settings::new(public_url);
     settings.trusted_proxies.clone_from(&config.trusted_proxies);
@@ -207,6 +220,7 @@ fn settings(config: &Config, public_url: &str, policy: AddressPolicy) -> anyhow:
         callbacks_per_minute: config.callbacks_per_minute,
     };
     settings.address_policy = policy;
+    settings.egresses = config.egress.keys().cloned().collect();
     settings.takes_files = config.files_folder.is_some();
     if config.forwarded_by == "forwarded" {
         settings.forwarded_by = http_server::ForwardedBy::Forwarded;

@@ -6,6 +6,7 @@
 //! - [`tls`]: the same over TLS, with faults in their certificates;
 //! - [`vendors`]: services that enforce their documented limits;
 //! - [`objects`]: a storage that checks signatures;
+//! - [`proxy`]: a proxy that takes CONNECT, refuses or hangs;
 //! - [`http`]: a small client;
 //! - [`mail`]: a real mail server;
 //! - [`clients`]: real clients of the field and a browser, run as programs.
@@ -15,6 +16,7 @@ pub mod http;
 pub mod mail;
 pub mod objects;
 pub mod postgres;
+pub mod proxy;
 pub mod server;
 pub mod sink;
 pub mod tls;

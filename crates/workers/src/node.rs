@@ -29,6 +29,9 @@ pub enum StartError {
     /// The name cannot be used.
     #[error("the node's name `{0}` must be 1 to 64 letters, digits, `.`, `_` or `-`")]
     BadName(String),
+    /// A way out cannot be used.
+    #[error("the egress `{0}` cannot be used: {1}")]
+    Egress(String, String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use domain::{Clock, Entropy, Timestamp};
 use engine::Engine;
-use outbound::{http::Client, mail::Mailer};
+use outbound::http::Client;
 use parking_lot::Mutex;
 use store::{Catalog, Lease, Pulse, Store, StoreError};
 use tokio::sync::watch;
@@ -15,7 +15,7 @@ use crate::{
     node::Identity,
     pulse::{LOOK_ANYWAY, Pulses},
     wallet_sync::Apns,
-    webhooks::Dispatcher,
+    webhooks::{Dispatcher, Ways},
 };
 
 /// First pause after the store failed; doubles up to [`LONGEST_PAUSE`].
@@ -30,7 +30,8 @@ pub(crate) struct House {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) client: Client,
-    pub(crate) mailer: Mailer,
+    /// How targets are sent to.
+    pub(crate) ways: Ways,
     pub(crate) packages: Packages,
     pub(crate) apns: Apns,
     pub(crate) google: GoogleSettings,
@@ -54,7 +55,7 @@ impl House {
             engine,
             clock,
             entropy,
-            mailer: Mailer::like(&client),
+            ways: Ways::new(&client, &settings.webhooks.egresses)?,
             client,
             packages,
             apns: Apns::new(apns),

@@ -17,10 +17,13 @@ use domain::{
     TargetId, Validity,
 };
 use house::{House, PASS_TYPE, Sink, System, until};
-use outbound::http::Roots;
+use outbound::{egress::Egress, http::Roots};
 use serde_json::{Value, json};
 use store::{DeliveryRow, StoredSigner};
-use testkit::tls::{Authority, Fault, TlsSink};
+use testkit::{
+    proxy::{Manner, Proxy},
+    tls::{Authority, Fault, TlsSink},
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -296,6 +299,58 @@ async fn a_token_is_got_once_and_anew_when_it_is_refused() {
     let detail = house.attempts(basic_id).await[0].clone();
     let detail = String::from_utf8(house.store.open_detail(&detail).unwrap().unwrap().to_vec()).unwrap();
     assert!(!detail.contains("YW5u"), "credentials are not in the log: {detail}");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_is_sent_to_by_the_way_out_that_it_names_or_not_at_all() {
+    let house = House::new().await;
+    let (base, club) = club().await;
+    let proxy = Proxy::start(Manner::Answer(502)).await.unwrap();
+    let auth = TargetAuth::Oauth2 {
+        token_url: format!("{base}/token"),
+        client_id: "me".to_owned(),
+        client_secret: Hidden("hush".to_owned()),
+        scope: None,
+        audience: None,
+        in_body: false,
+    };
+    let named = |name: &'static str| native(move |target| target.egress = Some(name.to_owned()));
+    let by_proxy = move |target: &mut Target| {
+        target.auth = Some(auth);
+        target.egress = Some("office".to_owned());
+    };
+    let id = house.target_with(&format!("{base}/hook"), native(by_proxy)).await;
+    let (sink, fixed) = (Sink::start(&[], 100).await, Sink::start(&[], 100).await);
+    let gone_id = house.target_with(&sink.url, named("gone")).await;
+    let fixed_id = house.target_with(&fixed.url, named("fixed")).await;
+    let mut settings = house::quick();
+    settings.webhooks.egresses =
+        vec![Egress::through("office", &proxy.url("")).unwrap(), Egress::from_address("fixed", [127, 0, 0, 2].into()).unwrap()];
+    let workers = house.workers_with(settings).await;
+    house.issued("1", Validity::default()).await;
+    for id in [id, gone_id, fixed_id] {
+        until("it was tried", || async { !house.attempts(id).await.is_empty() }).await;
+    }
+    let first = house.attempts(id).await.remove(0);
+    assert!(first.error.unwrap().contains("by the egress `office`: the proxy answered 502"));
+    let gone = house.attempts(gone_id).await.remove(0);
+    assert!(gone.error.unwrap().contains("no egress `gone` any more"));
+    let (asked, used) = club.0.lock().clone();
+    assert_eq!((sink.count(), asked.len(), used.len()), (0, 0, 0), "nothing leaves by another way");
+    assert_eq!((house.attempts(fixed_id).await[0].outcome, fixed.count()), (1, 1));
+    proxy.behave(Manner::Connect(None));
+    until("it is delivered", || async {
+        house.clock.forward(Duration::from_secs(30));
+        house.attempts(id).await.iter().any(|row| row.outcome == 1)
+    })
+    .await;
+    assert_eq!(proxy.asked().len(), proxy.asked().iter().filter(|to| base.ends_with(to.as_str())).count());
+    let (asked, used) = club.0.lock().clone();
+    assert_eq!((asked.len(), used.len()), (1, 1), "the token was asked for by the same way");
+    let row = house.attempts(id).await.into_iter().find(|row| row.outcome == 1).unwrap();
+    let detail: Value = serde_json::from_slice(&house.store.open_detail(&row).unwrap().unwrap()).unwrap();
+    assert_eq!(detail["egress"], "office");
     workers.drain(PATIENCE).await;
 }
 

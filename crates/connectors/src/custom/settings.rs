@@ -23,5 +23,14 @@ pub const SECRET: Setting = Setting {
 };
 
 /// The settings.
-pub const SETTINGS: &[Setting] =
-    &[webhook::PROJECT, webhook::WALLET, webhook::TEMPLATES, webhook::EVENTS, webhook::FILTER, webhook::SWITCH_OFF, CODE, SECRET];
+pub const SETTINGS: &[Setting] = &[
+    webhook::PROJECT,
+    webhook::WALLET,
+    webhook::TEMPLATES,
+    webhook::EVENTS,
+    webhook::FILTER,
+    webhook::SWITCH_OFF,
+    webhook::EGRESS,
+    CODE,
+    SECRET,
+];

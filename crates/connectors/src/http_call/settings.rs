@@ -50,6 +50,7 @@ pub const SETTINGS: &[Setting] = &[
     webhook::CERTIFICATE,
     webhook::PACE,
     webhook::SWITCH_OFF,
+    webhook::EGRESS,
     URL,
     METHOD,
     BODY,

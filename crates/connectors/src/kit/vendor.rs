@@ -131,6 +131,7 @@ macro_rules! vendor_settings {
             $crate::kit::webhook::EVENTS,
             $crate::kit::webhook::FILTER,
             $crate::kit::webhook::SWITCH_OFF,
+            $crate::kit::webhook::EGRESS,
             $crate::kit::vendor::URL,
             $($own,)*
         ]

@@ -50,6 +50,7 @@ macro_rules! settings_with {
             $crate::kit::webhook::CERTIFICATE,
             $crate::kit::webhook::PACE,
             $crate::kit::webhook::SWITCH_OFF,
+            $crate::kit::webhook::EGRESS,
             $($own,)*
             $crate::kit::webhook::WITHOUT_STANDARD_HEADERS,
         ]
@@ -115,6 +116,12 @@ pub(crate) const SWITCH_OFF: Setting = own(
     "`after_failures`, `after_hours`",
     "never, 120",
     "After how many deliveries that were given up one after another, or how many hours in which it took nothing, it is switched off.",
+);
+pub(crate) const EGRESS: Setting = own(
+    "egress",
+    "name",
+    "the server's own",
+    "By which of the ways out that the operator configured (`[egress.NAME]`) it is sent to, for receivers that let in known addresses alone.",
 );
 pub(crate) const BACKFILL: Setting = own(
     "backfill_every_hours",

@@ -34,6 +34,7 @@ pub const SETTINGS: &[Setting] = &[
     webhook::CERTIFICATE,
     webhook::PACE,
     webhook::SWITCH_OFF,
+    webhook::EGRESS,
     Setting {
         name: "post_only",
         value: "true or false",

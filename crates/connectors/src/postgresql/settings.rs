@@ -53,6 +53,7 @@ pub const SETTINGS: &[Setting] = &[
     webhook::EVENTS,
     webhook::FILTER,
     webhook::SWITCH_OFF,
+    webhook::EGRESS,
     webhook::BACKFILL,
     URL,
     USER,

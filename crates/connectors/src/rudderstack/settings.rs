@@ -33,6 +33,7 @@ pub const DESTINATION: &[Setting] = &[
     webhook::EVENTS,
     webhook::FILTER,
     webhook::SWITCH_OFF,
+    webhook::EGRESS,
     webhook::BACKFILL,
     DATA_PLANE,
     WRITE_KEY,

@@ -36,4 +36,5 @@ pub(super) const KNOWS_AGAIN: Setting = Setting {
 };
 
 /// The settings.
-pub const SETTINGS: &[Setting] = &[webhook::PROJECT, URL, BODY, CONTENT_TYPE, crate::kit::sms::TEXT, HEADERS, KNOWS_AGAIN];
+pub const SETTINGS: &[Setting] =
+    &[webhook::PROJECT, webhook::EGRESS, URL, BODY, CONTENT_TYPE, crate::kit::sms::TEXT, HEADERS, KNOWS_AGAIN];

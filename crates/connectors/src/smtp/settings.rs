@@ -74,4 +74,4 @@ pub(super) const ATTACH: Setting = Setting {
 
 /// The settings.
 pub const SETTINGS: &[Setting] =
-    &[webhook::PROJECT, URL, USER, PASSWORD, FROM, REPLY_TO, UNSUBSCRIBE, SUBJECT, TEXT, HTML, ATTACH];
+    &[webhook::PROJECT, webhook::EGRESS, URL, USER, PASSWORD, FROM, REPLY_TO, UNSUBSCRIBE, SUBJECT, TEXT, HTML, ATTACH];

@@ -43,4 +43,5 @@ pub(super) const SERVICE: Setting = Setting {
 pub(super) const TEXT: Setting = crate::kit::sms::TEXT;
 
 /// The settings.
-pub const SETTINGS: &[Setting] = &[webhook::PROJECT, vendor::URL, ACCOUNT, KEY, TOKEN, ACCOUNT_TOKEN, FROM, SERVICE, TEXT];
+pub const SETTINGS: &[Setting] =
+    &[webhook::PROJECT, webhook::EGRESS, vendor::URL, ACCOUNT, KEY, TOKEN, ACCOUNT_TOKEN, FROM, SERVICE, TEXT];

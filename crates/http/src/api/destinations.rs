@@ -90,6 +90,10 @@ struct DestinationInput {
     /// The certificate that we show where the receiver asks for one, of `http-call`.
     #[serde(default)]
     certificate: Option<CertificateInput>,
+    /// By which of the operator's ways out it is sent to, as a webhook's `egress`.
+    #[serde(default)]
+    #[schema(max_length = 64, examples("office"))]
+    egress: Option<String>,
     /// How fast it is sent to, of `http-call`: other services have a pace of their own.
     #[serde(default)]
     pace: PaceInput,
@@ -156,6 +160,7 @@ impl View {
             filter: target.filter,
             auth: target.auth.as_ref().map(AuthInput::of),
             certificate: target.certificate.as_ref().map(CertificateInput::of),
+            egress: target.egress,
             pace: PaceInput::of(target.pace),
             switch_off: SwitchOffInput::of(target.switch_off),
             backfill_every_hours: target.backfill_every_hours,
@@ -233,6 +238,7 @@ impl DestinationInput {
             settings,
             wallet: self.wallet,
             templates: self.templates,
+            egress: webhooks::egress(app, self.egress)?,
             sends: vendor.messenger.map(|messenger| messenger.channel),
             events: self.events.map_or(TargetEvents::All, TargetEvents::Only),
             filter: self.filter,

@@ -105,6 +105,12 @@ struct WebhookInput {
     /// The certificate that we show where the receiver asks for one.
     #[serde(default)]
     certificate: Option<CertificateInput>,
+    /// By which of the ways out that the operator of this server configured (`[egress.NAME]`) it is sent to, tests, retries and
+    /// token requests too: a proxy or a source address that the receiver lets in. Nothing is sent by another way when that fails.
+    /// Null means the server's own.
+    #[serde(default)]
+    #[schema(max_length = 64, examples("office"))]
+    egress: Option<String>,
     /// How fast it is sent to.
     #[serde(default)]
     pace: PaceInput,
@@ -277,6 +283,7 @@ impl View {
             without_standard_headers: target.without_standard_headers,
             auth: target.auth.as_ref().map(AuthInput::of),
             certificate: target.certificate.as_ref().map(CertificateInput::of),
+            egress: target.egress,
             pace: PaceInput::of(target.pace),
             switch_off: SwitchOffInput::of(target.switch_off),
             enabled: target.enabled,
@@ -336,6 +343,7 @@ impl WebhookInput {
             wallet: self.wallet,
             templates: self.templates,
             sends: None,
+            egress: egress(app, self.egress)?,
             events: self.events.map_or(TargetEvents::All, TargetEvents::Only),
             filter: self.filter,
             payload: self.payload,
@@ -379,6 +387,19 @@ impl WebhookInput {
             }
         }
         Ok(destination)
+    }
+}
+
+/// A way out that is asked for, when the operator configured it.
+pub(super) fn egress(app: &App, asked: Option<String>) -> Result<Option<String>, Problem> {
+    let known = &app.settings.egresses;
+    match asked {
+        Some(name) if !known.contains(&name) => {
+            let known = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let known = if known.is_empty() { "none".to_owned() } else { known };
+            Err(Problem::field("egress", format!("this server's configuration has no egress of this name; it has {known}")))
+        }
+        asked => Ok(asked),
     }
 }
 

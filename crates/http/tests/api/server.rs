@@ -106,6 +106,7 @@ impl Server {
         tokio::spawn(runner.run());
         let mut settings = Settings::new("http://localhost:8080/");
         settings.rate_per_second = 100_000;
+        settings.egresses = ["fixed".to_owned(), "office".to_owned()].into();
         let app = App::new(Arc::clone(&store), engine, clock, Arc::new(System), settings, None);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

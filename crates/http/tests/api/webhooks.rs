@@ -96,6 +96,30 @@ async fn credentials_are_kept_and_not_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_way_out_is_one_that_the_operator_configured() {
+    let server = Server::start().await;
+    let slack = json!({"name": "S", "kind": "slack", "settings": {"webhook_url": "https://hooks.slack.com/services/T0/B0/x"}});
+    for (path, body) in [("/v1/webhooks", hook(&json!({}))), ("/v1/destinations", slack)] {
+        let with = |egress: &Value| {
+            let mut body = body.clone();
+            body["egress"] = egress.clone();
+            body
+        };
+        let refused = server.post(path, with(&json!("nowhere"))).await;
+        assert_eq!(refused.problem(422), "invalid");
+        let error = &refused.json()["errors"][0];
+        assert_eq!(error["path"], "egress");
+        assert!(error["message"].as_str().unwrap().ends_with("it has fixed, office"), "{error}");
+        let made = server.post(path, with(&json!("office"))).await;
+        let one = made.header("location").to_owned();
+        assert_eq!(made.expect(201)["egress"], "office");
+        assert_eq!(server.get(&one).await.expect(200)["egress"], "office");
+        let changed = server.call(&server.admin, "PUT", &one, &with(&Value::Null)).await.expect(200);
+        assert_eq!(changed["egress"], Value::Null);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_time_is_replayed_and_what_was_missed() {
     let server = Server::start().await;
     let things = server.furnish().await;

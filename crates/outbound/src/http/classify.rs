@@ -22,6 +22,7 @@ pub(crate) fn of_dial(error: DialError, target: &Target) -> Failure {
     let host = host_of(target);
     match error {
         DialError::Refused(refusal) => Failure::Forbidden(refusal),
+        DialError::Egress(name, detail) => Failure::Egress { name, detail },
         DialError::Dns(detail) => Failure::Dns { host, detail },
         DialError::Connect(error) => {
             let reason = match error.kind() {

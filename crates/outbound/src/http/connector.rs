@@ -23,7 +23,7 @@ use tower::Service;
 
 use super::classify;
 use super::failure::{Failure, Phase};
-use crate::dial::{self, Dialler};
+use crate::dial::Dialler;
 use crate::policy::{Host, Target};
 
 tokio::task_local! {
@@ -82,7 +82,7 @@ impl Connector {
         call.enter(Phase::Dns);
         let addresses = self.dialler.resolve(&target).await.map_err(|e| classify::of_dial(e, &target))?;
         call.enter(Phase::Connect);
-        let tcp = dial::connect(&addresses).await.map_err(|e| classify::of_dial(e, &target))?;
+        let tcp = self.dialler.connect(&addresses).await.map_err(|e| classify::of_dial(e, &target))?;
         let stream = if target.https {
             call.enter(Phase::Tls);
             let name = server_name(&target)?;

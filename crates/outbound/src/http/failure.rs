@@ -131,6 +131,14 @@ pub enum Failure {
         /// What the operating system says.
         detail: String,
     },
+    /// It did not leave by the egress that it must leave by.
+    #[error("nothing was sent by the egress `{name}`: {detail}")]
+    Egress {
+        /// Which.
+        name: String,
+        /// Why not.
+        detail: String,
+    },
     /// No TLS session came about, or the peer ended it with an alert.
     #[error("the TLS connection to {host} failed: {}", reason.words())]
     Tls {
@@ -183,6 +191,7 @@ impl Failure {
             Self::Dns { .. } => "dns",
             Self::Connect { reason: ConnectReason::Refused, .. } => "connection_refused",
             Self::Connect { .. } => "connect",
+            Self::Egress { .. } => "egress",
             Self::Tls { reason: TlsReason::Expired, .. } => "tls_expired",
             Self::Tls { reason: TlsReason::UnknownIssuer, .. } => "tls_unknown_issuer",
             Self::Tls { reason: TlsReason::WrongHost, .. } => "tls_wrong_host",
@@ -198,7 +207,7 @@ impl Failure {
     #[must_use]
     pub fn may_have_arrived(&self) -> bool {
         match self {
-            Self::Forbidden(_) | Self::Dns { .. } | Self::Connect { .. } | Self::Tls { .. } => false,
+            Self::Forbidden(_) | Self::Dns { .. } | Self::Connect { .. } | Self::Egress { .. } | Self::Tls { .. } => false,
             Self::Timeout { phase, .. } => matches!(phase, Phase::Answer | Phase::Body),
             Self::Reset { .. } | Self::HeadersTooLarge | Self::Protocol { .. } => true,
         }

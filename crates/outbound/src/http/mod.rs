@@ -1,8 +1,8 @@
 //! HTTP/1.1 and HTTP/2, plain and over TLS, with or without a certificate of our own; so APNs too.
 //!
 //! One [`Client`] is shared by everything that has the same policy and identity: it pools connections, and building
-//! one costs a TLS configuration. It follows no redirect, reads no proxy from the environment and retries nothing
-//! that a peer may have seen.
+//! one costs a TLS configuration. It follows no redirect, reads no proxy from the environment (one that is to be
+//! used is an [`Egress`]) and retries nothing that a peer may have seen.
 
 pub(crate) mod classify;
 pub(crate) mod connector;
@@ -23,6 +23,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
 use crate::dial::{Dialler, Names, SystemNames};
+use crate::egress::Egress;
 use crate::policy::AddressPolicy;
 use connector::{Call, Connector};
 pub use failure::{ConnectReason, Failure, Phase, TlsReason};
@@ -68,6 +69,8 @@ pub struct Settings {
     pub roots: Roots,
     /// Our certificate, where the peer asks for one.
     pub identity: Option<Identity>,
+    /// By which way it goes out; none is the machine's own.
+    pub egress: Option<Arc<Egress>>,
     /// Which HTTP is spoken.
     pub protocol: Protocol,
     /// Idle connections kept per host.
@@ -85,6 +88,7 @@ impl Settings {
             names: Arc::new(SystemNames),
             roots,
             identity: None,
+            egress: None,
             protocol: Protocol::default(),
             idle_per_host: IDLE_PER_HOST,
             idle_timeout: IDLE_TIMEOUT,
@@ -141,7 +145,7 @@ impl Client {
     /// When the identity's key does not belong to its certificate, or cannot be read.
     pub fn new(settings: Settings) -> Result<Self, BadIdentity> {
         let tls = Arc::new(tls::configuration(&settings.roots, settings.identity.as_ref(), settings.protocol)?);
-        let dialler = Dialler::new(settings.policy.clone(), Arc::clone(&settings.names));
+        let dialler = Dialler::new(settings.policy.clone(), Arc::clone(&settings.names), settings.egress.clone());
         let connector = Connector::new(dialler.clone(), Arc::clone(&tls));
         let inner = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -165,6 +169,14 @@ impl Client {
     /// As [`Client::new`].
     pub fn with_identity(&self, identity: Identity) -> Result<Self, BadIdentity> {
         Self::new(Settings { identity: Some(identity), ..(*self.settings).clone() })
+    }
+
+    /// A client like this one whose connections all leave by an egress. It has a pool of its own.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn with_egress(&self, egress: Egress) -> Result<Self, BadIdentity> {
+        Self::new(Settings { egress: Some(Arc::new(egress)), ..(*self.settings).clone() })
     }
 
     /// What mail is sent with: the same policy, resolver and roots, and no protocol of HTTP's in TLS.

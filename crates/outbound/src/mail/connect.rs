@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::{Login, MAX_SAID_BYTES, Said, Security, Server, Unsent};
-use crate::dial::{self, Dialler};
+use crate::dial::Dialler;
 use crate::http::{classify, connector};
 
 /// Most bytes that a server may say over one connection.
@@ -58,7 +58,7 @@ pub(super) async fn open(
     let target = &server.target;
     let failed = |error| Unsent::Failed(classify::of_dial(error, target));
     let addresses = dialler.resolve(target).await.map_err(failed)?;
-    let mut tcp = dial::connect(&addresses).await.map_err(failed)?;
+    let mut tcp = dialler.connect(&addresses).await.map_err(failed)?;
     let peer = tcp.peer_addr().map_err(|error| broke_off("CONNECT", &error))?;
     let mut greeting: &'static [u8] = b"";
     if server.security == Security::StartTls {

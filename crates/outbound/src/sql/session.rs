@@ -27,7 +27,6 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{MAX_READ_BYTES, Place, Unwritten, tls_failure};
 use crate::{
-    dial,
     http::{Client, Failure, Phase, Roots, classify, tls},
     policy::{Host, Refusal, Rule, Target},
 };
@@ -96,7 +95,7 @@ pub(super) async fn open(client: &Client, place: &Place, deadline: Duration, pro
     progress.enter(Phase::Dns);
     let addresses = client.dialler().resolve(&target).await.map_err(|error| failed(classify::of_dial(error, &target)))?;
     progress.enter(Phase::Connect);
-    let stream = dial::connect(&addresses).await.map_err(|error| failed(classify::of_dial(error, &target)))?;
+    let stream = client.dialler().connect(&addresses).await.map_err(|error| failed(classify::of_dial(error, &target)))?;
     progress.enter(if place.tls { Phase::Tls } else { Phase::Answer });
     let left = Arc::new(AtomicUsize::new(MAX_READ_BYTES));
     let stream = Capped { stream, left: Arc::clone(&left) };

@@ -49,6 +49,9 @@ Examples:
         /// Only events for which this condition holds, for example 'properties.pass.variant = "gold"'
         #[arg(long)]
         filter: Option<String>,
+        /// Send by this way out, which the server's operator configured (`[egress.NAME]`)
+        #[arg(long, value_name = "NAME")]
+        egress: Option<String>,
         /// Compare all contacts with what it was told of them every so many hours, and repair what differs
         #[arg(long, value_name = "HOURS")]
         backfill_every: Option<u32>,
@@ -94,7 +97,7 @@ Examples:
 pub(super) async fn run(server: &Server, command: Command) -> anyhow::Result<ExitCode> {
     let one = |id: &str| format!("{LIST}/{id}");
     match command {
-        Command::Add { kind, name, url, settings, headers, project, events, filter, backfill_every } => {
+        Command::Add { kind, name, url, settings, headers, project, events, filter, egress, backfill_every } => {
             let settings = settings.iter().map(|given| from_file(setting(given)?)).collect::<anyhow::Result<Map<_, _>>>()?;
             let headers = headers.iter().map(|given| header(given)).collect::<anyhow::Result<Map<_, _>>>()?;
             let mut body =
@@ -102,6 +105,7 @@ pub(super) async fn run(server: &Server, command: Command) -> anyhow::Result<Exi
             body["url"] = json!(url);
             body["project"] = json!(project);
             body["filter"] = json!(filter);
+            body["egress"] = json!(egress);
             body["backfill_every_hours"] = json!(backfill_every);
             body["events"] = if events.is_empty() { Value::Null } else { json!(events) };
             server.show(Method::POST, LIST, Some(&body)).await

@@ -8,7 +8,7 @@ use connectors::{
 use domain::OrgId;
 use http::HeaderMap;
 use outbound::{
-    http::{Failure, Limits},
+    http::{Client, Failure, Limits},
     object,
     sql::{self, Batch, Place, Unwritten},
 };
@@ -31,11 +31,10 @@ pub(super) async fn send(
     house: &House,
     carrier: Carrier,
     to: &Ready,
-    secrets: &Secrets,
+    (secrets, client): (&Secrets, &Client),
     request: &Request,
     limits: Limits,
 ) -> Result<Carried, String> {
-    let client = &house.client;
     match carrier {
         Carrier::Mail => Err("a mail goes by another way".to_owned()),
         Carrier::Http => Ok(match to.proof.send(client, ready(request)?, limits).await {
@@ -46,7 +45,9 @@ pub(super) async fn send(
             Err(Unsent::Failed(failure)) => failed(&failure),
             Err(Unsent::Unproven(why)) => Carried { reply: None, error: Some(why), timed_out: false },
         }),
-        Carrier::Objects(bucket) => files(house, to.org, bucket(to.target(), &secrets.credentials), request, limits).await,
+        Carrier::Objects(bucket) => {
+            files(house, client, to.org, bucket(to.target(), &secrets.credentials), request, limits).await
+        }
         Carrier::Database(account) => {
             let account = account(to.target(), &secrets.credentials);
             let place = Place {
@@ -71,7 +72,14 @@ pub(super) async fn send(
 }
 
 /// Writes the rows of a request as files.
-async fn files(house: &House, org: OrgId, bucket: Bucket, request: &Request, limits: Limits) -> Result<Carried, String> {
+async fn files(
+    house: &House,
+    client: &Client,
+    org: OrgId,
+    bucket: Bucket,
+    request: &Request,
+    limits: Limits,
+) -> Result<Carried, String> {
     let batch: object::Batch =
         serde_json::from_slice(&request.body).map_err(|error| format!("its rows cannot be written: {error}"))?;
     let account = match bucket.account {
@@ -89,7 +97,7 @@ async fn files(house: &House, org: OrgId, bucket: Bucket, request: &Request, lim
         }
     };
     let place = object::Place { bucket: bucket.name, endpoint: bucket.endpoint, account };
-    written(object::write(&house.client, &place, &batch, limits.deadline).await)
+    written(object::write(client, &place, &batch, limits.deadline).await)
 }
 
 fn written(outcome: Result<(), object::Unwritten>) -> Result<Carried, String> {

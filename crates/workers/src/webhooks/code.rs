@@ -8,6 +8,7 @@ use connectors::{
     kit::{Credentials, Outcome, Owed},
 };
 use domain::{FieldValue, Target};
+use outbound::http::Client;
 use script::{Called, Connector, Host, Limits, Reply, Request};
 use serde_json::json;
 
@@ -45,6 +46,7 @@ pub(super) async fn run(
     lane: &Lane,
     to: &Ready,
     credentials: Credentials,
+    client: &Client,
     which: Which,
     deliveries: &[Delivery],
 ) -> Vec<Attempted> {
@@ -62,7 +64,7 @@ pub(super) async fn run(
         };
         let at = house.now();
         let started = tokio::time::Instant::now();
-        let tried = one(house, to.target(), credentials.clone(), call).await;
+        let tried = one(client, to.target(), credentials.clone(), call).await;
         let failed = tried.as_ref().is_some_and(|tried| tried.outcome != Outcome::Delivered);
         let (elapsed, now, random) = (started.elapsed(), house.now(), house.random());
         lane.learn(Lesson { elapsed, timed_out: false, failed, busy: false, left_alone_until: None, now, random });
@@ -75,12 +77,12 @@ pub(super) async fn run(
 }
 
 /// One call; nothing when the code has no such function.
-async fn one(house: &House, target: &Target, credentials: Credentials, call: Call) -> Option<Tried> {
+async fn one(client: &Client, target: &Target, credentials: Credentials, call: Call) -> Option<Tried> {
     let Some(FieldValue::Text(code)) = target.settings.get(CODE.name) else {
         return Some(Tried::never("it has no code".to_owned()));
     };
     let connector = Connector::new(code);
-    let host: Arc<dyn Host> = Arc::new(WithSecrets { outside: Outside::new(house.client.clone()), credentials });
+    let host: Arc<dyn Host> = Arc::new(WithSecrets { outside: Outside::new(client.clone()), credentials });
     let (point, function) = (call.point, call.function);
     let shown = json!({ "point": point, "function": function, "device": argument(&call, "device") });
     let run = tokio::task::spawn_blocking(move || connector.call(call.point, call.function, &call.arguments, host, &LIMITS));

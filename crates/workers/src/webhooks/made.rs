@@ -10,6 +10,7 @@ use connectors::{
 };
 use domain::{Content, Payload, Timestamp};
 use flows::transform::{Arrived, Transformation};
+use outbound::http::Client;
 use script::{Entry, Host, Program, Transformed};
 use serde_json::Value;
 
@@ -28,6 +29,7 @@ pub(super) async fn request(
     delivery: &Delivery,
     shape: &Destination,
     secrets: &Secrets,
+    client: &Client,
     at: Timestamp,
 ) -> Result<Option<Request>, String> {
     let target = delivery.to.target();
@@ -39,7 +41,7 @@ pub(super) async fn request(
             let filled = body.fill(&native::view(&delivery.event, public_url));
             (body.content(), filled.map_err(|problem| format!("the payload cannot be made: {problem}"))?)
         }
-        (Ok(None), Some(Payload::Transformation(name))) => match transformed(house, delivery, name).await? {
+        (Ok(None), Some(Payload::Transformation(name))) => match transformed(house, delivery, name, client).await? {
             Some(body) => (Content::Json, body.to_string()),
             None => return Ok(None),
         },
@@ -50,7 +52,7 @@ pub(super) async fn request(
 }
 
 /// What a transformation makes of an event; nothing when it leaves it out.
-async fn transformed(house: &Arc<House>, delivery: &Delivery, name: &str) -> Result<Option<Value>, String> {
+async fn transformed(house: &Arc<House>, delivery: &Delivery, name: &str, client: &Client) -> Result<Option<Value>, String> {
     let catalog = house.store.catalog();
     let config = catalog.org(delivery.event.org);
     let stored = config.and_then(|config| Some((config, config.transformation_named(name)?)));
@@ -62,7 +64,7 @@ async fn transformed(house: &Arc<House>, delivery: &Delivery, name: &str) -> Res
     let entry = if stored.value.batch { Entry::Batch } else { Entry::Event };
     let program = Program::load(&stored.value.code, Arc::new(config.libraries()), entry);
     let transformation = Transformation { id: stored.value.id, version: stored.revision, program };
-    let host: Arc<dyn Host> = Arc::new(Outside::new(house.client.clone()));
+    let host: Arc<dyn Host> = Arc::new(Outside::new(client.clone()));
     let received_at = delivery.event.recorded_at;
     let ran = tokio::task::spawn_blocking(move || {
         let arrived = [Arrived { event: &event, source: None, received_at }];

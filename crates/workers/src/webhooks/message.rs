@@ -212,6 +212,10 @@ impl<'e> Errand<'e> {
 
     async fn mail(&self, request: &Request) -> Trial {
         let Ok(mail) = serde_json::from_slice::<Mail>(&request.body) else { return Trial::never("it is no mail") };
+        let way = match &self.delivery.to.way {
+            Ok(way) => way,
+            Err(why) => return Trial::later(why),
+        };
         let server = match Server::parse(self.house.client.policy(), &request.url) {
             Ok(server) => server,
             Err(refusal) => return Trial::later(&refusal),
@@ -242,7 +246,7 @@ impl<'e> Errand<'e> {
             attachments,
         };
         let started = tokio::time::Instant::now();
-        let result = self.house.mailer.send(&server, login.as_ref(), &mail, self.house.settings.webhooks.deadline).await;
+        let result = way.mailer.send(&server, login.as_ref(), &mail, self.house.settings.webhooks.deadline).await;
         let elapsed = started.elapsed();
         let trial = match result {
             Ok(said) => {
@@ -267,13 +271,14 @@ impl<'e> Errand<'e> {
     }
 
     async fn call(&self, request: &Request) -> Trial {
-        let sent = match ready(request) {
-            Ok(sent) => sent,
-            Err(why) => return Trial::later(&why),
+        let (sent, way) = match (ready(request), &self.delivery.to.way) {
+            (Ok(sent), Ok(way)) => (sent, way),
+            (Err(why), _) => return Trial::later(&why),
+            (_, Err(why)) => return Trial::later(why),
         };
         let limits = Limits { deadline: self.house.settings.webhooks.deadline, max_body: READ_BODY };
         let started = tokio::time::Instant::now();
-        let result = self.house.client.send(sent, limits).await;
+        let result = way.client.send(sent, limits).await;
         let elapsed = started.elapsed();
         let trial = match result {
             Ok(reply) => self.judged(request, Reply { status: reply.status.as_u16(), headers: reply.headers, body: reply.body }),

@@ -19,6 +19,7 @@ mod proof;
 mod send;
 mod service;
 mod targets;
+mod ways;
 mod window;
 
 use std::{
@@ -32,6 +33,7 @@ use std::{
 };
 
 use domain::{DeliveryId, Event, Facts, Timestamp};
+use outbound::egress::Egress;
 use store::{Catalog, DeliveryRow, DeliverySettlement, LoggedEvent, Reader, SealedUnder, StoreError};
 use tokio::{
     task::{AbortHandle, Id, JoinError, JoinSet},
@@ -41,6 +43,7 @@ use tokio::{
 pub(crate) use lane::Dispatcher;
 pub(crate) use service::{Taken, opened, tell};
 pub(crate) use targets::Ready;
+pub(crate) use ways::Ways;
 
 use crate::{
     pulse::LOOK_ANYWAY,
@@ -77,6 +80,8 @@ pub struct WebhookSettings {
     pub public_url: String,
     /// Folder of this machine below which destinations may write files, each organization in one of its own; without it none may.
     pub files_folder: Option<PathBuf>,
+    /// The ways out that targets may name.
+    pub egresses: Vec<Egress>,
 }
 
 impl Default for WebhookSettings {
@@ -88,6 +93,7 @@ impl Default for WebhookSettings {
             spill_after: Duration::from_millis(100),
             public_url: "http://localhost:8080".to_owned(),
             files_folder: None,
+            egresses: Vec::new(),
         }
     }
 }

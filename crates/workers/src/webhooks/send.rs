@@ -117,14 +117,14 @@ impl Delivery {
     /// One attempt, from rendering to judgement.
     pub(crate) async fn attempt(&self, house: &Arc<House>, lane: &Lane) -> Attempted {
         let at = house.now();
-        let secrets = match &self.to.secrets {
-            Ok(secrets) => secrets,
-            Err(why) => return self.conclude(house, at, &Tried::unsent(why.clone())),
+        let (secrets, way) = match self.to.usable() {
+            Ok(usable) => usable,
+            Err(why) => return self.conclude(house, at, &Tried::unsent(why)),
         };
         let Some(dialect) = self.to.dialect() else {
             return self.conclude(house, at, &Tried::unsent("its shape is not known here".to_owned()));
         };
-        let request = match made::request(house, self, dialect, secrets, at).await {
+        let request = match made::request(house, self, dialect, secrets, &way.client, at).await {
             Ok(Some(request)) => request,
             Ok(None) => return Attempted { row: None, then: Then::Over },
             Err(why) => return self.conclude(house, at, &Tried::unsent(why)),
@@ -136,7 +136,7 @@ impl Delivery {
         let asked = self.to.target().pace.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
         let limits = Limits { deadline: asked.unwrap_or(house.settings.webhooks.deadline), max_body: READ_BODY };
         let started = tokio::time::Instant::now();
-        let result = self.to.proof.send(&house.client, sent, limits).await;
+        let result = self.to.proof.send(&way.client, sent, limits).await;
         let elapsed = started.elapsed();
         let mut tried = Tried { request: Some(request), elapsed, ..Tried::unsent(String::new()) };
         let mut timed_out = false;
@@ -198,7 +198,10 @@ impl Delivery {
             Then::Over | Then::GaveUp | Then::Disable(_) => None,
         };
         let status = tried.reply.as_ref().and_then(|reply| i16::try_from(reply.status).ok());
-        let detail = tried.detail();
+        let mut detail = tried.detail();
+        if let Some(egress) = &self.to.target().egress {
+            detail["egress"] = json!(egress);
+        }
         let row = self.attempt_row(house, at, tried.elapsed, outcome, status, error, next_at, &detail);
         Attempted { row, then }
     }

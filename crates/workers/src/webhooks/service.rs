@@ -13,7 +13,7 @@ use connectors::{
 };
 use domain::{Contact, ContactId, Event, EventKind, OrgId, Target, Timestamp};
 use http::HeaderMap;
-use outbound::http::Limits;
+use outbound::http::{Client, Limits};
 use serde_json::json;
 use store::{Hash, StoreError, Stored, StoredTarget};
 use tokio::time::Instant;
@@ -63,15 +63,15 @@ pub(super) async fn send(house: &Arc<House>, lane: &Lane, deliveries: &[Delivery
     };
     let to = house.dispatcher.targets.ready(house, org, stored);
     let unsent = |why: String| all(&|delivery| delivery.conclude(house, at, &Tried::unsent(why.clone())));
-    let secrets = match &to.secrets {
-        Ok(secrets) => secrets.clone(),
-        Err(why) => return unsent(why.clone()),
+    let (secrets, client) = match to.usable() {
+        Ok((secrets, way)) => (secrets.clone(), &way.client),
+        Err(why) => return unsent(why),
     };
     let (Some(connector), Some(destination)) = (to.connector(), to.dialect()) else {
         return unsent("its shape is not known here".to_owned());
     };
     if let Some(call) = destination.vendor.and_then(|vendor| vendor.call) {
-        return code::run(house, lane, &to, secrets.credentials, call, deliveries).await;
+        return code::run(house, lane, &to, secrets.credentials, client, call, deliveries).await;
     }
     let present = match present(house, &to, destination, deliveries).await {
         Ok(present) => present,
@@ -79,7 +79,8 @@ pub(super) async fn send(house: &Arc<House>, lane: &Lane, deliveries: &[Delivery
     };
     let public_url = house.settings.webhooks.public_url.clone();
     let (events, random) = (&present.events, house.random());
-    let mut batch = Batch { house, lane, to: &to, connector, destination, secrets, events, public_url, renewed: false, random };
+    let mut batch =
+        Batch { house, lane, to: &to, connector, destination, client, secrets, events, public_url, renewed: false, random };
     let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.id).collect();
     let came = batch.run(&ids, present.wanted()).await;
     if let Err(error) = present.note(house, &to, &came).await {
@@ -108,9 +109,9 @@ pub(crate) fn opened(house: &House, org: OrgId, stored: &Stored<StoredTarget>) -
 /// Tells a service of the contacts in these events, at its pace.
 pub(crate) async fn tell(house: &Arc<House>, to: &Ready, events: &[Event]) -> Vec<Taken> {
     let not_now = |why: &str| vec![Taken::NotNow(why.to_owned(), None); events.len()];
-    let secrets = match &to.secrets {
-        Ok(secrets) => secrets.clone(),
-        Err(why) => return not_now(why),
+    let (secrets, client) = match to.usable() {
+        Ok((secrets, way)) => (secrets.clone(), &way.client),
+        Err(why) => return not_now(&why),
     };
     let (Some(connector), Some(destination)) = (to.connector(), to.dialect()) else {
         return not_now("its shape is not known here");
@@ -119,7 +120,7 @@ pub(crate) async fn tell(house: &Arc<House>, to: &Ready, events: &[Event]) -> Ve
     lane.gathered.turn(destination.pace).await;
     let public_url = house.settings.webhooks.public_url.clone();
     let mut batch =
-        Batch { house, lane: &lane, to, connector, destination, secrets, events, public_url, renewed: false, random: 0 };
+        Batch { house, lane: &lane, to, connector, destination, client, secrets, events, public_url, renewed: false, random: 0 };
     let ids: Vec<_> = events.iter().map(|event| domain::DeliveryId::of(event.id.uuid(), to.target().id.uuid())).collect();
     let came = batch.run(&ids, (0..events.len()).collect()).await;
     let taken = |came| {
@@ -202,6 +203,7 @@ struct Batch<'b> {
     to: &'b Ready,
     connector: &'static Descriptor,
     destination: &'static Destination,
+    client: &'b Client,
     secrets: Secrets,
     events: &'b [Event],
     public_url: String,
@@ -276,7 +278,7 @@ impl Batch<'_> {
     /// Gets the token that the destination wants.
     async fn log_in(&mut self) -> Result<(), String> {
         let Some(tokens) = &self.to.tokens else { return Ok(()) };
-        let token = tokens.token(&self.house.client).await.map_err(|error| error.to_string())?;
+        let token = tokens.token(self.client).await.map_err(|error| error.to_string())?;
         self.secrets.token = Some(Token::new(token.as_str()));
         Ok(())
     }
@@ -292,7 +294,7 @@ impl Batch<'_> {
         let asked = self.target().pace.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
         let limits = Limits { deadline: asked.unwrap_or(house.settings.webhooks.deadline), max_body: READ_BODY };
         let started = Instant::now();
-        let carried = carry::send(house, vendor.carrier, self.to, &self.secrets, request, limits).await;
+        let carried = carry::send(house, vendor.carrier, self.to, (&self.secrets, self.client), request, limits).await;
         let elapsed = started.elapsed();
         let Carried { reply, error, timed_out } = match carried {
             Ok(carried) => carried,
@@ -323,7 +325,7 @@ impl Batch<'_> {
     async fn renew(&mut self) -> bool {
         self.renewed = true;
         let (Some(tokens), Some(refused)) = (&self.to.tokens, &self.secrets.token) else { return false };
-        let Ok(token) = tokens.renew(&self.house.client, refused.expose()).await else { return false };
+        let Ok(token) = tokens.renew(self.client, refused.expose()).await else { return false };
         self.secrets.token = Some(Token::new(token.as_str()));
         true
     }

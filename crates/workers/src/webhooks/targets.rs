@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use store::{Catalog, Store, Stored, StoredTarget};
 
-use super::proof::Proof;
+use super::{proof::Proof, ways::Way};
 use crate::shard::House;
 
 /// A target, ready to be sent to.
@@ -33,6 +33,8 @@ pub(crate) struct Ready {
     filter: Option<Compiled>,
     /// What makes the body, unless that is code or the shape itself; or why it cannot.
     pub(crate) body: Result<Option<Body>, String>,
+    /// By which way it is sent to; or why there is none.
+    pub(crate) way: Result<Way, String>,
     /// How it is proven to it who we are.
     pub(crate) proof: Proof,
     /// Where the token comes from that a service wants.
@@ -42,6 +44,10 @@ pub(crate) struct Ready {
 impl Ready {
     pub(crate) fn target(&self) -> &Target {
         &self.target
+    }
+    /// What it takes to send to it: its secrets and its way; or why there is none.
+    pub(crate) fn usable(&self) -> Result<(&Secrets, &Way), String> {
+        Ok((self.secrets.as_ref().map_err(Clone::clone)?, self.way.as_ref().map_err(Clone::clone)?))
     }
     /// Whether an event fulfils the target's condition. `view` is the event as conditions see it, made once for all targets.
     pub(crate) fn lets_pass(&self, event: &Event, public_url: &str, view: &mut Option<Value>) -> bool {
@@ -69,7 +75,7 @@ pub(crate) struct Targets(Mutex<HashMap<TargetId, Arc<Ready>>>);
 impl Targets {
     /// A target as the configuration has it.
     pub(crate) fn ready(&self, house: &House, org: OrgId, stored: &Stored<StoredTarget>) -> Arc<Ready> {
-        let (store, client) = (&house.store, &house.client);
+        let store = &house.store;
         let id = stored.value.target.id;
         let mut known = self.0.lock();
         if let Some(ready) = known.get(&id).filter(|ready| ready.stored.revision == stored.revision) {
@@ -83,9 +89,10 @@ impl Targets {
         let filter = target.filter.as_deref().and_then(|text| fql::parse(text).ok()?.compile().ok());
         let body = target.payload.as_ref().map_or(Ok(None), Body::compile);
         let body = body.map_err(|problems| problems.first().map(ToString::to_string).unwrap_or_default());
-        let proof = Proof::of(&target, client);
+        let way = house.ways.of(&target);
+        let proof = Proof::of(&target, way.as_ref().map_or(&house.client, |way| &way.client));
         let tokens = tokens(house, &target, &secrets);
-        let ready = Arc::new(Ready { org, stored: stored.clone(), target, secrets, filter, body, proof, tokens });
+        let ready = Arc::new(Ready { org, stored: stored.clone(), target, secrets, filter, body, way, proof, tokens });
         if let Err(why) = &ready.secrets {
             tracing::error!(%org, target = %id, why, "a webhook's credentials cannot be used; nothing can be sent to it");
         }

@@ -1,0 +1,237 @@
+//! Named ways out of this machine, for receivers that let in known addresses alone: from an address of ours, or through a proxy
+//! by HTTP CONNECT (RFC 9110, 9.3.6).
+//!
+//! The operator names them; whoever sends by one sends by it or not at all. The address policy judges the receiver as ever: its
+//! name is resolved here, and CONNECT asks for the address that was judged, never for a name, so that a proxy has nothing to
+//! resolve that we have not seen. TLS goes end to end through the proxy. The proxy itself is the operator's and may stand in any
+//! network.
+//!
+//! CONNECT is spoken here because its answer has to be read to its last byte and no further (a mail server speaks first), and
+//! because whoever mends it wants to know what the proxy answered.
+
+use std::{fmt, io, net::IpAddr, net::SocketAddr};
+
+use ::http::Uri;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use percent_encoding::percent_decode_str;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use zeroize::Zeroizing;
+
+use crate::policy::Host;
+
+/// Longest name of an egress, in bytes.
+pub const MAX_NAME_BYTES: usize = 64;
+/// Longest answer of a proxy, in bytes.
+const MAX_ANSWER: usize = 8 * 1_024;
+/// Answers by which a proxy says that it did not reach the address, so that another of the same name is worth a try.
+const UNREACHED: [u16; 3] = [502, 503, 504];
+
+/// A named way out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Egress {
+    name: String,
+    way: Way,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Way {
+    From(IpAddr),
+    Through(Proxy),
+}
+
+/// A proxy, with what proves to it who we are.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Proxy {
+    pub(crate) host: Host,
+    pub(crate) port: u16,
+    authorization: Option<Zeroizing<String>>,
+}
+
+/// Why an egress cannot be: a sentence without a credential.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadEgress(String);
+
+impl fmt::Debug for Egress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.way {
+            Way::From(address) => write!(f, "Egress({} from {address})", self.name),
+            Way::Through(Proxy { host, port, .. }) => write!(f, "Egress({} through {host:?}:{port})", self.name),
+        }
+    }
+}
+
+impl Egress {
+    /// One that sends from an address of this machine.
+    ///
+    /// # Errors
+    /// When the name is none, or the address is not one machine's.
+    pub fn from_address(name: &str, address: IpAddr) -> Result<Self, BadEgress> {
+        if address.is_unspecified() || address.is_multicast() {
+            return Err(BadEgress(format!("{address} is not the address of one machine")));
+        }
+        Ok(Self { name: checked(name)?, way: Way::From(address) })
+    }
+
+    /// One that sends through a proxy: `http://host:port`, or with `user:password@` before the host, percent-encoded.
+    ///
+    /// # Errors
+    /// When the name is none, or the address is not that of such a proxy.
+    pub fn through(name: &str, proxy: &str) -> Result<Self, BadEgress> {
+        Ok(Self { name: checked(name)?, way: Way::Through(Proxy::parse(proxy)?) })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether this machine can send by it as far as that shows without a connection: whether a source address is its own.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn check(&self) -> io::Result<()> {
+        match &self.way {
+            Way::From(address) => bound(*address).map(drop),
+            Way::Through(_) => Ok(()),
+        }
+    }
+
+    /// The address that is sent from, where that is all there is to it.
+    pub(crate) fn source(&self) -> Option<IpAddr> {
+        match &self.way {
+            Way::From(address) => Some(*address),
+            Way::Through(_) => None,
+        }
+    }
+
+    /// The proxy that is sent through.
+    pub(crate) fn proxy(&self) -> Option<&Proxy> {
+        match &self.way {
+            Way::From(_) => None,
+            Way::Through(proxy) => Some(proxy),
+        }
+    }
+}
+
+fn checked(name: &str) -> Result<String, BadEgress> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    if (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_plain) {
+        return Ok(name.to_owned());
+    }
+    Err(BadEgress(format!("a name has 1 to {MAX_NAME_BYTES} lower case letters, digits, - and _")))
+}
+
+/// A socket that sends from an address.
+pub(crate) fn bound(address: IpAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind(SocketAddr::new(address, 0))?;
+    Ok(socket)
+}
+
+/// What came of asking a proxy for an address.
+pub(crate) enum Asked {
+    /// What is sent now goes there.
+    Open(TcpStream),
+    /// It did not reach that address.
+    Unreached(String),
+    /// It does not do it for any address.
+    No(String),
+}
+
+impl Proxy {
+    fn parse(url: &str) -> Result<Self, BadEgress> {
+        let bad = |why: &str| BadEgress(format!("the proxy's address {why}: expected http://host:port"));
+        let uri: Uri = url.parse().map_err(|_| bad("cannot be read"))?;
+        if uri.scheme_str() != Some("http") {
+            return Err(bad("does not begin with http://, the one kind of proxy there is (HTTP CONNECT; TLS goes through it)"));
+        }
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(bad("has a path"));
+        }
+        let authority = uri.authority().ok_or_else(|| bad("has no host"))?;
+        let port = authority.port_u16().filter(|port| *port != 0).ok_or_else(|| bad("has no port"))?;
+        let host = Host::parse(authority.host()).map_err(|_| bad("has a host that is none"))?;
+        let authorization = authority.as_str().rsplit_once('@').map(|(login, _)| basic(login));
+        Ok(Self { host, port, authorization })
+    }
+
+    /// Asks for an address over a connection to the proxy.
+    pub(crate) async fn ask(&self, mut stream: TcpStream, address: SocketAddr) -> Asked {
+        let proof = self.authorization.as_ref().map(|basic| format!("Proxy-Authorization: {}\r\n", basic.as_str()));
+        let proof = Zeroizing::new(proof.unwrap_or_default());
+        let request = Zeroizing::new(format!("CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n{}\r\n", proof.as_str()));
+        let broke_off = |error: io::Error| Asked::No(format!("the proxy broke off: {}", error.kind()));
+        if let Err(error) = stream.write_all(request.as_bytes()).await {
+            return broke_off(error);
+        }
+        match status(&mut stream).await {
+            Ok(Some(200..=299)) => Asked::Open(stream),
+            Ok(Some(407)) => Asked::No("the proxy answered 407: it does not take the login that is configured for it".to_owned()),
+            Ok(Some(status)) if UNREACHED.contains(&status) => {
+                Asked::Unreached(format!("the proxy answered {status}: it does not reach the receiver"))
+            }
+            Ok(Some(status)) => Asked::No(format!("the proxy answered {status} to CONNECT")),
+            Ok(None) => Asked::No("what the proxy answered is no HTTP".to_owned()),
+            Err(error) => broke_off(error),
+        }
+    }
+}
+
+fn basic(login: &str) -> Zeroizing<String> {
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    let mut pair = Zeroizing::new(percent_decode_str(user).collect::<Vec<u8>>());
+    pair.push(b':');
+    pair.extend(percent_decode_str(password));
+    Zeroizing::new(format!("Basic {}", STANDARD.encode(&*pair)))
+}
+
+/// Reads the head of an answer and nothing behind it: its status, unless it is no HTTP/1.
+async fn status(stream: &mut TcpStream) -> io::Result<Option<u16>> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+        if head.len() > MAX_ANSWER {
+            return Ok(None);
+        }
+    }
+    let head = String::from_utf8_lossy(&head);
+    let mut words = head.lines().next().unwrap_or_default().splitn(3, ' ');
+    let is_http = words.next().is_some_and(|version| version.starts_with("HTTP/1."));
+    let status = words.next().filter(|word| word.len() == 3).and_then(|word| word.parse().ok());
+    Ok(status.filter(|_| is_http))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_read_with_its_login_and_does_not_show_it() {
+        let egress = Egress::through("office", "http://us%40er:p%3Ass@proxy.example.com:3128").unwrap();
+        let proxy = egress.proxy().unwrap();
+        assert_eq!((&proxy.host, proxy.port), (&Host::Name("proxy.example.com".to_owned()), 3128));
+        let expected = format!("Basic {}", STANDARD.encode("us@er:p:ss"));
+        assert_eq!(proxy.authorization.as_ref().unwrap().as_str(), expected);
+        assert_eq!(format!("{egress:?}"), r#"Egress(office through Name("proxy.example.com"):3128)"#);
+    }
+
+    #[test]
+    fn what_is_no_egress_is_refused_without_its_password() {
+        for (name, proxy, part) in [
+            ("office", "socks5://u:hush@proxy:1080", "does not begin with http://"),
+            ("office", "https://u:hush@proxy:443", "does not begin with http://"),
+            ("office", "http://u:hush@proxy", "has no port"),
+            ("office", "http://u:hush@proxy:8080/path", "has a path"),
+            ("office", "hush", "does not begin"),
+            ("Office", "http://proxy:8080", "lower case"),
+            ("", "http://proxy:8080", "lower case"),
+        ] {
+            let why = Egress::through(name, proxy).unwrap_err().to_string();
+            assert!(why.contains(part) && !why.contains("hush"), "{proxy}: {why}");
+        }
+        assert!(Egress::from_address("a", IpAddr::from([0, 0, 0, 0])).is_err());
+    }
+}

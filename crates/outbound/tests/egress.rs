@@ -1,0 +1,180 @@
+//! Named ways out, with a real proxy and real peers: what is asked of the proxy, what the receiver sees, and that nothing goes
+//! by another way when the named one does not work.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::Request;
+use outbound::{
+    Names,
+    egress::Egress,
+    http::{Client, Failure, Limits, Phase, Roots, Settings, TlsReason},
+    mail::{Mail, Mailer, Server},
+    policy::AddressPolicy,
+};
+use testkit::{
+    mail::{MailServer, Manner as MailManner},
+    proxy::{Manner, Proxy},
+    sink::{Behaviour, Sink},
+    tls::{Authority, Fault, TlsSink},
+};
+use tokio::{io::AsyncReadExt as _, net::TcpListener};
+
+const AMPLE: Limits = Limits { deadline: Duration::from_secs(20), max_body: 4096 };
+const LOGIN: &str = "us%40er:p%3Ass@";
+/// `us@er:p:ss`
+const PROOF: &str = "Basic dXNAZXI6cDpzcw==";
+
+fn local() -> AddressPolicy {
+    AddressPolicy { allow_loopback: true, ..AddressPolicy::default() }
+}
+
+fn client(egress: Egress, roots: &Roots) -> Client {
+    Client::new(Settings::new(local(), roots.clone())).unwrap().with_egress(egress).unwrap()
+}
+
+fn nobody() -> Roots {
+    Roots::only(&[]).unwrap()
+}
+
+fn post(url: &str) -> Request<Bytes> {
+    Request::post(url).body(Bytes::from_static(b"{}")).unwrap()
+}
+
+fn through(proxy: &Proxy, login: &str) -> Egress {
+    Egress::through("office", &proxy.url(login)).unwrap()
+}
+
+#[tokio::test]
+async fn tls_goes_end_to_end_through_the_proxy_to_the_address_that_was_judged() {
+    let authority = Authority::new("Test").unwrap();
+    let good = TlsSink::start(&authority.leaf("localhost", Fault::None).unwrap(), None).await.unwrap();
+    let other = TlsSink::start(&authority.leaf("localhost", Fault::OtherHost).unwrap(), None).await.unwrap();
+    let proxy = Proxy::start(Manner::Connect(Some(PROOF.to_owned()))).await.unwrap();
+    let client = client(through(&proxy, LOGIN), &Roots::only(&[authority.root()]).unwrap());
+    for _ in 0..2 {
+        assert_eq!(client.send(post(&good.url()), AMPLE).await.unwrap().status, 200);
+    }
+    let asked = proxy.asked();
+    let address: SocketAddr = asked[0].parse().expect("an address, not a name");
+    assert!(address.ip().is_loopback(), "{asked:?}");
+    assert!(asked.iter().all(|to| to.parse::<SocketAddr>().is_ok()), "{asked:?}");
+    let refused = client.send(post(&other.url()), AMPLE).await.unwrap_err();
+    assert!(matches!(refused, Failure::Tls { reason: TlsReason::WrongHost, .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn what_is_forbidden_is_not_asked_of_the_proxy() {
+    let proxy = Proxy::start(Manner::Connect(None)).await.unwrap();
+    let settings = Settings::new(AddressPolicy::default(), nobody());
+    let client = Client::new(settings).unwrap().with_egress(through(&proxy, "")).unwrap();
+    for url in ["http://127.0.0.1:8080/", "http://169.254.169.254/", "http://localhost:8080/", "http://10.0.0.1/"] {
+        let failure = client.send(post(url), AMPLE).await.unwrap_err();
+        assert!(matches!(failure, Failure::Forbidden(_)), "{url}: {failure}");
+    }
+    assert_eq!(proxy.asked(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn nothing_leaves_by_another_way_when_the_proxy_refuses_hangs_or_is_down() {
+    let sink = Sink::start(Behaviour::Answer(http::StatusCode::OK)).await.unwrap();
+    let proxy = Proxy::start(Manner::Connect(Some(PROOF.to_owned()))).await.unwrap();
+    let client = client(through(&proxy, "us%40er:wrong@"), &nobody());
+    let url = sink.url("/hook");
+    for (manner, part) in [
+        (Manner::Connect(Some(PROOF.to_owned())), "the proxy answered 407: it does not take the login"),
+        (Manner::Answer(502), "the proxy answered 502: it does not reach the receiver"),
+        (Manner::Answer(403), "the proxy answered 403 to CONNECT"),
+        (Manner::Answer(2_000), "no HTTP"),
+        (Manner::Close, "the proxy broke off"),
+    ] {
+        proxy.behave(manner.clone());
+        let failure = client.send(post(&url), AMPLE).await.unwrap_err();
+        let text = failure.to_string();
+        assert!(matches!(&failure, Failure::Egress { name, .. } if name == "office"), "{manner:?}: {text}");
+        assert!(text.contains(part) && !text.contains("wrong"), "{manner:?}: {text}");
+        assert!(!failure.may_have_arrived() && failure.code() == "egress");
+    }
+    proxy.behave(Manner::Hang);
+    let hurry = Limits { deadline: Duration::from_millis(300), ..AMPLE };
+    let failure = client.send(post(&url), hurry).await.unwrap_err();
+    assert!(matches!(failure, Failure::Timeout { phase: Phase::Connect, .. }), "{failure}");
+    drop(proxy);
+    let failure = client.send(post(&url), AMPLE).await.unwrap_err();
+    assert!(failure.to_string().contains("its proxy is not reached"), "{failure}");
+    assert_eq!(sink.count(), 0);
+}
+
+/// Says that the receiver has an address of each version of IP.
+#[derive(Debug)]
+struct Both;
+impl Names for Both {
+    fn addresses(&self, _: &str) -> std::io::Result<Vec<IpAddr>> {
+        // Nobody answers at the first.
+        Ok(vec![Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 1).into(), IpAddr::from([127, 0, 0, 1])])
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_reach_one_address_is_asked_for_the_next() {
+    let sink = Sink::start(Behaviour::Answer(http::StatusCode::OK)).await.unwrap();
+    let proxy = Proxy::start(Manner::Connect(None)).await.unwrap();
+    let mut policy = local();
+    policy.allow_networks = vec!["64:ff9b:1::/48".parse().unwrap()];
+    let settings = Settings { names: Arc::new(Both), ..Settings::new(policy, nobody()) };
+    let client = Client::new(settings).unwrap().with_egress(through(&proxy, "")).unwrap();
+    let port = sink.url("").rsplit_once(':').unwrap().1.to_owned();
+    let reply = client.send(post(&format!("http://hooks.example.com:{port}/")), AMPLE).await.unwrap();
+    assert_eq!((reply.status.as_u16(), proxy.asked().len()), (200, 2));
+    assert_eq!(proxy.asked()[0], format!("[64:ff9b:1::1]:{port}"));
+}
+
+#[tokio::test]
+async fn the_receiver_sees_the_source_address() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let from = Egress::from_address("fixed", IpAddr::from([127, 0, 0, 2])).unwrap();
+    let sending = tokio::spawn(async move { client(from, &nobody()).send(post(&url), AMPLE).await });
+    let (mut stream, peer) = listener.accept().await.unwrap();
+    assert_eq!(peer.ip(), IpAddr::from([127, 0, 0, 2]));
+    let mut some = [0; 16];
+    assert!(stream.read(&mut some).await.unwrap() > 0);
+    drop(stream);
+    sending.await.unwrap().unwrap_err();
+}
+
+#[tokio::test]
+async fn a_source_address_that_is_not_ours_or_of_the_other_version_sends_nothing() {
+    let sink = Sink::start(Behaviour::Answer(http::StatusCode::OK)).await.unwrap();
+    for (address, part) in [("192.0.2.7", "its address cannot be sent from"), ("::1", "the receiver has no such address")] {
+        let egress = Egress::from_address("fixed", address.parse().unwrap()).unwrap();
+        assert_eq!(egress.check().is_err(), address == "192.0.2.7");
+        let failure = client(egress, &nobody()).send(post(&sink.url("/")), AMPLE).await.unwrap_err();
+        assert!(failure.to_string().contains(part), "{failure}");
+    }
+    assert_eq!(sink.count(), 0);
+}
+
+/// A mail server speaks first: what it says right behind the proxy's answer is not lost.
+#[tokio::test]
+async fn mail_goes_through_the_proxy_too() {
+    let there = MailServer::start(&MailManner::default()).await.unwrap();
+    let proxy = Proxy::start(Manner::Connect(None)).await.unwrap();
+    let mailer = Mailer::like(&client(through(&proxy, ""), &nobody()));
+    let server = Server::parse(&local(), &format!("smtp+plain://localhost:{}", there.port)).unwrap();
+    let mail = Mail {
+        message_id: "0001@example.com".to_owned(),
+        from: "klub@example.com".to_owned(),
+        to: "anna@example.org".to_owned(),
+        subject: "Hello".to_owned(),
+        text: "Hello".to_owned(),
+        ..Mail::default()
+    };
+    let said = mailer.send(&server, None, &mail, Duration::from_secs(60)).await.unwrap();
+    assert_eq!((said.code, proxy.asked().len()), (250, 1));
+}
