@@ -44,7 +44,8 @@ fn write(db: &Connection, rows: &CommitRows) -> Result<Option<Vec<Position>>> {
 
 fn destroy_keys(db: &Connection, subjects: &[(OrgId, Uuid)]) -> Result<()> {
     let mut own = db.prepare_cached("DELETE FROM data_keys WHERE org = ?1 AND subject = ?2")?;
-    let mut owned = db.prepare_cached("DELETE FROM data_keys WHERE org = ?1 AND owner = ?2")?;
+    // Told which index: the planner would walk all keys of the organization.
+    let mut owned = db.prepare_cached("DELETE FROM data_keys INDEXED BY data_keys_owner WHERE org = ?1 AND owner = ?2")?;
     for (org, subject) in subjects {
         own.execute(params![key(*org), subject.as_bytes()])?;
         owned.execute(params![key(*org), subject.as_bytes()])?;
