@@ -22,9 +22,7 @@ use super::{Login, MAX_SAID_BYTES, Said, Security, Server, Unsent};
 use crate::dial::Dialler;
 use crate::http::{classify, connector};
 
-/// Most bytes that a server may say over one connection.
-const MAX_HEARD: usize = 1 << 20;
-/// Most bytes of an answer before TLS.
+/// Most bytes of an answer. lettre reads one anew with every line that it has, so that a long one costs much.
 const MAX_ANSWER: usize = 8 * 1_024;
 /// What stands for the greeting that a server does not repeat after STARTTLS.
 const GREETED: &[u8] = b"220 \r\n";
@@ -168,11 +166,12 @@ enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// What lettre speaks over: ours, with a cap on what the server says.
+/// What lettre speaks over: ours, with a cap on what the server answers.
 struct Wire {
     stream: Stream,
     /// What is read before anything that comes.
     greeting: &'static [u8],
+    /// Bytes since something was last sent.
     heard: usize,
     peer: SocketAddr,
 }
@@ -204,7 +203,7 @@ impl AsyncRead for Wire {
             Stream::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
         };
         this.heard += buffer.filled().len() - before;
-        if this.heard > MAX_HEARD {
+        if this.heard > MAX_ANSWER {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the server said too much")));
         }
         read
@@ -213,7 +212,9 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
+        let this = self.get_mut();
+        this.heard = 0;
+        match &mut this.stream {
             Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Stream::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
         }
