@@ -188,10 +188,20 @@ async fn a_full_disk_refuses_and_loses_nothing() {
 /// Which of the numbered keys are in any file of the folder, by their first 16 bytes.
 fn found(folder: &Path, numbers: impl Iterator<Item = u64>) -> BTreeSet<u64> {
     let wanted: HashMap<[u8; 16], u64> = numbers.map(|n| (secret(n)[..16].try_into().unwrap(), n)).collect();
+    // Most places of a file are told apart by two bytes, without a look at the map.
+    let mut begins = vec![false; 1 << 16];
+    wanted.keys().for_each(|key| begins[usize::from(u16::from_le_bytes([key[0], key[1]]))] = true);
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(folder).unwrap() {
         let bytes = fs::read(entry.unwrap().path()).unwrap();
-        found.extend(bytes.windows(16).filter_map(|window| wanted.get(window)));
+        // A loop by hand: adapters cost too much in a build for tests.
+        let mut place = 0;
+        while place + 16 <= bytes.len() {
+            if begins[bytes[place] as usize | (bytes[place + 1] as usize) << 8] {
+                found.extend(wanted.get(&bytes[place..place + 16]));
+            }
+            place += 1;
+        }
     }
     found
 }

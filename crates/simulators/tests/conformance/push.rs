@@ -1,6 +1,6 @@
 //! A push service and a server's own client for it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,19 +29,33 @@ pub struct Sender {
     client: Client,
 }
 
+/// A server and whoever may push there: keys take long to make, and one set does for every fault.
+struct Issued {
+    root: CertificateDer<'static>,
+    server: (CertificateDer<'static>, Vec<u8>),
+    pass: (Vec<CertificateDer<'static>>, Vec<u8>),
+}
+
+static ISSUED: LazyLock<Issued> = LazyLock::new(|| {
+    let authority = Authority::create("conformance", VALIDITY).unwrap();
+    let server = authority.issue_tls_server(&["localhost"], VALIDITY).unwrap();
+    let pass = authority.issue_pass_type(TYPE, "TEAM123456", VALIDITY).unwrap();
+    let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let key = |pem: &str| PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).unwrap().secret_pkcs8_der().to_vec();
+    Issued {
+        root: CertificateDer::from(authority.root_der().to_vec()),
+        server: (der(&server.certificate), key(&server.key)),
+        pass: (vec![der(&pass.certificate), der(authority.intermediate_pem())], key(&pass.key)),
+    }
+});
+
 impl Pushing {
     pub async fn start() -> Self {
-        let authority = Authority::create("conformance", VALIDITY).unwrap();
-        let server = authority.issue_tls_server(&["localhost"], VALIDITY).unwrap();
-        let pass = authority.issue_pass_type(TYPE, "TEAM123456", VALIDITY).unwrap();
-        let root = CertificateDer::from(authority.root_der().to_vec());
-        let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
-        let key = |pem: &str| PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).unwrap().secret_pkcs8_der().to_vec();
-        let apns = ApnsServer::start(vec![der(&server.certificate)], key(&server.key), &root).await.unwrap();
-        let chain = vec![der(&pass.certificate), der(authority.intermediate_pem())];
-        let identity = Identity::new(chain, key(&pass.key));
+        let Issued { root, server, pass } = &*ISSUED;
+        let apns = ApnsServer::start(vec![server.0.clone()], server.1.clone(), root).await.unwrap();
+        let identity = Identity::new(pass.0.clone(), pass.1.clone());
         let policy = AddressPolicy { allow_loopback: true, ..AddressPolicy::default() };
-        let settings = Settings::new(policy, Roots::only(&[root]).unwrap());
+        let settings = Settings::new(policy, Roots::only(std::slice::from_ref(root)).unwrap());
         let client = Client::new(Settings { identity: Some(identity), protocol: Protocol::Http2, ..settings }).unwrap();
         Self { apns: Arc::new(apns), client }
     }
