@@ -60,7 +60,7 @@ async fn bootstrap(pool: &Pool) -> Attempt<()> {
     Ok(connection(pool).await?.batch_execute(BOOTSTRAP).await?)
 }
 
-/// Takes the next step, if there is one, in a transaction of its own.
+/// Takes the next step, if there is one, in a transaction of its own; an empty database takes all of them in one.
 async fn take_step(pool: &Pool, now: Timestamp) -> Attempt<bool> {
     rerun!({
         let transaction = Transaction::new(pool).await?;
@@ -77,14 +77,17 @@ async fn take_step(pool: &Pool, now: Timestamp) -> Attempt<bool> {
         if found > known() {
             return Err(StoreError::TooNew { found, known: known() }.into());
         }
-        let Some(step) = usize::try_from(found).ok().and_then(|done| STEPS.get(done)) else {
+        let left = usize::try_from(found).ok().and_then(|done| STEPS.get(done..)).unwrap_or_default();
+        let taken = if found == 0 { left } else { &left[..left.len().min(1)] };
+        if taken.is_empty() {
             transaction.roll_back().await;
             return Ok(false);
-        };
-        transaction.batch(step).await?;
-        transaction.execute(&bump, &[&(found + 1), &now.as_micros()]).await?;
+        }
+        transaction.batch(&taken.join(";\n")).await?;
+        let schema = found + taken.len() as i64;
+        transaction.execute(&bump, &[&schema, &now.as_micros()]).await?;
         transaction.commit().await?;
-        tracing::info!(schema = found + 1, "the database's schema was brought up to date");
+        tracing::info!(schema, "the database's schema was brought up to date");
         Ok(true)
     })
 }
