@@ -16,6 +16,7 @@ use support::{
 };
 use testkit::{
     http::Client,
+    postgres::Cluster,
     sink::{Behaviour, Sink},
 };
 use tokio::time::Instant;
@@ -109,15 +110,18 @@ const BATCH_KILLS: usize = 4;
 const BATCH_LIFE_MILLIS: std::ops::Range<u64> = 150..1_000;
 
 /// Makes a batch of rows that runs by itself; its path.
-async fn batch(club: &Club, mut document: Value, rows: String) -> String {
+async fn batch(club: &Club, document: Value, rows: String) -> String {
+    batch_of(club, document, "text/csv", rows.into()).await
+}
+
+async fn batch_of(club: &Club, mut document: Value, media_type: &str, rows: Bytes) -> String {
     document["project"] = support::SLUG.into();
     document["start"] = "always".into();
     let made = support::post(&club.server, "/v1/batches", &document).await;
     let path = format!("/v1/batches/{}", support::text(&made, "id"));
     let bearer = format!("Bearer {}", club.server.admin_key());
-    let headers = [("authorization", bearer.as_str()), ("content-type", "text/csv")];
-    let kept =
-        club.server.client().send(Method::PUT, &club.server.url(&format!("{path}/rows")), &headers, rows.into()).await.unwrap();
+    let headers = [("authorization", bearer.as_str()), ("content-type", media_type)];
+    let kept = club.server.client().send(Method::PUT, &club.server.url(&format!("{path}/rows")), &headers, rows).await.unwrap();
     assert_eq!(kept.status, StatusCode::OK, "{:?}", kept.body);
     path
 }
@@ -127,7 +131,7 @@ async fn done(club: &Club, path: &str) -> Value {
     let deadline = Instant::now() + SETTLE;
     loop {
         let batch = club.server.api(Method::GET, path, None).await.unwrap();
-        if !["checking", "running"].contains(&batch["state"].as_str().unwrap()) {
+        if !["reading", "checking", "running"].contains(&batch["state"].as_str().unwrap()) {
             assert_eq!(batch["state"], "done", "{batch}");
             return batch;
         }
@@ -193,6 +197,84 @@ async fn kills_lose_and_repeat_no_row_of_a_batch_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_lose_and_repeat_no_row_of_a_batch_on_postgres() {
     rows_survive(Database::Postgres).await;
+}
+
+/// Kills while a Parquet file is made rows of and run, and as many while a warehouse is read and its rows are run.
+const TABLE_KILLS: usize = 3;
+/// How long a server lives in between: at first it makes rows, and they run for a few seconds.
+const TABLE_LIFE_MILLIS: std::ops::Range<u64> = 80..700;
+
+async fn killed(club: &mut Club, dice: &mut Dice) {
+    for cycle in 0..TABLE_KILLS {
+        tokio::time::sleep(Duration::from_millis(dice.roll(TABLE_LIFE_MILLIS))).await;
+        club.server.kill9().await.unwrap_or_else(|error| panic!("cycle {cycle}: {error}"));
+        club.server.restart().await.unwrap_or_else(|error| panic!("cycle {cycle}: {error}"));
+    }
+}
+
+/// As [`rows_survive`], with rows that are first made of a Parquet file, and of a table on the user's PostgreSQL.
+async fn tables_survive(database: Database) {
+    const MEMBERS: usize = 3_000;
+    const FAIL: usize = MEMBERS / FAILING;
+    let mut club = Club::open(database).await;
+    let mut dice = Dice(0x1405_7b7e_f767_814f);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("members.parquet");
+    let members = format!(
+        "SELECT 'm-' || i AS external_id, CASE WHEN i % {FAILING} = 0 THEN 'many' ELSE '1' END AS points FROM range(1, {MEMBERS} + 1) t(i)"
+    );
+    let arguments = [file.to_str().unwrap(), members.as_str(), "COMPRESSION zstd, ROW_GROUP_SIZE 2048", ""];
+    testkit::clients::python("parquet.py", &arguments, "", SETTLE).await.unwrap();
+    let document = serde_json::json!({"operation": "issue", "if_exists": "reject", "format": "parquet"});
+    let rows = std::fs::read(&file).unwrap().into();
+    let issue = batch_of(&club, document, "application/vnd.apache.parquet", rows).await;
+    killed(&mut club, &mut dice).await;
+    let issued = done(&club, &issue).await;
+    assert_eq!((&issued["run"]["created"], &issued["run"]["failed"]), (&(MEMBERS - FAIL).into(), &FAIL.into()), "{issued}");
+    assert_eq!(issued["rows_read"], MEMBERS, "{issued}");
+
+    let warehouse = Cluster::shared().await.unwrap().create_database().await.unwrap();
+    let table = format!("CREATE TABLE members AS SELECT 'm-' || i AS id FROM generate_series(1, {MEMBERS}) i");
+    testkit::postgres::execute(&warehouse, &table).await.unwrap();
+    let (account, place) = warehouse.strip_prefix("postgres://").unwrap().split_once('@').unwrap();
+    let (user, password) = account.split_once(':').unwrap();
+    let sync = serde_json::json!({
+        "slug": "members", "name": "Members", "query": "SELECT id AS external_id, 2 AS more FROM members", "start": "always",
+        "database": {"url": format!("postgresql://{place}"), "user": user, "password": password, "tls": false},
+        "batch": {"project": support::SLUG, "operation": "update", "map": {"balances": {"points": {"add": "$.more"}}}},
+    });
+    let sync = support::post(&club.server, "/v1/syncs", &sync).await;
+    let path = format!("/v1/syncs/{}/run", support::text(&sync, "id"));
+    let run = club.server.api(Method::POST, &path, Some(&serde_json::json!({}))).await.unwrap_or_else(|error| panic!("{error}"));
+    let run = format!("/v1/batches/{}", support::text(&run, "id"));
+    killed(&mut club, &mut dice).await;
+    let ran = done(&club, &run).await;
+    assert_eq!((&ran["run"]["changed"], &ran["run"]["failed"]), (&(MEMBERS - FAIL).into(), &FAIL.into()), "{ran}");
+
+    let (mut created, mut changed) = (std::collections::BTreeMap::new(), std::collections::BTreeMap::new());
+    for event in club.events().await {
+        let times = match event["type"].as_str() {
+            Some("pass.created") => &mut created,
+            Some("pass.updated") => &mut changed,
+            _ => continue,
+        };
+        *times.entry(support::text(&event, "pass")).or_insert(0) += 1;
+    }
+    for times in [&created, &changed] {
+        assert_eq!(times.len(), MEMBERS - FAIL, "a row was lost");
+        assert!(times.values().all(|times| *times == 1), "a row was carried out twice");
+    }
+    assert_eq!(club.pass_of("m-1").await.unwrap()["balances"]["points"], "3");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_lose_and_repeat_no_row_of_a_table_on_sqlite() {
+    tables_survive(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_lose_and_repeat_no_row_of_a_table_on_postgres() {
+    tables_survive(Database::Postgres).await;
 }
 
 /// These load the whole machine and measure time against it: they run alone.
