@@ -1,13 +1,17 @@
 //! Programs in jq, for what mappings cannot say.
 //!
 //! The language is that of jq as `jaq` has it (<https://gedenkt.at/jaq/manual/>). Left out is what reaches outside (modules,
-//! further inputs, environment, clock, exit, log), and what would bring a library of its own along: regular expressions, dates,
-//! higher mathematics and the formats `@html`, `@uri` and `@base64`.
+//! further inputs, environment, clock with `now` and the machine's time zone, exit, log), the rarer mathematics, and the formats
+//! `@html`, `@uri` and `@base64`. Regular expressions are of linear time and metered; dates are in UTC.
 //!
 //! `jaq` itself bounds nothing. A program is parsed, and a meter is put into it, and into the library's own definitions: into
 //! every definition, and behind every part whose values another part takes. At each it is weighed what passes, and what is
 //! left of the [work](MAX_WORK) and of the stack is looked at. So a program that never ends, that recurs without end, or
 //! whose values grow, ends with an error that it cannot catch: what catches errors meets the meter again.
+
+mod dates;
+mod math;
+mod regex;
 
 use std::{cell::Cell, fmt, sync::Arc};
 
@@ -65,29 +69,17 @@ const TIMES: &str = "times ";
 /// The program itself among the definitions.
 const MAIN: &str = "main_program";
 /// Definitions of the library that rest on functions which are not taken in.
-const LEFT_OUT: [&str; 28] = [
+const LEFT_OUT: [&str; 16] = [
     "stderr",
     "debug",
     "halt",
     "halt_error",
     "logb",
     "significand",
-    "pow10",
     "drem",
     "nexttoward",
     "scalb",
     "gamma",
-    "capture_of_match",
-    "test",
-    "scan_",
-    "scan",
-    "match",
-    "capture",
-    "splits",
-    "sub",
-    "gsub",
-    "todate",
-    "fromdate",
     "@html",
     "@htmld",
     "@uri",
@@ -97,7 +89,7 @@ const LEFT_OUT: [&str; 28] = [
 ];
 
 fn is_left_out(def: &Def<&str>) -> bool {
-    LEFT_OUT.contains(&def.name) || def.name == "split" && def.args.len() == 2
+    LEFT_OUT.contains(&def.name)
 }
 
 /// A program that is ready to run.
@@ -138,6 +130,17 @@ impl Meter<'_> {
         let found = self.fault.get().or_else(|| self.look(value));
         self.fault.set(found);
         found.map_or(Ok(()), |fault| Err(Exn::from(Error::str(fault))))
+    }
+
+    /// Takes work for what is done in one go.
+    fn spend<'e>(&self, cost: usize) -> Result<(), Exn<'e, Val>> {
+        let (work, cost) = (self.work.get(), u64::try_from(cost).unwrap_or(u64::MAX));
+        self.work.set(work.saturating_sub(cost));
+        if work >= cost {
+            return Ok(());
+        }
+        self.fault.set(self.fault.get().or(Some(TOO_LONG)));
+        Err(Exn::from(Error::str(TOO_LONG)))
     }
 
     fn look(&self, value: &Val) -> Option<&'static str> {
@@ -211,6 +214,16 @@ fn times(mut cv: Cv<'_, Kind>) -> ValXs<'_, Val> {
         return box_once(meter.pass(&Val::Null).map(|()| Val::Null));
     }
     box_once((left * right).map_err(Exn::from))
+}
+
+fn fault<'a>(text: impl ToString) -> Exn<'a, Val> {
+    Exn::from(Error::str(text))
+}
+
+/// The text of a value.
+fn words<'a>(value: &Val) -> Result<&str, Exn<'a, Val>> {
+    let Val::TStr(bytes) = value else { return Err(fault("expected a text")) };
+    std::str::from_utf8(bytes).map_err(fault)
 }
 
 fn own_functions() -> [Fun<Kind>; 2] {
@@ -355,6 +368,7 @@ impl Jq {
             .load(&arena, File { code: MAIN, path: () })
             .map_err(|_| "this jq program cannot be loaded".to_owned())?;
         let functions = jaq_core::funs().chain(jaq_std::base_funs()).chain(jaq_json::funs()).chain(own_functions());
+        let functions = functions.chain(dates::functions()).chain(math::functions()).chain(regex::functions());
         let compiled = Compiler::default().with_funs(functions).compile(modules);
         let filter = compiled.map_err(|faults| {
             let named = faults.iter().flat_map(|(_, faults)| faults).next();

@@ -144,7 +144,7 @@ fn nothing_reaches_outside_and_mistakes_are_said() {
         ("input", "`input`"),
         ("halt", "`halt`"),
         ("debug", "`debug`"),
-        ("test(\"a\")", "`test`"),
+        ("localtime", "`localtime`"),
         ("import \"a\" as a; .", "modules"),
         ("include \"a\"; .", "modules"),
         (".a | nope(1)", "`nope`"),
@@ -163,4 +163,109 @@ fn nothing_reaches_outside_and_mistakes_are_said() {
         assert!(Jq::compile(&program).unwrap_err().contains("150 deep"), "{}", &program[..10]);
     }
     assert!(Jq::compile(&" ".repeat(20_000)).unwrap_err().contains("8192"));
+}
+
+/// What jq 1.7's manual shows, where it has an example, and `jaq`'s where they differ.
+#[test]
+fn texts_are_matched_taken_apart_and_changed() {
+    let cases = [
+        (r#""foo" | test("foo")"#, json!(true)),
+        (r#""xabcd" | test("A.C"; "i")"#, json!(true)),
+        (r#""bar" | test("foo")"#, json!(false)),
+        (r#"[match("(abc)+"; "g")] | [.[].offset]"#, json!([0, 4])),
+        (r#""foo bar foo" | [match("foo"; "g").offset]"#, json!([0, 8])),
+        (
+            r#""żółw bar" | match("b(?<a>a)(?<x>x)?r") | del(.captures[].length)"#,
+            json!({"offset": 5, "length": 3, "string": "bar", "captures": [{"offset": 6, "string": "a", "name": "a"}]}),
+        ),
+        (r#""xyzzy-14" | capture("(?<a>[a-z]+)-(?<n>[0-9]+)")"#, json!({"a": "xyzzy", "n": "14"})),
+        (r#""test 1, test 2" | [scan("t[^ ]+ ([0-9])")]"#, json!([["1"], ["2"]])),
+        (r#""ab,cd,   ef" | [splits(", *")]"#, json!(["ab", "cd", "ef"])),
+        (r#""ab, cd" | split(", *"; null + "")"#, json!(["ab", "cd"])),
+        (r#""123abc456def" | sub("(?<x>[a-z]+)"; "<\(.x)>")"#, json!("123<abc>456def")),
+        (r#""123abc456" | gsub("[0-9]"; "")"#, json!("abc")),
+        (r#""baac" | gsub("a*"; "x")"#, json!("xbxcx")),
+        (r#""Zoë" | gsub("ë"; "e")"#, json!("Zoe")),
+        (r#""aXbxc" | ascii_downcase | split("x")"#, json!(["a", "b", "c"])),
+        (
+            r#""a
+b" | test("a.b"; "s")"#,
+            json!(true),
+        ),
+    ];
+    for (program, expected) in cases {
+        assert_eq!(run(program, &json!("abc abc")), Ok(Some(expected)), "{program}");
+    }
+    for (program, why) in [
+        (r#""a" | test("(")"#, "regex"),
+        (r#""a" | test("a"; "q")"#, "flag"),
+        (r#"1 | test("a")"#, "text"),
+        (r#""a" | test("((((a{100}){100}){100}){100})")"#, "regex"),
+        (r#""a" | test("()" * 60)"#, "50 groups"),
+        (r#""a" | test("a" * 5000)"#, "4096"),
+    ] {
+        let fault = run(program, &Value::Null).unwrap_err();
+        assert!(fault.contains(why), "{program}: {fault}");
+    }
+}
+
+/// Expressions that keep other engines busy for ever, and those that look at everything again and again.
+#[test]
+#[allow(clippy::disallowed_methods, clippy::print_stdout, reason = "it is about time")]
+fn expressions_that_are_slow_end() {
+    let slow = [
+        r#""a" * 30 + "!" | test("^(a+)+$")"#,
+        r#""x" * 400000 | test("(x+x+)+y")"#,
+        r#""a" * 900000 | [match("a*b|a"; "g")] | length"#,
+        r#""a" * 900000 | gsub(".*[^a]|a"; "")"#,
+        r#""a" * 200000 | [match(""; "g")] | length"#,
+        r#""ab" * 100000 | test("(a{0,20}b){0,20}c")"#,
+        r#"[range(100000) | "aaaaaaaaaaaa" | test("(a|aa)+b")] | length"#,
+        r#"def f: gsub("^"; "aaaaaaaaaa") | f; "a" | f"#,
+    ];
+    for program in slow {
+        let started = std::time::Instant::now();
+        let ended = run(program, &Value::Null);
+        println!("{program}: {:?}, {ended:?}", started.elapsed());
+        assert!(started.elapsed().as_secs() < 20, "{program}: {:?}", started.elapsed());
+        assert!(is_stopped(&ended) || ended == Ok(Some(json!(false))), "{program}: {ended:?}");
+    }
+}
+
+#[test]
+fn dates_and_mathematics_are_as_in_jq() {
+    let cases = [
+        (r#""2015-03-05T23:51:47Z" | fromdate"#, json!(1_425_599_507)),
+        (r#""2015-03-05T23:51:47.5+01:00" | fromdate"#, json!(1_425_595_907.5)),
+        ("1425599621 | todate", json!("2015-03-05T23:53:41Z")),
+        (r#""2015-03-05T23:51:47Z" | strptime("%Y-%m-%dT%H:%M:%SZ")"#, json!([2015, 2, 5, 23, 51, 47, 4, 63])),
+        (r#""2015-03-05T23:51:47Z" | strptime("%Y-%m-%dT%H:%M:%SZ") | mktime"#, json!(1_425_599_507)),
+        (r#""05.03.2015 08:15" | strptime("%d.%m.%Y %H:%M") | mktime | todate"#, json!("2015-03-05T08:15:00Z")),
+        (r#"1425599621 | strftime("%A, %d %B %Y")"#, json!("Thursday, 05 March 2015")),
+        ("1425599621 | gmtime", json!([2015, 2, 5, 23, 53, 41, 4, 63])),
+        (r#"1425599621 | gmtime | strftime("%F")"#, json!("2015-03-05")),
+        ("9 | sqrt", json!(3.0)),
+        ("pow(2; 10)", json!(1024.0)),
+        ("1000 | log10", json!(3.0)),
+        ("[2.5, -2.7 | trunc, rint]", json!([2.0, 2.0, -2.0, -3.0])),
+        ("atan2(0; 1)", json!(0.0)),
+        ("2 | pow10", json!(100.0)),
+    ];
+    for (program, expected) in cases {
+        assert_eq!(run(program, &Value::Null), Ok(Some(expected)), "{program}");
+    }
+    let long = format!(r#"0 | strftime("{}")"#, "%c".repeat(101));
+    for (program, why) in [
+        (r#""x" | fromdate"#, ""),
+        (r#""x" | strptime("%Y")"#, ""),
+        ("1e300 | todate", ""),
+        ("[1, 2] | mktime", "taken apart"),
+        ("[1e9, 0, 1, 0, 0, 0] | mktime", "taken apart"),
+        ("[2015, 127, 1, 0, 0, 0] | mktime", "taken apart"),
+        ("\"x\" | sqrt", "number"),
+        (long.as_str(), "200 bytes"),
+    ] {
+        let fault = run(program, &Value::Null).unwrap_err();
+        assert!(fault.contains(why), "{program}: {fault}");
+    }
 }
