@@ -127,3 +127,64 @@ async fn an_import_that_breaks_off_goes_on_and_a_damaged_file_leaves_nothing() {
         assert_eq!(backend.watermarks(reader).await.unwrap(), backend.heads(reader.log()).await.unwrap(), "news to nobody");
     }
 }
+
+/// A key that was used before the move binds after it, a message id is known, and notes are as they were.
+#[tokio::test]
+async fn what_has_a_key_happens_once_also_after_the_move() {
+    let house = house::house().await;
+    let (org, now) = (house.org, house.clock.now());
+    let keyed = |name: &str, fingerprint: u8| {
+        let (principal, key) = ("key:1".to_owned(), name.to_owned());
+        Some(domain::IdempotencyKey { principal, key, fingerprint: [fingerprint; 32], keep_image: true })
+    };
+    let with_key = |action: domain::Action, name: &str| domain::Command { key: keyed(name, 1), ..house.command(action) };
+    let pass = house.issued("m1").await;
+    let added = house.engine.submit(with_key(house.add(pass.id, "7"), "add")).await.unwrap();
+    let gone = house.issued("m2").await;
+    house.engine.submit(with_key(house.add(gone.id, "7"), "gone")).await.unwrap();
+    house.outcome(domain::Action::EraseContact { contact: ContactRef::External("person-m2".to_owned()) }).await;
+    let source = domain::SourceId::mint(now, &System);
+    let arrival = |text: &str| {
+        let text = text.to_owned();
+        let event = domain::SourceEvent {
+            dedupe_key: text.clone(),
+            order_key: text,
+            name: "track x".to_owned(),
+            occurred_at: None,
+            payload: "{}".to_owned(),
+        };
+        store::Arrival { org, source, received_at: now, event, fault: None }
+    };
+    let (first, _) = house.store.accept(vec![arrival("one")]).await.unwrap()[0];
+    let (target, sync, run) =
+        (domain::TargetId::mint(now, &System), domain::SyncId::mint(now, &System), domain::BatchId::mint(now, &System));
+    let contact = pass.contact.unwrap();
+    let told = house.store.synced_hash(org, "state").unwrap();
+    house.store.note_synced(org, target, [(contact, Some(told))]).await.unwrap();
+    house.store.backend().note_mirrored(org, sync, run, vec![pass.id]).await.unwrap();
+
+    let transfer = MasterKey::mint(&System);
+    let mut file = Vec::new();
+    let (taken, _) = house.store.export(&[org], &transfer, true, now, &mut file).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (backend, store) = empty(&folder).await;
+    assert_eq!(store.import(&transfer, now, || Ok(&file[..])).await.unwrap(), taken);
+    assert!(taken.keys >= 3 && taken.notes == 2, "{taken:?}");
+
+    let (engine, runner) = engine::Engine::new(Arc::clone(&store), Arc::clone(&house.clock) as Arc<dyn domain::Clock>);
+    tokio::spawn(runner.run());
+    let again = engine.submit(with_key(house.add(pass.id, "7"), "add")).await.unwrap();
+    assert!(again.replayed);
+    assert_eq!((again.answer, again.pass), (added.answer, added.pass), "what it was answered");
+    let other = domain::Command { key: keyed("add", 2), ..house.command(house.add(pass.id, "9")) };
+    assert!(engine.submit(other).await.is_err(), "the key is another command's");
+    assert!(
+        engine.submit(with_key(house.add(gone.id, "7"), "gone")).await.unwrap().replayed,
+        "it binds although they were erased"
+    );
+    assert_eq!(store.pass(org, pass.id).await.unwrap(), house.store.pass(org, pass.id).await.unwrap());
+    assert_eq!(store.accept(vec![arrival("one")]).await.unwrap()[0], (first, store::Accepted::Duplicate(first)));
+    assert!(matches!(store.accept(vec![arrival("two")]).await.unwrap()[0].1, store::Accepted::New(_)));
+    assert_eq!(store.synced(org, target, &[contact]).await.unwrap()[&contact], told);
+    assert_eq!(backend.count_mirrored(org, sync, domain::BatchId::mint(now, &System)).await.unwrap(), (1, 1));
+}

@@ -11,6 +11,7 @@
 //! - No triggers, advisory locks, sequences or notifications carry meaning. Tables that only grow are partitioned by day.
 
 mod captures;
+mod carried;
 mod commit;
 mod config;
 mod convert;
@@ -38,14 +39,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{
-    BatchId, ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SyncId, TargetId, Timestamp,
+    BatchId, ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SourceId, SyncId, TargetId,
+    Timestamp,
 };
 use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
-    ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
+    ConfigWrite, ConfigWritten, ContactRow, DedupeRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
     LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, Repeats, ResourceRow, Result,
-    Retention, StaleDevice, StalePlace, StoreError, Turns,
+    ResultRow, Retention, StaleDevice, StalePlace, StoreError, Turns,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -423,6 +425,26 @@ impl Backend for Postgres {
         limit: u32,
     ) -> Result<Vec<PassId>> {
         Ok(mirrored::left_behind(&self.pool, org, sync, run, after, limit).await?)
+    }
+    async fn results_after(&self, org: OrgId, after: (String, String), now: Timestamp, limit: u32) -> Result<Vec<ResultRow>> {
+        Ok(carried::results(&self.pool, org, &after, now, limit).await?)
+    }
+    async fn dedupe_after(&self, org: OrgId, after: (SourceId, Hash), limit: u32) -> Result<Vec<DedupeRow>> {
+        Ok(carried::dedupe(&self.pool, org, after, limit).await?)
+    }
+    async fn keep_dedupe(&self, rows: Vec<DedupeRow>) -> Result<()> {
+        Ok(carried::keep_dedupe(&self.pool, &rows).await?)
+    }
+    async fn synced_after(
+        &self,
+        org: OrgId,
+        after: (TargetId, ContactId),
+        limit: u32,
+    ) -> Result<Vec<(TargetId, ContactId, Hash)>> {
+        Ok(carried::synced(&self.pool, org, after, limit).await?)
+    }
+    async fn mirrored_after(&self, org: OrgId, after: (SyncId, PassId), limit: u32) -> Result<Vec<(SyncId, PassId, BatchId)>> {
+        Ok(carried::mirrored(&self.pool, org, after, limit).await?)
     }
     async fn forget_mirrored(&self, org: OrgId, sync: SyncId, passes: Vec<PassId>) -> Result<()> {
         Ok(mirrored::forget(&self.pool, org, sync, &passes).await?)

@@ -4,21 +4,22 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use domain::{
-    BatchId, ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SyncId, TargetId, Timestamp,
+    BatchId, ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SourceId, SyncId, TargetId,
+    Timestamp,
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
-    ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
+    ConfigWrite, ConfigWritten, ContactRow, DedupeRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
     LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, Repeats, ResourceRow, Result,
-    Retention, StaleDevice, StalePlace, StoreError, Turns,
+    ResultRow, Retention, StaleDevice, StalePlace, StoreError, Turns,
 };
 use uuid::Uuid;
 
 use crate::{
-    commit, config, deliveries, fault,
+    carried, commit, config, deliveries, fault,
     folder::Folder,
     google, inbox, jobs, leases, load, log, mirrored, nodes,
     readers::Readers,
@@ -462,6 +463,26 @@ impl Backend for Sqlite {
         limit: u32,
     ) -> Result<Vec<PassId>> {
         self.read(move |db| mirrored::left_behind(db, org, sync, run, after, limit)).await
+    }
+    async fn results_after(&self, org: OrgId, after: (String, String), now: Timestamp, limit: u32) -> Result<Vec<ResultRow>> {
+        self.read(move |db| carried::results(db, org, &after, now, limit)).await
+    }
+    async fn dedupe_after(&self, org: OrgId, after: (SourceId, Hash), limit: u32) -> Result<Vec<DedupeRow>> {
+        self.read(move |db| carried::dedupe(db, org, after, limit)).await
+    }
+    async fn keep_dedupe(&self, rows: Vec<DedupeRow>) -> Result<()> {
+        self.write(move |db| carried::keep_dedupe(db, &rows)).await
+    }
+    async fn synced_after(
+        &self,
+        org: OrgId,
+        after: (TargetId, ContactId),
+        limit: u32,
+    ) -> Result<Vec<(TargetId, ContactId, Hash)>> {
+        self.read(move |db| carried::synced(db, org, after, limit)).await
+    }
+    async fn mirrored_after(&self, org: OrgId, after: (SyncId, PassId), limit: u32) -> Result<Vec<(SyncId, PassId, BatchId)>> {
+        self.read(move |db| carried::mirrored(db, org, after, limit)).await
     }
     async fn forget_mirrored(&self, org: OrgId, sync: SyncId, passes: Vec<PassId>) -> Result<()> {
         self.write(move |db| mirrored::forget(db, org, sync, &passes)).await

@@ -16,6 +16,7 @@
 //! It must be on a local disk: the locks and the shared memory of SQLite do not work over network file systems.
 
 mod backend;
+mod carried;
 mod commit;
 mod config;
 mod deliveries;

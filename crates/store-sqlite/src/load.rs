@@ -161,19 +161,22 @@ fn result(db: &Connection, org: OrgId, principal: &str, name: &str, now: Timesta
          FROM results r LEFT JOIN data_keys k ON k.org = r.org AND k.subject = r.subject
          WHERE r.org = ?1 AND r.principal = ?2 AND r.key = ?3 AND r.expires_at > ?4",
     )?;
-    first(statement.query(params![key(org), principal, name, now.as_micros()])?, |row| {
-        let names = "r.org, r.principal, r.key, r.fingerprint, r.subject, k.wrapped, r.body, r.expires_at";
-        let mut columns = Columns::new(row, "results", names);
-        Ok(ResultRow {
-            org: columns.id()?,
-            principal: columns.value()?,
-            key: columns.value()?,
-            fingerprint: columns.value()?,
-            subject: columns.uuid()?,
-            data_key: columns.value()?,
-            body: columns.value()?,
-            expires_at: columns.time()?,
-        })
+    first(statement.query(params![key(org), principal, name, now.as_micros()])?, result_row)
+}
+
+/// A result with its data key, by the columns above.
+pub(crate) fn result_row(row: &Row<'_>) -> Result<ResultRow> {
+    let names = "r.org, r.principal, r.key, r.fingerprint, r.subject, k.wrapped, r.body, r.expires_at";
+    let mut columns = Columns::new(row, "results", names);
+    Ok(ResultRow {
+        org: columns.id()?,
+        principal: columns.value()?,
+        key: columns.value()?,
+        fingerprint: columns.value()?,
+        subject: columns.uuid()?,
+        data_key: columns.value()?,
+        body: columns.value()?,
+        expires_at: columns.time()?,
     })
 }
 

@@ -2,17 +2,18 @@
 
 use async_trait::async_trait;
 use domain::{
-    BatchId, ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SyncId, TargetId, Timestamp,
+    BatchId, ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SourceId, SyncId, TargetId,
+    Timestamp,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
-    ConfigWrite, ConfigWritten, ContactRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
+    ConfigWrite, ConfigWritten, ContactRow, DedupeRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
-    LeaseRow, LoadKeys, LoadedRows, NodeRow, PassRow, PushSettlement, Repeats, ResourceRow, StaleDevice, StalePlace, Turns,
-    error::Result,
+    LeaseRow, LoadKeys, LoadedRows, NodeRow, PassRow, PushSettlement, Repeats, ResourceRow, ResultRow, StaleDevice, StalePlace,
+    Turns, error::Result,
 };
 
 /// A reader of a log, with a watermark per shard.
@@ -342,6 +343,24 @@ pub trait Backend: Send + Sync + 'static {
     -> Result<Vec<PassId>>;
     /// Forgets passes of a sync.
     async fn forget_mirrored(&self, org: OrgId, sync: SyncId, passes: Vec<PassId>) -> Result<()>;
+
+    // What goes along when an organization moves: each in pages, in an order of its own.
+
+    /// Results under idempotency keys after a principal and a key, those that have not expired by `now`.
+    async fn results_after(&self, org: OrgId, after: (String, String), now: Timestamp, limit: u32) -> Result<Vec<ResultRow>>;
+    /// Message ids of source events after a source and an id.
+    async fn dedupe_after(&self, org: OrgId, after: (SourceId, Hash), limit: u32) -> Result<Vec<DedupeRow>>;
+    /// Keeps message ids; one that is known stays as it is.
+    async fn keep_dedupe(&self, rows: Vec<DedupeRow>) -> Result<()>;
+    /// What destinations were last told of contacts, after a destination and a contact.
+    async fn synced_after(
+        &self,
+        org: OrgId,
+        after: (TargetId, ContactId),
+        limit: u32,
+    ) -> Result<Vec<(TargetId, ContactId, Hash)>>;
+    /// Which run last had a row about a pass, after a sync and a pass.
+    async fn mirrored_after(&self, org: OrgId, after: (SyncId, PassId), limit: u32) -> Result<Vec<(SyncId, PassId, BatchId)>>;
 
     // Google Wallet.
 

@@ -9,6 +9,7 @@
 //! ```
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod carried;
 pub mod commit;
 pub mod concurrency;
 pub mod config;
@@ -59,6 +60,7 @@ macro_rules! conformance_tests {
                 a_refused_change_writes_nothing, answers_are_kept_with_their_change;
             jobs: jobs_are_written_with_their_change, running_jobs_are_saved_under_a_lease, kinds_of_jobs_are_apart, one_job_is_under_way_for_a_subject, chunks_are_kept_and_dropped,
                 chunks_are_saved_with_their_job;
+            carried: what_moves_is_walked_whole_and_keys_are_kept;
             mirrored: what_a_run_leaves_behind_is_walked_and_forgotten;
             synced: what_was_told_is_found_replaced_and_forgotten, what_was_told_is_walked_and_removed;
             wallets: devices_are_walked_in_their_order, owed_pushes_come_due, devices_see_their_passes, stale_devices_are_found_once, failed_pushes_come_due,

@@ -198,6 +198,21 @@ pub enum Accepted {
     Duplicate(SourceEventId),
 }
 
+/// The message id that a source event is known by when it comes again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DedupeRow {
+    /// Whose.
+    pub org: OrgId,
+    /// Where it came from.
+    pub source: SourceId,
+    /// Blind index of the id.
+    pub dedupe: Hash,
+    /// The source event.
+    pub id: SourceEventId,
+    /// Until when it is known.
+    pub until: Timestamp,
+}
+
 /// That a source event came again with the id of one that was there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Repeats {

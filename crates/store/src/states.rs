@@ -134,6 +134,11 @@ pub(crate) struct ResultBody {
 }
 
 impl States {
+    /// The data key of a subject that was loaded.
+    pub(crate) fn data_key(&self, org: OrgId, subject: Uuid) -> Option<&DataKey> {
+        self.data_keys.get(&(org, subject))
+    }
+
     /// The pass that a reference means now.
     pub fn find_pass(&self, org: OrgId, pass: &PassRef) -> Option<PassId> {
         match pass {
@@ -225,7 +230,7 @@ fn normalised(contact: &ContactRef) -> ContactRef {
 pub(crate) const PASS_CONTEXT: &[u8] = b"pass";
 pub(crate) const CONTACT_CONTEXT: &[u8] = b"contact";
 pub(crate) const EVENT_CONTEXT: &[u8] = b"event";
-const RESULT_CONTEXT: &[u8] = b"result";
+pub(crate) const RESULT_CONTEXT: &[u8] = b"result";
 
 /// What a sealed value is, bound to it as associated data.
 pub(crate) fn context(kind: &[u8], id: Uuid) -> Vec<u8> {

@@ -25,7 +25,7 @@ const EVENTS: usize = 1_000;
 impl Store {
     /// Writes organizations into a file, sealed under a transfer key, and says how much that was and the file's SHA-256. Nobody may
     /// write meanwhile. What is still owed (deliveries, source events that wait) is refused, unless it is to be left behind;
-    /// idempotency keys, attempts, the inbox and the audit log stay.
+    /// attempts, the inbox, jobs and the audit log stay.
     ///
     /// # Errors
     /// When something is owed, or the database or the file fails.
@@ -44,7 +44,7 @@ impl Store {
         let mut writer = Writer::begin(out, transfer, self)?;
         writer.frame(&Frame::Header { form: FORM, made_at: now })?;
         for org in orgs {
-            self.export_org(*org, &mut writer, &mut tally).await?;
+            self.export_org(*org, now, &mut writer, &mut tally).await?;
         }
         Ok((tally, writer.end()?))
     }
@@ -91,7 +91,7 @@ impl Store {
         Ok(false)
     }
 
-    async fn export_org<W: Write>(&self, org: OrgId, writer: &mut Writer<'_, W>, tally: &mut Tally) -> Moved<()> {
+    async fn export_org<W: Write>(&self, org: OrgId, now: Timestamp, writer: &mut Writer<'_, W>, tally: &mut Tally) -> Moved<()> {
         let catalog = self.catalog_now().await?;
         let config = catalog.org(org).and_then(|config| config.organization.as_ref());
         let name = config.ok_or_else(|| MoveError::Refused(format!("there is no organization {org}")))?.value.name.clone();
@@ -110,6 +110,7 @@ impl Store {
         }
         self.export_passes(org, writer, tally).await?;
         self.export_loose_events(org, writer, tally).await?;
+        self.export_carried(org, now, writer, tally).await?;
         let rows = self.backend.config_since(0).await?;
         let rows = rows.into_iter().filter(|row| row.org == org && !row.deleted);
         let resources = rows.map(|row| {

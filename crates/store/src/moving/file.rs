@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 use super::{Frame, MoveError, Moved};
 use crate::{MasterKey, Store, StoreError};
 
-/// The present form of the file.
-pub(super) const FORM: u32 = 1;
+/// The present form of the file. The first had no keys and notes.
+pub(super) const FORM: u32 = 2;
 /// What the file begins with.
 const MAGIC: &[u8; 8] = b"PBMOVE01";
 /// Most bytes of a frame.
@@ -106,7 +106,7 @@ impl<'k, R: Read> Frames<'k, R> {
             self.key.unwrap(&place(self.frames), &sealed).map_err(|_| at("something that does not open,", self.frames))?;
         let frame = serde_json::from_slice(&plain).map_err(|error| at(&format!("{error},"), self.frames))?;
         match &frame {
-            Frame::Header { form, .. } if *form != FORM => return Err(at("another form,", self.frames)),
+            Frame::Header { form, .. } if !(1..=FORM).contains(form) => return Err(at("another form,", self.frames)),
             Frame::End { frames } if *frames != self.frames => return Err(at("a number of frames that is not so,", self.frames)),
             Frame::End { .. } => self.ended = true,
             _ => {}

@@ -119,6 +119,22 @@ impl Store {
                     self.import_events(org, events, now).await?;
                     self.pass_over(leases).await?;
                 }
+                Frame::Results { org, results } => {
+                    tally.keys += results.len() as u64;
+                    self.import_results(org, results, now).await?;
+                }
+                Frame::Messages { org, ids } => {
+                    tally.keys += ids.len() as u64;
+                    self.import_message_ids(org, ids).await?;
+                }
+                Frame::Synced { org, target, told } => {
+                    tally.notes += told.len() as u64;
+                    self.note_synced(org, target, told.into_iter().map(|(contact, hash)| (contact, Some(hash)))).await?;
+                }
+                Frame::Mirrored { org, sync, run, passes } => {
+                    tally.notes += passes.len() as u64;
+                    self.backend.note_mirrored(org, sync, run, passes).await?;
+                }
                 Frame::Configuration { org, resources, names } => {
                     self.publish_org(org, resources, names, now).await?;
                     tally.organizations += 1;

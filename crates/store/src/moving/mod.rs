@@ -7,7 +7,14 @@
 //!
 //! On the way in, passes and contacts come first, a frame to a transaction, and what makes the organization known comes last,
 //! in one transaction: until then nobody finds it, and an import that broke off goes on where it was.
+//!
+//! What has a key happens once, also after the move: idempotency keys come along with their results, and the message ids by which
+//! sources' events are known again. So does what destinations were last told of each contact, and which passes syncs had rows about,
+//! so that the next backfill and the next sync do not begin anew. Left behind on purpose: source events with their traces, attempts,
+//! deliveries, jobs (batches, runs of syncs and how far these came, so that the next run reads all rows once) and the audit log. They
+//! tell of the old installation, and belong with its file to whoever keeps records.
 
+mod carried;
 mod export;
 mod file;
 mod import;
@@ -15,13 +22,13 @@ mod import;
 use std::io;
 
 use domain::{
-    Actor, Cause, Contact, ContactId, Event, EventId, Facts, Image, Installation, OrgId, Pass, PassId, Position, ProjectId,
-    Timestamp,
+    Actor, BatchId, Cause, Contact, ContactId, Event, EventId, Facts, Image, Installation, OrgId, Pass, PassId, Position,
+    ProjectId, SourceEventId, SourceId, SyncId, TargetId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::StoreError;
+use crate::{Hash, StoreError};
 
 /// Why an organization could not be moved.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +64,10 @@ pub struct Tally {
     pub events: u64,
     /// Pictures and other files.
     pub files: u64,
+    /// Idempotency keys and message ids.
+    pub keys: u64,
+    /// What destinations were told of contacts, and which passes syncs had rows about.
+    pub notes: u64,
 }
 
 /// A frame of the file.
@@ -69,6 +80,10 @@ enum Frame {
     Contacts { org: OrgId, contacts: Vec<Contact> },
     Passes { org: OrgId, passes: Vec<MovedPass> },
     Events { org: OrgId, events: Vec<MovedEvent> },
+    Results { org: OrgId, results: Vec<MovedResult> },
+    Messages { org: OrgId, ids: Vec<MovedMessageId> },
+    Synced { org: OrgId, target: TargetId, told: Vec<(ContactId, Hash)> },
+    Mirrored { org: OrgId, sync: SyncId, run: BatchId, passes: Vec<PassId> },
     Configuration { org: OrgId, resources: Vec<MovedResource>, names: Vec<MovedName> },
     End { frames: u64 },
 }
@@ -101,6 +116,26 @@ struct MovedEvent {
     version: u64,
     facts: Facts,
     image: Image,
+}
+
+/// What is kept under an idempotency key.
+#[derive(Serialize, Deserialize)]
+struct MovedResult {
+    principal: String,
+    key: String,
+    fingerprint: [u8; 32],
+    subject: Uuid,
+    expires_at: Timestamp,
+    /// Nothing once whom it is about was erased: then it only binds.
+    body: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MovedMessageId {
+    source: SourceId,
+    dedupe: Hash,
+    id: SourceEventId,
+    until: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]

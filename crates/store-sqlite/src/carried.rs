@@ -1,0 +1,85 @@
+//! What goes along when an organization moves, page by page.
+
+use domain::{BatchId, ContactId, OrgId, PassId, SourceId, SyncId, TargetId, Timestamp};
+use rusqlite::{Connection, params};
+use store::{DedupeRow, Hash, ResultRow};
+
+use crate::{
+    fault::Result,
+    load,
+    row::{Columns, all, key},
+    writer::Written,
+};
+
+/// Results under idempotency keys.
+pub(crate) fn results(
+    db: &Connection,
+    org: OrgId,
+    after: &(String, String),
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<ResultRow>> {
+    let mut statement = db.prepare_cached(
+        "SELECT r.org, r.principal, r.key, r.fingerprint, r.subject, k.wrapped, r.body, r.expires_at
+         FROM results r LEFT JOIN data_keys k ON k.org = r.org AND k.subject = r.subject
+         WHERE r.org = ?1 AND (r.principal, r.key) > (?2, ?3) AND r.expires_at > ?4 ORDER BY r.principal, r.key LIMIT ?5",
+    )?;
+    all(statement.query(params![key(org), after.0, after.1, now.as_micros(), limit])?, load::result_row)
+}
+
+/// Message ids of source events.
+pub(crate) fn dedupe(db: &Connection, org: OrgId, after: (SourceId, Hash), limit: u32) -> Result<Vec<DedupeRow>> {
+    let mut statement = db.prepare_cached(
+        "SELECT source, dedupe, id, until FROM dedupe WHERE org = ?1 AND (source, dedupe) > (?2, ?3)
+         ORDER BY source, dedupe LIMIT ?4",
+    )?;
+    all(statement.query(params![key(org), key(after.0), after.1, limit])?, |row| {
+        let mut columns = Columns::new(row, "dedupe", "source, dedupe, id, until");
+        Ok(DedupeRow { org, source: columns.id()?, dedupe: columns.value()?, id: columns.id()?, until: columns.time()? })
+    })
+}
+
+/// Keeps message ids.
+pub(crate) fn keep_dedupe(db: &Connection, rows: &[DedupeRow]) -> Result<Written<()>> {
+    let mut keep = db.prepare_cached(
+        "INSERT INTO dedupe (org, source, dedupe, id, until) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (org, source, dedupe) DO NOTHING",
+    )?;
+    for row in rows {
+        keep.execute(params![key(row.org), key(row.source), row.dedupe, key(row.id), row.until.as_micros()])?;
+    }
+    Ok(Written::Done(()))
+}
+
+/// What destinations were last told of contacts.
+pub(crate) fn synced(
+    db: &Connection,
+    org: OrgId,
+    after: (TargetId, ContactId),
+    limit: u32,
+) -> Result<Vec<(TargetId, ContactId, Hash)>> {
+    let mut statement = db.prepare_cached(
+        "SELECT target, contact, hash FROM synced WHERE org = ?1 AND (target, contact) > (?2, ?3)
+         ORDER BY target, contact LIMIT ?4",
+    )?;
+    all(statement.query(params![key(org), key(after.0), key(after.1), limit])?, |row| {
+        let mut columns = Columns::new(row, "synced", "target, contact, hash");
+        Ok((columns.id()?, columns.id()?, columns.value()?))
+    })
+}
+
+/// Which run last had a row about a pass.
+pub(crate) fn mirrored(
+    db: &Connection,
+    org: OrgId,
+    after: (SyncId, PassId),
+    limit: u32,
+) -> Result<Vec<(SyncId, PassId, BatchId)>> {
+    let mut statement = db.prepare_cached(
+        "SELECT sync, pass, run FROM mirrored WHERE org = ?1 AND (sync, pass) > (?2, ?3) ORDER BY sync, pass LIMIT ?4",
+    )?;
+    all(statement.query(params![key(org), key(after.0), key(after.1), limit])?, |row| {
+        let mut columns = Columns::new(row, "mirrored", "sync, pass, run");
+        Ok((columns.id()?, columns.id()?, columns.id()?))
+    })
+}
