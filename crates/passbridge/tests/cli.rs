@@ -358,6 +358,14 @@ fn sync(desk: &Desk, url: &str, query: &str, more: &Value) {
     desk.write("warehouse.password", &format!("{password}\n"));
 }
 
+/// A trial does nothing, and is listed where it is asked for alone.
+async fn only_a_trial_was_made(club: &Club) {
+    assert!(club.pass_of("1").await.is_none(), "nothing was done");
+    let listed = async |path: &str| club.server.api(http::Method::GET, path, None).await.unwrap()["data"].clone();
+    assert_eq!(listed("/v1/batches").await, json!([]));
+    assert_eq!(listed("/v1/batches?trials=true").await[0]["trial"], true);
+}
+
 #[tokio::test]
 async fn a_query_on_a_warehouse_is_tried_and_run() {
     let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
@@ -382,7 +390,7 @@ async fn a_query_on_a_warehouse_is_tried_and_run() {
     let first = json!({"external_id": 1, "points": "5", "money": "12345678901234567.890", "at": "2026-11-20T15:00:00+00:00",
         "shown": "2026-11-20T10:00:00", "tags": ["a", "b"], "more": {"x": 1}});
     assert_eq!((&tried["rows"][0], &tried["rows"][1]["money"]), (&first, &Value::Null), "{tried}");
-    assert!(club.pass_of("1").await.is_none(), "nothing was done");
+    only_a_trial_was_made(&club).await;
 
     let checked = desk.complains(&club, &["sync", "run", "members", "--wait"]).await;
     assert!(checked.contains("1 rows would fail") && checked.contains("many"), "{checked}");

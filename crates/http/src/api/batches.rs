@@ -11,7 +11,7 @@ use flows::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use store::{Batch, BatchPhase, BatchStart, BatchTally, BatchWork, Intake, JobState, Removal};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
     flows::refused,
     jobs,
     once::Made,
-    page::{Page, Paging, page},
+    page::{After, Limit, Page, page},
     schema::{IdText, TimeText},
 };
 use crate::{
@@ -349,7 +349,7 @@ impl View {
             sync: work.intake.as_ref().and_then(Intake::sync),
             document: work.document.clone(),
             bytes: work.file.map(|file| file.bytes),
-            trial: work.intake.as_ref().is_some_and(Intake::is_trial),
+            trial: is_trial(work),
             rows_read: work.intake.as_ref().map(|intake| intake.rows),
             changed_until: work.intake.as_ref().and_then(|intake| intake.mark.clone()),
             check: Counts::of(&work.check),
@@ -418,17 +418,47 @@ fn start_at(asked: Option<Value>, start: Start, now: Timestamp) -> Result<Option
     }
 }
 
+/// Which batches to list, newest first.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Also the trials of syncs' queries, of which nothing is done.
+    #[serde(default)]
+    #[param(default = false)]
+    trials: bool,
+    /// How many: 1 to 100, 50 unless told.
+    #[serde(default)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: Limit,
+    /// `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<After>,
+}
+
 /// List batches, newest first.
 #[utoipa::path(get, path = "/v1/batches", tag = "Batches", security(("key" = ["passes_read"])),
-    params(Paging), responses((status = 200, body = Page<View>, description = "A page.")))]
+    params(Filter), responses((status = 200, body = Page<View>, description = "A page.")))]
 async fn list(
     can: Can<scope::PassesRead>,
     State(app): State<Arc<App>>,
-    QueryParams(paging): QueryParams<Paging>,
+    QueryParams(filter): QueryParams<Filter>,
 ) -> Result<Json<Page<View>>, Problem> {
-    let before = paging.after().map(BatchId::from_uuid);
-    let rows = app.store.jobs::<BatchWork>(can.org, before, paging.limit.and_one()).await?;
-    Ok(Json(page(&rows, paging.limit, |row| row.id.uuid(), View::of)))
+    let mut before = filter.cursor.map(|cursor| BatchId::from_uuid(cursor.0));
+    let (wanted, mut rows) = (filter.limit.and_one(), Vec::new());
+    loop {
+        let read = app.store.jobs::<BatchWork>(can.org, before, wanted).await?;
+        before = read.last().map(|row| row.id);
+        let is_last = read.len() < wanted as usize;
+        rows.extend(read.into_iter().filter(|row| filter.trials || !is_trial(&row.progress)));
+        if is_last || rows.len() >= wanted as usize {
+            return Ok(Json(page(&rows, filter.limit, |row| row.id.uuid(), View::of)));
+        }
+    }
+}
+
+fn is_trial(work: &BatchWork) -> bool {
+    work.intake.as_ref().is_some_and(Intake::is_trial)
 }
 
 /// Read a batch: how far it is.
