@@ -4,10 +4,10 @@ use domain::{Contact, EventKind, Target, Timestamp};
 
 use crate::kit::{
     Account, Answer, Arrival, Authentic, Bucket, Credentials, Decoded, Inbound, Lock, Login, Messenger, Owed, Pace, Refused,
-    Secrets, Sending, Sent, Setting, SettingProblem, SharedSecret, State, Verdict, WriteKey, retry,
+    Secrets, Sending, Sent, Setting, SettingProblem, SharedSecret, State, StreamAccount, Verdict, WriteKey, retry,
 };
 use crate::{
-    airtable, cloudevents, custom, flat, generic, google_sheets, http_call, hubspot, native, parquet, passengine, passkit,
+    airtable, cloudevents, custom, flat, generic, google_sheets, http_call, hubspot, native, nats, parquet, passengine, passkit,
     passslot, postgresql, rudderstack, salesforce, segment, shopify, slack, sms_http, smtp, standard_webhooks, stripe, twilio,
     walletcrew, woocommerce,
 };
@@ -23,6 +23,7 @@ pub const CONNECTORS: &[Descriptor] = &[
     http_call::DESCRIPTOR,
     hubspot::DESCRIPTOR,
     native::DESCRIPTOR,
+    nats::DESCRIPTOR,
     parquet::DESCRIPTOR,
     passengine::DESCRIPTOR,
     passkit::DESCRIPTOR,
@@ -211,6 +212,8 @@ pub struct Vendor {
     pub call: Option<fn(&Owed<'_>, &Target) -> Option<Call>>,
     /// How its requests get there.
     pub carrier: Carrier,
+    /// Whether events of a pass wait for earlier ones whatever the target wishes, because its readers count on their order.
+    pub in_order: bool,
     /// What makes it a sender of messages to holders, when it is one.
     pub messenger: Option<Messenger>,
 }
@@ -226,6 +229,7 @@ impl Vendor {
             state: None,
             call: None,
             carrier: Carrier::Http,
+            in_order: false,
             messenger: None,
         }
     }
@@ -241,6 +245,9 @@ pub enum Carrier {
     Database(fn(&Target, &Credentials) -> Account),
     /// As files into object storage: a request's body are rows, and the reply is 200, or the storage's status with its word as JSON.
     Objects(fn(&Target, &Credentials) -> Bucket),
+    /// Into a stream of NATS JetStream: a request's body are messages, as [`crate::kit`]'s streams write them, and the reply is 200 with
+    /// an answer for each as JSON, or 400 with why none was sent.
+    Nats(fn(&Target, &Credentials) -> StreamAccount),
     /// To a mail server: a request's body is a [`crate::kit::Mail`], its address that of the server, and the reply is the server's code
     /// and words.
     Mail,

@@ -17,6 +17,7 @@ pub mod http_call;
 pub mod hubspot;
 pub mod kit;
 pub mod native;
+pub mod nats;
 pub mod parquet;
 pub mod passengine;
 pub mod passkit;

@@ -17,6 +17,7 @@ pub mod object;
 pub mod policy;
 pub mod rows;
 pub mod sql;
+pub mod stream;
 pub mod tables;
 pub mod token;
 

@@ -77,6 +77,15 @@ pub fn python_script(script: &str) -> Result<(PathBuf, PathBuf), ClientError> {
     Ok((folder.join("bin/python"), folder.join(script)))
 }
 
+/// Where a program is that a package brings, such as `nats-server`.
+///
+/// # Errors
+/// When it is not installed.
+pub fn python_program(name: &str) -> Result<PathBuf, ClientError> {
+    let program = folder()?.join("python/bin").join(name);
+    if program.is_file() { Ok(program) } else { Err(ClientError::NotInstalled) }
+}
+
 /// Runs a program that a client's package brings, such as `schemathesis`.
 ///
 /// # Errors

@@ -17,25 +17,28 @@ pub(super) const fn wants(_: EventKind) -> bool {
 pub(super) fn render(owed: &[Owed<'_>], target: &Target, secrets: &Secrets, attempt_at: Timestamp) -> Vec<Sending> {
     let binary = settings::text(&target.settings, "mode") == Some("binary");
     webhook::render(owed, target, secrets, attempt_at, |owed| {
-        let data = told::data(owed.event, owed.public_url);
-        let attributes = attributes(owed.event);
         if binary {
-            let mut message = Told::json(&data)?;
-            for (name, value) in attributes {
+            let mut message = Told::json(&told::data(owed.event, owed.public_url))?;
+            for (name, value) in attributes(owed.event) {
                 let name = HeaderName::try_from(format!("ce-{name}")).ok()?;
                 message.headers.push((name, quoted(value.as_str().unwrap_or_default())));
             }
             return Some(message);
         }
-        let mut whole = attributes;
-        whole.insert("datacontenttype".to_owned(), "application/json".into());
-        whole.insert("data".to_owned(), data.into());
-        Told::json(&whole).map(|message| Told { media: "application/cloudevents+json", ..message })
+        Told::json(&whole(owed)).map(|message| Told { media: "application/cloudevents+json", ..message })
     })
 }
 
+/// An event in structured mode.
+pub(crate) fn whole(owed: &Owed<'_>) -> Value {
+    let mut whole = attributes(owed.event);
+    whole.insert("datacontenttype".to_owned(), "application/json".into());
+    whole.insert("data".to_owned(), told::data(owed.event, owed.public_url).into());
+    whole.into()
+}
+
 /// The attributes, and the extension `partitionkey`, by which events of one pass stay in order.
-fn attributes(event: &Event) -> Map<String, Value> {
+pub(crate) fn attributes(event: &Event) -> Map<String, Value> {
     let subject = event.pass.map(|id| id.to_string()).or_else(|| event.contact.map(|id| id.to_string()));
     let project = event.project.map(|id| format!("/projects/{id}")).unwrap_or_default();
     let all = json!({

@@ -4,6 +4,8 @@ mod destination;
 pub mod settings;
 mod source;
 
+pub(crate) use destination::{attributes, whole};
+
 use crate::catalog::{Descriptor, Maturity, Proof, Source};
 use crate::kit::{MAX_BODY_BYTES, webhook};
 

@@ -15,6 +15,7 @@ pub(crate) mod settings;
 pub mod signature;
 pub(crate) mod single;
 pub(crate) mod sms;
+pub(crate) mod stream;
 pub(crate) mod template;
 pub(crate) mod told;
 pub mod tracking;
@@ -31,5 +32,6 @@ pub use outbound::{Outcome, Owed, Pace, Reply, Request, Sending, Sent, Verdict, 
 pub use secret::{Credentials, Earlier, KeyHash, Secret, SecretError, Secrets, SharedSecret, Token, WriteKey};
 pub use settings::{Setting, SettingProblem, Settings, Takes, check as check_settings, find as find_setting, table};
 pub(crate) use single::{ENABLED, MAX_BODY_BYTES, STRICT, Track, USER, Wrong, decode_all, decode_one};
+pub use stream::{StreamAccount, StreamLogin, StreamTls};
 pub use vendor::{Account, Bucket, Login, StoreAccount};
 pub use webhook::made;

@@ -14,7 +14,7 @@ use domain::{
     TargetId, TargetPace, TemplateId, Timestamp, Wallet,
 };
 use http::StatusCode;
-use outbound::mail::Server;
+use outbound::{mail::Server, stream::nats};
 use serde::{Deserialize, Serialize};
 use store::{LoggedEvent, OrgCatalog, SealedSecret, Stored, StoredTarget};
 use utoipa::ToSchema;
@@ -290,6 +290,7 @@ impl DestinationInput {
             Carrier::Http | Carrier::Objects(_) => policy.check_url(plain),
             Carrier::Database(_) => policy.check_database(url).map(drop),
             Carrier::Mail => Server::parse(policy, url).map(drop),
+            Carrier::Nats(_) => nats::check(policy, url).map(drop),
         };
         judged.map_err(|refusal| Problem::field("url", refusal.to_string()))?;
         Ok(url.clone())

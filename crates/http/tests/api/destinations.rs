@@ -44,6 +44,43 @@ async fn a_destination_is_made_changed_and_removed_and_tells_no_credential() {
     assert!(!audit.contains("pat-first") && !audit.contains("pat-second"), "{audit}");
 }
 
+/// What is posted is refused for what stands at this place.
+async fn refused(server: &Server, wrong: &Value, at: &str, says: &str) {
+    let refused = server.post("/v1/destinations", wrong.clone()).await;
+    assert_eq!(refused.problem(422), "invalid", "{wrong}");
+    let error = refused.json()["errors"][0].clone();
+    assert_eq!(error["path"], at, "{wrong}: {error}");
+    assert!(error.to_string().contains(says), "{wrong}: {error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_are_checked_when_they_are_made() {
+    let server = Server::start().await;
+    let at = |kind: &str, url: &str, settings: Value| {
+        let mut body = input(kind, settings);
+        body["url"] = json!(url);
+        body
+    };
+    let nats = |settings: Value| at("nats", "nats://nats.example.com", settings);
+    for (wrong, at, says) in [
+        (input("nats", json!({})), "url", "required"),
+        (at("nats", "nats://10.0.0.1", json!({})), "url", "allow_networks"),
+        (at("nats", "https://nats.example.com", json!({})), "url", "nats://host:4222"),
+        (nats(json!({"user": "ada"})), "settings.password", "beside `user`"),
+        (nats(json!({"token": "t", "nkey": "SU"})), "settings.nkey", "another way"),
+        (nats(json!({"nkey": "UA"})), "settings.nkey", "begins with SU"),
+        (nats(json!({"credentials": "eyJ"})), "settings.credentials", ".creds file"),
+        (nats(json!({"subject": "passbridge.{{ email }}"})), "settings.subject", "organization, project, event"),
+        (nats(json!({"subject": "$JS.API.{{ event }}"})), "settings.subject", "is none"),
+        (nats(json!({"authorities": "ours"})), "settings.authorities", "PEM"),
+        (nats(json!({"inbox": "a b"})), "settings.inbox", "dots between"),
+    ] {
+        refused(&server, &wrong, at, says).await;
+    }
+    let made = server.post("/v1/destinations", nats(json!({"nkey": "SUHUSH", "stream": "WALLETS"}))).await.expect(201);
+    assert_eq!(made["settings"], json!({"nkey": null, "stream": "WALLETS"}));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_is_refused_with_its_place() {
     let server = Server::start().await;
@@ -96,11 +133,7 @@ async fn what_does_not_fit_is_refused_with_its_place() {
         (tables(json!({"url": "postgresql://u:hush@db.example.com/x"})), "url", "user name or password"),
         (tables(json!({"url": "postgresql://db.example.com/x", "settings": {"user": "u"}})), "settings.password", "required"),
     ] {
-        let refused = server.post("/v1/destinations", wrong.clone()).await;
-        assert_eq!(refused.problem(422), "invalid", "{wrong}");
-        let error = refused.json()["errors"][0].clone();
-        assert_eq!(error["path"], at, "{wrong}: {error}");
-        assert!(error.to_string().contains(says), "{wrong}: {error}");
+        refused(&server, &wrong, at, says).await;
     }
     server.post("/v1/destinations", input("custom", json!({"code": CODE, "secret.crm": "hush"}))).await.expect(201);
     let signed = http(json!({"url": "https://example.com/{{ contact.email | url }}", "headers": {"X-A": "{{ id }}"}}));

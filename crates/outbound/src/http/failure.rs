@@ -1,7 +1,10 @@
 //! Why there is no answer, named by what it means for the caller. Every sentence is safe to show to the tenant who
 //! named the address: it holds the host, never a query, a credential or a path.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU8, Ordering},
+    time::Duration,
+};
 
 use ::http::StatusCode;
 
@@ -34,6 +37,21 @@ impl Phase {
             Self::Answer => "waiting for the answer",
             Self::Body => "reading the answer's body",
         }
+    }
+}
+
+/// How far an exchange in another protocol than HTTP got.
+#[derive(Default)]
+pub(crate) struct Progress(AtomicU8);
+
+impl Progress {
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.0.store(phase as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        let now = self.0.load(Ordering::Relaxed);
+        [Phase::Dns, Phase::Connect, Phase::Tls].into_iter().find(|phase| *phase as u8 == now).unwrap_or(Phase::Answer)
     }
 }
 

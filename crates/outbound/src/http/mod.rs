@@ -26,6 +26,7 @@ use crate::dial::{Dialler, Names, SystemNames};
 use crate::egress::Egress;
 use crate::policy::AddressPolicy;
 use connector::{Call, Connector};
+pub(crate) use failure::Progress;
 pub use failure::{ConnectReason, Failure, Phase, TlsReason};
 pub use tls::{BadIdentity, BadRoot, Identity, Roots, system_roots};
 

@@ -94,6 +94,20 @@ impl AddressPolicy {
         self.check_authority(&uri, POSTGRES_PORT, false)
     }
 
+    /// Judges the address of a server, `scheme://host:port` and nothing more, when it is configured and when it is dialled.
+    ///
+    /// # Errors
+    /// The [`Refusal`] says which rule it breaks and what to change.
+    pub(crate) fn check_server(&self, url: &str, scheme: &'static str, default_port: u16) -> Result<Target, Refusal> {
+        let rule = Rule::Server { scheme, port: default_port };
+        let uri = parsed(url, rule)?;
+        let is_plain = matches!(uri.path(), "" | "/") && uri.query().is_none();
+        if uri.scheme_str() != Some(scheme) || !is_plain {
+            return Err(Refusal::new(host::excerpt(url), rule));
+        }
+        self.check_authority(&uri, default_port, false)
+    }
+
     fn check_authority(&self, uri: &Uri, default_port: u16, https: bool) -> Result<Target, Refusal> {
         let (host, port) = Self::host_and_port(uri, default_port)?;
         self.check_port(port)?;

@@ -27,6 +27,13 @@ pub enum Rule {
     Scheme,
     /// The URL is not the address of a PostgreSQL database.
     Database,
+    /// It is no address of a server of another protocol, which is written by this scheme and listens on this port.
+    Server {
+        /// `nats`
+        scheme: &'static str,
+        /// Its port unless another is named.
+        port: u16,
+    },
     /// It is no address of a mail server.
     MailScheme,
     /// Mail would not be encrypted where only encrypted connections are allowed.
@@ -76,6 +83,9 @@ impl fmt::Display for Refusal {
             Rule::Scheme => write!(f, "{subject} is neither http nor https; use one of these"),
             Rule::Database => {
                 write!(f, "{subject} is no address of a database; write postgresql://host:5432/database and nothing more")
+            }
+            Rule::Server { scheme, port } => {
+                write!(f, "{subject} is no address of a server; write {scheme}://host:{port} and nothing more")
             }
             Rule::HttpsOnly => write!(f, "{subject} is not encrypted and the address policy is `https_only`; use https"),
             Rule::MailScheme => write!(

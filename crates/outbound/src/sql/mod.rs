@@ -17,7 +17,7 @@ use tokio_postgres::error::SqlState;
 use zeroize::Zeroizing;
 
 use crate::{
-    http::{Client, Failure, classify},
+    http::{Client, Failure, Progress, classify},
     rows::Row,
 };
 
@@ -109,7 +109,7 @@ impl Unwritten {
 /// # Errors
 /// When there is no talking to the server within `deadline`, or it refuses.
 pub async fn write(client: &Client, place: &Place, batch: &Batch, deadline: Duration) -> Result<(), Unwritten> {
-    let progress = session::Progress::default();
+    let progress = Progress::default();
     let writing = async {
         let session = session::open(client, place, deadline, &progress).await?;
         let columns = schema::prepare(&session, batch).await?;

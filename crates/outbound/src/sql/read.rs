@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_postgres::types::Type;
 
 use super::{Place, Unwritten, quoted, session};
-use crate::http::{Client, Failure, Phase};
+use crate::http::{Client, Failure, Phase, Progress};
 
 /// How long connecting and signing in may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(15);
@@ -70,7 +70,7 @@ impl Reading {
     /// # Errors
     /// When there is no talking to the server, or it refuses the query.
     pub async fn begin(client: &Client, place: &Place, query: &Query) -> Result<Self, Unwritten> {
-        let progress = session::Progress::default();
+        let progress = Progress::default();
         let opening = tokio::time::timeout(CONNECT_WITHIN, session::open(client, place, query.patience, &progress)).await;
         let late = |phase, after| Unwritten::Failed(Failure::Timeout { phase, after, status: None });
         let session = opening.map_err(|_| late(progress.phase(), CONNECT_WITHIN))??;

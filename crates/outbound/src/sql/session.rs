@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -27,24 +27,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{MAX_READ_BYTES, Place, Unwritten, tls_failure};
 use crate::{
-    http::{Client, Failure, Phase, Roots, classify, tls},
+    http::{Client, Failure, Phase, Progress, Roots, classify, tls},
     policy::{Host, Refusal, Rule, Target},
 };
-
-/// How far a batch got.
-#[derive(Default)]
-pub(super) struct Progress(AtomicU8);
-
-impl Progress {
-    fn enter(&self, phase: Phase) {
-        self.0.store(phase as u8, Ordering::Relaxed);
-    }
-
-    pub(super) fn phase(&self) -> Phase {
-        let now = self.0.load(Ordering::Relaxed);
-        [Phase::Dns, Phase::Connect, Phase::Tls].into_iter().find(|phase| *phase as u8 == now).unwrap_or(Phase::Answer)
-    }
-}
 
 /// An open connection. What was begun is taken back by the server when it is dropped.
 pub(super) struct Session {

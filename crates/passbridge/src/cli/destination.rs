@@ -23,6 +23,7 @@ pub(super) enum Command {
 Examples:
   passbridge destination add hubspot --setting access_token=@token.txt --setting key=email
   passbridge destination add postgresql --url postgresql://warehouse.example.com/analytics --setting user=passbridge --setting password=@password.txt
+  passbridge destination add nats --url nats://nats.example.com --setting credentials=@passbridge.creds
   passbridge destination add slack --setting webhook_url=@slack.txt --event pass.installed
   passbridge destination add custom --setting code=@connector.js --setting secret.crm=@crm.txt")]
     Add {

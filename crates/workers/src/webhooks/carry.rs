@@ -1,9 +1,11 @@
-//! How a request of a service gets there: by HTTP, or as rows into a database.
+//! How a request of a service gets there: by HTTP, as rows into a database or files, or as messages into a stream.
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use connectors::{
     catalog::Carrier,
-    kit::{Bucket, Reply, Request, Secrets, StoreAccount},
+    kit::{Bucket, Reply, Request, Secrets, StoreAccount, StreamAccount, StreamLogin, StreamTls},
 };
 use domain::OrgId;
 use http::HeaderMap;
@@ -11,6 +13,7 @@ use outbound::{
     http::{Client, Failure, Limits},
     object,
     sql::{self, Batch, Place, Unwritten},
+    stream::{self, Security, nats},
 };
 use serde_json::json;
 
@@ -48,6 +51,12 @@ pub(super) async fn send(
         Carrier::Objects(bucket) => {
             files(house, client, to.org, bucket(to.target(), &secrets.credentials), request, limits).await
         }
+        Carrier::Nats(account) => {
+            let account = account(to.target(), &secrets.credentials);
+            let batch = serde_json::from_slice(&request.body).map_err(|error| format!("its messages cannot be sent: {error}"))?;
+            let place = server(request.url.clone(), account);
+            Ok(published(nats::publish(client, &place, &batch, limits.deadline).await))
+        }
         Carrier::Database(account) => {
             let account = account(to.target(), &secrets.credentials);
             let place = Place {
@@ -67,6 +76,42 @@ pub(super) async fn send(
                     answered(400, Bytes::from(body), Some(refused.safe()))
                 }
             })
+        }
+    }
+}
+
+fn server(url: String, account: StreamAccount) -> nats::Place {
+    let login = match account.login {
+        StreamLogin::None => nats::Login::None,
+        StreamLogin::User { user, password } => nats::Login::User { user, password },
+        StreamLogin::Token(token) => nats::Login::Token(token),
+        StreamLogin::Nkey(seed) => nats::Login::Nkey(seed),
+        StreamLogin::Credentials(text) => nats::Login::Credentials(text),
+    };
+    let security = match account.tls {
+        StreamTls::Verify => Security::Tls,
+        StreamTls::First => Security::TlsFirst,
+        StreamTls::Off => Security::Plain,
+    };
+    nats::Place { url, login, security, authorities: account.authorities, inbox: account.inbox }
+}
+
+/// What a stream answered: with an answer for each message, what is wrong with any of them is said once.
+fn published(outcome: Result<Vec<stream::Answer>, stream::Unsent>) -> Carried {
+    match outcome {
+        Ok(answers) => {
+            let refused = answers.iter().filter_map(|answer| match answer {
+                stream::Answer::Refused(refused) => Some(refused.safe()),
+                stream::Answer::Kept { .. } => None,
+            });
+            let reasons: BTreeSet<String> = refused.collect();
+            let error = Some(reasons.into_iter().collect::<Vec<_>>().join("; or: ")).filter(|error| !error.is_empty());
+            answered(200, Bytes::from(json!(answers).to_string()), error)
+        }
+        Err(stream::Unsent::Failed(failure)) => failed(&failure),
+        Err(stream::Unsent::Refused(refused)) => {
+            let error = refused.safe();
+            answered(400, Bytes::from(json!(refused).to_string()), Some(error))
         }
     }
 }

@@ -54,9 +54,15 @@ pub(super) async fn fly(house: Arc<House>, delivery: Delivery, lane: Arc<Lane>, 
             // It was taken back; this task is about to be aborted.
             std::future::pending::<()>().await;
         }
+        if let Some(due) = delivery.waits_for(&house, &lane).await {
+            return Attempted { row: None, then: Then::Again(delivery.row(delivery.attempts, due)) };
+        }
         let attempted = service::send(&house, &lane, std::slice::from_ref(&delivery)).await.pop();
         drop(place);
         return attempted.unwrap_or_else(|| again(&house, &delivery));
+    }
+    if let Some(due) = delivery.waits_for(&house, &lane).await {
+        return Attempted { row: None, then: Then::Again(delivery.row(delivery.attempts, due)) };
     }
     let (answer, answered) = oneshot::channel();
     let waiting = Waiting { delivery: delivery.clone(), decided, answer, since: Instant::now() };

@@ -1,4 +1,4 @@
-//! Whose turn it is, for targets that want the events of a pass one after another.
+//! Whose turn it is, for targets that want the events of a pass one after another, and for streams, whose readers count on it.
 //!
 //! An event waits while an earlier one of its pass is under way or kept for later. What is under way, or kept and perhaps not
 //! written yet, is known here; what is written is asked of the store before each attempt. So the order holds over restarts too.
@@ -29,7 +29,8 @@ struct Turn {
 /// The line that a delivery stands in, if its target wants one. Replays stand in none.
 pub(super) fn line(delivery: &Delivery) -> Option<Line> {
     let target = delivery.to.target();
-    let pass = delivery.event.pass.filter(|_| target.pace.in_order && !delivery.behind)?;
+    let wanted = || target.pace.in_order || delivery.to.vendor().is_some_and(|vendor| vendor.in_order);
+    let pass = delivery.event.pass.filter(|_| !delivery.behind && wanted())?;
     Some((target.id, pass))
 }
 
