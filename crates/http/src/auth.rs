@@ -14,6 +14,7 @@ use axum::{
 use base64::Engine as _;
 use connectors::kit::WriteKey;
 use domain::{Actor, ApiKey, Entropy, LinkCode, OrgId, Scope, Source, SourceId};
+use governor::Quota;
 use http::{HeaderMap, header, request::Parts};
 use parking_lot::RwLock;
 use store::{NameKind, StoreError};
@@ -40,10 +41,17 @@ pub(crate) const ORGANIZATION: &str = "passbridge-organization";
 const MAX_KNOWN: usize = 10_000;
 
 /// What the doors remember between requests; losing it costs a look-up each.
-#[derive(Default)]
 pub(crate) struct Doors {
     known: RwLock<HashMap<[u8; 32], (OrgId, Uuid)>>,
     limits: Limits,
+    /// Limits of those who count by the minute.
+    pub(crate) per_minute: Limits,
+}
+
+impl Default for Doors {
+    fn default() -> Self {
+        Self { known: RwLock::default(), limits: Limits::new(Quota::per_second), per_minute: Limits::new(Quota::per_minute) }
+    }
 }
 
 /// A freshly drawn secret.
@@ -163,7 +171,8 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
     response
 }
 
-async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
+/// Who asks, by the key that is shown.
+pub(crate) async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
     let secret = presented(headers).ok_or(Problem::Unauthorized)?;
     let (org, id) = find(app, NameKind::ApiKey, API_KEY_PREFIX, &secret).await?.ok_or(Problem::Unauthorized)?;
     // What another node acknowledged is known here, whichever of them a client's next request reaches.

@@ -11,6 +11,7 @@ mod app;
 mod apple;
 mod auth;
 mod client;
+mod dialects;
 mod extract;
 mod frame;
 mod google;
@@ -52,6 +53,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(google::routes())
         .merge(senders::routes())
         .merge(pages::routes())
-        .merge(inspector::routes());
+        .merge(inspector::routes())
+        .merge(dialects::routes(&app));
     frame::around(rooms, &app).with_state(app)
 }

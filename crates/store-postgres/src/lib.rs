@@ -46,7 +46,7 @@ use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
     ConfigWrite, ConfigWritten, ContactRow, DedupeRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
-    LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, Repeats, ResourceRow, Result,
+    LeaseRow, LoadKeys, LoadedRows, Log, Newest, NodeRow, PassRow, Pulse, PushSettlement, Reader, Repeats, ResourceRow, Result,
     ResultRow, Retention, StaleDevice, StalePlace, StoreError, Turns,
 };
 use tokio::sync::watch;
@@ -237,6 +237,9 @@ impl Backend for Postgres {
     }
     async fn feed(&self, org: OrgId, after: &[u64], limit: u32) -> Result<Vec<EventRow>> {
         Ok(log::feed(&self.pool, org, after, limit).await?)
+    }
+    async fn newest(&self, org: OrgId, wish: &Newest) -> Result<Vec<EventRow>> {
+        Ok(log::newest(&self.pool, org, wish).await?)
     }
     async fn events_of_pass(&self, org: OrgId, pass: PassId, after: u64, limit: u32) -> Result<Vec<EventRow>> {
         Ok(log::events_of_pass(&self.pool, org, pass, after, limit).await?)

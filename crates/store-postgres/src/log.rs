@@ -6,7 +6,7 @@
 use deadpool_postgres::Pool;
 use domain::{EventId, OrgId, PassId, Position, Timestamp};
 use parking_lot::Mutex;
-use store::{EventRow, InboxRow, Log, Pulse};
+use store::{EventRow, InboxRow, Log, Newest, Pulse};
 use tokio_postgres::Row;
 
 use crate::{
@@ -238,6 +238,21 @@ pub(crate) async fn feed(pool: &Pool, org: OrgId, after: &[u64], limit: u32) -> 
     );
     let after: Vec<i64> = (0..usize::from(SHARDS)).map(|shard| after.get(shard).copied().map_or(0, to_seq)).collect();
     events(&query(pool, SQL, &[&org.uuid(), &after, &i64::from(limit)]).await?)
+}
+
+/// Events of each shard, the newest first.
+pub(crate) async fn newest(pool: &Pool, org: OrgId, wish: &Newest) -> Attempt<Vec<EventRow>> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        event_columns!(),
+        " FROM unnest($2::bigint[]) WITH ORDINALITY AS t(before, n) CROSS JOIN LATERAL \
+         (SELECT * FROM events e WHERE e.org = $1 AND e.shard = t.n - 1 AND e.seq < t.before AND e.kind = ANY($4::smallint[]) \
+          AND e.recorded_at >= $5 ORDER BY e.seq DESC LIMIT $3) e ORDER BY e.shard, e.seq DESC"
+    );
+    let before: Vec<i64> = (0..usize::from(SHARDS)).map(|shard| wish.before.get(shard).copied().map_or(0, to_seq)).collect();
+    let kinds: Vec<i16> = wish.kinds.iter().map(|kind| kind.number()).collect();
+    let since = wish.since.map_or(i64::MIN, Timestamp::as_micros);
+    events(&query(pool, SQL, &[&org.uuid(), &before, &(i64::from(wish.limit) + 1), &kinds, &since]).await?)
 }
 
 pub(crate) async fn events_of_pass(pool: &Pool, org: OrgId, pass: PassId, after: u64, limit: u32) -> Attempt<Vec<EventRow>> {

@@ -13,7 +13,7 @@ use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
     ConfigWrite, ConfigWritten, ContactRow, DedupeRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
-    LeaseRow, LoadKeys, LoadedRows, Log, NodeRow, PassRow, Pulse, PushSettlement, Reader, Repeats, ResourceRow, Result,
+    LeaseRow, LoadKeys, LoadedRows, Log, Newest, NodeRow, PassRow, Pulse, PushSettlement, Reader, Repeats, ResourceRow, Result,
     ResultRow, Retention, StaleDevice, StalePlace, StoreError, Turns,
 };
 use uuid::Uuid;
@@ -273,6 +273,10 @@ impl Backend for Sqlite {
     async fn feed(&self, org: OrgId, after: &[u64], limit: u32) -> Result<Vec<EventRow>> {
         let after = after.to_vec();
         self.read(move |db| log::feed(db, org, &after, limit)).await
+    }
+    async fn newest(&self, org: OrgId, wish: &Newest) -> Result<Vec<EventRow>> {
+        let wish = wish.clone();
+        self.read(move |db| log::newest(db, org, &wish)).await
     }
     async fn events_of_pass(&self, org: OrgId, pass: PassId, after: u64, limit: u32) -> Result<Vec<EventRow>> {
         self.read(move |db| log::of_pass(db, org, pass, after, limit)).await

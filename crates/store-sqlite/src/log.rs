@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{EventId, OrgId, PassId, Position, Timestamp};
 use rusqlite::{Connection, Row, params};
-use store::{EventRow, Log, Pulse};
+use store::{EventRow, Log, Newest, Pulse};
 
 use crate::{
     backend::SHARDS,
@@ -173,6 +173,24 @@ pub(crate) fn feed(db: &Connection, org: OrgId, after: &[u64], limit: u32) -> Re
         let after = after.get(usize::from(shard)).copied().unwrap_or(0);
         let room = limit as usize - found.len();
         found.extend(all(statement.query(params![key(org), place(shard, after), end(shard), room as i64])?, read)?);
+    }
+    Ok(found)
+}
+
+/// Events of each shard, the newest first.
+pub(crate) fn newest(db: &Connection, org: OrgId, wish: &Newest) -> Result<Vec<EventRow>> {
+    let kinds: Vec<String> = wish.kinds.iter().map(|kind| kind.number().to_string()).collect();
+    let kinds = format!("[{}]", kinds.join(","));
+    let since = wish.since.map_or(i64::MIN, Timestamp::as_micros);
+    let mut statement = db.prepare_cached(select!(
+        "WHERE e.org = ?1 AND e.pos > ?2 AND e.pos < ?3 AND e.recorded_at >= ?4 AND e.kind IN (SELECT value FROM json_each(?5)) \
+         ORDER BY e.pos DESC LIMIT ?6"
+    ))?;
+    let mut found = Vec::new();
+    for shard in 0..SHARDS {
+        let before = wish.before.get(usize::from(shard)).copied().unwrap_or(0);
+        let range = params![key(org), place(shard, 0), place(shard, before), since, kinds, i64::from(wish.limit) + 1];
+        found.extend(all(statement.query(range)?, read)?);
     }
     Ok(found)
 }

@@ -12,8 +12,8 @@ use crate::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
     ConfigWrite, ConfigWritten, ContactRow, DedupeRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
-    LeaseRow, LoadKeys, LoadedRows, NodeRow, PassRow, PushSettlement, Repeats, ResourceRow, ResultRow, StaleDevice, StalePlace,
-    Turns, error::Result,
+    LeaseRow, LoadKeys, LoadedRows, Newest, NodeRow, PassRow, PushSettlement, Repeats, ResourceRow, ResultRow, StaleDevice,
+    StalePlace, Turns, error::Result,
 };
 
 /// A reader of a log, with a watermark per shard.
@@ -187,6 +187,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn events_at(&self, positions: &[Position]) -> Result<Vec<EventRow>>;
     /// Events of an organization after a number per shard, each shard in order.
     async fn feed(&self, org: OrgId, after: &[u64], limit: u32) -> Result<Vec<EventRow>>;
+    /// An organization's events that are wished for, of each shard the newest first and one more than the limit at most.
+    async fn newest(&self, org: OrgId, wish: &Newest) -> Result<Vec<EventRow>>;
     /// Events of a pass, oldest first.
     async fn events_of_pass(&self, org: OrgId, pass: PassId, after: u64, limit: u32) -> Result<Vec<EventRow>>;
     /// One event.

@@ -46,7 +46,7 @@ pub use google::{
 pub use jobs::{CHUNK_DAYS, Chunk, Job, JobBody};
 pub use keyring::{DataKey, Keyring, MasterKey};
 pub use kinds::{DELETED, InboxStatus, JobKind, JobState, NameKind, ResourceKind, pass_state_number, wallet_number};
-pub use logs::{Arrival, DEDUPE_DAYS, EventOutline, InboxEntry, LoggedEvent, SealedUnder};
+pub use logs::{Arrival, DEDUPE_DAYS, EventOutline, InboxEntry, LoggedEvent, Newest, NewestPage, SealedUnder};
 pub use publications::{Progress, Publication};
 pub use rows::*;
 pub use states::{Changes, Held, NewEvent, NewResult, RESULT_DAYS, States, StoredResult, Touch};

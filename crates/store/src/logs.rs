@@ -1,5 +1,7 @@
 //! The two logs in domain words: source events in, events out.
 
+use std::collections::VecDeque;
+
 use domain::{
     Actor, Cause, Event, EventId, EventKind, Facts, Image, OrgId, PassId, Position, SourceEvent, SourceEventId, SourceId,
     Timestamp,
@@ -150,6 +152,30 @@ fn passed_by(row: InboxRow, passed: &[u64]) -> InboxRow {
     }
     let (status, trace) = (InboxStatus::Ignored.number(), r#"{"flows":[]}"#.to_owned());
     InboxRow { result: Some(InboxResult { status, runs: 1, due_at: None, at: row.received_at, trace }), ..row }
+}
+
+/// Which of an organization's events are wished for, from the newest on.
+#[derive(Debug, Clone)]
+pub struct Newest {
+    /// Of these kinds.
+    pub kinds: Vec<EventKind>,
+    /// Written down no earlier than this.
+    pub since: Option<Timestamp>,
+    /// Of each shard only those below this number.
+    pub before: Vec<u64>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// Events from the newest on.
+#[derive(Debug)]
+pub struct NewestPage {
+    /// They.
+    pub events: Vec<LoggedEvent>,
+    /// Below which number of each shard to read on.
+    pub before: Vec<u64>,
+    /// Whether there are older ones.
+    pub has_more: bool,
 }
 
 impl Store {
@@ -313,6 +339,25 @@ impl Store {
     /// Events of an organization after a number per shard.
     pub async fn feed(&self, org: OrgId, after: &[u64], limit: u32) -> Result<Vec<LoggedEvent>> {
         self.open_events(&self.backend.feed(org, after, limit).await?)
+    }
+
+    /// An organization's events from the newest on: by when they were written down, those of one shard in their order in any case.
+    pub async fn newest(&self, org: OrgId, wish: &Newest) -> Result<NewestPage> {
+        let mut shards = vec![VecDeque::new(); wish.before.len()];
+        for row in self.backend.newest(org, wish).await? {
+            if let Some(shard) = shards.get_mut(usize::from(row.position.shard)) {
+                shard.push_back(row);
+            }
+        }
+        let (mut rows, mut before) = (Vec::new(), wish.before.clone());
+        while rows.len() < wish.limit as usize {
+            let newest = shards.iter().enumerate().filter_map(|(shard, rows)| Some((rows.front()?.recorded_at, shard))).max();
+            let Some(row) = newest.and_then(|(_, shard)| shards[shard].pop_front()) else { break };
+            before[usize::from(row.position.shard)] = row.position.seq;
+            rows.push(row);
+        }
+        let has_more = shards.iter().any(|rows| !rows.is_empty());
+        Ok(NewestPage { events: self.open_events(&rows)?, before, has_more })
     }
 
     /// Events of a pass, oldest first.

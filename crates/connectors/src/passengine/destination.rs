@@ -4,7 +4,7 @@ use domain::{Event, EventKind, Facts, Lifecycle, Pass, Target, Timestamp};
 use serde_json::{Value, json};
 
 use crate::kit::webhook::{self, Told};
-use crate::kit::{Owed, Secrets, Sending, signature, told};
+use crate::kit::{self, Owed, Secrets, Sending, signature};
 
 /// Whether PassEngine has a word for it: a pass that is made, scanned or changes its status, and a client that is made.
 pub(super) const fn wants(kind: EventKind) -> bool {
@@ -32,12 +32,16 @@ fn word(event: &Event) -> Option<&'static str> {
 
 pub(super) fn render(owed: &[Owed<'_>], target: &Target, secrets: &Secrets, attempt_at: Timestamp) -> Vec<Sending> {
     webhook::render(owed, target, secrets, attempt_at, |owed| {
-        let (event, name) = (owed.event, word(owed.event)?);
-        let data = data(event, owed.public_url)?;
-        let message = Told::json(&json!({ "event": name, "timestamp": millis(event.occurred_at), "data": data }))?;
+        let name = word(owed.event)?;
+        let message = Told::json(&told(owed.event, owed.public_url)?)?;
         let tag = signature::hex_hmac(&secrets.current, &message.body);
         Some(message.with("x-passengine-signature", tag).with("x-2pass-event", name.to_owned()))
     })
+}
+
+/// The body of a webhook that tells an event; nothing where PassEngine has no word for it.
+pub fn told(event: &Event, public_url: &str) -> Option<Value> {
+    Some(json!({ "event": word(event)?, "timestamp": millis(event.occurred_at), "data": data(event, public_url)? }))
 }
 
 /// A time as JavaScript writes it: RFC 3339 with milliseconds.
@@ -70,7 +74,7 @@ fn data(event: &Event, public_url: &str) -> Option<Value> {
         "validFrom": pass.validity.starts_at.map(millis),
         "validUntil": pass.validity.expires_at.map(millis),
         "client": contact.map(|contact| json!({ "name": contact.name, "email": contact.email })),
-        "publicUrl": told::page(pass, public_url),
+        "publicUrl": kit::told::page(pass, public_url),
         "createdAt": millis(pass.issued_at),
     });
     match &event.facts {

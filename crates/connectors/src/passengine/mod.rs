@@ -5,6 +5,8 @@ mod destination;
 pub mod settings;
 mod source;
 
+pub use destination::told;
+
 use crate::catalog::{Descriptor, Destination, Maturity, Proof, Source};
 use crate::kit::{MAX_BODY_BYTES, retry, tracking, webhook};
 

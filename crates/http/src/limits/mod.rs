@@ -8,7 +8,7 @@ use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
 
 use domain::KeyId;
 use governor::{
-    RateLimiter,
+    Quota, RateLimiter,
     clock::{Clock, DefaultClock},
     middleware::StateInformationMiddleware,
     state::{InMemoryState, NotKeyed},
@@ -24,8 +24,8 @@ const MAX_BUCKETS: usize = 10_000;
 type Bucket = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
 /// The buckets of all keys.
-#[derive(Default)]
 pub(crate) struct Limits {
+    quota: fn(NonZeroU32) -> Quota,
     buckets: Mutex<HashMap<KeyId, (NonZeroU32, Arc<Bucket>)>>,
     clock: DefaultClock,
 }
@@ -34,15 +34,21 @@ pub(crate) struct Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Verdict {
     rate: NonZeroU32,
-    remaining: u32,
+    /// Requests that are left at once.
+    pub(crate) remaining: u32,
     /// Seconds to wait, when the request is one too many.
     pub(crate) refused: Option<u64>,
 }
 
 impl Limits {
+    /// Buckets that are full at the beginning.
+    pub(crate) fn new(quota: fn(NonZeroU32) -> Quota) -> Self {
+        Self { quota, buckets: Mutex::default(), clock: DefaultClock::default() }
+    }
+
     /// Takes one request out of a key's bucket.
-    pub(crate) fn take(&self, key: KeyId, per_second: u32) -> Verdict {
-        let rate = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+    pub(crate) fn take(&self, key: KeyId, rate: u32) -> Verdict {
+        let rate = NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN);
         match self.bucket(key, rate).check() {
             Ok(state) => Verdict { rate, remaining: state.remaining_burst_capacity(), refused: None },
             Err(until) => {
@@ -62,7 +68,7 @@ impl Limits {
         if buckets.len() >= MAX_BUCKETS {
             buckets.clear();
         }
-        let limiter = RateLimiter::direct_with_clock(governor::Quota::per_second(rate), self.clock.clone());
+        let limiter = RateLimiter::direct_with_clock((self.quota)(rate), self.clock.clone());
         let bucket = Arc::new(limiter.with_middleware::<StateInformationMiddleware>());
         buckets.insert(key, (rate, Arc::clone(&bucket)));
         bucket

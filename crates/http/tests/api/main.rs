@@ -13,6 +13,7 @@ mod imports;
 mod life;
 mod links;
 mod messages;
+mod passengine;
 mod pictures;
 mod scans;
 mod server;

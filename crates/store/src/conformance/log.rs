@@ -1,11 +1,11 @@
 //! The event log and lists of passes and contacts.
 
-use domain::Position;
+use domain::{EventKind, Position, Timestamp};
 
 use super::fixtures::{
     Shared, at, commit, contact, done, event, id, insert, insert_contact, key_bytes, org, other_org, pass, update, uuid,
 };
-use crate::{CommitRows, DELETED, EventRow, Log, PassRow};
+use crate::{CommitRows, DELETED, EventRow, Log, Newest, PassRow};
 
 fn numbers(rows: &[EventRow]) -> Vec<u64> {
     rows.iter().map(|row| row.position.seq).collect()
@@ -92,6 +92,42 @@ pub async fn feeds_hold_one_organization(backend: &Shared) {
     }
     seen.sort();
     assert_eq!(seen, (100..140).filter(|n| n % 4 != 0).map(id).collect::<Vec<_>>());
+}
+
+/// The newest events of some kinds, of one organization, from a time on and before a place in each shard.
+pub async fn newest_events_come_first(backend: &Shared) {
+    let shards = backend.shards().min(2);
+    let events = (100..140u64).map(|n| {
+        let owner = if n % 4 == 0 { other_org() } else { org() };
+        let mut row = event(n, &PassRow { org: owner, shard: (n % u64::from(shards)) as u16, ..pass(10) });
+        row.kind = if n % 3 == 0 { EventKind::PassScanned.number() } else { EventKind::PassCreated.number() };
+        row.recorded_at = Timestamp::from_seconds(n as i64);
+        row
+    });
+    done(backend, CommitRows { events: events.collect(), ..commit() }).await;
+    let all = vec![u64::MAX; usize::from(backend.shards())];
+    let wish = Newest { kinds: vec![EventKind::PassScanned], since: None, before: all, limit: 100 };
+    let ids = |rows: &[EventRow]| {
+        let mut ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+        ids.sort();
+        ids
+    };
+    let expected = |from: u64| (from..140).filter(|n| n % 4 != 0 && n % 3 == 0).map(id).collect::<Vec<_>>();
+    let rows = backend.newest(org(), &wish).await.unwrap();
+    assert_eq!(ids(&rows), expected(100));
+    for shard in 0..shards {
+        let of: Vec<u64> = rows.iter().filter(|row| row.position.shard == shard).map(|row| row.position.seq).collect();
+        assert!(of.is_sorted_by(|a, b| a > b), "{of:?}");
+        let before = of[1];
+        let mut place = vec![0; usize::from(backend.shards())];
+        place[usize::from(shard)] = before;
+        let below = backend.newest(org(), &Newest { before: place, ..wish.clone() }).await.unwrap();
+        assert_eq!(numbers(&below), of[2..], "what is below a number of its shard, and nothing of the others");
+    }
+    let late = Newest { since: Some(Timestamp::from_seconds(120)), ..wish.clone() };
+    assert_eq!(ids(&backend.newest(org(), &late).await.unwrap()), expected(120));
+    let few = backend.newest(org(), &Newest { limit: 1, ..wish }).await.unwrap();
+    assert_eq!(few.len(), 2 * usize::from(shards), "one more than the limit of each shard");
 }
 
 /// The life of one pass, oldest first.
