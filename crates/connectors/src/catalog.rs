@@ -1,15 +1,18 @@
 //! The connectors there are, alphabetical. A new one is a folder and a line here.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use domain::{Contact, EventKind, Target, Timestamp};
 
 use crate::kit::{
     Account, Answer, Arrival, Authentic, Bucket, Credentials, Decoded, Inbound, Lock, Login, Messenger, Owed, Pace, Refused,
-    Secrets, Sending, Sent, Setting, SettingProblem, SharedSecret, State, StreamAccount, Verdict, WriteKey, retry,
+    Request, Secrets, Sending, Sent, Setting, SettingProblem, SharedSecret, State, StreamAccount, Verdict, WriteKey, retry,
 };
 use crate::{
-    airtable, cloudevents, custom, flat, generic, google_sheets, http_call, hubspot, native, nats, parquet, passengine, passkit,
-    passslot, postgresql, rudderstack, salesforce, segment, shopify, slack, sms_http, smtp, standard_webhooks, stripe, twilio,
-    walletcrew, woocommerce,
+    airtable, cloudevents, custom, flat, generic, google_sheets, http_call, hubspot, mail_alerts, native, nats, parquet,
+    passengine, passkit, passslot, postgresql, rudderstack, salesforce, segment, shopify, slack, sms_http, smtp,
+    standard_webhooks, stripe, twilio, walletcrew, woocommerce,
 };
 
 /// Every connector.
@@ -22,6 +25,7 @@ pub const CONNECTORS: &[Descriptor] = &[
     google_sheets::DESCRIPTOR,
     http_call::DESCRIPTOR,
     hubspot::DESCRIPTOR,
+    mail_alerts::DESCRIPTOR,
     native::DESCRIPTOR,
     nats::DESCRIPTOR,
     parquet::DESCRIPTOR,
@@ -216,6 +220,11 @@ pub struct Vendor {
     pub in_order: bool,
     /// What makes it a sender of messages to holders, when it is one.
     pub messenger: Option<Messenger>,
+    /// What puts a body of its owner's making into a request, where that is taken: the body and its media type.
+    pub around: Option<Around>,
+    /// The least time between two requests of all nodes together, of one that is told of the running of things alone: of all of
+    /// that, unless it names some. What happens in between waits for the next.
+    pub alerts_every: Option<fn(&Target) -> Duration>,
 }
 
 impl Vendor {
@@ -231,6 +240,8 @@ impl Vendor {
             carrier: Carrier::Http,
             in_order: false,
             messenger: None,
+            around: None,
+            alerts_every: None,
         }
     }
 }
@@ -252,6 +263,9 @@ pub enum Carrier {
     /// and words.
     Mail,
 }
+
+/// A request with a body that its owner made; why not, when it cannot be made.
+pub type Around = fn(&Owed<'_>, &Target, &Secrets, Timestamp, &'static str, Bytes) -> Result<Request, String>;
 
 /// What of a contact a target holds; why nothing, when its record cannot be found.
 pub type StateOf = fn(&Contact, &Target) -> Result<State, String>;

@@ -16,6 +16,7 @@ pub mod google_sheets;
 pub mod http_call;
 pub mod hubspot;
 pub mod kit;
+pub mod mail_alerts;
 pub mod native;
 pub mod nats;
 pub mod parquet;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Actor, Amount, Cause, Confidence, Contact, ContactId, EventId, Extension, Message, MessageFault, MessageRef, OrgId, Outgoing,
-    Pass, PassId, ProjectId, ProjectKind, RefusedScan, ScanInput, Sighting, SignerId, TargetId, Timestamp, UninstallReason,
-    VariantId, VisitKind, Wallet,
+    Actor, Amount, BackfillId, Cause, Confidence, Contact, ContactId, EventId, Extension, Message, MessageFault, MessageRef,
+    OrgId, Outgoing, Pass, PassId, ProjectId, ProjectKind, RefusedScan, ScanInput, Sighting, SignerId, TargetId, Timestamp,
+    UninstallReason, VariantId, VisitKind, Wallet,
 };
 
 /// A place in a log: dense and rising within its shard.
@@ -267,6 +267,22 @@ pub enum Facts {
         /// 90, 30 or 7: it ends within so many days. 0: it has ended, and no pass of the type can be made or woken.
         within_days: u32,
     },
+    /// A backfill came to its end with contacts that its destination refused, or was paused because that does not take it.
+    BackfillFailed {
+        /// The backfill.
+        backfill: BackfillId,
+        /// The destination.
+        webhook: TargetId,
+        /// Its name.
+        name: String,
+        /// Whether it was paused.
+        paused: bool,
+        /// Contacts that the destination refused so far.
+        refused: u64,
+        /// Why it was paused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
 }
 
 /// The kinds of event. Text form: `pass.created` and so on.
@@ -353,11 +369,14 @@ pub enum EventKind {
     /// The certificate of a signer nears its end, or has come to it.
     #[serde(rename = "signer.expiring")]
     SignerExpiring,
+    /// A backfill was refused in part, or paused because its destination does not take it.
+    #[serde(rename = "backfill.failed")]
+    BackfillFailed,
 }
 
 impl EventKind {
     /// Every kind, with its stable number in the store and its name.
-    const TABLE: [(Self, i16, &'static str); 27] = [
+    const TABLE: [(Self, i16, &'static str); 28] = [
         (Self::PassCreated, 1, "pass.created"),
         (Self::PassRendered, 2, "pass.rendered"),
         (Self::PassInstalled, 3, "pass.installed"),
@@ -385,6 +404,7 @@ impl EventKind {
         (Self::WebhookFailing, 41, "webhook.failing"),
         (Self::WebhookDisabled, 42, "webhook.disabled"),
         (Self::SignerExpiring, 43, "signer.expiring"),
+        (Self::BackfillFailed, 44, "backfill.failed"),
     ];
 
     /// Every kind.
@@ -393,7 +413,10 @@ impl EventKind {
     }
     /// Whether it is about the running of things and no pass or contact: told to those alone who ask for it by name.
     pub const fn is_operational(self) -> bool {
-        matches!(self, Self::WebhookTested | Self::WebhookFailing | Self::WebhookDisabled | Self::SignerExpiring)
+        matches!(
+            self,
+            Self::WebhookTested | Self::WebhookFailing | Self::WebhookDisabled | Self::SignerExpiring | Self::BackfillFailed
+        )
     }
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -444,6 +467,7 @@ impl Facts {
             Self::WebhookFailing { .. } => EventKind::WebhookFailing,
             Self::WebhookDisabled { .. } => EventKind::WebhookDisabled,
             Self::SignerExpiring { .. } => EventKind::SignerExpiring,
+            Self::BackfillFailed { .. } => EventKind::BackfillFailed,
         }
     }
 }

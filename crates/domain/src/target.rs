@@ -288,7 +288,7 @@ impl Target {
             Facts::WebhookFailing { webhook, .. } | Facts::WebhookDisabled { webhook, .. } => {
                 *webhook != self.id && self.events.contain(event.kind())
             }
-            Facts::SignerExpiring { .. } => self.events.contain(event.kind()),
+            Facts::SignerExpiring { .. } | Facts::BackfillFailed { .. } => self.events.contain(event.kind()),
             _ => self.is_about(event),
         }
     }
@@ -319,6 +319,8 @@ fn concerns(event: &Event, wallet: Wallet) -> bool {
 pub enum TargetEvents {
     /// All about passes and contacts that its dialect has a name for.
     All,
+    /// All about the running of things.
+    Operational,
     /// These.
     Only(Vec<EventKind>),
 }
@@ -328,6 +330,7 @@ impl TargetEvents {
     pub fn contain(&self, kind: EventKind) -> bool {
         match self {
             Self::All => !kind.is_operational(),
+            Self::Operational => kind.is_operational(),
             Self::Only(kinds) => kinds.contains(&kind),
         }
     }

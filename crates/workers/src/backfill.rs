@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     jobs,
+    notes::note,
     shard::{End, House, Shard},
     webhooks::{Ready, Taken, opened, tell},
 };
@@ -115,9 +116,13 @@ async fn wait(shard: &Shard, mut backfill: Backfill, trouble: Trouble) -> Result
     let pause = (FIRST_PAUSE * 2_u32.saturating_pow(progress.failures.min(16) - 1))
         .min(LONGEST_PAUSE)
         .max(trouble.after.unwrap_or_default());
+    let pauses = progress.failures >= MOST_FAILURES;
     progress.not_before = Some(shard.house.now().plus(pause));
     progress.trouble = Some(trouble.why);
-    let state = if progress.failures >= MOST_FAILURES { JobState::Paused } else { backfill.state };
+    let state = if pauses { JobState::Paused } else { backfill.state };
+    if pauses {
+        report(shard, &backfill, true).await?;
+    }
     tracing::warn!(backfill = %backfill.id, failures = backfill.progress.failures, "a destination does not take a backfill now");
     jobs::save(shard, Backfill { state, ..backfill }, &[]).await.map(drop)
 }
@@ -125,7 +130,28 @@ async fn wait(shard: &Shard, mut backfill: Backfill, trouble: Trouble) -> Result
 async fn finish(shard: &Shard, backfill: Backfill, state: JobState) -> Result<(), End> {
     let BackfillProgress { looked_at, matched, repaired, refused, nameless, .. } = backfill.progress;
     tracing::info!(backfill = %backfill.id, looked_at, matched, repaired, refused, nameless, ?state, "a backfill came to its end");
+    if state == JobState::Done && refused > 0 {
+        report(shard, &backfill, false).await?;
+    }
     jobs::save(shard, Backfill { state, ..backfill }, &[]).await.map(drop)
+}
+
+/// Tells whoever asked for it that a backfill was refused in part, or was paused: once for each time that it stops at one place,
+/// and before that is written down, so that a crash in between loses nothing.
+async fn report(shard: &Shard, backfill: &Backfill, paused: bool) -> Result<(), End> {
+    let (house, progress) = (&shard.house, &backfill.progress);
+    let catalog = shard.insist("read the configuration", || house.catalog()).await?;
+    let target = catalog.org(backfill.org).and_then(|config| config.targets.get(&progress.target.uuid()));
+    let facts = || Facts::BackfillFailed {
+        backfill: backfill.id,
+        webhook: progress.target,
+        name: target.map(|stored| stored.value.target.name.clone()).unwrap_or_default(),
+        paused,
+        refused: progress.refused,
+        reason: progress.trouble.clone().filter(|_| paused),
+    };
+    let key = format!("{}/{paused}/{}/{}", backfill.id, progress.looked_at, house.now().as_seconds() / 86_400);
+    shard.insist("note a backfill's trouble", || note(house, backfill.org, "backfills", key.clone(), facts())).await
 }
 
 /// What came of a batch.

@@ -5,7 +5,7 @@ mod house;
 
 use std::time::Duration;
 
-use domain::{Action, ContactId, ContactInput, TargetEvents, TargetId, Validity, Wallet};
+use domain::{Action, ContactId, ContactInput, Facts, TargetEvents, TargetId, Validity, Wallet};
 use house::{
     House,
     services::{destination, ended, install, remove},
@@ -334,6 +334,11 @@ async fn a_backfill_compares_repairs_and_reports() {
         (records.len(), &records["person-2"]["wallet_status"], &records["person-3"]["wallet_status"]),
         (129, &json!("google"), &json!("none"))
     );
+    let told = notices(&house).await;
+    assert!(
+        matches!(&told[..], [Facts::BackfillFailed { webhook, refused: 1, paused: false, .. }] if *webhook == target),
+        "{told:?}"
+    );
     vendor.with(|books| books.refused.clear());
     let requests = vendor.books().requests;
     let second = backfilled(&house, target, false).await;
@@ -345,7 +350,16 @@ async fn a_backfill_compares_repairs_and_reports() {
     let whole = backfilled(&house, target, true).await;
     assert_eq!((whole.repaired, whole.matched), (130, 0));
     assert_eq!(vendor.books().records["person-2"]["wallet_status"], "google");
+    assert_eq!(notices(&house).await.len(), 1, "of those that went well nobody is told");
     workers.drain(PATIENCE).await;
+}
+
+/// What was noted about backfills.
+async fn notices(house: &House) -> Vec<Facts> {
+    let shards = usize::from(house.store.backend().shards());
+    let events = house.store.feed(house.org, &vec![0; shards], 1_000).await.unwrap();
+    let facts = events.into_iter().filter_map(store::LoggedEvent::whole).map(|event| event.facts);
+    facts.filter(|facts| matches!(facts, Facts::BackfillFailed { .. })).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
     Action, Answer, Channel, ContactId, ContactInput, DeliveryId, Event, EventId, EventKind, Facts, FieldValue, IdempotencyKey,
-    MessageFault, MessageNews, MessageOrder, MessageRef, Pass, PassRef, Target, TargetId, Validity,
+    MessageFault, MessageNews, MessageOrder, MessageRef, Pass, PassRef, Target, TargetEvents, TargetId, Validity,
 };
 use house::{House, System, until};
 use serde_json::{Value, json};
@@ -263,5 +263,67 @@ async fn an_sms_says_where_its_fate_is_told() {
     until("it went out", || async { !vendor.books().messages.is_empty() }).await;
     let told = vendor.books().messages.values().next().unwrap().clone();
     assert_eq!(told["StatusCallback"], format!("https://passes.example.com/messages/{}/{asked}/status", house.org));
+    workers.drain(PATIENCE).await;
+}
+
+/// A destination that is told of the running of things.
+async fn alerts(house: &House, server: &MailServer) -> TargetId {
+    let settings = json!({"from": "Passes <passes@example.com>", "to": "ops@example.com"});
+    let settings: BTreeMap<String, FieldValue> = serde_json::from_value(settings).unwrap();
+    let change = |target: &mut Target| {
+        target.dialect = "mail-alerts".to_owned();
+        target.settings = settings;
+        target.events = TargetEvents::Operational;
+        target.headers = BTreeMap::new();
+    };
+    house.target_with(&format!("smtp+plain://localhost:{}", server.port), change).await
+}
+
+/// Notes that so many webhooks were switched off.
+async fn switched_off(house: &House, count: usize) {
+    for _ in 0..count {
+        let webhook = TargetId::mint(domain::Clock::now(&*house.clock), &System);
+        let facts = Facts::WebhookDisabled { webhook, name: "CRM".to_owned(), reason: "it answered 410".to_owned() };
+        house.engine.submit(house.command(Action::Note { facts: Box::new(facts) })).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_get_one_mail_for_all_that_happened_since_the_last() {
+    let house = House::new().await;
+    let server = MailServer::start(&Manner::default()).await.unwrap();
+    let target = alerts(&house, &server).await;
+    let workers = house.workers().await;
+    house.issued("1", Validity::default()).await;
+    switched_off(&house, 30).await;
+    let first = server.wait_for(1).await.unwrap();
+    assert_eq!(
+        (&first[0]["to"], &first[0]["headers"]["auto-submitted"]),
+        (&json!(["ops@example.com"]), &json!("auto-generated"))
+    );
+    let told = |mail: &Value| mail["text"].as_str().unwrap().matches("CRM (").count();
+    assert!(told(&first[0]) > 0 && first[0]["headers"]["subject"].as_str().unwrap().starts_with("Passbridge: "), "{first:?}");
+    let delivered = async || house.attempts(target).await.iter().filter(|row| row.outcome == 1).count();
+    until("what was in it is settled", || async { delivered().await == told(&first[0]) }).await;
+    switched_off(&house, 10).await;
+    let waiting = async || house.store.backend().deliveries(house.org, Some(target), None, 100).await.unwrap();
+    let due = async || {
+        let (rows, now) = (waiting().await, domain::Clock::now(&*house.clock));
+        rows.iter().filter(|row| row.due_at > now.plus(Duration::from_secs(60))).count()
+    };
+    let left = 40 - told(&first[0]);
+    until("the others wait for the next", || async { due().await == left }).await;
+    workers.drain(PATIENCE).await;
+    // Another process keeps to it too.
+    let workers = house.workers().await;
+    switched_off(&house, 1).await;
+    until("so does what comes after", || async { due().await == left + 1 }).await;
+    assert_eq!(server.got().len(), 1);
+    house.clock.forward(Duration::from_secs(15 * 60));
+    let mails = server.wait_for(2).await.unwrap();
+    assert_eq!(told(&mails[1]), left + 1, "{}", mails[1]["text"]);
+    until("nothing is left", || async { waiting().await.is_empty() }).await;
+    assert!(house.attempts(target).await.iter().all(|row| row.outcome == 1), "waiting is no attempt");
+    assert_eq!(server.got().len(), 2);
     workers.drain(PATIENCE).await;
 }

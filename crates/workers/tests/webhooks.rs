@@ -303,6 +303,59 @@ async fn a_token_is_got_once_and_anew_when_it_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_of_an_api_has_a_body_of_its_owners_making() {
+    let house = House::new().await;
+    let code = "export function transformEvent(event) {
+        if (event.userId === 'person-b') return;
+        return { made: event.data.pass.external_id };
+    }";
+    house.transformation("mine", false, code).await;
+    let sink = testkit::sink::Sink::start(testkit::sink::Behaviour::Answer(StatusCode::OK)).await.unwrap();
+    let payload = |path: &str, payload: Value| {
+        let (payload, path): (Payload, _) = (serde_json::from_value(payload).unwrap(), path.to_owned());
+        let call = native(move |target| {
+            target.dialect = "http-call".to_owned();
+            target.settings.insert("method".to_owned(), domain::FieldValue::Text("PUT".to_owned()));
+            target.headers = [("x-member".to_owned(), "{{ contact.external_id }}".to_owned())].into();
+            target.payload = Some(payload);
+        });
+        (sink.url(&format!("/{path}/{{{{ contact.external_id | url }}}}")), call)
+    };
+    let mut ids = Vec::new();
+    for (path, made) in [
+        ("code", json!({"transformation": "mine"})),
+        ("map", json!({"mapping": {"id": {"@path": "$.data.pass.external_id"}}})),
+        ("text", json!({"template": {"text": "<id>{{ userId }}</id>", "content": "xml"}})),
+    ] {
+        let (url, call) = payload(path, made);
+        ids.push(house.target_with(&url, call).await);
+    }
+    let workers = house.workers().await;
+    for name in ["a", "b"] {
+        house.issued(name, Validity::default()).await;
+    }
+    until("all is there", || async { sink.count() >= 5 }).await;
+    until("all is settled", || async { house.attempts(ids[1]).await.len() == 2 && house.attempts(ids[0]).await.len() == 1 })
+        .await;
+    let seen: std::collections::BTreeMap<_, _> = sink.received_from(0).into_iter().map(|got| (got.path.clone(), got)).collect();
+    assert_eq!(
+        seen.keys().map(String::as_str).collect::<Vec<_>>(),
+        ["/code/person-a", "/map/person-a", "/map/person-b", "/text/person-a", "/text/person-b"],
+        "what code leaves out is not sent"
+    );
+    let bodies =
+        ["/code/person-a", "/map/person-b", "/text/person-a"].map(|path| String::from_utf8_lossy(&seen[path].body).into_owned());
+    assert_eq!(bodies, [r#"{"made":"a"}"#, r#"{"id":"b"}"#, "<id>person-a</id>"]);
+    let text = &seen["/text/person-a"];
+    assert_eq!(
+        (text.method.as_str(), text.header("content-type"), text.header("x-member")),
+        ("PUT", "application/xml", "person-a")
+    );
+    assert!(!text.header("webhook-signature").is_empty(), "it is signed as it is sent");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_is_sent_to_by_the_way_out_that_it_names_or_not_at_all() {
     let house = House::new().await;
     let (base, club) = club().await;

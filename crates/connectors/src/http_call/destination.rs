@@ -28,6 +28,11 @@ pub(super) fn check(target: &Target, _: &Credentials) -> Result<(), SettingProbl
     if HeaderValue::from_str(vendor::text(target, CONTENT_TYPE.name, JSON)).is_err() {
         return Err(vendor::problem(CONTENT_TYPE.name, "expected a media type, for example application/json"));
     }
+    if let Some(name) = [BODY.name, CONTENT_TYPE.name].into_iter().find(|name| target.settings.contains_key(*name))
+        && target.payload.is_some()
+    {
+        return Err(vendor::problem(name, "`payload` makes the body and says what it is: leave one of the two out"));
+    }
     for (name, value) in &target.headers {
         template::check(value).map_err(|problem| vendor::problem(&format!("headers.{name}"), problem))?;
     }
@@ -52,8 +57,7 @@ pub(super) fn render(owed: &[Owed<'_>], target: &Target, secrets: &Secrets, now:
 
 fn request(owed: &Owed<'_>, target: &Target, secrets: &Secrets, now: Timestamp) -> Result<Option<Request>, String> {
     let values = vendor::told(owed.event, owed.public_url);
-    let method: Method = vendor::text(target, METHOD.name, "POST").parse().map_err(|_| "no such method".to_owned())?;
-    let bare = [Method::GET, Method::DELETE].contains(&method);
+    let bare = [Method::GET, Method::DELETE].contains(&method(target)?);
     let media = vendor::text(target, CONTENT_TYPE.name, JSON);
     let body = match settings::text(&target.settings, BODY.name) {
         Some(text) => match template::render(text, &values).map_err(|why| format!("its body: {why}"))? {
@@ -66,20 +70,47 @@ fn request(owed: &Owed<'_>, target: &Target, secrets: &Secrets, now: Timestamp) 
     if media == JSON && !body.is_empty() && serde_json::from_str::<serde::de::IgnoredAny>(&body).is_err() {
         return Err("its body is no JSON: put values into the template by `| tojson`".to_owned());
     }
-    let url = address(&target.url, &values)?;
+    whole(owed, target, secrets, now, (media, Bytes::from(body)), &values).map(Some)
+}
+
+/// A request with a body that its owner made.
+pub(super) fn around(
+    owed: &Owed<'_>,
+    target: &Target,
+    secrets: &Secrets,
+    now: Timestamp,
+    media: &'static str,
+    body: Bytes,
+) -> Result<Request, String> {
+    whole(owed, target, secrets, now, (media, body), &vendor::told(owed.event, owed.public_url))
+}
+
+fn method(target: &Target) -> Result<Method, String> {
+    vendor::text(target, METHOD.name, "POST").parse().map_err(|_| "no such method".to_owned())
+}
+
+/// The request around a body.
+fn whole(
+    owed: &Owed<'_>,
+    target: &Target,
+    secrets: &Secrets,
+    now: Timestamp,
+    (media, body): (&str, Bytes),
+    values: &Value,
+) -> Result<Request, String> {
+    let (method, url) = (method(target)?, address(&target.url, values)?);
     let mut all = HeaderMap::with_capacity(8 + target.headers.len());
     all.insert(header::USER_AGENT, webhook::AGENT);
     if !body.is_empty() {
         all.insert(header::CONTENT_TYPE, HeaderValue::from_str(media).map_err(|_| "its media type is none".to_owned())?);
     }
-    let body = Bytes::from(body);
     webhook::sign(&mut all, owed, target, secrets, now, &body).ok_or("it cannot be signed")?;
     let mut own = BTreeMap::new();
     for (name, value) in &target.headers {
-        own.insert(name.clone(), template::render(value, &values).map_err(|why| format!("its header {name}: {why}"))?);
+        own.insert(name.clone(), template::render(value, values).map_err(|why| format!("its header {name}: {why}"))?);
     }
     headers::add(&mut all, &own);
-    Ok(Some(Request { method, url, headers: all, body }))
+    Ok(Request { method, url, headers: all, body })
 }
 
 /// The address; its host stays the one that was configured.

@@ -23,6 +23,11 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         judge: webhook::judge,
         profile: retry::Profile::STANDARD,
         pace: Pace::SINGLE,
-        vendor: Some(Vendor { takes_url: true, signs: true, ..Vendor::new(destination::check) }),
+        vendor: Some(Vendor {
+            takes_url: true,
+            signs: true,
+            around: Some(destination::around),
+            ..Vendor::new(destination::check)
+        }),
     }),
 };

@@ -31,6 +31,13 @@ pub(super) const CONTENT_TYPE: Setting = Setting {
     default: "application/json",
     about: "Of the body. With JSON, a body that is none is not sent and its event given up.",
 };
+const PAYLOAD: Setting = Setting {
+    name: "payload",
+    value: "`template`, `mapping` or `transformation`",
+    takes: Takes::Own,
+    default: "`body`",
+    about: "What makes the body instead of `body`, with its media type: as of a webhook, a text with placeholders, JSON with mapping directives, or a transformation (code), of the event in our own shape. What code leaves out is not sent.",
+};
 const HEADERS: Setting = Setting {
     name: "headers",
     value: "names and values, values are templates",
@@ -55,6 +62,7 @@ pub const SETTINGS: &[Setting] = &[
     METHOD,
     BODY,
     CONTENT_TYPE,
+    PAYLOAD,
     HEADERS,
     webhook::WITHOUT_STANDARD_HEADERS,
 ];

@@ -6,6 +6,7 @@ mod inbound;
 mod inflate;
 pub mod json;
 mod lock;
+pub(crate) mod mail;
 pub(crate) mod message;
 mod outbound;
 pub mod retry;

@@ -301,6 +301,7 @@ pub(crate) const fn title(kind: EventKind) -> &'static str {
         EventKind::WebhookFailing => "Webhook Failing",
         EventKind::WebhookDisabled => "Webhook Disabled",
         EventKind::SignerExpiring => "Signer Expiring",
+        EventKind::BackfillFailed => "Backfill Failed",
     }
 }
 

@@ -72,7 +72,8 @@ impl Word {
             | Facts::WebhookTested { .. }
             | Facts::WebhookFailing { .. }
             | Facts::WebhookDisabled { .. }
-            | Facts::SignerExpiring { .. } => None,
+            | Facts::SignerExpiring { .. }
+            | Facts::BackfillFailed { .. } => None,
         }
     }
 

@@ -6,7 +6,7 @@ pub mod settings;
 use domain::Channel;
 
 use crate::catalog::{Carrier, Descriptor, Destination, Maturity, Vendor};
-use crate::kit::{Messenger, Pace, retry};
+use crate::kit::{Messenger, Pace, mail, retry};
 
 /// The catalog's entry.
 pub const DESCRIPTOR: Descriptor = Descriptor {
@@ -22,13 +22,13 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     destination: Some(Destination {
         wants: destination::wants,
         render: destination::render,
-        judge: destination::judge,
+        judge: mail::judge,
         profile: retry::Profile::STANDARD,
         pace: Pace::SINGLE,
         vendor: Some(Vendor {
             takes_url: true,
             carrier: Carrier::Mail,
-            messenger: Some(Messenger { channel: Channel::Email, knows_again: |_| true, read: destination::read, hear: None }),
+            messenger: Some(Messenger { channel: Channel::Email, knows_again: |_| true, read: mail::read, hear: None }),
             ..Vendor::new(destination::check)
         }),
     }),

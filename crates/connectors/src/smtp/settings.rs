@@ -1,37 +1,9 @@
 //! What can be set for a sender of e-mails.
 
+use crate::kit::mail::{FROM, PASSWORD, URL, USER};
 use crate::kit::template::MAX_TEMPLATE_BYTES;
 use crate::kit::{Setting, Takes, webhook};
 
-const URL: Setting = Setting {
-    name: "url",
-    value: "`smtp://host:587`, `smtps://host:465`",
-    takes: Takes::Own,
-    default: "required",
-    about: "The mail server: with STARTTLS, with TLS from the start, or `smtp+plain://host:25` without either, for a relay on your own \
-            network.",
-};
-pub(super) const USER: Setting = Setting {
-    name: "user",
-    value: "text",
-    takes: Takes::Text(256),
-    default: "none",
-    about: "Who we are to the server, where it asks. Not without encryption.",
-};
-pub(super) const PASSWORD: Setting = Setting {
-    name: "password",
-    value: "text",
-    takes: Takes::Secret(512),
-    default: "none",
-    about: "The proof, by AUTH PLAIN or LOGIN.",
-};
-pub(super) const FROM: Setting = Setting {
-    name: "from",
-    value: "`Coffee Club <passes@example.com>`",
-    takes: Takes::Text(320),
-    default: "required",
-    about: "Who writes. `Message-ID`s end in its domain.",
-};
 pub(super) const REPLY_TO: Setting =
     Setting { name: "reply_to", value: "address", takes: Takes::Text(320), default: "`from`", about: "Where answers go." };
 pub(super) const UNSUBSCRIBE: Setting = Setting {

@@ -10,8 +10,8 @@ use ::connectors::{
 };
 use axum::{Json, extract::State};
 use domain::{
-    Action, Answer, Channel, EventKind, FieldValue, MessageOrder, OrgId, PassId, PassRef, ProjectId, Target, TargetEvents,
-    TargetId, TargetPace, TemplateId, Timestamp, Wallet,
+    Action, Answer, Channel, EventKind, Facts, FieldValue, MessageOrder, OrgId, PassId, PassRef, Payload, ProjectId, Target,
+    TargetEvents, TargetId, TargetPace, TemplateId, Timestamp, Wallet,
 };
 use http::StatusCode;
 use outbound::{mail::Server, stream::nats};
@@ -84,6 +84,11 @@ struct DestinationInput {
     #[serde(default)]
     #[schema(max_length = 10_000, examples("properties.pass.fields.tier = \"gold\""))]
     filter: Option<String>,
+    /// What makes the body, of `http-call`, instead of its setting `body`: a template, a mapping or a transformation of the event in
+    /// our own shape, as a webhook's `payload`.
+    #[serde(default)]
+    #[schema(value_type = Option<webhook_made::PayloadInput>)]
+    payload: Option<Payload>,
     /// How we prove who we are, of `http-call`: other services have credentials among their settings.
     #[serde(default)]
     auth: Option<AuthInput>,
@@ -144,7 +149,7 @@ impl View {
             target.settings.into_iter().map(|(name, value)| (name, Some(value))).collect();
         settings.extend(stored.sealed_settings.keys().map(|name| (name.clone(), None)));
         let events = match target.events {
-            TargetEvents::All => None,
+            TargetEvents::All | TargetEvents::Operational => None,
             TargetEvents::Only(kinds) => Some(kinds),
         };
         let input = DestinationInput {
@@ -158,6 +163,7 @@ impl View {
             templates: target.templates,
             events,
             filter: target.filter,
+            payload: target.payload,
             auth: target.auth.as_ref().map(AuthInput::of),
             certificate: target.certificate.as_ref().map(CertificateInput::of),
             egress: target.egress,
@@ -221,9 +227,18 @@ impl DestinationInput {
             return Err(Problem::field("backfill_every_hours", "expected 1 to 8760, or null"));
         }
         let pace = self.pace.check()?;
-        for (name, given) in
-            [("auth", self.auth.is_some()), ("certificate", self.certificate.is_some()), ("pace", pace != TargetPace::default())]
-        {
+        let alerts = vendor.alerts_every.is_some();
+        let given = [
+            ("auth", self.auth.is_some()),
+            ("certificate", self.certificate.is_some()),
+            ("pace", pace != TargetPace::default()),
+            ("payload", self.payload.is_some()),
+            ("project", alerts && self.project.is_some()),
+            ("wallet", alerts && self.wallet.is_some()),
+            ("templates", alerts && !self.templates.is_empty()),
+            ("filter", alerts && self.filter.is_some()),
+        ];
+        for (name, given) in given {
             if given && !connector.settings.iter().any(|setting| setting.name == name) {
                 return Err(Problem::field(name, "this service takes none: see its settings"));
             }
@@ -231,6 +246,7 @@ impl DestinationInput {
         let kept = held.map(|held| &held.target);
         let auth = self.auth.map(|auth| auth.check(app, kept.and_then(|kept| kept.auth.as_ref()))).transpose()?;
         let certificate = self.certificate.map(|it| it.check(kept.and_then(|kept| kept.certificate.as_ref()))).transpose()?;
+        let all = if vendor.alerts_every.is_some() { TargetEvents::Operational } else { TargetEvents::All };
         let created_at = held.map_or_else(|| app.now(), |held| held.target.created_at);
         let target = Target {
             project: self.project,
@@ -240,8 +256,9 @@ impl DestinationInput {
             templates: self.templates,
             egress: webhooks::egress(app, self.egress)?,
             sends: vendor.messenger.map(|messenger| messenger.channel),
-            events: self.events.map_or(TargetEvents::All, TargetEvents::Only),
+            events: self.events.map_or(all, TargetEvents::Only),
             filter: self.filter,
+            payload: self.payload,
             headers,
             auth,
             certificate,
@@ -481,7 +498,8 @@ struct Wish {
 
 /// Test a destination.
 ///
-/// Tells it of the newest event that it is meant for once more. There must have been one. A sender of messages sends one to `to`.
+/// Tells it of the newest event that it is meant for once more. There must have been one. A sender of messages sends one to `to`, and
+/// alerts say that they are tried.
 #[utoipa::path(post, path = "/v1/destinations/{destination}/test", tag = "Destinations", security(("key" = ["config_write"])),
     params(("destination" = IdText, Path, description = "Its id.")),
     request_body = Option<Wish>, responses((status = 202, body = Owed, description = "On its way.")))]
@@ -500,6 +518,9 @@ async fn test(
     if wish.to.is_some() || wish.pass.is_some() {
         return Err(Problem::field("to", "only senders of messages take it"));
     }
+    if vendor(target).is_some_and(|vendor| vendor.alerts_every.is_some()) {
+        return test_alert(&app, &can, target).await;
+    }
     let none = || Problem::Conflict {
         code: Conflict::NoEvent,
         detail: "no event that it is meant for yet: issue a pass first".to_owned(),
@@ -508,6 +529,17 @@ async fn test(
     let wants = |kind| wants.is_some_and(|wants| wants(kind));
     let event = webhook_test::newest_for(&app, can.org, target, wants).await?.ok_or_else(none)?;
     webhooks::owe(&app, can.org, id, event).await
+}
+
+/// Tells one that is told of the running of things that it is tried.
+async fn test_alert(app: &Arc<App>, caller: &Caller, target: &Target) -> Result<Shown<Owed>, Problem> {
+    webhooks::switched_on(target)?;
+    let note = Action::Note { facts: Box::new(Facts::WebhookTested { webhook: target.id }) };
+    match app.engine.submit(commands::command(app, caller, None, note)).await?.answer {
+        // It finds its way by itself.
+        Answer::Noted { event } => Ok(Shown::later(Owed::new(target.id, event))),
+        other => Err(Problem::Internal(format!("a note was answered with {other:?}"))),
+    }
 }
 
 /// Sends a message to an address of the caller's.

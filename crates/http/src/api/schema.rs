@@ -258,6 +258,8 @@ pub(crate) enum EventType {
     WebhookDisabled,
     #[schema(rename = "signer.expiring")]
     SignerExpiring,
+    #[schema(rename = "backfill.failed")]
+    BackfillFailed,
 }
 
 /// How PassKit's shape names an uninstall.

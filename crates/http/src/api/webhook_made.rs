@@ -61,7 +61,10 @@ pub(super) async fn check(catalog: &OrgCatalog, target: &Target) -> Result<(), P
     let Some(payload) = &target.payload else { return Ok(()) };
     let shape = connectors::catalog::find(&target.dialect);
     if !shape.is_some_and(|shape| shape.settings.iter().any(|setting| setting.name == "payload")) {
-        let detail = "this shape signs its own body: choose native, flat or standard-webhooks, or leave it out";
+        let detail = match shape.and_then(|shape| shape.destination?.vendor) {
+            None => "this shape signs its own body: choose native, flat or standard-webhooks, or leave it out",
+            Some(_) => "this service has a body of its own: choose http-call, or leave it out",
+        };
         return Err(Problem::field("payload", detail));
     }
     match Body::compile(payload).map_err(problems)? {

@@ -263,7 +263,7 @@ impl View {
         let earlier_secrets_end_at: Vec<_> = stored.earlier_secrets(now).map(|earlier| earlier.until).collect();
         let target = stored.target.clone();
         let events = match target.events {
-            TargetEvents::All => None,
+            TargetEvents::All | TargetEvents::Operational => None,
             TargetEvents::Only(kinds) => Some(kinds),
         };
         let input = WebhookInput {

@@ -210,3 +210,64 @@ async fn a_folder_is_written_to_where_the_operator_allows_one() {
     assert_eq!((refused.problem(422).as_str(), &refused.json()["errors"][0]["path"]), ("invalid", &json!("settings.store")));
     assert!(refused.json()["errors"][0]["message"].as_str().unwrap().contains("files_folder"), "{}", refused.json());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_takes_a_payload_as_webhooks_do() {
+    let server = Server::start().await;
+    let call = |more: Value| {
+        let mut body = input("http-call", json!({}));
+        body["url"] = json!("https://api.example.com/members");
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let payload = json!({"mapping": {"id": {"@path": "$.data.pass.id"}}});
+    let made = server.post("/v1/destinations", call(json!({"payload": payload}))).await;
+    let path = made.header("location").to_owned();
+    assert_eq!(made.expect(201)["payload"], payload);
+    assert_eq!(server.get(&path).await.expect(200)["payload"], payload);
+    let hubspot =
+        json!({"name": "H", "kind": "hubspot", "settings": {"access_token": "pat", "key": "email"}, "payload": payload});
+    for (wrong, at) in [
+        (call(json!({"payload": {"mapping": {"a": {"@nope": 1}}}})), "payload.mapping.a"),
+        (call(json!({"payload": {"transformation": "none"}})), "payload.transformation"),
+        (call(json!({"payload": payload, "settings": {"body": "{}"}})), "settings.body"),
+        (hubspot, "payload"),
+    ] {
+        let refused = server.post("/v1/destinations", wrong.clone()).await;
+        assert_eq!(refused.problem(422), "invalid", "{wrong}");
+        assert!(refused.json()["errors"][0]["path"].as_str().unwrap().starts_with(at), "{}", refused.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_are_told_of_the_running_of_things_alone() {
+    let server = Server::start().await;
+    let alerts = |more: Value| {
+        let settings = json!({"from": "passes@example.com", "to": "ops@example.com"});
+        let mut body = json!({"name": "Ops", "kind": "mail-alerts", "url": "smtp://mail.example.com", "settings": settings});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let made = server.post("/v1/destinations", alerts(json!({}))).await;
+    let path = made.header("location").to_owned();
+    assert_eq!(made.expect(201)["events"], Value::Null);
+    let tested = server.post(&format!("{path}/test"), Value::Null).await.expect(202);
+    let event = server.get(&format!("/v1/events/{}", tested["event"].as_str().unwrap())).await.expect(200);
+    assert_eq!(event["type"], "webhook.test");
+    let chosen = server.post("/v1/destinations", alerts(json!({"events": ["backfill.failed"]}))).await.expect(201);
+    assert_eq!(chosen["events"], json!(["backfill.failed"]));
+    let settings = json!({"from": "passes@example.com", "to": "everybody"});
+    for (wrong, at) in [
+        (json!({"events": ["pass.created"]}), "events"),
+        (json!({"filter": "type = \"x\""}), "filter"),
+        (json!({"wallet": "apple"}), "wallet"),
+        (json!({"settings": settings}), "settings.to"),
+        (
+            json!({"settings": {"from": "passes@example.com", "to": "a@example.com", "every_minutes": 0}}),
+            "settings.every_minutes",
+        ),
+    ] {
+        let refused = server.post("/v1/destinations", alerts(wrong.clone())).await;
+        assert_eq!((refused.problem(422).as_str(), &refused.json()["errors"][0]["path"]), ("invalid", &json!(at)), "{wrong}");
+    }
+}

@@ -5,19 +5,21 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use connectors::{
     catalog::Carrier,
-    kit::{Bucket, Reply, Request, Secrets, StoreAccount, StreamAccount, StreamLogin, StreamTls},
+    kit::{Bucket, Mail, Reply, Request, SMTP_COMMAND, Secrets, StoreAccount, StreamAccount, StreamLogin, StreamTls},
 };
 use domain::OrgId;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use outbound::{
     http::{Client, Failure, Limits},
+    mail::{Attachment, Login, Server, Unsent},
     object,
     sql::{self, Batch, Place, Unwritten},
     stream::{self, Security, nats},
 };
 use serde_json::json;
+use zeroize::Zeroizing;
 
-use super::{proof::Unsent, send::ready, targets::Ready};
+use super::{proof, send::ready, targets::Ready, ways::Way};
 use crate::shard::House;
 
 /// What came of a request.
@@ -39,14 +41,14 @@ pub(super) async fn send(
     limits: Limits,
 ) -> Result<Carried, String> {
     match carrier {
-        Carrier::Mail => Err("a mail goes by another way".to_owned()),
+        Carrier::Mail => mail(&to.way, to, secrets, request, limits).await,
         Carrier::Http => Ok(match to.proof.send(client, ready(request)?, limits).await {
             Ok(reply) => {
                 let reply = Reply { status: reply.status.as_u16(), headers: reply.headers, body: reply.body };
                 Carried { reply: Some(reply), error: None, timed_out: false }
             }
-            Err(Unsent::Failed(failure)) => failed(&failure),
-            Err(Unsent::Unproven(why)) => Carried { reply: None, error: Some(why), timed_out: false },
+            Err(proof::Unsent::Failed(failure)) => failed(&failure),
+            Err(proof::Unsent::Unproven(why)) => Carried { reply: None, error: Some(why), timed_out: false },
         }),
         Carrier::Objects(bucket) => {
             files(house, client, to.org, bucket(to.target(), &secrets.credentials), request, limits).await
@@ -113,6 +115,52 @@ fn published(outcome: Result<Vec<stream::Answer>, stream::Unsent>) -> Carried {
             let error = refused.safe();
             answered(400, Bytes::from(json!(refused).to_string()), Some(error))
         }
+    }
+}
+
+/// Sends a mail with nothing attached.
+async fn mail(
+    way: &Result<Way, String>,
+    to: &Ready,
+    secrets: &Secrets,
+    request: &Request,
+    limits: Limits,
+) -> Result<Carried, String> {
+    let way = way.as_ref().map_err(Clone::clone)?;
+    let mail: Mail = serde_json::from_slice(&request.body).map_err(|error| format!("it is no mail: {error}"))?;
+    let server = Server::parse(way.client.policy(), &request.url).map_err(|refusal| refusal.to_string())?;
+    let login = login(to, secrets);
+    Ok(match way.mailer.send(&server, login.as_ref(), &written_down(mail, Vec::new()), limits.deadline).await {
+        Ok(said) => {
+            let mut headers = HeaderMap::new();
+            headers.insert(SMTP_COMMAND, HeaderValue::from_static(said.command));
+            let error = (!(200..300).contains(&said.code)).then(|| format!("the mail server answered {}", said.code));
+            Carried { reply: Some(Reply { status: said.code, headers, body: Bytes::from(said.text) }), error, timed_out: false }
+        }
+        Err(Unsent::Failed(failure)) => failed(&failure),
+        Err(unsent) => Carried { reply: None, error: Some(unsent.to_string()), timed_out: false },
+    })
+}
+
+/// The login of a mail server: what its connector calls `user` and `password`.
+pub(super) fn login(to: &Ready, secrets: &Secrets) -> Option<Login> {
+    let user = to.target().settings.get("user")?.to_string();
+    Some(Login { user, password: Zeroizing::new(secrets.credentials.get("password")?.to_owned()) })
+}
+
+/// A mail as it is handed to its server.
+pub(super) fn written_down(mail: Mail, attachments: Vec<Attachment>) -> outbound::mail::Mail {
+    outbound::mail::Mail {
+        message_id: mail.message_id,
+        date: u64::try_from(mail.date).unwrap_or_default(),
+        from: mail.from,
+        to: mail.to,
+        reply_to: mail.reply_to,
+        subject: mail.subject,
+        text: mail.text,
+        html: Some(mail.html).filter(|html| !html.is_empty()),
+        headers: mail.headers,
+        attachments,
     }
 }
 

@@ -32,23 +32,48 @@ pub(super) async fn request(
     client: &Client,
     at: Timestamp,
 ) -> Result<Option<Request>, String> {
-    let target = delivery.to.target();
     let public_url = &house.settings.webhooks.public_url;
     let owed = Owed { event: &delivery.event, delivery: delivery.id, public_url, unsubscribe: None };
-    let (content, body) = match (&delivery.to.body, &target.payload) {
-        (Err(why), _) => return Err(format!("the payload cannot be made: {why}")),
+    let target = delivery.to.target();
+    match body(house, delivery, client).await? {
+        Body::Shapes => (shape.render)(&[owed], target, secrets, at).pop().map(|sending| sending.request).transpose(),
+        Body::Nothing => Ok(None),
+        Body::Made(content, body) => {
+            let made = kit::made(&owed, target, secrets, at, content.media(), Bytes::from(body));
+            made.map(Some).ok_or_else(|| "the request's headers cannot be made".to_owned())
+        }
+    }
+}
+
+/// A body that a target's owner makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Body {
+    /// They make none: the shape has its own.
+    Shapes,
+    /// There is nothing to tell.
+    Nothing,
+    /// This.
+    Made(Content, String),
+}
+
+/// The body that the target's owner makes of the delivery's event.
+///
+/// # Errors
+/// Why none can be made, for people to mend.
+pub(super) async fn body(house: &Arc<House>, delivery: &Delivery, client: &Client) -> Result<Body, String> {
+    let public_url = &house.settings.webhooks.public_url;
+    match (&delivery.to.body, &delivery.to.target().payload) {
+        (Err(why), _) => Err(format!("the payload cannot be made: {why}")),
         (Ok(Some(body)), _) => {
             let filled = body.fill(&native::view(&delivery.event, public_url));
-            (body.content(), filled.map_err(|problem| format!("the payload cannot be made: {problem}"))?)
+            Ok(Body::Made(body.content(), filled.map_err(|problem| format!("the payload cannot be made: {problem}"))?))
         }
-        (Ok(None), Some(Payload::Transformation(name))) => match transformed(house, delivery, name, client).await? {
-            Some(body) => (Content::Json, body.to_string()),
-            None => return Ok(None),
-        },
-        (Ok(None), _) => return (shape.render)(&[owed], target, secrets, at).pop().map(|sending| sending.request).transpose(),
-    };
-    let made = kit::made(&owed, target, secrets, at, content.media(), Bytes::from(body));
-    made.map(Some).ok_or_else(|| "the request's headers cannot be made".to_owned())
+        (Ok(None), Some(Payload::Transformation(name))) => {
+            let made = transformed(house, delivery, name, client).await?;
+            Ok(made.map_or(Body::Nothing, |body| Body::Made(Content::Json, body.to_string())))
+        }
+        (Ok(None), _) => Ok(Body::Shapes),
+    }
 }
 
 /// What a transformation makes of an event; nothing when it leaves it out.

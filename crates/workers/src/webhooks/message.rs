@@ -25,13 +25,13 @@ use engine::EngineError;
 use http::{HeaderMap, HeaderValue};
 use outbound::{
     http::{Failure, Limits},
-    mail::{Attachment, Login, Server, Unsent},
+    mail::{Attachment, Server, Unsent},
 };
 use serde_json::json;
 use store::{StoreError, Wish};
-use zeroize::Zeroizing;
 
 use super::{
+    carry,
     lane::{Lane, Lesson},
     send::{Attempted, Delivery, Then, Tried, ready},
 };
@@ -212,7 +212,8 @@ impl<'e> Errand<'e> {
 
     async fn mail(&self, request: &Request) -> Trial {
         let Ok(mail) = serde_json::from_slice::<Mail>(&request.body) else { return Trial::never("it is no mail") };
-        let way = match &self.delivery.to.way {
+        let to = &self.delivery.to;
+        let way = match &to.way {
             Ok(way) => way,
             Err(why) => return Trial::later(why),
         };
@@ -232,19 +233,8 @@ impl<'e> Errand<'e> {
             }
         }
         let attached = attachments.first().map(|package| package.bytes.len());
-        let login = self.login();
-        let mail = outbound::mail::Mail {
-            message_id: mail.message_id,
-            date: u64::try_from(mail.date).unwrap_or_default(),
-            from: mail.from,
-            to: mail.to,
-            reply_to: mail.reply_to,
-            subject: mail.subject,
-            text: mail.text,
-            html: Some(mail.html),
-            headers: mail.headers,
-            attachments,
-        };
+        let login = to.secrets.as_ref().ok().and_then(|secrets| carry::login(to, secrets));
+        let mail = carry::written_down(mail, attachments);
         let started = tokio::time::Instant::now();
         let result = way.mailer.send(&server, login.as_ref(), &mail, self.house.settings.webhooks.deadline).await;
         let elapsed = started.elapsed();
@@ -261,13 +251,6 @@ impl<'e> Errand<'e> {
             Err(unsent) => Trial { timed_out: is_timeout(&unsent), ..Trial::later(&unsent) },
         };
         Trial { elapsed, attached, ..trial }
-    }
-
-    /// The login of a mail server: what its connector calls `user` and `password`.
-    fn login(&self) -> Option<Login> {
-        let secrets = self.delivery.to.secrets.as_ref().ok()?;
-        let user = self.delivery.to.target().settings.get("user")?.to_string();
-        Some(Login { user, password: Zeroizing::new(secrets.credentials.get("password")?.to_owned()) })
     }
 
     async fn call(&self, request: &Request) -> Trial {

@@ -15,14 +15,15 @@ use domain::{Contact, ContactId, Event, EventKind, OrgId, Target, Timestamp};
 use http::HeaderMap;
 use outbound::http::{Client, Limits};
 use serde_json::json;
-use store::{Hash, StoreError, Stored, StoredTarget};
+use store::{AttemptFilter, AttemptOutcome, Hash, StoreError, Stored, StoredTarget};
 use tokio::time::Instant;
 
 use super::{
     carry::{self, Carried},
     code,
     lane::{Lane, Lesson},
-    send::{Attempted, Delivery, Then, Tried},
+    made::{self, Body},
+    send::{Attempted, Delivery, Then, Tried, number},
     targets::Ready,
 };
 use crate::shard::House;
@@ -70,6 +71,13 @@ pub(super) async fn send(house: &Arc<House>, lane: &Lane, deliveries: &[Delivery
     let (Some(connector), Some(destination)) = (to.connector(), to.dialect()) else {
         return unsent("its shape is not known here".to_owned());
     };
+    match held_until(house, &to, destination, deliveries).await {
+        Ok(None) => {}
+        Ok(Some(due)) => {
+            return all(&|delivery| Attempted { row: None, then: Then::Again(delivery.row(delivery.attempts, due)) });
+        }
+        Err(error) => return unsent(format!("it could not be asked when the last one was sent: {error}")),
+    }
     if let Some(call) = destination.vendor.and_then(|vendor| vendor.call) {
         return code::run(house, lane, &to, secrets.credentials, client, call, deliveries).await;
     }
@@ -77,10 +85,14 @@ pub(super) async fn send(house: &Arc<House>, lane: &Lane, deliveries: &[Delivery
         Ok(present) => present,
         Err(error) => return unsent(format!("the contacts could not be read: {error}")),
     };
+    let made = match bodies(house, destination, client, deliveries).await {
+        Ok(made) => made,
+        Err(why) => return unsent(why),
+    };
     let public_url = house.settings.webhooks.public_url.clone();
     let (events, random) = (&present.events, house.random());
     let mut batch =
-        Batch { house, lane, to: &to, connector, destination, client, secrets, events, public_url, renewed: false, random };
+        Batch { house, lane, to: &to, connector, destination, client, made, secrets, events, public_url, renewed: false, random };
     let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.id).collect();
     let came = batch.run(&ids, present.wanted()).await;
     if let Err(error) = present.note(house, &to, &came).await {
@@ -88,6 +100,41 @@ pub(super) async fn send(house: &Arc<House>, lane: &Lane, deliveries: &[Delivery
     }
     let concluded = deliveries.iter().zip(came).enumerate();
     concluded.map(|(number, (delivery, came))| batch.conclude(delivery, number, came, at)).collect()
+}
+
+/// The bodies that the target's owner makes, of services that take such.
+async fn bodies(
+    house: &Arc<House>,
+    destination: &Destination,
+    client: &Client,
+    deliveries: &[Delivery],
+) -> Result<Vec<Body>, String> {
+    if destination.vendor.is_none_or(|vendor| vendor.around.is_none()) {
+        return Ok(Vec::new());
+    }
+    let mut bodies = Vec::with_capacity(deliveries.len());
+    for delivery in deliveries {
+        bodies.push(made::body(house, delivery, client).await?);
+    }
+    Ok(bodies)
+}
+
+/// Until when alerts are held back because one was sent a short while ago, by whichever node. A test is not.
+async fn held_until(
+    house: &House,
+    to: &Ready,
+    destination: &Destination,
+    deliveries: &[Delivery],
+) -> Result<Option<Timestamp>, StoreError> {
+    let Some(every) = destination.vendor.and_then(|vendor| vendor.alerts_every) else { return Ok(None) };
+    if deliveries.iter().any(|delivery| delivery.event.kind() == EventKind::WebhookTested) {
+        return Ok(None);
+    }
+    let outcome = Some(number(AttemptOutcome::Delivered));
+    let taken = AttemptFilter { target: Some(to.target().id), outcome, ..AttemptFilter::default() };
+    let last = house.store.backend().attempts(to.org, &taken, 1).await?;
+    let until = last.first().map(|row| row.at.plus(every(to.target())));
+    Ok(until.filter(|until| *until > house.now()))
 }
 
 /// What a service did with a contact that it was told of beside its events.
@@ -119,8 +166,20 @@ pub(crate) async fn tell(house: &Arc<House>, to: &Ready, events: &[Event]) -> Ve
     let lane = house.dispatcher.lane(to.target());
     lane.gathered.turn(destination.pace).await;
     let public_url = house.settings.webhooks.public_url.clone();
-    let mut batch =
-        Batch { house, lane: &lane, to, connector, destination, client, secrets, events, public_url, renewed: false, random: 0 };
+    let mut batch = Batch {
+        house,
+        lane: &lane,
+        to,
+        connector,
+        destination,
+        client,
+        made: Vec::new(),
+        secrets,
+        events,
+        public_url,
+        renewed: false,
+        random: 0,
+    };
     let ids: Vec<_> = events.iter().map(|event| domain::DeliveryId::of(event.id.uuid(), to.target().id.uuid())).collect();
     let came = batch.run(&ids, (0..events.len()).collect()).await;
     let taken = |came| {
@@ -204,6 +263,8 @@ struct Batch<'b> {
     connector: &'static Descriptor,
     destination: &'static Destination,
     client: &'b Client,
+    /// What the target's owner makes of the events; nothing of services that take no such bodies.
+    made: Vec<Body>,
     secrets: Secrets,
     events: &'b [Event],
     public_url: String,
@@ -226,6 +287,20 @@ impl Batch<'_> {
             unsubscribe: None,
         };
         let owed: Vec<Owed<'_>> = events.iter().map(owed).collect();
+        let made = events.iter().map(|number| self.made.get(*number));
+        if let (Some(around), true) =
+            (self.destination.vendor.and_then(|vendor| vendor.around), made.clone().flatten().any(|made| *made != Body::Shapes))
+        {
+            let one = |((at, owed), made): ((usize, &Owed<'_>), Option<&Body>)| {
+                let Some(Body::Made(content, body)) = made else { return None };
+                let body = Bytes::from(body.clone());
+                Some(match around(owed, self.target(), &self.secrets, self.house.now(), content.media(), body) {
+                    Ok(request) => Sending::of_one(request, at),
+                    Err(why) => Sending::never(why, at),
+                })
+            };
+            return owed.iter().enumerate().zip(made).filter_map(one).collect();
+        }
         (self.destination.render)(&owed, self.target(), &self.secrets, at)
     }
 
