@@ -167,6 +167,7 @@ pub async fn start_with(deps: Deps, settings: Settings) -> Result<Workers, Start
     let roots = tokio::spawn(google::keep_roots(Arc::clone(&house), stopping.clone()));
     let node = tokio::spawn(leases::run(Arc::clone(&house), stopping));
     others.spawn(pulse::run(Arc::clone(&house)));
+    others.spawn(webhooks::keep_folder_clean(Arc::clone(&house)));
     Ok(Workers { house, stop, node, roots, _others: others })
 }
 

@@ -5,11 +5,19 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use aws_lc_rs::rand;
 
 use super::Unwritten;
+
+/// How the name of a file ends that is being written.
+const PART: &str = ".part";
+/// Hexadecimal digits before that.
+const SUFFIX_DIGITS: usize = 16;
+/// Folders below the root that are looked through: an organization's, a prefix of several, table and day.
+const DEEPEST: usize = 16;
 
 /// Writes a file below a root; `path` has slashes between its parts.
 pub(super) fn put(root: &Path, path: &str, bytes: &[u8]) -> Result<(), Unwritten> {
@@ -21,13 +29,41 @@ pub(super) fn put(root: &Path, path: &str, bytes: &[u8]) -> Result<(), Unwritten
     let mut suffix = [0; 8];
     rand::fill(&mut suffix).map_err(|_| unusable(io::Error::other("the system has no randomness")))?;
     // No reader takes it for a file of rows, even when we die before it is renamed.
-    let beside = folder.join(format!(".{name}.{:016x}.part", u64::from_be_bytes(suffix)));
+    let beside = folder.join(format!(".{name}.{:016x}{PART}", u64::from_be_bytes(suffix)));
     let written = write(&beside, bytes).and_then(|()| fs::rename(&beside, folder.join(name))).and_then(|()| sync(&folder));
     if written.is_err() {
         // It is there no more when it was renamed.
         let _ = fs::remove_file(&beside);
     }
     written.map_err(unusable)
+}
+
+/// Removes what writers that died left behind: pieces that nobody has touched for so long. Links are not followed, and what cannot
+/// be read or removed is left for the next time. How many went.
+pub(super) fn sweep(root: &Path, now: SystemTime, untouched: Duration) -> usize {
+    let (mut removed, mut folders) = (0, vec![(root.to_owned(), 0)]);
+    while let Some((folder, depth)) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_dir() && depth < DEEPEST {
+                folders.push((entry.path(), depth + 1));
+            }
+            let is_old = || {
+                let touched = entry.metadata().and_then(|it| it.modified()).ok();
+                touched.and_then(|touched| now.duration_since(touched).ok()).is_some_and(|age| age >= untouched)
+            };
+            if kind.is_file() && is_piece(&entry.file_name().to_string_lossy()) && is_old() {
+                removed += usize::from(fs::remove_file(entry.path()).is_ok());
+            }
+        }
+    }
+    removed
+}
+
+/// Whether a name is one that [`put`] gives to what it writes.
+fn is_piece(name: &str) -> bool {
+    let suffix = name.strip_prefix('.').and_then(|name| name.strip_suffix(PART)).and_then(|name| name.rsplit_once('.'));
+    suffix.is_some_and(|(_, digits)| digits.len() == SUFFIX_DIGITS && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 /// Whether a part of a path is the name of something in the folder before it.
@@ -83,6 +119,28 @@ mod tests {
                 (vec!["a.parquet".to_owned()], bytes)
             );
         }
+    }
+
+    #[test]
+    fn what_a_writer_left_is_removed_once_it_is_old_and_nothing_else_is() {
+        let (root, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folder = root.path().join("org/wallet/tracks/day=2026-11-20");
+        fs::create_dir_all(&folder).unwrap();
+        let left = ".a.parquet.0123456789abcdef.part";
+        for name in [left, "a.parquet", ".a.parquet.0123.part", ".hidden.part", "b.0123456789abcdef.part"] {
+            fs::write(folder.join(name), b"x").unwrap();
+        }
+        fs::write(elsewhere.path().join(left), b"x").unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), root.path().join("link")).unwrap();
+        let written = fs::metadata(folder.join(left)).unwrap().modified().unwrap();
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(sweep(root.path(), written + hour / 2, hour), 0, "somebody may be writing it");
+        assert_eq!(sweep(root.path(), written + hour, hour), 1);
+        let mut rest = names(&folder);
+        rest.sort();
+        assert_eq!(rest, [".a.parquet.0123.part", ".hidden.part", "a.parquet", "b.0123456789abcdef.part"]);
+        assert_eq!(names(elsewhere.path()), [left], "a link is not followed");
+        assert_eq!(sweep(&root.path().join("none"), written, hour), 0);
     }
 
     #[test]

@@ -8,7 +8,12 @@ mod carrier;
 mod folder;
 mod parquet;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use object_store::{
@@ -113,6 +118,12 @@ pub async fn write_below(root: PathBuf, batch: &Batch) -> Result<(), Unwritten> 
     let writing = move || encoded.iter().try_for_each(|(path, bytes)| folder::put(&root, path, bytes));
     // A disk that hangs cannot be given up on: what it writes later would be written twice.
     tokio::task::spawn_blocking(writing).await.map_err(|error| Unwritten::Unusable(error.to_string()))?
+}
+
+/// Removes what [`write_below`] left in a folder when its process died in the middle: pieces that nobody has touched for so long,
+/// for another process may be writing there. How many went.
+pub async fn sweep_below(root: PathBuf, now: SystemTime, untouched: Duration) -> usize {
+    tokio::task::spawn_blocking(move || folder::sweep(&root, now, untouched)).await.unwrap_or_default()
 }
 
 /// Writes the files of a batch. When it fails, some may be written; the same batch again overwrites them.

@@ -29,11 +29,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use domain::{DeliveryId, Event, Facts, Timestamp};
-use outbound::egress::Egress;
+use outbound::{egress::Egress, object};
 use store::{Catalog, DeliveryRow, DeliverySettlement, LoggedEvent, Reader, SealedUnder, StoreError};
 use tokio::{
     task::{AbortHandle, Id, JoinError, JoinSet},
@@ -62,6 +62,9 @@ const MOST_UNDER_WAY: usize = 2_048;
 const CLAIM: Duration = Duration::from_secs(60);
 /// What is said of a message that nobody sends.
 const NO_SENDER: &str = "its sender was deleted or switched off before it was sent";
+/// How long a piece of a file stays that nobody touches, and how often it is looked for: a file is written within seconds, perhaps
+/// by another node.
+const PIECES_STAY: Duration = Duration::from_secs(3_600);
 /// Lanes that are kept although idle.
 const IDLE_LANES: usize = 4_096;
 
@@ -581,6 +584,19 @@ async fn write_down(shard: Shard, settlement: DeliverySettlement) -> Result<(), 
             tracing::warn!(%error, "outcomes of deliveries could not be written; trying again");
             shard.insist("settle deliveries", || backend.settle_deliveries(settlement.clone())).await
         }
+    }
+}
+
+/// Removes from the folder that destinations write to what a writer left that died: at the start, and now and then.
+pub(crate) async fn keep_folder_clean(house: Arc<House>) {
+    let Some(root) = &house.settings.webhooks.files_folder else { return };
+    loop {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(house.now().as_micros()).unwrap_or_default());
+        let removed = object::sweep_below(root.clone(), now, PIECES_STAY).await;
+        if removed > 0 {
+            tracing::info!(removed, "pieces of files were removed that nobody writes any more");
+        }
+        tokio::time::sleep(PIECES_STAY).await;
     }
 }
 
