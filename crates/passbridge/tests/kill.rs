@@ -199,14 +199,15 @@ async fn kills_lose_and_repeat_no_row_of_a_batch_on_postgres() {
     rows_survive(Database::Postgres).await;
 }
 
-/// Kills while a Parquet file is made rows of and run, and as many while a warehouse is read and its rows are run.
-const TABLE_KILLS: usize = 3;
-/// How long a server lives in between: at first it makes rows, and they run for a few seconds.
-const TABLE_LIFE_MILLIS: std::ops::Range<u64> = 80..700;
+/// How long servers live while a Parquet file is made rows of and run, and again while a warehouse is read and its rows are run: one
+/// dies while there are no rows yet or they are looked at, the next while they are carried out.
+const TABLE_LIVES_MILLIS: [std::ops::Range<u64>; 2] = [40..300, 500..1_500];
 
-async fn killed(club: &mut Club, dice: &mut Dice) {
-    for cycle in 0..TABLE_KILLS {
-        tokio::time::sleep(Duration::from_millis(dice.roll(TABLE_LIFE_MILLIS))).await;
+async fn killed(club: &mut Club, dice: &mut Dice, batch: &str) {
+    for (cycle, life) in TABLE_LIVES_MILLIS.into_iter().enumerate() {
+        tokio::time::sleep(Duration::from_millis(dice.roll(life))).await;
+        let now = club.server.api(Method::GET, batch, None).await.unwrap();
+        println!("killed while {}, {} rows made, run {}", now["state"], now["rows_read"], now["run"]);
         club.server.kill9().await.unwrap_or_else(|error| panic!("cycle {cycle}: {error}"));
         club.server.restart().await.unwrap_or_else(|error| panic!("cycle {cycle}: {error}"));
     }
@@ -214,7 +215,7 @@ async fn killed(club: &mut Club, dice: &mut Dice) {
 
 /// As [`rows_survive`], with rows that are first made of a Parquet file, and of a table on the user's PostgreSQL.
 async fn tables_survive(database: Database) {
-    const MEMBERS: usize = 3_000;
+    const MEMBERS: usize = 1_500;
     const FAIL: usize = MEMBERS / FAILING;
     let mut club = Club::open(database).await;
     let mut dice = Dice(0x1405_7b7e_f767_814f);
@@ -228,7 +229,7 @@ async fn tables_survive(database: Database) {
     let document = serde_json::json!({"operation": "issue", "if_exists": "reject", "format": "parquet"});
     let rows = std::fs::read(&file).unwrap().into();
     let issue = batch_of(&club, document, "application/vnd.apache.parquet", rows).await;
-    killed(&mut club, &mut dice).await;
+    killed(&mut club, &mut dice, &issue).await;
     let issued = done(&club, &issue).await;
     assert_eq!((&issued["run"]["created"], &issued["run"]["failed"]), (&(MEMBERS - FAIL).into(), &FAIL.into()), "{issued}");
     assert_eq!(issued["rows_read"], MEMBERS, "{issued}");
@@ -247,7 +248,7 @@ async fn tables_survive(database: Database) {
     let path = format!("/v1/syncs/{}/run", support::text(&sync, "id"));
     let run = club.server.api(Method::POST, &path, Some(&serde_json::json!({}))).await.unwrap_or_else(|error| panic!("{error}"));
     let run = format!("/v1/batches/{}", support::text(&run, "id"));
-    killed(&mut club, &mut dice).await;
+    killed(&mut club, &mut dice, &run).await;
     let ran = done(&club, &run).await;
     assert_eq!((&ran["run"]["changed"], &ran["run"]["failed"]), (&(MEMBERS - FAIL).into(), &FAIL.into()), "{ran}");
 
