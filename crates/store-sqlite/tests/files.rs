@@ -103,14 +103,16 @@ async fn a_database_of_another_program_is_left_alone() {
 #[tokio::test]
 async fn damaged_pages_are_told_and_not_served() {
     let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(DATABASE);
+    open(folder.path(), &Options::default()).await.close().await;
+    let of_schema = fs::read(&path).unwrap().len() / 4_096;
     let store = open(folder.path(), &Options::default()).await;
     store.accept((10..300).map(|n| row(n, 500)).collect()).await.unwrap();
     store.close().await;
-    let path = folder.path().join(DATABASE);
     let mut bytes = fs::read(&path).unwrap();
     let pages = bytes.len() / 4_096;
     // Everything after the schema's pages.
-    for page in 60..pages {
+    for page in of_schema..pages {
         bytes[page * 4_096..page * 4_096 + 400].fill(0xA5);
     }
     fs::write(&path, bytes).unwrap();
