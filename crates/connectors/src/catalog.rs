@@ -6,11 +6,12 @@ use bytes::Bytes;
 use domain::{Contact, EventKind, Target, Timestamp};
 
 use crate::kit::{
-    Account, Answer, Arrival, Authentic, Bucket, Credentials, Decoded, Inbound, Lock, Login, Messenger, Owed, Pace, Refused,
-    Request, Secrets, Sending, Sent, Setting, SettingProblem, SharedSecret, State, StreamAccount, Verdict, WriteKey, retry,
+    Account, Answer, Arrival, Authentic, BrokerAccount, Bucket, Credentials, Decoded, Inbound, Lock, Login, Messenger, Owed,
+    Pace, Refused, Request, Secrets, Sending, Sent, Setting, SettingProblem, SharedSecret, State, StreamAccount, Verdict,
+    WriteKey, retry,
 };
 use crate::{
-    airtable, cloudevents, custom, flat, generic, google_sheets, http_call, hubspot, mail_alerts, native, nats, parquet,
+    airtable, cloudevents, custom, flat, generic, google_sheets, http_call, hubspot, kafka, mail_alerts, native, nats, parquet,
     passengine, passkit, passslot, postgresql, rudderstack, salesforce, segment, shopify, slack, sms_http, smtp,
     standard_webhooks, stripe, twilio, walletcrew, woocommerce,
 };
@@ -25,6 +26,7 @@ pub const CONNECTORS: &[Descriptor] = &[
     google_sheets::DESCRIPTOR,
     http_call::DESCRIPTOR,
     hubspot::DESCRIPTOR,
+    kafka::DESCRIPTOR,
     mail_alerts::DESCRIPTOR,
     native::DESCRIPTOR,
     nats::DESCRIPTOR,
@@ -259,6 +261,8 @@ pub enum Carrier {
     /// Into a stream of NATS JetStream: a request's body are messages, as [`crate::kit`]'s streams write them, and the reply is 200 with
     /// an answer for each as JSON, or 400 with why none was sent.
     Nats(fn(&Target, &Credentials) -> StreamAccount),
+    /// Into topics of Kafka, as into a stream of NATS.
+    Kafka(fn(&Target, &Credentials) -> BrokerAccount),
     /// To a mail server: a request's body is a [`crate::kit::Mail`], its address that of the server, and the reply is the server's code
     /// and words.
     Mail,

@@ -15,6 +15,7 @@ pub mod generic;
 pub mod google_sheets;
 pub mod http_call;
 pub mod hubspot;
+pub mod kafka;
 pub mod kit;
 pub mod mail_alerts;
 pub mod native;

@@ -9,11 +9,13 @@
 //! - [`proxy`]: a proxy that takes CONNECT, refuses or hangs;
 //! - [`http`]: a small client;
 //! - [`mail`]: a real mail server;
+//! - [`kafka`]: the mock of Kafka's that librdkafka brings;
 //! - [`nats`]: a real server of NATS JetStream;
 //! - [`clients`]: real clients of the field and a browser, run as programs.
 
 pub mod clients;
 pub mod http;
+pub mod kafka;
 pub mod mail;
 pub mod nats;
 pub mod objects;

@@ -1,4 +1,4 @@
-//! Streams of a real NATS server with JetStream as destinations: what is published, once and in order, also while the server is away,
+//! Streams of a real NATS server with JetStream as destinations, and topics of librdkafka's mock of Kafka: what is published, once and in order, also while the server is away,
 //! answers are lost, or people have something to mend. Messages are read by the vendor's own client.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -17,7 +17,7 @@ use house::{
 };
 use serde_json::{Value, json};
 use store::AttemptOutcome;
-use testkit::nats::NatsServer;
+use testkit::{kafka::KafkaMock, nats::NatsServer};
 use tokio::{
     io::{AsyncWriteExt as _, copy},
     net::{TcpListener, TcpStream},
@@ -222,5 +222,34 @@ async fn a_message_that_is_too_large_costs_its_event_alone() {
     let failed = house.attempts(target).await.into_iter().find(|attempt| attempt.outcome == 3).unwrap();
     assert_eq!(failed.error.as_deref(), Some("the message is larger than the stream takes"));
     assert!(server.messages("EVENTS").await.unwrap().len() >= 4);
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_are_records_by_the_key_of_their_pass_in_its_order() {
+    let cluster = KafkaMock::start().await.unwrap();
+    let house = House::new().await;
+    let target = destination(&house, "kafka", &cluster.url(), json!({"tls": "off"}), &[]).await;
+    let workers = house.workers().await;
+    let mut passes = vec![lives(&house, "0").await];
+    until("there is no such topic", || async { ended(&house, target, AttemptOutcome::Retrying).await > 0 }).await;
+    let attempt = house.attempts(target).await.remove(0);
+    assert!(attempt.error.as_ref().unwrap().contains("no stream takes this subject"), "{attempt:?}");
+    cluster.make("passbridge.events").await.unwrap();
+    for number in 1..20 {
+        passes.push(lives(&house, &number.to_string()).await);
+    }
+    settled(&house, target, 80).await;
+    let held = cluster.records("passbridge.events").await.unwrap();
+    assert_eq!(ended(&house, target, AttemptOutcome::Delivered).await, held.len());
+    for pass in &passes {
+        let id = pass.id.to_string();
+        let mine: Vec<&Value> = held.iter().filter(|record| record["key"] == id.as_str()).collect();
+        assert!(mine.iter().all(|record| record["partition"] == mine[0]["partition"]));
+        let kinds: Vec<&str> = mine.iter().map(|record| record["headers"]["event-type"].as_str().unwrap()).collect();
+        let version =
+            |record: &&Value| serde_json::from_str::<Value>(record["value"].as_str().unwrap()).unwrap()["version"].as_u64();
+        assert!(kinds == LIFE && mine.iter().is_sorted_by_key(version), "{kinds:?}");
+    }
     workers.drain(PATIENCE).await;
 }

@@ -33,6 +33,6 @@ pub use outbound::{Outcome, Owed, Pace, Reply, Request, Sending, Sent, Verdict, 
 pub use secret::{Credentials, Earlier, KeyHash, Secret, SecretError, Secrets, SharedSecret, Token, WriteKey};
 pub use settings::{Setting, SettingProblem, Settings, Takes, check as check_settings, find as find_setting, table};
 pub(crate) use single::{ENABLED, MAX_BODY_BYTES, STRICT, Track, USER, Wrong, decode_all, decode_one};
-pub use stream::{StreamAccount, StreamLogin, StreamTls};
+pub use stream::{BrokerAccount, BrokerLogin, Sasl, StreamAccount, StreamLogin, StreamTls};
 pub use vendor::{Account, Bucket, Login, StoreAccount};
 pub use webhook::made;

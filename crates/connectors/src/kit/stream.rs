@@ -53,6 +53,45 @@ impl std::fmt::Debug for StreamAccount {
     }
 }
 
+/// A cluster that takes records, and how one signs in there.
+#[derive(Clone)]
+pub struct BrokerAccount {
+    /// How one signs in, where one does.
+    pub login: Option<BrokerLogin>,
+    /// How connections are protected.
+    pub tls: StreamTls,
+    /// Certificates of the authorities that the brokers' are checked against, PEM, where those that are trusted everywhere do not do.
+    pub authorities: Option<String>,
+}
+
+impl std::fmt::Debug for BrokerAccount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BrokerAccount").field("tls", &self.tls).finish_non_exhaustive()
+    }
+}
+
+/// How one signs in to a cluster.
+#[derive(Clone)]
+pub struct BrokerLogin {
+    /// By which mechanism.
+    pub mechanism: Sasl,
+    /// Who.
+    pub user: String,
+    /// The proof.
+    pub password: Zeroizing<String>,
+}
+
+/// A mechanism of SASL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sasl {
+    /// `PLAIN`
+    Plain,
+    /// `SCRAM-SHA-256`
+    ScramSha256,
+    /// `SCRAM-SHA-512`
+    ScramSha512,
+}
+
 /// How a connection is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamTls {
@@ -100,6 +139,15 @@ pub(crate) fn check_authorities(target: &Target) -> Result<(), SettingProblem> {
         Some(pem) if !pem.contains("-----BEGIN CERTIFICATE-----") => {
             Err(vendor::problem(AUTHORITIES.name, "expected certificates in PEM: -----BEGIN CERTIFICATE-----"))
         }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a user without a password, and a password without a user.
+pub(crate) fn check_user(target: &Target, credentials: &Credentials, user: &str, password: &str) -> Result<(), SettingProblem> {
+    match (target.settings.contains_key(user), credentials.get(password).is_some()) {
+        (true, false) => Err(vendor::problem(password, format!("this is required beside `{user}`"))),
+        (false, true) => Err(vendor::problem(user, format!("this is required beside `{password}`"))),
         _ => Ok(()),
     }
 }

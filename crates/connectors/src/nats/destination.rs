@@ -31,11 +31,8 @@ pub(super) fn check(target: &Target, credentials: &Credentials) -> Result<(), Se
             return Err(vendor::problem(setting.name, format!("expected {}", setting.value)));
         }
     }
+    stream::check_user(target, credentials, USER.name, PASSWORD.name)?;
     let user = target.settings.contains_key(USER.name);
-    if user != credentials.get(PASSWORD.name).is_some() {
-        let (missing, other) = if user { (PASSWORD, USER) } else { (USER, PASSWORD) };
-        return Err(vendor::problem(missing.name, format!("this is required beside `{}`", other.name)));
-    }
     let mut others = [TOKEN, NKEY, CREDENTIALS].into_iter().filter(|setting| credentials.get(setting.name).is_some());
     if let Some(second) = others.nth(usize::from(!user)) {
         return Err(vendor::problem(second.name, "there is another way to sign in already: leave one of them out"));

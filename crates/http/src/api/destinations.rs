@@ -14,7 +14,10 @@ use domain::{
     TargetEvents, TargetId, TargetPace, TemplateId, Timestamp, Wallet,
 };
 use http::StatusCode;
-use outbound::{mail::Server, stream::nats};
+use outbound::{
+    mail::Server,
+    stream::{kafka, nats},
+};
 use serde::{Deserialize, Serialize};
 use store::{LoggedEvent, OrgCatalog, SealedSecret, Stored, StoredTarget};
 use utoipa::ToSchema;
@@ -308,6 +311,7 @@ impl DestinationInput {
             Carrier::Database(_) => policy.check_database(url).map(drop),
             Carrier::Mail => Server::parse(policy, url).map(drop),
             Carrier::Nats(_) => nats::check(policy, url).map(drop),
+            Carrier::Kafka(_) => kafka::check(policy, url).map(drop),
         };
         judged.map_err(|refusal| Problem::field("url", refusal.to_string()))?;
         Ok(url.clone())

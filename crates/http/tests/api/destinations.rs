@@ -62,6 +62,7 @@ async fn streams_are_checked_when_they_are_made() {
         body
     };
     let nats = |settings: Value| at("nats", "nats://nats.example.com", settings);
+    let kafka = |settings: Value| at("kafka", "kafka://kafka.example.com", settings);
     for (wrong, at, says) in [
         (input("nats", json!({})), "url", "required"),
         (at("nats", "nats://10.0.0.1", json!({})), "url", "allow_networks"),
@@ -74,6 +75,11 @@ async fn streams_are_checked_when_they_are_made() {
         (nats(json!({"subject": "$JS.API.{{ event }}"})), "settings.subject", "is none"),
         (nats(json!({"authorities": "ours"})), "settings.authorities", "PEM"),
         (nats(json!({"inbox": "a b"})), "settings.inbox", "dots between"),
+        (at("kafka", "nats://kafka.example.com", json!({})), "url", "kafka://host:9092"),
+        (at("kafka", "kafka://192.168.0.1", json!({})), "url", "allow_networks"),
+        (kafka(json!({"password": "hush"})), "settings.user", "beside `password`"),
+        (kafka(json!({"topic": "wallets {{ event }}"})), "settings.topic", "is none"),
+        (kafka(json!({"mechanism": "plain", "user": "u", "password": "p", "tls": "off"})), "settings.mechanism", "SCRAM"),
     ] {
         refused(&server, &wrong, at, says).await;
     }

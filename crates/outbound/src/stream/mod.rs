@@ -1,4 +1,4 @@
-//! Messages for somebody's stream: NATS JetStream ([`nats`]).
+//! Messages for somebody's stream: NATS JetStream ([`nats`]) and Kafka ([`kafka`]).
 //!
 //! A batch goes over a connection of its own, in its order, each message without waiting for the answer to the one before; so
 //! changed credentials count at once and nothing is left behind by a connection that broke. A message is kept when the stream
@@ -7,6 +7,7 @@
 //! The protocols are spoken here and not by their client libraries, because those dial by themselves: they resolve names and
 //! follow what servers announce, where this room judges every address at the moment at which it is dialled.
 
+pub mod kafka;
 pub mod nats;
 mod nkey;
 mod wire;
@@ -32,8 +33,14 @@ pub enum Security {
 /// What goes into a stream.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Message {
-    /// Its subject.
+    /// Its subject or topic.
     pub subject: String,
+    /// What messages have in common that stay in their order, where the stream has several partitions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// When it happened, in milliseconds since 1970, where a stream keeps that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<i64>,
     /// Its headers.
     pub headers: BTreeMap<String, String>,
     /// What it says, sent byte for byte as it stands here.
@@ -53,7 +60,7 @@ pub struct Batch {
 pub enum Answer {
     /// It is kept.
     Kept {
-        /// By which stream.
+        /// By which stream, or partition of a topic.
         stream: String,
         /// Its number there.
         number: u64,
@@ -104,7 +111,7 @@ impl Refused {
         match self.code {
             Reason::TooLarge => "the message is larger than the stream takes".to_owned(),
             Reason::BadSubject => "no message can have this subject".to_owned(),
-            Reason::NoStream => "no stream takes this subject: make one for it, or change the subject".to_owned(),
+            Reason::NoStream => format!("no stream takes this subject: {}", self.message),
             Reason::NotAllowed => format!("the server does not allow it: {}", self.message),
             Reason::Declined => format!("the stream did not take it: {}", self.message),
             Reason::Unanswered => "it was not said whether the message is kept".to_owned(),

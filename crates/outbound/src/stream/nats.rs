@@ -387,7 +387,7 @@ struct AckError {
 fn answer(status: Option<u16>, payload: &[u8], jetstream: bool) -> Answer {
     if status == Some(503) {
         let hint = if jetstream { "" } else { "; this server has JetStream not switched on" };
-        return Answer::Refused(Refused::new(Reason::NoStream, format!("nobody listens to the subject{hint}")));
+        return Answer::Refused(Refused::new(Reason::NoStream, format!("make one for it, or change the subject{hint}")));
     }
     let ack: Option<Ack> = serde_json::from_slice(payload).ok();
     match ack {

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use connectors::{
     catalog::Carrier,
-    kit::{Bucket, Mail, Reply, Request, SMTP_COMMAND, Secrets, StoreAccount, StreamAccount, StreamLogin, StreamTls},
+    kit::{
+        BrokerAccount, Bucket, Mail, Reply, Request, SMTP_COMMAND, Sasl, Secrets, StoreAccount, StreamAccount, StreamLogin,
+        StreamTls,
+    },
 };
 use domain::OrgId;
 use http::{HeaderMap, HeaderValue};
@@ -14,7 +17,7 @@ use outbound::{
     mail::{Attachment, Login, Server, Unsent},
     object,
     sql::{self, Batch, Place, Unwritten},
-    stream::{self, Security, nats},
+    stream::{self, Security, kafka, nats},
 };
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -59,6 +62,12 @@ pub(super) async fn send(
             let place = server(request.url.clone(), account);
             Ok(published(nats::publish(client, &place, &batch, limits.deadline).await))
         }
+        Carrier::Kafka(account) => {
+            let account = account(to.target(), &secrets.credentials);
+            let batch = serde_json::from_slice(&request.body).map_err(|error| format!("its messages cannot be sent: {error}"))?;
+            let place = cluster(request.url.clone(), account);
+            Ok(published(kafka::publish(client, &place, &batch, limits.deadline).await))
+        }
         Carrier::Database(account) => {
             let account = account(to.target(), &secrets.credentials);
             let place = Place {
@@ -90,12 +99,27 @@ fn server(url: String, account: StreamAccount) -> nats::Place {
         StreamLogin::Nkey(seed) => nats::Login::Nkey(seed),
         StreamLogin::Credentials(text) => nats::Login::Credentials(text),
     };
-    let security = match account.tls {
+    nats::Place { url, login, security: security(account.tls), authorities: account.authorities, inbox: account.inbox }
+}
+
+fn cluster(url: String, account: BrokerAccount) -> kafka::Place {
+    let login = account.login.map(|login| {
+        let mechanism = match login.mechanism {
+            Sasl::Plain => kafka::Mechanism::Plain,
+            Sasl::ScramSha256 => kafka::Mechanism::ScramSha256,
+            Sasl::ScramSha512 => kafka::Mechanism::ScramSha512,
+        };
+        kafka::Login { mechanism, user: login.user, password: login.password }
+    });
+    kafka::Place { url, login, security: security(account.tls), authorities: account.authorities }
+}
+
+const fn security(tls: StreamTls) -> Security {
+    match tls {
         StreamTls::Verify => Security::Tls,
         StreamTls::First => Security::TlsFirst,
         StreamTls::Off => Security::Plain,
-    };
-    nats::Place { url, login, security, authorities: account.authorities, inbox: account.inbox }
+    }
 }
 
 /// What a stream answered: with an answer for each message, what is wrong with any of them is said once.
