@@ -316,6 +316,7 @@ fn kind(rule: Rule) -> &'static str {
         Rule::NotAbsolute => "absolute",
         Rule::Scheme => "scheme",
         Rule::Database => "database",
+        Rule::Server { .. } => "server",
         Rule::MailScheme => "mail scheme",
         Rule::MailPlain => "mail in the clear",
         Rule::MailPort(_) => "mail port",

@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_bucket_holds_one_second() {
-        let limits = Limits::default();
+        let limits = Limits::new(Quota::per_second);
         let key = KeyId::from_uuid(uuid::Uuid::from_u128(1));
         for left in [2, 1, 0] {
             assert_eq!(limits.take(key, 3), Verdict { rate: NonZeroU32::new(3).unwrap(), remaining: left, refused: None });
