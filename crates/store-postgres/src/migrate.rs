@@ -25,7 +25,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0010_job_subjects.sql"),
     include_str!("../migrations/0011_delayed.sql"),
     include_str!("../migrations/0012_mirrored.sql"),
-    include_str!("../migrations/0014_repeats.sql"),
+    include_str!("../migrations/0013_repeats.sql"),
 ];
 
 /// Where the schema's number is. Its one row is also what two nodes that migrate at once take turns on.

@@ -19,7 +19,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0010_job_subjects.sql"),
     include_str!("../migrations/0011_delayed.sql"),
     include_str!("../migrations/0012_mirrored.sql"),
-    include_str!("../migrations/0014_repeats.sql"),
+    include_str!("../migrations/0013_repeats.sql"),
 ];
 
 /// Marks the file as ours in its header: "PBdg".
