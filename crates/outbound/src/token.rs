@@ -1,4 +1,5 @@
-//! Access tokens: OAuth 2.0 client credentials (RFC 6749, 4.4) or a request that somebody signs, asked for once and kept until shortly before they end.
+//! Access tokens: OAuth 2.0 client credentials (RFC 6749, 4.4) or a request that somebody signs, asked for once and kept until
+//! shortly before they end.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! librdkafka's own mock of a Kafka cluster (among the clients): three brokers, topics of four partitions, real sockets, and its own
-//! consumer that checks the checksums of what is there.
+//! librdkafka's own mock of a Kafka cluster (among the clients): three brokers, topics of four partitions, real sockets, and
+//! its own consumer that checks the checksums of what is there.
 //!
-//! What it does not prove: it keeps everything in memory, replicates nothing (so that `acks=all` is taken and means nothing), knows no
-//! SASL, no TLS, no rights, no quotas and no limits of its topics' configuration, and its errors are few.
+//! What it does not prove: it keeps everything in memory, replicates nothing (so that `acks=all` is taken and means nothing),
+//! knows no SASL, no TLS, no rights, no quotas and no limits of its topics' configuration, and its errors are few.
 
 use std::{io, process::Stdio, time::Duration};
 

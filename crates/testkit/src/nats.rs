@@ -1,5 +1,5 @@
-//! A real nats-server (among the clients) with JetStream, which syncs every message to disk before it says that it is kept, and what
-//! its streams hold by the vendor's own client.
+//! A real nats-server (among the clients) with JetStream, which syncs every message to disk before it says that it is kept, and
+//! what its streams hold by the vendor's own client.
 
 use std::{io, path::PathBuf, process::Stdio, time::Duration};
 

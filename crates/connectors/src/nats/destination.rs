@@ -1,6 +1,6 @@
 //! Messages for JetStream. Its duplicate window knows them by `Nats-Msg-Id`, which is the event's id.
-//! Sources: <https://docs.nats.io/nats-concepts/jetstream/headers>, <https://docs.nats.io/nats-concepts/subjects>, and for CloudEvents
-//! `cloudevents/bindings/nats-protocol-binding.md` of <https://github.com/cloudevents/spec>.
+//! Sources: <https://docs.nats.io/nats-concepts/jetstream/headers>, <https://docs.nats.io/nats-concepts/subjects>, and for
+//! CloudEvents `cloudevents/bindings/nats-protocol-binding.md` of <https://github.com/cloudevents/spec>.
 
 use domain::{Event, Target, Timestamp};
 use serde_json::Value;

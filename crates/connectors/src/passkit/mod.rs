@@ -1,5 +1,5 @@
-//! Webhooks in PassKit's shape, out and in. Out: the same body, verbs and event names, so that receivers built for PassKit work unchanged,
-//! with Standard Webhooks headers beside. What is sent for which event: `README.md` beside this file.
+//! Webhooks in PassKit's shape, out and in. Out: the same body, verbs and event names, so that receivers built for PassKit work
+//! unchanged, with Standard Webhooks headers beside. What is sent for which event: `README.md` beside this file.
 
 mod destination;
 mod record;

@@ -1,5 +1,5 @@
-//! RudderStack as a destination, through its data plane, and as a source, through its webhook destination and as the data plane of its SDKs; Segment's SDKs speak the
-//! same protocol. Set-up and limits: `README.md` beside this file.
+//! RudderStack as a destination, through its data plane, and as a source, through its webhook destination and as the data plane
+//! of its SDKs; Segment's SDKs speak the same protocol. Set-up and limits: `README.md` beside this file.
 
 mod destination;
 pub mod settings;

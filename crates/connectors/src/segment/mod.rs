@@ -1,5 +1,5 @@
-//! Segment as a destination, through its tracking API, and as a source: its webhook destination, signed, and the data plane of its SDKs. Set-up and limits: `README.md`
-//! beside this file.
+//! Segment as a destination, through its tracking API, and as a source: its webhook destination, signed, and the data plane of
+//! its SDKs. Set-up and limits: `README.md` beside this file.
 
 mod destination;
 pub mod settings;

@@ -1,4 +1,5 @@
-//! How many requests a key may make (and, in [`doors`], an address without one): a bucket per key that refills evenly and holds one second's worth.
+//! How many requests a key may make (and, in [`doors`], an address without one): a bucket per key that refills evenly and holds
+//! one second's worth.
 //!
 //! The headers are those of draft-ietf-httpapi-ratelimit-headers: `RateLimit-Policy` says the rule, `RateLimit` what is left.
 

@@ -1,7 +1,8 @@
 //! `/u/{wish}`: where a person says that they want no more messages by a way, or wants them again.
 //!
-//! Looking changes nothing, so mail scanners that follow links unsubscribe nobody; a `POST` does at once, as mail programs send it by
-//! themselves for their own button (RFC 8058), and as the page's button sends it. The address proves itself (`store::Wish`).
+//! Looking changes nothing, so mail scanners that follow links unsubscribe nobody; a `POST` does at once, as mail programs send
+//! it by themselves for their own button (RFC 8058), and as the page's button sends it. The address proves itself
+//! (`store::Wish`).
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Files of rows in somebody's object storage (S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage), or in a folder
-//! of this machine.
+//! Files of rows in somebody's object storage (S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage), or in a
+//! folder of this machine.
 //!
 //! A batch becomes one Parquet file for each table and day, in folders that readers know as partitions: `tracks/day=2026-11-20/…`.
 //! A file is named by the keys of its rows, so the same rows sent again overwrite it and other rows never do.

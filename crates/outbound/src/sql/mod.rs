@@ -1,9 +1,11 @@
-//! Rows for somebody's PostgreSQL, and out of it ([`Reading`]): tables and columns are made and widened as values ask for it, and every row is written once.
+//! Rows for somebody's PostgreSQL, and out of it ([`Reading`]): tables and columns are made and widened as values ask for it,
+//! and every row is written once.
 //!
 //! A batch is one transaction on a connection of its own, so that nothing is left behind by a connection that broke and changed
 //! credentials count at once. Before it, what its rows need of the schema is compared with what there is: a table that is not there
-//! is made, a column that is not there is added once there is a value for it, and a column that was made for narrower values becomes
-//! a wider one. A row whose key is there already is left as it is or, where its table holds a state, replaced unless that is newer.
+//! is made, a column that is not there is added once there is a value for it, and a column that was made for narrower values
+//! becomes a wider one. A row whose key is there already is left as it is or, where its table holds a state, replaced unless
+//! that is newer.
 
 mod insert;
 mod read;

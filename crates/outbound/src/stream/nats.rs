@@ -1,8 +1,8 @@
 //! NATS JetStream: messages are published with a place to answer to, and the stream answers where each is kept.
 //!
-//! Sources: the client protocol, <https://docs.nats.io/reference/reference-protocols/nats-protocol>; headers of messages, ADR-4; what
-//! a stream answers and takes as headers, ADR-22 and <https://docs.nats.io/nats-concepts/jetstream/headers>; codes of errors,
-//! `server/errors.json` of <https://github.com/nats-io/nats-server>.
+//! Sources: the client protocol, <https://docs.nats.io/reference/reference-protocols/nats-protocol>; headers of messages,
+//! ADR-4; what a stream answers and takes as headers, ADR-22 and <https://docs.nats.io/nats-concepts/jetstream/headers>; codes
+//! of errors, `server/errors.json` of <https://github.com/nats-io/nats-server>.
 //!
 //! What a server announces of its cluster is not followed: the protocol is spoken in the version that announces nothing, and the
 //! one address that was configured is resolved, judged and dialled for each batch.

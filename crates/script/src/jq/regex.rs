@@ -1,8 +1,9 @@
 //! Regular expressions, as `jaq` has them: what its definitions of `test`, `match`, `capture`, `scan`, `split`, `splits`, `sub` and
 //! `gsub` rest on.
 //!
-//! The engine looks at each character once for each state of the expression, and never goes back. How many states that are is bounded,
-//! and what a search costs is taken from the program's work: the bytes that it went over, times the size of the expression.
+//! The engine looks at each character once for each state of the expression, and never goes back. How many states that are is
+//! bounded, and what a search costs is taken from the program's work: the bytes that it went over, times the size of the
+//! expression.
 
 use jaq_core::{Bind, Cv, Exn, Native, ValXs, box_iter::box_once, native::Fun};
 use jaq_json::Val;

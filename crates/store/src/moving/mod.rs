@@ -9,10 +9,10 @@
 //! in one transaction: until then nobody finds it, and an import that broke off goes on where it was.
 //!
 //! What has a key happens once, also after the move: idempotency keys come along with their results, and the message ids by which
-//! sources' events are known again. So does what destinations were last told of each contact, and which passes syncs had rows about,
-//! so that the next backfill and the next sync do not begin anew. Left behind on purpose: source events with their traces, attempts,
-//! deliveries, jobs (batches, runs of syncs and how far these came, so that the next run reads all rows once) and the audit log. They
-//! tell of the old installation, and belong with its file to whoever keeps records.
+//! sources' events are known again. So does what destinations were last told of each contact, and which passes syncs had rows
+//! about, so that the next backfill and the next sync do not begin anew. Left behind on purpose: source events with their
+//! traces, attempts, deliveries, jobs (batches, runs of syncs and how far these came, so that the next run reads all rows once)
+//! and the audit log. They tell of the old installation, and belong with its file to whoever keeps records.
 
 mod carried;
 mod export;

@@ -1,5 +1,5 @@
-//! PassEngine's API as its clients, Zapier among them, poll it: `Authorization: Bearer …`, errors as `{"error": "…"}`, ten requests a
-//! minute and key, told in `X-RateLimit-…`, and CORS on every path. Source: <https://passengine.io/api-docs>.
+//! PassEngine's API as its clients, Zapier among them, poll it: `Authorization: Bearer …`, errors as `{"error": "…"}`, ten
+//! requests a minute and key, told in `X-RateLimit-…`, and CORS on every path. Source: <https://passengine.io/api-docs>.
 //!
 //! Of that API the triggers are here. What it says nothing of is chosen as its clients need it: see `triggers`.
 

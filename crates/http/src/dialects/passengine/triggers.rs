@@ -1,10 +1,10 @@
 //! `GET /triggers?event=&since=&limit=`: what happened, newest first, as polling clients ask for it.
 //!
-//! An item is the body that a webhook of PassEngine's shape gets, with the event's id as `id` in front: clients that poll tell items
-//! apart by it, and the id of a pass would hide its second scan. `since` goes by when things were written down, which is never
-//! before `timestamp`: who asks with the newest `timestamp` they know misses nothing, and gets that item once more at most.
-//! What is older than an answer holds is at the address in its `Link` header (RFC 8288, `rel="next"`), without a gap and nothing
-//! twice however much is written meanwhile; PassEngine has nothing of the kind, so its clients leave it alone.
+//! An item is the body that a webhook of PassEngine's shape gets, with the event's id as `id` in front: clients that poll tell
+//! items apart by it, and the id of a pass would hide its second scan. `since` goes by when things were written down, which is
+//! never before `timestamp`: who asks with the newest `timestamp` they know misses nothing, and gets that item once more at
+//! most. What is older than an answer holds is at the address in its `Link` header (RFC 8288, `rel="next"`), without a gap and
+//! nothing twice however much is written meanwhile; PassEngine has nothing of the kind, so its clients leave it alone.
 
 use std::sync::Arc;
 

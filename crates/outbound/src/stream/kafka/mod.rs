@@ -1,8 +1,8 @@
-//! Kafka, and what speaks like it: records go to the leaders of their partitions, and all replicas in sync have them before a broker
-//! says so (`acks=all`).
+//! Kafka, and what speaks like it: records go to the leaders of their partitions, and all replicas in sync have them before a
+//! broker says so (`acks=all`).
 //!
-//! Sources: <https://kafka.apache.org/protocol> for the requests (`Metadata` 5, `Produce` 7, `SaslHandshake` 1 and `SaslAuthenticate` 0, which
-//! brokers from 2.1 to 4.x take) and codes of errors.
+//! Sources: <https://kafka.apache.org/protocol> for the requests (`Metadata` 5, `Produce` 7, `SaslHandshake` 1 and
+//! `SaslAuthenticate` 0, which brokers from 2.1 to 4.x take) and codes of errors.
 //!
 //! Brokers are found as the one that was configured names them. Each address that it names is judged before it is dialled, like the
 //! configured one. A record has no compression and no producer's id: a repetition is recognised by the event's id in its headers.

@@ -1,6 +1,6 @@
 //! Messages as Kafka keeps them: a batch of records (`magic` 2), and the partition that a key belongs to.
-//! Source: <https://kafka.apache.org/documentation/#recordbatch>; for partitions `Utils.murmur2` and `BuiltInPartitioner` of Kafka's own
-//! client, so that ours and other producers put a key into the same one.
+//! Source: <https://kafka.apache.org/documentation/#recordbatch>; for partitions `Utils.murmur2` and `BuiltInPartitioner` of
+//! Kafka's own client, so that ours and other producers put a key into the same one.
 
 use super::codec::Writer;
 use crate::stream::Message;
