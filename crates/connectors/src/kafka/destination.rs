@@ -4,7 +4,7 @@
 use domain::{Event, Target, Timestamp};
 use serde_json::Value;
 
-use super::settings::{MECHANISM, PASSWORD, TLS, TOPIC, USER};
+use super::settings::{MECHANISM, PASSWORD, TLS, TOPIC};
 use crate::kit::stream::{self, BrokerAccount, BrokerLogin, Kind, Sasl, StreamTls};
 use crate::kit::{Credentials, Owed, Secrets, Sending, SettingProblem, vendor};
 
@@ -22,8 +22,8 @@ pub(super) fn check(target: &Target, credentials: &Credentials) -> Result<(), Se
         return Err(vendor::problem("url", "this is required"));
     }
     stream::check_subject(TOPIC.name, vendor::text(target, TOPIC.name, KIND.subject), is_topic)?;
-    stream::check_user(target, credentials, USER.name, PASSWORD.name)?;
-    let is_shown = vendor::text(target, MECHANISM.name, "") == "plain" && target.settings.contains_key(USER.name);
+    stream::check_user(target, credentials, PASSWORD.name)?;
+    let is_shown = vendor::text(target, MECHANISM.name, "") == "plain" && target.settings.contains_key(stream::USER.name);
     if is_shown && vendor::text(target, TLS.name, "verify") == "off" {
         return Err(vendor::problem(MECHANISM.name, "plain sends the password as it is: switch `tls` on, or use SCRAM"));
     }
@@ -38,7 +38,7 @@ pub(super) fn account(target: &Target, credentials: &Credentials) -> BrokerAccou
     };
     let login = stream::secret(credentials, PASSWORD.name).map(|password| BrokerLogin {
         mechanism,
-        user: vendor::text(target, USER.name, "").to_owned(),
+        user: vendor::text(target, stream::USER.name, "").to_owned(),
         password,
     });
     let tls = if vendor::text(target, TLS.name, "verify") == "off" { StreamTls::Off } else { StreamTls::Verify };

@@ -24,8 +24,6 @@ pub(super) const MECHANISM: Setting = Setting {
     default: "`scram-sha-512`",
     about: "How user and password are shown (SASL). `plain` sends the password, so it goes with TLS alone.",
 };
-pub(super) const USER: Setting =
-    Setting { name: "user", value: "a user's name", takes: Takes::Text(255), default: "none", about: "With `password`." };
 pub(super) const PASSWORD: Setting = Setting {
     name: "password",
     value: "its password",
@@ -55,7 +53,7 @@ pub const SETTINGS: &[Setting] = &[
     TOPIC,
     stream::SHAPE,
     MECHANISM,
-    USER,
+    stream::USER,
     PASSWORD,
     TLS,
     stream::AUTHORITIES,

@@ -26,6 +26,8 @@ pub(crate) const SHAPE: Setting = Setting {
     default: "`native`",
     about: "What a message says: the event in our own shape, a CloudEvent whole, or its data with the attributes in headers.",
 };
+pub(crate) const USER: Setting =
+    Setting { name: "user", value: "a user's name", takes: Takes::Text(255), default: "none", about: "With `password`." };
 pub(crate) const AUTHORITIES: Setting = Setting {
     name: "authorities",
     value: "PEM certificates",
@@ -144,7 +146,8 @@ pub(crate) fn check_authorities(target: &Target) -> Result<(), SettingProblem> {
 }
 
 /// Refuses a user without a password, and a password without a user.
-pub(crate) fn check_user(target: &Target, credentials: &Credentials, user: &str, password: &str) -> Result<(), SettingProblem> {
+pub(crate) fn check_user(target: &Target, credentials: &Credentials, password: &str) -> Result<(), SettingProblem> {
+    let user = USER.name;
     match (target.settings.contains_key(user), credentials.get(password).is_some()) {
         (true, false) => Err(vendor::problem(password, format!("this is required beside `{user}`"))),
         (false, true) => Err(vendor::problem(user, format!("this is required beside `{password}`"))),

@@ -5,7 +5,7 @@
 use domain::{Event, Target, Timestamp};
 use serde_json::Value;
 
-use super::settings::{CREDENTIALS, INBOX, NKEY, PASSWORD, STREAM, SUBJECT, TLS, TOKEN, USER};
+use super::settings::{CREDENTIALS, INBOX, NKEY, PASSWORD, STREAM, SUBJECT, TLS, TOKEN};
 use crate::kit::stream::{self, Kind, StreamAccount, StreamLogin, StreamTls};
 use crate::kit::{Credentials, Owed, Secrets, Sending, SettingProblem, vendor};
 
@@ -31,8 +31,8 @@ pub(super) fn check(target: &Target, credentials: &Credentials) -> Result<(), Se
             return Err(vendor::problem(setting.name, format!("expected {}", setting.value)));
         }
     }
-    stream::check_user(target, credentials, USER.name, PASSWORD.name)?;
-    let user = target.settings.contains_key(USER.name);
+    stream::check_user(target, credentials, PASSWORD.name)?;
+    let user = target.settings.contains_key(stream::USER.name);
     let mut others = [TOKEN, NKEY, CREDENTIALS].into_iter().filter(|setting| credentials.get(setting.name).is_some());
     if let Some(second) = others.nth(usize::from(!user)) {
         return Err(vendor::problem(second.name, "there is another way to sign in already: leave one of them out"));
@@ -49,7 +49,7 @@ pub(super) fn check(target: &Target, credentials: &Credentials) -> Result<(), Se
 
 pub(super) fn account(target: &Target, credentials: &Credentials) -> StreamAccount {
     let secret = |name: &str| stream::secret(credentials, name);
-    let user = || Some((vendor::text(target, USER.name, "").to_owned(), secret(PASSWORD.name)?));
+    let user = || Some((vendor::text(target, stream::USER.name, "").to_owned(), secret(PASSWORD.name)?));
     let login = user()
         .map(|(user, password)| StreamLogin::User { user, password })
         .or_else(|| secret(TOKEN.name).map(StreamLogin::Token))

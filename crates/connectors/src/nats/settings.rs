@@ -24,8 +24,6 @@ pub(super) const STREAM: Setting = Setting {
     default: "whichever takes the subject",
     about: "Messages that another stream would take are refused (`Nats-Expected-Stream`).",
 };
-pub(super) const USER: Setting =
-    Setting { name: "user", value: "a user's name", takes: Takes::Text(255), default: "none", about: "With `password`." };
 pub(super) const PASSWORD: Setting = Setting {
     name: "password",
     value: "its password",
@@ -84,7 +82,7 @@ pub const SETTINGS: &[Setting] = &[
     SUBJECT,
     STREAM,
     stream::SHAPE,
-    USER,
+    stream::USER,
     PASSWORD,
     TOKEN,
     NKEY,
