@@ -11,6 +11,7 @@ mod app;
 mod apple;
 mod auth;
 mod client;
+mod console;
 mod dialects;
 mod extract;
 mod frame;
@@ -45,9 +46,11 @@ pub use seen::{Places, PlacesError};
 
 /// Everything that listens on the main port.
 pub fn router(app: Arc<App>) -> Router {
+    let api = api::routes(&app);
     let rooms = Router::new()
         .merge(ops::routes())
-        .merge(api::routes(&app))
+        .merge(console::routes(&app, api.clone()))
+        .merge(api)
         .merge(ingest::routes())
         .merge(apple::routes())
         .merge(google::routes())

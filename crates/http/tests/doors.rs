@@ -39,6 +39,7 @@ async fn each_door_lets_an_address_in_so_often() {
         registrations_per_minute: 2,
         phone_logs_per_minute: 2,
         callbacks_per_minute: 2,
+        sign_ins_per_minute: 2,
     };
     let house = behind_a_proxy(twice).await;
     let pass = house.issue().await;
@@ -55,6 +56,7 @@ async fn each_door_lets_an_address_in_so_often() {
         ("POST", &registration, 201),
         ("POST", "/apple/v1/log", 200),
         ("POST", "/google/callback", 400),
+        ("POST", "/console/sign-in", 403),
     ];
     for (method, path, first) in doors {
         assert_eq!(from(&house, ONE, method, path, &token).await.status.as_u16(), first, "{path}");
@@ -63,7 +65,7 @@ async fn each_door_lets_an_address_in_so_often() {
         assert_eq!(refused.status.as_u16(), 429, "{path}");
         let wait: u64 = refused.header("retry-after").parse().unwrap();
         assert!((1..=30).contains(&wait), "{path}: {wait}");
-        let of_people = ["/p/", "/e/"].iter().any(|start| path.starts_with(start));
+        let of_people = ["/p/", "/e/", "/console/"].iter().any(|start| path.starts_with(start));
         let expected = if of_people { "text/html" } else { "application/problem+json" };
         assert!(refused.header("content-type").starts_with(expected), "{path}: {}", refused.header("content-type"));
         assert_ne!(from(&house, OTHER, method, path, &token).await.status.as_u16(), 429, "{path}: another address");

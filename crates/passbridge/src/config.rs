@@ -68,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) phone_logs_per_minute: u32,
     /// Call-backs a minute that Google may make from one address.
     pub(crate) callbacks_per_minute: u32,
+    /// Keys a minute that one client address may try at the console.
+    pub(crate) sign_ins_per_minute: u32,
     /// A MaxMind DB file with cities, to tell where a pass page was opened.
     pub(crate) places: Option<PathBuf>,
     /// Where pushes to Apple devices go.
@@ -114,6 +116,7 @@ impl Default for Config {
             registrations_per_minute: limits.registrations_per_minute,
             phone_logs_per_minute: limits.phone_logs_per_minute,
             callbacks_per_minute: limits.callbacks_per_minute,
+            sign_ins_per_minute: limits.sign_ins_per_minute,
             places: None,
             apns_url: "https://api.push.apple.com".to_owned(),
             apns_roots: None,

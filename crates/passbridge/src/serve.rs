@@ -218,6 +218,7 @@ fn settings(config: &Config, public_url: &str, policy: AddressPolicy) -> anyhow:
         registrations_per_minute: config.registrations_per_minute,
         phone_logs_per_minute: config.phone_logs_per_minute,
         callbacks_per_minute: config.callbacks_per_minute,
+        sign_ins_per_minute: config.sign_ins_per_minute,
     };
     settings.address_policy = policy;
     settings.egresses = config.egress.keys().cloned().collect();

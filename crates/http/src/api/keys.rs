@@ -51,7 +51,7 @@ struct KeyInput {
 /// An API key, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ApiKey)]
-struct View {
+pub(super) struct View {
     /// Its id.
     #[schema(value_type = IdText)]
     id: KeyId,
@@ -84,7 +84,7 @@ struct Created {
 }
 
 impl View {
-    fn of(key: &ApiKey) -> Self {
+    pub(super) fn of(key: &ApiKey) -> Self {
         Self {
             id: key.id,
             name: key.name.clone(),

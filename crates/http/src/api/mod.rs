@@ -6,7 +6,7 @@ mod audit;
 mod backfills;
 mod batch_rows;
 mod batches;
-mod commands;
+pub(crate) mod commands;
 mod config;
 mod connectors;
 mod contacts;
@@ -30,6 +30,7 @@ mod inspectors;
 mod installations;
 mod jobs;
 mod keys;
+mod me;
 mod messages;
 mod once;
 mod organizations;
@@ -118,6 +119,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(phone_logs::routes())
         .merge(inspectors::routes())
         .merge(keys::routes())
+        .merge(me::routes())
         .merge(organizations::routes())
         .merge(audit::routes())
 }

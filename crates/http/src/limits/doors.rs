@@ -39,9 +39,12 @@ enum Door {
     PhoneLog,
     /// Call-backs of Google's, and of services that send messages.
     Callback,
+    /// A key that is tried at the console.
+    SignIn,
 }
 
-const DOORS: [Door; 6] = [Door::Page, Door::Enrolment, Door::Inspector, Door::Registration, Door::PhoneLog, Door::Callback];
+const DOORS: [Door; 7] =
+    [Door::Page, Door::Enrolment, Door::Inspector, Door::Registration, Door::PhoneLog, Door::Callback, Door::SignIn];
 
 /// How many requests a minute each client address may make at the doors that need no key; 0 means as many as it likes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +63,8 @@ pub struct AddressLimits {
     /// `POST /google/callback` and `POST /messages/…/status`: Google tells of every saved and deleted pass, an SMS service of every
     /// message, from few addresses.
     pub callbacks_per_minute: u32,
+    /// `POST /console/sign-in`: keys tried at the console.
+    pub sign_ins_per_minute: u32,
 }
 
 impl Default for AddressLimits {
@@ -71,6 +76,7 @@ impl Default for AddressLimits {
             registrations_per_minute: 1_200,
             phone_logs_per_minute: 60,
             callbacks_per_minute: 12_000,
+            sign_ins_per_minute: 20,
         }
     }
 }
@@ -79,6 +85,7 @@ impl Door {
     /// The door of a route, if it is one.
     fn of(method: &Method, route: &str) -> Option<Self> {
         match route {
+            "/console/sign-in" if method == Method::POST => Some(Self::SignIn),
             "/e/{project}" if method == Method::POST => Some(Self::Enrolment),
             "/inspect/{bin}/in" | "/inspect/{bin}/in/{*rest}" => Some(Self::Inspector),
             "/apple/v1/devices/{device}/registrations/{pass_type}/{serial}" => Some(Self::Registration),
@@ -98,6 +105,7 @@ impl Door {
             Self::Registration => "registration",
             Self::PhoneLog => "phone_log",
             Self::Callback => "callback",
+            Self::SignIn => "sign_in",
         }
     }
 
@@ -109,13 +117,14 @@ impl Door {
             Self::Registration => limits.registrations_per_minute,
             Self::PhoneLog => limits.phone_logs_per_minute,
             Self::Callback => limits.callbacks_per_minute,
+            Self::SignIn => limits.sign_ins_per_minute,
         }
     }
 
     /// What whoever comes too often gets: people a page, programs a problem.
     fn refuse(self, seconds: u64) -> Response {
         match self {
-            Self::Page | Self::Enrolment => pages::busy(seconds),
+            Self::Page | Self::Enrolment | Self::SignIn => pages::busy(seconds),
             _ => Problem::RateLimited { by: Limited::Address, seconds }.into_response(),
         }
     }

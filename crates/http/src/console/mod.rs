@@ -1,0 +1,69 @@
+//! `/console`: the web console, for people.
+//!
+//! Pages are drawn here and work without a script; scripts add comfort. What they show and do is asked of the API ([`ask`]), with
+//! the key that somebody signed in with ([`session`]); there is no other way in. One file per section, put together here.
+
+#![allow(dead_code, reason = "some of the helpers wait for sections that are being made")]
+
+mod ask;
+mod form;
+mod frame;
+mod overview;
+mod parts;
+mod session;
+mod sign_in;
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use axum::{
+    Extension, Router,
+    extract::Path,
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use crate::App;
+
+/// The navigation: groups of sections with their addresses.
+const SECTIONS: &[(&str, &[(&str, &str)])] = &[("", &[("Overview", "/console")])];
+
+/// Style and scripts: name, media type and text.
+const FILES: &[(&str, &str, &str)] = &[
+    ("console.css", "text/css; charset=utf-8", include_str!("../../assets/console.css")),
+    ("console.js", "text/javascript; charset=utf-8", include_str!("../../assets/console.js")),
+];
+
+/// The console, over the API's router.
+pub(crate) fn routes(app: &Arc<App>, api: Router<Arc<App>>) -> Router<Arc<App>> {
+    let api = ask::Api(api.with_state(Arc::clone(app)));
+    Router::new()
+        .merge(overview::routes())
+        .merge(sign_in::routes())
+        .route("/console/{*rest}", any(frame::nowhere))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), frame::guard))
+        .merge(sign_in::open_routes())
+        .route("/console/assets/{file}", get(asset))
+        .layer(Extension(api))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), frame::own_site))
+}
+
+/// A file of ours; a browser that has it asks whether it is still the same.
+async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    let Some((_, media, text)) = FILES.iter().find(|(it, ..)| *it == name) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let hash = digest::digest(&digest::SHA256, text.as_bytes());
+    let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&hash.as_ref()[..12]));
+    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let tag = HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\""));
+    let about = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(media)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::ETAG, tag),
+    ];
+    if known { (StatusCode::NOT_MODIFIED, about).into_response() } else { (about, *text).into_response() }
+}
