@@ -13,15 +13,32 @@ use crate::{
     convert::{Columns, attempt, attempt_columns, delivery, delivery_columns, text, to_seq, to_shard},
     error::Attempt,
     leases::{Fence, held},
-    pool::query,
+    pool::{Params, Transaction, query, rerun},
 };
+use tokio_postgres::{Row, types::ToSql};
 
+macro_rules! upsert {
+    ($from:literal) => {
+        concat!(
+            "INSERT INTO deliveries (org, id, target, event, shard, seq, attempts, due_at, behind, wake_at) ",
+            $from,
+            " ON CONFLICT (org, id) DO UPDATE SET target = excluded.target, event = excluded.event, shard = excluded.shard, \
+             seq = excluded.seq, attempts = excluded.attempts, due_at = excluded.due_at, \
+             behind = excluded.behind, wake_at = excluded.wake_at"
+        )
+    };
+}
+
+/// A claim is written as an insert that conflicts, which finds the row that was locked by its key, whichever version of it the
+/// statement sees.
 pub(crate) async fn claim(pool: &Pool, lease: Lease, now: Timestamp, until: Timestamp, limit: u32) -> Attempt<Vec<DeliveryRow>> {
     const SQL: &str = concat!(
         "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE shard = $1 AND epoch = $2 FOR KEY SHARE), \
-         due AS MATERIALIZED (SELECT t.place FROM fence CROSS JOIN LATERAL (SELECT ctid AS place FROM deliveries \
+         due AS MATERIALIZED (SELECT t.* FROM fence CROSS JOIN LATERAL (SELECT * FROM deliveries \
              WHERE shard = $1 AND wake_at <= $3 ORDER BY wake_at LIMIT $5 FOR UPDATE SKIP LOCKED) t), \
-         claimed AS (UPDATE deliveries SET wake_at = $4 WHERE ctid = ANY (ARRAY(SELECT place FROM due)) RETURNING *) \
+         claimed AS (",
+        upsert!("SELECT org, id, target, event, shard, seq, attempts, due_at, behind, $4::bigint FROM due"),
+        " RETURNING *) \
          SELECT (SELECT count(*) FROM fence), ",
         delivery_columns!(),
         " FROM (SELECT 1) one LEFT JOIN claimed d ON true ORDER BY d.due_at"
@@ -40,25 +57,17 @@ pub(crate) async fn claim(pool: &Pool, lease: Lease, now: Timestamp, until: Time
 
 pub(crate) async fn unclaim(pool: &Pool, lease: Lease, now: Timestamp) -> Attempt<()> {
     const SQL: &str = "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE shard = $1 AND epoch = $2 FOR KEY SHARE),
-        freed AS (UPDATE deliveries SET wake_at = $3, due_at = $3 WHERE ctid = ANY (ARRAY(
-            SELECT t.place FROM fence CROSS JOIN LATERAL (SELECT ctid AS place FROM deliveries
-                WHERE shard = $1 AND wake_at <> due_at FOR UPDATE) t)))
+        freed AS (UPDATE deliveries SET wake_at = $3, due_at = $3
+            WHERE shard = (SELECT shard FROM fence) AND wake_at <> due_at)
         SELECT count(*) FROM fence";
     let answer = query(pool, SQL, &[&to_shard(lease.shard), &lease.epoch, &now.as_micros()]).await?;
     held(&answer, lease)
 }
 
-macro_rules! upsert {
-    ($from:literal) => {
-        concat!(
-            "INSERT INTO deliveries (org, id, target, event, shard, seq, attempts, due_at, behind, wake_at) ",
-            $from,
-            " ON CONFLICT (org, id) DO UPDATE SET target = excluded.target, event = excluded.event, shard = excluded.shard, \
-             seq = excluded.seq, attempts = excluded.attempts, due_at = excluded.due_at, \
-             behind = excluded.behind, wake_at = excluded.wake_at"
-        )
-    };
-}
+/// Locks what is over, before a statement of its own deletes it: that one then sees each row as it is, whoever replaced it
+/// meanwhile.
+const LOCK: &str = "SELECT 1 FROM unnest($1::uuid[], $2::uuid[]) AS t(org, id) \
+    CROSS JOIN LATERAL (SELECT 1 FROM deliveries d WHERE d.org = t.org AND d.id = t.id FOR UPDATE) d";
 
 /// Attempts are kept once each, so that a settlement may be written again when nobody knows whether it was.
 const SETTLE: &str = concat!(
@@ -75,7 +84,7 @@ const SETTLE: &str = concat!(
          ON CONFLICT DO NOTHING), \
      finished AS (DELETE FROM deliveries WHERE ctid = ANY (ARRAY( \
          SELECT d.place FROM unnest($18::uuid[], $19::uuid[], $20::smallint[]) AS t(org, id, shard) CROSS JOIN LATERAL \
-         (SELECT ctid AS place FROM deliveries d WHERE d.org = t.org AND d.id = t.id FOR UPDATE) d \
+         (SELECT ctid AS place FROM deliveries d WHERE d.org = t.org AND d.id = t.id OFFSET 0) d \
          WHERE t.shard = ANY (ARRAY(SELECT shard FROM fence))))), \
      owed AS (",
     upsert!(
@@ -104,9 +113,10 @@ pub(crate) async fn settle(pool: &Pool, settlements: &[Arc<DeliverySettlement>])
     let owed = || owed.values();
     let marks: BTreeMap<u16, u64> =
         current().filter_map(|settlement| Some((settlement.lease.shard, settlement.watermark?))).collect();
-    let answer = query(
+    let over = (finished.keys().map(|(org, _)| *org).collect(), finished.keys().map(|(_, id)| *id).collect());
+    let answer = write(
         pool,
-        SETTLE,
+        &over,
         &[
             &fence.shards(),
             &fence.epochs(),
@@ -125,8 +135,8 @@ pub(crate) async fn settle(pool: &Pool, settlements: &[Arc<DeliverySettlement>])
             &attempts().map(|row| row.next_at.map(Timestamp::as_micros)).collect::<Vec<_>>(),
             &attempts().map(|row| row.subject).collect::<Vec<_>>(),
             &attempts().map(|row| row.detail.as_slice()).collect::<Vec<_>>(),
-            &finished.keys().map(|(org, _)| *org).collect::<Vec<_>>(),
-            &finished.keys().map(|(_, id)| *id).collect::<Vec<_>>(),
+            &over.0,
+            &over.1,
             &finished.values().map(|shard| to_shard(*shard)).collect::<Vec<_>>(),
             &owed().map(|row| row.org.uuid()).collect::<Vec<_>>(),
             &owed().map(|row| row.id.uuid()).collect::<Vec<_>>(),
@@ -143,6 +153,30 @@ pub(crate) async fn settle(pool: &Pool, settlements: &[Arc<DeliverySettlement>])
     )
     .await?;
     fence.held(&answer, settlements.iter().map(|settlement| settlement.lease))
+}
+
+/// Writes a settlement in one round trip.
+async fn write(pool: &Pool, over: &(Vec<Uuid>, Vec<Uuid>), settlement: Params<'_>) -> Attempt<Vec<Row>> {
+    if over.0.is_empty() {
+        return query(pool, SETTLE, settlement).await;
+    }
+    rerun!({
+        let open = Transaction::new(pool).await?;
+        let (lock, settle) = (open.prepare(LOCK).await?, open.prepare(SETTLE).await?);
+        let locked: [&(dyn ToSql + Sync); 2] = [&over.0, &over.1];
+        let sent =
+            tokio::try_join!(open.begin(), open.execute(&lock, &locked), open.query(&settle, settlement), open.send_commit());
+        match sent {
+            Ok((.., answer, ())) => {
+                open.ended();
+                Ok(answer)
+            }
+            Err(failed) => {
+                open.roll_back().await;
+                Err(failed)
+            }
+        }
+    })
 }
 
 pub(crate) async fn touched(pool: &Pool, shard: u16, after: u64) -> Attempt<Vec<DeliveryId>> {

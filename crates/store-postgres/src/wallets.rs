@@ -142,17 +142,22 @@ pub(crate) async fn due_pushes(pool: &Pool, shard: u16, now: Timestamp, limit: u
     rows.iter().filter_map(|row| stale(row).map(|(_, device)| device).transpose()).collect()
 }
 
-/// A push that failed leaves what the device was woken for.
+/// A push that failed leaves what the device was woken for. Rows are locked in the order of the list and come back as they are
+/// by then; that they are written as inserts that conflict finds them by their key, whichever version the statement sees, and
+/// never by a scan.
 const SETTLE: &str = "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE shard = $1 AND epoch = $2 FOR KEY SHARE),
     locked AS MATERIALIZED (
-        SELECT i.place, t.pushed, t.retry FROM fence
+        SELECT i.*, t.pushed, t.retry FROM fence
         CROSS JOIN unnest($3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::bigint[]) AS t(org, pass, device, pushed, retry)
-        CROSS JOIN LATERAL (SELECT ctid AS place FROM installations i
+        CROSS JOIN LATERAL (SELECT * FROM installations i
             WHERE i.org = t.org AND i.pass = t.pass AND i.wallet = 1 AND i.device = t.device FOR UPDATE) i),
     pushed AS (
-        UPDATE installations SET pushed_seq = coalesce(locked.pushed, installations.pushed_seq), push_due_at = locked.retry,
-            push_tries = CASE WHEN locked.retry IS NULL THEN 0 ELSE installations.push_tries + 1 END
-        FROM locked WHERE installations.ctid = locked.place),
+        INSERT INTO installations (org, pass, wallet, device, shard, active, since, first_installed_at, pushed_seq, push_due_at)
+        SELECT org, pass, wallet, device, shard, active, since, first_installed_at, coalesce(pushed, pushed_seq), retry
+        FROM locked
+        ON CONFLICT (org, pass, wallet, device) DO UPDATE SET pushed_seq = excluded.pushed_seq,
+            push_due_at = excluded.push_due_at,
+            push_tries = CASE WHEN excluded.push_due_at IS NULL THEN 0 ELSE installations.push_tries + 1 END),
     moved AS (
         INSERT INTO watermarks (reader, shard, seq) SELECT 'wallet_sync', shard, $8 FROM fence WHERE $8::bigint IS NOT NULL
         ON CONFLICT (reader, shard) DO UPDATE SET seq = excluded.seq)

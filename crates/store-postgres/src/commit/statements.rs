@@ -1,5 +1,8 @@
 //! The statements of a commit. Lists come sorted, and every statement walks its list in order, so that two commits which
 //! touch the same rows lock them in the same order.
+//!
+//! A row is deleted at the place (`ctid`) where it was locked only in tables whose rows are never replaced: keys, names and
+//! external ids. Elsewhere another transaction may have put a newer version at a place that the statement does not see.
 
 use tokio_postgres::Statement;
 
