@@ -8,7 +8,7 @@
 mod support;
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -22,6 +22,7 @@ use support::{
     load::{Load, check_deliveries, check_points, settle},
 };
 use testkit::{
+    disk::SmallDisk,
     postgres::Cluster,
     server::Setup,
     sink::{Behaviour, Sink},
@@ -89,25 +90,25 @@ mod alone {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_full_disk_says_so_and_loses_nothing() {
         let cluster = Cluster::start().await.unwrap();
-        let disk = SmallDisk::mount("64m");
+        let disk = SmallDisk::mount("64m").unwrap();
         let url = cluster.create_database_on(disk.path()).await.unwrap();
         let mut club = on(url).await;
         outlives(&mut club, "the full disk", async |club| {
-            disk.fill();
+            disk.fill().unwrap();
             says(club, "disk is full").await;
-            disk.free();
+            disk.free().unwrap();
         })
         .await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_full_disk_under_sqlite_says_so_and_loses_nothing() {
-        let disk = SmallDisk::mount("64m");
+        let disk = SmallDisk::mount("64m").unwrap();
         let mut club = Club::set_up(Setup { data: Some(disk.path().join("data")), ..Setup::default() }).await;
         outlives(&mut club, "the full disk", async |club| {
-            disk.fill();
+            disk.fill().unwrap();
             says(club, "disk is full").await;
-            disk.free();
+            disk.free().unwrap();
         })
         .await;
         // The disk goes after the server.
@@ -222,36 +223,4 @@ async fn big_event(club: &Club) -> testkit::http::Reply {
     let headers = [("authorization", basic.as_str()), ("content-type", "application/json")];
     let url = format!("{}/v1/track", club.data_plane());
     club.server.client().send(Method::POST, &url, &headers, body.into()).await.unwrap()
-}
-
-/// A file system of its own, that is soon full.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(size: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let options = format!("size={size},mode=777");
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).status().unwrap();
-        assert!(done.success(), "a small file system cannot be mounted: this test needs root");
-        Self(folder)
-    }
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-    fn filler(&self) -> std::path::PathBuf {
-        self.0.path().join("filler")
-    }
-    fn fill(&self) {
-        let mut file = std::fs::File::create(self.filler()).unwrap();
-        while file.write_all(&[0; 4_096]).is_ok() {}
-    }
-    fn free(&self) {
-        std::fs::remove_file(self.filler()).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
 }

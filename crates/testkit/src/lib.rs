@@ -11,9 +11,11 @@
 //! - [`mail`]: a real mail server;
 //! - [`kafka`]: the mock of Kafka's that librdkafka brings;
 //! - [`nats`]: a real server of NATS JetStream;
+//! - [`disk`]: a disk that is soon full;
 //! - [`clients`]: real clients of the field and a browser, run as programs.
 
 pub mod clients;
+pub mod disk;
 pub mod http;
 pub mod kafka;
 pub mod mail;
