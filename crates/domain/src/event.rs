@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Actor, Amount, BackfillId, Cause, Confidence, Contact, ContactId, EventId, Extension, Message, MessageFault, MessageRef,
-    OrgId, Outgoing, Pass, PassId, ProjectId, ProjectKind, RefusedScan, ScanInput, Sighting, SignerId, TargetId, Timestamp,
-    UninstallReason, VariantId, VisitKind, Wallet,
+    Actor, Amount, BackfillId, BatchId, Cause, Confidence, Contact, ContactId, EventId, Extension, Message, MessageFault,
+    MessageRef, OrgId, Outgoing, Pass, PassId, ProjectId, ProjectKind, RefusedScan, ScanInput, Sighting, SignerId, SyncId,
+    TargetId, Timestamp, UninstallReason, VariantId, VisitKind, Wallet,
 };
 
 /// A place in a log: dense and rising within its shard.
@@ -283,6 +283,39 @@ pub enum Facts {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// A run of a sync could not be done, came to its end with rows that failed, or waits for somebody because rows would fail.
+    SyncFailed {
+        /// The sync.
+        sync: SyncId,
+        /// Its name.
+        name: String,
+        /// The run; none where it could not even be begun.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        batch: Option<BatchId>,
+        /// Whether it waits for somebody.
+        paused: bool,
+        /// Rows that were read.
+        rows: u64,
+        /// Rows that failed, or would.
+        failed: u64,
+        /// Why it could not be done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// A batch could not be done, came to its end with rows that failed, or waits for somebody because rows would fail.
+    BatchFailed {
+        /// The batch.
+        batch: BatchId,
+        /// Whether it waits for somebody.
+        paused: bool,
+        /// Rows that were read.
+        rows: u64,
+        /// Rows that failed, or would.
+        failed: u64,
+        /// Why it could not be done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
 }
 
 /// The kinds of event. Text form: `pass.created` and so on.
@@ -372,11 +405,17 @@ pub enum EventKind {
     /// A backfill was refused in part, or paused because its destination does not take it.
     #[serde(rename = "backfill.failed")]
     BackfillFailed,
+    /// A run of a sync could not be done, or not for all rows.
+    #[serde(rename = "sync.failed")]
+    SyncFailed,
+    /// A batch could not be done, or not for all rows.
+    #[serde(rename = "batch.failed")]
+    BatchFailed,
 }
 
 impl EventKind {
     /// Every kind, with its stable number in the store and its name.
-    const TABLE: [(Self, i16, &'static str); 28] = [
+    const TABLE: [(Self, i16, &'static str); 30] = [
         (Self::PassCreated, 1, "pass.created"),
         (Self::PassRendered, 2, "pass.rendered"),
         (Self::PassInstalled, 3, "pass.installed"),
@@ -405,6 +444,8 @@ impl EventKind {
         (Self::WebhookDisabled, 42, "webhook.disabled"),
         (Self::SignerExpiring, 43, "signer.expiring"),
         (Self::BackfillFailed, 44, "backfill.failed"),
+        (Self::SyncFailed, 45, "sync.failed"),
+        (Self::BatchFailed, 46, "batch.failed"),
     ];
 
     /// Every kind.
@@ -415,7 +456,13 @@ impl EventKind {
     pub const fn is_operational(self) -> bool {
         matches!(
             self,
-            Self::WebhookTested | Self::WebhookFailing | Self::WebhookDisabled | Self::SignerExpiring | Self::BackfillFailed
+            Self::WebhookTested
+                | Self::WebhookFailing
+                | Self::WebhookDisabled
+                | Self::SignerExpiring
+                | Self::BackfillFailed
+                | Self::SyncFailed
+                | Self::BatchFailed
         )
     }
     /// Its name.
@@ -468,6 +515,8 @@ impl Facts {
             Self::WebhookDisabled { .. } => EventKind::WebhookDisabled,
             Self::SignerExpiring { .. } => EventKind::SignerExpiring,
             Self::BackfillFailed { .. } => EventKind::BackfillFailed,
+            Self::SyncFailed { .. } => EventKind::SyncFailed,
+            Self::BatchFailed { .. } => EventKind::BatchFailed,
         }
     }
 }

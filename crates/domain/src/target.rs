@@ -288,7 +288,7 @@ impl Target {
             Facts::WebhookFailing { webhook, .. } | Facts::WebhookDisabled { webhook, .. } => {
                 *webhook != self.id && self.events.contain(event.kind())
             }
-            Facts::SignerExpiring { .. } | Facts::BackfillFailed { .. } => self.events.contain(event.kind()),
+            facts if facts.kind().is_operational() => self.events.contain(event.kind()),
             _ => self.is_about(event),
         }
     }

@@ -6,11 +6,12 @@ mod house;
 
 use std::time::Duration;
 
-use domain::{Actor, Lifecycle, Pass, SyncId, Timestamp};
+use domain::{Actor, BatchId, EventKind, Lifecycle, Pass, SyncId, TargetEvents, Timestamp};
 use house::{House, System, quick, until};
 use serde_json::{Value, json};
 use store::{
-    Batch, BatchPhase, BatchStart, BatchWork, Incremental, JobState, Log, Removed, RemovedAction, StoredSync, SyncScope,
+    Batch, BatchFile, BatchPhase, BatchStart, BatchWork, Chunk, Incremental, JobState, Log, Removed, RemovedAction, StoredSync,
+    SyncScope,
 };
 use testkit::postgres::{Cluster, execute};
 use workers::{Pace, Settings};
@@ -347,4 +348,62 @@ async fn a_run_gives_way_while_a_reader_is_behind() {
     assert_eq!((work.run.created, work.waits_for), (50, None));
     assert_eq!(house.store.passes(house.org, Some(house.project), None, None, 1_000).await.unwrap().len(), 90);
     one.drain(PATIENCE).await;
+}
+
+/// Operators' webhooks hear of runs and batches that fail, end with failed rows or wait because rows would fail, once each; of
+/// what went well, and of a check that somebody asked for, nobody does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_hears_of_syncs_and_batches_that_fail() {
+    let (house, warehouse) = (House::new().await, Warehouse::with(5).await);
+    let sink = house::Sink::start(&[], 1_000).await;
+    let operators = |target: &mut domain::Target| {
+        target.events = TargetEvents::Only(vec![EventKind::SyncFailed, EventKind::BatchFailed]);
+        target.dialect = "native".to_owned();
+    };
+    house.target_with(&sink.url, operators).await;
+    let workers = house.workers().await;
+    let wrong =
+        "SELECT no AS external_id, CASE WHEN no = 3 THEN 'never' ELSE to_json(until)#>>'{}' END AS expires_at FROM members";
+    let fine = warehouse.sync(&house, MEMBERS, None);
+    let some = StoredSync { slug: "some".to_owned(), ..warehouse.sync(&house, wrong, None) };
+    let waits = StoredSync { slug: "waits".to_owned(), start: BatchStart::IfClean, ..warehouse.sync(&house, wrong, None) };
+    let broken = StoredSync { slug: "broken".to_owned(), ..warehouse.sync(&house, "SELECT nothing FROM members", None) };
+    let mut runs = Vec::new();
+    for sync in [&fine, &some, &waits, &broken] {
+        assert!(house.store.put(&house.change(), sync, 0).await.unwrap());
+        let run = house.begin(sync).await.unwrap();
+        until("it is over, or waits", || async { house.batch(&run).await.state != JobState::Running }).await;
+        runs.push(run.id);
+    }
+    let document = json!({"project": "club", "operation": "issue", "map": {"contact": null}, "format": "csv"});
+    for (start, name) in [(BatchStart::ByHand, "only checked"), (BatchStart::Always, "carried out")] {
+        let work = BatchWork::new(document.clone(), house.project, Actor::System, start);
+        let (batch, write) = house.store.new_batch(&house.change(), work).unwrap();
+        assert!(house.store.written(write).await.unwrap());
+        let bytes = b"external_id,expires_at\nrow-1,2031-01-01T00:00:00Z\nrow-2,never\n".to_vec();
+        let file = BatchFile { bundle: BatchId::mint(house.now(), &System).uuid(), bytes: bytes.len() as u64 };
+        house.store.put_chunk(house.org, &Chunk { bundle: file.bundle, number: 0, bytes }, house.now()).await.unwrap();
+        let mut begun = Batch { state: JobState::Running, ..batch.clone() };
+        (begun.progress.file, begun.progress.phase) = (Some(file), BatchPhase::Check);
+        assert!(house.store.save_job(None, &begun, &[], house.now()).await.unwrap());
+        until(name, || async { house.batch(&batch).await.state != JobState::Running }).await;
+        runs.push(batch.id);
+    }
+
+    until("all is told", || async { sink.count() >= 4 }).await;
+    workers.drain(PATIENCE).await;
+    let told: Vec<Value> = sink.behaviour.seen.lock().iter().map(|(_, body)| serde_json::from_slice(body).unwrap()).collect();
+    let of =
+        |run: usize| told.iter().find(|event| event["data"]["facts"]["batch"] == runs[run].to_string()).unwrap_or(&Value::Null);
+    assert_eq!((told.len(), of(0), of(4)), (4, &Value::Null, &Value::Null), "{told:?}");
+    let facts = |run: usize| {
+        let (event, data) = (of(run), &of(run)["data"]["facts"]);
+        (event["type"].clone(), data["paused"].clone(), data["rows"].clone(), data["failed"].clone())
+    };
+    assert_eq!(facts(1), (json!("sync.failed"), json!(false), json!(5), json!(1)));
+    assert_eq!(facts(2), (json!("sync.failed"), json!(true), json!(5), json!(1)));
+    assert_eq!(facts(3), (json!("sync.failed"), json!(false), json!(0), json!(0)));
+    assert_eq!(facts(5), (json!("batch.failed"), json!(false), json!(2), json!(1)));
+    assert_eq!(of(1)["data"]["facts"]["sync"], some.id.to_string());
+    assert!(of(3)["data"]["facts"]["reason"].as_str().unwrap().contains("nothing"), "{}", of(3));
 }

@@ -302,6 +302,8 @@ pub(crate) const fn title(kind: EventKind) -> &'static str {
         EventKind::WebhookDisabled => "Webhook Disabled",
         EventKind::SignerExpiring => "Signer Expiring",
         EventKind::BackfillFailed => "Backfill Failed",
+        EventKind::SyncFailed => "Sync Failed",
+        EventKind::BatchFailed => "Batch Failed",
     }
 }
 

@@ -1,7 +1,7 @@
 //! One mail for all that happened since the last. Sources: RFC 5321 (SMTP), RFC 3834 (`Auto-Submitted`).
 
 use bytes::Bytes;
-use domain::{Event, EventKind, Facts, Target, Timestamp};
+use domain::{BatchId, Event, EventKind, Facts, Target, Timestamp};
 use http::{HeaderMap, Method};
 
 use super::settings::TO;
@@ -106,7 +106,33 @@ fn sentence(facts: &Facts) -> String {
              them.",
             plain(name)
         ),
+        Facts::SyncFailed { sync, name, batch: None, reason, .. } => format!(
+            "The sync {} ({sync}) could not be run: {}.",
+            plain(name),
+            plain(reason.as_deref().unwrap_or("nobody said why"))
+        ),
+        Facts::SyncFailed { sync, name, batch: Some(batch), paused, rows, failed, reason } => {
+            let whose = format!("A run of the sync {} ({sync})", plain(name));
+            rows_failed(&whose, *batch, *paused, (*rows, *failed), reason.as_deref())
+        }
+        Facts::BatchFailed { batch, paused, rows, failed, reason } => {
+            rows_failed("A batch", *batch, *paused, (*rows, *failed), reason.as_deref())
+        }
         _ => String::new(),
+    }
+}
+
+/// What became of a batch that was not carried out for all of so many rows, so many of which failed.
+fn rows_failed(what: &str, batch: BatchId, paused: bool, (rows, failed): (u64, u64), reason: Option<&str>) -> String {
+    match reason {
+        Some(reason) => format!("{what} failed: {}. `passbridge batch show {batch}` says how far it came.", plain(reason)),
+        None if paused => format!(
+            "{what} waits, for {failed} of its {rows} rows would fail: `passbridge batch report {batch}` has them, `passbridge batch \
+             start {batch}` carries out the others."
+        ),
+        None => format!(
+            "{what} came to its end, and {failed} of its {rows} rows failed: `passbridge batch report {batch}` has them and why."
+        ),
     }
 }
 

@@ -73,7 +73,9 @@ impl Word {
             | Facts::WebhookFailing { .. }
             | Facts::WebhookDisabled { .. }
             | Facts::SignerExpiring { .. }
-            | Facts::BackfillFailed { .. } => None,
+            | Facts::BackfillFailed { .. }
+            | Facts::SyncFailed { .. }
+            | Facts::BatchFailed { .. } => None,
         }
     }
 

@@ -260,6 +260,10 @@ pub(crate) enum EventType {
     SignerExpiring,
     #[schema(rename = "backfill.failed")]
     BackfillFailed,
+    #[schema(rename = "sync.failed")]
+    SyncFailed,
+    #[schema(rename = "batch.failed")]
+    BatchFailed,
 }
 
 /// How PassKit's shape names an uninstall.

@@ -10,6 +10,7 @@
 mod feed;
 mod intake;
 mod lag;
+mod notice;
 mod removal;
 mod sync;
 mod turn;
@@ -62,6 +63,7 @@ async fn fail(shard: &Shard, mut batch: Batch, why: String) -> Result<Batch, End
         return Ok(batch);
     }
     tracing::info!(batch = %batch.id, why, "a batch failed");
+    notice::failed(shard, &batch, &why).await?;
     batch.progress.fault = Some(why);
     batch.progress.waits_for = None;
     jobs::save(shard, Batch { state: JobState::Failed, ..batch }, &[]).await

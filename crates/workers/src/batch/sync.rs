@@ -12,7 +12,10 @@ use serde_json::{Map, Value};
 use store::{BatchWork, StoredSync, SyncScope};
 use tokio::sync::mpsc;
 
-use super::intake::{Ended, PIECE_BYTES, Piece};
+use super::{
+    intake::{Ended, PIECE_BYTES, Piece},
+    notice,
+};
 use crate::shard::{End, House, Shard};
 
 /// Rows of a trial.
@@ -135,8 +138,9 @@ async fn begin(shard: &Shard, org: OrgId, sync: &StoredSync, projects: &[Project
     let store = &shard.house.store;
     let document = Document::from_json(&sync.document).ok();
     let Some(project) = document.and_then(|document| Some(document.check(projects, None).ok()?.project())) else {
-        tracing::warn!(sync = %sync.id, "a sync cannot be run: its project is gone, or does not fit its map any more");
-        return Ok(());
+        const WHY: &str = "its project is gone, or does not fit its map any more";
+        tracing::warn!(sync = %sync.id, "a sync cannot be run: {WHY}");
+        return notice::cannot_begin(shard, org, sync.id, &sync.name, WHY).await;
     };
     let begin = || async {
         let (begun, write) = store.begin_sync(org, sync, project, Actor::System, SyncScope::Changed, now)?;

@@ -12,7 +12,7 @@ use store::{Batch, BatchPhase, BatchStart, BatchTally, BatchWork, CHUNK_BYTES, C
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{fail, feed::Feed, lag, removal};
+use super::{fail, feed::Feed, lag, notice, removal};
 use crate::{
     jobs,
     shard::{End, Shard},
@@ -59,7 +59,10 @@ pub(super) async fn make(shard: &Shard, batch: Batch) -> Result<Batch, End> {
     let mut turn = Turn { shard, batch, plan, layout, report: String::new() };
     match turn.run(&mut feed, first).await? {
         Some(fault) => fail(shard, turn.write().await?, fault).await,
-        None => turn.write().await,
+        None => {
+            notice::ended(shard, &turn.batch).await?;
+            turn.write().await
+        }
     }
 }
 
