@@ -329,6 +329,9 @@ impl Backend for Postgres {
     async fn owe(&self, rows: Vec<DeliveryRow>) -> Result<()> {
         Ok(deliveries::owe(&self.pool, &rows).await?)
     }
+    async fn owed(&self, org: OrgId) -> Result<Vec<(TargetId, u64, Timestamp)>> {
+        Ok(deliveries::owed(&self.pool, org).await?)
+    }
     async fn behind(&self, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)> {
         Ok(deliveries::behind(&self.pool, org, target).await?)
     }

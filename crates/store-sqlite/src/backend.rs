@@ -360,6 +360,9 @@ impl Backend for Sqlite {
     async fn owe(&self, rows: Vec<DeliveryRow>) -> Result<()> {
         self.write(move |db| rows.iter().try_for_each(|row| deliveries::put(db, row)).map(Written::Done)).await
     }
+    async fn owed(&self, org: OrgId) -> Result<Vec<(TargetId, u64, Timestamp)>> {
+        self.read(move |db| deliveries::owed(db, org)).await
+    }
     async fn behind(&self, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)> {
         self.read(move |db| deliveries::behind(db, org, target)).await
     }

@@ -162,6 +162,16 @@ pub(crate) fn list(
     all(statement.query(params![key(org), target.map(key), limit, due_at, id])?, read)
 }
 
+/// How much each target of an organization is owed, and when the first of it is due.
+pub(crate) fn owed(db: &Connection, org: OrgId) -> Result<Vec<(TargetId, u64, Timestamp)>> {
+    let mut statement =
+        db.prepare_cached("SELECT target, count(*), min(due_at) FROM deliveries WHERE org = ?1 GROUP BY target ORDER BY target")?;
+    all(statement.query(params![key(org)])?, |row| {
+        let mut columns = Columns::new(row, "deliveries", "target, count, due_at");
+        Ok((columns.id()?, u64::try_from(columns.value::<i64>()?).unwrap_or(0), columns.time()?))
+    })
+}
+
 /// Replays that a target is still owed, and when the last is due.
 pub(crate) fn behind(db: &Connection, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)> {
     // Told which index: the planner would walk all deliveries of the organization.

@@ -261,6 +261,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<Option<DeliveryRow>>;
     /// Adds deliveries to the unsettled ones, whatever became of them before (resend, replay).
     async fn owe(&self, rows: Vec<DeliveryRow>) -> Result<()>;
+    /// How many deliveries each target of an organization is owed, and when the first of them is due.
+    async fn owed(&self, org: OrgId) -> Result<Vec<(TargetId, u64, Timestamp)>>;
     /// How many replays a target is still owed, and when the last of them is due.
     async fn behind(&self, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)>;
     /// When the first delivery to a target is due that is about an earlier event of a pass and not settled; replays do not count.

@@ -5,12 +5,13 @@ use ::connectors::{
     kit::{Setting, Takes},
 };
 use axum::Json;
+use domain::EventKind;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::page::Page;
+use super::{page::Page, schema};
 use crate::{
     App, PathParam, Problem,
     auth::{Can, scope},
@@ -80,6 +81,9 @@ struct SourceView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ConnectorWebhook)]
 struct WebhookView {
+    /// The events that it has a word for.
+    #[schema(value_type = Vec<schema::EventType>)]
+    events: Vec<EventKind>,
     /// What can be set.
     settings: Vec<SettingView>,
 }
@@ -92,8 +96,55 @@ struct DestinationView {
     takes_url: bool,
     /// Whether it holds a state of each contact, so that it can be compared and repaired.
     holds_state: bool,
+    /// The events that it can be told of.
+    #[schema(value_type = Vec<schema::EventType>)]
+    events: Vec<EventKind>,
     /// What can be set.
     settings: Vec<SettingView>,
+}
+
+/// What kind of value a setting takes.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ConnectorSettingType)]
+enum SettingType {
+    /// What the member of the source, webhook or destination itself takes.
+    Member,
+    /// `true` or `false`.
+    Flag,
+    /// One of `choices`.
+    Choice,
+    /// A whole number.
+    Whole,
+    /// The name of a header.
+    Header,
+    /// One line of text.
+    Text,
+    /// Text of as many lines as it likes: a template, code.
+    Lines,
+    /// A credential.
+    Secret,
+    /// Several credentials under names of your choice, each set as `NAME.…`.
+    Secrets,
+    /// A path into JSON: `customer.id`, `items[0].sku`.
+    Path,
+}
+
+impl SettingType {
+    const fn of(takes: Takes) -> Self {
+        match takes {
+            Takes::Own => Self::Member,
+            Takes::Flag => Self::Flag,
+            Takes::Choice(_) => Self::Choice,
+            Takes::Whole(..) => Self::Whole,
+            Takes::Header => Self::Header,
+            Takes::Text(_) => Self::Text,
+            Takes::Lines(_) => Self::Lines,
+            Takes::Secret(_) => Self::Secret,
+            Takes::Secrets(_) => Self::Secrets,
+            Takes::Path => Self::Path,
+        }
+    }
 }
 
 /// Something that can be set.
@@ -104,13 +155,27 @@ struct SettingView {
     name: &'static str,
     /// Whether it is a member of `settings`; else it is a member of the source or webhook itself.
     in_settings: bool,
+    /// What kind of value it takes, for programs.
+    #[serde(rename = "type")]
+    kind: SettingType,
     /// What kind of value it takes.
     value: &'static str,
     /// Whether it is a credential: kept sealed and not shown again.
     secret: bool,
+    /// Whether it has to be given.
+    required: bool,
     /// The values that there are; null when it is free.
     #[schema(required = true)]
     choices: Option<&'static [&'static str]>,
+    /// The least and the most that a whole number may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    minimum: Option<i64>,
+    /// See `minimum`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maximum: Option<i64>,
+    /// The most bytes that a text may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_bytes: Option<usize>,
     /// What holds when it is left out.
     default: &'static str,
     /// What it does.
@@ -145,8 +210,29 @@ impl From<&Setting> for SettingView {
             Takes::Choice(choices) => Some(choices),
             _ => None,
         };
+        let (minimum, maximum) = match setting.takes {
+            Takes::Whole(least, most) => (Some(least), Some(most)),
+            _ => (None, None),
+        };
+        let max_bytes = match setting.takes {
+            Takes::Text(most) | Takes::Lines(most) | Takes::Secret(most) | Takes::Secrets(most) => Some(most),
+            _ => None,
+        };
         let Setting { name, value, default, about, takes } = *setting;
-        Self { name, in_settings: takes != Takes::Own, value, secret: takes.is_secret(), choices, default, about }
+        Self {
+            name,
+            in_settings: takes != Takes::Own,
+            kind: SettingType::of(takes),
+            value,
+            secret: takes.is_secret(),
+            required: default == "required",
+            choices,
+            minimum,
+            maximum,
+            max_bytes,
+            default,
+            about,
+        }
     }
 }
 
@@ -166,10 +252,16 @@ impl From<&Descriptor> for View {
         });
         let settings = || connector.settings.iter().map(SettingView::from).collect();
         let vendor = connector.destination.and_then(|destination| destination.vendor);
-        let webhook = connector.destination.filter(|_| vendor.is_none()).map(|_| WebhookView { settings: settings() });
+        let events = || {
+            let wants = connector.destination.map(|destination| destination.wants);
+            EventKind::all().filter(|kind| wants.is_some_and(|wants| wants(*kind))).collect()
+        };
+        let webhook =
+            connector.destination.filter(|_| vendor.is_none()).map(|_| WebhookView { events: events(), settings: settings() });
         let destination = vendor.map(|vendor| DestinationView {
             takes_url: vendor.takes_url,
             holds_state: vendor.state.is_some(),
+            events: events(),
             settings: settings(),
         });
         let maturity = match connector.maturity {

@@ -1,6 +1,6 @@
 //! `/v1/deliveries`: what is owed to webhooks, and every try at it.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{Json, extract::State};
 use domain::{DeliveryId, EventId, EventKind, PassId, TargetId, Timestamp};
@@ -54,10 +54,10 @@ impl View {
 }
 
 /// How a try ended.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = AttemptOutcome)]
-enum Outcome {
+pub(super) enum Outcome {
     /// The webhook took it.
     Delivered,
     /// It failed and will be tried again.
@@ -69,7 +69,7 @@ enum Outcome {
 }
 
 impl Outcome {
-    const fn of(number: i16) -> Self {
+    pub(super) const fn of(number: i16) -> Self {
         match number {
             1 => Self::Delivered,
             2 => Self::Retrying,
@@ -78,7 +78,7 @@ impl Outcome {
         }
     }
     /// Its number in the store.
-    const fn number(self) -> i16 {
+    pub(super) const fn number(self) -> i16 {
         match self {
             Self::Delivered => 1,
             Self::Retrying => 2,
@@ -101,6 +101,10 @@ pub(super) struct AttemptView {
     /// Which event.
     #[schema(value_type = IdText)]
     event: EventId,
+    /// What type of event; null once the log has it no more.
+    #[serde(rename = "type")]
+    #[schema(value_type = Option<schema::EventType>)]
+    kind: Option<EventKind>,
     /// Counts the tries of the delivery, from 1.
     attempt: i32,
     /// When it started.
@@ -123,7 +127,18 @@ pub(super) struct AttemptView {
 }
 
 impl AttemptView {
-    pub(super) fn of(app: &App, row: &AttemptRow) -> Result<Self, Problem> {
+    /// Several, with the types of their events.
+    pub(super) async fn all(app: &App, rows: &[AttemptRow]) -> Result<Vec<Self>, Problem> {
+        let mut positions: Vec<_> = rows.iter().map(|row| row.position).collect();
+        positions.sort_unstable();
+        positions.dedup();
+        let events = app.store.backend().events_at(&positions).await?;
+        let kinds: HashMap<EventId, EventKind> =
+            events.iter().filter_map(|event| Some((event.id, EventKind::from_number(event.kind)?))).collect();
+        rows.iter().map(|row| Self::of(app, row, kinds.get(&row.event).copied())).collect()
+    }
+
+    fn of(app: &App, row: &AttemptRow, kind: Option<EventKind>) -> Result<Self, Problem> {
         let detail = app.store.open_detail(row)?;
         let detail =
             detail.map(|bytes| serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into()));
@@ -131,6 +146,7 @@ impl AttemptView {
             delivery: row.delivery,
             webhook: row.target,
             event: row.event,
+            kind,
             attempt: row.attempt,
             at: row.at,
             elapsed_ms: row.elapsed_micros as f64 / 1_000.0,
@@ -313,6 +329,5 @@ async fn attempts(
     let more = rows.len() > filter.limit.get() as usize;
     rows.truncate(filter.limit.get() as usize);
     let last = rows.last().filter(|_| more).map(|row| Moment::text(row.at, row.delivery, row.attempt));
-    let data = rows.iter().map(|row| AttemptView::of(&app, row)).collect::<Result<_, _>>()?;
-    Ok(Json(Page { data, next_cursor: last }))
+    Ok(Json(Page { data: AttemptView::all(&app, &rows).await?, next_cursor: last }))
 }

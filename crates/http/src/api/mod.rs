@@ -24,6 +24,7 @@ mod flow_versions;
 mod flows;
 mod google_accounts;
 mod google_check;
+mod health;
 mod image_sets;
 pub(crate) mod images;
 mod inspectors;
@@ -109,6 +110,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(webhook_replay::routes())
         .merge(webhook_test::routes())
         .merge(deliveries::routes())
+        .merge(health::routes())
         .merge(destinations::routes())
         .merge(backfills::routes())
         .merge(doctor::routes())

@@ -111,8 +111,8 @@ async fn test(
     loop {
         let filter = AttemptFilter { target: Some(id), event: Some(event), since: Some(since), ..AttemptFilter::default() };
         let found = app.store.backend().attempts(can.org, &filter, 1).await?;
-        if let Some(row) = found.first() {
-            let attempt = Some(AttemptView::of(&app, row)?);
+        if !found.is_empty() {
+            let attempt = AttemptView::all(&app, &found).await?.pop();
             return Ok(Shown::done(Tested { delivery, event, webhook, attempt }));
         }
         if Instant::now() + LOOK_EVERY > deadline {

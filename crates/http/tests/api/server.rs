@@ -11,7 +11,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use domain::{Action, Actor, ApiKey, Cause, Clock, Command, CommandId, Entropy, KeyId, OrgId, Organization, Scope, Timestamp};
+use domain::{
+    Action, Actor, ApiKey, Cause, Clock, Command, CommandId, DeliveryId, Entropy, EventId, KeyId, OrgId, Organization, Scope,
+    TargetId, Timestamp,
+};
 use engine::Engine;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -21,7 +24,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::{Value, json};
-use store::{ConfigChange, MasterKey, NameKind, Store};
+use store::{AttemptRow, ConfigChange, DeliverySettlement, LoggedEvent, MasterKey, NameKind, Store};
 
 use crate::database;
 
@@ -201,6 +204,43 @@ impl Server {
         let bearer = format!("Bearer {}", self.admin);
         let headers = [("authorization", bearer.as_str()), ("content-type", "application/json"), ("idempotency-key", key)];
         self.send(method, path, &headers, body.to_string()).await
+    }
+}
+
+/// What came of a try at a delivery: its number, how it ended, its status, what went wrong.
+pub type Try<'t> = (i32, i16, Option<i16>, Option<&'t str>);
+
+impl Server {
+    /// Notes that an event was sent to a webhook, as a worker does, which these tests have none of.
+    pub async fn tried(&self, webhook: &str, event: &str, (attempt, outcome, status, error): Try<'_>, detail: &Value) {
+        let (target, event): (TargetId, EventId) = (webhook.parse().unwrap(), event.parse().unwrap());
+        let Some(LoggedEvent::Whole(whole, under)) = self.store.event(self.ours, event).await.unwrap() else { panic!("{event}") };
+        let (subject, detail) = self.store.seal_detail(&whole, &under, detail.to_string().as_bytes()).unwrap();
+        let row = AttemptRow {
+            org: self.ours,
+            delivery: DeliveryId::of(event.uuid(), target.uuid()),
+            target,
+            event,
+            position: whole.position,
+            attempt,
+            at: self.clock.now(),
+            elapsed_micros: 12_000,
+            outcome,
+            status,
+            error: error.map(str::to_owned),
+            next_at: (outcome == 2).then(|| self.clock.now().plus(Duration::from_secs(300))),
+            subject,
+            data_key: None,
+            detail,
+        };
+        let backend = self.store.backend();
+        let lease =
+            backend.leases().await.unwrap().into_iter().find(|row| row.lease.shard == whole.position.shard).unwrap().lease;
+        let lease = backend.seize(lease, "test").await.unwrap().unwrap();
+        let settlement =
+            DeliverySettlement { lease, attempts: vec![row], finished: Vec::new(), owed: Vec::new(), watermark: None };
+        backend.settle_deliveries(settlement).await.unwrap();
+        backend.give_back(lease).await.unwrap();
     }
 }
 

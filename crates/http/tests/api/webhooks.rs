@@ -160,3 +160,74 @@ async fn a_time_is_replayed_and_what_was_missed() {
     off["enabled"] = json!(true);
     assert_eq!(server.call(&server.admin, "PUT", &path, &off).await.expect(200)["missed_since"], Value::Null);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_webhooks_and_destinations_fare_is_told_on_one_page() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let (webhook, event) = (things.id("webhook"), things.id("event"));
+    let made = server.post("/v1/webhooks", hook(&json!({"name": "Spare", "enabled": false}))).await.expect(201);
+    let spare = made["id"].as_str().unwrap();
+    let all = server.get("/v1/deliveries/health").await.expect(200);
+    let of = |all: &Value, id: &str| all["data"].as_array().unwrap().iter().find(|it| it["id"] == id).unwrap().clone();
+    assert_eq!((&of(&all, webhook)["state"], &of(&all, webhook)["owed"]), (&json!("unused"), &json!(1)), "its test waits");
+    assert_eq!((&of(&all, spare)["state"], &of(&all, spare)["due_at"]), (&json!("switched_off"), &Value::Null));
+    assert_eq!(of(&all, things.id("destination"))["kind"], "destination");
+    let webhooks = server.get("/v1/deliveries/health?kind=webhook&limit=1").await.expect(200);
+    let rest =
+        server.get(&format!("/v1/deliveries/health?kind=webhook&cursor={}", webhooks["next_cursor"].as_str().unwrap())).await;
+    let ids: Vec<Value> = [webhooks, rest.expect(200)]
+        .iter()
+        .flat_map(|page| page["data"].as_array().unwrap())
+        .map(|it| it["id"].clone())
+        .collect();
+    let listed = server.get("/v1/webhooks").await.expect(200);
+    assert_eq!(ids, listed["data"].as_array().unwrap().iter().map(|it| it["id"].clone()).collect::<Vec<_>>(), "in their order");
+
+    let detail = json!({"request": null, "reply": null});
+    server.tried(webhook, event, (1, 1, Some(200), None), &detail).await;
+    let took = server.get(&format!("/v1/deliveries/health/{webhook}")).await.expect(200);
+    assert_eq!(
+        (&took["state"], &took["failing_since"], &took["last_attempt"]["outcome"]),
+        (&json!("working"), &Value::Null, &json!("delivered"))
+    );
+    server.forward(std::time::Duration::from_secs(60));
+    server.tried(webhook, event, (2, 2, Some(503), Some("the receiver answered 503")), &detail).await;
+    let failing = server.get(&format!("/v1/deliveries/health/{webhook}")).await.expect(200);
+    assert_eq!((&failing["state"], &failing["failing_since"]), (&json!("failing"), &took["took_last_at"]));
+    assert_eq!(failing["last_attempt"]["error"], "the receiver answered 503");
+    let attempts = server.get(&format!("/v1/deliveries/attempts?webhook={webhook}")).await.expect(200);
+    let kind = server.get(&format!("/v1/events/{event}")).await.expect(200)["type"].clone();
+    assert_eq!((attempts["data"].as_array().unwrap().len(), &attempts["data"][0]["type"]), (2, &kind));
+
+    let stranger = server.call(&server.stranger, "GET", "/v1/deliveries/health", &Value::Null).await.expect(200);
+    assert_eq!(stranger["data"], json!([]));
+    let path = format!("/v1/deliveries/health/{webhook}");
+    assert_eq!(server.call(&server.stranger, "GET", &path, &Value::Null).await.problem(404), "not_found");
+    assert_eq!(server.get("/v1/deliveries/health?kind=other").await.problem(400), "invalid_parameter");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_be_set_is_told_to_programs() {
+    let server = Server::start().await;
+    let read = async |slug: &str| server.get(&format!("/v1/connectors/{slug}")).await.expect(200);
+    let of = |connector: &Value, part: &str, name: &str| {
+        connector[part]["settings"].as_array().unwrap().iter().find(|it| it["name"] == name).unwrap().clone()
+    };
+    let alerts = read("mail-alerts").await;
+    let every = of(&alerts, "destination", "every_minutes");
+    assert_eq!(
+        (&every["type"], &every["minimum"], &every["maximum"], &every["required"]),
+        (&json!("whole"), &json!(1), &json!(1440), &json!(false))
+    );
+    assert_eq!(of(&alerts, "destination", "password")["type"], "secret");
+    assert_eq!(
+        (&of(&alerts, "destination", "to")["required"], &of(&alerts, "destination", "to")["max_bytes"]),
+        (&json!(true), &json!(320))
+    );
+    let names = alerts["destination"]["events"].as_array().unwrap();
+    assert!(names.contains(&json!("sync.failed")) && !names.contains(&json!("pass.created")), "{names:?}");
+    let native = read("native").await;
+    assert_eq!(of(&native, "webhook", "pace")["type"], "member");
+    assert!(native["webhook"]["events"].as_array().unwrap().contains(&json!("pass.created")));
+}

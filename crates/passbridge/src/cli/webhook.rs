@@ -21,6 +21,11 @@ pub(crate) enum Command {
         #[arg(long = "type", value_name = "TYPE")]
         kind: Option<String>,
     },
+    /// See how webhooks and destinations fare: the last try at each, since when it has taken nothing, how much it is owed
+    Health {
+        /// The id of one; all of them unless told
+        webhook: Option<String>,
+    },
     /// Give a webhook a new signing secret, which is shown this once
     ///
     /// Bodies are signed with the earlier ones too for a while, so that nothing is lost while the receiver changes over.
@@ -68,6 +73,11 @@ pub(crate) async fn run(server: &Server, command: Command) -> anyhow::Result<Exi
             let answer = server.api()?.call(Method::POST, &format!("/v1/webhooks/{webhook}/test{query}"), None).await?;
             server.print(&answer)?;
             Ok(if answer["attempt"]["outcome"] == "delivered" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Health { webhook } => {
+            let one = webhook.map(|webhook| format!("/{webhook}")).unwrap_or_else(|| "?limit=100".to_owned());
+            server.print(&server.api()?.call(Method::GET, &format!("/v1/deliveries/health{one}"), None).await?)?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Rotate { webhook, overlap_hours } => {
             let path = format!("/v1/webhooks/{webhook}/secrets?overlap_hours={overlap_hours}");

@@ -229,6 +229,8 @@ pub async fn replays_are_counted(backend: &Shared) {
     let rows: Vec<_> = [2, 4, 6, 8].map(|n| named(DeliveryRow { behind: n != 8, ..delivery(n, place(n), at(n)) })).into();
     backend.owe(rows.clone()).await.unwrap();
     assert_eq!(backend.behind(org(), target).await.unwrap(), (3, Some(at(6))));
+    assert_eq!(backend.owed(org()).await.unwrap(), [(target, 4, at(2))], "with what is no replay");
+    assert_eq!(backend.owed(other_org()).await.unwrap(), []);
     assert_eq!(backend.behind(other_org(), target).await.unwrap(), (0, None));
     assert_eq!(backend.behind(org(), id(61)).await.unwrap(), (0, None));
     let claimed = backend.claim_deliveries(lease, at(9), at(900), 9).await.unwrap();
