@@ -10,9 +10,11 @@ use axum::{
     extract::{FromRequest, Request},
 };
 use bytes::BytesMut;
+use domain::Timestamp;
 use http::{StatusCode, header};
 use maud::{Markup, html};
 use multer::{Constraints, Multipart, SizeLimit};
+use serde_json::Value;
 
 use super::ask::Fault;
 use crate::{App, extract::read_body};
@@ -178,6 +180,21 @@ impl Sheet {
     /// Whether a box was ticked.
     pub(super) fn ticked(&self, name: &str) -> bool {
         self.value(name) == "true"
+    }
+
+    /// A moment of UTC, as a `datetime-local` field or RFC 3339 has it; null where none was given.
+    ///
+    /// # Errors
+    /// When it is none, beside its field.
+    pub(super) fn moment(&self, name: &str) -> Result<Value, Fault> {
+        let typed = self.value(name).trim();
+        if typed.is_empty() {
+            return Ok(Value::Null);
+        }
+        let with = |end: &str| format!("{typed}{end}").parse::<Timestamp>().ok();
+        let moment = ["", "Z", ":00Z"].into_iter().find_map(with);
+        let moment = moment.ok_or_else(|| Fault::field(name, "expected a time such as 2026-11-22T06:00"))?;
+        Ok(Value::String(moment.to_string()))
     }
 
     /// Sets a value, where none was given.

@@ -6,12 +6,17 @@
 #![allow(dead_code, reason = "some of the helpers wait for sections that are being made")]
 
 mod ask;
+mod backfills;
+mod deliveries;
 mod form;
 mod frame;
+mod inspectors;
 mod overview;
 mod parts;
 mod session;
 mod sign_in;
+mod syncs;
+mod targets;
 
 use std::sync::Arc;
 
@@ -29,7 +34,20 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use crate::App;
 
 /// The navigation: groups of sections with their addresses.
-const SECTIONS: &[(&str, &[(&str, &str)])] = &[("", &[("Overview", "/console")])];
+const SECTIONS: &[(&str, &[(&str, &str)])] = &[
+    ("", &[("Overview", "/console")]),
+    (
+        "Events out",
+        &[
+            ("Webhooks", "/console/webhooks"),
+            ("Destinations", "/console/destinations"),
+            ("Deliveries", "/console/deliveries"),
+            ("Backfills", "/console/backfills"),
+            ("Inspectors", "/console/inspectors"),
+        ],
+    ),
+    ("Databases", &[("Syncs", "/console/syncs")]),
+];
 
 /// Style and scripts: name, media type and text.
 const FILES: &[(&str, &str, &str)] = &[
@@ -42,6 +60,11 @@ pub(crate) fn routes(app: &Arc<App>, api: Router<Arc<App>>) -> Router<Arc<App>> 
     let api = ask::Api(api.with_state(Arc::clone(app)));
     Router::new()
         .merge(overview::routes())
+        .merge(targets::routes())
+        .merge(deliveries::routes())
+        .merge(backfills::routes())
+        .merge(syncs::routes())
+        .merge(inspectors::routes())
         .merge(sign_in::routes())
         .route("/console/{*rest}", any(frame::nowhere))
         .layer(middleware::from_fn_with_state(Arc::clone(app), frame::guard))

@@ -17,6 +17,23 @@ async fn walk(server: &Server, walk: &str, more: &serde_json::Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_browser_follows_an_event_out_and_sends_it_again() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let (webhook, event) = (things.id("webhook"), things.id("event"));
+    let headers = json!({"content-type": "application/json", "webhook-id": "x", "authorization": "(kept secret)"});
+    let body = json!({"type": "pass.created", "data": {"pass": {"id": "x".repeat(80), "state": "active"}}}).to_string();
+    let detail = json!({
+        "request": {"method": "POST", "url": "https://hooks.example.com/passes", "headers": headers, "body": body},
+        "reply": {"status": 503, "headers": {"retry-after": "300"}, "body": "busy"},
+    });
+    server.tried(webhook, event, (1, 2, Some(503), Some("the receiver answered 503")), &detail).await;
+    server.post("/v1/syncs", crate::server::Things::sync("people", things.id("project"))).await.expect(201);
+    let more = json!({"webhook": webhook, "event": event, "destination": things.id("destination")});
+    walk(&server, "out", &more).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_browser_signs_in_and_finds_its_way() {
     let server = Server::start().await;
     server.furnish().await;

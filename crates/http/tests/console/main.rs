@@ -3,9 +3,12 @@
 
 mod browser;
 mod chromium;
+mod comparisons;
 #[path = "../database/mod.rs"]
 mod database;
+mod deliveries;
 mod frame;
 #[allow(dead_code, reason = "shared with the API's tests")]
 #[path = "../api/server.rs"]
 mod server;
+mod targets;
