@@ -7,12 +7,13 @@ use std::{net::TcpListener, path::Path, time::Duration};
 
 use bytes::Bytes;
 use http::Method;
+use google_wallet::ServiceAccount;
 use pkpass::development::{Authority, Validity};
 use serde_json::{Value, json};
 use support::{BINARY, Club, post, text};
 use testkit::{
     clients,
-    server::{Setup, program},
+    server::{Setup, free_port, program},
 };
 use tokio::process::Command;
 
@@ -78,6 +79,55 @@ async fn our_own_server_passes_whole() {
     assert_eq!(sums["failed"], 0);
     let left = club.server.api(Method::GET, &format!("/v1/passes/{id}"), None).await.unwrap();
     assert_eq!(left["wallets"]["apple"]["active"], 0, "{left}");
+}
+
+/// The kit is Google to a server that is started as its documentation says: it fetches the kit's root keys.
+#[tokio::test]
+async fn our_own_server_holds_against_a_google_that_lies() {
+    const ISSUER: &str = "3388000000012345678";
+    let keys_port = free_port().unwrap();
+    let keys = format!("http://127.0.0.1:{keys_port}/gp/m/issuer/keys");
+    let mut club = Club::set_up(Setup { settings: vec![("google_root_keys_url", keys)], ..Setup::default() }).await;
+    let file = ServiceAccount::development_key_file("wallet@example.iam.gserviceaccount.com", "https://oauth2.googleapis.com/token");
+    let file = String::from_utf8(file.unwrap().to_vec()).unwrap();
+    let account = json!({"issuer": ISSUER, "key_file": file, "development": true});
+    post(&club.server, "/v1/google-accounts", &account).await;
+    let project = json!({"slug": "guests", "name": "Guests", "kind": "membership", "google_issuer": ISSUER});
+    let project = text(&post(&club.server, "/v1/projects", &project).await, "id");
+    let pass = post(&club.server, "/v1/passes", &json!({"project": project})).await;
+    let (id, template) = (text(&pass, "id"), text(&pass, "template"));
+
+    let held = format!(
+        "PASSBRIDGE_URL={} PASSBRIDGE_KEY={} {BINARY} api GET /v1/passes/{id} | grep -q '\"active\": *1'",
+        club.server.url(""),
+        club.server.admin_key()
+    );
+    let (url, class, object) = (club.server.url("/google/callback"), format!("{ISSUER}.{template}"), format!("{ISSUER}.{id}"));
+    let folder = tempfile::tempdir().unwrap();
+    let (at, port) = (folder.path().to_owned(), keys_port.to_string());
+    let playing = tokio::spawn(async move {
+        let pass = ["--class", &class, "--object", &object, "--keys-port", &port, "--held-command", &held];
+        let rest = ["--patience", "60", "--callers", "20"];
+        kit(&at, &[&["google", &url][..], &pass, &rest].concat()).await
+    });
+    // The server waits ever longer between its tries to fetch the keys, and fetches them at its start.
+    wait_for_port(keys_port).await;
+    club.server.restart().await.unwrap();
+    let lines = playing.await.unwrap().unwrap_or_else(|error| panic!("{error}"));
+    let (sums, cases) = lines.split_last().unwrap();
+    let others: Vec<_> = cases.iter().filter(|case| case["verdict"] != "passed").collect();
+    assert_eq!(others.len(), 1, "{others:#?}");
+    assert_eq!((&others[0]["case"], &others[0]["verdict"]), (&json!("callback_https"), &json!("skipped")));
+    assert_eq!(sums["failed"], 0);
+}
+
+async fn wait_for_port(port: u16) {
+    let listening = async {
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(WITHIN, listening).await.unwrap();
 }
 
 #[tokio::test]
