@@ -6,8 +6,8 @@ mod support;
 use std::{net::TcpListener, path::Path, time::Duration};
 
 use bytes::Bytes;
-use http::Method;
 use google_wallet::ServiceAccount;
+use http::Method;
 use pkpass::development::{Authority, Validity};
 use serde_json::{Value, json};
 use support::{BINARY, Club, post, text};
@@ -32,6 +32,16 @@ async fn pass(club: &Club, member: &str, at: &Path) -> String {
     text(&made, "id")
 }
 
+/// Gives the club's project what it lacks.
+async fn set(club: &Club, mut project: Value) {
+    let path = format!("/v1/projects/{}", club.project);
+    let held = club.server.api(Method::GET, &path, None).await.unwrap();
+    for key in ["slug", "name", "kind", "balances", "variants"] {
+        project[key] = held[key].clone();
+    }
+    club.server.api(Method::PUT, &path, Some(&project)).await.unwrap();
+}
+
 /// The program on the same machine, as whoever tests a server runs it.
 async fn kit(at: &Path, arguments: &[&str]) -> Result<Vec<Value>, String> {
     let mut command: Command = program(BINARY);
@@ -53,13 +63,7 @@ async fn our_own_server_passes_whole() {
     let signer = authority.issue_pass_type(PASS_TYPE, "TEAM123456", VALIDITY).unwrap();
     let body = json!({"certificate": signer.certificate, "private_key": *signer.key, "intermediate": signer.intermediate});
     post(&club.server, "/v1/signers", &body).await;
-    let path = format!("/v1/projects/{}", club.project);
-    let held = club.server.api(Method::GET, &path, None).await.unwrap();
-    let mut project = json!({"apple_pass_type": PASS_TYPE});
-    for key in ["slug", "name", "kind", "balances", "variants"] {
-        project[key] = held[key].clone();
-    }
-    club.server.api(Method::PUT, &path, Some(&project)).await.unwrap();
+    set(&club, json!({"apple_pass_type": PASS_TYPE})).await;
     let id = pass(&club, "one", &at.join("one.pkpass")).await;
     pass(&club, "two", &at.join("two.pkpass")).await;
 
@@ -88,13 +92,13 @@ async fn our_own_server_holds_against_a_google_that_lies() {
     let keys_port = free_port().unwrap();
     let keys = format!("http://127.0.0.1:{keys_port}/gp/m/issuer/keys");
     let mut club = Club::set_up(Setup { settings: vec![("google_root_keys_url", keys)], ..Setup::default() }).await;
-    let file = ServiceAccount::development_key_file("wallet@example.iam.gserviceaccount.com", "https://oauth2.googleapis.com/token");
+    let file =
+        ServiceAccount::development_key_file("wallet@example.iam.gserviceaccount.com", "https://oauth2.googleapis.com/token");
     let file = String::from_utf8(file.unwrap().to_vec()).unwrap();
     let account = json!({"issuer": ISSUER, "key_file": file, "development": true});
     post(&club.server, "/v1/google-accounts", &account).await;
-    let project = json!({"slug": "guests", "name": "Guests", "kind": "membership", "google_issuer": ISSUER});
-    let project = text(&post(&club.server, "/v1/projects", &project).await, "id");
-    let pass = post(&club.server, "/v1/passes", &json!({"project": project})).await;
+    set(&club, json!({"google_issuer": ISSUER})).await;
+    let pass = post(&club.server, "/v1/passes", &json!({"project": club.project})).await;
     let (id, template) = (text(&pass, "id"), text(&pass, "template"));
 
     let held = format!(
@@ -106,9 +110,8 @@ async fn our_own_server_holds_against_a_google_that_lies() {
     let folder = tempfile::tempdir().unwrap();
     let (at, port) = (folder.path().to_owned(), keys_port.to_string());
     let playing = tokio::spawn(async move {
-        let pass = ["--class", &class, "--object", &object, "--keys-port", &port, "--held-command", &held];
-        let rest = ["--patience", "60", "--callers", "20"];
-        kit(&at, &[&["google", &url][..], &pass, &rest].concat()).await
+        let pass = ["--class", &class, "--object", &object, "--keys-port", &port, "--held-command", &held, "--callers", "20"];
+        kit(&at, &[&["google", &url][..], &pass].concat()).await
     });
     // The server waits ever longer between its tries to fetch the keys, and fetches them at its start.
     wait_for_port(keys_port).await;
