@@ -56,6 +56,9 @@ pub(crate) enum FileCommand {
     Report {
         /// The template's id
         template: String,
+        /// The draft that follows the published version
+        #[arg(long)]
+        draft: bool,
     },
     /// Write a page that shows a template as a pass: everything is inside, it can be sent to anybody
     Preview {
@@ -82,7 +85,9 @@ pub(crate) async fn run(server: &Server, command: FileCommand) -> anyhow::Result
             let packed = fetch(server, &format!("/v1/templates/{template}/export?draft={draft}")).await?;
             write_folder(&packed, &out)?;
         }
-        FileCommand::Report { template } => report(server, &template).await?,
+        FileCommand::Report { template, draft } => {
+            report(server, &format!("/v1/templates/{template}/report?draft={draft}")).await?;
+        }
         FileCommand::Preview { template, out, draft } => {
             let page = fetch(server, &format!("/v1/templates/{template}/preview?draft={draft}")).await?;
             fs::write(&out, &page).with_context(|| format!("cannot write {}", out.display()))?;
@@ -161,8 +166,8 @@ fn write_folder(packed: &[u8], out: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn report(server: &Server, template: &str) -> anyhow::Result<()> {
-    let report = server.api()?.call(Method::GET, &format!("/v1/templates/{template}/report"), None).await?;
+async fn report(server: &Server, path: &str) -> anyhow::Result<()> {
+    let report = server.api()?.call(Method::GET, path, None).await?;
     if server.json {
         return server.print(&report);
     }

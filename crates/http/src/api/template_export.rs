@@ -29,14 +29,15 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Which {
+pub(crate) struct Which {
     /// The draft that follows the published version, where there is one.
     #[serde(default)]
     #[param(required = false)]
     draft: bool,
 }
 
-fn design(catalog: &OrgCatalog, id: TemplateId, which: &Which) -> Result<Template, Problem> {
+/// The template with the design that is meant.
+pub(crate) fn design(catalog: &OrgCatalog, id: TemplateId, which: &Which) -> Result<Template, Problem> {
     let template = &config::one(&catalog.templates, id.uuid(), "template")?.value;
     Ok(match catalog.draft_of(id).filter(|_| which.draft) {
         Some(draft) => Template { name: draft.value.name.clone(), design: draft.value.design.clone(), ..(**template).clone() },

@@ -12,9 +12,13 @@ use store::OrgCatalog;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{config, images, schema::IdText};
+use super::{
+    config, images,
+    schema::IdText,
+    template_export::{Which, design},
+};
 use crate::{
-    App, FieldError, PathParam, Problem,
+    App, FieldError, PathParam, Problem, QueryParams,
     auth::{Can, scope},
 };
 
@@ -115,14 +119,16 @@ struct Report {
 ///
 /// What the wallets would refuse, and what each system of Apple's and Google Wallet will not show of it.
 #[utoipa::path(get, path = "/v1/templates/{template}/report", tag = "Templates", security(("key" = ["config_read"])),
-    params(("template" = IdText, Path, description = "Its id.")), responses((status = 200, body = Report, description = "It.")))]
+    params(("template" = IdText, Path, description = "Its id."), Which),
+    responses((status = 200, body = Report, description = "It.")))]
 async fn report(
     can: Can<scope::ConfigRead>,
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<TemplateId>,
+    QueryParams(which): QueryParams<Which>,
 ) -> Result<Json<Report>, Problem> {
     let catalog = config::org(&app, can.org)?;
-    let template = &config::one(&catalog.templates, id.uuid(), "template")?.value;
+    let template = &design(&catalog, id, &which)?;
     let project = catalog.project(template.project).ok_or_else(|| Problem::no_such("project"))?;
     let problems = template.design.problems(project).into_iter();
     Ok(Json(Report {

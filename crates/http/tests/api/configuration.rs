@@ -130,6 +130,15 @@ async fn a_template_is_told_what_wallets_refuse_and_leave_out() {
     let barcode = body["losses"].as_array().unwrap().iter().find(|loss| loss["path"] == "design.barcode.format").unwrap();
     assert_eq!(barcode["systems"], json!(["ios_17", "ios_18", "ios_26", "watch_os"]));
     assert_eq!(body["problems"], json!([]));
+
+    let path = format!("/v1/templates/{}", things.id("template"));
+    server.call(&server.admin, "PUT", &path, &json!({"name": "Card", "design": design})).await.expect(200);
+    for (draft, lost) in [(false, 0), (true, 1)] {
+        let report = server.get(&format!("{path}/report?draft={draft}")).await;
+        let body = report.expect(200);
+        let losses = body["losses"].as_array().unwrap().iter();
+        assert_eq!(losses.filter(|loss| loss["path"] == "design.barcode.format").count(), lost, "draft {draft}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
