@@ -42,6 +42,7 @@ pub fn preview_html(view: &PassView<'_>, context: &PreviewContext<'_>) -> Markup
     let title = if view.is_blank() { String::new() } else { view.text(&design.title) };
     html! {
         article.pb-pass.{ "pb-" (style(view.project.kind)) } .pb-void[view.pass.lifecycle.is_void()] aria-label=(design.description) {
+            (picture(view, ImageRole::Background, "pb-backdrop", context))
             div.pb-head {
                 (picture(view, ImageRole::Logo, "pb-logo", context))
                 @if !title.trim().is_empty() { p.pb-title { (title) } }

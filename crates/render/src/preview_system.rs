@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::google::slots::{Slot, slots};
 use crate::preview::{Shown, back, code, fields, picture, shown};
+use crate::values::Moment;
 use crate::{Loss, PassView, PreviewContext, System, fill, preview_html, vertical};
 
 /// The pictures of a system: on phones the front with its back, the line in the stack and that on the lock screen.
@@ -63,7 +64,17 @@ fn front(view: &PassView<'_>, context: &PreviewContext<'_>, losses: &[&Loss]) ->
 /// What a design's semantic tag says of the pass, where it is a text.
 fn tag(view: &PassView<'_>, name: &str) -> Option<String> {
     let tags = fill::fill_semantics(view, &view.template.design.semantics);
-    tags.get(name).and_then(Value::as_str).map(str::to_owned)
+    tags.get(name).and_then(Value::as_str).map(|text| Moment::parse(text).map_or_else(|| text.to_owned(), Moment::human))
+}
+
+/// The first of the seats that a ticket's tags name.
+fn seat(view: &PassView<'_>) -> Vec<Shown<'static>> {
+    let tags = fill::fill_semantics(view, &view.template.design.semantics);
+    let part = |(label, name): (&'static str, &str)| {
+        let value = tags.get("seats")?.get(0)?.get(name)?.as_str()?.to_owned();
+        Some(Shown { label, value })
+    };
+    [("Section", "seatSection"), ("Row", "seatRow"), ("Seat", "seatNumber")].into_iter().filter_map(part).collect()
 }
 
 fn poster(view: &PassView<'_>, context: &PreviewContext<'_>) -> Markup {
@@ -84,6 +95,7 @@ fn poster(view: &PassView<'_>, context: &PreviewContext<'_>) -> Markup {
                 @for line in ["venueName", "eventStartDate"] {
                     @if let Some(text) = tag(view, line) { p { (text) } }
                 }
+                (fields("pb-secondary", &seat(view)))
                 @if view.project.kind == ProjectKind::Generic {
                     (fields("pb-primary", &shown(view, FieldPlace::Primary)))
                     (fields("pb-secondary", &shown(view, FieldPlace::Secondary)))
@@ -262,11 +274,17 @@ mod tests {
     fn a_poster_falls_back_where_none_is_drawn() {
         let template = template(|design| {
             design.rich_style = Some(RichStyle::PosterEventTicket);
-            design.semantics = json!({"eventName": "Concert", "venueName": "Hall"}).as_object().unwrap().clone();
+            let tags = json!({"eventName": "Concert", "venueName": "Hall", "eventStartDate": "2026-12-20T20:00:00+01:00",
+                "seats": [{"seatRow": "4", "seatNumber": "12"}]});
+            design.semantics = tags.as_object().unwrap().clone();
             design.images.insert(ImageRole::Artwork, ImageSet { x2: Some("art".to_owned()), ..ImageSet::default() });
         });
         let poster = drawn("event_ticket", &template, System::Ios27);
         assert!(poster.contains("pb-poster") && poster.contains("art.png") && poster.contains("Concert"), "{poster}");
+        assert!(
+            poster.contains("20 Dec 2026, 20:00") && poster.contains("<dd>12</dd>") && !poster.contains("Section"),
+            "{poster}"
+        );
         for system in [System::Ios17, System::Ios26] {
             let classic = drawn("event_ticket", &template, system);
             assert!(!classic.contains("pb-poster") && classic.contains("pb-event-ticket"), "{system:?}: {classic}");

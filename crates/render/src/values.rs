@@ -47,7 +47,7 @@ impl Moment {
     }
 
     /// For people: the day alone, or with the hour.
-    fn human(self) -> String {
+    pub(crate) fn human(self) -> String {
         let pattern = match (self.is_day(), self.is_local()) {
             (true, _) => "%-d %b %Y",
             (false, true) => "%-d %b %Y, %H:%M",
