@@ -8,7 +8,7 @@
 //! - [`script::text`]: texts for people, in Jinja's syntax, under a fuel limit.
 //!
 //! [`payload`] makes webhooks' bodies of the last two. [`flow`] puts them together: an event name and a condition, and steps
-//! whose values are mappings. [`batch`] does a step for every row of a file.
+//! whose values are mappings. [`batch`] does a step for every row of a file, and [`targets`] tells what such a step can set.
 //!
 //! A mistake never passes silently: compiling answers with every [`Problem`] and where it is.
 
@@ -18,6 +18,7 @@ pub mod fql;
 pub mod mapping;
 pub mod path;
 pub mod payload;
+pub mod targets;
 pub mod transform;
 
 mod problem;

@@ -45,6 +45,9 @@ pub struct BatchWork {
     /// Its rows, once they are there whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<BatchFile>,
+    /// Whether its rows are held back when they are there, so that it may be told first what becomes of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hold: bool,
     /// What was learnt about how the file is written, `flows::batch::Layout`; null before.
     #[serde(default)]
     pub layout: Value,
@@ -211,6 +214,7 @@ impl BatchWork {
             phase: BatchPhase::Rows,
             intake: None,
             file: None,
+            hold: false,
             layout: Value::Null,
             check: BatchTally::default(),
             run: BatchTally::default(),

@@ -34,7 +34,7 @@ pub use decode::{Decoder, Misread};
 pub use document::{Batch, EmptyCells, Operation};
 pub use ndjson::line;
 pub use plan::{BatchPlan, Ticket};
-pub use report::Report;
+pub use report::{Note, Report};
 pub use rows::{Format, Layout, Place, Reader, Row};
 pub use schedule::Schedule;
 

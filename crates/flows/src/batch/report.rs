@@ -1,6 +1,6 @@
 //! The rows that failed, as they stood in the file, with why.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::csv;
 use super::rows::{Format, Layout, Row};
@@ -9,6 +9,19 @@ use super::rows::{Format, Layout, Row};
 const NOTES: [&str; 4] = ["batch_row", "batch_line", "batch_column", "batch_reason"];
 /// Where cells go that are too many.
 const SURPLUS: &str = "batch_surplus";
+
+/// What a report says of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Counts rows from 1, without the one that names the columns.
+    pub row: u64,
+    /// The line on which it begins, from 1.
+    pub line: u64,
+    /// The columns that it is about, where that can be said.
+    pub column: String,
+    /// Why it failed.
+    pub reason: String,
+}
 
 /// Writes rows that failed in the format of their file, with `batch_row`, `batch_line`, `batch_column` and `batch_reason`
 /// beside what stood there.
@@ -32,6 +45,26 @@ impl<'r> Report<'r> {
         }
         let own = self.layout.columns.iter().map(String::as_str).filter(|name| !is_note(name));
         self.line(own.chain(NOTES).chain([SURPLUS]))
+    }
+
+    /// How a report is written, for whoever reads its rows without its head.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        let own = self.layout.columns.iter().filter(|name| !is_note(name)).cloned();
+        let all = own.chain(NOTES.map(str::to_owned)).chain([SURPLUS.to_owned()]);
+        let columns = if self.layout.format == Format::Csv { all.collect() } else { Vec::new() };
+        Layout { columns, delimiter: Some(self.delimiter()), ..self.layout.clone() }
+    }
+
+    /// What a report says of a row, and the row's own cells.
+    #[must_use]
+    pub fn read(row: &Value) -> Option<(Note, Map<String, Value>)> {
+        let mut cells = row.as_object()?.clone();
+        let [number, line, column, reason] = NOTES.map(|name| cells.remove(name).unwrap_or_default());
+        let count = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let note = Note { row: count(&number)?, line: count(&line)?, column: text(&column), reason: text(&reason) };
+        Some((note, cells))
     }
 
     /// Adds a row.

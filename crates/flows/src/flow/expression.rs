@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use domain::{Amount, FieldType, FieldValue, Timestamp};
+use domain::{Amount, FieldType, FieldValue, Project, Timestamp};
 use serde_json::Value;
 
 use super::MAX_TEXT_BYTES;
+use super::plan::find_variant;
 use crate::Problem;
 use crate::mapping::Mapping;
 use crate::problem::kind;
+use crate::targets::Takes;
 
 /// A compiled mapping and where it stands in the document.
 #[derive(Debug, Clone)]
@@ -213,6 +215,23 @@ pub(super) fn field(value: &Value, field_type: FieldType) -> Result<Option<Field
     match field_type.misfit(&read) {
         Some(misfit) => Err(format!("{misfit}, found {}", kind(value))),
         None => Ok(Some(read)),
+    }
+}
+
+/// Whether a value could stand at a place of a step.
+pub(crate) fn fits(project: &Project, place: &str, takes: Takes, value: &Value) -> bool {
+    let typed = |field_type| field(value, field_type).is_ok_and(|read| read.is_some());
+    match takes {
+        Takes::Text | Takes::Message => {
+            let read = text(value).ok().flatten();
+            read.is_some_and(|text| place != "variant" || find_variant(project, &text).is_some())
+        }
+        Takes::Number => typed(FieldType::Number),
+        Takes::Flag => typed(FieldType::Flag),
+        Takes::Time => typed(FieldType::Time),
+        Takes::Count => count(value).is_ok_and(|read| read.is_some()),
+        Takes::Amount => amount(value).is_ok_and(|read| read.is_some()),
+        Takes::Object => value.is_object(),
     }
 }
 

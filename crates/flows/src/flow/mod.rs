@@ -37,8 +37,10 @@ mod work;
 pub(crate) use check::check_step;
 pub(crate) use document::from_yaml;
 pub use document::{Find, Flow, IfExists, Names, OnError, Step, StepAction, When};
+pub(crate) use expression::fits;
 pub(crate) use plan::PlanStep;
 pub use plan::{Label, Occasion, Plan};
+pub(crate) use run::describe as described;
 pub use run::{NotMatched, Run, StepOutcome, StepRun};
 #[cfg(test)]
 pub(crate) use tests::project as test_project;

@@ -143,7 +143,7 @@ fn until(wait: &Wait) -> Value {
 }
 
 /// What a command asks for, without the ids that are minted with it.
-fn describe(action: &Action) -> Value {
+pub(crate) fn describe(action: &Action) -> Value {
     let mut out = Map::new();
     match action {
         Action::Issue(issue) => {

@@ -14,7 +14,9 @@ use flows::batch::{Decoder, Format, Layout, Report};
 use futures_util::stream;
 use http::header;
 use http_body_util::BodyExt as _;
+use serde::Deserialize;
 use store::{Batch, BatchFile, BatchPhase, CHUNK_BYTES, Chunk, Intake, IntakeFrom, JobState, StoreError};
+use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -24,7 +26,7 @@ use super::{
     schema::IdText,
 };
 use crate::{
-    App, PathParam, Problem,
+    App, PathParam, Problem, QueryParams,
     auth::{Can, scope},
 };
 
@@ -38,20 +40,33 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(upload)).routes(routes!(report))
 }
 
+/// What becomes of rows when they are there.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Held {
+    /// Whether they wait to be checked until the batch is changed.
+    #[serde(default)]
+    #[param(default = false)]
+    hold: bool,
+}
+
 /// Upload the rows of a batch.
 ///
 /// The body is the file itself, CSV, NDJSON or Parquet as the batch says, of at most 4 GiB; send it in pieces of any size. It is
 /// kept sealed until the batch is over, or 30 days. The check begins at once, or when the rows of a Parquet file were read; one
-/// that is broken, encrypted or unpacks to more than it may fails the batch, and its `fault` says why.
+/// that is broken, encrypted or unpacks to more than it may fails the batch, and its `fault` says why. With `hold` the rows wait:
+/// look at the first of them (`/sample`), then change the batch to have them checked.
 #[utoipa::path(put, path = "/v1/batches/{batch}/rows", tag = "Batches", security(("key" = ["passes_write"])),
-    params(("batch" = IdText, Path, description = "Its id.")),
+    params(("batch" = IdText, Path, description = "Its id."), Held),
     request_body(content((String = "text/csv"), (String = "application/x-ndjson"), (String = "application/vnd.apache.parquet")),
         description = "The file."),
-    responses((status = 200, body = View, description = "Kept whole. It is being checked.")))]
+    responses((status = 200, body = View, description = "Kept whole. It is being checked, or waits for that.")))]
 async fn upload(
     can: Can<scope::PassesWrite>,
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<BatchId>,
+    QueryParams(Held { hold }): QueryParams<Held>,
     request: Request,
 ) -> Result<Json<View>, Problem> {
     let mut batch = find(&app, &can, id).await?;
@@ -83,7 +98,8 @@ async fn upload(
         batch.progress.file = Some(file);
         batch.progress.phase = BatchPhase::Check;
     }
-    batch.state = JobState::Running;
+    batch.progress.hold = hold;
+    batch.state = if hold && batch.progress.phase == BatchPhase::Check { JobState::Paused } else { JobState::Running };
     if app.store.written(app.store.batch_write(&config::change(&app, &can), &batch, "upload")?).await? {
         return Ok(Json(View::of(&batch)));
     }

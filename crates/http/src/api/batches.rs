@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How often a change is tried again that a worker's progress came before.
-const MAX_RACES: usize = 20;
+pub(super) const MAX_RACES: usize = 20;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -82,7 +82,7 @@ struct Asked {
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = BatchOperation)]
-enum OperationName {
+pub(super) enum OperationName {
     /// Issue a pass, or change the one of that external id.
     Issue,
     /// Change a pass.
@@ -98,7 +98,7 @@ enum OperationName {
 #[derive(ToSchema)]
 #[schema(as = BatchIfExists, rename_all = "snake_case")]
 #[allow(dead_code, reason = "describes `flows::flow::IfExists` in the document")]
-enum IfExistsName {
+pub(super) enum IfExistsName {
     Update,
     Skip,
     Reject,
@@ -116,7 +116,7 @@ enum FormatName {
 #[derive(ToSchema)]
 #[schema(as = BatchEmptyCells, rename_all = "snake_case")]
 #[allow(dead_code, reason = "describes `flows::batch::EmptyCells` in the document")]
-enum EmptyCellsName {
+pub(super) enum EmptyCellsName {
     Ignore,
     Clear,
 }
@@ -159,6 +159,8 @@ impl Start {
 pub(super) enum BatchState {
     /// Its rows were not uploaded yet.
     AwaitingRows,
+    /// Its rows are there and were held back: change the batch to have them checked.
+    Uploaded,
     /// Its rows are read from the file of columns that was uploaded, or from a database.
     Reading,
     /// Its rows are looked at, nothing is done.
@@ -190,6 +192,7 @@ impl BatchState {
             (JobState::Running, BatchPhase::Check) => Self::Checking,
             (JobState::Running, BatchPhase::Run) if batch.progress.waits_until().is_some() => Self::Scheduled,
             (JobState::Running, BatchPhase::Run) => Self::Running,
+            (JobState::Paused, BatchPhase::Check) if batch.progress.hold => Self::Uploaded,
             (JobState::Paused, BatchPhase::Check) if batch.progress.check.ended_at.is_some() => Self::Checked,
             (JobState::Paused, _) => Self::Paused,
         }
@@ -198,6 +201,7 @@ impl BatchState {
     pub(super) const fn words(self) -> &'static str {
         match self {
             Self::AwaitingRows => "waiting for its rows",
+            Self::Uploaded => "waiting for its map",
             Self::Reading => "being read",
             Self::Checking => "being checked",
             Self::Checked => "checked and waits to be run",
@@ -404,7 +408,7 @@ async fn create(
 }
 
 /// The time before which a batch does not run.
-fn start_at(asked: Option<Value>, start: Start, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
+pub(super) fn start_at(asked: Option<Value>, start: Start, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
     let Some(asked) = asked.filter(|asked| !asked.is_null()) else { return Ok(None) };
     let at: Timestamp = serde_json::from_value(asked).map_err(|error| Problem::field("start_at", error.to_string()))?;
     if at > now.plus(Duration::from_secs(MAX_WAIT_DAYS * 86_400)) {
@@ -531,7 +535,7 @@ async fn resume(
     PathParam(id): PathParam<BatchId>,
 ) -> Result<Json<View>, Problem> {
     match BatchState::of(&find(&app, &can, id).await?) {
-        waits @ (BatchState::AwaitingRows | BatchState::Checked) => Err(not_allowed(waits)),
+        waits @ (BatchState::AwaitingRows | BatchState::Uploaded | BatchState::Checked) => Err(not_allowed(waits)),
         _ => Ok(Json(View::of(&turn(&app, &can, id, &[JobState::Paused], JobState::Running).await?))),
     }
 }

@@ -13,7 +13,7 @@ use crate::{App, problem};
 const STYLE: &str = include_str!("../../assets/docs.css");
 const SCRIPT: &str = include_str!("../../assets/docs.js");
 /// The groups in the order in which a newcomer needs them; others follow.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "Passes",
     "Scans",
     "Contacts",
@@ -25,6 +25,7 @@ const ORDER: [&str; 25] = [
     "Connectors",
     "Sources",
     "Flows",
+    "Mappings",
     "Transformations",
     "Batches",
     "Syncs",

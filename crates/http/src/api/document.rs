@@ -36,10 +36,12 @@ refused. Versions are `ETag`s; `If-Match` guards a change.\n\n\
 Every answer says in `RateLimit` what is left of the key's limit.";
 
 /// Ends of paths that may be posted to as often as one likes: they make nothing, or name what they make themselves.
-const REPEATED: [&str; 19] = [
+const REPEATED: [&str; 21] = [
     "/links",
     "/v1/doctor",
     "/flows/test",
+    "/mapping-suggestion",
+    "/mapping-test",
     "/transformations/test",
     "/{webhook}/test",
     "/{destination}/test",

@@ -4,7 +4,9 @@
 
 mod audit;
 mod backfills;
+mod batch_change;
 mod batch_rows;
+mod batch_sample;
 mod batches;
 pub(crate) mod commands;
 mod config;
@@ -31,6 +33,7 @@ mod inspectors;
 mod installations;
 mod jobs;
 mod keys;
+mod mappings;
 mod me;
 mod messages;
 mod once;
@@ -94,6 +97,8 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(publications::routes())
         .merge(batches::routes())
         .merge(batch_rows::routes())
+        .merge(batch_sample::routes())
+        .merge(batch_change::routes())
         .merge(syncs::routes())
         .merge(template_report::routes())
         .merge(template_import::routes())
@@ -105,6 +110,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(source_events::routes())
         .merge(flows::routes())
         .merge(flow_versions::routes())
+        .merge(mappings::routes())
         .merge(transformations::routes())
         .merge(webhooks::routes())
         .merge(webhook_replay::routes())

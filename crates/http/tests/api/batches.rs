@@ -106,3 +106,77 @@ async fn a_file_that_cannot_be_read_is_refused_whole_and_may_be_sent_again() {
     let kept = upload(&server, &latin, &[], b"external_id,name\n1,Zo\xeb\n".to_vec()).await.expect(200);
     assert_eq!(kept["bytes"], "external_id,name\n1,Zoë\n".len(), "it is kept as UTF-8");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_held_back_are_looked_at_and_mapped_before_they_are_checked() {
+    let server = Server::start().await;
+    server.furnish().await;
+    let batch = made(&server, json!({"project": "club", "operation": "issue", "map": {"external_id": null}})).await;
+    let path = format!("/v1/batches/{}", batch["id"].as_str().unwrap());
+    assert_eq!(server.get(&format!("{path}/sample")).await.expect(200)["rows"], json!([]), "they are not there yet");
+    let change = async |to: Value| server.call(&server.admin, "PATCH", &path, &to).await;
+    assert_eq!(change(json!({})).await.problem(409), "not_allowed");
+    let bearer = format!("Bearer {}", server.admin);
+    let rows = "Karte;Name\n1;Zoë\n2\n3;Ada\n";
+    let kept = server.send("PUT", &format!("{path}/rows?hold=true"), &[("authorization", &bearer)], rows).await.expect(200);
+    assert_eq!(kept["state"], "uploaded");
+    for turn in ["run", "resume"] {
+        assert_eq!(server.post(&format!("{path}/{turn}"), Value::Null).await.problem(409), "not_allowed", "{turn}");
+    }
+    let sample = server.get(&format!("{path}/sample?limit=2")).await.expect(200);
+    assert_eq!((&sample["columns"], &sample["delimiter"]), (&json!(["Karte", "Name"]), &json!(";")));
+    assert_eq!(sample["rows"][0], json!({"row": 1, "line": 2, "cells": {"Karte": "1", "Name": "Zoë"}, "fault": null}));
+    assert!(sample["rows"][1]["fault"].as_str().unwrap().contains("1 cells"), "{sample}");
+    assert_eq!(sample["rows"].as_array().unwrap().len(), 2);
+    for (wrong, expected) in [
+        (json!({"map": {"external_id": "$.Card"}}), "no column `Card`"),
+        (json!({"map": {"fields": {"nope": "$.Name"}}}), "map.fields.nope"),
+        (json!({"map": {}, "match_columns": false}), "tells passes apart"),
+        (json!({"encoding": "utf-8"}), "is settled"),
+        (json!({"start": "soon"}), "start"),
+        (json!({"start_at": "2027-02-01T09:00:00Z"}), "set `start` to"),
+    ] {
+        let refused = change(wrong.clone()).await;
+        assert_eq!(refused.problem(422), "invalid", "{wrong}");
+        assert!(refused.text().contains(expected), "{wrong}: {}", refused.text());
+    }
+    assert_eq!(server.get(&path).await.expect(200)["state"], "uploaded", "what was refused changed nothing");
+    let map = json!({"external_id": "$.Karte", "contact": {"name": "$.Name"}});
+    let changed = change(json!({"map": map, "start": "if_clean"})).await.expect(200);
+    assert_eq!(
+        (&changed["state"], &changed["document"]["map"], &changed["start"]),
+        (&json!("checking"), &map, &json!("if_clean"))
+    );
+    assert_eq!(change(json!({})).await.problem(409), "not_allowed", "not while it is checked");
+    server.post(&format!("{path}/pause"), Value::Null).await.expect(200);
+    assert_eq!(change(json!({"start": null})).await.expect(200)["start"], "by_hand");
+    assert_eq!(server.get(&format!("{path}/failures")).await.expect(200)["data"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn maps_are_guessed_and_tried() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let path = format!("/v1/projects/{}", things.id("project"));
+    let places = server.get(&format!("{path}/mapping-targets?action=issue&over=rows")).await.expect(200);
+    let one = |place: &str| places["data"].as_array().unwrap().iter().find(|it| it["place"] == place).cloned().unwrap();
+    assert_eq!((&one("external_id")["required"], &one("fields.tier")["label"]), (&json!(true), &json!("Tier")));
+    assert_eq!((&one("balances.points")["takes"], &one("balances.points")["default"]), (&json!("amount"), &json!("0")));
+    let row = json!({"Member No.": "7", "E-Mail": "ADA@example.com", "Tier": "gold", "points": "1.50"});
+    let guess = json!({"over": "rows", "sample": row});
+    let map = server.post(&format!("{path}/mapping-suggestion"), guess).await.expect(200)["map"].clone();
+    assert_eq!(map["external_id"], json!({"@path": "$.['Member No.']"}));
+    let tried = json!({"over": "rows", "sample": row, "map": map});
+    let found = server.post(&format!("{path}/mapping-test"), tried).await.expect(200);
+    assert_eq!(found["problems"], json!([]));
+    assert_eq!(found["resolved"]["contact"]["email"], "ada@example.com");
+    assert_eq!((&found["resolved"]["balances"]["points"], &found["values"]["balances.points"]), (&json!("1.5"), &json!("1.50")));
+    let text = json!({"over": "rows", "sample": row, "text": "external_id: $.nothing\nfields:\n  tier: $.Tier\n"});
+    let found = server.post(&format!("{path}/mapping-test"), text).await.expect(200);
+    assert_eq!((&found["resolved"], &found["problems"][0]["path"]), (&Value::Null, &json!("external_id")));
+    assert_eq!(found["values"], json!({"fields.tier": "gold"}));
+    let broken = server.post(&format!("{path}/mapping-test"), json!({"text": "a: [\n"})).await;
+    assert_eq!(broken.problem(422), "invalid");
+    assert!(broken.text().contains("line"), "{}", broken.text());
+    assert_eq!(server.post(&format!("{path}/mapping-test"), json!({})).await.problem(422), "invalid");
+}

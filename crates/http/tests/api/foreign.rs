@@ -69,6 +69,9 @@ impl Operation {
             (_, "/v1/scans/batch") => json!({"device": "d", "scans": [
                 {"id": "1", "code": "nobody", "at": "2027-01-15T07:00:00Z", "accepted": false}]}),
             (_, "/v1/scans/{scan}/undo") => json!({}),
+            (_, "/v1/projects/{project}/mapping-suggestion") => json!({"sample": {"userId": "u-1"}}),
+            (_, "/v1/projects/{project}/mapping-test") => json!({"sample": {"userId": "u-1"}, "map": {}}),
+            ("patch", "/v1/batches/{batch}") => json!({"match_columns": false}),
             (_, "/v1/batches") => json!({"project": things.id("project"), "operation": "issue"}),
             (_, "/v1/passes/{pass}/installations") => json!({"wallet": "apple", "installed_at": "2020-01-01T00:00:00Z"}),
             (_, "/v1/contacts") => json!({"email": "eve@example.com"}),

@@ -282,6 +282,9 @@ impl Bringing<'_> {
         };
         if work.file.is_some() && !is_trial {
             work.phase = BatchPhase::Check;
+            if work.hold {
+                self.batch.state = JobState::Paused;
+            }
         } else if !is_trial && work.removal.as_ref().is_some_and(|removal| removal.is_due) {
             // There is nothing any more.
             (work.phase, work.run.ended_at) = (BatchPhase::Run, Some(self.shard.house.now()));

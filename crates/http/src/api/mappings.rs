@@ -1,0 +1,294 @@
+//! `/v1/projects/{project}/mapping…`: what a map of a flow's step or of a batch can set, a guess at one, and what one makes of a
+//! sample.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use domain::{Project, ProjectId};
+use flows::{
+    flow::StepAction,
+    targets::{self, Over, Takes, Target, Tested},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{config, flows::refused, page::Page, schema::IdText};
+use crate::{
+    App, Body, PathParam, Problem, QueryParams,
+    auth::{Caller, Can, scope},
+};
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(places)).routes(routes!(suggest)).routes(routes!(test))
+}
+
+/// What the step, or the batch, does.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = MappingAction)]
+enum Does {
+    #[default]
+    Issue,
+    Update,
+    Activate,
+    Revoke,
+    Delete,
+    Notify,
+    Send,
+    Wait,
+}
+
+impl Does {
+    const fn action(self) -> StepAction {
+        match self {
+            Self::Issue => StepAction::Issue,
+            Self::Update => StepAction::Update,
+            Self::Activate => StepAction::Activate,
+            Self::Revoke => StepAction::Revoke,
+            Self::Delete => StepAction::Delete,
+            Self::Notify => StepAction::Notify,
+            Self::Send => StepAction::Send,
+            Self::Wait => StepAction::Wait,
+        }
+    }
+}
+
+/// What the map is for: source events, in a flow, or rows, in a batch.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = MappingOver)]
+enum Of {
+    #[default]
+    Events,
+    Rows,
+}
+
+impl Of {
+    const fn over(self) -> Over {
+        match self {
+            Self::Events => Over::Events,
+            Self::Rows => Over::Rows,
+        }
+    }
+}
+
+/// What a place takes: `amount` is a decimal of at most six digits after the point, `count` a whole number, `message` a text in
+/// Jinja's syntax.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = MappingTakes)]
+enum TakesName {
+    Text,
+    Number,
+    Flag,
+    Time,
+    Count,
+    Amount,
+    Object,
+    Message,
+}
+
+/// A place of a map.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MappingTarget)]
+struct View {
+    /// Where it stands in the map, such as `contact.email` or `fields.tier`.
+    place: String,
+    /// What people call it.
+    label: String,
+    /// What it takes.
+    takes: TakesName,
+    /// Whether nothing is done without it.
+    required: bool,
+    /// Of the places with the same text here, `pass` or `person`, one is needed and one is enough.
+    one_of: Option<String>,
+    /// What it may be; empty where that is not fixed.
+    choices: Vec<String>,
+    /// Its value where none is given.
+    #[schema(value_type = Option<Value>)]
+    default: Option<Value>,
+}
+
+impl View {
+    fn of(target: Target) -> Self {
+        Self {
+            place: target.place,
+            label: target.label,
+            takes: match target.takes {
+                Takes::Text => TakesName::Text,
+                Takes::Number => TakesName::Number,
+                Takes::Flag => TakesName::Flag,
+                Takes::Time => TakesName::Time,
+                Takes::Count => TakesName::Count,
+                Takes::Amount => TakesName::Amount,
+                Takes::Object => TakesName::Object,
+                Takes::Message => TakesName::Message,
+            },
+            required: target.required,
+            one_of: target.one_of.map(str::to_owned),
+            choices: target.choices,
+            default: target.default,
+        }
+    }
+}
+
+/// Which map.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    /// What the step, or the batch, does.
+    #[serde(default)]
+    #[param(inline, value_type = Option<Does>)]
+    action: Does,
+    /// What the map is for.
+    #[serde(default)]
+    #[param(inline, value_type = Option<Of>)]
+    over: Of,
+}
+
+fn project(app: &App, caller: &Caller, id: ProjectId) -> Result<Arc<Project>, Problem> {
+    let catalog = config::org(app, caller.org)?;
+    Ok(Arc::clone(&config::one(&catalog.projects, id.uuid(), "project")?.value))
+}
+
+/// List what a map can set.
+///
+/// Of a flow's step, or of a batch: the person, the project's fields and balances, and what passes have besides, with what
+/// each takes.
+#[utoipa::path(get, path = "/v1/projects/{project}/mapping-targets", tag = "Mappings", security(("key" = ["config_read"])),
+    params(("project" = IdText, Path, description = "Its id."), Which),
+    responses((status = 200, body = Page<View>, description = "All of them.")))]
+async fn places(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<ProjectId>,
+    QueryParams(which): QueryParams<Which>,
+) -> Result<Json<Page<View>>, Problem> {
+    let project = project(&app, &can, id)?;
+    let found = targets::targets(&project, which.action.action(), which.over.over());
+    Ok(Json(Page { data: found.into_iter().map(View::of).collect(), next_cursor: None }))
+}
+
+/// A sample to guess a map for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = MappingSample)]
+struct Sample {
+    /// What the step, or the batch, does; `issue` unless told.
+    #[serde(default)]
+    action: Does,
+    /// What the map is for; `events` unless told.
+    #[serde(default)]
+    over: Of,
+    /// A source event as flows see it, or a row as an object of column names and cells.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    sample: Map<String, Value>,
+}
+
+/// A map.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MappingSuggestion)]
+struct Suggested {
+    /// As a flow's step or a batch takes it.
+    #[schema(value_type = Object)]
+    map: Map<String, Value>,
+}
+
+/// Guess a map for a sample.
+///
+/// What is called in the sample as a place is, or as people usually call it, and whose value fits there. Look at it before you
+/// use it.
+#[utoipa::path(post, path = "/v1/projects/{project}/mapping-suggestion", tag = "Mappings", security(("key" = ["config_read"])),
+    params(("project" = IdText, Path, description = "Its id.")), request_body = Sample,
+    responses((status = 200, body = Suggested, description = "A guess.")))]
+async fn suggest(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<ProjectId>,
+    body: Body<Sample>,
+) -> Result<Json<Suggested>, Problem> {
+    let project = project(&app, &can, id)?;
+    let Sample { action, over, sample } = body.value;
+    Ok(Json(Suggested { map: targets::suggest(&project, action.action(), over.over(), &Value::Object(sample)) }))
+}
+
+/// A map to be tried on a sample.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = MappingTrial)]
+struct Trial {
+    /// What the step, or the batch, does; `issue` unless told.
+    #[serde(default)]
+    action: Does,
+    /// What the map is for; `events` unless told.
+    #[serde(default)]
+    over: Of,
+    /// A source event as flows see it, or a row as an object of column names and cells.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    sample: Map<String, Value>,
+    /// The map, as a flow's step or a batch takes it; this or `text`.
+    #[schema(value_type = Option<Object>)]
+    map: Option<Map<String, Value>>,
+    /// The map in YAML or JSON.
+    text: Option<String>,
+}
+
+/// What is wrong with a map, or with the sample for it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MappingProblem)]
+struct Fault {
+    /// The place in the map.
+    path: String,
+    /// What is wrong.
+    message: String,
+}
+
+/// What a map makes of a sample.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MappingTested)]
+struct Found {
+    /// The map, as it was read.
+    #[schema(value_type = Object)]
+    map: Map<String, Value>,
+    /// What would be asked for, with values of their type; null where something is wrong.
+    #[schema(value_type = Option<Object>)]
+    resolved: Option<Value>,
+    /// What is wrong; empty where nothing is.
+    problems: Vec<Fault>,
+    /// What each place finds in the sample, as it stands there; places that find nothing are left out.
+    #[schema(value_type = Object)]
+    values: Value,
+}
+
+/// Try a map on a sample.
+///
+/// Says what would be asked for, with every value brought to its type, and what is wrong and where. Nothing is done, and no pass
+/// is looked up.
+#[utoipa::path(post, path = "/v1/projects/{project}/mapping-test", tag = "Mappings", security(("key" = ["config_read"])),
+    params(("project" = IdText, Path, description = "Its id.")), request_body = Trial,
+    responses((status = 200, body = Found, description = "What it makes of the sample.")))]
+async fn test(
+    can: Can<scope::ConfigRead>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<ProjectId>,
+    body: Body<Trial>,
+) -> Result<Json<Found>, Problem> {
+    let project = project(&app, &can, id)?;
+    let Trial { action, over, sample, map, text } = body.value;
+    let map = match (map, text) {
+        (Some(map), None) => map,
+        (None, Some(text)) => flows::batch::Batch::map_of_yaml(&text).map_err(|problem| refused(vec![problem.under("text")]))?,
+        _ => return Err(Problem::field("map", "give either `map` or `text`")),
+    };
+    let about = (app.now(), &*app.entropy);
+    let Tested { resolved, problems, values } =
+        targets::test(&project, action.action(), over.over(), &map, &Value::Object(sample), about);
+    let problems = problems.into_iter().map(|problem| Fault { path: problem.path, message: problem.message }).collect();
+    let values = Value::Object(values.into_iter().collect());
+    Ok(Json(Found { map, resolved, problems, values }))
+}
