@@ -106,6 +106,64 @@ walks.out = async (page, looked, name) => {
   await section('Inspectors');
 };
 
+// `more`: {"batch", "flow"}: a batch whose rows are held back, and a flow.
+walks.mapping = async (page, looked, name) => {
+  await page.goto(`${url}/batches`);
+  await looked('batches');
+  await page.goto(`${url}/batches/new`);
+  await looked('upload');
+  await page.goto(`${url}/batches/${more.batch}/map`);
+  const says = page.getByRole('status').first();
+  const place = (at) => page.locator(`[data-place="${at}"]`);
+  const made = (at, text) => place(at).locator('[data-made]').filter({ hasText: text }).waitFor();
+  await made('contact.email', '→ ada@example.com');
+  await looked('map');
+  // A value, then its place; then a place, and its value; and by the keyboard alone.
+  await page.locator('.value', { hasText: 'Level' }).click();
+  await says.filter({ hasText: '$.Level is chosen' }).waitFor();
+  await place('fields.tier').getByRole('button', { name: 'Choose' }).click();
+  await made('fields.tier', '→ gold');
+  await place('balances.points').getByRole('button', { name: 'Choose' }).click();
+  await page.locator('.value', { hasText: 'Score' }).click();
+  await made('balances.points', '→ 10.5');
+  await page.locator('.value', { hasText: 'Level' }).focus();
+  await page.keyboard.press('Enter');
+  await page.keyboard.press('Escape');
+  if (await page.locator('.value[aria-pressed="true"]').count()) throw new Error('Escape lets go');
+  await page.locator('.value', { hasText: 'Level' }).press('Enter');
+  await place('contact.name').getByRole('button', { name: 'Choose' }).press('Enter');
+  await made('contact.name', '→ gold');
+  await place('contact.name').getByRole('button', { name: 'Remove' }).click();
+  await page.waitForFunction(() => !document.querySelector('[data-place="contact.name"] [data-made]').textContent);
+  // What does not fit is said as it is typed, and mended in the text beside.
+  await place('balances.points').getByRole('textbox').fill('$.Level');
+  await place('balances.points').locator('[data-fault]').filter({ hasText: 'from Level' }).waitFor();
+  await looked('map-fault');
+  await page.getByText('As YAML or JSON').click();
+  await page.getByLabel('The whole map').fill('external_id: $.Nr\nfields: {tier: $.Level}\n');
+  await page.waitForFunction(() => document.querySelector('[data-place="external_id"] input').value === '$.Nr');
+  await made('fields.tier', '→ gold');
+  await place('contact.email').getByRole('textbox').waitFor();
+  if (await place('contact.email').getByRole('textbox').inputValue()) throw new Error('the fields follow the text');
+  await page.goto(`${url}/flows`);
+  await looked('flows');
+  await page.goto(`${url}/flows/${more.flow}`);
+  await looked('flow');
+  await page.goto(`${url}/flows/${more.flow}/edit`);
+  await page.locator('.value', { hasText: 'userId' }).click();
+  await place('external_id').getByRole('button', { name: 'Choose' }).click();
+  await made('external_id', '→ u-1');
+  await page.getByRole('button', { name: 'Try it on the sample' }).click();
+  await page.getByRole('heading', { name: 'What it would do' }).waitFor();
+  await looked('flow-edit');
+  if (name !== 'dark') return;
+  await page.goto(`${url}/batches/${more.batch}/map`);
+  await place('external_id').getByRole('textbox').fill('$.Nr');
+  await page.getByRole('button', { name: 'Check the rows' }).click();
+  await page.getByText('The rows are being checked.').waitFor();
+  await looked('batch');
+};
+
 const { defaultBrowserType, ...phone } = devices['Pixel 5'];
 await visit('desktop', { viewport: { width: 1280, height: 800 } });
 await visit('phone', { ...phone, viewport: { width: 390, height: 844 } });

@@ -7,10 +7,13 @@
 
 mod ask;
 mod backfills;
+mod batches;
 mod deliveries;
+mod flows;
 mod form;
 mod frame;
 mod inspectors;
+mod mapping;
 mod overview;
 mod parts;
 mod session;
@@ -36,6 +39,7 @@ use crate::App;
 /// The navigation: groups of sections with their addresses.
 const SECTIONS: &[(&str, &[(&str, &str)])] = &[
     ("", &[("Overview", "/console")]),
+    ("Passes are made by", &[("Flows", "/console/flows"), ("Batches", "/console/batches")]),
     (
         "Events out",
         &[
@@ -53,6 +57,8 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
 const FILES: &[(&str, &str, &str)] = &[
     ("console.css", "text/css; charset=utf-8", include_str!("../../assets/console.css")),
     ("console.js", "text/javascript; charset=utf-8", include_str!("../../assets/console.js")),
+    ("console-map.js", "text/javascript; charset=utf-8", include_str!("../../assets/console-map.js")),
+    ("console-batch.js", "text/javascript; charset=utf-8", include_str!("../../assets/console-batch.js")),
 ];
 
 /// The console, over the API's router.
@@ -65,6 +71,9 @@ pub(crate) fn routes(app: &Arc<App>, api: Router<Arc<App>>) -> Router<Arc<App>> 
         .merge(backfills::routes())
         .merge(syncs::routes())
         .merge(inspectors::routes())
+        .merge(mapping::routes())
+        .merge(batches::routes())
+        .merge(flows::routes())
         .merge(sign_in::routes())
         .route("/console/{*rest}", any(frame::nowhere))
         .layer(middleware::from_fn_with_state(Arc::clone(app), frame::guard))

@@ -39,3 +39,15 @@ async fn a_browser_signs_in_and_finds_its_way() {
     server.furnish().await;
     walk(&server, "frame", &json!({})).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_and_events_are_mapped_by_clicking() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let batch = server.post("/v1/batches", json!({"project": "club", "operation": "issue"})).await.expect(201);
+    let path = format!("/v1/batches/{}/rows?hold=true", batch["id"].as_str().unwrap());
+    let bearer = format!("Bearer {}", server.admin);
+    let rows = "Nr,E-Mail,Level,Score,\"<script>alert(1)</script>\"\n7,ada@example.com,gold,10.50,x\n";
+    server.send("PUT", &path, &[("authorization", &bearer)], rows).await.expect(200);
+    walk(&server, "mapping", &json!({"batch": batch["id"], "flow": things.id("flow")})).await;
+}

@@ -1,0 +1,219 @@
+//! A flow that is made or changed: the form, a try on a stored event, and what is saved.
+
+use axum::{
+    body::Body,
+    extract::{Path, Query},
+    response::Response,
+};
+use http::{HeaderMap, HeaderValue, Method, header};
+use maud::{Markup, html};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    api,
+    form::{Around, Samples, count, document, draw, fill, payload, with_guess, with_step, without_step},
+    name, page_of,
+};
+use crate::console::{
+    ask::{Ask, Fault},
+    batches::projects,
+    form::{Sent, Sheet, once},
+    frame::{Desk, heading},
+    mapping,
+    parts::text,
+};
+
+/// What a form is about.
+struct Subject {
+    /// The flow; none for a new one.
+    flow: Option<String>,
+    /// What it is called.
+    title: String,
+    /// The whole document, as a text.
+    text: String,
+}
+
+impl Subject {
+    fn new() -> Self {
+        Self { flow: None, title: "New flow".to_owned(), text: String::new() }
+    }
+
+    fn of(flow: &str, document: &Value) -> Self {
+        let text = serde_json::to_string_pretty(document).unwrap_or_default();
+        Self { flow: Some(flow.to_owned()), title: name(document).to_owned(), text }
+    }
+
+    fn path(&self) -> String {
+        self.flow.as_deref().map_or("/console/flows/new".to_owned(), |flow| format!("{}/edit", page_of(flow)))
+    }
+}
+
+pub(super) async fn begin(desk: Desk) -> Result<Response, Fault> {
+    let projects = projects(&desk.ask).await?;
+    let mut sheet = Sheet::default();
+    fill(&mut sheet, &json!({}), projects.first().map_or("", |(id, ..)| id));
+    let mut sheet = with_step(&sheet);
+    sheet.suggest("once", desk.once());
+    page(&desk, &Subject::new(), sheet, None).await
+}
+
+/// Which document of a flow is changed.
+#[derive(Default, Deserialize)]
+pub(super) struct Which {
+    #[serde(default)]
+    draft: bool,
+}
+
+pub(super) async fn change(desk: Desk, Path(flow): Path<String>, Query(which): Query<Which>) -> Result<Response, Fault> {
+    let view = desk.ask.get(&api(&flow, "")).await?;
+    let document = if which.draft && !view["draft"].is_null() { &view["draft"] } else { &view["document"] };
+    let mut sheet = Sheet::default();
+    let project = project_id(&desk.ask, text(document, "/project")).await?;
+    fill(&mut sheet, document, &project);
+    page(&desk, &Subject::of(&flow, document), sheet, None).await
+}
+
+/// The id of a project that a document names by its slug or id.
+async fn project_id(ask: &Ask, named: &str) -> Result<String, Fault> {
+    let projects = projects(ask).await?;
+    let found = projects.into_iter().find(|(id, _, slug)| id == named || slug == named);
+    Ok(found.map_or_else(|| named.to_owned(), |(id, ..)| id))
+}
+
+async fn page(desk: &Desk, subject: &Subject, mut sheet: Sheet, tried: Option<&Value>) -> Result<Response, Fault> {
+    let samples = Samples::read(&desk.ask).await;
+    sheet.suggest("sample", samples.first());
+    let sample = payload(&desk.ask, sheet.value("sample")).await;
+    let projects = projects(&desk.ask).await?;
+    let to = subject.path();
+    let is_kept = subject.flow.is_some();
+    let around = Around { to: &to, projects: &projects, samples: &samples, sample: &sample, tried, is_kept };
+    let form = draw(desk, &sheet, &around).await?;
+    let body = html! {
+        p.crumbs {
+            a href="/console/flows" { "Flows" }
+            @if let Some(flow) = &subject.flow { " / " a href=(page_of(flow)) { (subject.title) } }
+        }
+        (heading(if is_kept { "Change the flow" } else { "New flow" }, None, &html! {}))
+        (form)
+        (whole(desk, subject, &sheet))
+    };
+    Ok(desk.page_again(&subject.title, &[mapping::SCRIPT], sheet.fault(), &body))
+}
+
+/// The whole flow as a text, for what the form has no field for.
+fn whole(desk: &Desk, subject: &Subject, sheet: &Sheet) -> Markup {
+    let typed = sheet.value("document");
+    html! {
+        details.whole open[!typed.is_empty()] {
+            summary { "The whole flow as YAML or JSON" }
+            form method="post" action=(subject.path()) {
+                (once(&desk.once()))
+                div.field {
+                    label for="f-document" { "Document" }
+                    textarea #f-document name="document" rows="24" spellcheck="false" {
+                        (if typed.is_empty() { &subject.text } else { typed })
+                    }
+                }
+                button type="submit" name="do" value="text" { "Save this text" }
+            }
+        }
+    }
+}
+
+pub(super) async fn sent(desk: Desk, Sent(sheet): Sent) -> Result<Response, Fault> {
+    act(&desk, Subject::new(), sheet).await
+}
+
+pub(super) async fn changed(desk: Desk, Path(flow): Path<String>, Sent(sheet): Sent) -> Result<Response, Fault> {
+    let view = desk.ask.get(&api(&flow, "")).await?;
+    act(&desk, Subject::of(&flow, &view["document"]), sheet).await
+}
+
+async fn act(desk: &Desk, subject: Subject, sheet: Sheet) -> Result<Response, Fault> {
+    let sample = payload(&desk.ask, sheet.value("sample")).await;
+    match sheet.value("do") {
+        "add" => return page(desk, &subject, with_step(&sheet), None).await,
+        "show" => return page(desk, &subject, sheet, None).await,
+        "text" => return save_text(desk, subject, sheet).await,
+        turn => {
+            let of = |what: &str| turn.strip_prefix(what)?.parse::<usize>().ok().filter(|index| *index < count(&sheet));
+            if let Some(index) = of("remove-") {
+                return page(desk, &subject, without_step(&sheet, index), None).await;
+            }
+            if let Some(index) = of("guess-") {
+                let sheet = with_guess(&desk.ask, &sheet, index, &sample).await?;
+                return page(desk, &subject, sheet, None).await;
+            }
+        }
+    }
+    let document = match document(&desk.ask, &sheet, &sample).await {
+        Ok(document) => document,
+        Err(fault) => return page(desk, &subject, sheet.refused(fault), None).await,
+    };
+    if sheet.value("do") == "try" {
+        return tried(desk, &subject, sheet, &document).await;
+    }
+    match save(desk, &subject, &sheet, &document).await {
+        Ok((flow, notice)) => Ok(desk.redirect(&page_of(&flow), notice)),
+        Err(fault) => page(desk, &subject, sheet.refused(fault), None).await,
+    }
+}
+
+/// Nothing is saved, nothing is done.
+async fn tried(desk: &Desk, subject: &Subject, sheet: Sheet, document: &Value) -> Result<Response, Fault> {
+    let event = sheet.value("sample");
+    if event.is_empty() {
+        return page(desk, subject, sheet.refused(Fault::field("sample", "choose an event to try the flow on")), None).await;
+    }
+    match desk.ask.post("/v1/flows/test", &json!({"document": document, "source_event": event})).await {
+        Ok(told) => page(desk, subject, sheet, Some(&told)).await,
+        Err(fault) => {
+            let errors = fault.errors.iter().map(|(path, why)| {
+                let path = path.strip_prefix("document").map_or(path.as_str(), |rest| rest.trim_start_matches('.'));
+                (path.to_owned(), why.clone())
+            });
+            let fault = Fault { errors: errors.collect(), ..fault };
+            page(desk, subject, sheet.refused(fault), None).await
+        }
+    }
+}
+
+async fn save(desk: &Desk, subject: &Subject, sheet: &Sheet, document: &Value) -> Result<(String, &'static str), Fault> {
+    match &subject.flow {
+        None => {
+            let made = desk.ask.write_once(Method::POST, "/v1/flows", document, sheet.once()).await?;
+            Ok((text(&made, "/id").to_owned(), "The flow is saved."))
+        }
+        Some(flow) if sheet.value("do") == "draft" => {
+            desk.ask.write(Method::PUT, &api(flow, "/draft"), document).await?;
+            Ok((flow.clone(), "The draft is saved. What runs is as it was."))
+        }
+        Some(flow) => {
+            desk.ask.write(Method::PUT, &api(flow, ""), document).await?;
+            Ok((flow.clone(), "The flow is saved, and runs like this from the next event on."))
+        }
+    }
+}
+
+async fn save_text(desk: &Desk, subject: Subject, sheet: Sheet) -> Result<Response, Fault> {
+    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml"))]);
+    let (method, path) = match &subject.flow {
+        None => (Method::POST, "/v1/flows".to_owned()),
+        Some(flow) => (Method::PUT, api(flow, "")),
+    };
+    let typed = sheet.value("document").to_owned();
+    match desk.ask.upload(method, &path, headers, Body::from(typed.clone())).await {
+        Ok(saved) => Ok(desk.redirect(&page_of(text(&saved, "/id")), "The flow is saved.")),
+        Err(fault) => {
+            // The form shows what is saved, the text what was typed.
+            let document: Value = serde_json::from_str(&subject.text).unwrap_or_else(|_| json!({}));
+            let mut again = Sheet::default();
+            fill(&mut again, &document, &project_id(&desk.ask, text(&document, "/project")).await?);
+            again.suggest("document", typed);
+            again.suggest("once", desk.once());
+            page(desk, &subject, again.refused(fault), None).await
+        }
+    }
+}

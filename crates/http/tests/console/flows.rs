@@ -1,0 +1,139 @@
+//! A flow made, tried, changed and brought back, as somebody without scripts does it.
+
+use domain::Scope;
+use serde_json::json;
+
+use crate::{browser::Browser, server::Server};
+
+const NEW: &str = "/console/flows/new";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_is_made_by_its_form_and_tried_on_a_stored_event() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let browser = Browser::admin(&server).await;
+    let page = browser.see(NEW).await;
+    // The newest event is the sample.
+    page.expect(&["data-path=\"$.userId\"", "track signed_up"]);
+    let given = [("slug", "welcome"), ("when.event", "signed_up"), ("when.condition", "userId = \"u-1\"")];
+    let guessed = browser.send(&page.form(NEW), &[given.as_slice(), &[("do", "guess-0")]].concat()).await;
+    guessed.expect(&["name=\"steps[0].contact.external_id\" value=\"$.userId\"", "value=\"welcome\"", "→ u-1"]);
+
+    let more = [("steps[0].fields.tier", "gold"), ("steps[0].balances.points", "$.nothing"), ("do", "try")];
+    let tried = browser.send(&guessed.form(NEW), &more).await;
+    tried.expect(&["What it would do", "chip good\">matched", "nothing at nothing", "chip bad\">failed"]);
+    let tried = browser.send(&tried.form(NEW), &[("steps[0].balances.points", "5"), ("do", "try")]).await;
+    tried.expect(&["chip quiet\">command", "&quot;tier&quot;: &quot;gold&quot;"]);
+
+    let longer = browser.send(&tried.form(NEW), &[("do", "add")]).await;
+    longer.expect(&["name=\"steps[1].id\"", "value=\"step-2\"", "name=\"steps[0].fields.tier\" value=\"gold\""]);
+    let refused =
+        browser.send(&longer.form(NEW), &[("steps[1].id", "step-1"), ("when.condition", "userId = ("), ("do", "save")]).await;
+    assert_eq!(refused.reply.status.as_u16(), 422);
+    refused.expect(&["id=\"f-when.condition-fault\"", "id=\"f-steps[1].id-fault\"", "is called `step-1` already"]);
+    let shorter = browser.send(&refused.form(NEW), &[("when.condition", ""), ("do", "remove-1")]).await;
+    assert!(!shorter.has("steps[1]"));
+
+    let page = browser.send(&shorter.form(NEW), &[("do", "save")]).await;
+    page.expect(&["The flow is saved.", "welcome", "signed_up"]);
+    let flow = page.path.rsplit('/').next().unwrap().to_owned();
+    let view = server.get(&format!("/v1/flows/{flow}")).await.expect(200);
+    assert_eq!(
+        view["document"]["steps"],
+        json!([{"id": "step-1", "action": "issue", "contact": {"external_id": "$.userId"},
+            "fields": {"tier": "gold"}, "balances": {"points": "5"}}])
+    );
+    assert_eq!(
+        (&view["document"]["project"], &view["document"]["when"]),
+        (&json!(things.id("project")), &json!({"event": "signed_up"}))
+    );
+    // Sent once more, it makes nothing more.
+    let again = browser.send(&shorter.form(NEW), &[("do", "save")]).await;
+    assert_eq!(again.path, page.path);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_is_changed_drafted_disabled_and_brought_back() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let browser = Browser::admin(&server).await;
+    let path = format!("/console/flows/{}", things.id("flow"));
+    let edit = format!("{path}/edit");
+    let document = async || server.get(&format!("/v1/flows/{}", things.id("flow"))).await.expect(200);
+    let form = browser.see(&edit).await.form(&edit);
+    let page = browser.send(&form, &[("name", "<script>alert(1)</script>"), ("do", "draft")]).await;
+    page.expect(&["There is a draft", "What runs is as it was."]);
+    assert!(document().await["document"]["name"].is_null());
+    let worked = browser.see(&format!("{edit}?draft=true")).await;
+    worked.expect(&["&lt;script&gt;alert(1)"]);
+    assert!(!worked.has("<script>alert"));
+    let page = browser.submit(&page, &format!("{path}/publish"), &[]).await;
+    page.expect(&["The draft runs.", "&lt;script&gt;alert(1)"]);
+    assert!(!page.has("<script>alert"));
+    let page = browser.submit(&page, &format!("{path}/disable"), &[]).await;
+    page.expect(&["Enable"]);
+    assert_eq!(document().await["document"]["enabled"], false);
+    let page = browser.submit(&page, &format!("{path}/enable"), &[]).await;
+    let versions = server.get(&format!("/v1/flows/{}/versions", things.id("flow"))).await.expect(200);
+    let first = versions["data"].as_array().unwrap().last().unwrap()["version"].to_string();
+    page.expect(&[&format!("{path}/versions/{first}")]);
+    let version = browser.see(&format!("{path}/versions/{first}")).await;
+    let page = browser.submit(&version, &format!("{path}/restore-{first}"), &[]).await;
+    page.expect(&["The earlier version runs again."]);
+    assert!(document().await["document"]["name"].is_null());
+
+    let yaml = "slug: sign-up\nproject: club\nwhen: {event: signed_up}\nsteps:\n  - id: card\n    action: isue\n";
+    let forms = browser.see(&edit).await.forms(&edit);
+    let refused = browser.send(&forms[1], &[("document", yaml), ("do", "text")]).await;
+    assert_eq!(refused.reply.status.as_u16(), 422);
+    refused.expect(&["line 6", "action: isue"]);
+    let mended = yaml.replace("isue", "issue").replace("event: signed_up", "type: track");
+    let page = browser.send(&refused.forms(&edit)[1], &[("document", &mended), ("do", "text")]).await;
+    page.expect(&["The flow is saved."]);
+    assert_eq!(document().await["document"]["when"], json!({"type": "track"}));
+
+    let list = browser.see("/console/flows").await;
+    list.expect(&["sign-up", "chip good\">enabled", "Club"]);
+    let page = browser.submit(&page, &format!("{path}/delete"), &[]).await;
+    assert_eq!(page.path, "/console/flows");
+    assert!(!page.has("sign-up"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_replayed_from_a_point_in_time() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let browser = Browser::admin(&server).await;
+    let path = format!("/console/flows/{}", things.id("flow"));
+    let page = browser.see(&path).await;
+    let replay = format!("{path}/replay");
+    let wrong = browser.submit(&page, &replay, &[("since", "yesterday")]).await;
+    assert_eq!(wrong.reply.status.as_u16(), 422);
+    wrong.expect(&["value=\"yesterday\"", "f-since-fault"]);
+    let done = browser.submit(&page, &replay, &[("since", "2020-01-01T00:00:00Z")]).await;
+    done.expect(&["events are being handled again."]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flows_are_those_of_ones_own_and_of_ones_scopes() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let path = format!("/console/flows/{}", things.id("flow"));
+    let stranger = Browser::with(&server, &server.stranger).await;
+    for more in ["", "/edit", "/versions/1"] {
+        assert_eq!(stranger.open(&format!("{path}{more}")).await.reply.status.as_u16(), 404, "{more}");
+    }
+    for turn in ["disable", "delete", "publish", "replay"] {
+        assert_eq!(
+            stranger.once("POST", &format!("{path}/{turn}"), "since=2020-01-01T00:00:00Z").await.status.as_u16(),
+            404,
+            "{turn}"
+        );
+    }
+    assert!(!stranger.see("/console/flows").await.has(things.id("flow")));
+    let reader = Browser::scoped(&server, &[Scope::ConfigRead]).await;
+    reader.see(&format!("{path}/edit")).await;
+    let refused = reader.once("POST", &format!("{path}/disable"), "").await;
+    assert_eq!(refused.status.as_u16(), 403);
+    assert!(refused.text().contains("config_write"));
+}
