@@ -138,7 +138,7 @@ fn document_of(batch: &Batch) -> Result<Document, Problem> {
 /// As they were uploaded, or brought in from a file of columns; none before they are there. They are gone when the batch is over.
 #[utoipa::path(get, path = "/v1/batches/{batch}/sample", tag = "Batches", security(("key" = ["passes_read"])),
     params(("batch" = IdText, Path, description = "Its id."), First),
-    responses((status = 200, body = Sample, description = "The first rows.")))]
+    responses((status = 200, body = Sample, description = "The first rows."), (status = 410, description = "They are gone.")))]
 async fn sample(
     can: Can<scope::PassesRead>,
     State(app): State<Arc<App>>,
@@ -189,7 +189,8 @@ struct Failure {
 /// Before the batch runs, those that would fail. The report (`/v1/batches/{batch}/report`) has all of them.
 #[utoipa::path(get, path = "/v1/batches/{batch}/failures", tag = "Batches", security(("key" = ["passes_read"])),
     params(("batch" = IdText, Path, description = "Its id."), First),
-    responses((status = 200, body = Failures, description = "Rows with their reasons.")))]
+    responses((status = 200, body = Failures, description = "Rows with their reasons."),
+        (status = 410, description = "The report is not kept any longer.")))]
 async fn failures(
     can: Can<scope::PassesRead>,
     State(app): State<Arc<App>>,

@@ -53,7 +53,7 @@ pub(super) fn chip(state: &str) -> Markup {
     let tone = match state {
         "active" | "installed" | "done" | "delivered" | "enabled" | "published" | "applied" | "healthy" | "matched" => "good",
         "pending" | "waiting" | "running" | "reading" | "checking" | "checked" | "scheduled" | "delayed" | "retrying"
-        | "awaiting_rows" | "requested" => "busy",
+        | "awaiting_rows" | "uploaded" | "requested" => "busy",
         "paused" | "parked" | "disabled" | "uninstalled" | "expired" | "used" | "skipped" => "warn",
         "failed" | "revoked" | "deleted" | "invalidated" | "rejected" | "refused" => "bad",
         _ => "quiet",

@@ -100,6 +100,20 @@ async fn a_flow_is_changed_drafted_disabled_and_brought_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flow_begins_with_a_preset() {
+    let server = Server::start().await;
+    server.furnish().await;
+    let browser = Browser::admin(&server).await;
+    let page = browser.see(NEW).await;
+    page.expect(&["Begin with a preset", "preset=segment%2Fsigned-up-issues-a-pass"]);
+    for preset in ["segment/signed-up-issues-a-pass", "stripe/checkout-issues-a-pass"] {
+        let page = browser.see(&format!("{NEW}?preset={preset}")).await;
+        page.expect(&["name=\"steps[0].action\"", "value=\"issue\" selected"]);
+    }
+    assert_eq!(browser.open(&format!("{NEW}?preset=no/such")).await.reply.status.as_u16(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_are_replayed_from_a_point_in_time() {
     let server = Server::start().await;
     let things = server.furnish().await;

@@ -5,6 +5,7 @@ use axum::{
     extract::{Path, Query},
     response::Response,
 };
+use flows::flow::Flow;
 use http::{HeaderMap, HeaderValue, Method, header};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -16,12 +17,12 @@ use super::{
     name, page_of,
 };
 use crate::console::{
-    ask::{Ask, Fault},
+    ask::{Ask, Fault, query},
     batches::projects,
     form::{Sent, Sheet, once},
     frame::{Desk, heading},
     mapping,
-    parts::text,
+    parts::{items, text},
 };
 
 /// What a form is about.
@@ -49,13 +50,52 @@ impl Subject {
     }
 }
 
-pub(super) async fn begin(desk: Desk) -> Result<Response, Fault> {
+/// What a new flow begins with.
+#[derive(Default, Deserialize)]
+pub(super) struct Begin {
+    /// A preset of a connector: `stripe/checkout-issues-a-pass`.
+    #[serde(default)]
+    preset: String,
+}
+
+pub(super) async fn begin(desk: Desk, Query(Begin { preset }): Query<Begin>) -> Result<Response, Fault> {
     let projects = projects(&desk.ask).await?;
+    let project = projects.first().map_or("", |(id, ..)| id);
     let mut sheet = Sheet::default();
-    fill(&mut sheet, &json!({}), projects.first().map_or("", |(id, ..)| id));
-    let mut sheet = with_step(&sheet);
+    if preset.is_empty() {
+        fill(&mut sheet, &json!({}), project);
+        sheet = with_step(&sheet);
+    } else {
+        let presets = presets(&desk.ask).await?;
+        let found = presets.iter().find(|known| known.name == preset).ok_or_else(Fault::nowhere)?;
+        let flow = Flow::from_yaml(&found.flow).and_then(|flow| flow.to_json()).map_err(|_| Fault::nowhere())?;
+        fill(&mut sheet, &flow, project);
+    }
     sheet.suggest("once", desk.once());
     page(&desk, &Subject::new(), sheet, None).await
+}
+
+/// A flow that a connector brings along.
+struct Preset {
+    /// Connector and slug.
+    name: String,
+    about: String,
+    /// In YAML.
+    flow: String,
+}
+
+async fn presets(ask: &Ask) -> Result<Vec<Preset>, Fault> {
+    let connectors = ask.get("/v1/connectors").await?;
+    let of = |connector: &Value| {
+        let slug = text(connector, "/slug").to_owned();
+        let presets = connector["source"]["presets"].as_array().cloned().unwrap_or_default();
+        presets.into_iter().map(move |preset| Preset {
+            name: format!("{slug}/{}", text(&preset, "/slug")),
+            about: text(&preset, "/about").to_owned(),
+            flow: text(&preset, "/flow").to_owned(),
+        })
+    };
+    Ok(items(&connectors).flat_map(of).collect())
 }
 
 /// Which document of a flow is changed.
@@ -90,12 +130,23 @@ async fn page(desk: &Desk, subject: &Subject, mut sheet: Sheet, tried: Option<&V
     let is_kept = subject.flow.is_some();
     let around = Around { to: &to, projects: &projects, samples: &samples, sample: &sample, tried, is_kept };
     let form = draw(desk, &sheet, &around).await?;
+    let presets = if is_kept { Vec::new() } else { presets(&desk.ask).await? };
     let body = html! {
         p.crumbs {
             a href="/console/flows" { "Flows" }
             @if let Some(flow) = &subject.flow { " / " a href=(page_of(flow)) { (subject.title) } }
         }
         (heading(if is_kept { "Change the flow" } else { "New flow" }, None, &html! {}))
+        @if !presets.is_empty() {
+            details.whole {
+                summary { "Begin with a preset" }
+                ul {
+                    @for preset in &presets {
+                        li { a href=(query("/console/flows/new", &[("preset", &preset.name)])) { (preset.name) } " " (preset.about) }
+                    }
+                }
+            }
+        }
         (form)
         (whole(desk, subject, &sheet))
     };
