@@ -35,6 +35,22 @@ pub(crate) enum BatchCommand {
     Check {
         #[command(flatten)]
         file: FileArgs,
+        /// Hold the rows back until `passbridge batch map` says which column becomes what
+        #[arg(long)]
+        hold: bool,
+    },
+    /// Look at the first rows of a batch, and at the first that failed or would
+    Look {
+        /// Its id
+        batch: String,
+    },
+    /// Map the columns of a batch that did not run yet, and check it
+    Map {
+        /// Its id
+        batch: String,
+        /// Which column becomes what, or @FILE with a map in YAML; columns of the right name need none
+        #[arg(long = "map", value_name = "WHAT=COLUMN")]
+        map: Vec<String>,
     },
     /// Check a file and, unless a row would fail, run it
     #[command(after_help = EXAMPLES)]
@@ -165,14 +181,20 @@ fn name(value: &impl ValueEnum) -> Value {
 pub(crate) async fn run(server: &Server, command: BatchCommand) -> anyhow::Result<ExitCode> {
     let turn = async |batch: &str, to: &str| server.show(Method::POST, &format!("/v1/batches/{batch}/{to}"), None).await;
     match command {
-        BatchCommand::Check { file } => {
-            let batch = send(server, document(&file, "by_hand")?, &file.file).await?;
+        BatchCommand::Check { file, hold } => {
+            let batch = send(server, document(&file, "by_hand")?, &file.file, hold).await?;
+            watch(server, &batch).await
+        }
+        BatchCommand::Look { batch } => look(server, &batch).await,
+        BatchCommand::Map { batch, map: given } => {
+            let change = json!({"map": map(&given)?});
+            server.api()?.call(Method::PATCH, &format!("/v1/batches/{batch}"), Some(&change)).await?;
             watch(server, &batch).await
         }
         BatchCommand::Run { file, anyway, at, wait } => {
             let mut document = document(&file, if anyway { "always" } else { "if_clean" })?;
             document["start_at"] = at.into();
-            let batch = send(server, document, &file.file).await?;
+            let batch = send(server, document, &file.file, false).await?;
             if wait { watch(server, &batch).await } else { show(server, &batch).await }
         }
         BatchCommand::List => server.show(Method::GET, "/v1/batches?limit=100", None).await,
@@ -196,8 +218,19 @@ async fn show(server: &Server, batch: &str) -> anyhow::Result<ExitCode> {
     server.show(Method::GET, &format!("/v1/batches/{batch}"), None).await
 }
 
+/// The first rows, and the first that failed or would.
+async fn look(server: &Server, batch: &str) -> anyhow::Result<ExitCode> {
+    let api = server.api()?;
+    let read = async |what: &str| api.call(Method::GET, &format!("/v1/batches/{batch}/{what}?limit={SHOWN_ROWS}"), None).await;
+    let failures = read("failures").await?;
+    // A batch that is over has no rows any more.
+    let sample = read("sample").await.unwrap_or_default();
+    server.print(&json!({"sample": sample, "failures": failures["data"]}))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Makes a batch of a file; its id.
-async fn send(server: &Server, document: Value, path: &Path) -> anyhow::Result<String> {
+async fn send(server: &Server, document: Value, path: &Path, hold: bool) -> anyhow::Result<String> {
     let length = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
     let api = server.api()?;
     let made = api.call(Method::POST, "/v1/batches", Some(&document)).await?;
@@ -205,7 +238,7 @@ async fn send(server: &Server, document: Value, path: &Path) -> anyhow::Result<S
     let bar = ProgressBar::new(length);
     bar.set_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} sent, {bytes_per_sec}, {eta} left")?);
     let told = bar.clone();
-    let sent = api.upload(&format!("/v1/batches/{batch}/rows"), path, move |bytes| told.inc(bytes)).await;
+    let sent = api.upload(&format!("/v1/batches/{batch}/rows?hold={hold}"), path, move |bytes| told.inc(bytes)).await;
     bar.finish_and_clear();
     if let Err(error) = sent {
         // Nobody is to find a batch that awaits rows which never come.
@@ -298,6 +331,12 @@ pub(crate) async fn watch(server: &Server, batch: &str) -> anyhow::Result<ExitCo
             )
         }
         "failed" => format!("nothing more can be done: {}", now["fault"].as_str().unwrap_or_default()),
+        "uploaded" => {
+            complain(&format!(
+                "`passbridge batch look {batch}` shows its first rows, `passbridge batch map {batch}` has them checked"
+            ));
+            return Ok(ExitCode::SUCCESS);
+        }
         other => format!("the batch is {other}"),
     };
     complain(&wrong);

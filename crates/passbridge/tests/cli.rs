@@ -269,6 +269,34 @@ async fn parquet(desk: &Desk, name: &str, query: &str, options: &str, key: &str)
     clients::python("parquet.py", &arguments, "", WITHIN).await.unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 
+#[tokio::test]
+async fn rows_are_held_back_until_their_columns_are_mapped() {
+    let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
+    desk.write("held.csv", "Nr;Punkte\nh-1;5\nh-2;many\n");
+    parquet(&desk, "held.parquet", "SELECT 'h-' || i AS Nr, ['5', 'many'][i] AS Punkte FROM range(1, 3) t(i)", "", "").await;
+    for file in ["held.csv", "held.parquet"] {
+        let held = desk.says(&club, &["batch", "check", file, "--project", support::SLUG, "--hold", "--json"]).await;
+        assert_eq!((&held["state"], &held["check"]["rows"]), (&json!("uploaded"), &json!(0)), "{file}");
+        let batch = text(&held, "id");
+        let seen = desk.says(&club, &["batch", "look", &batch]).await;
+        assert_eq!(seen["sample"]["rows"][0]["cells"], json!({"Nr": "h-1", "Punkte": "5"}), "{file}");
+        let wrong = desk.complains(&club, &["batch", "map", &batch, "--map", "external_id=Card"]).await;
+        assert!(wrong.contains("no column `Card`"), "{wrong}");
+        let both = ["batch", "map", &batch, "--map", "external_id=Nr", "--map", "balances.points=Punkte"];
+        let wrong = desk.complains(&club, &both).await;
+        assert!(wrong.contains("1 rows would fail"), "{wrong}");
+        let failure = desk.says(&club, &["batch", "look", &batch]).await["failures"][0].clone();
+        assert_eq!((&failure["row"], &failure["column"]), (&json!(2), &json!("Punkte")), "{failure}");
+        assert_eq!(failure["cells"]["Nr"], "h-2", "{failure}");
+        let checked = desk.says(&club, &["batch", "map", &batch, "--map", "external_id=Nr", "--json"]).await;
+        assert_eq!((&checked["state"], &checked["check"]["failed"]), (&json!("checked"), &json!(0)), "what failed is forgotten");
+        assert_eq!(desk.says(&club, &["batch", "look", &batch]).await["failures"], json!([]));
+        let done = desk.says(&club, &["batch", "start", &batch, "--wait", "--json"]).await;
+        assert_eq!((&done["state"], &done["run"]["rows"]), (&json!("done"), &json!(2)), "{file}");
+    }
+    assert!(club.pass_of("h-2").await.is_some());
+}
+
 /// Everything that a row can hold, and a balance that is none in the second.
 const EVERY_TYPE: &str = "SELECT 9007199254740993 + i AS external_id, ['5', 'many'][i + 1] AS points,
     'Zoë' AS label, true AS flag, 0.1::FLOAT AS small, 2.5::DOUBLE AS large, 12345678901234567.890::DECIMAL(20, 3) AS money,
