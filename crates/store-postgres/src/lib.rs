@@ -214,6 +214,9 @@ impl Backend for Postgres {
     ) -> Result<Vec<PassRow>> {
         Ok(passes::passes(&self.pool, org, project, contact, after, limit).await?)
     }
+    async fn count_passes(&self, org: OrgId, project: ProjectId, most: u32) -> Result<u32> {
+        Ok(passes::count(&self.pool, org, project, most).await?)
+    }
     async fn contacts(&self, org: OrgId, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>> {
         Ok(passes::contacts(&self.pool, org, after, limit).await?)
     }
@@ -243,6 +246,9 @@ impl Backend for Postgres {
     }
     async fn events_of_pass(&self, org: OrgId, pass: PassId, after: u64, limit: u32) -> Result<Vec<EventRow>> {
         Ok(log::events_of_pass(&self.pool, org, pass, after, limit).await?)
+    }
+    async fn newest_of_pass(&self, org: OrgId, pass: PassId, before: u64, limit: u32) -> Result<Vec<EventRow>> {
+        Ok(log::newest_of_pass(&self.pool, org, pass, before, limit).await?)
     }
     async fn event(&self, org: OrgId, id: EventId) -> Result<Option<EventRow>> {
         Ok(log::event_by_id(&self.pool, org, id).await?)

@@ -264,6 +264,15 @@ pub(crate) async fn events_of_pass(pool: &Pool, org: OrgId, pass: PassId, after:
     events(&query(pool, SQL, &[&org.uuid(), &pass.uuid(), &to_seq(after), &i64::from(limit)]).await?)
 }
 
+pub(crate) async fn newest_of_pass(pool: &Pool, org: OrgId, pass: PassId, before: u64, limit: u32) -> Attempt<Vec<EventRow>> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        event_columns!(),
+        " FROM events e WHERE e.org = $1 AND e.pass = $2 AND e.seq < $3 ORDER BY e.seq DESC LIMIT $4"
+    );
+    events(&query(pool, SQL, &[&org.uuid(), &pass.uuid(), &to_seq(before), &i64::from(limit)]).await?)
+}
+
 pub(crate) async fn event_by_id(pool: &Pool, org: OrgId, id: EventId) -> Attempt<Option<EventRow>> {
     const SQL: &str = concat!("SELECT ", event_columns!(), " FROM events e WHERE e.org = $1 AND e.id = $2");
     Ok(events(&query(pool, SQL, &[&org.uuid(), &id.uuid()]).await?)?.pop())

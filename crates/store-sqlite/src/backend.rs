@@ -250,6 +250,9 @@ impl Backend for Sqlite {
     ) -> Result<Vec<PassRow>> {
         self.read(move |db| load::list_passes(db, org, project, contact, after, limit)).await
     }
+    async fn count_passes(&self, org: OrgId, project: ProjectId, most: u32) -> Result<u32> {
+        self.read(move |db| load::count_passes(db, org, project, most)).await
+    }
     async fn contacts(&self, org: OrgId, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>> {
         self.read(move |db| load::list_contacts(db, org, after, limit)).await
     }
@@ -280,6 +283,9 @@ impl Backend for Sqlite {
     }
     async fn events_of_pass(&self, org: OrgId, pass: PassId, after: u64, limit: u32) -> Result<Vec<EventRow>> {
         self.read(move |db| log::of_pass(db, org, pass, after, limit)).await
+    }
+    async fn newest_of_pass(&self, org: OrgId, pass: PassId, before: u64, limit: u32) -> Result<Vec<EventRow>> {
+        self.read(move |db| log::newest_of_pass(db, org, pass, before, limit)).await
     }
     async fn event(&self, org: OrgId, id: EventId) -> Result<Option<EventRow>> {
         self.read(move |db| log::one(db, org, id)).await

@@ -206,6 +206,13 @@ pub(crate) fn list_passes(
     all(statement.query(params![key(org), project.map(key), contact.map(key), after, limit])?, read_pass)
 }
 
+/// How many passes a project has, counted up to a number.
+pub(crate) fn count_passes(db: &Connection, org: OrgId, project: ProjectId, most: u32) -> Result<u32> {
+    let mut statement =
+        db.prepare_cached("SELECT count(*) FROM (SELECT 1 FROM passes WHERE org = ?1 AND project = ?2 LIMIT ?3)")?;
+    Ok(statement.query_row(params![key(org), key(project), most], |row| row.get(0))?)
+}
+
 /// Contacts in the order of their ids.
 pub(crate) fn list_contacts(db: &Connection, org: OrgId, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>> {
     let after = after.map(key);

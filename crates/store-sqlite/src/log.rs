@@ -206,6 +206,18 @@ pub(crate) fn of_pass(db: &Connection, org: OrgId, pass: PassId, after: u64, lim
     Ok(found)
 }
 
+/// Events of a pass below a number, newest first.
+pub(crate) fn newest_of_pass(db: &Connection, org: OrgId, pass: PassId, before: u64, limit: u32) -> Result<Vec<EventRow>> {
+    let mut statement = db
+        .prepare_cached(select!("WHERE e.org = ?1 AND e.pass = ?2 AND e.pos > ?3 AND e.pos < ?4 ORDER BY e.pos DESC LIMIT ?5"))?;
+    let mut found = Vec::new();
+    for shard in 0..SHARDS {
+        let range = params![key(org), key(pass), place(shard, 0), place(shard, before), limit];
+        found.extend(all(statement.query(range)?, read)?);
+    }
+    Ok(found)
+}
+
 /// One event.
 pub(crate) fn one(db: &Connection, org: OrgId, id: EventId) -> Result<Option<EventRow>> {
     let mut statement = db.prepare_cached(select!("WHERE e.org = ?1 AND e.id = ?2"))?;

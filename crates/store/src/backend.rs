@@ -170,6 +170,8 @@ pub trait Backend: Send + Sync + 'static {
         after: Option<PassId>,
         limit: u32,
     ) -> Result<Vec<PassRow>>;
+    /// How many passes a project has, deleted ones included; no more than `most` are counted.
+    async fn count_passes(&self, org: OrgId, project: ProjectId, most: u32) -> Result<u32>;
     /// Contacts of an organization in the order of their ids, after one.
     async fn contacts(&self, org: OrgId, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>>;
     /// Passes of a shard that are due for expiry, earliest first.
@@ -191,6 +193,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn newest(&self, org: OrgId, wish: &Newest) -> Result<Vec<EventRow>>;
     /// Events of a pass, oldest first.
     async fn events_of_pass(&self, org: OrgId, pass: PassId, after: u64, limit: u32) -> Result<Vec<EventRow>>;
+    /// Events of a pass below a number of its shard, newest first.
+    async fn newest_of_pass(&self, org: OrgId, pass: PassId, before: u64, limit: u32) -> Result<Vec<EventRow>>;
     /// One event.
     async fn event(&self, org: OrgId, id: EventId) -> Result<Option<EventRow>>;
 

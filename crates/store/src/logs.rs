@@ -365,6 +365,11 @@ impl Store {
         self.open_events(&self.backend.events_of_pass(org, pass, after, limit).await?)
     }
 
+    /// Events of a pass below a number of its shard, newest first.
+    pub async fn newest_of_pass(&self, org: OrgId, pass: PassId, before: u64, limit: u32) -> Result<Vec<LoggedEvent>> {
+        self.open_events(&self.backend.newest_of_pass(org, pass, before, limit).await?)
+    }
+
     /// One event.
     pub async fn event(&self, org: OrgId, id: EventId) -> Result<Option<LoggedEvent>> {
         self.backend.event(org, id).await?.map(|row| self.open_event(&row)).transpose()

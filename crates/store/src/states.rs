@@ -622,6 +622,13 @@ impl Store {
         rows.passes.first().map(|row| self.open_pass(row).map(|(_, pass)| pass)).transpose()
     }
 
+    /// The passes of an external id that are not deleted, of some projects.
+    pub async fn passes_by_external_id(&self, org: OrgId, projects: &[ProjectId], external_id: &str) -> Result<Vec<Pass>> {
+        let hash = self.external_hash(org, external_id)?;
+        let externals = projects.iter().map(|project| (org, *project, hash)).collect();
+        self.passes_of(&LoadKeys { externals, ..LoadKeys::default() }).await
+    }
+
     /// A contact.
     pub async fn contact(&self, org: OrgId, contact: &ContactRef) -> Result<Option<Contact>> {
         let mut keys = LoadKeys::default();

@@ -164,6 +164,37 @@ walks.mapping = async (page, looked, name) => {
   await looked('batch');
 };
 
+walks.passes = async (page, looked, name) => {
+  await page.locator('#tail[data-live]').waitFor();
+  await looked('overview');
+  const live = await page.context().newPage();
+  await live.goto(url);
+  await live.locator('#tail[data-live]').waitFor();
+  await page.goto(`${url}/passes`);
+  await looked('passes');
+  await page.getByLabel('Find').fill('ada@example.com');
+  await page.getByRole('button', { name: 'Find' }).click();
+  await page.getByRole('link', { name: more.pass }).click();
+  await page.getByRole('heading', { level: 1, name: 'Ada <i>Example</i>' }).waitFor();
+  await page.getByText('As each phone draws it').click();
+  const preview = page.frameLocator('iframe');
+  await preview.getByText('iOS', { exact: false }).first().waitFor();
+  await looked('pass');
+  await page.getByText('Change …').click();
+  await page.getByLabel('Add to points').fill('5');
+  await page.getByRole('button', { name: 'Change it' }).dblclick();
+  await page.getByText('It is changed.').waitFor();
+  await live.locator('#tail li.new', { hasText: 'pass.updated' }).first().waitFor();
+  await live.close();
+  await page.getByText('Notify …').click();
+  await looked('pass-notify');
+  await page.goto(`${url}/source-events`);
+  await looked('source-events');
+  await page.getByRole('link', { name: 'track signed_up' }).click();
+  await page.getByRole('heading', { level: 1, name: 'track signed_up' }).waitFor();
+  await looked('source-event');
+};
+
 const { defaultBrowserType, ...phone } = devices['Pixel 5'];
 await visit('desktop', { viewport: { width: 1280, height: 800 } });
 await visit('phone', { ...phone, viewport: { width: 390, height: 844 } });

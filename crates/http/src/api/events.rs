@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use domain::{Actor, Cause, ContactId, Event, EventId, OrgId, PassId, ProjectId, Timestamp};
+use domain::{Actor, Cause, ContactId, Event, EventId, EventKind, OrgId, PassId, ProjectId, Timestamp};
 use serde::{Deserialize, Serialize};
-use store::{Log, LoggedEvent, OrgCatalog};
+use store::{Log, LoggedEvent, Newest, OrgCatalog};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -22,7 +22,7 @@ use crate::{
 };
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(feed)).routes(routes!(get)).routes(routes!(of_pass))
+    OpenApiRouter::new().routes(routes!(feed)).routes(routes!(newest)).routes(routes!(get)).routes(routes!(of_pass))
 }
 
 /// A fact in the life of a pass or contact. Of one whose person was erased only id, type, time and pass are left.
@@ -171,6 +171,51 @@ async fn feed(
     Ok(Json(Feed { data, next_cursor: place.text(), has_more }))
 }
 
+/// Which of the newest.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct NewestFilter {
+    /// Only of this type.
+    #[serde(rename = "type")]
+    #[param(value_type = Option<schema::EventType>)]
+    kind: Option<EventKind>,
+    /// How many: 1 to 100, 50 unless told.
+    #[serde(default)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: Limit,
+    /// `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<Vec<u64>>>,
+}
+
+/// List events, newest first.
+///
+/// By when they were written down; those about one pass are in their order. For people: a program that must not miss any reads
+/// the feed.
+#[utoipa::path(get, path = "/v1/events/newest", tag = "Events", security(("key" = ["passes_read"])),
+    params(NewestFilter), responses((status = 200, body = Page<View>, description = "A page.")))]
+async fn newest(
+    can: Can<scope::PassesRead>,
+    State(app): State<Arc<App>>,
+    QueryParams(filter): QueryParams<NewestFilter>,
+) -> Result<Json<Page<View>>, Problem> {
+    let heads = app.store.backend().heads(Log::Events).await?;
+    let epoch = app.store.epoch();
+    let before = filter.cursor.and_then(|Cursor(place)| match place.split_first() {
+        Some((of, before)) if *of == epoch && before.len() == heads.len() => Some(before.to_vec()),
+        _ => None,
+    });
+    let before = before.unwrap_or_else(|| heads.iter().map(|head| head + 1).collect());
+    let kinds = filter.kind.map_or_else(|| EventKind::all().collect(), |kind| vec![kind]);
+    let found = app.store.newest(can.org, &Newest { kinds, since: None, before, limit: filter.limit.get() }).await?;
+    let next = std::iter::once(epoch).chain(found.before.iter().copied());
+    let next_cursor = found.has_more.then(|| cursor::text(&cursor::words(next)));
+    let catalog = config::org(&app, can.org)?;
+    let data = found.events.into_iter().map(|event| View::of(&app, &catalog, event)).collect();
+    Ok(Json(Page { data, next_cursor }))
+}
+
 /// How far the feed was read: the epoch of the log, and a number per shard.
 #[derive(Debug, Clone)]
 pub(super) struct FeedPlace {
@@ -254,11 +299,24 @@ async fn get(
     Ok(Json(View::of(&app, &*config::org(&app, can.org)?, event)))
 }
 
+/// Which events come first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Order {
+    #[default]
+    Oldest,
+    Newest,
+}
+
 /// Which part of a pass's events.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct PassPaging {
+    /// Which come first: `oldest`, unless told, or `newest`.
+    #[serde(default)]
+    #[param(inline, value_type = Option<Order>)]
+    order: Order,
     /// How many: 1 to 100, 50 unless told.
     #[serde(default)]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
@@ -268,7 +326,7 @@ struct PassPaging {
     cursor: Option<Cursor<Vec<u64>>>,
 }
 
-/// List a pass's events, oldest first.
+/// List a pass's events.
 #[utoipa::path(get, path = "/v1/passes/{pass}/events", tag = "Passes", security(("key" = ["passes_read"])),
     params(("pass" = IdText, Path, description = "Its id."), PassPaging),
     responses((status = 200, body = Page<View>, description = "A page.")))]
@@ -280,11 +338,15 @@ async fn of_pass(
 ) -> Result<Json<Page<View>>, Problem> {
     app.store.pass(can.org, id).await?.ok_or_else(|| Problem::no_such("pass"))?;
     let epoch = app.store.epoch();
-    let after = match paging.cursor.as_ref().map(|cursor| cursor.0.as_slice()) {
-        Some([of, after]) if *of == epoch => *after,
-        _ => 0,
+    let place = match paging.cursor.as_ref().map(|cursor| cursor.0.as_slice()) {
+        Some([of, place]) if *of == epoch => Some(*place),
+        _ => None,
     };
-    let mut events = app.store.events_of_pass(can.org, id, after, paging.limit.and_one()).await?;
+    let limit = paging.limit.and_one();
+    let mut events = match paging.order {
+        Order::Oldest => app.store.events_of_pass(can.org, id, place.unwrap_or(0), limit).await?,
+        Order::Newest => app.store.newest_of_pass(can.org, id, place.unwrap_or(u64::MAX), limit).await?,
+    };
     let more = events.len() > paging.limit.get() as usize;
     events.truncate(paging.limit.get() as usize);
     let last = events.last().filter(|_| more).map(|event| event.position().seq);

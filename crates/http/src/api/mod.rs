@@ -40,6 +40,7 @@ mod once;
 mod organizations;
 mod page;
 mod pass_actions;
+mod pass_preview;
 mod pass_view;
 mod passes;
 mod phone_logs;
@@ -82,6 +83,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .merge(passes::routes())
         .merge(pass_actions::routes())
+        .merge(pass_preview::routes())
         .merge(installations::routes())
         .merge(messages::routes())
         .merge(scans::routes())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use domain::{Action, PassId, PassRef};
+use domain::{Action, PassId, PassRef, Reject};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -100,6 +100,14 @@ async fn renew_barcode(
     acted(&app, &can, &outcome)
 }
 
+/// What is wrong with a message, at the name that it has in this body.
+fn as_text(problem: Problem) -> Problem {
+    match problem {
+        Problem::Rejected(reject) if reject.path == "message" => Reject { path: "text".into(), ..reject }.into(),
+        other => other,
+    }
+}
+
 /// Tell the holder something.
 #[utoipa::path(post, path = "/v1/passes/{pass}/notify", tag = "Passes", security(("key" = ["passes_write"])),
     params(("pass" = IdText, Path, description = "Its id.")),
@@ -112,6 +120,6 @@ async fn notify(
     body: Body<Notice>,
 ) -> Result<Acted<Shown<View>>, Problem> {
     let action = Action::Notify { pass: PassRef::Id(id), text: body.value.text };
-    let outcome = once.submit(&app, &can, &body.bytes, action).await?;
+    let outcome = once.submit(&app, &can, &body.bytes, action).await.map_err(as_text)?;
     acted(&app, &can, &outcome)
 }

@@ -8,7 +8,7 @@ use domain::{
     PassId, PassRef, ProjectId, Timestamp, Validity, VariantId,
 };
 use engine::Outcome;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -16,7 +16,7 @@ use super::{
     commands::{Acted, ERASED, Once},
     config::{self, IfMatch, Shown},
     contacts::ContactSchema,
-    page::{After, Limit, Page, page},
+    page::{After, Limit, Page, Paging, page},
     pass_view::View,
     schema::{self, AmountInput, IdText, TimeText},
 };
@@ -31,7 +31,7 @@ const MAX_ORIGIN_BYTES: usize = 512;
 const MAX_UTM: usize = 10;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(issue, list)).routes(routes!(get, update, delete))
+    OpenApiRouter::new().routes(routes!(issue, list)).routes(routes!(counts)).routes(routes!(get, update, delete))
 }
 
 /// What a new pass is made of.
@@ -154,7 +154,7 @@ struct Filter {
     /// Only of this contact.
     #[param(value_type = Option<IdText>)]
     contact: Option<ContactId>,
-    /// Only the one with this external id; needs `project`.
+    /// Only those with this external id: one of `project`, or else one of each project that has it.
     external_id: Option<String>,
     /// How many: 1 to 100, 50 unless told.
     #[serde(default)]
@@ -263,14 +263,51 @@ async fn list(
     let catalog = config::org(&app, can.org)?;
     let view = |pass: &domain::Pass| View::of(&app, &catalog, pass);
     if let Some(external_id) = &filter.external_id {
-        let project = filter.project.ok_or_else(|| Problem::parameter("project", "is needed with external_id"))?;
-        let found = app.store.pass_by_external_id(can.org, project, external_id).await?;
-        let found = found.filter(|pass| filter.contact.is_none_or(|contact| pass.contact == Some(contact)));
-        return Ok(Json(Page { data: found.iter().map(view).collect(), next_cursor: None }));
+        let mut projects: Vec<ProjectId> = catalog.projects.keys().copied().map(ProjectId::from_uuid).collect();
+        projects.retain(|project| filter.project.is_none_or(|only| only == *project));
+        projects.sort_unstable();
+        let found = app.store.passes_by_external_id(can.org, &projects, external_id).await?;
+        let found = found.iter().filter(|pass| filter.contact.is_none_or(|contact| pass.contact == Some(contact)));
+        return Ok(Json(Page { data: found.map(view).collect(), next_cursor: None }));
     }
     let after = filter.cursor.map(|cursor| PassId::from_uuid(cursor.0));
     let rows = app.store.passes(can.org, filter.project, filter.contact, after, filter.limit.and_one()).await?;
     Ok(Json(page(&rows, filter.limit, |pass| pass.id.uuid(), view)))
+}
+
+/// Most passes of a project that are counted.
+const COUNTED: u32 = 100_000;
+
+/// How many passes a project has.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PassCount)]
+struct CountView {
+    /// The project.
+    #[schema(value_type = IdText)]
+    project: ProjectId,
+    /// How many passes, deleted ones included; at most 100,000 are counted.
+    passes: u32,
+    /// Whether there may be more than were counted.
+    more: bool,
+}
+
+/// Count passes.
+///
+/// Of each project, in the order of their ids.
+#[utoipa::path(get, path = "/v1/passes/counts", tag = "Passes", security(("key" = ["passes_read"])),
+    params(Paging), responses((status = 200, body = Page<CountView>, description = "A page.")))]
+async fn counts(
+    can: Can<scope::PassesRead>,
+    State(app): State<Arc<App>>,
+    QueryParams(paging): QueryParams<Paging>,
+) -> Result<Json<Page<CountView>>, Problem> {
+    let projects = paging.of(&config::org(&app, can.org)?.projects, |stored| stored.value.id);
+    let mut data = Vec::with_capacity(projects.data.len());
+    for project in projects.data {
+        let passes = app.store.backend().count_passes(can.org, project, COUNTED).await?;
+        data.push(CountView { project, passes, more: passes >= COUNTED });
+    }
+    Ok(Json(Page { data, next_cursor: projects.next_cursor }))
 }
 
 /// Read a pass.

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    config,
+    config, cursor,
     page::{After, Limit, Page, page},
     schema::{IdText, TimeText},
     source_trace,
@@ -24,6 +24,7 @@ use crate::{
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(events))
+        .routes(routes!(all))
         .routes(routes!(event))
         .routes(routes!(replay))
         .routes(routes!(found))
@@ -184,17 +185,85 @@ async fn events(
     QueryParams(filter): QueryParams<Filter>,
 ) -> Result<Json<Page<EventOutline>>, Problem> {
     config::one(&config::org(&app, can.org)?.sources, source.uuid(), "source")?;
-    let status = match filter.status {
-        None => None,
-        Some(status) => {
-            let pending = || Problem::parameter("status", "pending ones cannot be listed alone");
-            Some(status.stored().ok_or_else(pending)?.number())
-        }
-    };
+    let status = stored(filter.status)?;
     let before = filter.cursor.map(|cursor| SourceEventId::from_uuid(cursor.0));
     let inbox = InboxFilter { source: Some(source), status, before };
     let rows = app.store.source_events(can.org, &inbox, filter.limit.and_one()).await?;
     Ok(Json(page(&rows, filter.limit, |entry| entry.id.uuid(), EventOutline::of)))
+}
+
+/// Most events that one request for names looks at.
+const LOOK: usize = 5_000;
+
+/// Which source events of all sources to list, newest first.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct AllFilter {
+    /// Only of this source.
+    #[param(value_type = Option<IdText>)]
+    source: Option<SourceId>,
+    /// Only those of which this became; not for `pending`.
+    #[param(value_type = Option<EventStatus>, inline)]
+    status: Option<EventStatus>,
+    /// Only those in whose name this stands, in any case.
+    name: Option<String>,
+    /// How many: 1 to 100, 50 unless told.
+    #[serde(default)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: Limit,
+    /// `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<After>,
+}
+
+/// List source events, newest first.
+///
+/// Of all sources. A request for names looks at 5,000 events at most and may answer with fewer than it was asked for, or none: come
+/// again with `next_cursor` until it is null.
+#[utoipa::path(get, path = "/v1/source-events", tag = "Sources", security(("key" = ["passes_read"])),
+    params(AllFilter), responses((status = 200, body = Page<EventOutline>, description = "A page.")))]
+async fn all(
+    can: Can<scope::PassesRead>,
+    State(app): State<Arc<App>>,
+    QueryParams(filter): QueryParams<AllFilter>,
+) -> Result<Json<Page<EventOutline>>, Problem> {
+    if let Some(source) = filter.source {
+        config::one(&config::org(&app, can.org)?.sources, source.uuid(), "source")?;
+    }
+    let before = filter.cursor.map(|cursor| SourceEventId::from_uuid(cursor.0));
+    let mut inbox = InboxFilter { source: filter.source, status: stored(filter.status)?, before };
+    let Some(name) = filter.name.filter(|name| !name.is_empty()).map(|name| name.to_lowercase()) else {
+        let rows = app.store.source_events(can.org, &inbox, filter.limit.and_one()).await?;
+        return Ok(Json(page(&rows, filter.limit, |entry| entry.id.uuid(), EventOutline::of)));
+    };
+    let (mut data, mut looked_at) = (Vec::new(), 0);
+    let wanted = filter.limit.get() as usize;
+    let is_over = 'look: loop {
+        let rows = app.store.source_events(can.org, &inbox, REPLAY_PAGE).await?;
+        for entry in &rows {
+            if data.len() == wanted {
+                break 'look false;
+            }
+            inbox.before = Some(entry.id);
+            if entry.name.to_lowercase().contains(&name) {
+                data.push(EventOutline::of(entry));
+            }
+        }
+        looked_at += rows.len();
+        if rows.len() < REPLAY_PAGE as usize || looked_at >= LOOK {
+            break rows.len() < REPLAY_PAGE as usize;
+        }
+    };
+    let next_cursor = inbox.before.filter(|_| !is_over).map(|last| cursor::text(last.uuid().as_bytes()));
+    Ok(Json(Page { data, next_cursor }))
+}
+
+/// A status as it is stored.
+fn stored(status: Option<EventStatus>) -> Result<Option<i16>, Problem> {
+    let Some(status) = status else { return Ok(None) };
+    let pending = || Problem::parameter("status", "pending ones cannot be listed alone");
+    Ok(Some(status.stored().ok_or_else(pending)?.number()))
 }
 
 async fn find(app: &App, org: OrgId, source: SourceId, id: SourceEventId) -> Result<InboxEntry, Problem> {

@@ -9,6 +9,7 @@ mod ask;
 mod backfills;
 mod batches;
 mod deliveries;
+mod events;
 mod flows;
 mod form;
 mod frame;
@@ -16,8 +17,10 @@ mod inspectors;
 mod mapping;
 mod overview;
 mod parts;
+mod passes;
 mod session;
 mod sign_in;
+mod source_events;
 mod syncs;
 mod targets;
 
@@ -38,8 +41,8 @@ use crate::App;
 
 /// The navigation: groups of sections with their addresses.
 const SECTIONS: &[(&str, &[(&str, &str)])] = &[
-    ("", &[("Overview", "/console")]),
-    ("Passes are made by", &[("Flows", "/console/flows"), ("Batches", "/console/batches")]),
+    ("", &[("Overview", "/console"), ("Passes", "/console/passes")]),
+    ("Events in", &[("Source events", "/console/source-events"), ("Flows", "/console/flows"), ("Batches", "/console/batches")]),
     (
         "Events out",
         &[
@@ -56,6 +59,7 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
 /// Style and scripts: name, media type and text.
 const FILES: &[(&str, &str, &str)] = &[
     ("console.css", "text/css; charset=utf-8", include_str!("../../assets/console.css")),
+    ("console-live.js", "text/javascript; charset=utf-8", include_str!("../../assets/console-live.js")),
     ("console.js", "text/javascript; charset=utf-8", include_str!("../../assets/console.js")),
     ("console-map.js", "text/javascript; charset=utf-8", include_str!("../../assets/console-map.js")),
     ("console-batch.js", "text/javascript; charset=utf-8", include_str!("../../assets/console-batch.js")),
@@ -74,6 +78,9 @@ pub(crate) fn routes(app: &Arc<App>, api: Router<Arc<App>>) -> Router<Arc<App>> 
         .merge(mapping::routes())
         .merge(batches::routes())
         .merge(flows::routes())
+        .merge(events::routes())
+        .merge(passes::routes())
+        .merge(source_events::routes())
         .merge(sign_in::routes())
         .route("/console/{*rest}", any(frame::nowhere))
         .layer(middleware::from_fn_with_state(Arc::clone(app), frame::guard))

@@ -83,7 +83,14 @@ pub(super) fn short_id(id: &str, to: &str) -> Markup {
 }
 
 fn copy(id: &str) -> Markup {
-    html! { button.copy type="button" data-copy=(id) aria-label="Copy the id" title="Copy" hidden {} }
+    html! {
+        button.copy type="button" data-copy=(id) aria-label="Copy the id" title="Copy" hidden {
+            svg viewBox="0 0 16 16" width="13" height="13" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="1.6" {
+                rect x="5.5" y="5.5" width="8" height="8" rx="1.5" {}
+                path d="M10.5 3.5v-.5a1 1 0 0 0-1-1h-6a1 1 0 0 0-1 1v6a1 1 0 0 0 1 1h.5" {}
+            }
+        }
+    }
 }
 
 /// A time as a distance from now, with the exact one beside it; a dash for null.

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{Action, PassRef, Scope, Sighting, UninstallReason, Wallet};
 use serde_json::{Value, json};
 
-use crate::server::Server;
+use crate::server::{Server, Things};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_request_again_gives_the_same_answer() {
@@ -62,7 +62,8 @@ async fn a_pass_lives_and_its_versions_guard_it() {
     assert_eq!(guarded("\"1\"").await.problem(412), "version_conflict");
     assert_eq!(guarded("nonsense").await.problem(400), "invalid_parameter");
     assert_eq!(guarded(&etag).await.expect(200)["fields"], json!({}));
-    assert_eq!(act("notify", json!({"text": ""})).await.problem(422), "invalid");
+    let empty = act("notify", json!({"text": ""})).await;
+    assert_eq!((empty.problem(422).as_str(), &empty.json()["errors"][0]["path"]), ("invalid", &json!("text")));
     let events = server.get(&format!("{path}/events?limit=2")).await.expect(200);
     assert_eq!(events["data"][0]["type"], "pass.created");
     let cursor = events["next_cursor"].as_str().unwrap();
@@ -274,4 +275,56 @@ async fn what_another_platform_knew_of_a_pass_is_told() {
     let events = server.get(&format!("{path}/events")).await.expect(200);
     let installed = events["data"].as_array().unwrap().iter().find(|event| event["type"] == "pass.installed").unwrap();
     assert_eq!(installed["occurred_at"], "2024-03-01T10:00:00Z", "{installed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_look_for_is_found_and_counted() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let (pass, project) = (things.id("pass"), things.id("project"));
+    let other = server.post("/v1/projects", Things::bare_project("other")).await.expect(201);
+    let found = server.get("/v1/passes?external_id=card-1").await.expect(200);
+    assert_eq!(found["data"][0]["id"], pass, "in whichever project");
+    let elsewhere = format!("/v1/passes?external_id=card-1&project={}", other["id"].as_str().unwrap());
+    assert_eq!(server.get(&elsewhere).await.expect(200)["data"], json!([]));
+    let counts = server.get("/v1/passes/counts").await.expect(200);
+    let of = |project: &Value| {
+        let found = counts["data"].as_array().unwrap().iter().find(|count| count["project"] == *project).cloned();
+        found.map(|count| (count["passes"].clone(), count["more"].clone()))
+    };
+    assert_eq!(of(&json!(project)), Some((json!(1), json!(false))));
+    assert_eq!(of(&other["id"]), Some((json!(0), json!(false))));
+
+    server.post(&format!("/v1/passes/{pass}/notify"), json!({"text": "News"})).await.expect(200);
+    let ids = |page: &Value| -> Vec<Value> { page["data"].as_array().unwrap().iter().map(|event| event["id"].clone()).collect() };
+    let oldest = ids(&server.get(&format!("/v1/passes/{pass}/events")).await.expect(200));
+    let mut newest = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = server.get(&format!("/v1/passes/{pass}/events?order=newest&limit=1{cursor}")).await.expect(200);
+        newest.extend(ids(&page));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert!(newest.len() >= 3);
+    assert_eq!(newest, oldest.iter().rev().cloned().collect::<Vec<_>>());
+
+    let all = ids(&server.get("/v1/events?limit=100").await.expect(200));
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = server.get(&format!("/v1/events/newest?limit=2{cursor}")).await.expect(200);
+        seen.extend(ids(&page));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(seen.len(), all.len(), "none twice, none left out");
+    assert!(all.iter().all(|id| seen.contains(id)));
+    let told = server.get("/v1/events/newest?type=pass.notified").await.expect(200);
+    assert_eq!((ids(&told).len(), &told["data"][0]["pass"]), (1, &json!(pass)));
+
+    let preview = server.get(&format!("/v1/passes/{pass}/preview")).await;
+    assert_eq!((preview.status.as_u16(), preview.header("content-type")), (200, "text/html; charset=utf-8"));
+    assert!(preview.text().contains("iOS") && preview.header("content-security-policy").contains("default-src 'none'"));
+    let me = server.get("/v1/me").await.expect(200);
+    assert_eq!((&me["organization"]["name"], &me["key"]["scopes"]), (&json!("Ours"), &json!(["admin"])));
 }

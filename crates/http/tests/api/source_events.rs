@@ -44,6 +44,54 @@ async fn a_trace_tells_what_each_step_was_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn events_of_all_sources_are_found_by_state_and_name() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let (first, source) = (things.id("source_event"), things.id("source"));
+    let arrival = |number: usize| store::Arrival {
+        org: server.ours,
+        source: source.parse().unwrap(),
+        received_at: crate::server::NOW,
+        event: domain::SourceEvent {
+            dedupe_key: format!("other-{number}"),
+            order_key: "u-2".to_owned(),
+            name: if number == 7 { "track Purchase".to_owned() } else { format!("page {number}") },
+            occurred_at: None,
+            payload: "{}".to_owned(),
+        },
+        fault: None,
+    };
+    server.store.accept((0..600).map(arrival).collect()).await.unwrap();
+    let list = async |query: &str| server.get(&format!("/v1/source-events?{query}")).await.expect(200);
+    let names = |page: &Value| -> Vec<String> {
+        page["data"].as_array().unwrap().iter().map(|event| event["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let newest = list("limit=2").await;
+    assert_eq!(names(&newest).len(), 2);
+    let rest = list(&format!("limit=2&cursor={}", newest["next_cursor"].as_str().unwrap())).await;
+    assert!(!names(&rest).iter().any(|name| names(&newest).contains(name)), "{rest}");
+    assert_eq!(names(&list("name=PURCHASE").await), ["track Purchase"], "behind hundreds of others");
+    let parked = list("status=parked&name=signed").await;
+    assert_eq!((&parked["data"][0]["id"], &parked["next_cursor"]), (&json!(first), &Value::Null));
+    assert_eq!(names(&list("name=nothing").await), [""; 0]);
+    let mut found = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = list(&format!("name=page&limit=100{cursor}")).await;
+        found.extend(names(&page));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    found.sort_unstable();
+    found.dedup();
+    assert_eq!(found.len(), 599, "none twice, none left out");
+    let unknown = format!("/v1/source-events?source={}", things.id("pass"));
+    assert_eq!(server.get(&unknown).await.problem(404), "not_found");
+    let theirs = server.call(&server.stranger, "GET", "/v1/source-events?name=page", &Value::Null).await.expect(200);
+    assert_eq!(theirs["data"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_are_replayed_from_a_point_in_time() {
     let server = Server::start().await;
     let things = server.furnish().await;

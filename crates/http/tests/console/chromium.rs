@@ -51,3 +51,15 @@ async fn columns_and_events_are_mapped_by_clicking() {
     server.send("PUT", &path, &[("authorization", &bearer)], rows).await.expect(200);
     walk(&server, "mapping", &json!({"batch": batch["id"], "flow": things.id("flow")})).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_follows_events_and_changes_a_pass() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let path = format!("/v1/passes/{}", things.id("pass"));
+    let odd = json!({"contact": {"email": "ada@example.com", "name": "Ada <i>Example</i>"}, "fields": {"tier": "silver"}});
+    server.call(&server.admin, "PATCH", &path, &odd).await.expect(200);
+    walk(&server, "passes", &json!({"pass": things.id("pass"), "event": things.id("source_event")})).await;
+    let pass = server.get(&path).await.expect(200);
+    assert_eq!(pass["balances"]["points"], "15", "three visits of one form each, pressed twice");
+}

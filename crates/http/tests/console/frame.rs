@@ -109,9 +109,9 @@ async fn what_another_site_sends_does_nothing() {
 async fn what_a_key_may_not_do_is_said() {
     let server = Server::start().await;
     let browser = Browser::scoped(&server, &[Scope::Scan]).await;
-    let page = browser.open("/console").await;
+    let page = browser.open("/console/passes").await;
     assert_eq!(page.reply.status.as_u16(), 403);
-    page.expect(&["Not allowed with this key", "config_read", "<code>scan</code>", "Sign out"]);
+    page.expect(&["Not allowed with this key", "passes_read", "<code>scan</code>", "Sign out"]);
     let missing = browser.open("/console/nothing/there").await;
     assert_eq!(missing.reply.status.as_u16(), 404);
     missing.expect(&["There is nothing at this address.", "Sign out"]);
@@ -155,7 +155,7 @@ async fn an_operator_chooses_an_organization_and_nobody_else_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn style_and_scripts_are_our_own_files() {
     let server = Server::start().await;
-    for name in ["console.css", "console.js"] {
+    for name in ["console.css", "console.js", "console-live.js"] {
         let reply = server.send("GET", &format!("/console/assets/{name}"), &[], "").await;
         assert_eq!(reply.status.as_u16(), 200);
         let again = [("if-none-match", reply.header("etag"))];

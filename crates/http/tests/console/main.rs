@@ -10,7 +10,9 @@ mod database;
 mod deliveries;
 mod flows;
 mod frame;
+mod passes;
 #[allow(dead_code, reason = "shared with the API's tests")]
 #[path = "../api/server.rs"]
 mod server;
+mod source_events;
 mod targets;

@@ -12,6 +12,21 @@ const LIST: &str = "/v1/source-events";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// List source events, newest first
+    List {
+        /// Only of this source (id)
+        #[arg(long)]
+        source: Option<String>,
+        /// Only those of which this became: ignored, done, parked, waiting or delayed
+        #[arg(long)]
+        status: Option<String>,
+        /// Only those in whose name this stands, in any case
+        #[arg(long)]
+        name: Option<String>,
+        /// `next_cursor` of the page before
+        #[arg(long)]
+        cursor: Option<String>,
+    },
     /// What arrived, which flows looked at it, what each step was given and what became of it
     Show {
         /// Its id
@@ -51,6 +66,11 @@ pub(super) enum Command {
 
 pub(super) async fn run(server: &Server, command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::List { source, status, name, cursor } => {
+            let asked = [("source", source), ("status", status), ("name", name), ("cursor", cursor)];
+            let query = serde_urlencoded::to_string(asked)?;
+            server.show(Method::GET, &format!("{LIST}?limit=100&{query}"), None).await
+        }
         Command::Show { id } => server.show(Method::GET, &format!("{LIST}/{id}"), None).await,
         Command::Replay { id, run } => {
             server.show(Method::POST, &format!("{LIST}/{id}/replay"), Some(&json!({"run": run}))).await

@@ -142,6 +142,10 @@ pub async fn events_of_a_pass(backend: &Shared) {
     let all = numbers(&all);
     assert!(all.is_sorted());
     assert_eq!(numbers(&backend.events_of_pass(org(), mine.id, all[0], 2).await.unwrap()), all[1..3]);
+    let newest = async |before, limit| numbers(&backend.newest_of_pass(org(), mine.id, before, limit).await.unwrap());
+    assert_eq!(newest(all[3] + 1, 10).await, [all[3], all[2], all[1], all[0]]);
+    assert_eq!(newest(all[3], 2).await, [all[2], all[1]]);
+    assert_eq!(newest(all[0], 2).await, [0; 0]);
 }
 
 /// Passes are listed in the order of their ids, deleted ones included.
@@ -165,6 +169,8 @@ pub async fn passes_are_paged(backend: &Shared) {
     assert_eq!(list(None, Some(id(30)), None, 100).await, [10, 15].map(id));
     assert_eq!(list(Some(id(51)), Some(id(30)), None, 100).await, [id(15)]);
     assert_eq!(list(Some(id(50)), Some(id(30)), Some(id(10)), 100).await, []);
+    let count = async |project, most| backend.count_passes(org(), id(project), most).await.unwrap();
+    assert_eq!((count(51, 100).await, count(51, 3).await, count(52, 100).await), (5, 3, 0));
 }
 
 /// Contacts are listed in the order of their ids.
