@@ -242,6 +242,18 @@ pub(crate) async fn owe(pool: &Pool, rows: &[DeliveryRow]) -> Attempt<()> {
     Ok(())
 }
 
+/// A row that somebody writes at the moment stays as they write it.
+pub(crate) async fn hasten(pool: &Pool, org: OrgId, target: TargetId, now: Timestamp, limit: u32) -> Attempt<u64> {
+    const SQL: &str = "WITH waits AS MATERIALIZED (SELECT org, id FROM deliveries
+            WHERE org = $1 AND target = $2 AND due_at > $3 AND wake_at = due_at AND NOT behind
+            ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED),
+        hastened AS (UPDATE deliveries d SET due_at = $3, wake_at = $3 FROM waits w WHERE d.org = w.org AND d.id = w.id RETURNING 1)
+        SELECT count(*) FROM hastened";
+    let rows = query(pool, SQL, &[&org.uuid(), &target.uuid(), &now.as_micros(), &i64::from(limit)]).await?;
+    let count: Option<i64> = rows.first().map(|row| Columns::of(row).take()).transpose()?;
+    Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
+}
+
 pub(crate) async fn owed(pool: &Pool, org: OrgId) -> Attempt<Vec<(TargetId, u64, Timestamp)>> {
     const SQL: &str = "SELECT target, count(*), min(due_at) FROM deliveries WHERE org = $1 GROUP BY target ORDER BY target";
     let read = |row| {

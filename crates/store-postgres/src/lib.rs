@@ -335,6 +335,9 @@ impl Backend for Postgres {
     async fn owe(&self, rows: Vec<DeliveryRow>) -> Result<()> {
         Ok(deliveries::owe(&self.pool, &rows).await?)
     }
+    async fn hasten(&self, org: OrgId, target: TargetId, now: Timestamp, limit: u32) -> Result<u64> {
+        Ok(deliveries::hasten(&self.pool, org, target, now, limit).await?)
+    }
     async fn owed(&self, org: OrgId) -> Result<Vec<(TargetId, u64, Timestamp)>> {
         Ok(deliveries::owed(&self.pool, org).await?)
     }

@@ -366,6 +366,9 @@ impl Backend for Sqlite {
     async fn owe(&self, rows: Vec<DeliveryRow>) -> Result<()> {
         self.write(move |db| rows.iter().try_for_each(|row| deliveries::put(db, row)).map(Written::Done)).await
     }
+    async fn hasten(&self, org: OrgId, target: TargetId, now: Timestamp, limit: u32) -> Result<u64> {
+        self.write(move |db| deliveries::hasten(db, org, target, now, limit)).await
+    }
     async fn owed(&self, org: OrgId) -> Result<Vec<(TargetId, u64, Timestamp)>> {
         self.read(move |db| deliveries::owed(db, org)).await
     }

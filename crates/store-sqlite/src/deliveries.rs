@@ -162,6 +162,18 @@ pub(crate) fn list(
     all(statement.query(params![key(org), target.map(key), limit, due_at, id])?, read)
 }
 
+/// Makes what waits for a target due now.
+pub(crate) fn hasten(db: &Connection, org: OrgId, target: TargetId, now: Timestamp, limit: u32) -> Result<Written<u64>> {
+    let mut statement = db.prepare_cached(
+        "UPDATE deliveries SET due_at = ?3 WHERE (org, id) IN (
+             SELECT org, id FROM deliveries INDEXED BY deliveries_due
+             WHERE org = ?1 AND target = ?2 AND due_at > ?3 AND claimed = 0 AND behind = 0 ORDER BY due_at LIMIT ?4)",
+    )?;
+    let count = statement.execute(params![key(org), key(target), now.as_micros(), limit])?;
+    let count = u64::try_from(count).unwrap_or(0);
+    Ok(if count == 0 { Written::Nothing(0) } else { Written::Done(count) })
+}
+
 /// How much each target of an organization is owed, and when the first of it is due.
 pub(crate) fn owed(db: &Connection, org: OrgId) -> Result<Vec<(TargetId, u64, Timestamp)>> {
     let mut statement =

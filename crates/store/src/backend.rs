@@ -265,6 +265,9 @@ pub trait Backend: Send + Sync + 'static {
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<Option<DeliveryRow>>;
     /// Adds deliveries to the unsettled ones, whatever became of them before (resend, replay).
     async fn owe(&self, rows: Vec<DeliveryRow>) -> Result<()>;
+    /// Makes what a target is owed due now, the earliest first, so many at most, and answers how many that were. What is claimed,
+    /// and replays, stay as they are; so may what somebody else writes at the moment.
+    async fn hasten(&self, org: OrgId, target: TargetId, now: Timestamp, limit: u32) -> Result<u64>;
     /// How many deliveries each target of an organization is owed, and when the first of them is due.
     async fn owed(&self, org: OrgId) -> Result<Vec<(TargetId, u64, Timestamp)>>;
     /// How many replays a target is still owed, and when the last of them is due.

@@ -250,8 +250,28 @@ async fn a_full_disk_is_named_and_what_waited_is_written_once_there_is_room() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     told_why(&house, target, "No space left on device (SQLSTATE 53100)").await;
+    // It stays full, so that what waits is to be tried again in hours.
+    for _ in 0..4 {
+        house.clock.forward(Duration::from_secs(2_400));
+        for _ in 0..5 {
+            house.issued(&format!("waits-{events}"), Validity::default()).await;
+            events += 1;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    let last = "SELECT count(*) FROM passbridge.tracks";
+    let held = warehouse.one(last).await;
     disk.free().unwrap();
+    let since = tokio::time::Instant::now();
+    // What happens now shows that there is room; nobody puts the clock forward.
+    while warehouse.one(last).await == held {
+        assert!(since.elapsed() < RECOVERY, "nothing was written for {:?}", since.elapsed());
+        house.issued(&format!("after-{events}"), Validity::default()).await;
+        events += 1;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     recovers(&warehouse, events).await;
+    assert!(since.elapsed() < RECOVERY, "it took {:?}", since.elapsed());
     until("all attempts are noted", || async { ended(&house, target, AttemptOutcome::Delivered).await > before }).await;
     assert_eq!(ended(&house, target, AttemptOutcome::Failed).await, 0);
     workers.drain(PATIENCE).await;

@@ -233,7 +233,16 @@ pub async fn replays_are_counted(backend: &Shared) {
     assert_eq!(backend.owed(other_org()).await.unwrap(), []);
     assert_eq!(backend.behind(other_org(), target).await.unwrap(), (0, None));
     assert_eq!(backend.behind(org(), id(61)).await.unwrap(), (0, None));
+    assert_eq!(backend.hasten(org(), target, at(3), 9).await.unwrap(), 1, "replays are not hastened");
+    assert_eq!(backend.delivery(org(), rows[3].id).await.unwrap().unwrap().due_at, at(3));
+    let later = DeliveryRow { due_at: at(8), ..rows[3].clone() };
+    backend.owe(vec![later]).await.unwrap();
+    assert_eq!(backend.hasten(other_org(), target, at(3), 9).await.unwrap(), 0);
+    assert_eq!(backend.hasten(org(), id(61), at(3), 9).await.unwrap(), 0);
+    assert_eq!(backend.hasten(org(), target, at(3), 0).await.unwrap(), 0, "no more than asked");
+    assert_eq!(backend.hasten(org(), target, at(8), 9).await.unwrap(), 0, "what is due already");
     let claimed = backend.claim_deliveries(lease, at(9), at(900), 9).await.unwrap();
+    assert_eq!(backend.hasten(org(), target, at(9), 9).await.unwrap(), 0, "what is claimed");
     assert_eq!(claimed.iter().map(|row| row.behind).collect::<Vec<_>>(), [true, true, true, false]);
     let delivered = AttemptRow { outcome: 1, ..attempt(&rows[0], 1, at(10)) };
     let failed = [attempt(&delivery(10, place(10), at(1)), 1, at(10)), AttemptRow { outcome: 3, ..attempt(&rows[1], 1, at(10)) }];

@@ -3,7 +3,8 @@
 //! A target that answers quickly may have many waiting, for they are soon gone; one that is slow gets few, and the rest is
 //! owed in the store. One that says that it has too much gets half of the requests at once, and one more for every round that
 //! went well. One that times out again and again gets one request at a time, and all of those together a small part of the
-//! places there are. One that fails again and again is left alone for a while, then tried by a single request.
+//! places there are. One that fails again and again is left alone for a while, then tried by a single request. A database is tried so
+//! every few seconds: what keeps it from taking rows, a full disk or a restart, is over from one moment to the next, for all rows.
 
 use std::{
     collections::HashMap,
@@ -14,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use connectors::catalog::Carrier;
 use domain::{Target, TargetId, TargetPace, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -39,6 +41,8 @@ const BREAK_AFTER: u32 = 10;
 const FIRST_BREAK: Duration = Duration::from_secs(15);
 /// For how long at most.
 const LONGEST_BREAK: Duration = Duration::from_secs(300);
+/// How often a database that fails again and again is tried; what is not the one that tries it waits as it does elsewhere.
+const DATABASE_BREAK: Duration = Duration::from_secs(5);
 /// How long the single request that tries whether a target is well again may take.
 const PROBE_AT_MOST: Duration = Duration::from_secs(40);
 /// Replays to one target at once.
@@ -65,6 +69,10 @@ pub(crate) struct Lane {
     asked: TargetPace,
     /// Of a lane for replays, the one that goes before.
     before: Option<Arc<Lane>>,
+    /// Whether it leads to a database.
+    is_database: bool,
+    /// For how long what does not try it is sent away, in microseconds, while it fails again and again.
+    detour: AtomicU64,
     window: Arc<Window>,
     narrow: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -140,7 +148,7 @@ impl Dispatcher {
         if let Some(lane) = known {
             return Arc::clone(lane);
         }
-        let lane = Arc::new(Lane::new(target.pace, self.concurrency));
+        let lane = Arc::new(Lane { is_database: is_database(target), ..Lane::new(target.pace, self.concurrency) });
         lanes.insert(target.id, Arc::clone(&lane));
         lane
     }
@@ -155,7 +163,8 @@ impl Dispatcher {
         }
         let few = target.pace.concurrency.map_or(REPLAYS_AT_ONCE, |most| most.min(REPLAYS_AT_ONCE));
         let asked = TargetPace { concurrency: Some(few), ..target.pace };
-        let lane = Arc::new(Lane { before: Some(before), ..Lane::new(asked, self.concurrency) });
+        let is_database = before.is_database;
+        let lane = Arc::new(Lane { before: Some(before), is_database, ..Lane::new(asked, self.concurrency) });
         lanes.insert(target.id, Arc::clone(&lane));
         lane
     }
@@ -177,6 +186,8 @@ impl Lane {
         Self {
             asked,
             before: None,
+            is_database: false,
+            detour: AtomicU64::new(0),
             window: Window::new(concurrency),
             narrow: Arc::new(Semaphore::new(1)),
             waiting: AtomicUsize::new(0),
@@ -199,7 +210,7 @@ impl Lane {
     pub(super) fn enter(&self, now: Timestamp, again: bool) -> Result<(), Timestamp> {
         let alone = self.before.as_ref().map_or(i64::MIN, |before| before.alone()).max(self.alone());
         if alone > now.as_micros() {
-            return Err(Timestamp::from_micros(alone));
+            return Err(Timestamp::from_micros(alone).max(self.sent_away(now)));
         }
         let waiting = self.waiting.load(Ordering::Relaxed) as u64;
         if waiting >= self.room() {
@@ -227,7 +238,12 @@ impl Lane {
         let next = now.plus(PROBE_AT_MOST).as_micros();
         let mine = until <= now.as_micros()
             && self.probe_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if mine { Ok(()) } else { Err(now.plus(FIRST_BREAK)) }
+        if mine { Ok(()) } else { Err(now.plus(FIRST_BREAK).max(self.sent_away(now))) }
+    }
+
+    /// When to look again at what is not the one that tries a database; it is told as soon as that works.
+    fn sent_away(&self, now: Timestamp) -> Timestamp {
+        now.plus(Duration::from_micros(self.detour.load(Ordering::Relaxed)))
     }
 
     /// Keeps to the limit per second. What comes too early is told a time of its own, after those that were told one before.
@@ -295,8 +311,8 @@ impl Lane {
         Some(Place { _everywhere: everywhere, _lane: lane, _sick: sick })
     }
 
-    /// Learns from a request.
-    pub(super) fn learn(&self, lesson: Lesson) {
+    /// Learns from a request; true when it took something that had failed before, or that had not been tried yet.
+    pub(super) fn learn(&self, lesson: Lesson) -> bool {
         let took = u64::try_from(lesson.elapsed.as_micros()).unwrap_or(u64::MAX);
         let pace = self.pace.load(Ordering::Relaxed);
         self.pace.store(if pace == 0 { took } else { (pace / 8).saturating_mul(7).saturating_add(took / 8) }, Ordering::Relaxed);
@@ -316,13 +332,21 @@ impl Lane {
         }
         if lesson.failed {
             self.failed(&lesson);
+            false
         } else {
             self.window.grow();
-            self.failures.store(0, Ordering::Relaxed);
+            let failures = self.failures.swap(0, Ordering::Relaxed);
             self.breaks.store(0, Ordering::Relaxed);
+            self.detour.store(0, Ordering::Relaxed);
             self.open_until.store(i64::MIN, Ordering::Relaxed);
             self.probe_until.store(i64::MIN, Ordering::Relaxed);
+            failures > 0 || pace == 0
         }
+    }
+
+    /// Whether it leads to a database.
+    pub(super) const fn is_database(&self) -> bool {
+        self.is_database
     }
 
     fn failed(&self, lesson: &Lesson) {
@@ -332,7 +356,11 @@ impl Lane {
             return;
         }
         let breaks = self.breaks.fetch_add(1, Ordering::Relaxed);
-        let pause = FIRST_BREAK.saturating_mul(1 << breaks.min(5)).min(LONGEST_BREAK);
+        let mut pause = FIRST_BREAK.saturating_mul(1 << breaks.min(5)).min(LONGEST_BREAK);
+        if self.is_database {
+            self.detour.store(u64::try_from(pause.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            pause = DATABASE_BREAK;
+        }
         // Up to a fifth more, so that not all are tried at once.
         let more = lesson.random % (u64::try_from(pause.as_micros()).unwrap_or(u64::MAX) / 5 + 1);
         let until = lesson.now.plus(pause + Duration::from_micros(more));
@@ -340,6 +368,12 @@ impl Lane {
         self.probe_until.store(i64::MIN, Ordering::Relaxed);
         metrics::counter!("targets_left_alone_total").increment(1);
     }
+}
+
+/// Whether a target is a database.
+fn is_database(target: &Target) -> bool {
+    let vendor = connectors::catalog::find(&target.dialect).and_then(|connector| connector.destination?.vendor);
+    vendor.is_some_and(|vendor| matches!(vendor.carrier, Carrier::Database(_)))
 }
 
 #[cfg(test)]
@@ -365,7 +399,9 @@ mod tests {
         assert!((0..16).all(|_| lane.enter(NOW, false).is_ok()), "a lane that is not known yet has room");
         (0..16).for_each(|_| lane.leave());
         let timeout = Lesson { timed_out: true, failed: true, ..went_well(Duration::from_secs(15)) };
-        (0..SICK_AFTER).for_each(|_| lane.learn(timeout));
+        for _ in 0..SICK_AFTER {
+            lane.learn(timeout);
+        }
         assert!(lane.enter(NOW, false).is_ok());
         let later = lane.enter(NOW, false).unwrap_err();
         assert!(later > NOW && later <= NOW.plus(LONGEST_DETOUR), "{later}");
@@ -387,7 +423,9 @@ mod tests {
         let lane = lane(|_| ());
         lane.learn(went_well(Duration::from_secs(10)));
         let slow = (0..).take_while(|_| lane.enter(NOW, false).is_ok()).count();
-        (0..60).for_each(|_| lane.learn(went_well(MILLI * 2)));
+        for _ in 0..60 {
+            lane.learn(went_well(MILLI * 2));
+        }
         let more = (0..).take_while(|_| lane.enter(NOW, false).is_ok()).count();
         assert!(slow == 16 && slow + more == 1_024, "{slow} {more}");
     }
@@ -396,7 +434,9 @@ mod tests {
     fn a_target_that_fails_again_and_again_is_left_alone_and_then_tried() {
         let lane = lane(|_| ());
         let failed = |now| Lesson { failed: true, now, ..went_well(MILLI) };
-        (1..BREAK_AFTER).for_each(|_| lane.learn(failed(NOW)));
+        for _ in 1..BREAK_AFTER {
+            lane.learn(failed(NOW));
+        }
         assert!(lane.enter(NOW, false).is_ok(), "not yet");
         lane.learn(failed(NOW));
         let until = lane.enter(NOW, false).unwrap_err();
@@ -411,6 +451,28 @@ mod tests {
         assert!(lane.enter(again, true).is_ok());
         lane.learn(went_well(MILLI));
         assert!((0..16).all(|_| lane.enter(again, false).is_ok()), "well again");
+    }
+
+    #[test]
+    fn a_database_is_tried_every_few_seconds_and_the_others_wait() {
+        let mut target = Target::new(TargetId::from_uuid(Default::default()), "", "", NOW);
+        "postgresql".clone_into(&mut target.dialect);
+        let lane = Dispatcher::new(&WebhookSettings::default()).lane(&target);
+        assert!(lane.learn(went_well(MILLI)), "the first time");
+        assert!(!lane.learn(went_well(MILLI)));
+        let failed = |now| Lesson { failed: true, now, ..went_well(MILLI) };
+        let mut now = NOW;
+        (0..BREAK_AFTER).for_each(|_| assert!(!lane.learn(failed(now))));
+        for breaks in 0..8 {
+            let away = lane.enter(now, false).unwrap_err();
+            assert_eq!(away, now.plus(FIRST_BREAK.saturating_mul(1 << breaks.min(5)).min(LONGEST_BREAK)), "{breaks}");
+            now = now.plus(DATABASE_BREAK);
+            assert!(lane.enter(now, false).is_ok(), "whoever comes then tries it");
+            assert!(lane.enter(now, false).unwrap_err() > now.plus(DATABASE_BREAK), "no second one");
+            lane.learn(failed(now));
+        }
+        assert!(lane.learn(went_well(MILLI)), "it takes something again");
+        assert!((0..16).all(|_| lane.enter(now, false).is_ok()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use connectors::{
     catalog::{Descriptor, Destination},
     kit::{Outcome, Owed, Reply, Request, Secrets, Sending, Sent, Token, Verdict, retry},
 };
-use domain::{Contact, ContactId, Event, EventKind, OrgId, Target, Timestamp};
+use domain::{Contact, ContactId, Event, EventKind, OrgId, Target, TargetId, Timestamp};
 use http::HeaderMap;
 use outbound::http::{Client, Limits};
 use serde_json::json;
@@ -30,6 +30,11 @@ use crate::shard::House;
 
 /// Bytes of an answer that are read: one line for each of a few hundred records.
 const READ_BODY: usize = 1 << 20;
+
+/// How long outcomes take to be written down, with room to spare.
+const WRITTEN_BY_THEN: Duration = Duration::from_millis(500);
+/// Deliveries that are hastened together.
+const HASTENED: u32 = 1_000;
 
 /// What came of one event.
 #[derive(Clone)]
@@ -420,7 +425,11 @@ impl Batch<'_> {
         let failed =
             matches!(verdict, Verdict::Each(outcomes) if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Retry { .. })));
         let (now, random) = (self.house.now(), self.house.random());
-        self.lane.learn(Lesson { elapsed: each, timed_out, failed, busy: false, left_alone_until: asked, now, random });
+        let again =
+            self.lane.learn(Lesson { elapsed: each, timed_out, failed, busy: false, left_alone_until: asked, now, random });
+        if again && self.lane.is_database() {
+            tokio::spawn(hasten(Arc::clone(self.house), self.to.org, self.target().id));
+        }
     }
 
     /// The attempt of one delivery. What it shows was rendered for this event alone: others' values are none of its person's.
@@ -442,6 +451,22 @@ impl Batch<'_> {
         let host = uri.authority().map_or("", |authority| authority.as_str());
         let url = if is_secret { format!("{}://{host}/(kept secret)", uri.scheme_str().unwrap_or("https")) } else { request.url };
         Request { url, ..request }
+    }
+}
+
+/// What waits for a database that takes rows again need wait no longer. What failed a moment ago is written down first.
+async fn hasten(house: Arc<House>, org: OrgId, target: TargetId) {
+    loop {
+        tokio::time::sleep(WRITTEN_BY_THEN).await;
+        match house.store.backend().hasten(org, target, house.now(), HASTENED).await {
+            Ok(count) if count >= u64::from(HASTENED) => {}
+            Ok(_) => return,
+            Err(error) => {
+                // It comes at its time.
+                tracing::warn!(%error, %target, "what waits for a database could not be hastened");
+                return;
+            }
+        }
     }
 }
 
