@@ -59,8 +59,6 @@ impl FromRequest<Arc<App>> for Sent {
 pub(super) struct Upload {
     /// The other fields.
     pub(super) sheet: Sheet,
-    /// What the file is called at home; empty when none was chosen.
-    pub(super) file_name: String,
     /// Its bytes as they arrive. To be read to its end or dropped.
     pub(super) file: Body,
 }
@@ -79,8 +77,8 @@ impl Upload {
         let mut values = Vec::new();
         let mut length = 0;
         while let Some(mut part) = parts.next_field().await.map_err(|error| refused(error.to_string()))? {
-            if let Some(file_name) = part.file_name().map(str::to_owned) {
-                return Ok(Self { sheet: Sheet::of(values), file_name, file: Body::from_stream(part) });
+            if part.file_name().is_some() {
+                return Ok(Self { sheet: Sheet::of(values), file: Body::from_stream(part) });
             }
             let (name, mut value) = (part.name().unwrap_or_default().to_owned(), BytesMut::new());
             while let Some(piece) = part.chunk().await.map_err(|error| refused(error.to_string()))? {
@@ -299,7 +297,7 @@ mod tests {
         let form = "--x\nContent-Disposition: form-data; name=\"format\"\n\ncsv\n--x\nContent-Disposition: form-data; \
                     name=\"file\"; filename=\"a.csv\"\nContent-Type: text/csv\n\na,b\n1,2\n--x--\n";
         let upload = Upload::read(sent(form)).await.unwrap();
-        assert_eq!((upload.sheet.value("format"), upload.file_name.as_str()), ("csv", "a.csv"));
+        assert_eq!(upload.sheet.value("format"), "csv");
         let bytes = axum::body::to_bytes(upload.file, 100).await.unwrap();
         assert_eq!(bytes, "a,b\r\n1,2");
         let none = Upload::read(sent("--x\nContent-Disposition: form-data; name=\"a\"\n\nb\n--x--\n")).await;

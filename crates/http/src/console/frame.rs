@@ -84,11 +84,6 @@ impl Desk {
         self.app.now()
     }
 
-    /// The app's public address with a path.
-    pub(super) fn url(&self, path: &str) -> String {
-        self.app.url(path)
-    }
-
     /// A new name for a form, under which what it asks for happens once; see [`super::form::once`].
     pub(super) fn once(&self) -> String {
         sign_in::nonce(&self.app)

@@ -3,8 +3,6 @@
 //! Pages are drawn here and work without a script; scripts add comfort. What they show and do is asked of the API ([`ask`]), with
 //! the key that somebody signed in with ([`session`]); there is no other way in. One file per section, put together here.
 
-#![allow(dead_code, reason = "some of the helpers wait for sections that are being made")]
-
 mod ask;
 mod backfills;
 mod batches;
