@@ -9,6 +9,7 @@
 //! - [`proxy`]: a proxy that takes CONNECT, refuses or hangs;
 //! - [`http`]: a small client;
 //! - [`mail`]: a real mail server;
+//! - [`keys`]: keys that are made once for all tests of a run;
 //! - [`kafka`]: the mock of Kafka's that librdkafka brings;
 //! - [`nats`]: a real server of NATS JetStream;
 //! - [`disk`]: a disk that is soon full;
@@ -18,6 +19,7 @@ pub mod clients;
 pub mod disk;
 pub mod http;
 pub mod kafka;
+pub mod keys;
 pub mod mail;
 pub mod nats;
 pub mod objects;

@@ -9,7 +9,7 @@ use domain::{
     Action, Amount, BalanceChange, Clock as _, Design, DesignField, FieldPlace, ImageRole, ImageSet, Pass, PassChange, PassRef,
     Project, ProjectKind, Sighting, SignerId, Template, Text, UninstallReason, Validity, Wallet,
 };
-use google_wallet::{ServiceAccount, callback::RootKeys};
+use google_wallet::callback::RootKeys;
 use house::{House, System, until};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -53,15 +53,15 @@ async fn with_google() -> (House, GoogleServer) {
     house.google.token_url = Some(google.token_url());
     house.google.root_keys_url = google.root_keys_url();
     house.google.public_url = "https://passes.example.com".to_owned();
-    let key_file = ServiceAccount::development_key_file("passes@club.example", "https://unused.example").unwrap();
-    google.add_user(&key_file, ISSUER).unwrap();
+    let key_file = testkit::keys::service_account("passes@club.example").unwrap();
+    google.add_user(key_file.as_bytes(), ISSUER).unwrap();
     let now = house.clock.now();
     let id = SignerId::mint(now, &System);
     let account = StoredGoogleAccount {
         id,
         issuer: ISSUER.to_owned(),
         client_email: "passes@club.example".to_owned(),
-        sealed_key: house.store.seal_for::<StoredGoogleAccount>(house.org, id.uuid(), &key_file).unwrap(),
+        sealed_key: house.store.seal_for::<StoredGoogleAccount>(house.org, id.uuid(), key_file.as_bytes()).unwrap(),
         development: true,
         created_at: now,
     };

@@ -11,7 +11,7 @@ use domain::{
 };
 use house::{House, PASS_TYPE, System, loopback, until};
 use outbound::http::Roots;
-use pkpass::development::{Authority, Validity as CertificateValidity};
+use pkpass::development::Validity as CertificateValidity;
 use simulators::apns::{Answer, ApnsServer, Push};
 use store::{JobState, LoggedEvent, Publication, StoredSigner};
 use tokio::sync::broadcast::Receiver;
@@ -31,7 +31,7 @@ fn der(pem: &str) -> Vec<u8> {
 async fn signed() -> (House, Arc<ApnsServer>) {
     let mut house = House::new().await;
     let validity = CertificateValidity::days(1_600_000_000, 20_000);
-    let authority = Authority::create("test", validity).unwrap();
+    let authority = testkit::keys::authority("test", validity).unwrap();
     let pem = authority.issue_pass_type(PASS_TYPE, "TEAM123456", validity).unwrap();
     let id = SignerId::mint(Timestamp::from_seconds(1), &System);
     let signer = StoredSigner {

@@ -260,7 +260,7 @@ async fn drain_finishes_what_is_being_sent() {
 
 fn apple(house: &House) -> (StoredSigner, Authority) {
     let validity = CertificateValidity::days(1_600_000_000, 20_000);
-    let authority = Authority::create("test", validity).unwrap();
+    let authority = testkit::keys::authority("test", validity).unwrap();
     let pem = authority.issue_pass_type(PASS_TYPE, "TEAM123456", validity).unwrap();
     let id = SignerId::mint(Timestamp::from_seconds(1), &System);
     let signer = StoredSigner {

@@ -407,14 +407,14 @@ impl Server {
 
 pub fn signer_input(pass_type: &str) -> Value {
     let validity = pkpass::development::Validity::days(NOW.as_seconds() - 86_400, 365);
-    let authority = pkpass::development::Authority::create("Test", validity).unwrap();
+    let authority = testkit::keys::authority("Test", validity).unwrap();
     let identity = authority.issue_pass_type(pass_type, "TEAM123456", validity).unwrap();
     json!({"certificate": identity.certificate, "private_key": *identity.key, "intermediate": authority.intermediate_pem()})
 }
 
 /// Stands in for Apple's developer portal.
 pub fn authority() -> pkpass::development::Authority {
-    pkpass::development::Authority::create("Portal", VALIDITY).unwrap()
+    testkit::keys::authority("Portal", VALIDITY).unwrap()
 }
 
 /// From yesterday for a year.
@@ -429,9 +429,6 @@ pub fn answer_input(authority: &pkpass::development::Authority, request: &Value,
 }
 
 pub fn account_input(issuer: &str) -> Value {
-    let file = google_wallet::ServiceAccount::development_key_file(
-        "wallet@example.iam.gserviceaccount.com",
-        "https://oauth2.googleapis.com/token",
-    );
-    json!({"issuer": issuer, "key_file": String::from_utf8(file.unwrap().to_vec()).unwrap(), "development": true})
+    let file = testkit::keys::service_account("wallet@example.iam.gserviceaccount.com").unwrap();
+    json!({"issuer": issuer, "key_file": file, "development": true})
 }

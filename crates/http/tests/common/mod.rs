@@ -25,7 +25,7 @@ use http::{HeaderMap, Method, StatusCode};
 use http_body_util::{BodyExt, Full};
 use http_server::{App, Settings};
 use hyper_util::{client::legacy, rt::TokioExecutor};
-use pkpass::development::{Authority, Validity};
+use pkpass::development::Validity;
 use store::{ConfigChange, NameKind, Resource, Store, StoredGoogleAccount, StoredSigner};
 
 pub const PASS_TYPE: &str = "pass.example.club";
@@ -153,8 +153,9 @@ pub async fn house_with(change: impl FnOnce(&mut Settings)) -> House {
 impl House {
     async fn furnish(&mut self) {
         let now = System.now();
-        let validity = Validity::days(now.as_seconds() - 3_600, 365);
-        let authority = Authority::create("test", validity).unwrap();
+        let today = now.as_seconds() / 86_400 * 86_400;
+        let validity = Validity::days(today, 365);
+        let authority = testkit::keys::authority("test", validity).unwrap();
         let pem: String = authority.root_pem().lines().filter(|line| !line.starts_with("-----")).collect();
         self.root_der = base64::engine::general_purpose::STANDARD.decode(pem).unwrap();
         let signer = authority.issue_pass_type(PASS_TYPE, TEAM, validity).unwrap();
@@ -173,12 +174,12 @@ impl House {
         self.put(&stored, vec![(NameKind::PassType, PASS_TYPE.as_bytes().to_vec(), id.uuid())]).await;
         let id = SignerId::mint(now, &System);
         let email = "passes@example-project.iam.gserviceaccount.com";
-        let file = google_wallet::ServiceAccount::development_key_file(email, "https://oauth2.googleapis.com/token").unwrap();
+        let file = testkit::keys::service_account(email).unwrap();
         let account = StoredGoogleAccount {
             id,
             issuer: ISSUER.to_owned(),
             client_email: email.to_owned(),
-            sealed_key: self.store.seal_for::<StoredGoogleAccount>(self.org, id.uuid(), &file).unwrap(),
+            sealed_key: self.store.seal_for::<StoredGoogleAccount>(self.org, id.uuid(), file.as_bytes()).unwrap(),
             development: true,
             created_at: now,
         };
