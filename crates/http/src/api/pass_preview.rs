@@ -1,12 +1,13 @@
 //! `/v1/passes/{pass}/preview`: a pass as each phone draws it.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use domain::PassId;
 use http::header;
 use render::{PassView, PreviewContext};
@@ -45,13 +46,18 @@ async fn preview(
     let design = packages::design(&catalog, &pass)?;
     let template = &design.template.value;
     let images = template_report::load(&app, can.org, template).await?;
-    let image_url = |hash: &str| {
-        let bytes = images.get(hash).map(bytes::Bytes::as_ref).unwrap_or_default();
-        format!("data:image/png;base64,{}", STANDARD.encode(bytes))
-    };
     let codes = app.packages.codes(&app, can.org)?;
     let view = PassView { project: design.project, template, pass: &pass, contact: contact.as_ref(), codes: Some(&codes) };
-    let page = render::preview_page(&view, &PreviewContext { image_url: &image_url }).into_string();
+    Ok(drawn(&view, &images))
+}
+
+/// The page of a pass as each phone draws it, its images inside.
+pub(super) fn drawn(view: &PassView<'_>, images: &HashMap<String, Bytes>) -> Response {
+    let image_url = |hash: &str| {
+        let bytes = images.get(hash).map(Bytes::as_ref).unwrap_or_default();
+        format!("data:image/png;base64,{}", STANDARD.encode(bytes))
+    };
+    let page = render::preview_page(view, &PreviewContext { image_url: &image_url }).into_string();
     let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, POLICY)];
-    Ok((headers, page).into_response())
+    (headers, page).into_response()
 }

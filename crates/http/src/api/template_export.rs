@@ -6,16 +6,15 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use base64::Engine as _;
 use domain::{Template, TemplateId};
 use http::header;
-use render::{CodeSigner, PassView, PreviewContext};
+use render::{CodeSigner, PassView};
 use serde::Deserialize;
 use store::OrgCatalog;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{config, schema::IdText, template_report};
+use super::{config, pass_preview, schema::IdText, template_report};
 use crate::{
     App, PathParam, Problem, QueryParams,
     auth::{Can, scope},
@@ -92,14 +91,9 @@ async fn preview(
     let template = design(&catalog, id, &which)?;
     let project = catalog.project(template.project).ok_or_else(|| Problem::no_such("project"))?;
     let images = template_report::load(&app, can.org, &template).await?;
-    let image_url = |hash: &str| {
-        let bytes = images.get(hash).map(bytes::Bytes::as_ref).unwrap_or_default();
-        format!("data:image/png;base64,{}", base64::engine::general_purpose::STANDARD.encode(bytes))
-    };
-    let drawn = |fault: render::RenderError| Problem::field("design", fault.to_string());
-    let (pass, contact) = (render::sample_pass(project, &template).map_err(drawn)?, render::sample_contact().map_err(drawn)?);
+    let undrawn = |fault: render::RenderError| Problem::field("design", fault.to_string());
+    let (pass, contact) = (render::sample_pass(project, &template).map_err(undrawn)?, render::sample_contact().map_err(undrawn)?);
     let codes = CodeSigner::new(project.id.uuid(), 0, &[0; 32], [0; 32]);
     let view = PassView { project, template: &template, pass: &pass, contact: Some(&contact), codes: codes.as_ref() };
-    let page = render::preview_page(&view, &PreviewContext { image_url: &image_url });
-    Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page.into_string()).into_response())
+    Ok(pass_preview::drawn(&view, &images))
 }

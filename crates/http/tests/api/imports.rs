@@ -82,6 +82,8 @@ async fn a_template_that_was_exported_is_the_same_when_it_is_imported() {
         "{page}"
     );
     assert!(!page.contains("http://127."), "it loads nothing");
+    let policy = preview.header("content-security-policy");
+    assert!(policy.contains("style-src 'unsafe-inline'") && policy.contains("default-src 'none'"), "{policy}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
