@@ -59,8 +59,8 @@ struct Held {
 /// look at the first of them (`/sample`), then change the batch to have them checked.
 #[utoipa::path(put, path = "/v1/batches/{batch}/rows", tag = "Batches", security(("key" = ["passes_write"])),
     params(("batch" = IdText, Path, description = "Its id."), Held),
-    request_body(content((String = "text/csv"), (String = "application/x-ndjson"), (String = "application/vnd.apache.parquet")),
-        description = "The file."),
+    request_body(description = "The file.", content(
+        (Vec<u8> = "text/csv"), (Vec<u8> = "application/x-ndjson"), (Vec<u8> = "application/vnd.apache.parquet"))),
     responses((status = 200, body = View, description = "Kept whole. It is being checked, or waits for that.")))]
 async fn upload(
     can: Can<scope::PassesWrite>,
