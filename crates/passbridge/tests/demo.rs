@@ -111,11 +111,12 @@ async fn a_browser_opens_what_the_demo_names() {
         page("form-iphone", &form, Some("iPhone 13"), &["Juniper"]),
         page("inspector", &inspector, None, &["PASS_EVENT_RECORD_CREATED"]),
         page("docs", &docs, None, &["passes", "webhooks"]),
+        page("console", &link("/console"), None, &["Sign in"]),
     ]);
     let shots = folder.path().join("shots");
     std::fs::create_dir(&shots).unwrap();
     let arguments = [shots.to_str().unwrap(), clients::chromium()];
     let seen = clients::node("pages.mjs", &arguments, &pages.to_string(), BROWSER_WITHIN).await;
     seen.unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(std::fs::read_dir(&shots).unwrap().count(), 7);
+    assert_eq!(std::fs::read_dir(&shots).unwrap().count(), 8);
 }

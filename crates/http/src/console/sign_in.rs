@@ -90,11 +90,17 @@ async fn sign_in(State(app): State<Arc<App>>, Extension(api): Extension<Api>, pa
     let next = sheet.value("next");
     let next = match next {
         next if is_ours(next) => next,
-        _ if Me::of(&me).is_operator() => "/console/organizations",
+        _ if Me::of(&me).is_operator() && may_choose(&ask).await => "/console/organizations",
         _ => HOME,
     };
     let location = HeaderValue::try_from(next).unwrap_or(HeaderValue::from_static(HOME));
     (StatusCode::SEE_OTHER, [(header::LOCATION, location), (header::SET_COOKIE, cookie)]).into_response()
+}
+
+/// Whether there are several organizations.
+async fn may_choose(ask: &Ask) -> bool {
+    let found = ask.get("/v1/organizations?limit=2").await;
+    found.is_ok_and(|found| found["data"].as_array().is_some_and(|some| some.len() > 1))
 }
 
 async fn sign_out(State(app): State<Arc<App>>) -> Response {

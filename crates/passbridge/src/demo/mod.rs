@@ -70,7 +70,8 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         narrator.links(links);
     }
     if !args.json {
-        say("\nServing until Ctrl-C.");
+        let keys = args.data.join(setting::KEYS);
+        say(&format!("\nThe console asks for an API key: the admin_key in {}.\nServing until Ctrl-C.", keys.display()));
     }
     serve::signal().await?;
     running.drain().await;

@@ -22,6 +22,8 @@ use crate::{
 
 /// The pass type of the demo.
 pub(super) const PASS_TYPE: &str = "pass.dev.passbridge.juniper";
+/// Where the demo keeps its API keys, within its folder.
+pub(super) const KEYS: &str = "demo-keys.json";
 const TEAM: &str = "DEVTEAM001";
 /// A Google issuer that Google does not know.
 pub(super) const ISSUER: &str = "3388000000000000001";
@@ -113,7 +115,7 @@ fn validity() -> Validity {
 
 /// Sets the programme up over the API, or finds it from an earlier run.
 pub(super) async fn set_up(stage: &Stage, running: &Running, data: &Path, admin_key: Option<String>) -> anyhow::Result<Scene> {
-    let keys = data.join("demo-keys.json");
+    let keys = data.join(KEYS);
     let anonymous = Api::new(&running.public_url, None)?;
     let Some(admin_key) = admin_key else {
         return again(&anonymous, &keys, &running.public_url).await;

@@ -60,6 +60,7 @@ pub(super) async fn tell(
     let page = text(&member.pass["links"], "page")?;
     Ok(vec![
         ("pass page", page),
+        ("console", scene.api.url("/console")),
         ("inspector", scene.api.url(&format!("/inspect/{}", scene.bin))),
         ("API documentation", scene.api.url("/docs")),
         ("enrolment form", scene.api.url("/e/juniper-club")),
