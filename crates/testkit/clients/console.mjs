@@ -28,6 +28,8 @@ async function visit(name, options) {
   });
   forgiven.set(page, () => faults.splice(0, faults.length, ...faults.filter((fault) => !fault.includes('status of 422'))));
   const looked = async (what) => {
+    // A page without its style yet is as wide as it likes.
+    await page.waitForLoadState('load');
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     if (wide > 1) throw new Error(`${what} is ${wide} pixels wider than its ${name} window`);
     if (pictures) await page.screenshot({ path: `${pictures}/${what}-${name}.png`, fullPage: true });
