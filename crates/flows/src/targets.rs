@@ -271,8 +271,8 @@ fn taken_from(path: &str) -> Value {
     if path.contains(char::is_whitespace) { json!({"@path": path}) } else { json!(path) }
 }
 
-/// Sets a place of a map.
-fn put(map: &mut Map<String, Value>, place: &str, value: Value) {
+/// Sets a place of a map, such as `contact.email`; where something else than an object stands in the way, nothing.
+pub fn put(map: &mut Map<String, Value>, place: &str, value: Value) {
     match place.split_once('.') {
         None => {
             map.insert(place.to_owned(), value);

@@ -7,7 +7,7 @@ use axum::{Json, extract::State};
 use domain::{Project, ProjectId};
 use flows::{
     flow::StepAction,
-    targets::{self, Over, Takes, Target, Tested},
+    targets::{self, Over, Target, Tested},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -25,11 +25,10 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// What the step, or the batch, does.
-#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = MappingAction)]
-enum Does {
-    #[default]
+#[derive(ToSchema)]
+#[schema(as = MappingAction, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes `flows::flow::StepAction` in the document")]
+enum ActionName {
     Issue,
     Update,
     Activate,
@@ -40,45 +39,24 @@ enum Does {
     Wait,
 }
 
-impl Does {
-    const fn action(self) -> StepAction {
-        match self {
-            Self::Issue => StepAction::Issue,
-            Self::Update => StepAction::Update,
-            Self::Activate => StepAction::Activate,
-            Self::Revoke => StepAction::Revoke,
-            Self::Delete => StepAction::Delete,
-            Self::Notify => StepAction::Notify,
-            Self::Send => StepAction::Send,
-            Self::Wait => StepAction::Wait,
-        }
-    }
+const fn issue() -> StepAction {
+    StepAction::Issue
 }
 
 /// What the map is for: source events, in a flow, or rows, in a batch.
-#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = MappingOver)]
-enum Of {
-    #[default]
+#[derive(ToSchema)]
+#[schema(as = MappingOver, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes `flows::targets::Over` in the document")]
+enum OverName {
     Events,
     Rows,
 }
 
-impl Of {
-    const fn over(self) -> Over {
-        match self {
-            Self::Events => Over::Events,
-            Self::Rows => Over::Rows,
-        }
-    }
-}
-
 /// What a place takes: `amount` is a decimal of at most six digits after the point, `count` a whole number, `message` a text in
 /// Jinja's syntax.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = MappingTakes)]
+#[derive(ToSchema)]
+#[schema(as = MappingTakes, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes `flows::targets::Takes` in the document")]
 enum TakesName {
     Text,
     Number,
@@ -91,9 +69,10 @@ enum TakesName {
 }
 
 /// A place of a map.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = MappingTarget)]
-struct View {
+#[allow(dead_code, reason = "describes `flows::targets::Target` in the document")]
+struct Place {
     /// Where it stands in the map, such as `contact.email` or `fields.tier`.
     place: String,
     /// What people call it.
@@ -111,42 +90,19 @@ struct View {
     default: Option<Value>,
 }
 
-impl View {
-    fn of(target: Target) -> Self {
-        Self {
-            place: target.place,
-            label: target.label,
-            takes: match target.takes {
-                Takes::Text => TakesName::Text,
-                Takes::Number => TakesName::Number,
-                Takes::Flag => TakesName::Flag,
-                Takes::Time => TakesName::Time,
-                Takes::Count => TakesName::Count,
-                Takes::Amount => TakesName::Amount,
-                Takes::Object => TakesName::Object,
-                Takes::Message => TakesName::Message,
-            },
-            required: target.required,
-            one_of: target.one_of.map(str::to_owned),
-            choices: target.choices,
-            default: target.default,
-        }
-    }
-}
-
 /// Which map.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Which {
     /// What the step, or the batch, does.
-    #[serde(default)]
-    #[param(inline, value_type = Option<Does>)]
-    action: Does,
+    #[serde(default = "issue")]
+    #[param(inline, value_type = Option<ActionName>)]
+    action: StepAction,
     /// What the map is for.
     #[serde(default)]
-    #[param(inline, value_type = Option<Of>)]
-    over: Of,
+    #[param(inline, value_type = Option<OverName>)]
+    over: Over,
 }
 
 fn project(app: &App, caller: &Caller, id: ProjectId) -> Result<Arc<Project>, Problem> {
@@ -160,16 +116,15 @@ fn project(app: &App, caller: &Caller, id: ProjectId) -> Result<Arc<Project>, Pr
 /// each takes.
 #[utoipa::path(get, path = "/v1/projects/{project}/mapping-targets", tag = "Mappings", security(("key" = ["config_read"])),
     params(("project" = IdText, Path, description = "Its id."), Which),
-    responses((status = 200, body = Page<View>, description = "All of them.")))]
+    responses((status = 200, body = Page<Place>, description = "All of them.")))]
 async fn places(
     can: Can<scope::ConfigRead>,
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<ProjectId>,
     QueryParams(which): QueryParams<Which>,
-) -> Result<Json<Page<View>>, Problem> {
+) -> Result<Json<Page<Target>>, Problem> {
     let project = project(&app, &can, id)?;
-    let found = targets::targets(&project, which.action.action(), which.over.over());
-    Ok(Json(Page { data: found.into_iter().map(View::of).collect(), next_cursor: None }))
+    Ok(Json(Page { data: targets::targets(&project, which.action, which.over), next_cursor: None }))
 }
 
 /// A sample to guess a map for.
@@ -178,11 +133,13 @@ async fn places(
 #[schema(as = MappingSample)]
 struct Sample {
     /// What the step, or the batch, does; `issue` unless told.
-    #[serde(default)]
-    action: Does,
+    #[serde(default = "issue")]
+    #[schema(value_type = ActionName, required = false)]
+    action: StepAction,
     /// What the map is for; `events` unless told.
     #[serde(default)]
-    over: Of,
+    #[schema(value_type = OverName, required = false)]
+    over: Over,
     /// A source event as flows see it, or a row as an object of column names and cells.
     #[serde(default)]
     #[schema(value_type = Object)]
@@ -213,7 +170,7 @@ async fn suggest(
 ) -> Result<Json<Suggested>, Problem> {
     let project = project(&app, &can, id)?;
     let Sample { action, over, sample } = body.value;
-    Ok(Json(Suggested { map: targets::suggest(&project, action.action(), over.over(), &Value::Object(sample)) }))
+    Ok(Json(Suggested { map: targets::suggest(&project, action, over, &Value::Object(sample)) }))
 }
 
 /// A map to be tried on a sample.
@@ -222,11 +179,13 @@ async fn suggest(
 #[schema(as = MappingTrial)]
 struct Trial {
     /// What the step, or the batch, does; `issue` unless told.
-    #[serde(default)]
-    action: Does,
+    #[serde(default = "issue")]
+    #[schema(value_type = ActionName, required = false)]
+    action: StepAction,
     /// What the map is for; `events` unless told.
     #[serde(default)]
-    over: Of,
+    #[schema(value_type = OverName, required = false)]
+    over: Over,
     /// A source event as flows see it, or a row as an object of column names and cells.
     #[serde(default)]
     #[schema(value_type = Object)]
@@ -239,8 +198,9 @@ struct Trial {
 }
 
 /// What is wrong with a map, or with the sample for it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = MappingProblem)]
+#[allow(dead_code, reason = "describes `flows::Problem` in the document")]
 struct Fault {
     /// The place in the map.
     path: String,
@@ -259,7 +219,8 @@ struct Found {
     #[schema(value_type = Option<Object>)]
     resolved: Option<Value>,
     /// What is wrong; empty where nothing is.
-    problems: Vec<Fault>,
+    #[schema(value_type = Vec<Fault>)]
+    problems: Vec<flows::Problem>,
     /// What each place finds in the sample, as it stands there; places that find nothing are left out.
     #[schema(value_type = Object)]
     values: Value,
@@ -286,9 +247,7 @@ async fn test(
         _ => return Err(Problem::field("map", "give either `map` or `text`")),
     };
     let about = (app.now(), &*app.entropy);
-    let Tested { resolved, problems, values } =
-        targets::test(&project, action.action(), over.over(), &map, &Value::Object(sample), about);
-    let problems = problems.into_iter().map(|problem| Fault { path: problem.path, message: problem.message }).collect();
+    let Tested { resolved, problems, values } = targets::test(&project, action, over, &map, &Value::Object(sample), about);
     let values = Value::Object(values.into_iter().collect());
     Ok(Json(Found { map, resolved, problems, values }))
 }

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use flows::targets::member;
+use flows::targets::{member, put};
 use http::StatusCode;
 use maud::{Markup, html};
 use serde_json::{Map, Value, json};
@@ -152,18 +152,6 @@ fn typed(value: &Value) -> String {
             _ => value.to_string(),
         },
         value => value.to_string(),
-    }
-}
-
-fn put(map: &mut Map<String, Value>, place: &str, value: Value) {
-    match place.split_once('.') {
-        None => drop(map.insert(place.to_owned(), value)),
-        Some((group, key)) => {
-            let members = map.entry(group).or_insert_with(|| json!({}));
-            if let Some(members) = members.as_object_mut() {
-                members.insert(key.to_owned(), value);
-            }
-        }
     }
 }
 
