@@ -13,6 +13,7 @@ mod auth;
 mod client;
 mod console;
 mod dialects;
+mod document;
 mod extract;
 mod frame;
 mod google;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use axum::{Router, response::IntoResponse, routing::get};
 use http::header;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
 
-use crate::{App, problem};
+use crate::{App, document::html_document, problem};
 
 const STYLE: &str = include_str!("../../assets/docs.css");
 const SCRIPT: &str = include_str!("../../assets/docs.js");
@@ -74,41 +74,30 @@ impl Operation<'_> {
 
 fn page(document: &Value) -> Markup {
     let groups = groups(document);
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Passbridge API" }
-                link rel="stylesheet" href="/docs/docs.css";
-                script type="module" src="/docs/docs.js" {}
-            }
-            body {
-                a.skip href="#main" { "Skip to content" }
-                nav aria-label="Operations" {
-                    p.brand { "Passbridge " span { "API" } }
-                    input #search type="search" placeholder="Search operations" aria-label="Search operations" hidden;
-                    p #nothing hidden { "Nothing of that name." }
-                    ul { li { a href="#start" { "Getting started" } } li { a href="#problems" { "Problems" } } }
-                    @for (tag, operations) in &groups {
-                        section.group {
-                            h2 { (tag) }
-                            ul { @for operation in operations { (entry(operation)) } }
-                        }
-                    }
-                    p.foot { a href="/v1/openapi.json" { "OpenAPI document" } }
-                }
-                main #main {
-                    (start(document))
-                    @for (tag, operations) in &groups {
-                        section { h1 { (tag) } @for operation in operations { (details(document, operation)) } }
-                    }
-                    (problems())
+    let body = html! {
+        a.skip href="#main" { "Skip to content" }
+        nav aria-label="Operations" {
+            p.brand { "Passbridge " span { "API" } }
+            input #search type="search" placeholder="Search operations" aria-label="Search operations" hidden;
+            p #nothing hidden { "Nothing of that name." }
+            ul { li { a href="#start" { "Getting started" } } li { a href="#problems" { "Problems" } } }
+            @for (tag, operations) in &groups {
+                section.group {
+                    h2 { (tag) }
+                    ul { @for operation in operations { (entry(operation)) } }
                 }
             }
+            p.foot { a href="/v1/openapi.json" { "OpenAPI document" } }
         }
-    }
+        main #main {
+            (start(document))
+            @for (tag, operations) in &groups {
+                section { h1 { (tag) } @for operation in operations { (details(document, operation)) } }
+            }
+            (problems())
+        }
+    };
+    html_document("Passbridge API", &["/docs/docs.css"], &["/docs/docs.js"], &body)
 }
 
 fn groups(document: &Value) -> Vec<(String, Vec<Operation<'_>>)> {

@@ -1,7 +1,7 @@
 //! What stands around every page of the console: who may come in, the shell with its navigation, notices, and a page for
 //! whatever the API refuses.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, iter, sync::Arc};
 
 use axum::{
     Extension,
@@ -11,7 +11,7 @@ use axum::{
 };
 use domain::Timestamp;
 use http::{HeaderValue, Method, StatusCode, Uri, header, request::Parts};
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 use serde_json::Value;
 
 use super::{
@@ -21,7 +21,7 @@ use super::{
     session::{self, Session},
     sign_in,
 };
-use crate::App;
+use crate::{App, document::html_document};
 
 /// Who is signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,7 +152,7 @@ impl Desk {
                 }
             }
         };
-        document(
+        framed(
             title,
             scripts,
             &html! {
@@ -210,26 +210,13 @@ pub(super) fn mark() -> Markup {
 
 /// A page without the shell, for who is not signed in.
 pub(super) fn bare(title: &str, body: &Markup) -> Markup {
-    document(title, &[], body)
+    framed(title, &[], body)
 }
 
-fn document(title: &str, scripts: &[&str], body: &Markup) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="robots" content="noindex, nofollow";
-                meta name="color-scheme" content="light dark";
-                title { (title) " · Passbridge" }
-                link rel="stylesheet" href="/console/assets/console.css";
-                script type="module" src="/console/assets/console.js" {}
-                @for script in scripts { script type="module" src={ "/console/assets/" (script) } {} }
-            }
-            body { (body) }
-        }
-    }
+fn framed(title: &str, scripts: &[&str], body: &Markup) -> Markup {
+    let scripts: Vec<String> = iter::once(&"console.js").chain(scripts).map(|name| format!("/console/assets/{name}")).collect();
+    let scripts: Vec<&str> = scripts.iter().map(String::as_str).collect();
+    html_document(&format!("{title} · Passbridge"), &["/console/assets/console.css"], &scripts, body)
 }
 
 /// Lets those in who are signed in, and draws what the API refuses as a page.

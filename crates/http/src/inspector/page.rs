@@ -1,39 +1,29 @@
 //! The inspector's page.
 
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
 use super::Captured;
+use crate::document::html_document;
 
 pub(super) const STYLE: &str = include_str!("../../assets/inspector.css");
 pub(super) const SCRIPT: &str = include_str!("../../assets/inspector.js");
 
 pub(super) fn page(bin: &str, address: &str, requests: &[Captured]) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Inspector " (bin) " · Passbridge" }
-                link rel="stylesheet" href="/assets/inspector.css";
-                script type="module" src="/assets/inspector.js" {}
+    let body = html! {
+        header {
+            h1 { "Inspector" }
+            p { "Shows any request that is sent to " code { (address) } ", newest first." }
+        }
+        main id="requests" data-newest=(requests.first().map_or("", |it| it.id.as_str())) aria-live="polite" {
+            @if requests.is_empty() {
+                p.empty { "Nothing yet. Send something: " code { "curl -d '{\"hello\": \"world\"}' " (address) } }
             }
-            body {
-                header {
-                    h1 { "Inspector" }
-                    p { "Shows any request that is sent to " code { (address) } ", newest first." }
-                }
-                main id="requests" data-newest=(requests.first().map_or("", |it| it.id.as_str())) aria-live="polite" {
-                    @if requests.is_empty() {
-                        p.empty { "Nothing yet. Send something: " code { "curl -d '{\"hello\": \"world\"}' " (address) } }
-                    }
-                    @for (index, captured) in requests.iter().enumerate() {
-                        (request(captured, index == 0))
-                    }
-                }
+            @for (index, captured) in requests.iter().enumerate() {
+                (request(captured, index == 0))
             }
         }
-    }
+    };
+    html_document(&format!("Inspector {bin} · Passbridge"), &["/assets/inspector.css"], &["/assets/inspector.js"], &body)
 }
 
 fn request(captured: &Captured, open: bool) -> Markup {

@@ -7,13 +7,13 @@ mod pass;
 mod scanner;
 mod wishes;
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use axum::{Router, extract::DefaultBodyLimit, response::Response, routing::get};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
-use crate::{App, Client, seen};
+use crate::{App, Client, document::html_document, seen};
 
 const ENROL: &str = include_str!("../../assets/enrol.js");
 const STYLE: &str = include_str!("../../assets/page.css");
@@ -40,22 +40,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 
 /// A whole page. `styles` are paths of further style sheets of ours.
 fn page(title: &str, styles: &[String], body: &Markup) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="robots" content="noindex, nofollow";
-                title { (title) }
-                link rel="stylesheet" href="/assets/page.css";
-                @for style in styles {
-                    link rel="stylesheet" href=(style);
-                }
-            }
-            body { (body) }
-        }
-    }
+    let styles: Vec<&str> = iter::once("/assets/page.css").chain(styles.iter().map(String::as_str)).collect();
+    html_document(title, &styles, &[], body)
 }
 
 /// Whether a page is fetched for a person: not by a link preview, a mail scanner or a browser that looks ahead.
