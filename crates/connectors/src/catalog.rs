@@ -211,8 +211,8 @@ pub struct Vendor {
     pub check: fn(&Target, &Credentials) -> Result<(), SettingProblem>,
     /// How a token is got that requests carry.
     pub login: Option<fn(&Target, &Credentials) -> Option<Login>>,
-    /// What of a contact the vendor holds, where it holds a state: then the present state is sent, whatever it was at the event, and
-    /// all contacts can be compared and repaired.
+    /// What of a contact the vendor holds, where it holds a state: then the present state is sent, whatever it was at the
+    /// event, and all contacts can be compared and repaired.
     pub state: Option<StateOf>,
     /// Which function of the target's code an event calls, where it is code that tells it.
     pub call: Option<fn(&Owed<'_>, &Target) -> Option<Call>>,
@@ -253,18 +253,19 @@ impl Vendor {
 pub enum Carrier {
     /// By HTTP.
     Http,
-    /// Into a PostgreSQL database: a request's body are rows, as [`crate::kit::rows`] writes them, and the reply is 200, or 400 with
-    /// the server's SQLSTATE and words as JSON.
+    /// Into a PostgreSQL database: a request's body are rows, as [`crate::kit::rows`] writes them, and the reply is 200, or 400
+    /// with the server's SQLSTATE and words as JSON.
     Database(fn(&Target, &Credentials) -> Account),
-    /// As files into object storage: a request's body are rows, and the reply is 200, or the storage's status with its word as JSON.
+    /// As files into object storage: a request's body are rows, and the reply is 200, or the storage's status with its word as
+    /// JSON.
     Objects(fn(&Target, &Credentials) -> Bucket),
-    /// Into a stream of NATS JetStream: a request's body are messages, as [`crate::kit`]'s streams write them, and the reply is 200 with
-    /// an answer for each as JSON, or 400 with why none was sent.
+    /// Into a stream of NATS JetStream: a request's body are messages, as [`crate::kit`]'s streams write them, and the reply is
+    /// 200 with an answer for each as JSON, or 400 with why none was sent.
     Nats(fn(&Target, &Credentials) -> StreamAccount),
     /// Into topics of Kafka, as into a stream of NATS.
     Kafka(fn(&Target, &Credentials) -> BrokerAccount),
-    /// To a mail server: a request's body is a [`crate::kit::Mail`], its address that of the server, and the reply is the server's code
-    /// and words.
+    /// To a mail server: a request's body is a [`crate::kit::Mail`], its address that of the server, and the reply is the
+    /// server's code and words.
     Mail,
 }
 

@@ -196,8 +196,8 @@ impl Contact {
         !says(UNSUBSCRIBED) && !says(channel.refused_by())
     }
 
-    /// Takes over that the person wants messages this way, or none any more; whether that is news. Whoever wants them again has them
-    /// where they are now: what the address refused before is forgotten. What they do not want by other ways stays so.
+    /// Takes over that the person wants messages this way, or none any more; whether that is news. Whoever wants them again has
+    /// them where they are now: what the address refused before is forgotten. What they do not want by other ways stays so.
     pub fn set_wanted(&mut self, channel: Channel, wanted: bool) -> bool {
         let had_refused = wanted && self.bounced.remove(&channel).is_some();
         if self.wants(channel) == wanted {

@@ -1,4 +1,5 @@
-//! Records for librdkafka's mock of a Kafka cluster, read by librdkafka's consumer, and for brokers that say other things than it does.
+//! Records for librdkafka's mock of a Kafka cluster, read by librdkafka's consumer, and for brokers that say other things than
+//! it does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

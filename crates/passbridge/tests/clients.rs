@@ -1,5 +1,6 @@
 //! Real clients of the field at the real program: RudderStack's and Segment's SDKs send to it, so do the libraries of Stripe,
-//! Standard Webhooks and CloudEvents, Standard Webhooks' libraries verify what it sends, schemathesis reads its OpenAPI document and tries everything in it.
+//! Standard Webhooks and CloudEvents, Standard Webhooks' libraries verify what it sends, schemathesis reads its OpenAPI
+//! document and tries everything in it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 
 mod support;

@@ -199,8 +199,8 @@ async fn kills_lose_and_repeat_no_row_of_a_batch_on_postgres() {
     rows_survive(Database::Postgres).await;
 }
 
-/// How long servers live while a Parquet file is made rows of and run, and again while a warehouse is read and its rows are run: one
-/// dies while there are no rows yet or they are looked at, the next while they are carried out.
+/// How long servers live while a Parquet file is made rows of and run, and again while a warehouse is read and its rows are
+/// run: one dies while there are no rows yet or they are looked at, the next while they are carried out.
 const TABLE_LIVES_MILLIS: [std::ops::Range<u64>; 2] = [40..300, 500..1_500];
 
 async fn killed(club: &mut Club, dice: &mut Dice, batch: &str) {

@@ -36,8 +36,8 @@ pub enum Service {
     Tracking,
     /// Slack's incoming webhooks: one message a second.
     Slack,
-    /// Twilio's message resource: a form, Basic authentication, numbers in E.164, either a sender or a service, ten messages a second;
-    /// the numbers that are refused have written STOP.
+    /// Twilio's message resource: a form, Basic authentication, numbers in E.164, either a sender or a service, ten messages a
+    /// second; the numbers that are refused have written STOP.
     Twilio,
     /// Google Sheets' `values:append`: under a token by what a service account signs, 60 writes a minute, raw values alone, whole
     /// or not at all, no more rows than there is room for.

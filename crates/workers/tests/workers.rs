@@ -1,4 +1,5 @@
-//! The workers over a real database (SQLite, or PostgreSQL where `TESTKIT_DATABASE` says so), with a real engine, real receivers and a simulated APNs.
+//! The workers over a real database (SQLite, or PostgreSQL where `TESTKIT_DATABASE` says so), with a real engine, real
+//! receivers and a simulated APNs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod house;

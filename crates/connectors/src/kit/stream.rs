@@ -43,7 +43,8 @@ pub struct StreamAccount {
     pub login: StreamLogin,
     /// How the connection is protected.
     pub tls: StreamTls,
-    /// Certificates of the authorities that the server's is checked against, PEM, where those that are trusted everywhere do not do.
+    /// Certificates of the authorities that the server's is checked against, PEM, where those that are trusted everywhere do
+    /// not do.
     pub authorities: Option<String>,
     /// What the subjects begin with that answers come to.
     pub inbox: String,
@@ -62,7 +63,8 @@ pub struct BrokerAccount {
     pub login: Option<BrokerLogin>,
     /// How connections are protected.
     pub tls: StreamTls,
-    /// Certificates of the authorities that the brokers' are checked against, PEM, where those that are trusted everywhere do not do.
+    /// Certificates of the authorities that the brokers' are checked against, PEM, where those that are trusted everywhere do
+    /// not do.
     pub authorities: Option<String>,
 }
 

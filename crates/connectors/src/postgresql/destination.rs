@@ -15,8 +15,8 @@ use crate::kit::{Account, Credentials, Outcome, Owed, Request, Secrets, Sending,
 pub(super) const MOST: usize = 500;
 /// Bytes of one transaction.
 const MAX_BYTES: usize = 4 << 20;
-/// Classes of SQLSTATE, and codes, that are laid to a row: wrong data, violated constraints, what is raised by triggers, too much in
-/// a row.
+/// Classes of SQLSTATE, and codes, that are laid to a row: wrong data, violated constraints, what is raised by triggers, too
+/// much in a row.
 const OF_ROWS: [&str; 4] = ["22", "23", "P0", "54000"];
 
 pub(super) fn check(target: &Target, credentials: &Credentials) -> Result<(), SettingProblem> {

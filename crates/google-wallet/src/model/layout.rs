@@ -132,7 +132,8 @@ pub struct FieldReference {
 }
 
 impl ClassTemplateInfo {
-    /// Lays out rows of field paths, at most [`MAX_ROW_ITEMS`] in each of at most [`MAX_CARD_ROWS`]; the rest is left to the details.
+    /// Lays out rows of field paths, at most [`MAX_ROW_ITEMS`] in each of at most [`MAX_CARD_ROWS`]; the rest is left to the
+    /// details.
     #[must_use]
     pub fn rows(rows: &[Vec<String>]) -> Self {
         let infos = rows.iter().filter(|row| !row.is_empty()).take(MAX_CARD_ROWS).map(|row| CardRow::of(row)).collect();

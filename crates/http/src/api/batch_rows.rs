@@ -204,9 +204,9 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
 
 /// Download the rows that failed.
 ///
-/// In the format of the file (NDJSON, where that was Parquet), as they stood there, with `batch_row`, `batch_line`, `batch_column` and `batch_reason` beside
-/// them: mend them and feed them back as a new batch. Before the batch runs it has the rows that would fail. Reports are kept
-/// for 30 days.
+/// In the format of the file (NDJSON, where that was Parquet), as they stood there, with `batch_row`, `batch_line`,
+/// `batch_column` and `batch_reason` beside them: mend them and feed them back as a new batch. Before the batch runs it has the
+/// rows that would fail. Reports are kept for 30 days.
 #[utoipa::path(get, path = "/v1/batches/{batch}/report", tag = "Batches", security(("key" = ["passes_read"])),
     params(("batch" = IdText, Path, description = "Its id.")),
     responses((status = 200, description = "The rows.", content((String = "text/csv"), (String = "application/x-ndjson")))))]

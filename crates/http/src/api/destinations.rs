@@ -87,8 +87,8 @@ struct DestinationInput {
     #[serde(default)]
     #[schema(max_length = 10_000, examples("properties.pass.fields.tier = \"gold\""))]
     filter: Option<String>,
-    /// What makes the body, of `http-call`, instead of its setting `body`: a template, a mapping or a transformation of the event in
-    /// our own shape, as a webhook's `payload`.
+    /// What makes the body, of `http-call`, instead of its setting `body`: a template, a mapping or a transformation of the
+    /// event in our own shape, as a webhook's `payload`.
     #[serde(default)]
     #[schema(value_type = Option<webhook_made::PayloadInput>)]
     payload: Option<Payload>,
@@ -502,8 +502,8 @@ struct Wish {
 
 /// Test a destination.
 ///
-/// Tells it of the newest event that it is meant for once more. There must have been one. A sender of messages sends one to `to`, and
-/// alerts say that they are tried.
+/// Tells it of the newest event that it is meant for once more. There must have been one. A sender of messages sends one to
+/// `to`, and alerts say that they are tried.
 #[utoipa::path(post, path = "/v1/destinations/{destination}/test", tag = "Destinations", security(("key" = ["config_write"])),
     params(("destination" = IdText, Path, description = "Its id.")),
     request_body = Option<Wish>, responses((status = 202, body = Owed, description = "On its way.")))]

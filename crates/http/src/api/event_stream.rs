@@ -137,7 +137,8 @@ struct Wish {
     /// `webhook`. The first message is `ready` and tells the signing secret, which stays the same for the API key.
     #[param(pattern = "^[a-z0-9-]+$", max_length = 64)]
     dialect: Option<String>,
-    /// `next_cursor` of the feed, or the id of a message: what came after it is told first. Without one only what happens from now on.
+    /// `next_cursor` of the feed, or the id of a message: what came after it is told first. Without one only what happens from
+    /// now on.
     cursor: Option<String>,
     /// After how many seconds the stream ends: 1 to 3600, 3600 unless told.
     #[serde(default = "longest")]

@@ -191,7 +191,8 @@ struct SyncInput {
     #[serde(default = "always")]
     #[schema(required = false, default = "always")]
     start: Start,
-    /// When it runs by itself: `{"every_minutes": 60}` or `{"cron": "0 3 * * *", "zone": "Europe/Berlin"}`; only when told, without.
+    /// When it runs by itself: `{"every_minutes": 60}` or `{"cron": "0 3 * * *", "zone": "Europe/Berlin"}`; only when told,
+    /// without.
     #[schema(value_type = Option<Object>)]
     schedule: Option<Schedule>,
     /// How many seconds the server may work on a stretch of rows.

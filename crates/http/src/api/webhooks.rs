@@ -485,7 +485,8 @@ async fn get(
 
 /// Replace a webhook.
 ///
-/// Its secrets stay, and so do the values of headers that are given as null; one that we switched off is on again when `enabled` says so.
+/// Its secrets stay, and so do the values of headers that are given as null; one that we switched off is on again when
+/// `enabled` says so.
 #[utoipa::path(put, path = "/v1/webhooks/{webhook}", tag = "Webhooks", security(("key" = ["config_write"])),
     params(("webhook" = IdText, Path, description = "Its id.")),
     request_body = WebhookInput, responses((status = 200, body = View, description = "As it is now.")))]

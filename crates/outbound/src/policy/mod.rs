@@ -79,7 +79,8 @@ impl AddressPolicy {
         self.check_authority(uri, if https { HTTPS_PORT } else { HTTP_PORT }, https)
     }
 
-    /// Judges the address of a PostgreSQL database, `postgresql://host:port/database`, when it is configured and when it is dialled.
+    /// Judges the address of a PostgreSQL database, `postgresql://host:port/database`, when it is configured and when it is
+    /// dialled.
     ///
     /// # Errors
     /// The [`Refusal`] says which rule it breaks and what to change.

@@ -3,8 +3,9 @@
 //! A target that answers quickly may have many waiting, for they are soon gone; one that is slow gets few, and the rest is
 //! owed in the store. One that says that it has too much gets half of the requests at once, and one more for every round that
 //! went well. One that times out again and again gets one request at a time, and all of those together a small part of the
-//! places there are. One that fails again and again is left alone for a while, then tried by a single request. A database is tried so
-//! every few seconds: what keeps it from taking rows, a full disk or a restart, is over from one moment to the next, for all rows.
+//! places there are. One that fails again and again is left alone for a while, then tried by a single request. A database is
+//! tried so every few seconds: what keeps it from taking rows, a full disk or a restart, is over from one moment to the next,
+//! for all rows.
 
 use std::{
     collections::HashMap,
