@@ -3,7 +3,7 @@
 mod destination;
 mod event;
 mod flow;
-mod image;
+pub(crate) mod image;
 mod message;
 mod signer;
 mod sync;
@@ -38,8 +38,8 @@ First steps:
   passbridge serve                for real; prints an admin key at its first start
   passbridge config               every setting, its value and where that comes from
 
-Commands that talk to a running server take its address and key from --url and --key, or from PASSBRIDGE_URL and
-PASSBRIDGE_KEY."
+Commands that talk to a running server take its address and key from --server and --key, or from PASSBRIDGE_URL
+and PASSBRIDGE_KEY."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -55,8 +55,9 @@ enum Command {
     Serve(ServeArgs),
     /// Take organizations out of this installation, as a file
     ///
-    /// The server must not run. The file holds everything but attempts, the inbox, idempotency keys and the audit log; it is sealed
-    /// under a transfer key, which stands in a file of its own. What is still owed is refused: let the server finish first.
+    /// The server must not run. The file holds everything but source events, attempts, batches and the audit log; it is sealed under a
+    /// transfer key, which stands in a file of its own and is made where there is none. What is still owed to webhooks and
+    /// destinations is refused: let the server finish first, or give --leave-behind.
     Export(moving::ExportArgs),
     /// Take in what `passbridge export` wrote, on SQLite or PostgreSQL
     ///
@@ -252,9 +253,9 @@ struct ServeArgs {
 /// Which server to talk to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Server {
-    /// The server
-    #[arg(long, env = "PASSBRIDGE_URL", default_value = "http://localhost:8080", global = true)]
-    url: String,
+    /// The address of the server
+    #[arg(long = "server", value_name = "URL", env = "PASSBRIDGE_URL", default_value = "http://localhost:8080", global = true)]
+    address: String,
     /// An API key
     #[arg(long, env = "PASSBRIDGE_KEY", hide_env_values = true, global = true)]
     key: Option<String>,
@@ -368,7 +369,7 @@ impl Server {
     }
 
     pub(crate) fn api(&self) -> anyhow::Result<Api> {
-        Api::new(&self.url, self.key.clone())
+        Api::new(&self.address, self.key.clone())
     }
 
     pub(crate) async fn show(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<ExitCode> {
@@ -402,7 +403,7 @@ fn show_config(flags: &Flags, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 /// The id of the saved thing of that slug in a list of the API.
-async fn saved(server: &Server, list: &str, slug: &str) -> anyhow::Result<Option<String>> {
+pub(crate) async fn saved(server: &Server, list: &str, slug: &str) -> anyhow::Result<Option<String>> {
     let api = server.api()?;
     let mut path = format!("{list}?limit=100");
     loop {
@@ -483,11 +484,4 @@ fn text(path: &std::path::Path) -> anyhow::Result<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
-    }
-}
+mod tests;

@@ -177,7 +177,7 @@ async fn what_listen_forwards_is_verified_by_standard_webhooks_libraries() {
                 "2",
                 "--events",
                 "pass.created",
-                "--url",
+                "--server",
                 &url,
                 "--key",
                 &key,

@@ -170,7 +170,7 @@ async fn a_server_its_designs_and_its_web_service_are_examined() {
     let at = folder.path().to_owned();
     let (url, key) = (club.server.url(""), club.server.admin_key().to_owned());
     let run = |arguments: &[&str]| {
-        let all = [arguments, &["--json", "--url", &url, "--key", &key]].concat();
+        let all = [arguments, &["--json", "--server", &url, "--key", &key]].concat();
         let (output, text) = doctor(&at, &all);
         let reports: Vec<Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{text}"))).collect();
