@@ -31,7 +31,8 @@ impl Api {
     /// A client of the server at `base`. It may be anywhere: the person at the keyboard chose it.
     pub(crate) fn new(base: &str, key: Option<String>) -> anyhow::Result<Self> {
         let anywhere = ["0.0.0.0/0", "::/0"].iter().filter_map(|net| net.parse().ok()).collect();
-        let policy = AddressPolicy { allow_loopback: true, allow_networks: anywhere, ..AddressPolicy::default() };
+        let allow_ports = (1..=u16::MAX).collect();
+        let policy = AddressPolicy { allow_loopback: true, allow_networks: anywhere, allow_ports, https_only: false };
         let client = Client::new(Settings::new(policy, Roots::system_and(&[])?))?;
         Ok(Self { base: base.trim_end_matches('/').to_owned(), key, client })
     }
@@ -43,7 +44,7 @@ impl Api {
 
     /// The absolute address of a path; absolute addresses stay.
     pub(crate) fn url(&self, path: &str) -> String {
-        if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.base) }
+        if is_absolute(path) { path.to_owned() } else { format!("{}/{}", self.base, path.trim_start_matches('/')) }
     }
 
     /// Sends a request as it is.
@@ -123,12 +124,19 @@ impl Api {
     }
 
     fn request(&self, method: Method, path: &str) -> Builder {
-        let mut request = Request::builder().method(method).uri(self.url(path));
-        if let Some(key) = &self.key {
+        let url = self.url(path);
+        let ours = url.strip_prefix(&self.base).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+        let mut request = Request::builder().method(method).uri(url);
+        // The key is for nobody else.
+        if let Some(key) = self.key.as_ref().filter(|_| ours) {
             request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
         }
         request
     }
+}
+
+fn is_absolute(path: &str) -> bool {
+    path.starts_with("http://") || path.starts_with("https://")
 }
 
 /// A reply's JSON; a problem becomes an error with its words.
@@ -152,7 +160,11 @@ fn refused(status: StatusCode, body: &[u8]) -> anyhow::Error {
     }
     for error in problem["errors"].as_array().into_iter().flatten() {
         let path = error["path"].as_str().or(error["pointer"].as_str()).unwrap_or_default();
-        words.push_str(&format!("\n  {path}: {}", error["detail"].as_str().or(error["message"].as_str()).unwrap_or_default()));
+        let line = format!("{path}: {}", error["detail"].as_str().or(error["message"].as_str()).unwrap_or_default());
+        // A problem with one fault tells it by itself.
+        if !words.ends_with(&line) {
+            words.push_str(&format!("\n  {line}"));
+        }
     }
     anyhow!(words)
 }

@@ -49,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) allow_loopback: bool,
     /// Further networks that webhooks may be sent to, beside all public addresses.
     pub(crate) allow_networks: Vec<IpNet>,
+    /// Further ports that webhooks may be sent to, beside 80, 443 and those from 1024 on that speak HTTP.
+    pub(crate) allow_ports: Vec<u16>,
     /// Ways out by name, `[egress.NAME]` in the file, for receivers that let in known addresses alone: each with a `proxy` or a
     /// `source_address`. Webhooks and destinations name one.
     pub(crate) egress: BTreeMap<String, Way>,
@@ -107,6 +109,7 @@ impl Default for Config {
             forwarded_by: "x-forwarded-for".to_owned(),
             allow_loopback: false,
             allow_networks: Vec::new(),
+            allow_ports: Vec::new(),
             egress: BTreeMap::new(),
             files_folder: None,
             rate_per_second: http_server::Settings::RATE_PER_SECOND,
@@ -205,6 +208,10 @@ pub(crate) struct Flags {
     #[arg(long = "allow-network", value_name = "CIDR")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) allow_networks: Vec<IpNet>,
+    /// Further port below 1024 that webhooks may be sent to, beside 80 and 443; repeatable
+    #[arg(long = "allow-port", value_name = "PORT")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allow_ports: Vec<u16>,
     /// Folder below which destinations may write files
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]

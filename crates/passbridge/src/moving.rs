@@ -130,6 +130,7 @@ pub(crate) async fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
 pub(crate) async fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let config = config::read(&args.flags)?;
     let key = read_key(&args.key_file)?;
+    File::open(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let (backend, store) = open(&config, args.anyway).await?;
     let imported = store.import(&key, SystemClock.now(), || File::open(&args.file).map(BufReader::new)).await;
     backend.close().await;

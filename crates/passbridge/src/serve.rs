@@ -1,6 +1,7 @@
 //! `passbridge serve`: the rooms put together.
 
 use std::{
+    io::IsTerminal as _,
     path::Path,
     process::ExitCode,
     sync::{Arc, OnceLock, Weak},
@@ -192,6 +193,7 @@ fn policy(config: &Config) -> AddressPolicy {
     AddressPolicy {
         allow_loopback: config.allow_loopback,
         allow_networks: config.allow_networks.clone(),
+        allow_ports: config.allow_ports.clone(),
         ..AddressPolicy::default()
     }
 }
@@ -297,7 +299,8 @@ fn write_if_changed(file: &Path, before: &str, text: &str) -> anyhow::Result<()>
 pub(crate) fn log(config: &Config) -> anyhow::Result<()> {
     let filter =
         tracing_subscriber::EnvFilter::try_new(&config.log).with_context(|| format!("log: {:?} is no filter", config.log))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let started = if config.log_format == "json" { builder.json().try_init() } else { builder.try_init() };
     started.map_err(|error| anyhow::anyhow!("logging cannot start: {error}"))
 }

@@ -63,16 +63,15 @@ fn draw(buffer: &mut [u8]) {
     aws_lc_rs::rand::fill(buffer).expect("the operating system gives no randomness");
 }
 
-/// Prints a line for people or programs on standard output.
-#[expect(clippy::print_stdout, reason = "a command line tool prints")]
+/// Prints a line for people or programs on standard output. Whoever reads it may have seen enough and closed it, as `head`
+/// does: then the rest is for nobody.
 pub(crate) fn say(line: &str) {
-    println!("{line}");
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Prints a line about what went wrong on standard error.
-#[expect(clippy::print_stderr, reason = "a command line tool complains on standard error")]
 pub(crate) fn complain(line: &str) {
-    eprintln!("passbridge: {line}");
+    let _ = writeln!(std::io::stderr(), "passbridge: {line}");
 }
 
 /// Writes a new file that only its owner may read.

@@ -87,17 +87,17 @@ impl fmt::Display for Refusal {
             Rule::Server { scheme, port } => {
                 write!(f, "{subject} is no address of a server; write {scheme}://host:{port} and nothing more")
             }
-            Rule::HttpsOnly => write!(f, "{subject} is not encrypted and the address policy is `https_only`; use https"),
+            Rule::HttpsOnly => write!(f, "{subject} is not encrypted and only https is allowed; use https"),
             Rule::MailScheme => write!(
                 f,
                 "{subject} is no address of a mail server; write smtps://host (TLS), smtp://host (STARTTLS) or smtp+plain://host"
             ),
             Rule::MailPlain => {
-                write!(f, "{subject} is not encrypted and the address policy is `https_only`; write smtps:// or smtp://")
+                write!(f, "{subject} is not encrypted and only what is encrypted is allowed; write smtps:// or smtp://")
             }
             Rule::MailPort(port) => write!(
                 f,
-                "port {port} belongs to another protocol than mail; use 587, 465 or 25, or add {port} to the address policy's `allow_ports`"
+                "port {port} belongs to another protocol than mail; use 587, 465 or 25, or add {port} to the server's setting `allow_ports`"
             ),
             Rule::UserInfo => {
                 write!(
@@ -117,7 +117,7 @@ impl fmt::Display for Refusal {
             Rule::Port(0) => write!(f, "port 0 cannot be called"),
             Rule::Port(port) => write!(
                 f,
-                "port {port} belongs to another protocol than HTTP; use 443, or add {port} to the address policy's `allow_ports`"
+                "port {port} belongs to another protocol than HTTP; use 443, or add {port} to the server's setting `allow_ports`"
             ),
             Rule::Address(range) => {
                 write!(f, "{subject} is {}, and only public addresses are called; ", range.words())?;
@@ -126,12 +126,12 @@ impl fmt::Display for Refusal {
                         write!(f, "name the host that is meant")
                     }
                     Range::Loopback => {
-                        write!(f, "set the address policy's `allow_loopback` to allow it")
+                        write!(f, "set the server's `allow_loopback` to allow it")
                     }
                     Range::Metadata => {
-                        write!(f, "only its exact /32 or /128 in the address policy's `allow_networks` would allow it")
+                        write!(f, "only its exact /32 or /128 in the server's `allow_networks` would allow it")
                     }
-                    _ => write!(f, "add its network to the address policy's `allow_networks` to allow it"),
+                    _ => write!(f, "add its network to the server's `allow_networks` to allow it"),
                 }
             }
         }
