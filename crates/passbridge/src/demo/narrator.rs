@@ -81,7 +81,7 @@ impl Narrator {
         }
         say("\nWorth opening:");
         for (name, url) in links {
-            say(&format!("  {name:<18} {url}"));
+            say(&format!("  {name:<20} {url}"));
         }
     }
 

@@ -39,9 +39,8 @@ pub(super) async fn tell(
     scene: Scene,
     data: &Path,
 ) -> anyhow::Result<Vec<(&'static str, String)>> {
-    let id = format!("member-{}", &EventId::mint(SystemClock.now(), &SystemEntropy).to_string()[8..14]);
-    let traits = json!({"name": "Member One", "email": format!("{id}@example.com")});
-    let signed_up = track(&scene, &id, "membership_signed_up", json!({"tier": "Seedling", "welcome_points": 50}), Some(traits));
+    let id = member_id();
+    let signed_up = sign_up(&scene, &id, "Member One", "Seedling");
     narrator.step("RudderStack tracks membership_signed_up (POST /rudderstack/v1/track)", signed_up).await?;
     let pass = narrator.step("The flow issues a pass", wait_for_pass(&scene, &id, |pass| pass["state"] == "active")).await?;
     let mut member = Member { id, pass };
@@ -57,14 +56,31 @@ pub(super) async fn tell(
     followed_by_google(narrator, &stage, &member).await?;
     check_webhooks(narrator, &scene, &member).await?;
 
-    let page = text(&member.pass["links"], "page")?;
+    let stays = narrator
+        .step("Another member signs up; this card stays, to be looked at", async {
+            let id = member_id();
+            sign_up(&scene, &id, "Member Two", "Evergreen").await?;
+            wait_for_pass(&scene, &id, |pass| pass["state"] == "active").await
+        })
+        .await?;
     Ok(vec![
-        ("pass page", page),
+        ("pass page", text(&stays["links"], "page")?),
+        ("page of the void one", text(&member.pass["links"], "page")?),
         ("console", scene.api.url("/console")),
         ("inspector", scene.api.url(&format!("/inspect/{}", scene.bin))),
         ("API documentation", scene.api.url("/docs")),
         ("enrolment form", scene.api.url("/e/juniper-club")),
     ])
+}
+
+/// Another one in every run on the same data.
+fn member_id() -> String {
+    format!("member-{}", &EventId::mint(SystemClock.now(), &SystemEntropy).to_string()[8..14])
+}
+
+async fn sign_up(scene: &Scene, member: &str, name: &str, tier: &str) -> anyhow::Result<()> {
+    let traits = json!({"name": name, "email": format!("{member}@example.com")});
+    track(scene, member, "membership_signed_up", json!({"tier": tier, "welcome_points": 50}), Some(traits)).await
 }
 
 async fn track(scene: &Scene, member: &str, event: &str, properties: Value, traits: Option<Value>) -> anyhow::Result<()> {
