@@ -1,4 +1,4 @@
-//! `passbridge template import`, `export`, `report` and `preview`: designs as files.
+//! `passbridge template add`, `import`, `export`, `report` and `preview`: designs as files.
 
 use std::{
     fs,
@@ -9,18 +9,41 @@ use std::{
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use clap::Subcommand;
-use http::Method;
+use http::{Method, header};
 use pkpass::{Limits, MAX_PACK_BYTES, MAX_PACK_FILES, Package};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::{
-    api,
-    cli::Server,
+    api::{self, Api},
+    cli::{Server, image::upload, saved},
     system::{complain, say},
 };
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FileCommand {
+    /// Make a template of a design: texts, colours, fields, barcode
+    ///
+    /// The file is the `design` of `POST /v1/templates`, which stands in the server's /docs; pictures are added to it. With
+    /// --variant it is published, and the project's passes of that variant are drawn with it from then on.
+    #[command(after_help = "\
+Example:
+  passbridge template add card.json --project coffee-club --image icon=icon.png --image strip=summer.jpg --variant gold")]
+    Add {
+        /// The design (JSON)
+        file: PathBuf,
+        /// The project whose passes it is to draw: slug or id
+        #[arg(long)]
+        project: String,
+        /// Name of the template; the design's title unless told
+        #[arg(long)]
+        name: Option<String>,
+        /// A picture for a role, for example icon=icon.png. May be given several times
+        #[arg(long = "image", value_name = "ROLE=FILE")]
+        images: Vec<String>,
+        /// Publish it for this variant of the project, which is made where there is none
+        #[arg(long, value_name = "ID")]
+        variant: Option<String>,
+    },
     /// Make a template of a pass: a .pkpass, or a .pass or .pkpasstemplate folder, packed or not
     ///
     /// Fields, colours, images, barcode, languages and semantics become a design; what a design has no words for is kept as it
@@ -28,7 +51,7 @@ pub(crate) enum FileCommand {
     Import {
         /// The file or folder
         file: PathBuf,
-        /// The project whose passes it is to draw (id); its kind has to fit the style of the pass
+        /// The project whose passes it is to draw: slug or id; its kind has to fit the style of the pass
         #[arg(long)]
         project: String,
         /// Name of the template; the description of the pass unless told
@@ -75,7 +98,11 @@ pub(crate) enum FileCommand {
 
 pub(crate) async fn run(server: &Server, command: FileCommand) -> anyhow::Result<ExitCode> {
     match command {
+        FileCommand::Add { file, project, name, images, variant } => {
+            add(server, &file, &project, name, &images, variant.as_deref()).await?;
+        }
         FileCommand::Import { file, project, name, language, constant } => {
+            let project = project_id(server, &project).await?;
             let bind = constant.then(|| "false".to_owned());
             let asked = [("project", Some(project)), ("name", name), ("language", language), ("bind", bind)];
             let query = serde_urlencoded::to_string(asked.iter().filter(|(_, value)| value.is_some()).collect::<Vec<_>>())?;
@@ -95,6 +122,68 @@ pub(crate) async fn run(server: &Server, command: FileCommand) -> anyhow::Result
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn add(
+    server: &Server,
+    file: &Path,
+    project: &str,
+    name: Option<String>,
+    images: &[String],
+    variant: Option<&str>,
+) -> anyhow::Result<()> {
+    let api = server.api()?;
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut design: Map<String, Value> =
+        serde_json::from_str(&text).with_context(|| format!("{} is no design", file.display()))?;
+    let project = project_id(server, project).await?;
+    let mut sets = design.remove("images").unwrap_or_else(|| json!({}));
+    for image in images {
+        let (role, picture) = image.split_once('=').with_context(|| format!("--image {image}: write ROLE=FILE"))?;
+        sets[role] = upload(&api, role, Path::new(picture)).await?["set"].clone();
+    }
+    let name =
+        name.or_else(|| design.get("title")?.as_str().map(str::to_owned)).context("give it a --name: the design has no title")?;
+    design.insert("images".to_owned(), sets);
+    let made =
+        api.call(Method::POST, "/v1/templates", Some(&json!({"project": project, "name": name, "design": design}))).await?;
+    let id = made["id"].as_str().context("the server answered with something else than a template")?;
+    if let Some(variant) = variant {
+        let told = || format!("template {id} is made, but not published for {variant}");
+        api.call(Method::POST, &format!("/v1/templates/{id}/publish"), None).await.with_context(told)?;
+        draw_variant(&api, &project, variant, id).await.with_context(told)?;
+    }
+    server.print(&made)
+}
+
+/// Lets a variant of a project be drawn with a template; others stay as they are.
+async fn draw_variant(api: &Api, project: &str, variant: &str, template: &str) -> anyhow::Result<()> {
+    let path = format!("/v1/projects/{project}");
+    let reply = api.send(Method::GET, &path, &[], "").await?;
+    let mut found = api::read(&reply).with_context(|| path.clone())?;
+    let version = reply.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or("*").to_owned();
+    let settings = found.as_object_mut().context("the server answered with something else than a project")?;
+    // What the server gave it is not asked for.
+    settings.retain(|key, _| !matches!(key.as_str(), "id" | "created_at"));
+    let variants = settings["variants"].as_array_mut().context("the project has no list of variants")?;
+    match variants.iter_mut().find(|known| known["id"] == variant) {
+        Some(known) => known["template"] = template.into(),
+        None => variants.push(json!({"id": variant, "name": titled(variant), "template": template})),
+    }
+    let headers = [("content-type", "application/json"), ("if-match", version.as_str())];
+    let reply = api.send(Method::PUT, &path, &headers, found.to_string()).await?;
+    api::read(&reply).map(drop).context(path)
+}
+
+/// `gold` as people write it.
+fn titled(id: &str) -> String {
+    let mut letters = id.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// The id of a project that is named by its slug or its id.
+async fn project_id(server: &Server, named: &str) -> anyhow::Result<String> {
+    Ok(saved(server, "/v1/projects", named).await?.unwrap_or_else(|| named.to_owned()))
 }
 
 async fn import(server: &Server, file: &Path, query: &str) -> anyhow::Result<()> {

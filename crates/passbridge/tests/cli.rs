@@ -3,6 +3,8 @@
 
 #[path = "cli/designs.rs"]
 mod designs;
+#[path = "cli/readme.rs"]
+mod readme;
 mod support;
 
 use std::{path::Path, time::Duration};

@@ -1,6 +1,9 @@
 //! `passbridge image`: one picture for a role of a design.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, bail};
 use clap::{Subcommand, builder::PossibleValuesParser};
@@ -42,14 +45,7 @@ Examples:
 pub(super) async fn run(server: &Server, command: Command) -> anyhow::Result<ExitCode> {
     let Command::Add { role, file, template, language } = command;
     let api = server.api()?;
-    let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let path = format!("/v1/image-sets/{role}");
-    let reply = api.send(Method::POST, &path, &[("content-type", "application/octet-stream")], bytes).await?;
-    let made = api::read(&reply).with_context(|| file.display().to_string())?;
-    for note in made["notes"].as_array().into_iter().flatten() {
-        let word = |key: &str| note[key].as_str().unwrap_or_default();
-        complain(&format!("{role} {}: {}; {}", word("size"), word("effect"), word("mend")));
-    }
+    let made = upload(&api, &role, &file).await?;
     let saved = match &template {
         Some(template) => Some(put(&api, template, language.as_deref(), &role, &made["set"]).await?),
         None => None,
@@ -60,6 +56,19 @@ pub(super) async fn run(server: &Server, command: Command) -> anyhow::Result<Exi
         None => server.print(&json!({"images": {role: made["set"]}}))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Has every size made of a picture for a role: the server's answer, whose notes are told on standard error.
+pub(crate) async fn upload(api: &Api, role: &str, file: &Path) -> anyhow::Result<Value> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let path = format!("/v1/image-sets/{role}");
+    let reply = api.send(Method::POST, &path, &[("content-type", "application/octet-stream")], bytes).await?;
+    let made = api::read(&reply).with_context(|| file.display().to_string())?;
+    for note in made["notes"].as_array().into_iter().flatten() {
+        let word = |key: &str| note[key].as_str().unwrap_or_default();
+        complain(&format!("{role} {}: {}; {}", word("size"), word("effect"), word("mend")));
+    }
+    Ok(made)
 }
 
 /// Puts a set of images into a template's design, or its draft where it has one.
