@@ -1,8 +1,13 @@
-//! Operation: liveness, readiness and metrics.
+//! Operation: liveness, readiness and metrics, and the front door.
 
 use std::sync::Arc;
 
-use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    response::{IntoResponse, Redirect},
+    routing::get,
+};
 use http::header;
 use store::Catalog;
 
@@ -12,7 +17,12 @@ use crate::{
 };
 
 pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).route("/metrics", get(metrics))
+    Router::new()
+        // Who comes to the bare address is an operator.
+        .route("/", get(async || Redirect::to("/console")))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
 }
 
 /// The process answers.

@@ -117,6 +117,8 @@ async fn the_public_pages_answer_with_their_headers() {
         assert!(reply.header("content-security-policy").contains("default-src 'none'"), "{path}");
         assert_eq!(reply.header("x-request-id").len(), 24, "{path}");
     }
+    let door = server.send("GET", "/", &[], "").await;
+    assert_eq!((door.status.as_u16(), door.header("location")), (303, "/console"));
     let document = server.send("GET", "/v1/openapi.json", &[], "").await.json();
     assert_eq!(document, http_server::openapi());
     assert_no_dangling(&document, &document);

@@ -97,7 +97,9 @@ impl Report {
         let count = |severity| self.lines.iter().filter(|line| line.severity == severity).count();
         let verdict = match (count(Severity::Refused), count(Severity::Lost)) {
             (0, 0) => "nothing is amiss for a holder".to_owned(),
+            (0, 1) => "it works, and one thing is left out or goes wrong".to_owned(),
             (0, lost) => format!("it works, and {lost} things are left out or go wrong"),
+            (1, _) => "it does not work for a holder, for one reason".to_owned(),
             (refused, _) => format!("it does not work for a holder, for {refused} reasons"),
         };
         say(&format!("{}: {verdict}", self.subject));
