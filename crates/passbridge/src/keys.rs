@@ -14,7 +14,8 @@ use crate::{
 const FILE: &str = "master.key";
 
 /// The configured master key, or that in the data folder. A new one is made only for a database without organizations:
-/// inventing one for a database that has some would make everything in it unreadable.
+/// inventing one for a database that has some would make everything in it unreadable. On PostgreSQL too: its address is all that
+/// a first start needs. Who runs it where folders do not last gives the key by `PASSBRIDGE_MASTER_KEY` from the start.
 pub(crate) fn master(config: &Config, database_is_new: bool) -> anyhow::Result<MasterKey> {
     if let Some(hex) = &config.master_key {
         return MasterKey::from_hex(hex).context("master_key must be 64 hexadecimal digits");
