@@ -7,7 +7,7 @@ use script::{Fault, Host, Input, Limits, LogLine, Program, Transformed};
 use serde_json::{Map, Value, json};
 
 /// A transformation that is ready to run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transformation {
     /// Its id.
     pub id: TransformationId,
@@ -32,9 +32,14 @@ impl Transformation {
     /// Runs events through it, in one context.
     #[must_use]
     pub fn run(&self, events: &[Arrived<'_>], host: Arc<dyn Host>, limits: &Limits) -> script::Outcome {
-        let batch: Vec<Input<'_>> =
-            events.iter().map(|arrived| Input { event: arrived.event, metadata: self.metadata(arrived) }).collect();
+        let batch: Vec<Input<'_>> = events.iter().map(|arrived| self.input(*arrived)).collect();
         self.program.run(&batch, host, limits)
+    }
+
+    /// An event as its code is given it.
+    #[must_use]
+    pub fn input<'a>(&self, arrived: Arrived<'a>) -> Input<'a> {
+        Input { event: arrived.event, metadata: self.metadata(&arrived) }
     }
 
     /// What RudderStack's metadata say of an event, as far as there is such a thing here.

@@ -45,6 +45,12 @@ impl Meter {
         self.until.set(self.host.elapsed() + self.limits.time);
     }
 
+    /// Calls of the host count from now.
+    pub(crate) fn begin(&self) {
+        self.host_time.set(Duration::ZERO);
+        self.host_calls.set(0);
+    }
+
     /// Whether the time is over; remembered, since the code could have caught what it was stopped by.
     pub(crate) fn is_over(&self) -> bool {
         if !self.timed_out.get() && self.host.elapsed() >= self.until.get() {

@@ -2,8 +2,8 @@
 //! RudderStack and connectors written for The Wallet Crew, unchanged) and texts with placeholders in Jinja's syntax ([`text`]).
 //!
 //! A [`Program`] is an ES module that exports `transformEvent(event, metadata)` or `transformBatch(events, metadata)`, with
-//! libraries that it imports by name. It runs on QuickJS, in a context of its own for every batch, so that nothing outlives
-//! a batch and nothing of one organization is ever seen by another. There is no socket, no file, no clock to wait on: what
+//! libraries that it imports by name. It runs on QuickJS, in a context of its own for every batch or [`Feed`], so that nothing
+//! outlives it and nothing of one organization is ever seen by another. There is no socket, no file, no clock to wait on: what
 //! the outside is needed for goes through the [`Host`] that the caller hands in.
 //!
 //! Everything is bounded ([`Limits`]): time, memory, stack, log, output, calls of the host. An event on which the code
@@ -30,7 +30,7 @@ pub use connector::{Called, Connector, Registered};
 pub use fault::{Fault, FaultKind};
 pub use limits::{Limits, MAX_SOURCE_BYTES};
 pub use program::{Entry, Program, Warning};
-pub use run::{Input, LogLine, Outcome, Transformed};
+pub use run::{Feed, Input, LogLine, Outcome, Transformed};
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -47,8 +47,8 @@ pub struct Warning {
     pub message: String,
 }
 
-/// A program with its libraries, as source; loaded anew for every batch.
-#[derive(Debug, Clone)]
+/// A program with its libraries, as source; loaded anew for every batch. Equal are those of the same source.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     pub(crate) source: Arc<str>,
     pub(crate) libraries: Arc<BTreeMap<String, String>>,

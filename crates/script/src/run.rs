@@ -43,6 +43,22 @@ pub enum Transformed {
     Failed(Fault),
 }
 
+impl Transformed {
+    /// Whether the code failed in a way after which its context is not used again: it had to be stopped.
+    #[must_use]
+    pub fn spoils(&self) -> bool {
+        matches!(self, Self::Failed(fault) if fault.kind.spoils())
+    }
+}
+
+/// Events that come one at a time, each when the one before is done with.
+pub trait Feed {
+    /// The next event; none when the run is to end.
+    fn next(&mut self) -> Option<Input<'_>>;
+    /// What became of the event that was given last.
+    fn became(&mut self, transformed: Transformed);
+}
+
 /// What became of a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
@@ -67,6 +83,44 @@ impl Program {
         }
         Outcome { events: work.out, log: meter.take_log(), log_left_out: meter.log_left_out.get() }
     }
+
+    /// Runs `transformEvent` on what a feed gives, in one context, until there is no more or an event spoilt the context. Limits
+    /// on calls of the host hold for each event by itself; [`Limits::total`] and [`Limits::stops`] are the feed's to keep.
+    pub fn pull(&self, feed: &mut dyn Feed, host: Arc<dyn Host>, limits: &Limits) {
+        let meter = Rc::new(Meter::new(host, limits.clone()));
+        let Some(first) = feed.next().map(|input| Taken::of(&input)) else { return };
+        let ran = sandbox::with(self, &meter, |loaded| {
+            let mut next = Some(first);
+            while let Some(taken) = next.take() {
+                meter.begin();
+                let metadata = loaded.metadata(&taken.known);
+                let became = metadata.and_then(|metadata| one(&meter, loaded, &taken.event, &metadata));
+                let became = became.unwrap_or_else(Transformed::Failed);
+                let spoilt = became.spoils();
+                feed.became(became);
+                if !spoilt {
+                    next = feed.next().map(|input| Taken::of(&input));
+                }
+            }
+            Ok(())
+        });
+        // It could not be loaded: nothing was tried.
+        if let Err(fault) = ran {
+            feed.became(Transformed::Failed(fault));
+        }
+    }
+}
+
+/// An event of a feed and what is known of it, as JSON.
+struct Taken {
+    event: String,
+    known: String,
+}
+
+impl Taken {
+    fn of(input: &Input<'_>) -> Self {
+        Self { event: input.event.to_string(), known: known(std::slice::from_ref(input)) }
+    }
 }
 
 struct Work<'w> {
@@ -81,7 +135,7 @@ struct Work<'w> {
 impl Work<'_> {
     /// Events one after another; in a new context after one that spoilt it.
     fn events(&mut self) {
-        let known = self.known();
+        let known = known(self.batch);
         for _ in 0..self.meter.limits.stops {
             if self.out.len() == self.batch.len() {
                 return;
@@ -108,9 +162,8 @@ impl Work<'_> {
                 return self.fail_rest(&Fault::new(FaultKind::Untried, message));
             }
             self.meter.event.set(Some(self.out.len()));
-            let answered = loaded.call(&input.event.to_string(), metadata);
-            let became = answered.and_then(|value| self.became(loaded, &value)).unwrap_or_else(Transformed::Failed);
-            let spoilt = matches!(&became, Transformed::Failed(fault) if fault.kind.spoils());
+            let became = one(&self.meter, loaded, &input.event.to_string(), metadata).unwrap_or_else(Transformed::Failed);
+            let spoilt = became.spoils();
             self.out.push(became);
             if spoilt {
                 return;
@@ -118,49 +171,9 @@ impl Work<'_> {
         }
     }
 
-    fn became<'js>(&self, loaded: &Loaded<'js>, value: &Js<'js>) -> Result<Transformed, Fault> {
-        if value.is_null() || value.is_undefined() {
-            return Ok(Transformed::Dropped);
-        }
-        let wrong = || {
-            let message = format!("returned {}: return the event, a list of events, or nothing to drop it", value.type_name());
-            Fault::new(FaultKind::Result, message)
-        };
-        if !value.is_object() || value.is_function() {
-            return Err(wrong());
-        }
-        let events = match self.read(loaded, value)? {
-            Value::Array(events) => events,
-            Value::Object(event) => vec![Value::Object(event)],
-            _ => return Err(wrong()),
-        };
-        if events.len() > self.meter.limits.fan_out {
-            let message = format!("returned {} events for one: at most {}", events.len(), self.meter.limits.fan_out);
-            return Err(Fault::new(FaultKind::Result, message));
-        }
-        match events.iter().find(|event| !event.is_object()) {
-            Some(_) => Err(Fault::new(FaultKind::Result, "returned a list in which not everything is an event")),
-            None if events.is_empty() => Ok(Transformed::Dropped),
-            None => Ok(Transformed::Kept(events)),
-        }
-    }
-
-    /// A value that came back, by way of JSON.
-    fn read<'js>(&self, loaded: &Loaded<'js>, value: &Js<'js>) -> Result<Value, Fault> {
-        let limit = self.meter.limits.output * if self.program.entry() == Entry::Batch { self.batch.len().max(1) } else { 1 };
-        let Some(text) = loaded.json(value)? else {
-            return Err(Fault::new(FaultKind::Result, "returned what has no form in JSON"));
-        };
-        if text.len() > limit {
-            return Err(Fault::new(FaultKind::Result, format!("returned {} bytes of JSON: at most {limit}", text.len())));
-        }
-        serde_json::from_str(&text)
-            .map_err(|error| Fault::new(FaultKind::Result, format!("returned what cannot be kept as JSON: {error}")))
-    }
-
     /// The batch at once. Outputs are tied to inputs by `messageId`; one with none that is known follows the one before it.
     fn batch(&mut self) {
-        let known = self.known();
+        let known = known(self.batch);
         let list = Value::Array(self.batch.iter().map(|input| input.event.clone()).collect()).to_string();
         let (program, meter) = (self.program, Rc::clone(&self.meter));
         let answered = sandbox::with(program, &meter, |loaded| {
@@ -170,7 +183,7 @@ impl Work<'_> {
             if !value.is_array() {
                 return Err(wrong());
             }
-            match self.read(loaded, &value)? {
+            match read(loaded, &value, meter.limits.output * self.batch.len().max(1))? {
                 Value::Array(events) if events.iter().all(Value::is_object) => Ok(events),
                 _ => Err(wrong()),
             }
@@ -184,15 +197,56 @@ impl Work<'_> {
     fn fail_rest(&mut self, fault: &Fault) {
         self.out.resize(self.batch.len(), Transformed::Failed(fault.clone()));
     }
+}
 
-    /// What is known of each event, by message id.
-    fn known(&self) -> String {
-        let known = self.batch.iter().filter_map(|input| {
-            let id = input.event.get("messageId").and_then(Value::as_str)?;
-            Some((id.to_owned(), Value::Object(input.metadata.clone())))
-        });
-        Value::Object(known.collect()).to_string()
+/// What is known of each event, by message id, as JSON.
+fn known(batch: &[Input<'_>]) -> String {
+    let known = batch.iter().filter_map(|input| {
+        let id = input.event.get("messageId").and_then(Value::as_str)?;
+        Some((id.to_owned(), Value::Object(input.metadata.clone())))
+    });
+    Value::Object(known.collect()).to_string()
+}
+
+/// One event, as JSON, through `transformEvent`.
+fn one<'js>(meter: &Meter, loaded: &Loaded<'js>, event: &str, metadata: &Function<'js>) -> Result<Transformed, Fault> {
+    let value = loaded.call(event, metadata)?;
+    if value.is_null() || value.is_undefined() {
+        return Ok(Transformed::Dropped);
     }
+    let wrong = || {
+        let message = format!("returned {}: return the event, a list of events, or nothing to drop it", value.type_name());
+        Fault::new(FaultKind::Result, message)
+    };
+    if !value.is_object() || value.is_function() {
+        return Err(wrong());
+    }
+    let events = match read(loaded, &value, meter.limits.output)? {
+        Value::Array(events) => events,
+        Value::Object(event) => vec![Value::Object(event)],
+        _ => return Err(wrong()),
+    };
+    if events.len() > meter.limits.fan_out {
+        let message = format!("returned {} events for one: at most {}", events.len(), meter.limits.fan_out);
+        return Err(Fault::new(FaultKind::Result, message));
+    }
+    match events.iter().find(|event| !event.is_object()) {
+        Some(_) => Err(Fault::new(FaultKind::Result, "returned a list in which not everything is an event")),
+        None if events.is_empty() => Ok(Transformed::Dropped),
+        None => Ok(Transformed::Kept(events)),
+    }
+}
+
+/// A value that came back, by way of JSON of at most so many bytes.
+fn read<'js>(loaded: &Loaded<'js>, value: &Js<'js>, limit: usize) -> Result<Value, Fault> {
+    let Some(text) = loaded.json(value)? else {
+        return Err(Fault::new(FaultKind::Result, "returned what has no form in JSON"));
+    };
+    if text.len() > limit {
+        return Err(Fault::new(FaultKind::Result, format!("returned {} bytes of JSON: at most {limit}", text.len())));
+    }
+    serde_json::from_str(&text)
+        .map_err(|error| Fault::new(FaultKind::Result, format!("returned what cannot be kept as JSON: {error}")))
 }
 
 fn tie(batch: &[Input<'_>], events: Vec<Value>) -> Vec<Transformed> {

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::{
     Deps, GoogleSettings, Packages, Settings, StartError,
+    flow_reader::workshop::Workshop,
     google::Pacers,
     node::Identity,
     pulse::{LOOK_ANYWAY, Pulses},
@@ -30,6 +31,8 @@ pub(crate) struct House {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) client: Client,
+    /// Where transformations of source events run.
+    pub(crate) workshop: Arc<Workshop>,
     /// How targets are sent to.
     pub(crate) ways: Ways,
     pub(crate) packages: Packages,
@@ -56,6 +59,7 @@ impl House {
             clock,
             entropy,
             ways: Ways::new(&client, &settings.webhooks.egresses)?,
+            workshop: Workshop::new(client.clone()),
             client,
             packages,
             apns: Apns::new(apns),

@@ -6,7 +6,7 @@ mod house;
 use std::time::Duration;
 
 use domain::{Clock as _, Pass, SourceEventId, Timestamp};
-use house::{House, until};
+use house::{House, Sink, until};
 use serde_json::{Value, json};
 use store::InboxStatus;
 
@@ -282,6 +282,123 @@ async fn a_flow_with_a_rate_takes_turns_in_order_and_delays_no_other() {
     }
     for (user, last) in [("ann", "9"), ("bob", "10"), ("cat", "11")] {
         assert_eq!(pass_of(&house, user).await.unwrap().message.unwrap().text, last, "in the order of arrival");
+    }
+    workers.drain(PATIENCE).await;
+}
+
+/// A transformation that asks the outside of events of those who are slow, and never ends for those who loop, with a flow that
+/// counts events and shows the last.
+async fn slow_flow(house: &House, url: &str) {
+    let code = "export async function transformEvent(event) {
+            if (event.userId.startsWith('loop')) for (;;) {}
+            if (event.userId.startsWith('slow')) await fetchV2('URL');
+            return event;
+        }";
+    house.transformation("ask", false, &code.replace("URL", url)).await;
+    let card = json!({"id": "card", "action": "issue", "external_id": "$.userId", "if_exists": "skip"});
+    let add = json!({"id": "add", "action": "update", "balances": {"points": {"add": 1}}, "message": "{{ properties.number }}"});
+    let flow =
+        json!({"slug": "asked", "project": "club", "transformation": "ask", "when": {"event": "seen"}, "steps": [card, add]});
+    house.flow(flow).await;
+}
+
+async fn seen(house: &House, user: &str, number: usize) -> SourceEventId {
+    let (id, mut event) = (format!("{user}-{number}"), call("seen", user, &json!({"number": number})));
+    event["messageId"] = json!(id);
+    house.arrives(&id, user, event).await
+}
+
+async fn last_seen(house: &House, user: &str) -> String {
+    pass_of(house, user).await.unwrap().message.unwrap().text
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_transformation_delays_its_customer_alone_and_a_kill_meanwhile_loses_nothing() {
+    let house = House::new().await;
+    let sink = Sink::start(&[], 0).await;
+    slow_flow(&house, &sink.url).await;
+    // All are there before the first is read, the slow ones first.
+    let slow = [seen(&house, "slow", 0).await, seen(&house, "slow", 1).await];
+    let looping = seen(&house, "loop", 0).await;
+    let mut quick = Vec::new();
+    for number in 0..20 {
+        quick.push(seen(&house, ["ann", "bob"][number % 2], number).await);
+    }
+    let doomed = house.doomed("one", house::quick()).await;
+    for id in quick {
+        settled(&house, id, InboxStatus::Done).await;
+    }
+    assert_eq!((last_seen(&house, "ann").await, last_seen(&house, "bob").await), ("18".to_owned(), "19".to_owned()));
+    for id in slow {
+        let trace = settled(&house, id, InboxStatus::Waiting).await;
+        assert!(trace["reason"].as_str().unwrap().contains("still running"), "{trace}");
+    }
+    let trace = settled(&house, looping, InboxStatus::Parked).await;
+    assert!(trace["reason"].as_str().unwrap().contains("time"), "{trace}");
+    assert!(pass_of(&house, "slow").await.is_none());
+    until("it was asked", || async { sink.behaviour.under_way.load(std::sync::atomic::Ordering::Relaxed) == 1 }).await;
+
+    doomed.vanish();
+    sink.behaviour.gate.add_permits(100);
+    house.clock.forward(Duration::from_secs(16));
+    let workers = house.workers().await;
+    for id in slow {
+        settled(&house, id, InboxStatus::Done).await;
+    }
+    assert_eq!((points(&house, "slow").await, last_seen(&house, "slow").await), ("2".to_owned(), "1".to_owned()));
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_slow_transformation_has_no_room_for_waits_in_the_store_and_keeps_its_order() {
+    let house = House::new().await;
+    let sink = Sink::start(&[], 0).await;
+    slow_flow(&house, &sink.url).await;
+    let mut ids = Vec::new();
+    for number in 0..400 {
+        ids.push(seen(&house, ["slow-1", "slow-2"][number % 2], number).await);
+    }
+    let workers = house.workers().await;
+    let last = settled(&house, ids[399], InboxStatus::Waiting).await;
+    assert!(last["reason"].as_str().unwrap().contains("behind an earlier event"), "{last}");
+    // Another customer's, of the same transformation: there is no room for it before those are done.
+    let other = seen(&house, "ann", 0).await;
+    sink.behaviour.gate.add_permits(1_000);
+    // What is in memory goes on by itself.
+    for id in &ids[..200] {
+        settled(&house, *id, InboxStatus::Done).await;
+    }
+    house.clock.forward(Duration::from_secs(61));
+    for id in ids.iter().chain([&other]) {
+        settled(&house, *id, InboxStatus::Done).await;
+    }
+    for (user, last) in [("slow-1", "398"), ("slow-2", "399")] {
+        assert_eq!((points(&house, user).await, last_seen(&house, user).await), ("200".to_owned(), last.to_owned()));
+    }
+    assert_eq!(sink.count(), 400, "each was asked for once");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_fails_is_tried_again_customer_by_customer() {
+    let house = House::new().await;
+    let code = "export function transformBatch(events) {
+            for (const event of events) if (event.userId === 'bad') throw new Error('bad');
+            return events;
+        }";
+    house.transformation_with("all", code, |it| it.batch = true).await;
+    let card = json!({"id": "card", "action": "issue", "external_id": "$.userId", "if_exists": "skip"});
+    let flow = json!({"slug": "seen", "project": "club", "transformation": "all", "when": {"event": "seen"}, "steps": [card]});
+    house.flow(flow).await;
+    let bad = seen(&house, "bad", 0).await;
+    let mut good = Vec::new();
+    for number in 0..6 {
+        good.push(seen(&house, ["ann", "bob"][number % 2], number).await);
+    }
+    let workers = house.workers().await;
+    settled(&house, bad, InboxStatus::Parked).await;
+    for id in good {
+        settled(&house, id, InboxStatus::Done).await;
     }
     workers.drain(PATIENCE).await;
 }

@@ -12,7 +12,7 @@ use script::Transformed;
 use serde_json::{Value, json};
 use store::{InboxEntry, InboxResult, InboxStatus};
 
-use super::{Key, plans::OrgPlans, transform::Made};
+use super::{Key, aside::Made, plans::OrgPlans};
 
 /// What is to be written about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,7 +238,7 @@ impl Job {
             let before = job.tracks.len();
             match plans.transformations.get(&plan.id()) {
                 None => job.track(plan.run(&event, &occasion), turn(plan)),
-                Some(transformation) => job.transformed(plan, made.of(entry.id, transformation.id), &occasion),
+                Some(transformation) => job.transformed(plan, made.of(transformation.id), &occasion),
             }
             let version = plans.versions.get(&plan.id());
             let transformation = plans.transformations.get(&plan.id()).map(|it| it.version);

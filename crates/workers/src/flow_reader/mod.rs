@@ -1,7 +1,8 @@
 //! Flows on the inbox: source events in order per order key, different keys side by side.
 //!
 //! A batch is read, every event is put into the lane of its key, and the first events of all lanes are carried out
-//! together: many customers' events are one commit. What became of a batch is written with the watermark in one
+//! together: many customers' events are one commit. Code of users' own, which may run long, runs beside: an event that it is
+//! not done with soon is set aside with the later ones of its key, written down as waiting, and carried out when it is. What became of a batch is written with the watermark in one
 //! transaction, while the next batch is carried out already. After a crash the batch is read again, and the commands'
 //! idempotency keys make that harmless.
 //!
@@ -12,14 +13,15 @@
 //! A rejection parks its event and the customer's next goes on. A store that is away delays the batch. Anything else that
 //! is wrong with the store holds that customer alone: the event waits, and later ones of its key wait behind it.
 
+mod aside;
 mod job;
 mod lanes;
 mod plans;
 pub(crate) mod transform;
+pub(crate) mod workshop;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
     time::Duration,
 };
 
@@ -34,13 +36,20 @@ use crate::{
     pulse::LOOK_ANYWAY,
     shard::{End, Shard, dense},
 };
+use aside::{Aside, Placed, Ready};
 use job::{Job, Verdict};
-use plans::{OrgPlans, Plans};
+use plans::Plans;
 
 /// Source events that are read and settled together.
 const BATCH: u32 = 256;
 /// How long an event waits that a fault of ours holds.
 const HOLD: Duration = Duration::from_secs(60);
+/// How long an event waits that is set aside, should this process not come back to it.
+const ASIDE: Duration = Duration::from_secs(15);
+/// Why an event waits, for its trace.
+const BEHIND: &str = "behind an earlier event";
+const RUNNING: &str = "its transformation, or that of an earlier event, is still running";
+const CROWDED: &str = "its transformation has more to do than it can";
 /// Runs after which an event that a fault of ours holds is parked for a person.
 const MAX_HELD_RUNS: i32 = 100;
 
@@ -57,6 +66,7 @@ struct FlowReader {
     shard: Shard,
     plans: Plans,
     held: HashMap<Key, Held>,
+    aside: Aside,
     watermark: u64,
     /// Whether there may be events that wait and are due.
     look_for_due: bool,
@@ -88,6 +98,7 @@ impl FlowReader {
             shard,
             plans: Plans::default(),
             held,
+            aside: Aside::default(),
             watermark,
             look_for_due: true,
             looked_at: Instant::now(),
@@ -126,6 +137,7 @@ impl FlowReader {
                         Err(lost) => return Err(lost),
                     },
                     Some(settled) = self.settling.join_next() => written(settled)?,
+                    () = self.aside.arrived() => self.carry_out(Vec::new(), None).await?,
                 }
             }
         }
@@ -170,23 +182,59 @@ impl FlowReader {
         Ok(true)
     }
 
+    /// Carries out these events, and those that were set aside and wait for nothing any more.
     async fn carry_out(&mut self, entries: Vec<InboxEntry>, watermark: Option<u64>) -> Result<(), End> {
         let house = self.shard.house.clone();
-        let catalog = self.shard.insist("read the configuration", || house.catalog()).await?;
+        let mut settlement = self.settlement(watermark);
+        let ready = self.place(entries, &mut settlement).await?;
+        let until = self.aside.begin(&house.workshop);
+        // Transformations run meanwhile.
+        self.finish(ready, &mut settlement).await?;
+        let ready = self.aside.ready(until).await;
+        self.finish(ready, &mut settlement).await?;
         let now = house.now();
-        let (mut fresh, mut settlement) = (Vec::new(), self.settlement(watermark));
+        let due = now.plus(ASIDE);
+        settlement.results.extend(self.aside.note().map(|entry| (entry.org, entry.id, behind(entry, due, now, RUNNING))));
+        let nothing = settlement.results.is_empty() && watermark.is_none();
+        if nothing { Ok(()) } else { self.settle(settlement).await }
+    }
+
+    /// Tells apart what is behind an event that waits, what waits for a transformation, and the others.
+    async fn place(&mut self, entries: Vec<InboxEntry>, settlement: &mut InboxSettlement) -> Result<Vec<Ready>, End> {
+        let house = self.shard.house.clone();
+        let catalog = self.shard.insist("read the configuration", || house.catalog()).await?;
+        let (now, mut ready) = (house.now(), Vec::new());
         for entry in entries {
-            match self.behind(&entry, now) {
-                Some(due) => settlement.results.push((entry.org, entry.id, behind(&entry, due, now))),
-                None => {
-                    let plans = self.plans.of(&catalog, entry.org);
-                    fresh.push((entry, plans));
+            if self.aside.again(entry.id) {
+                continue;
+            }
+            if let Some(due) = self.behind(&entry, now) {
+                settlement.results.push((entry.org, entry.id, behind(&entry, due, now, BEHIND)));
+                continue;
+            }
+            let plans = self.plans.of(&catalog, entry.org);
+            match self.aside.place(entry, plans) {
+                Placed::Ready(one) => ready.push(one),
+                Placed::Aside => {}
+                Placed::Full(entry) => {
+                    let due = self.hold_key((entry.org, entry.order_key), entry.position.seq, now);
+                    settlement.results.push((entry.org, entry.id, behind(&entry, due, now, CROWDED)));
                 }
             }
         }
-        let made = transform::run(&house, &fresh).await;
-        let job = |(entry, plans): &(InboxEntry, Arc<OrgPlans>)| Job::new(entry, plans, &made, &*house.entropy, now);
-        let mut jobs: Vec<Job> = fresh.iter().map(job).collect();
+        Ok(ready)
+    }
+
+    async fn finish(&mut self, events: Vec<Ready>, settlement: &mut InboxSettlement) -> Result<(), End> {
+        let house = self.shard.house.clone();
+        let (now, mut jobs) = (house.now(), Vec::with_capacity(events.len()));
+        for Ready { entry, plans, made } in events {
+            // While it was aside, an earlier one was held.
+            match self.behind(&entry, now) {
+                Some(due) => settlement.results.push((entry.org, entry.id, behind(&entry, due, now, BEHIND))),
+                None => jobs.push(Job::new(&entry, &plans, &made, &*house.entropy, now)),
+            }
+        }
         self.take_turns(&mut jobs, now).await?;
         let done = lanes::carry_out(&self.shard, jobs).await?;
         let now = house.now();
@@ -205,7 +253,7 @@ impl FlowReader {
             settlement.owners.extend(job.owner().map(|contact| (job.org, job.id, contact)));
             settlement.results.push((job.org, job.id, result));
         }
-        self.settle(settlement).await
+        Ok(())
     }
 
     /// Takes turns of flows that have a rate for the events that are for them, in their order. Those that are given and not
@@ -261,14 +309,20 @@ impl FlowReader {
     }
 
     fn hold(&mut self, job: &Job, now: Timestamp) -> InboxResult {
-        let due = now.plus(HOLD);
-        let held = self.held.entry(job.key).or_insert(Held { seq: job.seq, due });
-        if held.seq == 0 || job.seq <= held.seq {
-            *held = Held { seq: job.seq, due };
-        }
+        let due = self.hold_key(job.key, job.seq, now);
         let mut result = job.result(InboxStatus::Waiting, now);
-        result.due_at = Some(held.due);
+        result.due_at = Some(due);
         result
+    }
+
+    /// Lets what is behind an event wait; answers with until when.
+    fn hold_key(&mut self, key: Key, seq: u64, now: Timestamp) -> Timestamp {
+        let due = now.plus(HOLD);
+        let held = self.held.entry(key).or_insert(Held { seq, due });
+        if held.seq == 0 || seq <= held.seq {
+            *held = Held { seq, due };
+        }
+        held.due
     }
 }
 
@@ -280,12 +334,12 @@ fn written(settled: Result<Result<(), End>, JoinError>) -> Result<(), End> {
     })
 }
 
-/// What is written of an event that an earlier one of its key holds back. What waited in its flows goes on waiting.
-fn behind(entry: &InboxEntry, due: Timestamp, now: Timestamp) -> InboxResult {
+/// What is written of an event that has to wait. What waited in its flows goes on waiting.
+fn behind(entry: &InboxEntry, due: Timestamp, now: Timestamp, why: &str) -> InboxResult {
     let delayed = entry.result.as_ref().filter(|result| result.status == InboxStatus::Delayed.number());
     match delayed {
         Some(result) => InboxResult { due_at: Some(due), at: now, ..result.clone() },
-        None => waiting(entry, due, now, "behind an earlier event"),
+        None => waiting(entry, due, now, why),
     }
 }
 

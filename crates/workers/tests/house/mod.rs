@@ -327,18 +327,23 @@ impl House {
     }
 
     pub(crate) async fn transformation(&self, slug: &str, library: bool, code: &str) {
+        self.transformation_with(slug, code, |it| it.library = library).await;
+    }
+
+    pub(crate) async fn transformation_with(&self, slug: &str, code: &str, change: impl FnOnce(&mut StoredTransformation)) {
         let now = self.clock.now();
-        let stored = StoredTransformation {
+        let mut stored = StoredTransformation {
             id: TransformationId::mint(now, &System),
             slug: slug.to_owned(),
             name: slug.to_owned(),
-            library,
+            library: false,
             code: code.to_owned(),
             draft: None,
             enabled: true,
             batch: false,
             created_at: now,
         };
+        change(&mut stored);
         assert!(self.store.put(&self.change(), &stored, 0).await.unwrap());
     }
 

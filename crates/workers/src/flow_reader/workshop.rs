@@ -1,0 +1,299 @@
+//! Where transformations run: one workshop for a node, for what users wrote may run long.
+//!
+//! Every transformation has a bench with the events that wait for it. A run takes one after another off the bench, in one
+//! context, and lets others have its room after a moment. While one lasts, more join it, so that an event on which the code is
+//! slow holds the others up no longer than that. Events of one customer are never run side by side. How many runs there are at
+//! once is bounded, for each transformation and for all together; one whose code has to be stopped again and again is left one.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use domain::{Source, SourceEventId, Timestamp, TransformationId};
+use flows::transform::{Arrived, Transformation};
+use outbound::http::Client;
+use parking_lot::Mutex;
+use script::{Entry, Feed, Host, Input, Transformed};
+use serde_json::Value;
+use tokio::{
+    sync::{Semaphore, mpsc::UnboundedSender},
+    time::Instant,
+};
+
+use super::{
+    Key,
+    transform::{LIMITS, Outside, PATIENCE},
+};
+
+/// Runs at once on a node; each is a thread and a heap of its own.
+const RUNS: usize = 16;
+/// Runs at once of one transformation.
+const RUNS_OF_ONE: usize = 4;
+/// How long a run lasts until another joins it.
+const JOIN_AFTER: Duration = Duration::from_millis(20);
+/// How long a run goes on taking events before it lets others have its room.
+const TURN: Duration = Duration::from_millis(250);
+/// A transformation that had to be stopped so often, and did nothing else in between, has one run at a time.
+const STOPS: u32 = 3;
+/// Events that `transformBatch` is given at once.
+const BATCH: usize = 256;
+
+/// What a transformation made of an event; nothing when it did not end.
+pub(crate) type Ran = (SourceEventId, TransformationId, Option<Transformed>);
+
+/// An event that is to go through a transformation.
+pub(crate) struct Piece {
+    pub(crate) transformation: Transformation,
+    pub(crate) event: SourceEventId,
+    pub(crate) key: Key,
+    pub(crate) payload: Value,
+    pub(crate) source: Option<Arc<Source>>,
+    pub(crate) received_at: Timestamp,
+    /// Whether it failed together with other customers' events, and is tried without them.
+    pub(crate) alone: bool,
+    pub(crate) out: UnboundedSender<Ran>,
+}
+
+impl Piece {
+    fn arrived(&self) -> Arrived<'_> {
+        Arrived { event: &self.payload, source: self.source.as_deref(), received_at: self.received_at }
+    }
+}
+
+#[derive(Default)]
+struct Bench {
+    queue: VecDeque<Piece>,
+    /// Customers of whom an event is being run.
+    busy: HashSet<Key>,
+    runs: usize,
+    /// How often in a row its code had to be stopped.
+    stops: u32,
+}
+
+impl Bench {
+    fn next(&self) -> Option<usize> {
+        self.queue.iter().position(|piece| !self.busy.contains(&piece.key))
+    }
+
+    fn has_room(&self) -> bool {
+        self.runs < if self.stops >= STOPS { 1 } else { RUNS_OF_ONE }
+    }
+
+    /// The next event, where it is for the same code.
+    fn take(&mut self, like: Option<&Transformation>) -> Option<Piece> {
+        // Whom nobody waits for any more.
+        self.queue.retain(|piece| !piece.out.is_closed());
+        let at = self.next()?;
+        if like.is_some_and(|like| self.queue.get(at).is_none_or(|piece| piece.transformation != *like)) {
+            return None;
+        }
+        let piece = self.queue.remove(at)?;
+        self.busy.insert(piece.key);
+        Some(piece)
+    }
+
+    /// What goes into one batch with this event.
+    fn take_with(&mut self, first: Piece) -> Vec<Piece> {
+        let (mut batch, mut left) = (vec![first], VecDeque::new());
+        let mut ours = HashSet::from([batch[0].key]);
+        for piece in self.queue.drain(..) {
+            let first = &batch[0];
+            let same = piece.alone == first.alone && piece.transformation == first.transformation && batch.len() < BATCH;
+            let free = ours.contains(&piece.key) || (!piece.alone && !self.busy.contains(&piece.key));
+            if same && free {
+                ours.insert(piece.key);
+                batch.push(piece);
+            } else {
+                left.push_back(piece);
+            }
+        }
+        self.queue = left;
+        self.busy.extend(ours);
+        batch
+    }
+}
+
+/// Who waits for what a run is at.
+type Awaited = Arc<Mutex<Vec<(SourceEventId, Key, UnboundedSender<Ran>)>>>;
+
+/// The workshop.
+pub(crate) struct Workshop {
+    client: Client,
+    room: Arc<Semaphore>,
+    benches: Mutex<HashMap<TransformationId, Bench>>,
+}
+
+impl Workshop {
+    pub(crate) fn new(client: Client) -> Arc<Self> {
+        Arc::new(Self { client, room: Arc::new(Semaphore::new(RUNS)), benches: Mutex::default() })
+    }
+
+    /// Puts events onto the benches of their transformations; each is answered once.
+    pub(crate) fn put(self: &Arc<Self>, pieces: Vec<Piece>) {
+        let mut idle = HashSet::new();
+        let mut benches = self.benches.lock();
+        for piece in pieces {
+            let id = piece.transformation.id;
+            let bench = benches.entry(id).or_default();
+            bench.queue.push_back(piece);
+            if bench.runs == 0 {
+                bench.runs = 1;
+                idle.insert(id);
+            }
+        }
+        drop(benches);
+        for id in idle {
+            tokio::spawn(Arc::clone(self).work(id));
+        }
+    }
+
+    async fn work(self: Arc<Self>, id: TransformationId) {
+        loop {
+            // Nobody closes it.
+            let Ok(_room) = Arc::clone(&self.room).acquire_owned().await else { return };
+            let (shop, awaited, began) = (Arc::clone(&self), Awaited::default(), Instant::now());
+            let at = Arc::clone(&awaited);
+            let turn = tokio::task::spawn_blocking(move || shop.turn(id, &at));
+            tokio::pin!(turn);
+            let ended = loop {
+                match tokio::time::timeout(JOIN_AFTER, &mut turn).await {
+                    Ok(ended) => break ended,
+                    Err(_) => self.join(id),
+                }
+                // Code that the engine cannot interrupt is left to end by itself.
+                if began.elapsed() >= PATIENCE && self.give_up(id, &awaited) {
+                    tracing::warn!(transformation = %id, "a transformation did not end and was left");
+                }
+            };
+            if let Err(error) = ended {
+                tracing::error!(%error, transformation = %id, "a transformation ended in a panic");
+                self.give_up(id, &awaited);
+            }
+            if self.leaves(id) {
+                return;
+            }
+        }
+    }
+
+    /// Lets one more run begin, where there is something for it.
+    fn join(self: &Arc<Self>, id: TransformationId) {
+        let mut benches = self.benches.lock();
+        if let Some(bench) = benches.get_mut(&id).filter(|bench| bench.has_room() && bench.next().is_some()) {
+            bench.runs += 1;
+            tokio::spawn(Arc::clone(self).work(id));
+        }
+    }
+
+    /// Ends a run unless there is something more for it. What is on the bench of a customer whose event is being run is for
+    /// whoever runs that.
+    fn leaves(&self, id: TransformationId) -> bool {
+        let mut benches = self.benches.lock();
+        let Some(bench) = benches.get_mut(&id) else { return true };
+        bench.runs -= 1;
+        if bench.has_room() && bench.next().is_some() {
+            bench.runs += 1;
+            return false;
+        }
+        if bench.runs == 0 && bench.queue.is_empty() {
+            benches.remove(&id);
+        }
+        true
+    }
+
+    /// Answers whoever still waits for what a run is at that nothing will come.
+    fn give_up(&self, id: TransformationId, awaited: &Awaited) -> bool {
+        let given_up = !awaited.lock().is_empty();
+        self.answer(id, awaited, std::iter::repeat(None));
+        given_up
+    }
+
+    /// Answers all that a run is at.
+    fn answer(&self, id: TransformationId, awaited: &Awaited, made: impl IntoIterator<Item = Option<Transformed>>) {
+        let awaited = std::mem::take(&mut *awaited.lock());
+        let answers: Vec<_> = awaited.into_iter().zip(made).collect();
+        if let Some(bench) = self.benches.lock().get_mut(&id) {
+            for ((_, key, _), made) in &answers {
+                bench.busy.remove(key);
+                let stopped = made.as_ref().is_none_or(Transformed::spoils);
+                bench.stops = if stopped { bench.stops.saturating_add(1) } else { 0 };
+            }
+        }
+        for ((event, _, out), made) in answers {
+            // A reader that is gone needs no answer: another reads the event again.
+            let _ = out.send((event, id, made));
+        }
+    }
+
+    /// Takes events off a bench for a while, or until one spoilt the context.
+    fn turn(&self, id: TransformationId, awaited: &Awaited) {
+        let Some(first) = self.benches.lock().get_mut(&id).and_then(|bench| bench.take(None)) else { return };
+        let host: Arc<dyn Host> = Arc::new(Outside::new(self.client.clone()));
+        let transformation = first.transformation.clone();
+        if transformation.program.entry() == Entry::Batch {
+            return self.batch(&transformation, first, host, awaited);
+        }
+        awaited.lock().push((first.event, first.key, first.out.clone()));
+        let mut turn =
+            Turn { shop: self, id, awaited, like: &transformation, began: Instant::now(), at: Some(first), given: false };
+        transformation.program.pull(&mut turn, host, &LIMITS);
+    }
+
+    /// Runs what waits as one batch; what failed together is tried again customer by customer.
+    fn batch(&self, transformation: &Transformation, first: Piece, host: Arc<dyn Host>, awaited: &Awaited) {
+        let id = transformation.id;
+        let pieces = match self.benches.lock().get_mut(&id) {
+            Some(bench) => bench.take_with(first),
+            None => vec![first],
+        };
+        awaited.lock().extend(pieces.iter().map(|piece| (piece.event, piece.key, piece.out.clone())));
+        let arrived: Vec<Arrived<'_>> = pieces.iter().map(Piece::arrived).collect();
+        let made = transformation.run(&arrived, host, &LIMITS).events;
+        let failed = made.iter().any(|made| matches!(made, Transformed::Failed(_)));
+        let mixed = pieces.iter().any(|piece| piece.key != pieces[0].key);
+        if !(failed && mixed) {
+            return self.answer(id, awaited, made.into_iter().map(Some));
+        }
+        // Those that were given up meanwhile have their answer.
+        if std::mem::take(&mut *awaited.lock()).is_empty() {
+            return;
+        }
+        let mut benches = self.benches.lock();
+        let bench = benches.entry(id).or_default();
+        for piece in pieces.into_iter().rev() {
+            bench.busy.remove(&piece.key);
+            bench.queue.push_front(Piece { alone: true, ..piece });
+        }
+    }
+}
+
+/// A run of `transformEvent`.
+struct Turn<'t> {
+    shop: &'t Workshop,
+    id: TransformationId,
+    awaited: &'t Awaited,
+    like: &'t Transformation,
+    began: Instant,
+    at: Option<Piece>,
+    given: bool,
+}
+
+impl Feed for Turn<'_> {
+    fn next(&mut self) -> Option<Input<'_>> {
+        if self.given {
+            if self.began.elapsed() >= TURN {
+                return None;
+            }
+            let piece = self.shop.benches.lock().get_mut(&self.id)?.take(Some(self.like))?;
+            self.awaited.lock().push((piece.event, piece.key, piece.out.clone()));
+            self.at = Some(piece);
+        }
+        self.given = true;
+        self.at.as_ref().map(|piece| self.like.input(piece.arrived()))
+    }
+
+    fn became(&mut self, transformed: Transformed) {
+        self.shop.answer(self.id, self.awaited, [Some(transformed)]);
+    }
+}
