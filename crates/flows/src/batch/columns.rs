@@ -173,18 +173,24 @@ fn missing_in(path: &str, value: &Value, known: &[String], problems: &mut Vec<Pr
     }
 }
 
-/// Tells when neither the map nor a column says which pass a row is about.
-pub(super) fn unnamed(batch: &Batch, known: &[String], problems: &mut Vec<Problem>) {
-    let has = |column: &str| known.iter().any(|name| name == column);
-    let columns = || problem::clip(&known.join(", "), 400);
-    if batch.operation == Operation::Issue && !batch.map.contains_key("external_id") && !has("external_id") {
-        let message = "the file has no column `external_id`: map the column that tells passes apart, or null for passes without";
-        problems.push(Problem::new("map.external_id", format!("{message}; there are {}", columns())));
-    }
-    let found = batch.operation == Operation::Issue || FIND.iter().any(|(_, column)| has(column));
-    if !found && !batch.map.contains_key("find") {
+/// Tells when neither the map nor a column says which pass a row is about. Passes that nothing tells apart would be issued once
+/// more by every file of the same rows, so a batch that wants that says `null`; where columns are not matched, a pass has its
+/// contact's external id unless told.
+pub(super) fn unnamed(batch: &Batch, known: Option<&[String]>, problems: &mut Vec<Problem>) {
+    let known = known.filter(|_| batch.match_columns);
+    let has = |column: &str| known.is_none_or(|known| known.iter().any(|name| name == column));
+    let there_are = || known.map(|known| format!("; there are {}", problem::clip(&known.join(", "), 400))).unwrap_or_default();
+    if batch.operation == Operation::Issue {
+        let of_contact = batch.map.get("contact").and_then(|contact| contact.get("external_id")).is_some_and(|id| !id.is_null());
+        let found = if batch.match_columns { has("external_id") } else { of_contact };
+        if !found && !batch.map.contains_key("external_id") {
+            let no_column = if batch.match_columns { "the file has no column `external_id`: " } else { "" };
+            let message = "map the column that tells passes apart, or write null for passes without an external id";
+            problems.push(Problem::new("map.external_id", format!("{no_column}{message}{}", there_are())));
+        }
+    } else if batch.match_columns && !FIND.iter().any(|(_, column)| has(column)) && !batch.map.contains_key("find") {
         let message = "the file has no column `pass_id`, `external_id`, `contact_external_id` or `email`: map one of its columns";
-        problems.push(Problem::new("map.find", format!("{message}; there are {}", columns())));
+        problems.push(Problem::new("map.find", format!("{message}{}", there_are())));
     }
 }
 

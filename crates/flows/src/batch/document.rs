@@ -149,10 +149,8 @@ impl Batch {
         let map = if self.match_columns { columns::fill(self, project, known) } else { self.map.clone() };
         if let Some(known) = known {
             columns::missing(&self.map, known, &mut problems);
-            if self.match_columns {
-                columns::unnamed(self, known, &mut problems);
-            }
         }
+        columns::unnamed(self, known, &mut problems);
         let step = self.step(&map).map_err(|problem| problems.push(problem)).ok();
         let planned = step.and_then(|step| check_step(&step, project, "map", &mut problems));
         match planned {

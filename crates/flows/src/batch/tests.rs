@@ -222,6 +222,15 @@ fn mistakes_in_a_batch_are_told_with_their_place() {
     let missing = wrong(issue(json!({"map": {"contact": {"email": "$.mail"}}})), Some(&["external_id", "email"]));
     assert!(missing.contains("map.contact.email: the file has no column `mail`; it has external_id, email"), "{missing}");
     assert!(wrong(issue(json!({})), Some(&["id", "email"])).contains("no column `external_id`"));
+    // Whatever is known of the columns, what tells passes apart is said; null says that nothing does.
+    let unnamed = issue(json!({"match_columns": false, "map": {"contact": {"external_id": null, "email": "$.email"}}}));
+    for columns in [None, Some(&["email", "external_id"][..])] {
+        assert!(wrong(unnamed.clone(), columns).starts_with("map.external_id: map the column that tells passes apart"));
+    }
+    for map in [json!({"external_id": null}), json!({"external_id": "$.no"}), json!({"contact": {"external_id": "$.no"}})] {
+        let batch = Batch::from_json(&issue(json!({"match_columns": false, "map": map}))).unwrap();
+        assert!(batch.check(&[project()], None).is_ok(), "{map}");
+    }
     let revoke = json!({"project": "coffee-club", "operation": "revoke"});
     assert!(wrong(revoke, Some(&["number"])).contains("map.find: the file has no column"));
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use domain::{BatchId, Project};
-use flows::batch::{Batch as Document, Operation};
+use flows::batch::Batch as Document;
 use serde_json::{Map, Value};
 use store::{Batch, BatchPhase, BatchTally, JobState};
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     batch_sample::first_rows,
     batches::{BatchState, EmptyCellsName, IfExistsName, MAX_RACES, OperationName, Start, View, find, not_allowed, start_at},
-    config,
+    config::{self, IfMatch, Shown},
     flows::refused,
     schema::{IdText, TimeText},
 };
@@ -66,10 +66,12 @@ async fn change(
     can: Can<scope::PassesWrite>,
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<BatchId>,
+    if_match: IfMatch,
     body: Body<Map<String, Value>>,
-) -> Result<Json<View>, Problem> {
+) -> Result<Shown<View>, Problem> {
     for _ in 0..MAX_RACES {
         let mut batch = find(&app, &can, id).await?;
+        if_match.check(batch.revision)?;
         let before = batch.progress.check.report;
         refuse_late(&batch)?;
         apply(&app, &can, &mut batch, body.value.clone()).await?;
@@ -81,7 +83,7 @@ async fn change(
             if let Some(report) = before {
                 app.store.drop_bundle(can.org, report).await?;
             }
-            return Ok(Json(View::of(&batch)));
+            return Ok(Shown::at(batch.revision + 1, View::of(&batch)));
         }
     }
     Err(Problem::raced())
@@ -128,18 +130,6 @@ async fn apply(app: &App, caller: &Caller, batch: &mut Batch, mut asked: Map<Str
     let known = first_rows(app, batch, &document, 1).await?.ok().map(|first| first.layout);
     let known = known.as_ref().and_then(|layout| layout.known());
     document.check(&projects, known).map_err(refused)?;
-    tells_apart(&document)?;
     batch.progress.document = serde_json::to_value(&document).map_err(|error| Problem::Internal(error.to_string()))?;
     Ok(())
-}
-
-/// Passes that nothing tells apart would be issued once more by every file of the same rows: that must be said.
-fn tells_apart(document: &Document) -> Result<(), Problem> {
-    let of_contact = document.map.get("contact").and_then(|contact| contact.get("external_id"));
-    let is_said = document.match_columns || document.map.contains_key("external_id") || of_contact.is_some();
-    if document.operation != Operation::Issue || is_said {
-        return Ok(());
-    }
-    let why = "map the column that tells passes apart, or write null for passes without an external id";
-    Err(Problem::field("map.external_id", why))
 }

@@ -53,7 +53,8 @@ struct Asked {
     /// `issue`: what happens when the project has a pass of that external id: `update` (unless told), `skip` or `reject`.
     if_exists: Option<IfExistsName>,
     /// Which columns become what, as in a step of a flow whose event is the row: `{"external_id": "$.member_no", "contact":
-    /// {"email": "$['E-Mail']"}, "fields": {"tier": "$.tier"}}`.
+    /// {"email": "$['E-Mail']"}, "fields": {"tier": "$.tier"}}`. An `issue` whose rows have nothing that tells passes apart says
+    /// `"external_id": null`: then every run of the same rows issues new passes.
     #[schema(required = false, value_type = Object)]
     map: Value,
     /// Whether what `map` leaves out is taken from the columns of that name.
@@ -472,8 +473,9 @@ async fn get(
     can: Can<scope::PassesRead>,
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<BatchId>,
-) -> Result<Json<View>, Problem> {
-    Ok(Json(View::of(&find(&app, &can, id).await?)))
+) -> Result<Shown<View>, Problem> {
+    let batch = find(&app, &can, id).await?;
+    Ok(Shown::at(batch.revision, View::of(&batch)))
 }
 
 /// Run a batch that was checked.

@@ -69,6 +69,7 @@ async fn mistakes_in_a_batch_are_named() {
         (json!({"project": "nope", "operation": "issue"}), "no project `nope`"),
         (json!({"project": "club", "operation": "melt"}), "melt"),
         (json!({"project": "club", "operation": "issue", "map": {"fields": {"nope": "$.x"}}}), "no field of this key"),
+        (json!({"project": "club", "operation": "issue", "match_columns": false}), "tells passes apart"),
         (json!({"project": "club", "operation": "issue", "encoding": "klingon"}), "no known encoding"),
         (json!({"project": "club", "operation": "issue", "start": "soon"}), "start"),
         (json!({"project": "club", "operation": "revoke", "if_exists": "skip"}), "if_exists"),
