@@ -4,6 +4,7 @@ mod destination;
 mod event;
 mod flow;
 pub(crate) mod image;
+mod map;
 mod message;
 mod signer;
 mod sync;

@@ -179,6 +179,31 @@ async fn a_certificate_is_asked_for_answered_and_renewed() {
 }
 
 #[tokio::test]
+async fn maps_are_listed_guessed_and_tried() {
+    let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
+    let listed = desk.runs(&club, &["flow", "map", "targets", "club"]).await.unwrap();
+    assert!(listed.lines().any(|line| line.starts_with("contact.email ") && line.contains("text")), "{listed}");
+    let targets = desk.says(&club, &["flow", "map", "targets", "club", "--action", "notify", "--rows", "--json"]).await;
+    let places: Vec<&str> = targets["data"].as_array().unwrap().iter().map(|it| it["place"].as_str().unwrap()).collect();
+    assert!(places.contains(&"message") && !places.contains(&"variant"), "{places:?}");
+
+    desk.write("event.json", r#"{"type": "track", "event": "x", "userId": "u-9", "traits": {"email": "ada@example.com"}}"#);
+    let guess = desk.runs(&club, &["flow", "map", "suggest", "club", "event.json"]).await.unwrap();
+    desk.write("map.yaml", &guess);
+    let tested = desk.says(&club, &["flow", "map", "test", "club", "map.yaml", "event.json", "--json"]).await;
+    assert_eq!(
+        (&tested["resolved"]["contact"]["email"], &tested["problems"]),
+        (&json!("ada@example.com"), &json!([])),
+        "{tested}"
+    );
+    desk.write("map.yaml", "external_id: $.userId\nuses_limit: $.userId\n");
+    let wrong = desk.complains(&club, &["flow", "map", "test", "club", "map.yaml", "event.json"]).await;
+    assert!(wrong.contains("uses_limit"), "{wrong}");
+    let none = desk.complains(&club, &["flow", "map", "targets", "nowhere"]).await;
+    assert!(none.contains("nowhere") || none.contains("not_found"), "{none}");
+}
+
+#[tokio::test]
 async fn flows_are_tried_saved_and_replaced() {
     let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
     let flow = "slug: birthday\nproject: club\nwhen:\n  event: birthday\nsteps:\n  - id: gift\n    action: update\n    balances:\n      points:\n        add: $.properties.gift\n";

@@ -11,7 +11,7 @@ use flows::flow::Flow;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Server, json_file, saved, text};
+use super::{Server, json_file, map, saved, text};
 
 const LIST: &str = "/v1/flows";
 
@@ -50,6 +50,11 @@ pub(super) enum Command {
         /// Show the document of this one
         #[arg(long)]
         version: Option<i64>,
+    },
+    /// Show what maps can set, guess one, and try it: of a flow's step, or of a batch
+    Map {
+        #[command(subcommand)]
+        command: map::Command,
     },
     /// Let an earlier version of a flow run again
     Restore {
@@ -92,6 +97,7 @@ pub(super) async fn run(server: &Server, command: Command) -> anyhow::Result<Exi
             let path = version.map_or_else(|| path.clone(), |version| format!("{path}/{version}"));
             server.show(Method::GET, &path, None).await
         }
+        Command::Map { command } => map::run(server, command).await,
         Command::Restore { slug, version } => {
             let path = format!("{}/versions/{version}/restore", of(server, &slug).await?);
             server.show(Method::POST, &path, None).await
