@@ -8,8 +8,10 @@ use std::{
     sync::Arc,
 };
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use domain::{Clock as _, ContactRef, Entropy, Timestamp};
 use house::{House, START, System};
+use serde_json::{Value, json};
 use store::{Backend, MasterKey, Store, moving::MoveError};
 
 /// Gives out so many bytes and breaks off then.
@@ -33,6 +35,63 @@ async fn empty(folder: &tempfile::TempDir) -> (Arc<dyn Backend>, Arc<Store>) {
     backend.migrate(Timestamp::from_micros(START)).await.unwrap();
     let store = Store::open(Arc::clone(&backend) as Arc<dyn Backend>, &MasterKey::mint(&System), entropy).await.unwrap();
     (backend, store)
+}
+
+/// What stands in front of the frames, and what seals them: form, nonce, text and tag, bound to the frame's number.
+const MAGIC: &[u8] = b"PBMOVE01";
+const SEAL_FORM: u8 = 1;
+
+fn sealing(key: &MasterKey) -> LessSafeKey {
+    let hex = key.to_hex();
+    let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &bytes).unwrap())
+}
+
+fn place(number: usize) -> Vec<u8> {
+    [b"passbridge export".as_slice(), &u64::try_from(number).unwrap().to_be_bytes()].concat()
+}
+
+/// The frames of a file, opened.
+fn opened(file: &[u8], key: &MasterKey) -> Vec<Value> {
+    let (key, mut rest, mut frames) = (sealing(key), file.strip_prefix(MAGIC).unwrap(), Vec::new());
+    while let Some((length, more)) = rest.split_first_chunk::<4>() {
+        let (sealed, more) = more.split_at(u32::from_be_bytes(*length).try_into().unwrap());
+        let nonce = Nonce::try_assume_unique_for_key(&sealed[1..=NONCE_LEN]).unwrap();
+        let mut plain = sealed[1 + NONCE_LEN..].to_vec();
+        let plain = key.open_in_place(nonce, Aad::from(place(frames.len())), &mut plain).unwrap();
+        frames.push(serde_json::from_slice(plain).unwrap());
+        rest = more;
+    }
+    frames
+}
+
+/// A file of frames, as whoever has the key could have written it.
+fn sealed(mut frames: Vec<Value>, key: &MasterKey) -> Vec<u8> {
+    let (key, mut file) = (sealing(key), MAGIC.to_vec());
+    let last = frames.len() - 1;
+    frames[last] = json!({"end": {"frames": last}});
+    for (number, frame) in frames.iter().enumerate() {
+        let mut nonce = [0; NONCE_LEN];
+        System.fill(&mut nonce);
+        let mut text = serde_json::to_vec(frame).unwrap();
+        key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(place(number)), &mut text).unwrap();
+        let frame = [&[SEAL_FORM], nonce.as_slice(), &text].concat();
+        file.extend(u32::try_from(frame.len()).unwrap().to_be_bytes());
+        file.extend(frame);
+    }
+    file
+}
+
+/// Leaves members of these names out, however deep.
+fn without(value: &mut Value, names: &[&str]) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|name, _| !names.contains(&name.as_str()));
+            members.values_mut().for_each(|value| without(value, names));
+        }
+        Value::Array(all) => all.iter_mut().for_each(|value| without(value, names)),
+        _ => {}
+    }
 }
 
 async fn peopled() -> House {
@@ -187,4 +246,89 @@ async fn what_has_a_key_happens_once_also_after_the_move() {
     assert!(matches!(store.accept(vec![arrival("two")]).await.unwrap()[0].1, store::Accepted::New(_)));
     assert_eq!(store.synced(org, target, &[contact]).await.unwrap()[&contact], told);
     assert_eq!(backend.count_mirrored(org, sync, domain::BatchId::mint(now, &System)).await.unwrap(), (1, 1));
+}
+
+/// What an export of the first release had not: frames of keys and notes, who wrote it, and what passes and flows have since.
+#[tokio::test]
+async fn an_export_of_an_earlier_release_is_taken_in() {
+    let house = peopled().await;
+    let (org, now, transfer) = (house.org, house.clock.now(), MasterKey::mint(&System));
+    let flow = store::StoredFlow {
+        id: domain::FlowId::mint(now, &System),
+        slug: "sign-up".to_owned(),
+        document: json!({"slug": "sign-up", "project": "club", "when": {}, "steps": []}),
+        draft: None,
+        version: Some(1),
+        published_at: Some(now),
+        enabled_at: Some(now),
+        created_at: now,
+    };
+    let change = store::ConfigChange { org, actor: "{}".to_owned(), now, names: Vec::new(), removed_names: Vec::new() };
+    assert!(house.store.put(&change, &flow, 0).await.unwrap());
+    let mut file = Vec::new();
+    let (taken, _) = house.store.export(&[org], &transfer, true, now, &mut file).await.unwrap();
+    let mut frames = opened(&file, &transfer);
+    assert!(frames[0]["header"]["release"].is_string());
+    frames[0] = json!({"header": {"form": 1, "made_at": now}});
+    let later = ["results", "messages", "synced", "mirrored"];
+    frames.retain(|frame| !later.iter().any(|kind| frame.get(kind).is_some()));
+    for frame in &mut frames {
+        without(frame, &["as_of"]);
+        let resources = frame.pointer_mut("/configuration/resources").and_then(Value::as_array_mut);
+        for resource in resources.into_iter().flatten() {
+            let mut body: Value = serde_json::from_str(resource["body"].as_str().unwrap()).unwrap();
+            without(&mut body, &["version", "published_at", "enabled_at", "egress"]);
+            // A template has a version of its own since the first.
+            if resource["kind"] != 4 {
+                resource["body"] = json!(body.to_string());
+            }
+        }
+    }
+    let earlier = sealed(frames, &transfer);
+    let folder = tempfile::tempdir().unwrap();
+    let (_, store) = empty(&folder).await;
+    let arrived = store.import(&transfer, now, || Ok(&earlier[..])).await.unwrap();
+    assert_eq!(arrived, store::moving::Tally { keys: 0, notes: 0, ..taken });
+    let before = house.store.passes(org, None, None, None, 200).await.unwrap();
+    let after = store.passes(org, None, None, None, 200).await.unwrap();
+    assert_eq!(after, before.into_iter().map(|pass| domain::Pass { as_of: None, ..pass }).collect::<Vec<_>>());
+    let catalog = store.catalog_now().await.unwrap();
+    let known = catalog.org(org).unwrap().flows.values().next().unwrap();
+    assert_eq!((known.value.version, known.value.document["slug"].as_str()), (None, Some("sign-up")));
+}
+
+#[tokio::test]
+async fn an_export_that_this_release_cannot_read_is_refused_by_name_and_leaves_nothing() {
+    let house = peopled().await;
+    let (org, now, transfer) = (house.org, house.clock.now(), MasterKey::mint(&System));
+    let mut file = Vec::new();
+    house.store.export(&[org], &transfer, true, now, &mut file).await.unwrap();
+    let frames = opened(&file, &transfer);
+    let place = |kind: &str| frames.iter().position(|frame| frame.get(kind).is_some()).unwrap();
+    let (passes, configuration) = (place("passes"), place("configuration"));
+    type Change = fn(&mut Value);
+    let cases: [(usize, Change, &str); 5] = [
+        (0, |header| header["header"]["form"] = json!(3), "release 99.1 wrote it, and this is release"),
+        (passes, |frame| without(frame, &["serial"]), "missing field `serial`"),
+        (passes, |frame| *frame = json!({"dreams": {}}), "unknown variant `dreams`"),
+        (configuration, |frame| frame["configuration"]["resources"][0]["body"] = json!("{}"), "missing field"),
+        (configuration, |frame| frame["configuration"]["resources"][0]["kind"] = json!(99), "99 is no kind of resource"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let (backend, store) = empty(&folder).await;
+    for (at, change, why) in cases {
+        let mut frames = frames.clone();
+        frames[0]["header"]["release"] = json!("99.1");
+        change(&mut frames[at]);
+        let other = sealed(frames, &transfer);
+        match store.import(&transfer, now, || Ok(&other[..])).await {
+            Err(MoveError::Refused(said)) => {
+                assert!(said.contains(why) && said.contains("export again with this release"), "{why}: {said}");
+            }
+            other => panic!("{why}: {other:?}"),
+        }
+        assert!(backend.org_keys().await.unwrap().is_empty(), "{why}: nothing was written");
+    }
+    let headless = sealed(frames[1..].to_vec(), &transfer);
+    assert!(matches!(store.import(&transfer, now, || Ok(&headless[..])).await, Err(MoveError::Damaged(_))));
 }

@@ -565,7 +565,7 @@ impl OrgCatalog {
         self.google_accounts.values().find(|stored| stored.value.issuer == issuer)
     }
 
-    fn apply(&mut self, row: &ResourceRow) -> Result<()> {
+    pub(crate) fn apply(&mut self, row: &ResourceRow) -> Result<()> {
         match ResourceKind::from_number(row.kind) {
             Some(ResourceKind::Organization) => {
                 let mut one = HashMap::new();

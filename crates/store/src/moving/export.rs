@@ -7,7 +7,7 @@ use domain::{InstallationState, OrgId, PassId, Timestamp, Wallet};
 
 use super::{
     Frame, MoveError, Moved, MovedEvent, MovedInstallation, MovedName, MovedPass, MovedResource, Tally,
-    file::{FORM, Writer},
+    file::{FORM, RELEASE, Writer},
 };
 use crate::{
     BlobRow, InboxFilter, InboxStatus, LoggedEvent, MasterKey, PassRow, Reader, ResourceRow, Store, StoreError, error::Result,
@@ -42,7 +42,7 @@ impl Store {
         }
         let mut tally = Tally::default();
         let mut writer = Writer::begin(out, transfer, self)?;
-        writer.frame(&Frame::Header { form: FORM, made_at: now })?;
+        writer.frame(&Frame::Header { form: FORM, made_at: now, release: Some(RELEASE.to_owned()) })?;
         for org in orgs {
             self.export_org(*org, now, &mut writer, &mut tally).await?;
         }

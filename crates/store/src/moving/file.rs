@@ -10,6 +10,8 @@ use crate::{MasterKey, Store, StoreError};
 
 /// The present form of the file. The first had no keys and notes.
 pub(super) const FORM: u32 = 2;
+/// This release, for the header.
+pub(super) const RELEASE: &str = env!("CARGO_PKG_VERSION");
 /// What the file begins with.
 const MAGIC: &[u8; 8] = b"PBMOVE01";
 /// Most bytes of a frame.
@@ -67,6 +69,8 @@ pub(super) struct Frames<'k, R> {
     key: &'k MasterKey,
     frames: u64,
     ended: bool,
+    /// What wrote it, in words.
+    writer: String,
 }
 
 impl<'k, R: Read> Frames<'k, R> {
@@ -76,7 +80,17 @@ impl<'k, R: Read> Frames<'k, R> {
         if &magic != MAGIC {
             return Err(MoveError::Damaged("it is no export of this form".to_owned()));
         }
-        Ok(Self { from, key, frames: 0, ended: false })
+        Ok(Self { from, key, frames: 0, ended: false, writer: "another release".to_owned() })
+    }
+
+    /// Why a file cannot be taken in that is whole, and not of this release.
+    pub(super) fn foreign(&self, why: &str) -> MoveError {
+        let writer = &self.writer;
+        let what =
+            format!("the file is whole, but {writer} wrote it, and this is release {RELEASE}, which cannot read all of it");
+        let advice =
+            "export again with this release, which opens the database of an earlier one, or import with the one that wrote it";
+        MoveError::Refused(format!("{what} ({why}); nothing was written: {advice}"))
     }
 
     /// The next frame; nothing after the last.
@@ -104,9 +118,17 @@ impl<'k, R: Read> Frames<'k, R> {
         }
         let plain =
             self.key.unwrap(&place(self.frames), &sealed).map_err(|_| at("something that does not open,", self.frames))?;
-        let frame = serde_json::from_slice(&plain).map_err(|error| at(&format!("{error},"), self.frames))?;
+        let frame = serde_json::from_slice(&plain).map_err(|error| self.foreign(&format!("frame {}: {error}", self.frames)))?;
         match &frame {
-            Frame::Header { form, .. } if !(1..=FORM).contains(form) => return Err(at("another form,", self.frames)),
+            Frame::Header { form, release, .. } => {
+                if let Some(release) = release {
+                    self.writer = format!("release {release}");
+                }
+                if !(1..=FORM).contains(form) {
+                    return Err(self.foreign(&format!("it has form {form}, and 1 to {FORM} are known here")));
+                }
+            }
+            _ if self.frames == 0 => return Err(at("no header", 0)),
             Frame::End { frames } if *frames != self.frames => return Err(at("a number of frames that is not so,", self.frames)),
             Frame::End { .. } => self.ended = true,
             _ => {}

@@ -10,7 +10,7 @@ use domain::{Contact, ContactId, ContactRef, OrgId, PassRef, Timestamp};
 
 use super::{Frame, MoveError, Moved, MovedEvent, MovedInstallation, MovedName, MovedPass, MovedResource, Tally, file::Frames};
 use crate::{
-    Changes, Committed, ConfigWrite, DirectoryRow, Lease, Log, MasterKey, NewEvent, Reader, ResourceKind, ResourceRow, States,
+    Changes, Committed, ConfigWrite, DirectoryRow, Lease, Log, MasterKey, NewEvent, OrgCatalog, Reader, ResourceRow, States,
     Store, StoreError, Touch, error::Result,
 };
 
@@ -60,7 +60,14 @@ impl Store {
                     }
                     is_resumed |= known.iter().any(|(of, _)| *of == org);
                 }
-                Frame::Configuration { org, names, .. } => {
+                Frame::Configuration { org, resources, names } => {
+                    let mut config = OrgCatalog::default();
+                    for resource in resources {
+                        config.apply(&resource.into_row(org)).map_err(|error| frames.foreign(&error.to_string()))?;
+                    }
+                    if config.organization.is_none() {
+                        return Err(MoveError::Damaged("it has no organization".to_owned()));
+                    }
                     for name in names {
                         let bytes = STANDARD.decode(&name.name).map_err(|_| MoveError::Damaged("a name".to_owned()))?;
                         if self.backend.look_up(name.kind, &bytes).await?.is_some_and(|(of, _)| of != org) {
@@ -246,13 +253,7 @@ impl Store {
 
     /// Makes the organization known, all at once.
     async fn publish_org(&self, org: OrgId, resources: Vec<MovedResource>, names: Vec<MovedName>, now: Timestamp) -> Moved<()> {
-        if !resources.iter().any(|it| it.kind == ResourceKind::Organization.number()) {
-            return Err(MoveError::Damaged("it has no organization".to_owned()));
-        }
-        let resources = resources.into_iter().map(|it| {
-            let MovedResource { kind, id, slug, body, created_at, updated_at } = it;
-            ResourceRow { org, kind, id, slug, body, revision: 1, changed: 0, deleted: false, created_at, updated_at }
-        });
+        let resources = resources.into_iter().map(|resource| resource.into_row(org));
         let mut rows = Vec::new();
         for MovedName { kind, name, target } in names {
             let name = STANDARD.decode(&name).map_err(|_| MoveError::Damaged("a name".to_owned()))?;
@@ -262,5 +263,12 @@ impl Store {
         }
         let write = ConfigWrite { resources: resources.collect(), names: rows, now, ..ConfigWrite::default() };
         if self.written(write).await? { Ok(()) } else { Err(MoveError::Refused("somebody else made it meanwhile".to_owned())) }
+    }
+}
+
+impl MovedResource {
+    fn into_row(self, org: OrgId) -> ResourceRow {
+        let Self { kind, id, slug, body, created_at, updated_at } = self;
+        ResourceRow { org, kind, id, slug, body, revision: 1, changed: 0, deleted: false, created_at, updated_at }
     }
 }

@@ -13,6 +13,9 @@
 //! about, so that the next backfill and the next sync do not begin anew. Left behind on purpose: source events with their
 //! traces, attempts, deliveries, jobs (batches, runs of syncs and how far these came, so that the next run reads all rows once)
 //! and the audit log. They tell of the old installation, and belong with its file to whoever keeps records.
+//!
+//! A file of an earlier release is read as long as it can be: what that did not know has the value of whoever never used it. What
+//! cannot be read, or is of a later release, is refused before anything is written.
 
 mod carried;
 mod export;
@@ -74,18 +77,63 @@ pub struct Tally {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Frame {
-    Header { form: u32, made_at: Timestamp },
-    Organization { org: OrgId, name: String, key: String },
-    File { org: OrgId, media_type: String, bytes: String, created_at: Timestamp },
-    Contacts { org: OrgId, contacts: Vec<Contact> },
-    Passes { org: OrgId, passes: Vec<MovedPass> },
-    Events { org: OrgId, events: Vec<MovedEvent> },
-    Results { org: OrgId, results: Vec<MovedResult> },
-    Messages { org: OrgId, ids: Vec<MovedMessageId> },
-    Synced { org: OrgId, target: TargetId, told: Vec<(ContactId, Hash)> },
-    Mirrored { org: OrgId, sync: SyncId, run: BatchId, passes: Vec<PassId> },
-    Configuration { org: OrgId, resources: Vec<MovedResource>, names: Vec<MovedName> },
-    End { frames: u64 },
+    Header {
+        form: u32,
+        made_at: Timestamp,
+        /// The release that wrote it; those before this was written down said nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        release: Option<String>,
+    },
+    Organization {
+        org: OrgId,
+        name: String,
+        key: String,
+    },
+    File {
+        org: OrgId,
+        media_type: String,
+        bytes: String,
+        created_at: Timestamp,
+    },
+    Contacts {
+        org: OrgId,
+        contacts: Vec<Contact>,
+    },
+    Passes {
+        org: OrgId,
+        passes: Vec<MovedPass>,
+    },
+    Events {
+        org: OrgId,
+        events: Vec<MovedEvent>,
+    },
+    Results {
+        org: OrgId,
+        results: Vec<MovedResult>,
+    },
+    Messages {
+        org: OrgId,
+        ids: Vec<MovedMessageId>,
+    },
+    Synced {
+        org: OrgId,
+        target: TargetId,
+        told: Vec<(ContactId, Hash)>,
+    },
+    Mirrored {
+        org: OrgId,
+        sync: SyncId,
+        run: BatchId,
+        passes: Vec<PassId>,
+    },
+    Configuration {
+        org: OrgId,
+        resources: Vec<MovedResource>,
+        names: Vec<MovedName>,
+    },
+    End {
+        frames: u64,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
