@@ -105,6 +105,28 @@ walks.out = async (page, looked, name) => {
   await section('Syncs');
   await page.getByRole('link', { name: 'Members' }).first().click();
   await looked('sync');
+  await section('Syncs');
+  await page.getByRole('link', { name: 'New sync' }).click();
+  await looked('sync-form');
+  await page.getByLabel('Short name').fill(`rows-${name}`);
+  await page.locator('#f-name').fill(`Rows of ${name}`);
+  await page.getByLabel('Address').fill('http://warehouse.example.com/analytics');
+  await page.getByLabel('User').fill('reader');
+  await page.getByLabel('Password').fill('of nobody');
+  await page.getByLabel('Query').fill('SELECT member_no, email FROM members');
+  await page.locator('[data-place="external_id"]').getByRole('textbox').fill('$.member_no');
+  await page.locator('[data-place="external_id"]').getByRole('textbox').press('Enter');
+  await page.locator('[id="f-database.url-fault"]').waitFor();
+  faulty(page);
+  await looked('sync-refused');
+  await page.getByLabel('Address').fill('postgresql://warehouse.example.com/analytics');
+  await page.getByLabel('Password').fill('of nobody');
+  await page.getByRole('button', { name: 'Make it' }).last().click();
+  await page.getByText('The sync is made.').waitFor();
+  await page.getByRole('link', { name: 'Change' }).click();
+  await page.getByRole('heading', { level: 1, name: 'Change the sync' }).waitFor();
+  if ((await page.locator('[data-place="external_id"] input').inputValue()) !== '$.member_no') throw new Error('the map is kept');
+  await looked('sync-edit');
   await section('Inspectors');
 };
 

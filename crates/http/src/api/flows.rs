@@ -314,12 +314,15 @@ struct Trial {
 async fn test(can: Can<scope::ConfigRead>, State(app): State<Arc<App>>, body: Body<Trial>) -> Result<Json<Value>, Problem> {
     let Trial { event, source_event, document, flow, draft } = body.value;
     let catalog = config::org(&app, can.org)?;
-    let event = match (event, source_event) {
-        (Some(event), None) => Value::Object(event),
+    let (event, came) = match (event, source_event) {
+        (Some(event), None) => (Value::Object(event), None),
         (None, Some(_)) if !can.key.may(domain::Scope::PassesRead) => {
             return Err(Problem::Forbidden(domain::Scope::PassesRead));
         }
-        (None, Some(id)) => transformations::stored_event(&app, can.org, id).await?,
+        (None, Some(id)) => {
+            let (event, source, at) = transformations::stored_event(&app, can.org, id).await?;
+            (event, Some((source, at)))
+        }
         _ => return Err(Problem::field("", "give either `event` or `source_event`")),
     };
     let under = |problems: Vec<flows::Problem>| refused(problems.into_iter().map(|problem| problem.under("document")).collect());
@@ -340,9 +343,11 @@ async fn test(can: Can<scope::ConfigRead>, State(app): State<Arc<App>>, body: Bo
         None => None,
     };
     let Some(transformation) = through else { return Ok(Json(plan.run(&event, &occasion).preview())) };
-    let received_at = occasion.received_at;
+    // What `metadata(event)` says of an event out of the inbox is what it said when that arrived.
+    let source = came.and_then(|(source, _)| catalog.sources.get(&source.uuid()).map(|stored| Arc::clone(&stored.value)));
+    let received_at = came.map_or(occasion.received_at, |(_, at)| at);
     let ran = transformations::blocking(move || {
-        let arrived = [Arrived { event: &event, source: None, received_at }];
+        let arrived = [Arrived { event: &event, source: source.as_deref(), received_at }];
         transformation.run(&arrived, Indoors::host(), &script::Limits::default())
     });
     Ok(Json(preview(&plan, &occasion, &ran.await?)))

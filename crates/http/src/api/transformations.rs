@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
-use domain::{SourceEventId, Timestamp, TransformationId};
+use domain::{SourceEventId, SourceId, Timestamp, TransformationId};
 use flows::transform::{self, Arrived, Transformation};
 use http::StatusCode;
 use script::{Entry, Fault, Host, Limits, Program, Warning};
@@ -416,9 +416,14 @@ pub(super) fn of_flow(catalog: &OrgCatalog, name: &str) -> Result<Option<Transfo
     Ok(stored.value.enabled.then(|| Transformation { id: stored.value.id, version: stored.revision, program }))
 }
 
-/// A stored source event's payload, to try something on.
-pub(super) async fn stored_event(app: &App, org: domain::OrgId, id: SourceEventId) -> Result<Value, Problem> {
+/// A stored source event, to try something on: its payload, where it came from and when.
+pub(super) async fn stored_event(
+    app: &App,
+    org: domain::OrgId,
+    id: SourceEventId,
+) -> Result<(Value, SourceId, Timestamp), Problem> {
     let entry = app.store.source_event(org, id).await?.ok_or_else(|| Problem::no_such("source event"))?;
     let payload = entry.payload.ok_or(Problem::Gone("its person has been erased: nothing is left to try"))?;
-    serde_json::from_str(&payload).map_err(|_| Problem::field("source_event", "what arrived is not JSON"))
+    let payload = serde_json::from_str(&payload).map_err(|_| Problem::field("source_event", "what arrived is not JSON"))?;
+    Ok((payload, entry.source, entry.received_at))
 }

@@ -137,6 +137,13 @@ impl Ask {
         json(self.send(Method::GET, path, HeaderMap::new(), Body::empty()).await?).await
     }
 
+    /// Reads, with the version of what is read: for a form, to be given to [`Ask::write_over`].
+    pub(super) async fn get_version(&self, path: &str) -> Result<(Value, String), Fault> {
+        let response = self.send(Method::GET, path, HeaderMap::new(), Body::empty()).await?;
+        let version = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default().to_owned();
+        Ok((json(response).await?, version))
+    }
+
     /// Writes JSON, or nothing where `body` is null.
     pub(super) async fn write(&self, method: Method, path: &str, body: &Value) -> Result<Value, Fault> {
         self.write_once(method, path, body, "").await
@@ -144,9 +151,20 @@ impl Ask {
 
     /// Writes under an idempotency key, such as the form's own (`Sheet::once`): a second press does nothing more.
     pub(super) async fn write_once(&self, method: Method, path: &str, body: &Value, once: &str) -> Result<Value, Fault> {
+        self.write_with(method, path, body, HeaderName::from_static(IDEMPOTENCY_KEY), once).await
+    }
+
+    /// Writes over the version that a form was made from ([`super::form::Sheet::version`]), and over no other: that is refused
+    /// with 412.
+    pub(super) async fn write_over(&self, method: Method, path: &str, body: &Value, version: &str) -> Result<Value, Fault> {
+        self.write_with(method, path, body, header::IF_MATCH, version).await
+    }
+
+    /// Writes with a header, where it has a value.
+    async fn write_with(&self, method: Method, path: &str, body: &Value, name: HeaderName, value: &str) -> Result<Value, Fault> {
         let mut headers = HeaderMap::new();
-        if let Some(Ok(once)) = Some(once).filter(|once| !once.is_empty()).map(HeaderValue::from_str) {
-            headers.insert(HeaderName::from_static(IDEMPOTENCY_KEY), once);
+        if let Some(Ok(value)) = Some(value).filter(|value| !value.is_empty()).map(HeaderValue::from_str) {
+            headers.insert(name, value);
         }
         let body = if body.is_null() {
             Body::empty()

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ask::{Ask, Fault, query, segment},
-    form::{Field, Kind, Sent, Sheet, Upload, once},
+    form::{Field, Kind, Sent, Sheet, Upload, once, version},
     frame::{Desk, heading},
     mapping::{self, About, widget},
     parts::{chip, facts, id, items, linked_id, pager_from, plain, table, text, time},
@@ -26,7 +26,7 @@ use crate::App;
 const SHOWN_ROWS: u32 = 20;
 /// Columns that are shown of a file.
 const SHOWN_COLUMNS: usize = 12;
-const OPERATIONS: &[(&str, &str)] = &[
+pub(super) const OPERATIONS: &[(&str, &str)] = &[
     ("issue", "Issue passes, or change those that there are"),
     ("update", "Change passes"),
     ("revoke", "Call passes back"),
@@ -34,11 +34,11 @@ const OPERATIONS: &[(&str, &str)] = &[
     ("notify", "Tell passes' holders something"),
 ];
 const FORMATS: &[(&str, &str)] = &[("csv", "CSV"), ("ndjson", "NDJSON: a JSON object a line"), ("parquet", "Parquet")];
-const IF_EXISTS: &[(&str, &str)] = &[("", "Change it"), ("skip", "Leave it as it is"), ("reject", "The row fails")];
+pub(super) const IF_EXISTS: &[(&str, &str)] = &[("", "Change it"), ("skip", "Leave it as it is"), ("reject", "The row fails")];
 const DELIMITERS: &[(&str, &str)] =
     &[("", "Found out from the first line"), (",", "Comma"), (";", "Semicolon"), ("\t", "Tabulator"), ("|", "Bar")];
-const EMPTY_CELLS: &[(&str, &str)] = &[("ignore", "Nothing"), ("clear", "Remove what it would set")];
-const STARTS: &[(&str, &str)] = &[
+pub(super) const EMPTY_CELLS: &[(&str, &str)] = &[("ignore", "Nothing"), ("clear", "Remove what it would set")];
+pub(super) const STARTS: &[(&str, &str)] = &[
     ("by_hand", "When I say so"),
     ("if_clean", "At once, unless a row would fail"),
     ("always", "At once; rows that fail are reported"),
@@ -69,6 +69,13 @@ pub(super) async fn projects(ask: &Ask) -> Result<Vec<(String, String, String)>,
     let page = ask.get("/v1/projects?limit=100").await?;
     let of = |name: &str, project: &Value| text(project, name).to_owned();
     Ok(items(&page).map(|project| (of("/id", project), of("/name", project), of("/slug", project))).collect())
+}
+
+/// The id of a project that a document names by its slug or id.
+pub(super) async fn project_id(ask: &Ask, named: &str) -> Result<String, Fault> {
+    let projects = projects(ask).await?;
+    let found = projects.into_iter().find(|(id, _, slug)| id == named || slug == named);
+    Ok(found.map_or_else(|| named.to_owned(), |(id, ..)| id))
 }
 
 fn named<'p>(projects: &'p [(String, String, String)], project: &'p str) -> &'p str {
@@ -347,16 +354,17 @@ struct Mapped {
     batch: String,
     project: String,
     view: Value,
+    version: String,
     sample: Value,
     columns: Vec<String>,
 }
 
 impl Mapped {
     async fn read(desk: &Desk, batch: &str) -> Result<Self, Fault> {
-        let view = desk.ask.get(&api(batch, "")).await?;
+        let (view, version) = desk.ask.get_version(&api(batch, "")).await?;
         let sample = desk.ask.get(&api(batch, &format!("/sample?limit={SHOWN_ROWS}"))).await?;
         let columns = sample["columns"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-        Ok(Self { batch: batch.to_owned(), project: text(&view, "/project").to_owned(), view, sample, columns })
+        Ok(Self { batch: batch.to_owned(), project: text(&view, "/project").to_owned(), view, version, sample, columns })
     }
 
     fn about(&self) -> About<'_> {
@@ -407,7 +415,7 @@ async fn ask_for_map(desk: Desk, Path(batch): Path<String>) -> Result<Response, 
     if map.is_empty() {
         map = mapped.about().guess(&desk.ask, &mapped.row()).await?;
     }
-    let mut sheet = Sheet::default();
+    let mut sheet = Sheet::default().with_version(mapped.version.clone());
     sheet.fill_map(&mapped.about(), &map);
     for name in ["if_exists", "empty_cells"] {
         sheet.suggest(name, text(document, &format!("/{name}")));
@@ -428,6 +436,7 @@ async fn map_form(desk: &Desk, mapped: &Mapped, sheet: &Sheet, map: &Map<String,
         (sheet.summary())
         section { (mapped.preview()) }
         form method="post" action={ (page_of(&mapped.batch)) "/map" } {
+            (version(sheet.version()))
             div.card { (widget(sheet, &mapped.about(), map, &row, &known)) }
             div.card {
                 @if is_issue {
@@ -460,8 +469,11 @@ async fn map(desk: Desk, Path(batch): Path<String>, Sent(sheet): Sent) -> Result
         let value = sheet.value(name).trim();
         change[name] = if value.is_empty() { Value::Null } else { json!(value) };
     }
-    match desk.ask.write(Method::PATCH, &api(&batch, ""), &change).await {
+    match desk.ask.write_over(Method::PATCH, &api(&batch, ""), &change, sheet.version()).await {
         Ok(_) => Ok(desk.redirect(&page_of(&batch), "The rows are being checked.")),
-        Err(fault) => map_form(&desk, &mapped, &sheet.refused(fault), &map).await,
+        Err(fault) => {
+            let sheet = sheet.refused_by(&desk.ask, fault, &api(&batch, ""), &page_of(&batch)).await;
+            map_form(&desk, &mapped, &sheet, &map).await
+        }
     }
 }

@@ -16,7 +16,7 @@ use maud::{Markup, html};
 use multer::{Constraints, Multipart, SizeLimit};
 use serde_json::Value;
 
-use super::ask::Fault;
+use super::ask::{Ask, Fault};
 use crate::{App, extract::read_body};
 
 /// Most bytes of a form without a file: what the API takes as JSON is written longer in a form.
@@ -25,12 +25,18 @@ const MAX_FORM_BYTES: usize = 4 << 20;
 const MAX_FIELDS: usize = 2_000;
 /// What a form's own name is called; see [`Sheet::once`].
 const ONCE: &str = "once";
+/// What the version that a form was made from is called; see [`Sheet::version`].
+const VERSION: &str = "if-match";
+/// What the API says of a version that is not the last.
+const CONFLICT: &str = "version_conflict";
 
 /// A form as it was sent, or as it is to be filled in.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sheet {
     values: Vec<(String, String)>,
     fault: Option<Fault>,
+    /// The page that shows what somebody else made of it meanwhile.
+    overtaken: Option<String>,
 }
 
 /// A form that was sent as `application/x-www-form-urlencoded`.
@@ -147,12 +153,41 @@ impl<'f> Field<'f> {
 impl Sheet {
     /// With these values.
     pub(super) fn of(values: Vec<(String, String)>) -> Self {
-        Self { values, fault: None }
+        Self { values, fault: None, overtaken: None }
     }
 
     /// The same, with what was wrong with it.
     pub(super) fn refused(self, fault: Fault) -> Self {
         Self { fault: Some(fault), ..self }
+    }
+
+    /// The same, with why the API did not take it. Where somebody else was faster, what was typed stays, and when it is sent
+    /// again it is meant for what there is now at this address; `page` shows that.
+    pub(super) async fn refused_by(self, ask: &Ask, fault: Fault, api: &str, page: &str) -> Self {
+        if fault.code != CONFLICT {
+            return self.refused(fault);
+        }
+        match ask.get_version(api).await {
+            Ok((_, version)) => Self { fault: Some(fault), overtaken: Some(page.to_owned()), ..self.with_version(version) },
+            Err(gone) => self.refused(gone),
+        }
+    }
+
+    /// With the version that it is made from, where the API gave one.
+    pub(super) fn with_version(self, version: String) -> Self {
+        self.with(VERSION, version)
+    }
+
+    /// With another value of a field.
+    pub(super) fn with(mut self, name: &str, value: String) -> Self {
+        self.values.retain(|(it, _)| it != name);
+        self.values.push((name.to_owned(), value));
+        self
+    }
+
+    /// The version that it was made from; empty where it was made from none.
+    pub(super) fn version(&self) -> &str {
+        self.value(VERSION)
     }
 
     /// What was wrong with it.
@@ -210,6 +245,17 @@ impl Sheet {
     /// What was wrong, above the form: the whole of it, with ways to the fields.
     pub(super) fn summary(&self) -> Markup {
         let Some(fault) = &self.fault else { return html! {} };
+        if let Some(page) = &self.overtaken {
+            return html! {
+                div.faults role="alert" tabindex="-1" {
+                    h2 { (fault.title) }
+                    p {
+                        "Somebody else changed this after you opened the form. Nothing was saved, and what you typed is still here. "
+                        a href=(page) target="_blank" { "See how it is now" } ", then send the form again: it puts yours in its place."
+                    }
+                }
+            };
+        }
         html! {
             div.faults role="alert" tabindex="-1" {
                 h2 { (fault.title) }
@@ -263,6 +309,11 @@ impl Sheet {
             }
         }
     }
+}
+
+/// The hidden field with the version that a form was made from.
+pub(super) fn version(version: &str) -> Markup {
+    html! { @if !version.is_empty() { input type="hidden" name=(VERSION) value=(version); } }
 }
 
 /// The hidden field that names a form, so that sending it twice does what it asks for once.

@@ -180,3 +180,25 @@ async fn the_widgets_script_is_answered_in_json() {
     assert!(told["faults"]["written"].is_string(), "{told}");
     let _: Value = told;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_map_that_somebody_else_changed_meanwhile_is_kept_and_not_overwritten() {
+    let server = Server::start().await;
+    server.furnish().await;
+    let browser = Browser::admin(&server).await;
+    let page = browser.see("/console/batches/new").await;
+    let mine = upload(&browser, &server, &page, &[], ROWS.as_bytes()).await;
+    let path = mine.path.trim_end_matches("/map").to_owned();
+    let map = format!("{path}/map");
+    let theirs = browser.see(&map).await;
+    browser.submit(&theirs, &map, &[("map.fields.tier", "theirs"), ("do", "check")]).await.expect(&["are being checked"]);
+    let refused = browser.submit(&mine, &map, &[("map.fields.tier", "mine"), ("do", "check")]).await;
+    assert_eq!(refused.reply.status.as_u16(), 412);
+    refused.expect(&["Somebody else changed this after you opened the form", "value=\"mine\"", &format!("href=\"{path}\"")]);
+    let batch = server.get(&path.replace("/console", "/v1")).await.expect(200);
+    assert_eq!(batch["document"]["map"]["fields"]["tier"], "theirs");
+    // Nor is it changed while it is checked, whatever was seen.
+    let again = browser.submit(&refused, &map, &[("do", "check")]).await;
+    assert_eq!(again.reply.status.as_u16(), 409);
+    again.expect(&["value=\"mine\""]);
+}

@@ -93,6 +93,77 @@ async fn syncs_are_run_paused_and_set_to_a_schedule() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sync_is_made_changed_and_deleted_by_its_form() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let browser = Browser::admin(&server).await;
+    let new = "/console/syncs/new";
+    let page = browser.see("/console/syncs").await;
+    page.expect(&["href=\"/console/syncs/new\""]);
+    let form = browser.see(new).await.form(new);
+    let given = [
+        ("slug", "people"),
+        ("name", "<b>People</b>"),
+        ("database.url", "postgresql://warehouse.example.com/analytics"),
+        ("database.user", "reader"),
+        ("database.password", " of nobody "),
+        ("query", "SELECT member_no, tier FROM members"),
+        ("batch.map.external_id", "$.member_no"),
+        ("batch.map.fields.tier", "$.tier"),
+        ("incremental.column", "updated_at"),
+        ("removed.action", "revoke"),
+        ("kind", "cron"),
+        ("schedule.cron", "0 3 * * *"),
+        ("do", "save"),
+    ];
+    let faults = [
+        ("slug", "No Slug", "f-slug-fault"),
+        ("database.url", "https://warehouse.example.com", "f-database.url-fault"),
+        ("database.password", "", "f-database.password-fault"),
+        ("query", "", "f-query-fault"),
+        ("batch.map.variant", "nope", "f-batch.map.variant"),
+        ("removed.at_most_percent", "101", "f-removed.at_most_percent-fault"),
+        ("incremental.overlap_seconds", "soon", "f-incremental.overlap_seconds-fault"),
+        ("schedule.cron", "61 3 * * *", "61 3 * * *"),
+    ];
+    for (field, wrong, says) in faults {
+        let refused = browser.send(&form, &[given.as_slice(), &[(field, wrong)]].concat()).await;
+        assert_eq!(refused.reply.status.as_u16(), 422, "{field}: {}", refused.text());
+        refused.expect(&["role=\"alert\"", says, "&lt;b&gt;People", "value=\"$.member_no\""]);
+        assert!(!refused.has("of nobody"));
+    }
+    let made = browser.send(&form, &given).await;
+    made.expect(&["The sync is made.", "&lt;b&gt;People", "0 3 * * *", "updated_at", "revoke"]);
+    let again = browser.send(&form, &given).await;
+    assert_eq!(again.path, made.path, "one form makes one sync");
+    let api = made.path.replace("/console", "/v1");
+    let it = server.get(&api).await.expect(200);
+    let map = json!({"external_id": "$.member_no", "fields": {"tier": "$.tier"}});
+    assert_eq!((&it["batch"]["map"], &it["batch"]["project"]), (&map, &json!(things.id("project"))));
+    assert_eq!(it["incremental"], json!({"column": "updated_at", "overlap_seconds": 300}));
+    assert_eq!(it["removed"], json!({"action": "revoke", "at_most_percent": 10}));
+    assert_eq!(it["database"]["tls"], true);
+
+    let edit = format!("{}/edit", made.path);
+    let (mine, theirs) = (browser.see(&edit).await, browser.see(&edit).await);
+    browser.submit(&theirs, &edit, &[("do", "save")]).await.expect(&["The sync is changed."]);
+    assert_eq!(server.get(&api).await.expect(200), it, "what is shown is what is sent again");
+    let refused = browser.submit(&mine, &edit, &[("name", "Mine"), ("do", "save")]).await;
+    assert_eq!(refused.reply.status.as_u16(), 412);
+    refused.expect(&["Somebody else changed this after you opened the form", "value=\"Mine\""]);
+    let saved = browser.submit(&refused, &edit, &[("database.tls", ""), ("do", "save")]).await;
+    saved.expect(&["The sync is changed.", "Mine"]);
+    assert_eq!(server.get(&api).await.expect(200)["database"]["tls"], false);
+
+    let stranger = Browser::with(&server, &server.stranger).await;
+    assert_eq!(stranger.open(&edit).await.reply.status.as_u16(), 404);
+    assert_eq!(stranger.once("POST", &edit, "do=save&name=x").await.status.as_u16(), 404);
+    let gone = browser.submit(&saved, &format!("{}/delete", made.path), &[]).await;
+    gone.expect(&["The sync is deleted."]);
+    assert_eq!(server.get(&api).await.problem(404), "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn inspectors_are_made_and_their_key_is_shown_once() {
     let server = Server::start().await;
     let browser = Browser::admin(&server).await;

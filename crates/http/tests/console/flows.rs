@@ -151,3 +151,65 @@ async fn flows_are_those_of_ones_own_and_of_ones_scopes() {
     assert_eq!(refused.status.as_u16(), 403);
     assert!(refused.text().contains("config_write"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_slower_is_told_and_overwrites_nothing_unknowingly() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let browser = Browser::admin(&server).await;
+    let path = format!("/console/flows/{}", things.id("flow"));
+    let edit = format!("{path}/edit");
+    let name = async || server.get(&format!("/v1/flows/{}", things.id("flow"))).await.expect(200)["document"]["name"].clone();
+    let (mine, page) = (browser.see(&edit).await, browser.see(&path).await);
+    let theirs = browser.see(&edit).await.form(&edit);
+    browser.send(&theirs, &[("name", "Theirs"), ("do", "save")]).await.expect(&["The flow is saved"]);
+
+    for turn in ["save", "draft"] {
+        let refused = browser.send(&mine.form(&edit), &[("name", "Mine"), ("do", turn)]).await;
+        assert_eq!(refused.reply.status.as_u16(), 412, "{turn}");
+        let see = format!("href=\"{path}\" target=\"_blank\"");
+        refused.expect(&["Somebody else changed this after you opened the form", "value=\"Mine\"", &see]);
+    }
+    let yaml = "slug: sign-up\nname: Mine\nproject: club\nwhen: {event: signed_up}\nsteps: [{id: card, action: issue}]\n";
+    let refused = browser.send(&mine.forms(&edit)[1], &[("document", yaml), ("do", "text")]).await;
+    assert_eq!(refused.reply.status.as_u16(), 412);
+    refused.expect(&["Somebody else changed this", "name: Mine"]);
+    let stale = browser.submit(&page, &format!("{path}/delete"), &[]).await;
+    assert_eq!(stale.reply.status.as_u16(), 412);
+    stale.expect(&["Changed meanwhile"]);
+    assert_eq!(name().await, "Theirs");
+    // Sent again after that, it is meant.
+    browser.send(&refused.forms(&edit)[1], &[("do", "text")]).await.expect(&["The flow is saved."]);
+    assert_eq!(name().await, "Mine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_is_shown_as_the_flow_sees_it() {
+    let server = Server::start().await;
+    server.furnish().await;
+    let browser = Browser::admin(&server).await;
+    let code = |code: &str| json!({"slug": "neat", "name": "Neat", "code": code});
+    let body = "export function transformEvent(event, metadata) {
+        return { ...event, who: { name: event.userId, from: metadata(event).sourceName } };
+    }";
+    let neat = server.post("/v1/transformations", code(body)).await.expect(201);
+    let path = format!("/v1/transformations/{}", neat["id"].as_str().unwrap());
+    let form = browser.see(NEW).await.form(NEW);
+    let through = [("slug", "tidied"), ("transformation", "neat"), ("steps[0].fields.tier", "$.who.name"), ("do", "show")];
+    let shown = browser.send(&form, &through).await;
+    shown.expect(&["data-path=\"$.who.name\"", "→ u-1", "Shop"]);
+    assert!(!browser.send(&form, &[("do", "show")]).await.has("$.who.name"));
+
+    let change = async |body: &str| {
+        server.call(&server.admin, "PUT", &path, &code(body)).await.expect(200);
+        browser.send(&form, &through).await
+    };
+    let two = change("export const transformEvent = (event) => [{ ...event, part: 1 }, event];").await;
+    two.expect(&["It makes 2 events of it", "data-path=\"$.part\""]);
+    let dropped = change("export const transformEvent = () => null;").await;
+    dropped.expect(&["It drops this event", "There is no sample to choose from."]);
+    let failed = change("export const transformEvent = (event) => event.no.such;").await;
+    failed.expect(&["It fails on this event, transformation:1:"]);
+    let missing = browser.send(&form, &[("transformation", "nope"), ("do", "show")]).await;
+    missing.expect(&["there is no transformation `nope`", "data-path=\"$.userId\""]);
+}

@@ -189,3 +189,23 @@ async fn others_see_nothing_and_a_key_without_the_scope_is_told_so() {
     assert_eq!(refused.reply.status.as_u16(), 403);
     refused.expect(&["config_write"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_slower_is_told_and_overwrites_nothing_unknowingly() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let browser = Browser::admin(&server).await;
+    for (kind, thing) in [("webhooks", "webhook"), ("destinations", "destination")] {
+        let page = format!("/console/{kind}/{}", things.id(thing));
+        let edit = format!("{page}/edit");
+        let (mine, theirs) = (browser.see(&edit).await, browser.see(&edit).await);
+        browser.submit(&theirs, &edit, &[("name", "Theirs")]).await.expect(&["Theirs is changed."]);
+        let refused = browser.submit(&mine, &edit, &[("name", "Mine")]).await;
+        assert_eq!(refused.reply.status.as_u16(), 412, "{kind}");
+        refused.expect(&["Somebody else changed this after you opened the form", "value=\"Mine\"", &format!("href=\"{page}\"")]);
+        let held = async || server.get(&format!("/v1/{kind}/{}", things.id(thing))).await.expect(200)["name"].clone();
+        assert_eq!(held().await, "Theirs");
+        browser.submit(&refused, &edit, &[]).await.expect(&["Mine is changed."]);
+        assert_eq!(held().await, "Mine");
+    }
+}

@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 
 use super::{
     api,
-    form::{Around, Samples, count, document, draw, fill, payload, with_guess, with_step, without_step},
+    form::{Around, Samples, count, document, draw, fill, seen, with_guess, with_step, without_step},
     name, page_of,
 };
 use crate::console::{
     ask::{Ask, Fault, query},
-    batches::projects,
-    form::{Sent, Sheet, once},
+    batches::{project_id, projects},
+    form::{Sent, Sheet, once, version},
     frame::{Desk, heading},
     mapping,
     parts::{items, text},
@@ -43,6 +43,14 @@ impl Subject {
     fn of(flow: &str, document: &Value) -> Self {
         let text = serde_json::to_string_pretty(document).unwrap_or_default();
         Self { flow: Some(flow.to_owned()), title: name(document).to_owned(), text }
+    }
+
+    /// What was sent, with why it was not saved.
+    async fn refused(&self, desk: &Desk, sheet: Sheet, fault: Fault) -> Sheet {
+        match &self.flow {
+            Some(flow) => sheet.refused_by(&desk.ask, fault, &api(flow, ""), &page_of(flow)).await,
+            None => sheet.refused(fault),
+        }
     }
 
     fn path(&self) -> String {
@@ -106,29 +114,23 @@ pub(super) struct Which {
 }
 
 pub(super) async fn change(desk: Desk, Path(flow): Path<String>, Query(which): Query<Which>) -> Result<Response, Fault> {
-    let view = desk.ask.get(&api(&flow, "")).await?;
+    let (view, version) = desk.ask.get_version(&api(&flow, "")).await?;
     let document = if which.draft && !view["draft"].is_null() { &view["draft"] } else { &view["document"] };
-    let mut sheet = Sheet::default();
+    let mut sheet = Sheet::default().with_version(version);
     let project = project_id(&desk.ask, text(document, "/project")).await?;
     fill(&mut sheet, document, &project);
     page(&desk, &Subject::of(&flow, document), sheet, None).await
 }
 
-/// The id of a project that a document names by its slug or id.
-async fn project_id(ask: &Ask, named: &str) -> Result<String, Fault> {
-    let projects = projects(ask).await?;
-    let found = projects.into_iter().find(|(id, _, slug)| id == named || slug == named);
-    Ok(found.map_or_else(|| named.to_owned(), |(id, ..)| id))
-}
-
 async fn page(desk: &Desk, subject: &Subject, mut sheet: Sheet, tried: Option<&Value>) -> Result<Response, Fault> {
     let samples = Samples::read(&desk.ask).await;
     sheet.suggest("sample", samples.first());
-    let sample = payload(&desk.ask, sheet.value("sample")).await;
+    let seen = seen(&desk.ask, &sheet).await;
     let projects = projects(&desk.ask).await?;
     let to = subject.path();
     let is_kept = subject.flow.is_some();
-    let around = Around { to: &to, projects: &projects, samples: &samples, sample: &sample, tried, is_kept };
+    let (sample, says) = (&seen.event, seen.says.as_deref());
+    let around = Around { to: &to, projects: &projects, samples: &samples, sample, says, tried, is_kept };
     let form = draw(desk, &sheet, &around).await?;
     let presets = if is_kept { Vec::new() } else { presets(&desk.ask).await? };
     let body = html! {
@@ -161,6 +163,7 @@ fn whole(desk: &Desk, subject: &Subject, sheet: &Sheet) -> Markup {
             summary { "The whole flow as YAML or JSON" }
             form method="post" action=(subject.path()) {
                 (once(&desk.once()))
+                (version(sheet.version()))
                 div.field {
                     label for="f-document" { "Document" }
                     textarea #f-document name="document" rows="24" spellcheck="false" {
@@ -183,7 +186,7 @@ pub(super) async fn changed(desk: Desk, Path(flow): Path<String>, Sent(sheet): S
 }
 
 async fn act(desk: &Desk, subject: Subject, sheet: Sheet) -> Result<Response, Fault> {
-    let sample = payload(&desk.ask, sheet.value("sample")).await;
+    let sample = seen(&desk.ask, &sheet).await.event;
     match sheet.value("do") {
         "add" => return page(desk, &subject, with_step(&sheet), None).await,
         "show" => return page(desk, &subject, sheet, None).await,
@@ -208,7 +211,10 @@ async fn act(desk: &Desk, subject: Subject, sheet: Sheet) -> Result<Response, Fa
     }
     match save(desk, &subject, &sheet, &document).await {
         Ok((flow, notice)) => Ok(desk.redirect(&page_of(&flow), notice)),
-        Err(fault) => page(desk, &subject, sheet.refused(fault), None).await,
+        Err(fault) => {
+            let sheet = subject.refused(desk, sheet, fault).await;
+            page(desk, &subject, sheet, None).await
+        }
     }
 }
 
@@ -238,18 +244,21 @@ async fn save(desk: &Desk, subject: &Subject, sheet: &Sheet, document: &Value) -
             Ok((text(&made, "/id").to_owned(), "The flow is saved."))
         }
         Some(flow) if sheet.value("do") == "draft" => {
-            desk.ask.write(Method::PUT, &api(flow, "/draft"), document).await?;
+            desk.ask.write_over(Method::PUT, &api(flow, "/draft"), document, sheet.version()).await?;
             Ok((flow.clone(), "The draft is saved. What runs is as it was."))
         }
         Some(flow) => {
-            desk.ask.write(Method::PUT, &api(flow, ""), document).await?;
+            desk.ask.write_over(Method::PUT, &api(flow, ""), document, sheet.version()).await?;
             Ok((flow.clone(), "The flow is saved, and runs like this from the next event on."))
         }
     }
 }
 
 async fn save_text(desk: &Desk, subject: Subject, sheet: Sheet) -> Result<Response, Fault> {
-    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml"))]);
+    let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml"))]);
+    if let Some(Ok(version)) = Some(sheet.version()).filter(|it| !it.is_empty()).map(HeaderValue::from_str) {
+        headers.insert(header::IF_MATCH, version);
+    }
     let (method, path) = match &subject.flow {
         None => (Method::POST, "/v1/flows".to_owned()),
         Some(flow) => (Method::PUT, api(flow, "")),
@@ -260,11 +269,12 @@ async fn save_text(desk: &Desk, subject: Subject, sheet: Sheet) -> Result<Respon
         Err(fault) => {
             // The form shows what is saved, the text what was typed.
             let document: Value = serde_json::from_str(&subject.text).unwrap_or_else(|_| json!({}));
-            let mut again = Sheet::default();
+            let mut again = Sheet::default().with_version(sheet.version().to_owned());
             fill(&mut again, &document, &project_id(&desk.ask, text(&document, "/project")).await?);
             again.suggest("document", typed);
             again.suggest("once", desk.once());
-            page(desk, &subject, again.refused(fault), None).await
+            let again = subject.refused(desk, again, fault).await;
+            page(desk, &subject, again, None).await
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::names;
 use crate::console::{
     ask::{Ask, Fault, query, segment},
-    form::{Field, Kind, Sheet, once},
+    form::{Field, Kind, Sheet, once, version},
     frame::Desk,
     mapping::{About, STEP, widget},
     parts::{chip, items, json as shown, text, toned},
@@ -222,12 +222,51 @@ impl Samples {
 }
 
 /// What a source event says.
-pub(super) async fn payload(ask: &Ask, event: &str) -> Value {
+async fn payload(ask: &Ask, event: &str) -> Value {
     if event.is_empty() {
         return json!({});
     }
     let event = ask.get(&format!("/v1/source-events/{}", segment(event))).await.unwrap_or_default();
     if event["payload"].is_object() { event["payload"].clone() } else { json!({}) }
+}
+
+/// A sample as the flow sees it: after its transformation.
+pub(super) struct Seen {
+    /// The event; empty where nothing is left of it.
+    pub(super) event: Value,
+    /// What the transformation did, where it did something that has to be said.
+    pub(super) says: Option<String>,
+}
+
+/// The chosen sample, as a flow with the form's transformation sees it.
+pub(super) async fn seen(ask: &Ask, sheet: &Sheet) -> Seen {
+    let (sample, name) = (sheet.value("sample"), sheet.value("transformation").trim());
+    if sample.is_empty() || name.is_empty() {
+        return Seen { event: payload(ask, sample).await, says: None };
+    }
+    // A flow that does nothing with what it is given.
+    let (when, steps) = (json!({"type": "track"}), json!([{"id": "sample", "action": "wait", "for": "1m"}]));
+    let document =
+        json!({"slug": "sample", "project": sheet.value("project"), "transformation": name, "when": when, "steps": steps});
+    let told = match ask.post("/v1/flows/test", &json!({"document": document, "source_event": sample})).await {
+        Ok(told) => told["transformation"].clone(),
+        Err(fault) => return Seen { event: payload(ask, sample).await, says: Some(fault.detail) },
+    };
+    let events = told["events"].as_array().map(Vec::as_slice).unwrap_or_default();
+    match (text(&told, "/outcome"), events) {
+        ("kept", [event]) => Seen { event: event.clone(), says: None },
+        ("kept", [event, ..]) => {
+            Seen { event: event.clone(), says: Some(format!("It makes {} events of it; this is the first.", events.len())) }
+        }
+        ("dropped", _) => Seen { event: json!({}), says: Some("It drops this event: the flow sees nothing.".to_owned()) },
+        ("failed", _) => {
+            let says =
+                format!("It fails on this event, {}. A try sends nothing, so a fetch fails here.", text(&told, "/message"));
+            Seen { event: json!({}), says: Some(says) }
+        }
+        // It is switched off.
+        _ => Seen { event: payload(ask, sample).await, says: None },
+    }
 }
 
 /// What stands in the form around its fields.
@@ -240,6 +279,8 @@ pub(super) struct Around<'a> {
     pub(super) samples: &'a Samples,
     /// What the chosen one says.
     pub(super) sample: &'a Value,
+    /// What its transformation did with it.
+    pub(super) says: Option<&'a str>,
     /// What came of the last try.
     pub(super) tried: Option<&'a Value>,
     /// Whether there is such a flow already.
@@ -256,6 +297,7 @@ pub(super) async fn draw(desk: &Desk, sheet: &Sheet, around: &Around<'_>) -> Res
         (sheet.summary())
         form method="post" action=(around.to) {
             (once(sheet.once()))
+            (version(sheet.version()))
             input type="hidden" name=(COUNT) value=(count(sheet));
             div.columns { (draw_flow(sheet, around)) (draw_when(sheet)) }
             (draw_sample(sheet, around))
@@ -313,10 +355,11 @@ fn draw_sample(sheet: &Sheet, around: &Around<'_>) -> Markup {
     if !held.is_empty() && !choices.iter().any(|(id, _)| *id == held) {
         choices.push((held, held));
     }
-    let hint = "An event that came in. A transformation is not applied to what is shown below, but is when you try the flow.";
+    let hint = "An event that came in. It is shown below as the flow sees it: after its transformation.";
     html! {
         div.card {
             (sheet.field(&Field::line("sample", "Sample").kind(Kind::Choice(&choices)).hint(hint)))
+            @if let Some(says) = around.says { p.soft role="status" { "Its transformation: " (says) } }
             button type="submit" name="do" value="show" { "Show it" }
         }
     }

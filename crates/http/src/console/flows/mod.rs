@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use super::{
     ask::{Fault, query, segment},
     batches::projects,
-    form::{Field, Kind, Sent, Sheet},
+    form::{self as sheets, Field, Kind, Sent, Sheet},
     frame::{Desk, heading},
     parts::{chip, considered, facts, id, items, json, pager_from, plain, table, text, time, toned},
 };
@@ -121,13 +121,13 @@ fn summary(when: &Value) -> Markup {
 }
 
 async fn show(desk: Desk, Path(flow): Path<String>) -> Result<Response, Fault> {
-    let view = desk.ask.get(&api(&flow, "")).await?;
+    let (view, at) = desk.ask.get_version(&api(&flow, "")).await?;
     let versions = desk.ask.get(&api(&flow, "/versions")).await?;
     let document = &view["document"];
     let body = html! {
         p.crumbs { a href="/console/flows" { "Flows" } }
-        (heading(name(document), None, &actions(&view)))
-        @if !view["draft"].is_null() { (draft(&view)) }
+        (heading(name(document), None, &actions(&view, &at)))
+        @if !view["draft"].is_null() { (draft(&view, &at)) }
         section.columns {
             div.card {
                 (facts(vec![
@@ -150,26 +150,30 @@ async fn show(desk: Desk, Path(flow): Path<String>) -> Result<Response, Fault> {
     Ok(desk.page(name(document), &body))
 }
 
-fn button(flow: &str, turn: &str, says: &str, class: &str) -> Markup {
+/// What is done to the flow as the page shows it, and to no other version of it.
+fn button(flow: &str, at: &str, turn: &str, says: &str, class: &str) -> Markup {
     html! {
-        form.inline method="post" action={ (page_of(flow)) "/" (turn) } { button class=(class) type="submit" { (says) } }
+        form.inline method="post" action={ (page_of(flow)) "/" (turn) } {
+            (sheets::version(at))
+            button class=(class) type="submit" { (says) }
+        }
     }
 }
 
-fn actions(view: &Value) -> Markup {
+fn actions(view: &Value, at: &str) -> Markup {
     let flow = text(view, "/id");
     html! {
         a.button.main href={ (page_of(flow)) "/edit" } { "Change" }
-        @if is_enabled(&view["document"]) { (button(flow, "disable", "Disable", "")) }
-        @else { (button(flow, "enable", "Enable", "")) }
+        @if is_enabled(&view["document"]) { (button(flow, at, "disable", "Disable", "")) }
+        @else { (button(flow, at, "enable", "Enable", "")) }
         (considered("Delete …", &html! {
             p { "It runs on no event any more, and its versions are gone. Passes stay as they are." }
-            (button(flow, "delete", "Delete the flow", "danger"))
+            (button(flow, at, "delete", "Delete the flow", "danger"))
         }))
     }
 }
 
-fn draft(view: &Value) -> Markup {
+fn draft(view: &Value, at: &str) -> Markup {
     let flow = text(view, "/id");
     let problems = view["draft_problems"].as_array().into_iter().flatten();
     html! {
@@ -178,8 +182,8 @@ fn draft(view: &Value) -> Markup {
             p.soft { "What runs stays as it is until the draft is published." }
             ul { @for problem in problems { li.fault { code { (text(problem, "/path")) } " " (text(problem, "/message")) } } }
             a.button href={ (page_of(flow)) "/edit?draft=true" } { "Work on it" } " "
-            (button(flow, "publish", "Publish", "main")) " "
-            (button(flow, "drop", "Drop it", ""))
+            (button(flow, at, "publish", "Publish", "main")) " "
+            (button(flow, at, "drop", "Drop it", ""))
         }
     }
 }
@@ -212,10 +216,8 @@ fn version_table(desk: &Desk, flow: &str, versions: &Value) -> Markup {
 
 async fn version(desk: Desk, Path((flow, number)): Path<(String, String)>) -> Result<Response, Fault> {
     let version = desk.ask.get(&api(&flow, &format!("/versions/{}", segment(&number)))).await?;
-    let restore = format!("{}/restore-{number}", page_of(&flow));
-    let back = html! {
-        form.inline method="post" action=(restore) { button type="submit" { "Let it run again" } }
-    };
+    let (_, at) = desk.ask.get_version(&api(&flow, "")).await?;
+    let back = button(&flow, &at, &format!("restore-{number}"), "Let it run again", "");
     let body = html! {
         p.crumbs { a href="/console/flows" { "Flows" } " / " a href=(page_of(&flow)) { (name(&version["document"])) } }
         (heading(&format!("Version {number}"), None, &back))
@@ -224,30 +226,31 @@ async fn version(desk: Desk, Path((flow, number)): Path<(String, String)>) -> Re
     Ok(desk.page(&format!("Version {number}"), &body))
 }
 
-async fn turn(desk: Desk, Path((flow, turn)): Path<(String, String)>) -> Result<Response, Fault> {
-    let ask = &desk.ask;
+async fn turn(desk: Desk, Path((flow, turn)): Path<(String, String)>, Sent(sheet): Sent) -> Result<Response, Fault> {
+    let (ask, version, none) = (&desk.ask, sheet.version(), Value::Null);
     let notice = match turn.as_str() {
         "enable" | "disable" => {
             let mut document = ask.get(&api(&flow, "")).await?["document"].clone();
             document["enabled"] = json!(turn == "enable");
-            ask.write(Method::PUT, &api(&flow, ""), &document).await?;
+            ask.write_over(Method::PUT, &api(&flow, ""), &document, version).await?;
             if turn == "enable" { "The flow runs." } else { "The flow does not run any more." }
         }
         "publish" => {
-            ask.post(&api(&flow, "/publish"), &Value::Null).await?;
+            ask.write_over(Method::POST, &api(&flow, "/publish"), &none, version).await?;
             "The draft runs."
         }
         "drop" => {
-            ask.write(Method::DELETE, &api(&flow, "/draft"), &Value::Null).await?;
+            ask.write_over(Method::DELETE, &api(&flow, "/draft"), &none, version).await?;
             "The draft is dropped."
         }
         "delete" => {
-            ask.write(Method::DELETE, &api(&flow, ""), &Value::Null).await?;
+            ask.write_over(Method::DELETE, &api(&flow, ""), &none, version).await?;
             return Ok(desk.redirect("/console/flows", "The flow is deleted."));
         }
         other => {
             let number = other.strip_prefix("restore-").ok_or_else(Fault::nowhere)?;
-            ask.post(&api(&flow, &format!("/versions/{}/restore", segment(number))), &Value::Null).await?;
+            let path = api(&flow, &format!("/versions/{}/restore", segment(number)));
+            ask.write_over(Method::POST, &path, &none, version).await?;
             "The earlier version runs again."
         }
     };

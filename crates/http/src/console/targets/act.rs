@@ -53,9 +53,10 @@ async fn test(room: Room, desk: &Desk, id: &str, sheet: &Sheet) -> Result<Respon
 }
 
 async fn switch(room: Room, desk: &Desk, id: &str, on: bool) -> Result<Response, Fault> {
-    let mut body = body_of(&desk.ask.get(&room.api_of(id)).await?);
+    let (held, version) = desk.ask.get_version(&room.api_of(id)).await?;
+    let mut body = body_of(&held);
     body.insert("enabled".to_owned(), on.into());
-    desk.ask.write(Method::PUT, &room.api_of(id), &Value::Object(body)).await?;
+    desk.ask.write_over(Method::PUT, &room.api_of(id), &Value::Object(body), &version).await?;
     Ok(desk.redirect(&room.page_of(id), if on { "It is switched on." } else { "It is switched off." }))
 }
 

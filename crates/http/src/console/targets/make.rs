@@ -12,7 +12,7 @@ use super::{
 };
 use crate::console::{
     ask::{Fault, query},
-    form::{Sheet, once},
+    form::{Sheet, once, version},
     frame::{Desk, heading},
     parts::{items, text, toned},
 };
@@ -68,6 +68,7 @@ async fn drawn(room: Room, desk: &Desk, sheet: &Sheet, connector: &Value, held: 
         form.wide method="post" action=(to) {
             input type="hidden" name=(room.connector()) value=(text(connector, "/slug"));
             @if held.is_none() { (once(sheet.once())) }
+            (version(sheet.version()))
             (fields::draw(room, sheet, connector, held, &choices))
             div.actions { button.main type="submit" { (does) } a.button href=(back) { "Cancel" } }
         }
@@ -112,20 +113,24 @@ pub(super) fn secret(room: Room, desk: &Desk, made: &Value, what: &str) -> Respo
 }
 
 pub(super) async fn edit(room: Room, desk: Desk, id: String) -> Result<Response, Fault> {
-    let held = desk.ask.get(&room.api_of(&id)).await?;
+    let (held, version) = desk.ask.get_version(&room.api_of(&id)).await?;
     let connector = connector(&desk, held[room.connector()].as_str().unwrap_or_default()).await?;
-    drawn(room, &desk, &form::fill(&held, &connector, room), &connector, Some(&held)).await
+    let sheet = form::fill(&held, &connector, room).with_version(version);
+    drawn(room, &desk, &sheet, &connector, Some(&held)).await
 }
 
 pub(super) async fn replace(room: Room, desk: Desk, id: String, sheet: Sheet) -> Result<Response, Fault> {
     let held = desk.ask.get(&room.api_of(&id)).await?;
     let connector = connector(&desk, held[room.connector()].as_str().unwrap_or_default()).await?;
     let saved = match form::read(room, &sheet, &connector, Some(&held)) {
-        Ok(body) => desk.ask.write(Method::PUT, &room.api_of(&id), &body).await,
+        Ok(body) => desk.ask.write_over(Method::PUT, &room.api_of(&id), &body, sheet.version()).await,
         Err(fault) => Err(fault),
     };
     match saved {
         Ok(saved) => Ok(desk.redirect(&room.page_of(&id), &format!("{} is changed.", text(&saved, "/name")))),
-        Err(fault) => drawn(room, &desk, &sheet.refused(form::beside(fault)), &connector, Some(&held)).await,
+        Err(fault) => {
+            let sheet = sheet.refused_by(&desk.ask, form::beside(fault), &room.api_of(&id), &room.page_of(&id)).await;
+            drawn(room, &desk, &sheet, &connector, Some(&held)).await
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! `/console/syncs`: batches whose rows a query finds in somebody's database: their runs, what each changed, and when the next
-//! begins.
+//! begins. They are made and changed by a form.
+
+mod form;
 
 use std::sync::Arc;
 
@@ -15,9 +17,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ask::{Fault, query, segment},
-    form::{Field, Kind, Sent, Sheet},
+    form::{Field, Kind, Sent, Sheet, version},
     frame::{Desk, heading},
-    parts::{chip, facts, id as shown_id, items, json as shown_json, pager_from, plain, table, text, time, toned},
+    parts::{chip, considered, facts, id as shown_id, items, json as shown_json, pager_from, plain, table, text, time, toned},
     targets::whole,
 };
 use crate::App;
@@ -26,11 +28,15 @@ use crate::App;
 const SYNCS: &str = "20";
 /// What the API tells of one and does not take.
 const TOLD: [&str; 2] = ["id", "created_at"];
+/// How a sync may be begun.
+const KINDS: [(&str, &str); 3] = [("", "When somebody says so"), ("every", "Every so many minutes"), ("cron", "By a clock")];
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/console/syncs", get(list))
+        .route("/console/syncs/new", get(form::begin).post(form::made))
         .route("/console/syncs/{id}", get(show))
+        .route("/console/syncs/{id}/edit", get(form::change).post(form::changed))
         .route("/console/syncs/{id}/{action}", post(act))
         .route("/console/syncs/{id}/runs/{run}/{turn}", post(turn))
 }
@@ -91,10 +97,10 @@ async fn list(desk: Desk, Query(pairs): Query<Vec<(String, String)>>) -> Result<
             last.map_or(html! { span.soft { "–" } }, counts),
         ]);
     }
-    let about = "Queries in databases of yours whose rows become passes. Made with `passbridge sync add` or the API.";
-    let empty = "No sync yet: passbridge sync add makes one.";
+    let about = "Queries in databases of yours whose rows become passes.";
+    let empty = "No sync yet.";
     let body = html! {
-        (heading("Syncs", Some(&about.replace('`', "")), &html! {}))
+        (heading("Syncs", Some(about), &html! { a.button.main href="/console/syncs/new" { "New sync" } }))
         (table("Syncs", &["Name", "Runs", "Last run", "What it changed"], rows, empty))
         (pager_from("/console/syncs", &[], &found, sheet.value("cursor")))
     };
@@ -107,7 +113,7 @@ async fn show(desk: Desk, Path(id): Path<String>, Query(pairs): Query<Vec<(Strin
 }
 
 async fn shown(desk: &Desk, id: &str, sheet: &Sheet, trial: Option<&Value>) -> Result<Response, Fault> {
-    let it = desk.ask.get(&api_of(id)).await?;
+    let (it, at) = desk.ask.get_version(&api_of(id)).await?;
     let runs = desk.ask.get(&query(&format!("{}/runs", api_of(id)), &[("cursor", sheet.value("cursor"))])).await?;
     let row = |run: &Value| {
         let batch = text(run, "/id");
@@ -137,7 +143,7 @@ async fn shown(desk: &Desk, id: &str, sheet: &Sheet, trial: Option<&Value>) -> R
         ("Made", time(desk, &it["created_at"])),
     ]);
     let body = html! {
-        (heading(name, Some("Its rows become passes."), &html! {}))
+        (heading(name, Some("Its rows become passes."), &actions(&it, &at)))
         (sheet.summary())
         (doings(&it, sheet))
         @if let Some(trial) = trial { (tried(trial)) }
@@ -154,25 +160,39 @@ async fn shown(desk: &Desk, id: &str, sheet: &Sheet, trial: Option<&Value>) -> R
     Ok(desk.page_again(name, &[], sheet.fault(), &body))
 }
 
+fn actions(it: &Value, at: &str) -> Markup {
+    let page = page_of(text(it, "/id"));
+    html! {
+        a.button.main href={ (page) "/edit" } { "Change" }
+        (considered("Delete …", &html! {
+            p { "It runs no more. Its passes stay as they are." }
+            form method="post" action={ (page) "/delete" } {
+                (version(at))
+                button.danger type="submit" { "Delete the sync" }
+            }
+        }))
+    }
+}
+
+/// Fills in when it runs by itself.
+fn suggest_schedule(sheet: &mut Sheet, schedule: &Value) {
+    let kind = match schedule {
+        Value::Null => "",
+        clock if clock["cron"].is_string() => "cron",
+        _ => "every",
+    };
+    sheet.suggest("kind", kind);
+    sheet.suggest("schedule.every_minutes", schedule["every_minutes"].as_u64().map(|it| it.to_string()).unwrap_or_default());
+    sheet.suggest("schedule.cron", text(schedule, "/cron"));
+    sheet.suggest("schedule.zone", text(schedule, "/zone"));
+}
+
 fn doings(it: &Value, sheet: &Sheet) -> Markup {
-    const KINDS: [(&str, &str); 3] = [("", "When somebody says so"), ("every", "Every so many minutes"), ("cron", "By a clock")];
     let page = page_of(text(it, "/id"));
     let to = |action: &str| format!("{page}/{action}");
     let schedule = &it["schedule"];
     let mut sheet = sheet.clone();
-    sheet.suggest(
-        "kind",
-        if schedule.is_null() {
-            ""
-        } else if schedule["cron"].is_string() {
-            "cron"
-        } else {
-            "every"
-        },
-    );
-    sheet.suggest("schedule.every_minutes", schedule["every_minutes"].as_u64().map(|it| it.to_string()).unwrap_or_default());
-    sheet.suggest("schedule.cron", text(schedule, "/cron"));
-    sheet.suggest("schedule.zone", text(schedule, "/zone"));
+    suggest_schedule(&mut sheet, schedule);
     let button =
         |action: &str, says: &str| html! { form.inline method="post" action=(to(action)) { button type="submit" { (says) } } };
     html! {
@@ -193,9 +213,7 @@ fn doings(it: &Value, sheet: &Sheet) -> Markup {
                 div {
                     form method="post" action=(to("schedule")) {
                         (sheet.field(&Field::line("kind", "Runs").kind(Kind::Choice(&KINDS))))
-                        (sheet.field(&Field::line("schedule.every_minutes", "Minutes").kind(Kind::Line("number"))))
-                        (sheet.field(&Field::line("schedule.cron", "Minute, hour, day, month, weekday").hint("As in a crontab: 0 3 * * *")))
-                        (sheet.field(&Field::line("schedule.zone", "The clock's zone").hint("Europe/Berlin; UTC when it is empty.")))
+                        (form::schedule_fields(&sheet))
                         button type="submit" { "Set" }
                     }
                 }
@@ -228,10 +246,11 @@ fn turns(sync: &str, run: &str, state: &str) -> Markup {
 
 /// Puts a sync with something of it changed; the password stays.
 async fn change(desk: &Desk, id: &str, change: impl FnOnce(&mut Map<String, Value>)) -> Result<Value, Fault> {
-    let mut body = desk.ask.get(&api_of(id)).await?.as_object().cloned().unwrap_or_default();
+    let (held, version) = desk.ask.get_version(&api_of(id)).await?;
+    let mut body = held.as_object().cloned().unwrap_or_default();
     body.retain(|name, _| !TOLD.contains(&name.as_str()));
     change(&mut body);
-    desk.ask.write(Method::PUT, &api_of(id), &Value::Object(body)).await
+    desk.ask.write_over(Method::PUT, &api_of(id), &Value::Object(body), &version).await
 }
 
 fn schedule_of(sheet: &Sheet) -> Result<Value, Fault> {
@@ -267,6 +286,10 @@ async fn act(desk: Desk, Path((id, action)): Path<(String, String)>, Sent(sheet)
                 .map(|_| "Its schedule is set."),
             Err(fault) => Err(fault),
         },
+        "delete" => {
+            desk.ask.write_over(Method::DELETE, &api_of(&id), &Value::Null, sheet.version()).await?;
+            return Ok(desk.redirect("/console/syncs", "The sync is deleted."));
+        }
         _ => return Err(Fault::nowhere()),
     };
     match done {
