@@ -91,7 +91,8 @@ impl FlowReader {
         let backend = shard.house.store.backend();
         let marks = shard.insist("read watermarks", || backend.watermarks(Reader::Flows)).await?;
         let keys = shard.insist("read waiting keys", || backend.waiting_keys(number)).await?;
-        let due = shard.house.now();
+        // By then all that waits now is due.
+        let due = shard.house.now().plus(HOLD);
         let held = keys.into_iter().map(|key| (key, Held { seq: 0, due })).collect();
         let watermark = marks.get(usize::from(number)).copied().unwrap_or(0);
         Ok(Self {
@@ -209,6 +210,7 @@ impl FlowReader {
                 continue;
             }
             if let Some(due) = self.behind(&entry, now) {
+                self.look_for_due |= due <= now;
                 settlement.results.push((entry.org, entry.id, behind(&entry, due, now, BEHIND)));
                 continue;
             }
@@ -301,11 +303,13 @@ impl FlowReader {
         InboxSettlement { lease: self.shard.lease, results: Vec::new(), owners: Vec::new(), watermark }
     }
 
-    /// Until when an event has to wait because an earlier one of its key does.
+    /// Until when an event has to wait because an earlier one of its key does. One that is read for the first time waits as long
+    /// as anything of its key does, so that it overtakes nothing that is due already and was not come to yet.
     fn behind(&self, entry: &InboxEntry, now: Timestamp) -> Option<Timestamp> {
         let held = self.held.get(&(entry.org, entry.order_key))?;
-        let replay_or_first = entry.position.seq <= held.seq || (held.seq == 0 && entry.result.is_some());
-        (!replay_or_first && (held.due > now || held.seq == 0)).then(|| held.due.max(now.plus(HOLD)))
+        let is_new = entry.result.is_none();
+        let replay_or_first = entry.position.seq <= held.seq || (held.seq == 0 && !is_new);
+        (!replay_or_first && (is_new || held.due > now)).then(|| held.due.max(now))
     }
 
     fn hold(&mut self, job: &Job, now: Timestamp) -> InboxResult {
