@@ -1,13 +1,13 @@
-//! The service account that acts for an issuer, and its signature.
+//! The service account that acts for an issuer, and its signature, which `jsonwebtoken` makes.
 
 use std::fmt;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
-use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
+use aws_lc_rs::signature::{KeyPair, RsaKeyPair};
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,8 @@ pub struct ServiceAccount {
     client_email: String,
     private_key_id: String,
     token_uri: String,
-    key: RsaKeyPair,
+    key: EncodingKey,
+    public_key_pem: String,
 }
 
 /// The file that the Google Cloud console hands out when a key is made.
@@ -74,11 +75,13 @@ impl ServiceAccount {
         if key.public_modulus_len() < MIN_MODULUS_BYTES {
             return Err(KeyFileError::TooShort { bits: key.public_modulus_len() * 8 });
         }
+        let public: PublicKeyX509Der<'_> = key.public_key().as_der().map_err(|_| KeyFileError::NotRsa)?;
         Ok(Self {
             client_email: std::mem::take(&mut file.client_email),
             private_key_id: std::mem::take(&mut file.private_key_id),
             token_uri,
-            key,
+            key: EncodingKey::from_rsa_pem(file.private_key.as_bytes()).map_err(|_| KeyFileError::NotRsa)?,
+            public_key_pem: pem("PUBLIC KEY", public.as_ref()),
         })
     }
 
@@ -116,31 +119,16 @@ impl ServiceAccount {
     }
 
     /// The public half as PEM (`BEGIN PUBLIC KEY`), for whoever wants to check a signature.
-    pub fn public_key_pem(&self) -> Result<String, SigningError> {
-        let der: PublicKeyX509Der<'_> = self.key.public_key().as_der().map_err(|_| SigningError)?;
-        Ok(pem("PUBLIC KEY", der.as_ref()))
+    #[must_use]
+    pub fn public_key_pem(&self) -> &str {
+        &self.public_key_pem
     }
 
     /// Signs claims as a JSON Web Token: RS256, compact form. `key_id` puts the key's id into the header.
     pub(crate) fn sign_jwt<T: Serialize>(&self, claims: &T, key_id: bool) -> Result<String, SigningError> {
-        #[derive(Serialize)]
-        struct Header<'a> {
-            alg: &'static str,
-            typ: &'static str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            kid: Option<&'a str>,
-        }
-        let kid = Some(self.private_key_id.as_str()).filter(|id| key_id && !id.is_empty());
-        let header = serde_json::to_vec(&Header { alg: "RS256", typ: "JWT", kid }).map_err(|_| SigningError)?;
-        let claims = serde_json::to_vec(claims).map_err(|_| SigningError)?;
-        let mut jwt = URL_SAFE_NO_PAD.encode(header);
-        jwt.push('.');
-        URL_SAFE_NO_PAD.encode_string(claims, &mut jwt);
-        let mut signature = vec![0; self.key.public_modulus_len()];
-        self.key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), jwt.as_bytes(), &mut signature).map_err(|_| SigningError)?;
-        jwt.push('.');
-        URL_SAFE_NO_PAD.encode_string(signature, &mut jwt);
-        Ok(jwt)
+        let kid = Some(self.private_key_id.clone()).filter(|id| key_id && !id.is_empty());
+        let header = Header { kid, ..Header::new(Algorithm::RS256) };
+        jsonwebtoken::encode(&header, claims, &self.key).map_err(|_| SigningError)
     }
 }
 

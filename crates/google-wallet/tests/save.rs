@@ -43,7 +43,7 @@ fn openssl_verifies(account: &ServiceAccount, jwt: &str) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let (signed, signature) = jwt.rsplit_once('.').unwrap();
-    fs::write(path("key.pem"), account.public_key_pem().unwrap()).unwrap();
+    fs::write(path("key.pem"), account.public_key_pem()).unwrap();
     fs::write(path("signed"), signed).unwrap();
     fs::write(path("signature"), URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
     let output = Command::new("openssl")
@@ -78,7 +78,7 @@ fn another_library_accepts_the_token() {
     let (account, object) = (account(), object("Mira"));
     let request = SaveRequest { origins: &[], classes: &[], objects: &[Part::carried(&object)] };
     let link = save_link(&account, &request, NOW).unwrap();
-    let key = jsonwebtoken::DecodingKey::from_rsa_pem(account.public_key_pem().unwrap().as_bytes()).unwrap();
+    let key = jsonwebtoken::DecodingKey::from_rsa_pem(account.public_key_pem().as_bytes()).unwrap();
     let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
     rules.set_audience(&["google"]);
     rules.set_required_spec_claims(&["aud"]);

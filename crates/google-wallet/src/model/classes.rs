@@ -284,6 +284,9 @@ pub struct FlightClass {
     /// Local time, without an offset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local_estimated_or_actual_departure_date_time: Option<String>,
+    /// Local time at the destination, without an offset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_estimated_or_actual_arrival_date_time: Option<String>,
     /// `SCHEDULED`, `ACTIVE`, `LANDED`, `CANCELLED`, `REDIRECTED` or `DIVERTED`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flight_status: Option<String>,

@@ -5,6 +5,7 @@
 //! Public source: the schemas of the `walletobjects` v1 discovery document.
 
 mod classes;
+mod closed;
 mod layout;
 mod money;
 mod objects;

@@ -126,6 +126,9 @@ pub struct GenericObject {
     /// `#rrggbb`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hex_background_color: Option<String>,
+    /// Whether Google tells the holder before the pass begins (`upcomingNotification`) and ends (`expiryNotification`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notifications: Option<serde_json::Value>,
     /// What every object has.
     #[serde(flatten)]
     pub common: ObjectCommon,

@@ -3,7 +3,7 @@
 //! The rules are the required fields of the discovery document and the published limits; each finding names the place,
 //! the rule and what to change.
 
-use super::parts::{Barcode, Image, LinksModule, LocalizedString, TextModule};
+use super::parts::{Barcode, LinksModule, LocalizedString, TextModule};
 use super::{Class, ClassCommon, Object, ObjectCommon, PointsBalance, ReviewStatus, State};
 use crate::id::ResourceId;
 
@@ -28,30 +28,30 @@ pub struct Finding {
     pub severity: Severity,
     /// Where, as `loyaltyClass.programLogo`.
     pub path: String,
-    /// The rule.
+    /// A stable name of the rule.
     pub rule: &'static str,
     /// What to change.
     pub mend: String,
 }
 
 /// Gathers findings below one place.
-struct Check {
+pub(super) struct Check {
     root: String,
-    findings: Vec<Finding>,
+    pub(super) findings: Vec<Finding>,
 }
 
 impl Check {
-    fn new(root: String) -> Self {
+    pub(super) fn new(root: String) -> Self {
         Self { root, findings: Vec::new() }
     }
 
-    fn add(&mut self, severity: Severity, field: &str, rule: &'static str, mend: impl Into<String>) {
+    pub(super) fn add(&mut self, severity: Severity, field: &str, rule: &'static str, mend: impl Into<String>) {
         self.findings.push(Finding { severity, path: format!("{}.{field}", self.root), rule, mend: mend.into() });
     }
 
     fn required(&mut self, present: bool, field: &str) {
         if !present {
-            self.add(Severity::Refused, field, "Google requires this field", format!("set `{field}`"));
+            self.add(Severity::Refused, field, "required_field", format!("Google requires it: set `{field}`"));
         }
     }
 
@@ -65,15 +65,7 @@ impl Check {
 
     fn id(&mut self, id: &str, field: &str) {
         if let Err(error) = id.parse::<ResourceId>() {
-            self.add(Severity::Refused, field, "an id is an issuer's number, a dot and a suffix", error.to_string());
-        }
-    }
-
-    fn image(&mut self, image: Option<&Image>, field: &str) {
-        let Some(image) = image else { return };
-        let uri = image.source_uri.as_ref().map_or("", |source| &source.uri);
-        if !uri.starts_with("https://") {
-            self.add(Severity::Refused, field, "Google fetches images from public https addresses", "give an https address");
+            self.add(Severity::Refused, field, "resource_id", error.to_string());
         }
     }
 
@@ -82,14 +74,14 @@ impl Check {
         let digits = colour.strip_prefix('#').unwrap_or("");
         let good = matches!(digits.len(), 3 | 6) && digits.bytes().all(|b| b.is_ascii_hexdigit());
         if !good {
-            self.add(Severity::Refused, field, "a colour is #rgb or #rrggbb", format!("replace `{colour}`, as by `#1a2b3c`"));
+            self.add(Severity::Refused, field, "colour", format!("replace `{colour}`, as by `#1a2b3c`"));
         }
     }
 
     fn count(&mut self, count: usize, limit: usize, field: &str, severity: Severity) {
         if count > limit {
             let mend = format!("{count} entries are given, keep the {limit} most important");
-            self.add(severity, field, "Google limits the number of entries", mend);
+            self.add(severity, field, "list_length", mend);
         }
     }
 
@@ -99,7 +91,7 @@ impl Check {
             let twice = module.id.is_some() && modules[..index].iter().any(|other| other.id == module.id);
             if twice {
                 let field = format!("textModulesData[{index}].id");
-                self.add(Severity::Refused, &field, "ids of text modules are unique", "give it another id");
+                self.add(Severity::Refused, &field, "module_id_twice", "another text module has it: give it another id");
             }
         }
     }
@@ -111,7 +103,7 @@ impl Check {
             let uri = link.uri.as_deref().unwrap_or("");
             if !["https:", "http:", "tel:", "mailto:"].iter().any(|scheme| uri.starts_with(scheme)) {
                 let field = format!("linksModuleData.uris[{index}].uri");
-                self.add(Severity::Refused, &field, "a link begins with https:, tel: or mailto:", "give the scheme");
+                self.add(Severity::Refused, &field, "link_scheme", "begin the link with https:, tel: or mailto:");
             }
         }
     }
@@ -124,12 +116,7 @@ impl Check {
 
     fn balance(&mut self, balance: Option<&PointsBalance>, field: &str) {
         if balance.is_none_or(|balance| balance.set() != 1) {
-            self.add(
-                Severity::Refused,
-                field,
-                "a balance is exactly one of int, double, string and money",
-                "set exactly one of them",
-            );
+            self.add(Severity::Refused, field, "balance_one_of", "set exactly one of int, double, string and money");
         }
     }
 }
@@ -140,23 +127,20 @@ impl Class {
     pub fn validate(&self) -> Vec<Finding> {
         let mut check = Check::new(format!("{}Class", self.vertical().stem()));
         check.class(self.common(), matches!(self, Self::Generic(_)));
+        check.closed(self);
         match self {
             Self::Generic(_) => {}
             Self::Loyalty(class) => {
                 check.required(class.program_name.is_some() || class.localized_program_name.is_some(), "programName");
                 check.required(class.program_logo.is_some(), "programLogo");
-                check.image(class.program_logo.as_ref(), "programLogo");
-                check.image(class.wide_program_logo.as_ref(), "wideProgramLogo");
             }
             Self::Offer(class) => {
                 check.required(class.title.is_some() || class.localized_title.is_some(), "title");
                 check.text(class.provider.as_ref(), "provider");
                 check.required(class.redemption_channel.is_some(), "redemptionChannel");
-                check.image(class.title_image.as_ref(), "titleImage");
             }
             Self::EventTicket(class) => {
                 check.localized(class.event_name.as_ref(), "eventName");
-                check.image(class.logo.as_ref(), "logo");
                 if let Some(venue) = &class.venue {
                     check.localized(venue.name.as_ref(), "venue.name");
                     check.localized(venue.address.as_ref(), "venue.address");
@@ -166,9 +150,8 @@ impl Class {
             Self::Transit(class) => {
                 check.required(class.transit_type.is_some(), "transitType");
                 check.required(class.logo.is_some(), "logo");
-                check.image(class.logo.as_ref(), "logo");
             }
-            Self::GiftCard(class) => check.image(class.program_logo.as_ref(), "programLogo"),
+            Self::GiftCard(_) => {}
         }
         check.findings
     }
@@ -180,11 +163,11 @@ impl Object {
     pub fn validate(&self) -> Vec<Finding> {
         let mut check = Check::new(format!("{}Object", self.vertical().stem()));
         check.object(self.common(), matches!(self, Self::Generic(_)));
+        check.closed(self);
         match self {
             Self::Generic(object) => {
                 check.localized(object.card_title.as_ref(), "cardTitle");
                 check.localized(object.header.as_ref(), "header");
-                check.image(object.logo.as_ref(), "logo");
                 check.colour(object.hex_background_color.as_ref(), "hexBackgroundColor");
             }
             Self::Loyalty(object) => {
@@ -211,10 +194,8 @@ impl Object {
             }
             Self::GiftCard(object) => {
                 check.text(object.card_number.as_ref(), "cardNumber");
-                if let Some(money) = &object.balance {
-                    let code = &money.currency_code;
-                    check.required(code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase()), "balance.currencyCode");
-                }
+                let coded = object.balance.as_ref().is_none_or(|money| !money.currency_code.is_empty());
+                check.required(coded, "balance.currencyCode");
             }
         }
         check.findings
@@ -230,12 +211,11 @@ impl Check {
             self.required(common.issuer_name.is_some() || common.localized_issuer_name.is_some(), "issuerName");
             self.required(common.review_status.is_some(), "reviewStatus");
             if matches!(common.review_status, Some(ReviewStatus::Approved | ReviewStatus::Rejected)) {
-                let rule = "only Google approves or rejects a class";
-                self.add(Severity::Refused, "reviewStatus", rule, "send UNDER_REVIEW");
+                let mend = "only Google approves or rejects a class: send UNDER_REVIEW";
+                self.add(Severity::Refused, "reviewStatus", "review_status", mend);
             }
         }
         self.colour(common.hex_background_color.as_ref(), "hexBackgroundColor");
-        self.image(common.hero_image.as_ref(), "heroImage");
         self.texts(&common.text_modules_data);
         self.links(common.links_module_data.as_ref());
         self.count(common.messages.len(), MAX_LIST_ENTRIES, "messages", Severity::Hidden);
@@ -243,7 +223,12 @@ impl Check {
         self.count(common.merchant_locations.len(), MAX_LIST_ENTRIES, "merchantLocations", Severity::Refused);
         let url = common.callback_options.as_ref().and_then(|options| options.url.as_deref());
         if url.is_some_and(|url| !url.starts_with("https://")) {
-            self.add(Severity::Refused, "callbackOptions.url", "Google calls back over https only", "give an https address");
+            self.add(
+                Severity::Refused,
+                "callbackOptions.url",
+                "callback_address",
+                "give an https address: Google calls back over https only",
+            );
         }
     }
 
@@ -257,8 +242,8 @@ impl Check {
             (common.notify_preference.is_some(), "notifyPreference"),
         ];
         for (_, field) in given.iter().filter(|(set, _)| *set) {
-            let rule = "generic classes have no such field";
-            self.add(Severity::Refused, field, rule, "leave it out; branding belongs to the generic object");
+            let mend = "generic classes have no such field: leave it out, their branding belongs to the object";
+            self.add(Severity::Refused, field, "generic_class_branding", mend);
         }
     }
 
@@ -268,9 +253,8 @@ impl Check {
         self.required(generic || common.state.is_some(), "state");
         if let Some(State::Other(state)) = &common.state {
             let mend = format!("replace `{state}` by ACTIVE, COMPLETED, EXPIRED or INACTIVE");
-            self.add(Severity::Refused, "state", "Google knows four states", mend);
+            self.add(Severity::Refused, "state", "unknown_word", mend);
         }
-        self.image(common.hero_image.as_ref(), "heroImage");
         self.barcode(common.barcode.as_ref());
         self.texts(&common.text_modules_data);
         self.links(common.links_module_data.as_ref());
@@ -279,8 +263,8 @@ impl Check {
         self.count(common.merchant_locations.len(), MAX_LIST_ENTRIES, "merchantLocations", Severity::Refused);
         self.count(common.linked_object_ids.len(), MAX_LINKED_OBJECTS, "linkedObjectIds", Severity::Refused);
         if generic && common.notify_preference.is_some() {
-            let rule = "generic objects cannot notify on update";
-            self.add(Severity::Refused, "notifyPreference", rule, "leave it out, or send a message that notifies");
+            let mend = "generic objects cannot notify on update: leave it out, or send a message that notifies";
+            self.add(Severity::Refused, "notifyPreference", "generic_notify", mend);
         }
     }
 
@@ -294,11 +278,24 @@ impl Check {
             self.text(airport.as_ref().and_then(|airport| airport.airport_iata_code.as_ref()), field);
         }
         self.text(class.local_scheduled_departure_date_time.as_ref(), "localScheduledDepartureDateTime");
-        let departure = class.local_scheduled_departure_date_time.as_deref().unwrap_or("");
-        let time = departure.split_once('T').map_or("", |(_, time)| time);
-        if time.contains(['Z', '+', '-']) {
-            let rule = "departure is the airport's local time, without an offset";
-            self.add(Severity::Refused, "localScheduledDepartureDateTime", rule, "leave the offset out");
+        for (airport, field) in [(&class.origin, "origin.airportIataCode"), (&class.destination, "destination.airportIataCode")] {
+            let code = airport.as_ref().and_then(|airport| airport.airport_iata_code.as_deref()).unwrap_or("");
+            let good = code.is_empty() || code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_alphabetic());
+            if !good {
+                self.add(Severity::Refused, field, "airport_code", format!("`{code}`: give the three letters of IATA, as BER"));
+            }
+        }
+        self.carrier_code(carrier);
+    }
+
+    fn carrier_code(&mut self, carrier: Option<&super::FlightCarrier>) {
+        let Some(carrier) = carrier else { return };
+        let codes = [(&carrier.carrier_iata_code, 2, "carrierIataCode"), (&carrier.carrier_icao_code, 3, "carrierIcaoCode")];
+        for (code, length, key) in codes {
+            if code.as_ref().is_some_and(|code| code.len() != length || !code.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+                let mend = format!("give the {length} characters of the airline's code");
+                self.add(Severity::Refused, &format!("flightHeader.carrier.{key}"), "carrier_code", mend);
+            }
         }
     }
 }
@@ -390,7 +387,7 @@ mod tests {
             found,
             [
                 "loyaltyObject.barcode.value",
-                "loyaltyObject.heroImage",
+                "loyaltyObject.heroImage.sourceUri.uri",
                 "loyaltyObject.id",
                 "loyaltyObject.linksModuleData.uris[0].uri",
                 "loyaltyObject.loyaltyPoints.balance",
@@ -407,7 +404,7 @@ mod tests {
     fn a_departure_with_an_offset_is_refused() {
         let class = json!({"localScheduledDepartureDateTime": "2026-11-20T20:00:00-05:00"});
         let findings = Class::from_value(Vertical::Flight, class).unwrap().validate();
-        assert!(findings.iter().any(|finding| finding.rule.contains("without an offset")), "{findings:?}");
+        assert!(findings.iter().any(|finding| finding.rule == "local_time"), "{findings:?}");
     }
 
     #[test]
