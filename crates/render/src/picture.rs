@@ -216,6 +216,9 @@ pub enum PictureFault {
         /// Where, in bytes from the start.
         at: usize,
     },
+    /// It holds more than its pixels.
+    #[error("it unpacks to more than its width and height need, which phones would have to do too: export it again")]
+    Overlong,
     /// Its pixels cannot be unpacked.
     #[error("it cannot be unpacked ({0}): export it again")]
     Unreadable(String),

@@ -28,6 +28,7 @@ pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<(PictureFormat, Pi
     let pixels = match format {
         PictureFormat::Png => {
             let plain = png::plain(bytes, max_pixels)?;
+            plain.check_length()?;
             read(PngDecoder::with_limits(Cursor::new(plain.bytes), limits()).map_err(|error| unreadable(&error))?)
         }
         PictureFormat::Jpeg => {

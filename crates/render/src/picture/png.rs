@@ -1,6 +1,8 @@
 //! PNG by its chunks, without unpacking it: a picture that would fill the memory is refused by what its header says, and
 //! what is not picture (text, EXIF, dates, private chunks) is left out. Source: W3C *PNG Specification*, sections 5 and 11.
 
+use flate2::{Decompress, FlushDecompress, Status};
+
 use super::PictureFault;
 use super::probe::Size;
 
@@ -15,10 +17,51 @@ const KEPT: [&[u8; 4]; 10] = [b"IHDR", b"PLTE", b"tRNS", b"cICP", b"iCCP", b"sRG
 /// Bytes of a chunk beside its data: length, name, checksum.
 const CHUNK_FRAME: usize = 12;
 
+/// Bytes that are unpacked at a time to be counted.
+const UNPACKED_AT_ONCE: usize = 64 << 10;
+
 /// A PNG without what is not picture.
 pub(super) struct Plain {
     pub(super) bytes: Vec<u8>,
     pub(super) size: Size,
+    /// Bytes of its rows, unpacked.
+    row_bytes: u64,
+}
+
+impl Plain {
+    /// Refuses what unpacks to more than its rows are: a few kilobytes may hold gigabytes, and phones would unpack them. Nothing
+    /// is kept meanwhile, and nothing beyond what the rows need is unpacked. What cannot be unpacked is left to the decoder.
+    pub(super) fn check_length(&self) -> Result<(), PictureFault> {
+        let mut inflate = Decompress::new(true);
+        let mut scrap = vec![0; UNPACKED_AT_ONCE];
+        let mut at = SIGNATURE.len();
+        while let Some((kind, data)) = chunk(&self.bytes, at) {
+            at += CHUNK_FRAME + data.len();
+            if kind == b"IDAT" && !self.goes_on(&mut inflate, data, &mut scrap)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Unpacks a part; whether there may be another.
+    fn goes_on(&self, inflate: &mut Decompress, mut data: &[u8], scrap: &mut [u8]) -> Result<bool, PictureFault> {
+        loop {
+            let (read, written) = (inflate.total_in(), inflate.total_out());
+            let Ok(status) = inflate.decompress(data, scrap, FlushDecompress::None) else { return Ok(false) };
+            let taken = usize::try_from(inflate.total_in() - read).unwrap_or(data.len());
+            data = data.get(taken..).unwrap_or_default();
+            if inflate.total_out() > self.row_bytes {
+                return Err(PictureFault::Overlong);
+            }
+            if status == Status::StreamEnd {
+                return Ok(false);
+            }
+            if taken == 0 && inflate.total_out() == written {
+                return Ok(true);
+            }
+        }
+    }
 }
 
 /// Walks the chunks and keeps those that a picture needs; the header is judged before anything else is looked at. What
@@ -27,11 +70,16 @@ pub(super) fn plain(png: &[u8], max_pixels: u64) -> Result<Plain, PictureFault> 
     let mut out = SIGNATURE.to_vec();
     let mut at = SIGNATURE.len();
     let mut size = None;
+    let mut row_bytes = 0;
     let mut has_pixels = false;
     for _ in 0..MAX_CHUNKS {
         let (kind, data) = chunk(png, at).ok_or(PictureFault::Damaged { at })?;
         match (kind, size) {
-            (b"IHDR", None) => size = Some(header(data, at, max_pixels)?),
+            (b"IHDR", None) => {
+                let known = header(data, at, max_pixels)?;
+                row_bytes = rows(known, data);
+                size = Some(known);
+            }
             (b"IHDR", Some(_)) | (_, None) => return Err(PictureFault::Damaged { at }),
             (b"acTL", _) => return Err(PictureFault::Animated),
             (b"iCCP", _) if data.len() > MAX_PROFILE_BYTES => return Err(PictureFault::Profile),
@@ -47,7 +95,7 @@ pub(super) fn plain(png: &[u8], max_pixels: u64) -> Result<Plain, PictureFault> 
         }
         match size {
             Some(size) if kind == b"IEND" => {
-                return if has_pixels { Ok(Plain { bytes: out, size }) } else { Err(PictureFault::Damaged { at }) };
+                return if has_pixels { Ok(Plain { bytes: out, size, row_bytes }) } else { Err(PictureFault::Damaged { at }) };
             }
             _ => at = end,
         }
@@ -78,6 +126,27 @@ fn header(data: &[u8], at: usize, max_pixels: u64) -> Result<Size, PictureFault>
         return Err(PictureFault::Damaged { at });
     }
     Ok(size)
+}
+
+/// Bytes of the rows of a picture whose header was judged already: each has its filter before it, and an interlaced picture is
+/// seven smaller ones.
+fn rows(size: Size, header: &[u8]) -> u64 {
+    /// First column and row, and steps between them, of each pass (section 8.2).
+    const PASSES: [[u32; 4]; 7] =
+        [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
+    let of = |at: usize| header.get(at).copied().unwrap_or_default();
+    let samples = match of(9) {
+        2 => 3,
+        4 => 2,
+        6 => 4,
+        _ => 1,
+    };
+    let bits = u64::from(of(8)) * samples;
+    let bytes = |[x, y, dx, dy]: [u32; 4]| {
+        let (width, height) = (size.width.saturating_sub(x).div_ceil(dx), size.height.saturating_sub(y).div_ceil(dy));
+        if width == 0 { 0 } else { u64::from(height) * (1 + (u64::from(width) * bits).div_ceil(8)) }
+    };
+    if of(12) == 1 { PASSES.into_iter().map(bytes).sum() } else { bytes([0, 0, 1, 1]) }
 }
 
 #[cfg(test)]

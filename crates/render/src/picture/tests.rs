@@ -126,6 +126,42 @@ fn what_is_ready_is_kept_pixel_by_pixel() {
 }
 
 #[test]
+fn what_unpacks_to_more_than_its_rows_is_refused_before_it_is_unpacked() {
+    use std::io::Write as _;
+    let packed = |bytes: usize| {
+        let mut out = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        let block = vec![0; 1 << 16];
+        let mut left = bytes;
+        while left > 0 {
+            let now = left.min(block.len());
+            out.write_all(&block[..now]).unwrap();
+            left -= now;
+        }
+        out.finish().unwrap()
+    };
+    // width and height, bits of a sample, colour, interlaced, bytes of its rows
+    let table = [(10, 10, 8, 6, 0, 410), (10, 10, 8, 6, 1, 420), (10, 3, 1, 0, 0, 9), (1, 1, 16, 2, 1, 7), (9, 9, 4, 3, 1, 64)];
+    for (width, height, depth, color, interlace, rows) in table {
+        let whole = |bytes: usize| {
+            let header = [&u32::to_be_bytes(width)[..], &u32::to_be_bytes(height), &[depth, color, 0, 0, interlace]].concat();
+            let data = packed(bytes);
+            // in parts, as encoders write it
+            let parts: Vec<u8> = data.chunks(7).flat_map(|part| png::tests::piece(b"IDAT", part)).collect();
+            let palette = if color == 3 { png::tests::piece(b"PLTE", &[0, 0, 0]) } else { Vec::new() };
+            [&png::SIGNATURE[..], &png::tests::piece(b"IHDR", &header), &palette, &parts, &png::tests::piece(b"IEND", &[])]
+                .concat()
+        };
+        let picture = format!("{width} by {height}, {depth} bits, colour {color}, interlaced {interlace}");
+        assert!(ready_picture(&whole(rows)).is_ok(), "{picture}: {:?}", ready_picture(&whole(rows)));
+        assert_eq!(ready_picture(&whole(rows + 1)), Err(PictureFault::Overlong), "{picture}");
+    }
+    let bomb = [png::tests::piece(b"IDAT", &packed(20_000_000))];
+    let bomb = png::tests::png(10, 10, &bomb);
+    assert_eq!(ready_picture(&bomb), Err(PictureFault::Overlong));
+    assert_eq!(picture_set(ImageRole::Icon, &bomb).unwrap_err(), PictureFault::Overlong);
+}
+
+#[test]
 fn what_cannot_be_unpacked_is_refused() {
     let source = halves(400, 300, 255);
     for whole in [png(&source), jpeg(&source), webp(&source)] {
