@@ -179,6 +179,15 @@ pub enum Action {
         pass: PassRef,
         /// What, at most 500 characters.
         text: String,
+        /// When; at once unless it is yet to come.
+        at: Option<Timestamp>,
+        /// Until when it is worth showing.
+        until: Option<Timestamp>,
+    },
+    /// Send none of the messages that are planned.
+    CancelNotices {
+        /// Of which pass.
+        pass: PassRef,
     },
     /// Send the holder a message: the address of the pass's page, by e-mail or SMS.
     Send {

@@ -60,6 +60,9 @@ pub struct Pass {
     /// The last message to the holder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Message>,
+    /// Messages that are to be sent later, the next first; at most [`Pass::MAX_PLANNED`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub planned: Vec<Message>,
     /// How it came about.
     #[serde(default)]
     pub origin: Origin,
@@ -178,8 +181,11 @@ pub struct DayUses {
 pub struct Message {
     /// What it says.
     pub text: String,
-    /// When it was sent.
+    /// When it was sent, or is to be.
     pub at: Timestamp,
+    /// Until when it is worth showing, where the wallet can take it away: Google Wallet can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 /// How a pass came about.
@@ -350,9 +356,14 @@ impl Pass {
     /// How long a pass that left a wallet counts on as being there. Phones that move passes about take them again within it.
     pub const HOLD: Duration = Duration::from_secs(300);
 
-    /// When the sweep must look at it: it expires, or a removal comes to count. Nothing happens by itself to a void pass.
+    /// Most messages that are planned for one pass.
+    pub const MAX_PLANNED: usize = 8;
+
+    /// When the sweep must look at it: it expires, a removal comes to count, or a message is to be sent. Nothing happens by itself
+    /// to a void pass.
     pub fn due_at(&self) -> Option<Timestamp> {
-        let due = [self.validity.expires_at, self.apple.held_until, self.google.held_until];
+        let planned = self.planned.first().map(|message| message.at);
+        let due = [self.validity.expires_at, self.apple.held_until, self.google.held_until, planned];
         if self.lifecycle.is_void() { None } else { due.into_iter().flatten().min() }
     }
 

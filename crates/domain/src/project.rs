@@ -71,6 +71,11 @@ pub struct Project {
 }
 
 impl Project {
+    /// Whether its passes are Google's alone: what Apple would refuse hinders nobody then.
+    pub fn is_google_alone(&self) -> bool {
+        self.google_issuer.is_some() && self.apple_pass_type.is_none()
+    }
+
     /// The variant of that id, or the default one when none is asked for.
     pub fn variant(&self, id: Option<&VariantId>) -> Option<&Variant> {
         match id {

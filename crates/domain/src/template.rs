@@ -106,9 +106,13 @@ pub struct Design {
     /// Keys of Apple's pass.json that are set as they stand, over everything else; their texts may hold placeholders.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub apple: Map<String, Value>,
-    /// Keys of Google's class that are set as they stand, over everything else.
+    /// Keys of Google's class that are set as they stand, over everything else; where each flight has a class of its own, their
+    /// texts may hold placeholders.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub google: Map<String, Value>,
+    /// Keys of Google's object that are set as they stand, over everything else; their texts may hold placeholders.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub google_object: Map<String, Value>,
 }
 
 fn default_message_label() -> String {
@@ -147,6 +151,7 @@ impl Design {
             personalization: None,
             apple: Map::new(),
             google: Map::new(),
+            google_object: Map::new(),
         }
     }
 

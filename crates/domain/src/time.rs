@@ -8,10 +8,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
-/// Text that is not a point in time.
+/// Text that is not a point in time that can be kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a time: expected RFC 3339 with a zone, for example 2026-11-20T09:30:00Z")]
-pub struct TimestampError;
+pub enum TimestampError {
+    /// It is no time with a zone.
+    #[error("not a time: expected RFC 3339 with a zone, for example 2026-11-20T09:30:00Z")]
+    Form,
+    /// It lies beyond what every calendar and every zone can show.
+    #[error("out of range: times are kept from -9999-01-02T01:59:59Z to 9999-12-30T22:00:00Z; for no end leave it out")]
+    Range,
+}
 
 impl Timestamp {
     /// From microseconds since the Unix epoch.
@@ -77,7 +83,11 @@ impl FromStr for Timestamp {
     type Err = TimestampError;
 
     fn from_str(text: &str) -> Result<Self, TimestampError> {
-        text.parse::<jiff::Timestamp>().map(|time| Self(time.as_microsecond())).map_err(|_| TimestampError)
+        text.parse::<jiff::Timestamp>().map(|time| Self(time.as_microsecond())).map_err(|_| {
+            let written =
+                jiff::fmt::temporal::Pieces::parse(text).is_ok_and(|parts| parts.time().is_some() && parts.offset().is_some());
+            if written { TimestampError::Range } else { TimestampError::Form }
+        })
     }
 }
 impl Serialize for Timestamp {
@@ -112,6 +122,10 @@ mod tests {
     fn rfc3339_round_trips() {
         let time: Timestamp = "2026-11-20T09:30:00.123456Z".parse().unwrap();
         assert_eq!(time.to_string(), "2026-11-20T09:30:00.123456Z");
-        assert!("2026-11-20".parse::<Timestamp>().is_err(), "no zone");
+        for text in ["2026-11-20", "2026-11-20T09:30:00", "tomorrow", "2026-02-30T00:00:00Z"] {
+            assert_eq!(text.parse::<Timestamp>(), Err(TimestampError::Form), "{text}");
+        }
+        assert_eq!("9999-12-31T23:59:59Z".parse::<Timestamp>(), Err(TimestampError::Range));
+        assert!("9999-12-30T22:00:00Z".parse::<Timestamp>().is_ok());
     }
 }

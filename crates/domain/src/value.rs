@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a pass field holds: JSON text, number or boolean. Dates are text in RFC 3339.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text, a number, true or false")]
 pub enum FieldValue {
     /// A number, kept digit by digit.
     Number(serde_json::Number),

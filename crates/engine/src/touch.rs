@@ -28,6 +28,7 @@ pub(crate) fn touch(command: &Command, projects: &[ProjectId]) -> Touch {
         | Action::UndoScan { pass, .. }
         | Action::RenewBarcode { pass }
         | Action::Notify { pass, .. }
+        | Action::CancelNotices { pass }
         | Action::Send { pass, .. }
         | Action::RecordMessage { pass, .. }
         | Action::Delete { pass }

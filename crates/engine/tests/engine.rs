@@ -327,3 +327,73 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn what_is_planned_is_said_once_in_its_order_and_not_after_the_end() {
+    let house = house().await;
+    let pass = house.issued("a").await;
+    let at = |second: i64| Timestamp::from_micros(START + second * 1_000_000);
+    let plan = |text: &str, second: i64, until: Option<i64>| {
+        let (pass, text) = (PassRef::Id(pass.id), text.to_owned());
+        Action::Notify { pass, text, at: Some(at(second)), until: until.map(at) }
+    };
+    let due = |second: i64| house.store.backend().due_passes(0, at(second), 10);
+    let held = async || house.store.pass(house.org, pass.id).await.unwrap().unwrap();
+    for (text, second, until) in [("late", 30, None), ("early", 10, Some(15)), ("missed", 20, Some(25))] {
+        house.did(plan(text, second, until)).await;
+    }
+    let texts = |pass: &Pass| pass.planned.iter().map(|message| message.text.clone()).collect::<Vec<_>>();
+    assert_eq!(texts(&held().await), ["early", "missed", "late"]);
+    assert_eq!(held().await.content_version, 1, "nothing is shown yet");
+    assert!(due(9).await.unwrap().is_empty());
+    assert_eq!(due(10).await.unwrap(), [(house.org, pass.id)]);
+    let refused = house.engine.submit(house.command(plan("x", 40, Some(40)))).await.unwrap_err();
+    assert!(matches!(refused, EngineError::Rejected(reject) if reject.path == "until"));
+
+    let sweep = || Action::Expire { pass: PassRef::Id(pass.id) };
+    house.clock.0.store(at(10).as_micros(), Ordering::Relaxed);
+    house.outcome(sweep()).await;
+    house.outcome(sweep()).await;
+    assert_eq!(held().await.message.unwrap().text, "early");
+    house.clock.0.store(at(30).as_micros(), Ordering::Relaxed);
+    house.outcome(sweep()).await;
+    let now = held().await;
+    assert_eq!((now.message.clone().unwrap().text.as_str(), now.planned.len()), ("late", 0), "what nobody would see is left out");
+    let told = house.kinds(pass.id).await.into_iter().filter(|kind| *kind == EventKind::PassNotified).count();
+    assert_eq!(told, 2);
+    assert!(due(1_000).await.unwrap().is_empty());
+
+    house.did(plan("never", 50, None)).await;
+    house.did(Action::CancelNotices { pass: PassRef::Id(pass.id) }).await;
+    assert!(due(1_000).await.unwrap().is_empty());
+    house.did(plan("never", 50, None)).await;
+    house.did(Action::Revoke { pass: PassRef::Id(pass.id), reason: None }).await;
+    assert!(held().await.planned.is_empty(), "a pass that is over says nothing more");
+    for number in 0..=Pass::MAX_PLANNED {
+        let refused = house.engine.submit(house.command(plan("x", 60, None))).await.is_err();
+        assert!(refused, "{number}: nothing can be planned for it");
+    }
+    house.did(Action::Activate { pass: PassRef::Id(pass.id) }).await;
+    for number in 0..=Pass::MAX_PLANNED {
+        let taken = house.engine.submit(house.command(plan("x", 60, None))).await.is_ok();
+        assert_eq!(taken, number < Pass::MAX_PLANNED, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_with_a_space_or_a_line_break_is_none() {
+    let house = house().await;
+    let put = |email: &str, external_id: &str| {
+        let input =
+            ContactInput { external_id: Some(external_id.to_owned()), email: Some(email.to_owned()), ..ContactInput::default() };
+        house.engine.submit(house.command(Action::PutContact { new_id: ContactId::mint(house.clock.now(), &System), input }))
+    };
+    for email in ["a b@example.com", "a@example.com\r\nBcc: b@example.com", "a\u{0}@example.com", "a@exa\u{a0}mple.com", "nobody"]
+    {
+        let refused = put(email, "m1").await.unwrap_err();
+        assert!(matches!(refused, EngineError::Rejected(reject) if reject.path == "contact.email"), "{email:?}");
+    }
+    let long = put("a@example.com", &"x".repeat(257)).await.unwrap_err();
+    assert!(matches!(long, EngineError::Rejected(reject) if reject.path == "contact.external_id"));
+    put(" A@Example.com ", "m1").await.unwrap();
+}

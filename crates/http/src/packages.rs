@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::{
-    App, Problem,
+    App, Conflict, Problem,
     api::{images, template_report},
 };
 
@@ -183,7 +183,6 @@ impl Packages {
         let issuer = project.google_issuer.as_deref().ok_or_else(|| Problem::no_such("Google pass for this project"))?;
         let stored = config.google_account_of(issuer).ok_or_else(|| Problem::no_such("Google account for this issuer"))?;
         let account = self.account(app, org, stored)?;
-        let has_class = google_has(app, org, template.value.id.uuid()).await?;
         let has_object = google_has(app, org, pass.id.uuid()).await?;
         let codes = self.codes(app, org)?;
         let fault = |fault: String| Problem::Internal(format!("the Google pass cannot be drawn: {fault}"));
@@ -197,9 +196,13 @@ impl Packages {
                 callback_url: callback.starts_with("https://").then_some(callback.as_str()),
                 image_url: &image_url,
             };
-            let class = render::google_class(project, &template.value, &context).map_err(|error| fault(error.to_string()))?;
-            (class, render::google_object(&view, &context).map_err(|error| fault(error.to_string()))?)
+            let drawn = render::google_class(&view, &context);
+            drawn.and_then(|class| Ok((class, render::google_object(&view, &context)?))).map_err(|error| match error {
+                render::RenderError::Flight(_) => Problem::Conflict { code: Conflict::NotAllowed, detail: error.to_string() },
+                error => fault(error.to_string()),
+            })?
         };
+        let has_class = google_has(app, org, store::google_class_thing(template.value.id, &class.common().id)).await?;
         let now = app.now().as_seconds();
         let link = self.sign(move || {
             let (classes, objects) = ([part(&class, has_class)], [part(&object, has_object)]);

@@ -6,6 +6,7 @@ mod flow;
 pub(crate) mod image;
 mod map;
 mod message;
+mod pass;
 mod signer;
 mod sync;
 mod transformation;
@@ -115,6 +116,13 @@ enum Command {
         server: Server,
         #[command(subcommand)]
         command: destination::Command,
+    },
+    /// Tell the holder of a pass something, at once or at a time
+    Pass {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: pass::Command,
     },
     /// Send holders the address of their pass by e-mail or SMS
     Message {
@@ -335,6 +343,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Connector { server, command } => connector(&server, command).await,
         Command::Source { server, command } => source(&server, command).await,
         Command::Destination { server, command } => destination::run(&server, command).await,
+        Command::Pass { server, command } => pass::run(&server, command).await,
         Command::Message { server, command } => message::run(&server, command).await,
         Command::Backfill { server, command } => destination::backfill(&server, command).await,
         Command::Transformation { server, command } => transformation::run(&server, command).await,

@@ -11,8 +11,8 @@ use serde_json::Map;
 pub(crate) use assets::file_name;
 pub use assets::{AssetsError, apple_assets, asks_to_sign_up};
 
-use crate::overlay::{self, OverlayError};
-use crate::values::{Value, wallet_time};
+use crate::overlay::{self, Keys};
+use crate::values::{Moment, wallet_time};
 use crate::{PassView, RenderError, fill};
 
 /// Key of the back field that carries messages to the holder.
@@ -92,13 +92,11 @@ fn overlaid(
     design: &Design,
     image_url: Option<&dyn Fn(&str) -> String>,
 ) -> Result<Pass, RenderError> {
-    let fault = |fault: serde_json::Error| OverlayError { part: "apple", fault: fault.to_string() };
-    let mut value = serde_json::to_value(pass).map_err(fault)?;
     // what a design says of a pass may be personal
-    let mut keys = if view.is_blank() { constants(&design.apple) } else { fill::fill(view, &design.apple) };
+    let mut keys = if view.is_blank() { fill::constants(&design.apple) } else { fill::fill(view, &design.apple) };
     hosted::resolve(&mut keys, image_url);
-    overlay::merge(&mut value, &keys, &PROTECTED);
-    Ok(serde_json::from_value(value).map_err(fault)?)
+    let set = Keys { part: "apple", keys: &keys, protected: &PROTECTED };
+    Ok(overlay::overlaid(pass, &set, |_| {}, serde_json::from_value)?)
 }
 
 fn barcode(view: &PassView<'_>) -> Option<Barcode> {
@@ -122,12 +120,6 @@ fn barcode(view: &PassView<'_>) -> Option<Barcode> {
     let mut barcode = Barcode::new(format, message);
     barcode.alt_text = design.alt_text.as_ref().map(|text| view.text(text)).filter(|text| !text.trim().is_empty());
     Some(barcode)
-}
-
-/// The keys whose texts hold no placeholder.
-fn constants(keys: &Map<String, serde_json::Value>) -> Map<String, serde_json::Value> {
-    let is_constant = |value: &serde_json::Value| !value.to_string().contains("{{");
-    keys.iter().filter(|(_, value)| is_constant(value)).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 fn nfc(view: &PassView<'_>) -> Option<Nfc> {
@@ -174,11 +166,7 @@ fn relevance(view: &PassView<'_>, pass: &mut Pass) {
 
 /// Nothing while one of its times is not known yet.
 fn relevant_date(view: &PassView<'_>, date: &RelevantTime) -> Option<RelevantDate> {
-    let time = |text: &Text| match view.value(text)? {
-        Value::Time(time) => Some(time.wallet()),
-        Value::Text(text) => crate::values::Moment::parse(&text).map(crate::values::Moment::wallet),
-        Value::Number(_) => None,
-    };
+    let time = |text: &Text| view.moment(text).map(Moment::wallet);
     Some(match date {
         RelevantTime::At { at } => RelevantDate::at(time(at)?),
         RelevantTime::Between { start, end } => RelevantDate::between(time(start)?, time(end)?),

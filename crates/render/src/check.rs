@@ -4,15 +4,20 @@ use bytes::Bytes;
 use domain::{Contact, Design, FieldType, FieldValue, Lifecycle, Pass, Project, Template, Wallet};
 use google_wallet::Vertical;
 use pkpass::{Assets, Severity, model::MAX_REMOTE_IMAGE_BYTES};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::apple::file_name;
 use crate::{
-    AppleContext, AssetsError, CodeSigner, GoogleContext, PassView, RenderError, apple, apple_assets, google_class, google_object,
+    AppleContext, AssetsError, CodeSigner, GoogleContext, OverlayError, PassView, RenderError, apple, apple_assets, google_class,
+    google_object, has_flights, sample_flight,
 };
 
 /// Google's description of what its classes and objects need.
 const GOOGLE_SOURCE: &str = "https://developers.google.com/wallet/reference/rest";
+/// Apple's description of what stands in `pass.json`.
+const APPLE_SOURCE: &str = "https://developer.apple.com/documentation/walletpasses/pass";
+/// The rule of a key that a design sets as it stands and that no pass can be drawn with: such a design is not even saved.
+pub const MISFIT_RULE: &str = "key_shape";
 /// What stands for the parts that only a real pass has.
 const SAMPLE: AppleContext<'static> = AppleContext {
     pass_type: "pass.example.sample",
@@ -31,7 +36,7 @@ pub struct Finding {
     pub severity: Severity,
     /// Which part of the design, as a dotted path.
     pub path: String,
-    /// A stable name of the rule, or the rule itself.
+    /// A stable name of the rule.
     pub rule: String,
     /// The public page that the rule stands on.
     pub source: &'static str,
@@ -78,10 +83,11 @@ pub fn sample_contact() -> Result<Contact, RenderError> {
 }
 
 /// Draws a sample pass with the design and says what each wallet would refuse or leave out. `image` gives the bytes of a
-/// hash; images that it does not give are passed over. Google is asked only for projects that have an issuer there.
+/// hash; images that it does not give are passed over. Google is asked only for projects that have an issuer there, and what
+/// Apple would refuse weighs less for those that have no pass type.
 ///
 /// # Errors
-/// When keys that the design sets as they stand do not fit, or an image cannot be used.
+/// When an image cannot be used.
 pub fn check_design(
     project: &Project,
     template: &Template,
@@ -99,6 +105,11 @@ pub fn check_design(
     });
     let assets = apple_assets(&known, known.personalization.is_some(), &image)?;
     let mut findings = check_apple(&view, &assets)?;
+    if project.is_google_alone() {
+        // nobody makes the Apple pass, unless it cannot be drawn at all once somebody does
+        let refused = findings.iter_mut().filter(|it| it.severity == Severity::Refused && it.rule != MISFIT_RULE);
+        refused.for_each(|finding| finding.severity = Severity::Lost);
+    }
     findings.extend(template.design.fetched_images().filter_map(|(path, hash)| too_large(path, &image(hash)?)));
     if let Some(issuer) = &project.google_issuer {
         findings.extend(check_google(&view, issuer)?);
@@ -121,7 +132,12 @@ fn too_large(path: String, image: &Bytes) -> Option<Finding> {
 
 fn check_apple(view: &PassView<'_>, assets: &Assets) -> Result<Vec<Finding>, CheckError> {
     let design = &view.template.design;
-    let json = serde_json::to_value(apple(view, &SAMPLE)?).unwrap_or_default();
+    let pass = match apple(view, &SAMPLE) {
+        Ok(pass) => pass,
+        Err(RenderError::Overlay(fault)) => return Ok(vec![misfit(fault)]),
+        Err(fault) => return Err(fault.into()),
+    };
+    let json = serde_json::to_value(pass).unwrap_or_default();
     let found = pkpass::lint(json.to_string().as_bytes(), assets);
     let placed = |finding: pkpass::Finding| Finding {
         wallet: Wallet::Apple,
@@ -139,30 +155,88 @@ fn check_apple(view: &PassView<'_>, assets: &Assets) -> Result<Vec<Finding>, Che
 fn check_google(view: &PassView<'_>, issuer: &str) -> Result<Vec<Finding>, CheckError> {
     let image_url = |hash: &str| format!("https://passes.example/images/{hash}.png");
     let context = GoogleContext { issuer_id: issuer, language: "en", callback_url: None, image_url: &image_url };
-    let class = google_class(view.project, view.template, &context)?;
-    let object = google_object(view, &context)?;
-    let found = class.validate().into_iter().chain(object.validate());
-    let finding = |finding: google_wallet::Finding| {
-        let refused = finding.severity == google_wallet::Severity::Refused;
-        Finding {
-            wallet: Wallet::Google,
-            severity: if refused { Severity::Refused } else { Severity::Lost },
-            path: google_place(class.vertical(), &finding.path),
-            rule: finding.rule.to_owned(),
-            source: GOOGLE_SOURCE,
-            consequence: if refused { "Google refuses it" } else { "the holder does not see all of it" }.to_owned(),
-            mend: finding.mend,
-        }
+    let template = sample_flight(view.template);
+    let view = &PassView { template: &template, ..*view };
+    let drawn = google_class(view, &context).and_then(|class| Ok((class, google_object(view, &context)?)));
+    let (class, object) = match drawn {
+        Ok(drawn) => drawn,
+        Err(RenderError::Overlay(fault)) => return Ok(vec![misfit(fault)]),
+        Err(fault @ RenderError::Flight(_)) => return Ok(vec![unnamed_flight(&fault)]),
+        Err(fault) => return Err(fault.into()),
     };
-    Ok(found.map(finding).collect())
+    let design = &view.template.design;
+    let of = |part: &'static str, keys: &Map<String, Value>, found: Vec<google_wallet::Finding>| {
+        let placed = found.into_iter().map(|finding| {
+            let refused = finding.severity == google_wallet::Severity::Refused;
+            Finding {
+                wallet: Wallet::Google,
+                severity: if refused { Severity::Refused } else { Severity::Lost },
+                path: google_place(part, keys, class.vertical(), &finding.path),
+                rule: finding.rule.to_owned(),
+                source: GOOGLE_SOURCE,
+                consequence: if refused { "Google refuses it" } else { "the holder does not see all of it" }.to_owned(),
+                mend: finding.mend,
+            }
+        });
+        placed.collect::<Vec<_>>()
+    };
+    let mut all = of("google", &design.google, class.validate());
+    all.extend(of("google_object", &design.google_object, object.validate()));
+    if !has_flights(view.project, design) {
+        all.extend(design.google.iter().filter(|(_, value)| value.to_string().contains("{{")).map(shared_placeholder));
+    }
+    Ok(all)
 }
 
-/// The part of the design that a place in Google's class or object comes from.
-fn google_place(vertical: Vertical, path: &str) -> String {
+/// Keys that no pass can be drawn with.
+fn misfit(fault: OverlayError) -> Finding {
+    let is_apple = fault.part == "apple";
+    Finding {
+        wallet: if is_apple { Wallet::Apple } else { Wallet::Google },
+        severity: Severity::Refused,
+        rule: MISFIT_RULE.to_owned(),
+        source: if is_apple { APPLE_SOURCE } else { GOOGLE_SOURCE },
+        consequence: "no pass can be drawn with it".to_owned(),
+        mend: format!("{}: give it the form that the wallet's reference says", fault.fault),
+        path: fault.path,
+    }
+}
+
+fn unnamed_flight(fault: &RenderError) -> Finding {
+    Finding {
+        wallet: Wallet::Google,
+        severity: Severity::Refused,
+        path: "semantics".to_owned(),
+        rule: "flight_named".to_owned(),
+        source: "https://developers.google.com/wallet/reference/rest/v1/flightclass",
+        consequence: "Google gets no such pass".to_owned(),
+        mend: fault.to_string(),
+    }
+}
+
+/// All passes share the class: nothing is filled in there.
+fn shared_placeholder((key, _): (&String, &Value)) -> Finding {
+    Finding {
+        wallet: Wallet::Google,
+        severity: Severity::Lost,
+        path: format!("google.{key}"),
+        rule: "class_placeholder".to_owned(),
+        source: GOOGLE_SOURCE,
+        consequence: "the placeholder is shown as it stands".to_owned(),
+        mend: "all passes share the class: write the text out, or set what differs under `google_object`".to_owned(),
+    }
+}
+
+/// The part of the design that a place in Google's class or object comes from: of the keys that it sets as they stand, else of
+/// what it says for both wallets.
+fn google_place(part: &str, keys: &Map<String, Value>, vertical: Vertical, path: &str) -> String {
     let field = path.split_once('.').map_or(path, |(_, field)| field);
     let name = field.split(['.', '[']).next().unwrap_or(field);
+    if keys.contains_key(name) {
+        return format!("{part}.{field}");
+    }
     match name {
-        "programLogo" | "titleImage" | "logo" | "wideProgramLogo" | "wideLogo" => "images.logo".to_owned(),
+        "programLogo" | "titleImage" | "logo" | "wideProgramLogo" | "wideTitleImage" | "wideLogo" => "images.logo".to_owned(),
         "heroImage" => "images.strip".to_owned(),
         "hexBackgroundColor" => "colors.background".to_owned(),
         "barcode" => "barcode".to_owned(),
@@ -170,10 +244,12 @@ fn google_place(vertical: Vertical, path: &str) -> String {
         "linksModuleData" => "links".to_owned(),
         "merchantLocations" => "relevance.locations".to_owned(),
         "issuerName" | "provider" => "issuer".to_owned(),
+        "flightHeader" | "origin" | "destination" => "semantics".to_owned(),
+        name if name.starts_with("local") && vertical == Vertical::Flight => "semantics".to_owned(),
         "programName" | "title" | "eventName" | "merchantName" | "cardTitle" if vertical != Vertical::Flight => {
             "title".to_owned()
         }
-        _ => format!("google.{field}"),
+        _ => format!("{part}.{field}"),
     }
 }
 

@@ -15,6 +15,12 @@ pub(crate) fn fill(view: &PassView<'_>, keys: &Map<String, Json>) -> Map<String,
     fill_object(view, keys, MAX_DEPTH)
 }
 
+/// The keys whose texts hold no placeholder.
+pub(crate) fn constants(keys: &Map<String, Json>) -> Map<String, Json> {
+    let is_constant = |value: &Json| !value.to_string().contains("{{");
+    keys.iter().filter(|(_, value)| is_constant(value)).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
 fn fill_object(view: &PassView<'_>, keys: &Map<String, Json>, depth: usize) -> Map<String, Json> {
     keys.iter().filter_map(|(key, value)| Some((key.clone(), fill_one(view, value, depth)?))).collect()
 }

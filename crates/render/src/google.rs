@@ -12,21 +12,20 @@ mod notice;
 mod object;
 mod patch;
 pub(crate) mod slots;
+pub(crate) mod travel;
 
-use domain::{BarcodeFormat, Design, ImageRole, Pass, Project, ProjectKind, Template};
+use domain::{BarcodeFormat, Design, ImageRole, Pass, Project, ProjectKind};
 use google_wallet::model::{Barcode, BarcodeType, Image, LocalizedString};
 use google_wallet::{IdError, ResourceId, Vertical};
 
-pub use class::google_class;
+pub use class::{google_class, shared_class};
 pub use notice::google_notice;
 pub(crate) use notice::noticed;
 pub use object::{google_message, google_object};
 pub use patch::google_patch;
+pub use travel::{class_id, flight_of, has_flights, sample_flight};
 
 use crate::PassView;
-
-/// Keys of a flight class that Google requires; a design that sets them all makes its boarding passes flights.
-const FLIGHT_KEYS: [&str; 4] = ["flightHeader", "origin", "destination", "localScheduledDepartureDateTime"];
 
 /// Digits of an ITF-14.
 const ITF_14_DIGITS: usize = 14;
@@ -63,16 +62,11 @@ pub fn vertical(project: &Project, design: &Design) -> Vertical {
         ProjectKind::Membership => Vertical::Loyalty,
         ProjectKind::Coupon => Vertical::Offer,
         ProjectKind::EventTicket => Vertical::EventTicket,
-        ProjectKind::BoardingPass if FLIGHT_KEYS.iter().all(|key| design.google.contains_key(*key)) => Vertical::Flight,
-        ProjectKind::BoardingPass | ProjectKind::Generic => Vertical::Generic,
+        ProjectKind::BoardingPass => travel::vertical(design),
+        ProjectKind::Generic => Vertical::Generic,
         ProjectKind::GiftCard => Vertical::GiftCard,
         ProjectKind::Transit => Vertical::Transit,
     }
-}
-
-/// The id of a template's class.
-pub fn class_id(issuer_id: &str, template: &Template) -> Result<ResourceId, IdError> {
-    ResourceId::new(issuer_id, &template.id.to_string())
 }
 
 /// The id of a pass's object.

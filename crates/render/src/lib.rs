@@ -2,7 +2,7 @@
 //! on the pass's own page. No I/O: keys, addresses and images are handed in, so the same input gives the same output.
 //!
 //! - [`apple()`] and [`apple_assets`]: what goes into a `.pkpass`. Assets are prepared once per template version.
-//! - [`google_class`] and [`google_object`]: a class per template, an object per pass.
+//! - [`google_class`] and [`google_object`]: a class per template or flight, an object per pass.
 //! - [`preview_html`] and [`preview_css`]: the card as HTML, for the pass's page and the console.
 //! - [`picture_set`]: every size that the wallets need of one uploaded picture.
 //! - [`import_pass`] and [`export_pass`]: a design out of a pass, and as the folder that Apple's tools open.
@@ -30,10 +30,11 @@ mod words;
 use domain::{Contact, Pass, Project, Template};
 
 pub use apple::{AppleContext, AssetsError, MESSAGE_FIELD, apple, apple_assets, asks_to_sign_up};
-pub use check::{CheckError, Finding, check_design, sample_contact, sample_pass};
+pub use check::{CheckError, Finding, MISFIT_RULE, check_design, sample_contact, sample_pass};
 pub use export::export_pass;
 pub use google::{
-    GoogleContext, class_id, google_class, google_message, google_notice, google_object, google_patch, object_id, vertical,
+    GoogleContext, class_id, flight_of, google_class, google_message, google_notice, google_object, google_patch, has_flights,
+    object_id, sample_flight, shared_class, vertical,
 };
 pub use import::{Import, ImportError, ImportNote, ImportOptions, ImportedPicture, Outcome, import_pass};
 pub use loss::{Loss, System, loss_report};
@@ -71,6 +72,9 @@ pub enum RenderError {
     /// No sample can be made.
     #[error("no sample pass can be made: {0}")]
     Sample(String),
+    /// A pass does not say yet what names its flight at Google.
+    #[error("Google's class of a flight needs {0}: the pass does not have it yet, or not in the form that the tag wants")]
+    Flight(String),
     /// The Google issuer is no number.
     #[error("Google issuer: {0}")]
     GoogleId(#[from] google_wallet::IdError),

@@ -36,6 +36,10 @@ impl Moment {
         Some(Self { at, offset })
     }
 
+    pub(crate) fn at(self) -> Timestamp {
+        self.at
+    }
+
     /// Whether it is a day rather than an hour: midnight by its own clock.
     pub(crate) fn is_day(self) -> bool {
         (self.at.as_seconds() + i64::from(self.offset.seconds())) % 86_400 == 0
@@ -61,6 +65,15 @@ impl Moment {
         self.written(if self.offset == Offset::UTC { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S%:z" })
     }
 
+    /// As Google reads the times of flights: by the clock of a place, without an offset. A zone that has no such name in the
+    /// database of zones counts for nothing: the time is then read by the clock that it was given in.
+    pub(crate) fn local(self, zone: Option<&str>) -> String {
+        let zone = zone.and_then(|zone| TimeZone::get(zone).ok());
+        let at = jiff::Timestamp::from_second(self.at.as_seconds()).ok();
+        let offset = zone.zip(at).map_or(self.offset, |(zone, at)| zone.to_offset(at));
+        Self { offset, ..self }.written("%Y-%m-%dT%H:%M:%S")
+    }
+
     fn written(self, pattern: &str) -> String {
         match jiff::Timestamp::from_second(self.at.as_seconds()) {
             Ok(instant) => instant.to_zoned(TimeZone::fixed(self.offset)).strftime(pattern).to_string(),
@@ -84,6 +97,15 @@ impl PassView<'_> {
         match &value {
             Value::Text(text) if text.trim().is_empty() => None,
             _ => Some(value),
+        }
+    }
+
+    /// Fills a text in that stands for a time; nothing while it is not known, or no time.
+    pub(crate) fn moment(&self, text: &Text) -> Option<Moment> {
+        match self.value(text)? {
+            Value::Time(time) => Some(time),
+            Value::Text(text) => Moment::parse(&text),
+            Value::Number(_) => None,
         }
     }
 
@@ -303,5 +325,10 @@ mod tests {
             assert_eq!((moment.human().as_str(), moment.wallet().as_str(), moment.is_local()), (human, wallet, local), "{text}");
         }
         assert_eq!(Moment::parse("tomorrow"), None);
+        let noon = Moment::parse("2026-11-20T12:00:00Z").unwrap();
+        let local = |zone| noon.local(zone);
+        assert_eq!(local(Some("Asia/Tokyo")), "2026-11-20T21:00:00");
+        assert_eq!((local(None), local(Some("Nowhere"))), ("2026-11-20T12:00:00".to_owned(), "2026-11-20T12:00:00".to_owned()));
+        assert_eq!(Moment::parse("2026-11-20T12:00:00+01:00").unwrap().local(None), "2026-11-20T12:00:00");
     }
 }

@@ -57,7 +57,7 @@ impl Input {
         let image_url = |hash: &str| format!("https://passes.example.com/images/{hash}.png");
         let context =
             GoogleContext { issuer_id: "3388000000012345678", language: "en", callback_url: None, image_url: &image_url };
-        let class = google_class(&self.project, &self.template, &context).unwrap();
+        let class = google_class(&self.view(), &context).unwrap();
         let object = google_object(&self.view(), &context).unwrap();
         (serde_json::to_value(class).unwrap(), serde_json::to_value(object).unwrap())
     }
@@ -117,6 +117,154 @@ fn a_flight_is_drawn_from_tags_of_either_name() {
         (&tags["departureAirportTimeZone"], &tags["destinationLocationTimeZone"]),
         (&json!("Europe/Berlin"), &json!("Asia/Tokyo"))
     );
+}
+
+#[test]
+fn every_flight_of_a_template_has_a_class_that_its_passes_share() {
+    let passes = input("flight_tags", &json!({}), &[]);
+    let (class, object) = passes.google();
+    let id = class["id"].as_str().unwrap();
+    assert!(id.ends_with(".0000000000000000000002-XX-101-20261224T081500"), "{id}");
+    assert_eq!(object["classId"], id);
+    let flight =
+        |input: &Input| render::flight_of(&input.google().0["id"].as_str().unwrap().parse().unwrap()).map(|it| it.1.to_owned());
+    assert_eq!(flight(&passes).as_deref(), Some("20261224T081500"));
+
+    let changed = |key: &str, value: &str| {
+        let mut input = input("flight_tags", &json!({}), &[]);
+        input.pass.fields.insert(key.to_owned(), domain::FieldValue::Text(value.to_owned()));
+        input
+    };
+    let (gate, other) = (changed("gate", "B7"), changed("departs", "2026-12-25T07:15:00Z"));
+    assert_eq!(gate.google().0["id"], id, "the same flight from another gate");
+    assert_eq!(gate.google().0["origin"]["gate"], "B7");
+    assert_ne!(other.google().0["id"], id, "the next day's flight");
+
+    let unnamed = changed("airline", "");
+    let image_url = |hash: &str| hash.to_owned();
+    let context = GoogleContext { issuer_id: "3388000000012345678", language: "en", callback_url: None, image_url: &image_url };
+    let fault = google_object(&unnamed.view(), &context).unwrap_err().to_string();
+    assert!(fault.contains("the airline's code") && !fault.contains("number"), "{fault}");
+
+    let lost = passes.losses(System::Google);
+    assert!(lost.contains(&"semantics.departureCityName".to_owned()) && !lost.contains(&"semantics.departureGate".to_owned()));
+    assert!(!lost.iter().any(|path| path == "semantics" || path == "semantics.originalDepartureDate"), "{lost:?}");
+    let mut no_zone = input("flight_tags", &json!({}), &[]);
+    no_zone.template.design.semantics.retain(|tag, _| tag != "departureAirportTimeZone");
+    assert!(no_zone.losses(System::Google).contains(&"semantics.originalDepartureDate".to_owned()));
+}
+
+#[test]
+fn a_deleted_pass_of_a_flight_says_nothing_of_it() {
+    let mut input = input("flight_tags", &json!({}), &[]);
+    input.pass.lifecycle = serde_json::from_value(json!({"state": "deleted", "at": "2026-11-20T09:30:00Z"})).unwrap();
+    let image_url = |hash: &str| hash.to_owned();
+    let context = GoogleContext { issuer_id: "3388000000012345678", language: "en", callback_url: None, image_url: &image_url };
+    let object = google_object(&input.view(), &context).unwrap();
+    let keys = serde_json::to_value(&object).unwrap();
+    let patch = render::google_patch(object.vertical(), keys.as_object().unwrap().clone(), false);
+    assert_eq!((patch.get("classId"), patch["state"].as_str()), (None, Some("INACTIVE")), "it stays with its flight");
+    assert!(!keys.to_string().contains("QX9ZLM") && !keys.to_string().contains("101"), "{keys}");
+}
+
+#[test]
+fn a_train_is_a_journey_at_google() {
+    let design = json!({
+        "transit": "train", "google": {},
+        "semantics": {"departureStationName": "Hamburg Hbf", "destinationStationName": "{{fields.to}}", "carNumber": "7",
+                      "originalDepartureDate": "2026-12-24T08:15:00+01:00", "vehicleNumber": "ICE 101", "departurePlatform": "14",
+                      "seats": [{"seatNumber": "61"}], "passengerName": "{{contact.name}}", "albumIDs": ["1"]},
+    });
+    let input = input("flight", &design, &[("to", "text", "Berlin")]);
+    let (class, object) = input.google();
+    assert_eq!((&class["transitType"], &class["id"]), (&json!("RAIL"), &object["classId"]));
+    let leg = &object["ticketLeg"];
+    assert_eq!(leg["originName"]["defaultValue"]["value"], "Hamburg Hbf");
+    assert_eq!(leg["destinationName"]["defaultValue"]["value"], "Berlin");
+    assert_eq!((&leg["departureDateTime"], &leg["carriage"]), (&json!("2026-12-24T08:15:00+01:00"), &json!("ICE 101")));
+    assert_eq!(leg["ticketSeat"], json!({"coach": "7", "seat": "61"}));
+    let lost = input.losses(System::Google);
+    assert!(lost.contains(&"semantics.albumIDs".to_owned()) && !lost.contains(&"semantics.carNumber".to_owned()), "{lost:?}");
+}
+
+#[test]
+fn keys_of_googles_object_are_set_filled_and_kept() {
+    let design = json!({"google_object": {
+        "heroImage": {"sourceUri": {"uri": "https://example.com/{{pass.external_id}}.png"}}, "hexBackgroundColor": "#123456",
+        "notifications": {"upcomingNotification": {"enableNotification": true}}, "somethingNewer": {"kept": [1]},
+        "appLinkData": {"webAppLinkInfo": {"appTarget": {"targetUri": {"uri": "https://example.com/{{fields.code}}"}}}},
+        "id": "1.other", "classId": "1.other", "state": "EXPIRED",
+    }});
+    let input = input("generic", &design, &[("code", "text", "A7")]);
+    let (class, object) = input.google();
+    assert_eq!((&object["hexBackgroundColor"], &object["somethingNewer"]), (&json!("#123456"), &json!({"kept": [1]})));
+    assert_eq!(object["heroImage"]["sourceUri"]["uri"], "https://example.com/M-1042.png");
+    assert_eq!(object["notifications"]["upcomingNotification"]["enableNotification"], true);
+    assert_eq!(object["appLinkData"]["webAppLinkInfo"]["appTarget"]["targetUri"]["uri"], "https://example.com/A7");
+    assert_eq!((&object["classId"], object["state"].as_str()), (&class["id"], Some("ACTIVE")), "what names it stays");
+    assert!(class.get("notifications").is_none());
+}
+
+#[test]
+fn a_fault_of_a_key_that_is_set_as_it_stands_points_at_that_key() {
+    let check = |case: &str, part: &str, keys: Value| {
+        let mut input = input(case, &json!({ part: keys }), &[]);
+        input.project.google_issuer = Some("3388000000012345678".to_owned());
+        check_design(&input.project, &input.template, |_| Some(png(1))).unwrap()
+    };
+    let table = [
+        ("membership", "apple", json!({"maxDistance": "12"}), "apple.maxDistance", "key_shape"),
+        ("membership", "apple", json!({"backgroundColor": "rgb(300,0,0)"}), "apple.backgroundColor", "key_shape"),
+        (
+            "membership",
+            "apple",
+            json!({"barcodes": [{"format": "PKBarcodeFormatQR", "message": "1"}]}),
+            "apple.barcodes.0",
+            "key_shape",
+        ),
+        (
+            "event_ticket",
+            "apple",
+            json!({"upcomingPassInformation": [{"type": "event", "name": "x"}]}),
+            "apple.upcomingPassInformation.0",
+            "key_shape",
+        ),
+        ("membership", "google", json!({"merchantName": "x", "programName": 5}), "google.programName", "key_shape"),
+        ("generic", "google_object", json!({"cardTitle": 5}), "google_object.cardTitle", "key_shape"),
+        ("membership", "google", json!({"hexBackgroundColor": "red"}), "google.hexBackgroundColor", "colour"),
+        ("generic", "google_object", json!({"hexBackgroundColor": "red"}), "google_object.hexBackgroundColor", "colour"),
+        (
+            "generic",
+            "google_object",
+            json!({"heroImage": {"sourceUri": {"uri": "http://example.com/a.png"}}}),
+            "google_object.heroImage.sourceUri.uri",
+            "image_address",
+        ),
+        (
+            "membership",
+            "google",
+            json!({"multipleDevicesAndHoldersAllowedStatus": "NOPE"}),
+            "google.multipleDevicesAndHoldersAllowedStatus",
+            "unknown_word",
+        ),
+        ("membership", "google", json!({"homepageUri": {"uri": "not a url"}}), "google.homepageUri.uri", "address"),
+        (
+            "membership",
+            "google",
+            json!({"merchantLocations": [{"latitude": 999, "longitude": 0}]}),
+            "google.merchantLocations[0].latitude",
+            "coordinates",
+        ),
+        ("membership", "google", json!({"rewardsTier": "{{pass.id}}"}), "google.rewardsTier", "class_placeholder"),
+    ];
+    for (case, part, keys, path, rule) in table {
+        let found = check(case, part, keys);
+        let finding = found.iter().find(|finding| finding.path == path);
+        assert_eq!(finding.map(|finding| finding.rule.as_str()), Some(rule), "{path}: {found:#?}");
+        assert!(finding.unwrap().source.starts_with("https://"));
+    }
+    let flight = check("flight_tags", "google", json!({}));
+    assert!(flight.iter().all(|finding| finding.wallet != domain::Wallet::Google), "{flight:#?}");
 }
 
 #[test]
@@ -268,4 +416,11 @@ fn what_is_wrong_is_told_from_what_is_missing() {
         assert!(wrong.contains(&path), "{path} is not in {wrong:?}");
     }
     assert_eq!(of(domain::Fault::Missing), ["images.icon.x2", "fields.2.value"]);
+    let google_alone = Project { google_issuer: Some("3388000000012345678".to_owned()), ..input.project.clone() };
+    let lacks_icon = |project: &Project| {
+        let problems = input.template.design.problems(project);
+        problems.iter().any(|problem| problem.path == "images.icon.x2")
+    };
+    assert!(!lacks_icon(&google_alone), "nobody makes an Apple pass of it");
+    assert!(lacks_icon(&Project { apple_pass_type: Some("pass.example".to_owned()), ..google_alone }));
 }

@@ -18,7 +18,7 @@ pub const NOTIFICATIONS_WITHIN: Duration = Duration::from_secs(86_400);
 pub struct GoogleThingRow {
     /// Whose.
     pub org: OrgId,
-    /// The pass, the template, or the account itself for its standing work.
+    /// The pass, the class (see [`google_class_thing`]), or the account itself for its standing work.
     pub thing: Uuid,
     /// The Google account that it belongs to.
     pub account: Uuid,
@@ -117,6 +117,13 @@ pub struct GoogleChecked {
     pub refused: Option<String>,
     /// What to change; empty where nobody knows.
     pub mend: String,
+}
+
+/// The thing that a class is: its template, or a flight of it. `class` is the class's id.
+#[must_use]
+pub fn google_class_thing(template: TemplateId, class: &str) -> Uuid {
+    let is_shared = class.split_once('.').is_some_and(|(_, suffix)| suffix.parse() == Ok(template));
+    if is_shared { template.uuid() } else { Uuid::new_v5(&template.uuid(), class.as_bytes()) }
 }
 
 /// What asks an account whether Google would take a template's passes, due now. There is one such thing for each template.

@@ -41,7 +41,7 @@ pub use config::{
 pub use error::{Result, StoreError};
 pub use google::{
     ChangedPass, GoogleChecked, GoogleDrift, GoogleNote, GoogleOutcome, GoogleSettlement, GoogleThingRow, GoogleWants,
-    NOTIFICATIONS, NOTIFICATIONS_WITHIN, dry_run_thing,
+    NOTIFICATIONS, NOTIFICATIONS_WITHIN, dry_run_thing, google_class_thing,
 };
 pub use jobs::{CHUNK_DAYS, Chunk, Job, JobBody};
 pub use keyring::{DataKey, Keyring, MasterKey};

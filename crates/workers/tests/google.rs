@@ -104,7 +104,7 @@ async fn install(house: &House, google: &GoogleServer, pass: &Pass) {
 }
 
 async fn notify(house: &House, pass: &Pass, text: &str) {
-    submit(house, Action::Notify { pass: PassRef::Id(pass.id), text: text.to_owned() }).await;
+    submit(house, Action::Notify { pass: PassRef::Id(pass.id), text: text.to_owned(), at: None, until: None }).await;
 }
 
 async fn shows(google: &GoogleServer, pass: &Pass, text: &str) {
@@ -430,4 +430,109 @@ async fn the_limit_holds_and_every_change_arrives_once() {
     assert!(arrivals.iter().all(|arrival| arrival.status == 200), "nothing was refused");
     let about = |pass: &Pass| arrivals.iter().filter(|arrival| arrival.path.ends_with(&pass.id.to_string())).count();
     assert!(passes.iter().all(|pass| about(pass) == 1), "each was patched once");
+}
+
+/// A house whose passes are for flights; which, the pass says.
+async fn with_flights() -> (House, GoogleServer) {
+    let (house, google) = with_google().await;
+    let catalog = house.store.catalog();
+    let stored = &catalog.org(house.org).unwrap().projects[&house.project.uuid()];
+    let fields = serde_json::json!([
+        {"key": "number", "label": "Flight", "type": "number", "default": 101},
+        {"key": "departs", "label": "Departs", "type": "time", "default": "2026-12-24T08:15:00+01:00"},
+        {"key": "gate", "label": "Gate", "default": "A12"},
+    ]);
+    let fields = serde_json::from_value(fields).unwrap();
+    let project = Project { kind: ProjectKind::BoardingPass, fields, ..(*stored.value).clone() };
+    assert!(house.store.put(&house.change(), &project, stored.revision).await.unwrap());
+    redesign(&house, |design| {
+        let tags = serde_json::json!({"airlineCode": "XX", "flightNumber": "{{fields.number}}", "departureAirportCode": "BER",
+            "destinationAirportCode": "OSL", "originalDepartureDate": "{{fields.departs}}", "departureGate": "{{fields.gate}}"});
+        design.semantics = tags.as_object().unwrap().clone();
+    })
+    .await;
+    (house, google)
+}
+
+fn boarding(google: &GoogleServer, pass: &Pass) -> Option<Value> {
+    google.get("flightObject", &format!("{ISSUER}.{}", pass.id))
+}
+
+async fn say(house: &House, pass: &Pass, field: &str, value: domain::FieldValue) {
+    let change = PassChange { fields: BTreeMap::from([(field.to_owned(), Some(value))]), ..PassChange::default() };
+    submit(house, Action::Update { pass: PassRef::Id(pass.id), change: Box::new(change), expected_version: None }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_flight_is_a_class_that_follows_the_newest_of_its_passes() {
+    let (house, google) = with_flights().await;
+    let workers = house.workers().await;
+    let (one, two) = (house.issued("one", Validity::default()).await, house.issued("two", Validity::default()).await);
+    for pass in [&one, &two] {
+        until("the boarding pass", async || boarding(&google, pass).is_some()).await;
+        is_settled(&house, pass).await;
+    }
+    let class_of = |pass: &Pass| boarding(&google, pass).unwrap()["classId"].as_str().unwrap().to_owned();
+    let flight = class_of(&one);
+    assert!(flight.ends_with("-XX-101-20261224T081500") && class_of(&two) == flight, "{flight}");
+    assert_eq!(google.count("flightClass"), 1, "they share it");
+    let gate = || google.get("flightClass", &flight).unwrap()["origin"]["gate"].clone();
+    assert_eq!(gate(), "A12");
+
+    house.clock.forward(Duration::from_secs(60));
+    say(&house, &one, "gate", "B7".into()).await;
+    until("the new gate", async || gate() == "B7").await;
+    // somebody asks for the other, which nobody told of the gate
+    let row = house.store.backend().google_thing(house.org, two.id.uuid()).await.unwrap().unwrap();
+    let again = store::GoogleThingRow { due_at: Some(house.clock.now()), ..row };
+    house.store.backend().ask_google(vec![again], true).await.unwrap();
+    is_settled(&house, &two).await;
+    assert_eq!(gate(), "B7", "an older pass does not put it back");
+
+    say(&house, &two, "departs", "2026-12-25T08:15:00+01:00".into()).await;
+    until("the next day's flight", async || class_of(&two).ends_with("-XX-101-20261225T081500")).await;
+    assert_eq!((google.count("flightClass"), class_of(&one)), (2, flight.clone()));
+    submit(&house, Action::Delete { pass: PassRef::Id(one.id) }).await;
+    until("it is void", async || boarding(&google, &one).unwrap()["state"] == "INACTIVE").await;
+    assert_eq!(class_of(&one), flight);
+    workers.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missed_call_backs_of_flights_are_repaired_too() {
+    let (mut house, google) = with_flights().await;
+    house.google.drift_every = Duration::from_millis(200);
+    let workers = house.workers().await;
+    let pass = house.issued("saved", Validity::default()).await;
+    until("the boarding pass", async || boarding(&google, &pass).is_some()).await;
+    google.mute(true);
+    google.hold(&format!("{ISSUER}.{}", pass.id)).unwrap();
+    let active = async || house.store.pass(house.org, pass.id).await.unwrap().unwrap().google.active;
+    until("the install is found", async || active().await == 1).await;
+    workers.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planned_message_is_sent_when_its_time_has_come() {
+    let (house, google) = with_google().await;
+    let workers = house.workers().await;
+    let pass = house.issued("one", Validity::default()).await;
+    has_state(&google, &pass, "ACTIVE").await;
+    install(&house, &google, &pass).await;
+    let (at, until_then) =
+        (house.clock.now().plus(Duration::from_secs(3_600)), house.clock.now().plus(Duration::from_secs(7_200)));
+    let text = "Doors open".to_owned();
+    submit(&house, Action::Notify { pass: PassRef::Id(pass.id), text, at: Some(at), until: Some(until_then) }).await;
+    is_settled(&house, &pass).await;
+    assert!(object(&google, &pass).unwrap().get("messages").is_none(), "not yet");
+    workers.drain(Duration::from_secs(5)).await;
+
+    house.clock.forward(Duration::from_secs(3_601));
+    let workers = house.workers().await;
+    shows(&google, &pass, "Doors open").await;
+    let message = object(&google, &pass).unwrap()["messages"][0].clone();
+    assert_eq!(message["displayInterval"]["end"]["date"].as_str().unwrap()[..19], until_then.to_string()[..19]);
+    let pass = house.store.pass(house.org, pass.id).await.unwrap().unwrap();
+    assert!(pass.planned.is_empty() && pass.message.unwrap().at >= at);
+    workers.drain(Duration::from_secs(5)).await;
 }

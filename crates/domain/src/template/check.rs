@@ -57,7 +57,7 @@ impl Design {
     /// The faults that would keep a wallet from showing its passes, or a placeholder from being filled.
     pub fn problems(&self, project: &Project) -> Vec<DesignProblem> {
         let mut found = Found(Vec::new());
-        self.check_looks(&mut found);
+        self.check_looks(project.is_google_alone(), &mut found);
         self.check_fields(&mut found);
         self.check_links(&mut found);
         self.check_relevance(&mut found);
@@ -74,7 +74,7 @@ impl Design {
         found.0
     }
 
-    fn check_looks(&self, found: &mut Found) {
+    fn check_looks(&self, google_alone: bool, found: &mut Found) {
         for (path, text) in [("issuer", &self.issuer), ("description", &self.description)] {
             if text.trim().is_empty() {
                 found.missing(path, "must not be empty: wallets refuse a pass without it");
@@ -87,7 +87,7 @@ impl Design {
                 found.wrong(format!("colors.{name}"), "expected #RRGGBB");
             }
         }
-        if self.images.get(&ImageRole::Icon).is_none_or(|icon| icon.x2.is_none()) {
+        if !google_alone && self.images.get(&ImageRole::Icon).is_none_or(|icon| icon.x2.is_none()) {
             found.missing("images.icon.x2", "missing: Apple Wallet refuses a pass without an icon");
         }
     }
@@ -227,9 +227,15 @@ impl Design {
         texts
     }
 
-    /// The keys that are set as they stand on Apple's side, with their place.
+    /// The keys that are set as they stand and may hold placeholders, with their place.
     fn overrides(&self) -> Vec<(String, &Map<String, Value>)> {
-        let mut all = vec![("apple".to_owned(), &self.apple), ("semantics".to_owned(), &self.semantics)];
+        let parts = [
+            ("apple", &self.apple),
+            ("semantics", &self.semantics),
+            ("google", &self.google),
+            ("google_object", &self.google_object),
+        ];
+        let mut all: Vec<_> = parts.map(|(part, keys)| (part.to_owned(), keys)).into();
         all.extend(self.fields.iter().enumerate().map(|(index, field)| (format!("fields.{index}.apple"), &field.apple)));
         all
     }

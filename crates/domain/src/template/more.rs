@@ -72,6 +72,18 @@ pub struct Relevance {
     /// Radius around the places in metres; Apple only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_distance: Option<Number>,
+    /// Google only: whether the holder of a generic pass is told shortly before it begins, which is its validity's beginning or
+    /// else the first of the dates.
+    #[serde(skip_serializing_if = "is_false")]
+    pub tell_before_start: bool,
+    /// Google only: whether the holder of a generic pass is told shortly before its validity ends. Other passes tell it by
+    /// themselves.
+    #[serde(skip_serializing_if = "is_false")]
+    pub tell_before_end: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Relevance {

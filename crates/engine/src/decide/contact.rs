@@ -4,7 +4,7 @@ use domain::{
     Answer, Channel, Contact, ContactId, ContactInput, ContactRef, Facts, Lifecycle, PassId, Reject, RejectCode, normalise_email,
 };
 
-use super::{Draft, update};
+use super::{Draft, issue::MAX_EXTERNAL_ID_BYTES, update};
 
 /// Most bytes of a name, an address, a number or an id.
 const MAX_TEXT_BYTES: usize = 512;
@@ -118,8 +118,17 @@ fn check(input: &ContactInput) -> Result<(), Reject> {
             return invalid(path, "must have 1 to 512 bytes");
         }
     }
-    if input.email.as_ref().is_some_and(|email| !email.contains('@')) {
-        return invalid("email", "is no e-mail address: it has no @");
+    if input.external_id.as_ref().is_some_and(|id| id.len() > MAX_EXTERNAL_ID_BYTES) {
+        return invalid("external_id", "must have 1 to 256 bytes");
+    }
+    if let Some(email) = input.email.as_deref().map(normalise_email) {
+        if !email.contains('@') {
+            return invalid("email", "is no e-mail address: it has no @");
+        }
+        // a line break would reach the header of a mail, and no address that is given out has a space
+        if email.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return invalid("email", "is no e-mail address: it holds a space, a line break or a control character");
+        }
     }
     if input.traits.len() > MAX_TRAITS {
         return invalid("traits", "more than 100");
@@ -156,6 +165,7 @@ pub(super) fn erase(draft: &mut Draft<'_>, reference: &ContactRef) -> Result<Ans
         pass.fields.clear();
         pass.balances.clear();
         pass.message = None;
+        pass.planned.clear();
         pass.origin = Default::default();
         pass.rendered = None;
         pass.installed = None;

@@ -43,13 +43,14 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The pass that a reference means, expired first if its time has come.
+    /// The pass that a reference means, after what its time has brought: messages that were planned, and its end.
     pub(super) fn pass(&mut self, pass: &PassRef) -> Result<Pass, Reject> {
         let found =
             self.view.states.find_pass(self.view.org, pass).and_then(|id| self.view.states.passes.get(&(self.view.org, id)));
         let held = found.ok_or_else(|| Reject::new(RejectCode::NotFound, "pass", "no such pass"))?;
         let mut pass = held.value.clone();
         self.settle(&mut pass);
+        self.say_planned(&mut pass);
         if pass.is_past(self.now) {
             let before = pass.clone();
             pass.lifecycle = Lifecycle::Expired { at: self.now };
@@ -94,6 +95,7 @@ impl<'a> Draft<'a> {
         if pass.lifecycle.is_void() {
             pass.apple.held_until = None;
             pass.google.held_until = None;
+            pass.planned.clear();
         }
         pass.version += 1;
         pass.updated_at = self.now.max(pass.updated_at);

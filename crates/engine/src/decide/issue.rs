@@ -10,7 +10,7 @@ use domain::{
 use super::{Draft, contact, update};
 
 /// Most bytes of an external id.
-const MAX_EXTERNAL_ID_BYTES: usize = 256;
+pub(super) const MAX_EXTERNAL_ID_BYTES: usize = 256;
 
 pub(super) fn issue(draft: &mut Draft<'_>, issue: &Issue) -> Result<Answer, Reject> {
     let project = draft.view.config.project(issue.project).ok_or_else(|| {
@@ -48,6 +48,7 @@ pub(super) fn issue(draft: &mut Draft<'_>, issue: &Issue) -> Result<Answer, Reje
         fields,
         balances,
         message: None,
+        planned: Vec::new(),
         origin: issue.origin.clone(),
         rendered: None,
         installed: None,

@@ -38,6 +38,7 @@ fn subject<'d>(draft: &Draft<'d>, command: &Command) -> Option<&'d Pass> {
         | Action::Revoke { pass, .. }
         | Action::Delete { pass }
         | Action::Notify { pass, .. }
+        | Action::CancelNotices { pass }
         | Action::Send { pass, .. } => pass,
         _ => return None,
     };

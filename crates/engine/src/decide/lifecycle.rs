@@ -1,6 +1,6 @@
 //! Activating, revoking, deleting, expiring, notifying.
 
-use domain::{Answer, Facts, Lifecycle, Message, Pass, PassRef, Reject, RejectCode};
+use domain::{Answer, Facts, Lifecycle, Pass, PassRef, Reject, RejectCode};
 
 use super::Draft;
 
@@ -62,19 +62,6 @@ pub(super) fn renew_barcode(draft: &mut Draft<'_>, reference: &PassRef) -> Resul
     draft.put_pass(Some(&before), &pass);
     let changed = vec!["barcode".to_owned()];
     draft.event(Facts::PassUpdated { changed, balance_changes: Default::default(), previous_variant: None }, true, &pass);
-    Ok(Draft::done(&pass, false))
-}
-
-pub(super) fn notify(draft: &mut Draft<'_>, reference: &PassRef, text: &str) -> Result<Answer, Reject> {
-    check_message(text)?;
-    let before = draft.pass(reference)?;
-    refuse_deleted(&before)?;
-    let message = Message { text: text.to_owned(), at: draft.now };
-    let mut pass = before.clone();
-    pass.message = Some(message.clone());
-    draft.touch_pass(&mut pass, true);
-    draft.put_pass(Some(&before), &pass);
-    draft.event(Facts::PassNotified { message }, true, &pass);
     Ok(Draft::done(&pass, false))
 }
 

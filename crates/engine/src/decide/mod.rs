@@ -10,6 +10,7 @@ mod issue;
 mod late;
 mod lifecycle;
 mod message;
+mod notices;
 mod scan;
 mod undo_scan;
 mod update;
@@ -65,7 +66,8 @@ pub fn decide(view: &View<'_>, command: &Command, now: Timestamp) -> Result<Deci
         Action::Delete { pass } => lifecycle::delete(&mut draft, pass)?,
         Action::Expire { pass } => lifecycle::expire(&mut draft, pass)?,
         Action::RenewBarcode { pass } => lifecycle::renew_barcode(&mut draft, pass)?,
-        Action::Notify { pass, text } => lifecycle::notify(&mut draft, pass, text)?,
+        Action::Notify { pass, text, at, until } => notices::notify(&mut draft, pass, text, *at, *until)?,
+        Action::CancelNotices { pass } => notices::cancel(&mut draft, pass)?,
         Action::Send { pass, order } => message::send(&mut draft, pass, order)?,
         Action::RecordMessage { pass, message, news } => message::record(&mut draft, pass, message, news)?,
         Action::Scan { passes, order } => scan::scan(&mut draft, passes, order)?,

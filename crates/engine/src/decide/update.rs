@@ -39,7 +39,7 @@ pub(super) fn update(
     set_holder(draft, &mut pass, change, &mut news)?;
     if let Some(text) = &change.message {
         lifecycle::check_message(text)?;
-        pass.message = Some(Message { text: text.clone(), at: draft.now });
+        pass.message = Some(Message { text: text.clone(), at: draft.now, until: None });
         news.changed.push("message".to_owned());
     }
     if news.changed.is_empty() {

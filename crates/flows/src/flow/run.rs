@@ -162,7 +162,7 @@ pub(crate) fn describe(action: &Action) -> Value {
             find(&mut out, pass);
             change(&mut out, changed);
         }
-        Action::Notify { pass, text } => {
+        Action::Notify { pass, text, .. } => {
             find(&mut out, pass);
             put(&mut out, "message", Some(text));
         }

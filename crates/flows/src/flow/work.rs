@@ -162,7 +162,7 @@ impl Work<'_> {
             StepAction::Notify => {
                 let pass = self.find();
                 match self.message() {
-                    Some(text) => Some(Action::Notify { pass: pass?, text }),
+                    Some(text) => Some(Action::Notify { pass: pass?, text, at: None, until: None }),
                     None if self.problems.is_empty() => self.wrong("message", "the text is empty with this event"),
                     None => None,
                 }

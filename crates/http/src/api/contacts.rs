@@ -34,10 +34,12 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 #[allow(dead_code, reason = "describes `domain::ContactInput` in the document")]
 pub(crate) struct ContactSchema {
     /// The id that your own systems know the person by: at most 256 bytes.
+    #[schema(min_length = 1, max_length = 256)]
     external_id: Option<String>,
     /// Name as shown to people.
     name: Option<String>,
-    /// E-mail address.
+    /// E-mail address: at most 512 bytes, no spaces or control characters.
+    #[schema(min_length = 1, max_length = 512)]
     email: Option<String>,
     /// Phone number.
     phone: Option<String>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use domain::{Action, Installation, InstallationState, PassId, PassRef, Timestamp, UninstallReason, Wallet};
+use domain::{Action, Confidence, Installation, InstallationState, PassId, PassRef, Timestamp, UninstallReason, Wallet};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -13,7 +13,7 @@ use super::{
     config::Shown,
     cursor::{self, Cursor, Place},
     page::{Limit, Page},
-    pass_view::{ReasonName, View},
+    pass_view::{ConfidenceName, ReasonName, View},
     passes::acted,
     schema::{IdText, TimeText, WalletName},
 };
@@ -42,6 +42,9 @@ struct InstallationView {
     /// Why it is thought to be gone.
     #[schema(value_type = Option<ReasonName>)]
     reason: Option<UninstallReason>,
+    /// How sure that is.
+    #[schema(value_type = Option<ConfidenceName>)]
+    confidence: Option<Confidence>,
     /// When it first got there.
     #[schema(value_type = TimeText)]
     first_installed_at: Timestamp,
@@ -60,6 +63,7 @@ impl InstallationView {
             active,
             since,
             reason,
+            confidence: reason.map(UninstallReason::confidence),
             first_installed_at: installation.first_installed_at,
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use domain::{Action, PassId, PassRef, Reject};
+use domain::{Action, PassId, PassRef, Reject, Timestamp};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -13,7 +13,7 @@ use super::{
     config::Shown,
     pass_view::View,
     passes::acted,
-    schema::IdText,
+    schema::{IdText, TimeText},
 };
 use crate::{
     App, Body, PathParam, Problem,
@@ -21,7 +21,12 @@ use crate::{
 };
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(activate)).routes(routes!(revoke)).routes(routes!(notify)).routes(routes!(renew_barcode))
+    OpenApiRouter::new()
+        .routes(routes!(activate))
+        .routes(routes!(revoke))
+        .routes(routes!(notify))
+        .routes(routes!(cancel_notices))
+        .routes(routes!(renew_barcode))
 }
 
 /// Nothing needs to be said.
@@ -44,6 +49,13 @@ struct Notice {
     /// At most 500 characters; shown on the lock screen and on the back of the pass.
     #[schema(min_length = 1, max_length = 500)]
     text: String,
+    /// When it is sent; at once unless that is yet to come. At most eight messages of a pass wait.
+    #[schema(value_type = Option<TimeText>)]
+    at: Option<Timestamp>,
+    /// Until when it is worth showing: Google Wallet takes it away then, and it is not sent afterwards. Apple Wallet keeps it on
+    /// the back of the pass until the next.
+    #[schema(value_type = Option<TimeText>)]
+    until: Option<Timestamp>,
 }
 
 /// Activate a pass.
@@ -109,6 +121,9 @@ fn as_text(problem: Problem) -> Problem {
 }
 
 /// Tell the holder something.
+///
+/// At once, or at a time: then it waits in the pass (`planned_messages`), over restarts, until it is sent or cancelled, or the
+/// pass is over.
 #[utoipa::path(post, path = "/v1/passes/{pass}/notify", tag = "Passes", security(("key" = ["passes_write"])),
     params(("pass" = IdText, Path, description = "Its id.")),
     request_body = Notice, responses((status = 200, body = View, description = "As it is now.")))]
@@ -119,7 +134,26 @@ async fn notify(
     once: Once,
     body: Body<Notice>,
 ) -> Result<Acted<Shown<View>>, Problem> {
-    let action = Action::Notify { pass: PassRef::Id(id), text: body.value.text };
+    let Notice { text, at, until } = body.value;
+    let action = Action::Notify { pass: PassRef::Id(id), text, at, until };
     let outcome = once.submit(&app, &can, &body.bytes, action).await.map_err(as_text)?;
+    acted(&app, &can, &outcome)
+}
+
+/// Cancel what a holder was to be told.
+///
+/// All messages that wait for their time.
+#[utoipa::path(post, path = "/v1/passes/{pass}/notify/cancel", tag = "Passes", security(("key" = ["passes_write"])),
+    params(("pass" = IdText, Path, description = "Its id.")),
+    request_body = Option<Nothing>, responses((status = 200, body = View, description = "As it is now.")))]
+async fn cancel_notices(
+    can: Can<scope::PassesWrite>,
+    State(app): State<Arc<App>>,
+    PathParam(id): PathParam<PassId>,
+    once: Once,
+    body: Body<Nothing>,
+) -> Result<Acted<Shown<View>>, Problem> {
+    let Nothing {} = body.value;
+    let outcome = once.submit(&app, &can, &body.bytes, Action::CancelNotices { pass: PassRef::Id(id) }).await?;
     acted(&app, &can, &outcome)
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Amount, ContactId, FieldValue, Holding, Lifecycle, Pass, PassId, ProjectId, Status, TemplateId, Timestamp, UninstallReason,
+    Amount, Confidence, ContactId, FieldValue, Holding, Lifecycle, Pass, PassId, ProjectId, Status, TemplateId, Timestamp,
+    UninstallReason,
 };
 use serde::Serialize;
 use store::OrgCatalog;
@@ -63,6 +64,8 @@ pub(crate) struct View {
     balances: BTreeMap<String, Amount>,
     /// The last message to the holder.
     message: Option<MessageView>,
+    /// Messages that are to be sent later, the next first.
+    planned_messages: Vec<MessageView>,
     /// Where it can be opened.
     links: Links,
     /// In which wallets it is.
@@ -108,9 +111,18 @@ enum StateName {
 struct MessageView {
     /// What it says.
     text: String,
-    /// When it was sent.
+    /// When it was sent, or is to be.
     #[schema(value_type = TimeText)]
     at: Timestamp,
+    /// Until when it is worth showing.
+    #[schema(value_type = Option<TimeText>)]
+    until: Option<Timestamp>,
+}
+
+impl From<&domain::Message> for MessageView {
+    fn from(message: &domain::Message) -> Self {
+        Self { text: message.text.clone(), at: message.at, until: message.until }
+    }
 }
 
 /// Where a pass can be opened. Whoever has these links can open it.
@@ -153,6 +165,9 @@ struct HoldingView {
     /// Why the latest removal is thought to be one.
     #[schema(value_type = Option<ReasonName>)]
     last_uninstall_reason: Option<UninstallReason>,
+    /// How sure that is.
+    #[schema(value_type = Option<ConfidenceName>)]
+    last_uninstall_confidence: Option<Confidence>,
 }
 
 /// How a removal was learnt: the device unregistered, Apple's push service says the token is dead, Google says so, or
@@ -167,6 +182,17 @@ pub(crate) enum ReasonName {
     Drift,
 }
 
+/// How sure it is that the pass is gone: the wallet says so (`certain`); most likely, but on an iPhone automatic updates may have
+/// been switched off instead (`likely`); a hint only (`weak`).
+#[derive(ToSchema)]
+#[schema(as = Confidence, rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes `domain::Confidence` in the document")]
+pub(crate) enum ConfidenceName {
+    Certain,
+    Likely,
+    Weak,
+}
+
 impl From<&Holding> for HoldingView {
     fn from(holding: &Holding) -> Self {
         Self {
@@ -175,6 +201,7 @@ impl From<&Holding> for HoldingView {
             last_installed_at: holding.last_installed_at,
             last_uninstalled_at: holding.last_uninstalled_at,
             last_uninstall_reason: holding.last_uninstall_reason,
+            last_uninstall_confidence: holding.last_uninstall_reason.map(UninstallReason::confidence),
         }
     }
 }
@@ -212,7 +239,8 @@ impl View {
             uses_limit: pass.uses.limit,
             fields: pass.fields.clone(),
             balances: pass.balances.clone(),
-            message: pass.message.as_ref().map(|message| MessageView { text: message.text.clone(), at: message.at }),
+            message: pass.message.as_ref().map(MessageView::from),
+            planned_messages: pass.planned.iter().map(MessageView::from).collect(),
             links,
             wallets: Wallets { apple: (&pass.apple).into(), google: (&pass.google).into() },
             version: pass.version,

@@ -250,16 +250,45 @@ async fn issue(
     acted(&app, &can, &outcome)
 }
 
+/// A page of passes.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Passes)]
+struct Passes {
+    /// The things.
+    data: Vec<View>,
+    /// Give this as `cursor` to get the next page; null on the last one.
+    #[schema(required = true)]
+    next_cursor: Option<String>,
+    /// With `contact`: the Apple passes of this page in one file (`.pkpasses`), ten at most, which Safari and Mail add in one step;
+    /// null where there are not several.
+    #[schema(required = true)]
+    apple_bundle: Option<String>,
+}
+
+impl Passes {
+    fn of(page: Page<View>, apple_bundle: Option<String>) -> Json<Self> {
+        Json(Self { data: page.data, next_cursor: page.next_cursor, apple_bundle })
+    }
+}
+
+/// The address of several Apple passes in one file.
+fn bundle<'a>(app: &App, catalog: &store::OrgCatalog, passes: impl Iterator<Item = &'a domain::Pass>) -> Option<String> {
+    let is_apple = |pass: &&domain::Pass| catalog.project(pass.project).is_some_and(|project| project.apple_pass_type.is_some());
+    let held = passes.filter(|pass| !pass.lifecycle.is_void()).filter(is_apple);
+    let codes: Vec<&str> = held.take(pkpass::MAX_BUNDLE_PASSES).map(|pass| pass.code.as_str()).collect();
+    (codes.len() > 1).then(|| app.url(&format!("/p/{}/passes.pkpasses", codes.join(","))))
+}
+
 /// List passes.
 ///
 /// Deleted ones are listed too, with the state `deleted`; an external id finds only one that is not.
 #[utoipa::path(get, path = "/v1/passes", tag = "Passes", security(("key" = ["passes_read"])),
-    params(Filter), responses((status = 200, body = Page<View>, description = "A page.")))]
+    params(Filter), responses((status = 200, body = Passes, description = "A page.")))]
 async fn list(
     can: Can<scope::PassesRead>,
     State(app): State<Arc<App>>,
     QueryParams(filter): QueryParams<Filter>,
-) -> Result<Json<Page<View>>, Problem> {
+) -> Result<Json<Passes>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let view = |pass: &domain::Pass| View::of(&app, &catalog, pass);
     if let Some(external_id) = &filter.external_id {
@@ -268,11 +297,13 @@ async fn list(
         projects.sort_unstable();
         let found = app.store.passes_by_external_id(can.org, &projects, external_id).await?;
         let found = found.iter().filter(|pass| filter.contact.is_none_or(|contact| pass.contact == Some(contact)));
-        return Ok(Json(Page { data: found.map(view).collect(), next_cursor: None }));
+        return Ok(Passes::of(Page { data: found.map(view).collect(), next_cursor: None }, None));
     }
     let after = filter.cursor.map(|cursor| PassId::from_uuid(cursor.0));
     let rows = app.store.passes(can.org, filter.project, filter.contact, after, filter.limit.and_one()).await?;
-    Ok(Json(page(&rows, filter.limit, |pass| pass.id.uuid(), view)))
+    let shown = rows.iter().take(filter.limit.get() as usize);
+    let apple_bundle = filter.contact.and_then(|_| bundle(&app, &catalog, shown));
+    Ok(Passes::of(page(&rows, filter.limit, |pass| pass.id.uuid(), view), apple_bundle))
 }
 
 /// Most passes of a project that are counted.

@@ -61,9 +61,14 @@ pub(crate) struct Design {
     /// addresses here, with their hashes.
     #[schema(required = false, value_type = Object)]
     apple: serde_json::Map<String, serde_json::Value>,
-    /// Keys of Google's class that are set as they stand, over everything else.
+    /// Keys of Google's class that are set as they stand, over everything else. The class is what all passes of the template
+    /// share; where each flight has one of its own, their texts may hold placeholders.
     #[schema(required = false, value_type = Object)]
     google: serde_json::Map<String, serde_json::Value>,
+    /// Keys of Google's object, what one holder has, that are set as they stand, over everything else: `notifications`,
+    /// `appLinkData`, `groupingInfo` and so on; their texts may hold placeholders.
+    #[schema(required = false, value_type = Object)]
+    google_object: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Colours as `#RRGGBB`.
@@ -268,6 +273,13 @@ pub(crate) struct Relevance {
     beacons: Vec<NearBeacon>,
     /// Radius around the places in metres; Apple only.
     max_distance: Option<f64>,
+    /// Google only: whether the holder of a generic pass is told shortly before it begins, which is its validity's beginning or
+    /// else the first of the dates.
+    #[schema(required = false)]
+    tell_before_start: bool,
+    /// Google only: whether the holder of a generic pass is told shortly before its validity ends.
+    #[schema(required = false)]
+    tell_before_end: bool,
 }
 
 /// A moment as `at`, or an interval as `start` and `end`: each one placeholder, or a time with its zone.
@@ -415,12 +427,12 @@ mod tests {
                 "dates": [{"at": "{{fields.t}}"}, {"start": "2026-11-20T18:30:00Z", "end": "2026-11-20T19:30:00Z"}],
                 "locations": [{"latitude": 52.5, "longitude": 13.4, "altitude": 34, "text": "t"}],
                 "beacons": [{"uuid": "f7826da6-4fa2-4e98-8024-bc5b71e0893e", "major": 1, "minor": 2, "text": "t"}],
-                "max_distance": 100
+                "max_distance": 100, "tell_before_start": true, "tell_before_end": true
             },
             "transit": "bus", "rich_style": "poster_generic", "semantics": {"eventName": "e"},
             "nfc": {"message": "m", "encryption_public_key": "k", "requires_authentication": true},
             "personalization": {"description": "d", "fields": ["name", "email", "phone", "postal_code"], "terms": "t"},
-            "message_label": "News", "apple": {"k": 1}, "google": {"k": 1},
+            "message_label": "News", "apple": {"k": 1}, "google": {"k": 1}, "google_object": {"k": 1},
         });
         let design: domain::Design = serde_json::from_value(full.clone()).unwrap();
         assert_eq!(serde_json::to_value(&design).unwrap(), full);

@@ -37,7 +37,7 @@ pub(crate) struct FindingView {
     /// Which part of the design, as a dotted path.
     #[schema(examples("design.fields.2.value"))]
     pub(super) path: String,
-    /// A stable name of the rule, or the rule itself.
+    /// A stable name of the rule.
     #[schema(examples("field_key_twice"))]
     pub(super) rule: String,
     /// The public page that the rule stands on.
@@ -169,14 +169,15 @@ pub(crate) async fn check(app: &App, org: OrgId, template: &Template, catalog: &
         Err(CheckError::Assets(fault)) => return Err(Problem::field("design.images", fault.to_string())),
     };
     // a draft that lacks something is refused by every wallet: that is said as a problem
-    if missing.is_empty() {
-        let refused = found.iter().filter(|finding| finding.severity == Severity::Refused);
-        let errors: Vec<FieldError> = refused
-            .map(|finding| at(&finding.path, format!("{} ({}: {})", finding.mend, finding.rule, finding.source)))
-            .collect();
-        if !errors.is_empty() {
-            return Err(Problem::Invalid(errors));
-        }
+    let is_whole = missing.is_empty();
+    let refused = |finding: &&Finding| finding.severity == Severity::Refused && (is_whole || finding.rule == render::MISFIT_RULE);
+    let errors: Vec<FieldError> = found
+        .iter()
+        .filter(refused)
+        .map(|finding| at(&finding.path, format!("{} ({}: {})", finding.mend, finding.rule, finding.source)))
+        .collect();
+    if !errors.is_empty() {
+        return Err(Problem::Invalid(errors));
     }
     Ok(found.into_iter().map(FindingView::from).collect())
 }

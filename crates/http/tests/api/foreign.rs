@@ -62,6 +62,7 @@ impl Operation {
             (_, "/v1/passes/{pass}/messages") => json!({"channel": "email"}),
             (_, "/v1/passes/{pass}/messages/{message}/bounce") => json!({}),
             (_, "/v1/passes/{pass}/notify") => json!({"text": "Hello"}),
+            (_, "/v1/passes/{pass}/notify/cancel") => json!({}),
             (_, "/v1/passes/{pass}/activate" | "/v1/passes/{pass}/revoke" | "/v1/passes/{pass}/scan") => json!({}),
             (_, "/v1/passes/{pass}/barcode" | "/v1/scans/keys") => json!({}),
             (_, "/v1/projects/{project}/links") => json!({}),

@@ -78,6 +78,41 @@ async fn a_pass_lives_and_its_versions_guard_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_waits_for_its_time_where_anybody_sees_it() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let pass = server.post("/v1/passes", json!({"project": things.id("project")})).await.expect(201);
+    let path = format!("/v1/passes/{}", pass["id"].as_str().unwrap());
+    let planned = json!({"text": "Doors open", "at": "2031-01-01T18:00:00Z", "until": "2031-01-01T22:00:00+01:00"});
+    let shown = server.post(&format!("{path}/notify"), planned).await.expect(200).clone();
+    let wanted = json!([{"text": "Doors open", "at": "2031-01-01T18:00:00Z", "until": "2031-01-01T21:00:00Z"}]);
+    assert_eq!((&shown["planned_messages"], &shown["message"]), (&wanted, &Value::Null));
+    assert_eq!(server.get(&path).await.expect(200)["planned_messages"], wanted);
+    let over = json!({"text": "x", "at": "2031-01-01T18:00:00Z", "until": "2031-01-01T18:00:00Z"});
+    let refused = server.post(&format!("{path}/notify"), over).await;
+    assert_eq!((refused.problem(422).as_str(), &refused.json()["errors"][0]["path"]), ("invalid", &json!("until")));
+    let far = server.post(&format!("{path}/notify"), json!({"text": "x", "at": "9999-12-31T23:59:59Z"})).await;
+    assert!(far.problem(422) == "invalid" && far.text().contains("9999-12-30T22:00:00Z"), "{}", far.text());
+    let cancelled = server.post(&format!("{path}/notify/cancel"), Value::Null).await.expect(200).clone();
+    assert_eq!(cancelled["planned_messages"], json!([]));
+    let now = server.post(&format!("{path}/notify"), json!({"text": "Hello", "at": "2020-01-01T00:00:00Z"})).await.expect(200);
+    assert_eq!((&now["message"]["text"], &now["planned_messages"]), (&json!("Hello"), &json!([])), "what is past is now");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_is_said_in_the_words_of_json() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let said = async |path: &str, body: Value| server.post(path, body).await.json()["errors"][0].clone();
+    let field = said("/v1/passes", json!({"project": things.id("project"), "fields": {"tier": [1]}})).await;
+    assert_eq!(field, json!({"path": "fields.tier", "message": "expected a text, a number, true or false"}));
+    let scan = said(&format!("/v1/passes/{}/scan", things.id("pass")), json!([])).await;
+    assert_eq!(scan["message"], "invalid type: list, expected an object");
+    let email = said("/v1/contacts", json!({"email": "a@example.com\r\nBcc: b@example.com"})).await;
+    assert!(email["message"].as_str().unwrap().contains("line break"), "{email}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rejections_name_the_place() {
     let server = Server::start().await;
     let things = server.furnish().await;

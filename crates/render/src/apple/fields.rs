@@ -7,7 +7,7 @@ use pkpass::model::{DateStyle, Field, FieldValue, Fields, NumberStyle, Style, Te
 use serde_json::{Value as Json, json};
 
 use super::MESSAGE_FIELD;
-use crate::overlay::{self, OverlayError};
+use crate::overlay::{self, Keys, OverlayError};
 use crate::values::{Moment, Value, amount, formatted, micros};
 use crate::{PassView, RenderError, fill};
 
@@ -124,14 +124,15 @@ fn field(view: &PassView<'_>, design: &DesignField) -> Result<Option<Field>, Ren
 }
 
 fn overlaid(view: &PassView<'_>, field: &Field, design: &DesignField) -> Result<Field, RenderError> {
-    let fault = |fault: serde_json::Error| OverlayError { part: "apple", fault: format!("field `{}`: {fault}", design.key) };
-    let mut value = serde_json::to_value(field).map_err(fault)?;
     let mut keys = fill::fill(view, &design.apple);
     if let Some(Json::Object(tags)) = design.apple.get("semantics") {
         keys.insert("semantics".to_owned(), Json::Object(fill::fill_semantics(view, tags)));
     }
-    overlay::merge(&mut value, &keys, &PROTECTED);
-    Ok(serde_json::from_value(value).map_err(fault)?)
+    let set = Keys { part: "apple", keys: &keys, protected: &PROTECTED };
+    Ok(overlay::overlaid(field, &set, |_| {}, serde_json::from_value).map_err(|fault| {
+        let index = view.template.design.fields.iter().position(|other| other.key == design.key).unwrap_or_default();
+        OverlayError { path: format!("fields.{index}.{}", fault.path), ..fault }
+    })?)
 }
 
 fn time_field(design: &DesignField, time: Moment, format: Option<&DateFormat>) -> Field {

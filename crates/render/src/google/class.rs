@@ -1,4 +1,4 @@
-//! The class: what all passes of one template share.
+//! The class: what all passes of one template, or of one flight, share.
 
 use domain::{Design, ImageRole, Project, Template, TransitMode};
 use google_wallet::model::{
@@ -7,28 +7,60 @@ use google_wallet::model::{
 };
 use google_wallet::{Class, Vertical};
 
-use super::{GoogleContext, class_id, slots, vertical};
-use crate::overlay::{self, OverlayError};
-use crate::{RenderError, words};
+use serde_json::{Map, Value};
+
+use super::travel::{self, class_id, has_flights};
+use super::{GoogleContext, slots, vertical};
+use crate::overlay::{self, Keys};
+use crate::{PassView, RenderError, fill, words};
 
 /// Keys of a class that a design cannot set: they name it, or say who is told of its passes.
 const PROTECTED: [&str; 2] = ["id", "callbackOptions"];
 
-/// Draws the class of a template.
-pub fn google_class(project: &Project, template: &Template, context: &GoogleContext<'_>) -> Result<Class, RenderError> {
+/// Draws the class that a pass belongs to: its template's, or its flight's.
+pub fn google_class(view: &PassView<'_>, context: &GoogleContext<'_>) -> Result<Class, RenderError> {
+    let design = &view.template.design;
+    let context = &GoogleContext { language: &design.language, ..*context };
+    match shared_class(view.project, view.template, context)? {
+        Some(class) => Ok(class),
+        None => flight_class(view, context),
+    }
+}
+
+/// Draws the class that all passes of a template share; nothing where each flight has its own, see [`has_flights`].
+pub fn shared_class(project: &Project, template: &Template, context: &GoogleContext<'_>) -> Result<Option<Class>, RenderError> {
     let design = &template.design;
+    if has_flights(project, design) {
+        return Ok(None);
+    }
     let vertical = vertical(project, design);
     let context = &GoogleContext { language: &design.language, ..*context };
     let class = draw(vertical, project, template, context)?;
-    let keys = &design.google;
-    if keys.is_empty() && design.translations.is_empty() {
-        return Ok(class);
+    overlaid(project, design, &class, &design.google).map(Some)
+}
+
+/// Draws the class of a pass's flight.
+fn flight_class(view: &PassView<'_>, context: &GoogleContext<'_>) -> Result<Class, RenderError> {
+    let (template, design) = (view.template, &view.template.design);
+    let common = common(Vertical::Flight, template, context)?;
+    let class = Class::Flight(Box::new(FlightClass { common, ..travel::flight_class(view, context) }));
+    let mut class = overlaid(view.project, design, &class, &fill::fill(view, &design.google))?;
+    if let Class::Flight(flight) = &mut class {
+        flight.common.id = travel::flight_id(context.issuer_id, template, flight)?.to_string();
     }
-    let fault = |fault: String| OverlayError { part: "google", fault };
-    let mut value = serde_json::to_value(&class).map_err(|error| fault(error.to_string()))?;
-    overlay::merge(&mut value, keys, &PROTECTED);
-    words::localize(&mut value, &design.language, &words::of_design(design, &project.name));
-    Ok(Class::from_value(vertical, value).map_err(|error| fault(error.to_string()))?)
+    Ok(class)
+}
+
+/// A class with the keys that its design sets, and its texts in all languages.
+fn overlaid(project: &Project, design: &Design, class: &Class, keys: &Map<String, Value>) -> Result<Class, RenderError> {
+    if keys.is_empty() && design.translations.is_empty() {
+        return Ok(class.clone());
+    }
+    let vertical = class.vertical();
+    let read = |value: Value| Class::from_value(vertical, value);
+    let set = Keys { part: "google", keys, protected: &PROTECTED };
+    let localize = |value: &mut Value| words::localize(value, &design.language, &words::of_design(design, &project.name));
+    Ok(overlay::overlaid(class, &set, localize, read)?)
 }
 
 fn draw(vertical: Vertical, project: &Project, template: &Template, context: &GoogleContext<'_>) -> Result<Class, RenderError> {

@@ -1,7 +1,7 @@
 //! The object: what one holder has.
 //!
-//! Some facts have a slot of their own at Google. They are taken from the contact, and from fields of the pass that are
-//! called `seat`, `row`, `section`, `gate`, `boarding_group`, `confirmation_code`, `passenger_name`, `origin`,
+//! Some facts have a slot of their own at Google. They are taken from the design's semantic tags (see [`super::travel`]), from
+//! the contact, and from fields of the pass that are called `seat`, `row`, `section`, `gate`, `boarding_group`, `confirmation_code`, `passenger_name`, `origin`,
 //! `destination` and `departure`.
 
 use domain::{Lifecycle, NumberFormat};
@@ -14,16 +14,21 @@ use google_wallet::model::{
 use google_wallet::{Object, Vertical};
 
 use super::slots::{Slot, Slotted, slots};
-use super::{GoogleContext, barcode, class_id, object_id, rotating, vertical};
-use crate::overlay::OverlayError;
-use crate::values::{Value, formatted, micros, wallet_time};
-use crate::{PassView, RenderError, words};
+use super::travel::{self, Tags};
+use super::{GoogleContext, barcode, class_id, google_class, has_flights, object_id, rotating, vertical};
+use crate::overlay::{self, Keys};
+use crate::values::{self, formatted, micros, wallet_time};
+use crate::{PassView, RenderError, fill, words};
 use domain::ImageRole;
+use serde_json::{Value, json};
 
 /// What stands where Google requires a text and a pass has none.
 const NOTHING: &str = "–";
 /// Decimal places of an amount.
 const AMOUNT_SCALE: u32 = 6;
+
+/// Keys of an object that a design cannot set: they name it and its class, or are Google's answer.
+const PROTECTED: [&str; 4] = ["id", "classId", "state", "hasUsers"];
 
 /// Draws the object of a pass.
 pub fn google_object(view: &PassView<'_>, context: &GoogleContext<'_>) -> Result<Object, RenderError> {
@@ -31,13 +36,19 @@ pub fn google_object(view: &PassView<'_>, context: &GoogleContext<'_>) -> Result
     let context = &GoogleContext { language: &design.language, ..*context };
     let vertical = vertical(view.project, design);
     let object = draw(vertical, view, context)?;
-    if design.translations.is_empty() || view.is_blank() {
+    // what a design says of a pass may be personal
+    let keys = if view.is_blank() { fill::constants(&design.google_object) } else { fill::fill(view, &design.google_object) };
+    let is_translated = !design.translations.is_empty() && !view.is_blank();
+    if keys.is_empty() && !is_translated {
         return Ok(object);
     }
-    let fault = |fault: String| OverlayError { part: "google", fault };
-    let mut value = serde_json::to_value(&object).map_err(|error| fault(error.to_string()))?;
-    words::localize(&mut value, &design.language, &words::of_pass(view));
-    Ok(Object::from_value(vertical, value).map_err(|error| fault(error.to_string()))?)
+    let set = Keys { part: "google_object", keys: &keys, protected: &PROTECTED };
+    let localize = |value: &mut Value| {
+        if is_translated {
+            words::localize(value, &design.language, &words::of_pass(view));
+        }
+    };
+    Ok(overlay::overlaid(&object, &set, localize, |value| Object::from_value(vertical, value))?)
 }
 
 fn draw(vertical: Vertical, view: &PassView<'_>, context: &GoogleContext<'_>) -> Result<Object, RenderError> {
@@ -71,7 +82,7 @@ fn draw(vertical: Vertical, view: &PassView<'_>, context: &GoogleContext<'_>) ->
 fn common(view: &PassView<'_>, context: &GoogleContext<'_>, slotted: &[Slotted<'_>]) -> Result<ObjectCommon, RenderError> {
     let blank = ObjectCommon {
         id: object_id(context.issuer_id, view.pass)?.to_string(),
-        class_id: class_id(context.issuer_id, view.template)?.to_string(),
+        class_id: class_of(view, context)?,
         state: Some(state(&view.pass.lifecycle)),
         ..ObjectCommon::default()
     };
@@ -89,6 +100,15 @@ fn common(view: &PassView<'_>, context: &GoogleContext<'_>, slotted: &[Slotted<'
         smart_tap_redemption_value: smart_tap(view),
         ..blank
     })
+}
+
+/// The class that a pass belongs to; empty for a deleted one of a flight, which stays with the flight that it was for.
+fn class_of(view: &PassView<'_>, context: &GoogleContext<'_>) -> Result<String, RenderError> {
+    match has_flights(view.project, &view.template.design) {
+        false => Ok(class_id(context.issuer_id, view.template)?.to_string()),
+        true if view.is_blank() => Ok(String::new()),
+        true => Ok(google_class(view, context)?.common().id.clone()),
+    }
 }
 
 /// A pass that is not yet switched on is active at Google too: every other state files it under the expired ones.
@@ -141,6 +161,11 @@ pub fn google_message(view: &PassView<'_>) -> Option<Message> {
         header: Some(view.template.design.message_label.clone()),
         body: Some(message.text.clone()),
         message_type: Some(MessageType::Text),
+        display_interval: message.until.map(|until| TimeInterval {
+            start: Some(DateTime::at(wallet_time(message.at))),
+            end: Some(DateTime::at(wallet_time(until))),
+            ..TimeInterval::default()
+        }),
         ..Message::default()
     })
 }
@@ -152,11 +177,36 @@ fn smart_tap(view: &PassView<'_>) -> Option<String> {
 
 fn interval(view: &PassView<'_>) -> Option<TimeInterval> {
     let validity = &view.pass.validity;
-    if validity.starts_at.is_none() && validity.expires_at.is_none() {
+    let at = |time: Option<domain::Timestamp>| time.map(|time| DateTime::at(wallet_time(time)));
+    let start = at(validity.starts_at).or_else(|| begins(view).map(DateTime::at));
+    let end = at(validity.expires_at);
+    (start.is_some() || end.is_some()).then(|| TimeInterval { start, end, ..TimeInterval::default() })
+}
+
+/// The first moment that a generic pass is for, where its design has the holder told before.
+fn begins(view: &PassView<'_>) -> Option<String> {
+    let relevance = &view.template.design.relevance;
+    if !relevance.tell_before_start || vertical(view.project, &view.template.design) != Vertical::Generic {
         return None;
     }
-    let at = |time: Option<domain::Timestamp>| time.map(|time| DateTime::at(wallet_time(time)));
-    Some(TimeInterval { start: at(validity.starts_at), end: at(validity.expires_at), ..TimeInterval::default() })
+    let moments = relevance.dates.iter().filter_map(|date| view.moment(date.times().first()?.1));
+    moments.min_by_key(|moment| moment.at()).map(values::Moment::wallet)
+}
+
+/// What Google tells the holder of a generic pass by itself, where the design asks for it and the pass has the time.
+/// Source: the reference of `Notifications`.
+fn notifications(view: &PassView<'_>, common: &ObjectCommon) -> Option<Value> {
+    let relevance = &view.template.design.relevance;
+    let interval = common.valid_time_interval.as_ref()?;
+    let on = json!({"enableNotification": true});
+    let mut asked = serde_json::Map::new();
+    if relevance.tell_before_start && interval.start.is_some() {
+        asked.insert("upcomingNotification".to_owned(), on.clone());
+    }
+    if relevance.tell_before_end && interval.end.is_some() {
+        asked.insert("expiryNotification".to_owned(), on);
+    }
+    (!asked.is_empty()).then_some(Value::Object(asked))
 }
 
 /// The number that the customer's own systems know the pass or else its holder by.
@@ -170,7 +220,7 @@ fn points(view: &PassView<'_>, slotted: &[Slotted<'_>], slot: Slot) -> Option<Lo
     let value = view.value(&field.value)?;
     let balance = match (&value, &field.number, micros(&value)) {
         (_, Some(NumberFormat::Currency(code)), Some(amount)) => money(amount, code).map(PointsBalance::money),
-        (Value::Number(number), None | Some(NumberFormat::Decimal), _) => number.as_i64().map(PointsBalance::whole),
+        (values::Value::Number(number), None | Some(NumberFormat::Decimal), _) => number.as_i64().map(PointsBalance::whole),
         _ => None,
     };
     let balance = balance.unwrap_or_else(|| PointsBalance::text(formatted(&value, field.number.as_ref())));
@@ -205,6 +255,7 @@ fn generic(view: &PassView<'_>, context: &GoogleContext<'_>, slotted: &[Slotted<
         logo: context.image(design, &[ImageRole::Icon, ImageRole::Logo]),
         wide_logo: context.image(design, &[ImageRole::Logo]),
         hex_background_color: design.colors.background.clone(),
+        notifications: notifications(view, &common),
         common: ObjectCommon { hero_image: context.image(design, &[ImageRole::Strip, ImageRole::Background]), ..common },
         ..GenericObject::default()
     }
@@ -237,15 +288,19 @@ fn ticket(view: &PassView<'_>, context: &GoogleContext<'_>, holder: Option<Strin
 }
 
 fn flight(view: &PassView<'_>, holder: Option<String>, common: ObjectCommon) -> FlightObject {
+    let tags = Tags::of(view);
     let field = |key: &str| view.field_text(key).filter(|_| !view.is_blank());
+    let said = travel::seating(&tags);
     let seating = BoardingAndSeatingInfo {
-        seat_number: field("seat"),
-        boarding_group: field("boarding_group"),
-        ..BoardingAndSeatingInfo::default()
+        seat_number: said.seat_number.or_else(|| field("seat")),
+        boarding_group: said.boarding_group.or_else(|| field("boarding_group")),
+        ..said
     };
+    let code = tags.text("confirmationNumber").or_else(|| field("confirmation_code"));
+    let passenger = tags.passenger().or_else(|| field("passenger_name")).or(holder);
     FlightObject {
-        passenger_name: Some(field("passenger_name").or(holder).unwrap_or_else(|| NOTHING.to_owned())),
-        reservation_info: Some(ReservationInfo { confirmation_code: field("confirmation_code"), ..ReservationInfo::default() }),
+        passenger_name: Some(passenger.unwrap_or_else(|| NOTHING.to_owned())),
+        reservation_info: Some(ReservationInfo { confirmation_code: code, ..ReservationInfo::default() }),
         boarding_and_seating_info: (seating != BoardingAndSeatingInfo::default()).then_some(seating),
         common,
         ..FlightObject::default()
@@ -257,20 +312,23 @@ fn transit(view: &PassView<'_>, context: &GoogleContext<'_>, holder: Option<Stri
     if view.is_blank() {
         return blank;
     }
+    let tags = Tags::of(view);
     let field = |key: &str| -> Option<LocalizedString> { view.field_text(key).map(|text| context.localized(text)) };
     let departure = match view.field("departure") {
-        Some(Value::Time(time)) => Some(time.wallet()),
+        Some(values::Value::Time(time)) => Some(time.wallet()),
         _ => None,
     };
+    let said = travel::leg(&tags, context);
     let leg = TicketLeg {
-        origin_name: field("origin"),
-        destination_name: field("destination"),
-        departure_date_time: departure,
-        ..TicketLeg::default()
+        origin_name: said.origin_name.or_else(|| field("origin")),
+        destination_name: said.destination_name.or_else(|| field("destination")),
+        departure_date_time: said.departure_date_time.or(departure),
+        ..said
     };
+    let number = tags.text("confirmationNumber").or_else(|| view.pass.external_id.clone());
     TransitObject {
-        passenger_names: view.field_text("passenger_name").or(holder),
-        ticket_number: Some(view.pass.external_id.clone().unwrap_or_else(|| view.pass.serial.clone())),
+        passenger_names: tags.passenger().or_else(|| view.field_text("passenger_name")).or(holder),
+        ticket_number: Some(number.unwrap_or_else(|| view.pass.serial.clone())),
         ticket_leg: (leg.origin_name.is_some() && leg.destination_name.is_some()).then_some(leg),
         ..blank
     }

@@ -10,7 +10,7 @@ const COMMON: [&str; 6] =
 /// Keys of a vertical's objects that may come and go.
 const fn own(vertical: Vertical) -> &'static [&'static str] {
     match vertical {
-        Vertical::Generic => &["subheader", "logo", "wideLogo", "heroImage", "hexBackgroundColor"],
+        Vertical::Generic => &["subheader", "logo", "wideLogo", "heroImage", "hexBackgroundColor", "notifications"],
         Vertical::Loyalty => &["accountId", "accountName", "loyaltyPoints", "secondaryLoyaltyPoints"],
         Vertical::Offer => &[],
         Vertical::EventTicket => &["ticketHolderName", "ticketNumber", "ticketType", "seatInfo", "reservationInfo"],
@@ -27,6 +27,10 @@ const fn own(vertical: Vertical) -> &'static [&'static str] {
 pub fn google_patch(vertical: Vertical, mut keys: Map<String, Value>, with_messages: bool) -> Map<String, Value> {
     if !with_messages {
         keys.remove("messages");
+    }
+    // a deleted pass of a flight does not say which
+    if keys.get("classId").is_some_and(|class| class.as_str().is_none_or(str::is_empty)) {
+        keys.remove("classId");
     }
     for key in COMMON.iter().chain(own(vertical)) {
         keys.entry(*key).or_insert(Value::Null);

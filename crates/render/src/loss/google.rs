@@ -1,16 +1,17 @@
 //! What Google Wallet leaves out.
 
-use domain::{Design, ImageRole, Project, ProjectKind};
+use domain::{Design, ImageRole, Project, ProjectKind, TransitMode};
 use google_wallet::Vertical;
 use google_wallet::model::{MAX_CARD_ROWS, MAX_LIST_ENTRIES, MAX_ROW_ITEMS};
 
 use super::{GOOGLE, Losses};
-use crate::google::{noticed, vertical};
+use crate::google::{noticed, travel, vertical};
 
 pub(super) fn check(project: &Project, design: &Design, losses: &mut Losses) {
     images(design, losses);
     fields(vertical(project, design), design, losses);
-    apple_alone(design, losses);
+    tags(vertical(project, design), design, losses);
+    apple_alone(vertical(project, design), design, losses);
     let mut lose = |path: &str, effect: &str| losses.add(GOOGLE, path, effect);
     for (name, color) in [("foreground", &design.colors.foreground), ("label", &design.colors.label)] {
         if color.is_some() {
@@ -18,9 +19,16 @@ pub(super) fn check(project: &Project, design: &Design, losses: &mut Losses) {
         }
     }
     if project.kind == ProjectKind::BoardingPass && vertical(project, design) == Vertical::Generic {
-        let effect =
-            "shown as a generic pass: a flight needs flightHeader, origin, destination and localScheduledDepartureDateTime here";
-        lose("google", effect);
+        let by_air = matches!(design.transit, None | Some(TransitMode::Air));
+        let effect = match travel::unnamed(design) {
+            missing if by_air => format!("shown as a generic pass: a flight needs {} too", missing.join(", ")),
+            _ => "shown as a generic pass: Google Wallet knows flights, trains, buses and ferries".to_owned(),
+        };
+        lose("semantics", &effect);
+    }
+    if travel::has_flights(project, design) && travel::lacks_zone(design) {
+        let effect = "read by the clock that it is given in: set departureAirportTimeZone to be sure of the airport's";
+        lose("semantics.originalDepartureDate", effect);
     }
     for index in MAX_LIST_ENTRIES..design.links.len() {
         lose(&format!("links.{index}"), "left out: Google Wallet shows ten links");
@@ -78,17 +86,38 @@ fn fields(vertical: Vertical, design: &Design, losses: &mut Losses) {
     }
 }
 
+/// Semantic tags, which Google has places for on flights and journeys alone.
+fn tags(vertical: Vertical, design: &Design, losses: &mut Losses) {
+    match travel::unused_tags(vertical, design) {
+        Some(unused) => unused.into_iter().for_each(|tag| {
+            losses.add(GOOGLE, format!("semantics.{tag}"), "not used: Google Wallet has no place for it");
+        }),
+        None if !design.semantics.is_empty() => {
+            let effect = "not used: set the same facts by the keys under `google` and `google_object`";
+            losses.add(GOOGLE, "semantics", effect);
+        }
+        None => {}
+    }
+}
+
 /// What only Apple has.
-fn apple_alone(design: &Design, losses: &mut Losses) {
+fn apple_alone(vertical: Vertical, design: &Design, losses: &mut Losses) {
     let relevance = &design.relevance;
+    let is_generic = vertical == Vertical::Generic;
+    let told = relevance.tell_before_start && is_generic;
     let parts = [
         (design.rich_style.is_some(), "rich_style", "Google Wallet draws its own card"),
-        (!design.semantics.is_empty(), "semantics", "not used: set the same facts by the keys under `google`"),
         (!design.apple.is_empty(), "apple", "ignored: these keys are Apple's"),
         (
-            !relevance.dates.is_empty(),
+            !relevance.dates.is_empty() && !told,
             "relevance.dates",
             "ignored: Google Wallet reminds by the dates of event, flight and validity",
+        ),
+        (relevance.dates.len() > 1 && told, "relevance.dates", "only the first is told of"),
+        (
+            (relevance.tell_before_start || relevance.tell_before_end) && !is_generic,
+            "relevance",
+            "Google Wallet tells of these passes by itself: what is asked for generic ones alone is ignored",
         ),
         (!relevance.beacons.is_empty(), "relevance.beacons", "ignored: Google Wallet knows no beacons"),
         (relevance.max_distance.is_some(), "relevance.max_distance", "ignored: Google Wallet chooses the radius"),

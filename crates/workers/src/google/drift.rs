@@ -3,11 +3,16 @@
 //! Call-backs are best effort. Google's list of a class's objects says of each whether anybody holds it; where that differs
 //! from our installations, an install or an uninstall is recorded, the latter with the reason `drift`.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
-use domain::{Action, Actor, Cause, Command, CommandId, Pass, PassId, PassRef, Sighting, Timestamp, UninstallReason, Wallet};
-use google_wallet::{ResourceId, Vertical, rest::Verdict};
-use serde_json::Value;
+use domain::{
+    Action, Actor, Cause, Command, CommandId, Pass, PassId, PassRef, Sighting, TemplateId, Timestamp, UninstallReason, Wallet,
+};
+use google_wallet::{
+    ResourceId, Vertical,
+    rest::{Kind, Verdict},
+};
+use serde_json::{Value, json};
 use store::{GoogleDrift, GoogleThingRow};
 
 use super::{
@@ -19,6 +24,8 @@ use crate::shard::End;
 
 /// Objects on one page of Google's list.
 const PAGE: u32 = 200;
+/// How long after its departure a flight is compared still.
+const FLOWN_WITHIN: Duration = Duration::from_secs(30 * 86_400);
 /// What happened so recently may not be in Google's list yet, or be on its way to us.
 const SETTLES_WITHIN: Duration = Duration::from_secs(300);
 
@@ -66,17 +73,68 @@ async fn compare(lane: &Lane, started: Timestamp, report: &mut GoogleDrift) -> R
     let house = &lane.shard.house;
     let catalog = lane.shard.insist("read the configuration", || house.catalog()).await?;
     let Some(config) = catalog.org(lane.org) else { return Ok(()) };
+    let mut flown = HashSet::new();
     for stored in config.templates.values() {
         let template = &stored.value;
         let project = config.project(template.project).filter(|it| it.google_issuer.as_deref() == Some(lane.issuer.as_str()));
         let (Some(project), Ok(class)) = (project, render::class_id(&lane.issuer, template)) else { continue };
+        if render::has_flights(project, &template.design) {
+            flown.insert(template.id);
+            continue;
+        }
         let backend = house.store.backend();
         if lane.shard.insist("read a class", || backend.google_thing(lane.org, template.id.uuid())).await?.is_none() {
             continue; // Google never heard of it
         }
         compare_class(lane, &class, render::vertical(project, &template.design), started, report).await?;
     }
-    Ok(())
+    if flown.is_empty() { Ok(()) } else { compare_flights(lane, &flown, started, report).await }
+}
+
+/// Compares the flights of some templates, which Google lists, and has Google call us where it called an address of before.
+async fn compare_flights(
+    lane: &Lane,
+    templates: &HashSet<TemplateId>,
+    started: Timestamp,
+    report: &mut GoogleDrift,
+) -> Result<(), Fault> {
+    let since = started.minus(FLOWN_WITHIN).to_string();
+    let since: String = since.chars().filter(char::is_ascii_alphanumeric).collect();
+    let callback = lane.shard.house.google.callback_url.as_deref();
+    let mut page: Option<String> = None;
+    loop {
+        let (verdict, body) = lane.request(|api| api.list_classes(&lane.issuer, Vertical::Flight, PAGE, page.as_deref())).await?;
+        if verdict != Verdict::Done {
+            return Ok(());
+        }
+        let list = read_list(&body)?;
+        for class in list["resources"].as_array().into_iter().flatten() {
+            let Some(id) = class["id"].as_str().and_then(|id| id.parse::<ResourceId>().ok()) else { continue };
+            let is_ours = |(template, leaves): (TemplateId, &str)| templates.contains(&template) && leaves >= since.as_str();
+            if !render::flight_of(&id).is_some_and(is_ours) {
+                continue;
+            }
+            if callback.is_some_and(|callback| class["callbackOptions"]["url"] != callback) {
+                let keys = json!({"callbackOptions": {"url": callback}, "reviewStatus": "UNDER_REVIEW"});
+                let keys = keys.as_object().cloned().unwrap_or_default();
+                lane.request(|api| api.patch(Kind::Class(Vertical::Flight), &id, &keys)).await?;
+            }
+            compare_class(lane, &id, Vertical::Flight, started, report).await?;
+        }
+        match next_page(&list, page.as_deref()) {
+            Some(next) => page = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+fn read_list(body: &[u8]) -> Result<Value, Fault> {
+    serde_json::from_slice(body).map_err(|error| Fault::Later(format!("Google's list cannot be read: {error}")))
+}
+
+fn next_page(list: &Value, page: Option<&str>) -> Option<String> {
+    let next = list["pagination"]["nextPageToken"].as_str().filter(|token| !token.is_empty() && page != Some(*token));
+    next.map(str::to_owned)
 }
 
 async fn compare_class(
@@ -92,8 +150,7 @@ async fn compare_class(
         if verdict != Verdict::Done {
             return Ok(()); // there is no such class
         }
-        let list: Value =
-            serde_json::from_slice(&body).map_err(|error| Fault::Later(format!("Google's list cannot be read: {error}")))?;
+        let list = read_list(&body)?;
         let mut commands = Vec::new();
         for object in list["resources"].as_array().into_iter().flatten() {
             commands.extend(compare_object(lane, object, started, report).await?);
@@ -103,9 +160,9 @@ async fn compare_class(
                 return Err(Fault::Later(format!("the store cannot take what Google says: {error}")));
             }
         }
-        match list["pagination"]["nextPageToken"].as_str().filter(|token| !token.is_empty()) {
-            Some(next) if page.as_deref() != Some(next) => page = Some(next.to_owned()),
-            _ => return Ok(()),
+        match next_page(&list, page.as_deref()) {
+            Some(next) => page = Some(next),
+            None => return Ok(()),
         }
     }
 }

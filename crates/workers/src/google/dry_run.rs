@@ -43,8 +43,9 @@ impl Lane {
         let pass = render::sample_pass(project, &tried).map_err(|fault| later(&fault))?;
         let contact = render::sample_contact().map_err(|fault| later(&fault))?;
         let codes = self.codes(*config.scan_key_numbers().end())?;
+        let tried = render::sample_flight(&tried);
         let view = PassView { project, template: &tried, pass: &pass, contact: Some(&contact), codes: Some(&codes) };
-        let class = self.draw(|context| render::google_class(project, &tried, context))?;
+        let class = self.draw(|context| render::google_class(&view, context))?;
         let object = self.draw(|context| render::google_object(&view, context))?;
         let jwt = google_wallet::dry_run_jwt(&self.line.account, &class, &object, house.now().as_seconds());
         let jwt = jwt.map_err(|fault| Fault::Later(fault.to_string()))?;

@@ -19,6 +19,12 @@ pub(super) struct Memory {
     /// Of a class: what was sent last, hashed.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) fingerprint: String,
+    /// Of a flight's class: when the pass that it was last drawn from was changed, microseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) drawn_from: Option<i64>,
+    /// Of a flight's class: by which version of the template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) drawn_by: Option<u32>,
     /// Time of the last message that Google has, microseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) message_at: Option<i64>,

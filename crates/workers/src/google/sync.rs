@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use domain::{ContactRef, Pass, PassId, Project, Template};
+use domain::{ContactRef, Pass, PassId, Template};
 use google_wallet::{
     Class, Object, ResourceId, Vertical,
     model::{Message, MessageType},
@@ -42,6 +42,14 @@ impl From<End> for Fault {
 }
 
 pub(super) type Step<T> = Result<T, Fault>;
+
+/// A class as it is now.
+struct Drawn {
+    thing: Uuid,
+    class: Class,
+    /// Of a flight: when the pass that it was drawn from was changed, microseconds since 1970.
+    from: Option<i64>,
+}
 
 /// What became of an object.
 enum Put {
@@ -137,17 +145,20 @@ impl Lane {
         if pass.lifecycle.is_deleted() && row.synced_seq == 0 && never_there {
             return Ok(());
         }
-        self.keep_class(project, &template.value).await?;
         let codes = self.codes(config.map_or(0, |config| *config.scan_key_numbers().end()))?;
         let view = PassView { project, template: &template.value, pass: &pass, contact: contact.as_ref(), codes: Some(&codes) };
+        let class = self.class_of(&view)?;
+        if let Some(class) = &class {
+            self.keep_class(&template.value, class).await?;
+        }
         let object = self.draw(|context| render::google_object(&view, context))?;
         let noticed = render::google_notice(&view, &object);
         let news = self.news(row, memory, &object, &pass, noticed).await?;
         let mut put = self.put_object(row, memory, &object, &pass, news.is_some()).await?;
-        if matches!(put, Put::ClassIsGone) {
+        if let (Put::ClassIsGone, Some(class)) = (&put, &class) {
             // Somebody else's doing; it is inserted anew.
-            self.forget_class(&template.value).await?;
-            self.keep_class(project, &template.value).await?;
+            self.forget_class(class.thing).await?;
+            self.keep_class(&template.value, class).await?;
             put = self.put_object(row, memory, &object, &pass, news.is_some()).await?;
         }
         if news.is_some() {
@@ -236,9 +247,9 @@ impl Lane {
         Err(Fault::Later("Google says that the object is there, and that it is not".to_owned()))
     }
 
-    async fn forget_class(&self, template: &Template) -> Result<(), End> {
-        self.classes.lock().await.remove(&template.id.uuid());
-        self.note_class(template.id.uuid(), String::new()).await
+    async fn forget_class(&self, thing: Uuid) -> Result<(), End> {
+        self.classes.lock().await.remove(&thing);
+        self.note_class(thing, Memory::default()).await
     }
 
     /// Sends the last message to the holder, unless Google has it. The third within a day is the last that notifies.
@@ -325,22 +336,45 @@ impl Lane {
         }
     }
 
-    /// Sees to it that Google has a template's class as it is now: one request per version of it.
-    pub(super) async fn keep_class(&self, project: &Project, template: &Template) -> Step<()> {
-        let class = self.draw(|context| render::google_class(project, template, context))?;
-        let fingerprint = fingerprint(&class)?;
-        let thing = template.id.uuid();
+    /// The class of a pass; nothing for a deleted one of a flight, which stays with the flight that it was for.
+    fn class_of(&self, view: &PassView<'_>) -> Step<Option<Drawn>> {
+        let (template, has_flights) = (view.template, render::has_flights(view.project, &view.template.design));
+        if has_flights && view.pass.lifecycle.is_deleted() {
+            return Ok(None);
+        }
+        let class = self.draw(|context| render::google_class(view, context))?;
+        let thing = store::google_class_thing(template.id, &class.common().id);
+        Ok(Some(Drawn { thing, class, from: has_flights.then(|| view.pass.updated_at.as_micros()) }))
+    }
+
+    /// Sees to it that Google has a class as it is now: one request per version of it.
+    async fn keep_class(&self, template: &Template, drawn: &Drawn) -> Step<()> {
+        let fingerprint = fingerprint(&drawn.class)?;
+        let thing = drawn.thing;
         let mut known = self.classes.lock().await;
         if known.get(&thing) == Some(&fingerprint) {
             return Ok(());
         }
         let backend = self.shard.house.store.backend();
         let row = self.shard.insist("read a class", || backend.google_thing(self.org, thing)).await?;
-        if row.as_ref().is_none_or(|row| Memory::read(&row.body).fingerprint != fingerprint) {
-            self.put_class(&class, row.is_some()).await?;
-            self.note_class(thing, fingerprint.clone()).await?;
+        let held = row.as_ref().map(|row| Memory::read(&row.body)).unwrap_or_default();
+        // Of a flight, the pass that was changed last knows the gate: one that nobody told since does not put it back. With a new
+        // design it may, for the one that knew may be gone; whoever knows better is asked for too.
+        let by = drawn.from.map(|_| template.version);
+        if drawn.from < held.drawn_from && by == held.drawn_by && !held.fingerprint.is_empty() {
+            return Ok(());
         }
-        known.insert(thing, fingerprint);
+        if held.fingerprint != fingerprint || (drawn.from, by) != (held.drawn_from, held.drawn_by) {
+            if held.fingerprint != fingerprint {
+                self.put_class(&drawn.class, row.is_some()).await?;
+            }
+            let memory = Memory { fingerprint: fingerprint.clone(), drawn_from: drawn.from, drawn_by: by, ..Memory::default() };
+            self.note_class(thing, memory).await?;
+        }
+        // as many as there are templates; flights come and go, so they are looked up
+        if thing == template.id.uuid() {
+            known.insert(thing, fingerprint);
+        }
         Ok(())
     }
 
@@ -364,13 +398,14 @@ impl Lane {
         Err(Fault::Later("Google says that the class is there, and that it is not".to_owned()))
     }
 
-    async fn note_class(&self, thing: Uuid, fingerprint: String) -> Result<(), End> {
-        let body = Memory { fingerprint, ..Memory::default() }.write();
+    async fn note_class(&self, thing: Uuid, memory: Memory) -> Result<(), End> {
+        let body = memory.write();
         let (org, account, synced_seq) = (self.org, self.id, Some(1));
         self.settle(vec![GoogleOutcome { org, thing, account, seen_due_at: None, synced_seq, retry_at: None, body }]).await
     }
 
-    /// Classes that Google has already follow their templates and our address, whether or not their passes change.
+    /// Classes that Google has already follow their templates and our address, whether or not their passes change. Flights
+    /// follow their passes, which a publication asks for, and our address when they are compared.
     pub(super) async fn keep_classes(&self) -> Result<(), End> {
         let house = &self.shard.house;
         let catalog = self.shard.insist("read the configuration", || house.catalog()).await?;
@@ -384,7 +419,16 @@ impl Lane {
             if self.shard.insist("read a class", || backend.google_thing(self.org, thing)).await?.is_none() {
                 continue;
             }
-            match self.keep_class(project, template).await {
+            let class = match self.draw(|context| render::shared_class(project, template, context)) {
+                Ok(Some(class)) => Ok(Drawn { thing, class, from: None }),
+                Ok(None) => continue,
+                Err(fault) => Err(fault),
+            };
+            let kept = match class {
+                Ok(class) => self.keep_class(template, &class).await,
+                Err(fault) => Err(fault),
+            };
+            match kept {
                 Ok(()) | Err(Fault::NotSent) => {}
                 // It is tried again with the next of its passes, or the next change.
                 Err(Fault::Later(why)) => tracing::warn!(why, template = %template.id, "Google did not take a class"),

@@ -162,6 +162,9 @@ fn says(known: &Known) -> Markup {
         @if all.is_empty() && message.is_empty() { p.soft { "It has no fields of its own." } }
         (facts(all.iter().map(|(name, value)| (name.as_str(), html! { (value) })).collect()))
         @if !message.is_empty() { p.says { "“" (message) "”" } }
+        @for planned in known.pass["planned_messages"].as_array().into_iter().flatten() {
+            p.says.soft { "“" (text(planned, "/text")) "” from " (text(planned, "/at")) }
+        }
     }
 }
 
@@ -174,7 +177,7 @@ fn wallets(desk: &Desk, pass: &Value) -> Markup {
             @else if gone { (chip("uninstalled")) }
             @else { span.soft { "never" } }
             @if !held["last_installed_at"].is_null() { br; span.soft { "installed " (time(desk, &held["last_installed_at"])) } }
-            @if gone { br; span.soft { "left " (time(desk, &held["last_uninstalled_at"])) " (" (plain(&held["last_uninstall_reason"]).replace('_', " ")) ")" } }
+            @if gone { br; span.soft { "left " (time(desk, &held["last_uninstalled_at"])) " (" (plain(&held["last_uninstall_reason"]).replace('_', " ")) ", " (text(held, "/last_uninstall_confidence")) ")" } }
         };
         (name, shown)
     };
@@ -186,7 +189,7 @@ fn installed(desk: &Desk, found: &Value) -> Markup {
         vec![
             html! { (if text(it, "/wallet") == "apple" { "Apple" } else { "Google" }) },
             html! { @if text(it, "/device").is_empty() { span.soft { "an account" } } @else { (shown_id(text(it, "/device"))) } },
-            html! { @if it["active"] == true { (chip("installed")) } @else { (chip("uninstalled")) " " span.soft { (plain(&it["reason"]).replace('_', " ")) } } },
+            html! { @if it["active"] == true { (chip("installed")) } @else { (chip("uninstalled")) " " span.soft { (plain(&it["reason"]).replace('_', " ")) ", " (text(it, "/confidence")) } } },
             time(desk, &it["since"]),
             time(desk, &it["first_installed_at"]),
         ]
