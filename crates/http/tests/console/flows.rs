@@ -186,7 +186,18 @@ async fn whoever_is_slower_is_told_and_overwrites_nothing_unknowingly() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sample_is_shown_as_the_flow_sees_it() {
     let server = Server::start().await;
-    server.furnish().await;
+    let things = server.furnish().await;
+    // What `metadata` knows of an event it finds by its message id.
+    let event = domain::SourceEvent {
+        dedupe_key: "m-2".to_owned(),
+        order_key: "u-1".to_owned(),
+        name: "track signed_up".to_owned(),
+        occurred_at: None,
+        payload: json!({"event": "signed_up", "userId": "u-1", "messageId": "m-2"}).to_string(),
+    };
+    let (source, received_at) = (things.id("source").parse().unwrap(), server.app.now());
+    let arrival = store::Arrival { org: server.ours, source, received_at, event, fault: None };
+    let sample = server.store.accept(vec![arrival]).await.unwrap()[0].0.to_string();
     let browser = Browser::admin(&server).await;
     let code = |code: &str| json!({"slug": "neat", "name": "Neat", "code": code});
     let body = "export function transformEvent(event, metadata) {
@@ -195,9 +206,10 @@ async fn a_sample_is_shown_as_the_flow_sees_it() {
     let neat = server.post("/v1/transformations", code(body)).await.expect(201);
     let path = format!("/v1/transformations/{}", neat["id"].as_str().unwrap());
     let form = browser.see(NEW).await.form(NEW);
-    let through = [("slug", "tidied"), ("transformation", "neat"), ("steps[0].fields.tier", "$.who.name"), ("do", "show")];
+    let through =
+        [("sample", sample.as_str()), ("transformation", "neat"), ("steps[0].fields.tier", "$.who.name"), ("do", "show")];
     let shown = browser.send(&form, &through).await;
-    shown.expect(&["data-path=\"$.who.name\"", "→ u-1", "Shop"]);
+    shown.expect(&["data-path=\"$.who.name\"", "→ u-1", "data-path=\"$.who.from\"", "<span>Shop</span>"]);
     assert!(!browser.send(&form, &[("do", "show")]).await.has("$.who.name"));
 
     let change = async |body: &str| {
