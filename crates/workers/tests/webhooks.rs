@@ -14,7 +14,7 @@ use axum::{
 };
 use domain::{
     ClientCertificate, Clock as _, DeliveryId, EventKind, Hidden, Payload, SignerId, SwitchOff, Target, TargetAuth, TargetEvents,
-    TargetId, Validity,
+    TargetId, Timestamp, Validity,
 };
 use house::{House, PASS_TYPE, Sink, System, until};
 use outbound::{egress::Egress, http::Roots};
@@ -448,6 +448,100 @@ async fn replays_go_behind_what_happens_now() {
     .await;
     assert!(sink.by_delivery().len() == 30 && house.attempts(id).await.iter().all(|row| row.outcome == 1));
     assert!(sink.behaviour.most.load(std::sync::atomic::Ordering::SeqCst) <= 2, "a lane of their own, and a narrow one");
+    workers.drain(PATIENCE).await;
+}
+
+/// So many passes are issued, and what each event of that is owed to a target as a replay, earlier events later.
+async fn replayed(house: &House, target: TargetId, passes: usize, behind: bool) -> Vec<Timestamp> {
+    for number in 0..passes {
+        house.issued(&number.to_string(), Validity::default()).await;
+    }
+    let feed = house.store.feed(house.org, &vec![0; usize::from(house.store.backend().shards())], 2_000).await.unwrap();
+    let mut events: Vec<_> = feed.into_iter().filter_map(store::LoggedEvent::whole).collect();
+    events.retain(|event| event.kind() == EventKind::PassCreated);
+    events.sort_by_key(|event| std::cmp::Reverse(event.recorded_at));
+    let row = |(number, event): (u32, &domain::Event)| DeliveryRow {
+        org: house.org,
+        id: DeliveryId::of(event.id.uuid(), target.uuid()),
+        target,
+        event: event.id,
+        position: event.position,
+        attempts: 0,
+        due_at: if behind { house.clock.now().plus(Duration::from_secs(1) * number) } else { house.clock.now() },
+        behind,
+    };
+    house.store.backend().owe((0..).zip(&events).map(row).collect()).await.unwrap();
+    events.iter().map(|event| event.recorded_at).collect()
+}
+
+/// Made after all that happened until now, as the workers find it.
+fn made_later(house: &House) -> impl FnOnce(&mut Target) + use<> {
+    let now = house.clock.now();
+    native(move |target| target.created_at = now.plus(Duration::from_secs(3_600)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_that_is_refused_again_is_still_missed() {
+    let house = House::new().await;
+    let sink = Sink::start(&[410; 100], 100).await;
+    let id = house.target_with(&sink.url, made_later(&house)).await;
+    let missed = replayed(&house, id, 12, true).await;
+    let workers = house.workers().await;
+    until("410 switches it off", || async { !stored(&house, id).await.enabled }).await;
+    assert!(stored(&house, id).await.missed_since.is_some_and(|since| since <= missed[0]), "what it refused is missed");
+    until("the others end", || async {
+        house.clock.forward(Duration::from_millis(200));
+        house.attempts(id).await.len() == missed.len()
+    })
+    .await;
+    assert!(house.attempts(id).await.iter().any(|row| row.outcome == 4), "some were not sent any more");
+    assert_eq!(stored(&house, id).await.missed_since, missed.last().copied(), "the earliest of all");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shape_that_gives_up_soon_does_so_however_much_waits() {
+    let house = House::new().await;
+    let sink = Sink::start(&[500; 2_000], 5_000).await;
+    let passengine = native(|target| "passengine".clone_into(&mut target.dialect));
+    let id = house.target_with(&sink.url, passengine).await;
+    for number in 0..60 {
+        house.issued(&number.to_string(), Validity::default()).await;
+    }
+    let began = house.clock.now();
+    let workers = house.workers().await;
+    until("it is switched off", || async {
+        house.clock.forward(Duration::from_millis(500));
+        !stored(&house, id).await.enabled
+    })
+    .await;
+    let target = stored(&house, id).await;
+    assert_eq!(target.disabled_reason.as_deref(), Some("5 deliveries in a row were given up"));
+    let took = house.clock.now().since(began);
+    // 1 s, 30 s and 5 min, and what the clock was put forward while answers came.
+    assert!((331..450).contains(&took.as_secs()), "{took:?}");
+    assert!(target.missed_since.unwrap() <= began);
+    let tried = sink.by_delivery().len();
+    assert!((5..40).contains(&tried), "the others were held back: {tried}");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_dead_receiver_is_held_back_after_the_first_failures() {
+    let house = House::new().await;
+    let sink = Sink::start(&[500; 2_000], 5_000).await;
+    let id = house.target_with(&sink.url, made_later(&house)).await;
+    replayed(&house, id, 200, false).await;
+    let workers = house.workers().await;
+    // What is claimed is due again a minute later, what is put off sooner.
+    let soon = Duration::from_secs(50);
+    until("all are put off", || async {
+        let rows = house.store.backend().deliveries(house.org, Some(id), None, 1_000).await.unwrap();
+        let now = house.clock.now();
+        rows.len() == 200 && sink.count() >= 10 && rows.iter().all(|row| row.due_at > now && row.due_at < now.plus(soon))
+    })
+    .await;
+    assert!((10..40).contains(&sink.count()), "not all of what waited was sent: {}", sink.count());
     workers.drain(PATIENCE).await;
 }
 

@@ -36,11 +36,13 @@ pub struct Profile {
     pub disable_after: Option<u32>,
     /// Most targets of an organization.
     pub most_targets: Option<usize>,
+    /// Time for one request; none takes what is set for every target.
+    pub deadline: Option<Duration>,
 }
 
 impl Profile {
     /// The schedule of Standard Webhooks, without more limits.
-    pub const STANDARD: Self = Self { pauses: None, disable_after: None, most_targets: None };
+    pub const STANDARD: Self = Self { pauses: None, disable_after: None, most_targets: None, deadline: None };
 
     /// How long to wait before the next attempt after `made` of them, not before the moment that the receiver asked for;
     /// nothing when there is no next one.

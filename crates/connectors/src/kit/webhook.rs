@@ -38,6 +38,10 @@ impl Told {
 /// The settings that webhooks of every shape have.
 macro_rules! settings_with {
     ($($own:expr),* $(,)?) => {
+        $crate::kit::webhook::settings_with!($crate::kit::webhook::PACE, $crate::kit::webhook::SWITCH_OFF; $($own),*)
+    };
+    // Of a shape with limits of its vendor's.
+    ($pace:expr, $switch_off:expr; $($own:expr),* $(,)?) => {
         &[
             $crate::kit::webhook::URL,
             $crate::kit::webhook::PROJECT,
@@ -48,8 +52,8 @@ macro_rules! settings_with {
             $crate::kit::webhook::HEADERS,
             $crate::kit::webhook::AUTH,
             $crate::kit::webhook::CERTIFICATE,
-            $crate::kit::webhook::PACE,
-            $crate::kit::webhook::SWITCH_OFF,
+            $pace,
+            $switch_off,
             $crate::kit::webhook::EGRESS,
             $($own,)*
             $crate::kit::webhook::WITHOUT_STANDARD_HEADERS,
@@ -111,12 +115,16 @@ pub(crate) const PACE: Setting = own(
     "no limit, 8, 15, false",
     "Most requests in a second and at once, seconds for one, and whether events of a pass wait for earlier ones.",
 );
+/// Where a request has thirty seconds.
+pub(crate) const PACE_OF_30: Setting = Setting { default: "no limit, 8, 30, false", ..PACE };
 pub(crate) const SWITCH_OFF: Setting = own(
     "switch_off",
     "`after_failures`, `after_hours`",
     "never, 120",
     "After how many deliveries that were given up one after another, or how many hours in which it took nothing, it is switched off.",
 );
+/// Where five deliveries that were given up are enough.
+pub(crate) const SWITCH_OFF_AFTER_5: Setting = Setting { default: "5, 120", ..SWITCH_OFF };
 pub(crate) const EGRESS: Setting = own(
     "egress",
     "name",

@@ -7,6 +7,8 @@ mod source;
 
 pub use destination::told;
 
+use std::time::Duration;
+
 use crate::catalog::{Descriptor, Destination, Maturity, Proof, Source};
 use crate::kit::{MAX_BODY_BYTES, retry, tracking, webhook};
 
@@ -31,7 +33,12 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         max_body_bytes: MAX_BODY_BYTES,
     }),
     destination: Some(Destination {
-        profile: retry::Profile { pauses: Some(&[1, 30, 300]), disable_after: Some(5), most_targets: Some(10) },
+        profile: retry::Profile {
+            pauses: Some(&[1, 30, 300]),
+            disable_after: Some(5),
+            most_targets: Some(10),
+            deadline: Some(Duration::from_secs(30)),
+        },
         ..webhook::shape(destination::wants, destination::render)
     }),
 };

@@ -5,8 +5,10 @@ mod destination;
 pub mod settings;
 mod source;
 
-use crate::catalog::{Descriptor, Maturity, Proof, Source};
-use crate::kit::{MAX_BODY_BYTES, tracking, webhook};
+use std::time::Duration;
+
+use crate::catalog::{Descriptor, Destination, Maturity, Proof, Source};
+use crate::kit::{MAX_BODY_BYTES, retry, tracking, webhook};
 
 /// The catalog's entry.
 pub const DESCRIPTOR: Descriptor = Descriptor {
@@ -28,5 +30,8 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         decode: source::decode,
         max_body_bytes: MAX_BODY_BYTES,
     }),
-    destination: Some(webhook::shape(destination::wants, destination::render)),
+    destination: Some(Destination {
+        profile: retry::Profile { deadline: Some(Duration::from_secs(30)), ..retry::Profile::STANDARD },
+        ..webhook::shape(destination::wants, destination::render)
+    }),
 };

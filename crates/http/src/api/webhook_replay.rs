@@ -2,7 +2,8 @@
 //!
 //! A replay is rows: each event that is to be sent becomes a delivery that is due at a moment of its own, so many a second, and
 //! goes through a lane for replays that nothing else waits for. So it survives a restart, is retried like everything else, and
-//! a webhook that is down is not flooded.
+//! a webhook that is down is not flooded. One that is switched off again meanwhile has missed what was not sent by then: the
+//! workers set `missed_since` back to the earliest of it, however it is switched off.
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,6 +36,8 @@ const SEND: usize = 2_000;
 /// Most replays a second that can be asked for, and how many there are unless told.
 const MOST_PER_SECOND: u32 = 1_000;
 const PER_SECOND: u32 = 50;
+/// Tries to write down that what was missed is on its way, while others change the webhook.
+const FORGET_TRIES: usize = 3;
 /// How far clocks of several nodes may be apart: so much more of the log is looked at.
 const SLACK: Duration = Duration::from_secs(60);
 
@@ -54,7 +57,8 @@ struct ReplayInput {
     #[serde(default)]
     #[schema(value_type = Option<TimeText>)]
     to: Option<Timestamp>,
-    /// What the webhook missed since `missed_since`. One that is switched off is switched on.
+    /// What the webhook missed since `missed_since`. One that is switched off is switched on, by the first request of a replay:
+    /// where it is switched off again meanwhile, coming again with a `cursor` is refused.
     #[serde(default)]
     missed: bool,
     /// Also what the webhook has taken already; without it only what failed, expired or was never sent.
@@ -109,18 +113,20 @@ async fn replay(
     let catalog = config::org(&app, can.org)?;
     let held = config::one(&catalog.targets, id.uuid(), "webhook")?;
     let (from, to) = window(&app, &input, &held.value.target)?;
-    if input.missed && !held.value.target.enabled {
+    if input.missed && input.cursor.is_none() && !held.value.target.enabled {
         switch_on(&app, &can, held).await?;
     } else {
         switched_on(&held.value.target)?;
     }
+    // What was asked for ends where it was asked to end.
+    let still_missed = input.to.filter(|to| *to < app.now());
     let mut walk = Walk::start(&app, can.org, held.value.target.clone(), (from, to), input.cursor).await?;
     walk.go(&app, input.all).await?;
     let next_cursor = (!walk.is_over()).then(|| walk.place.text());
     let (owed, looked_at) = (walk.wanted.len() as u64, walk.looked_at);
     app.store.backend().owe(spread(&app, can.org, id, walk.wanted, per_second).await?).await?;
     if input.missed && next_cursor.is_none() {
-        forget_missed(&app, &can, id).await?;
+        forget_missed(&app, &can, id, still_missed).await?;
     }
     let (waiting, due_until) = app.store.backend().behind(can.org, id).await?;
     Ok(Json(Replayed { looked_at, owed, waiting, due_until, next_cursor }))
@@ -173,14 +179,28 @@ async fn switch_on(app: &App, can: &Can<scope::ConfigWrite>, held: &Stored<Store
     config::put(app, &config::change(app, can), &changed, held.revision).await
 }
 
-/// What was missed is on its way. When somebody changes the webhook meanwhile it can be asked for again, which sends nothing twice
-/// that was taken.
-async fn forget_missed(app: &App, can: &Can<scope::ConfigWrite>, id: TargetId) -> Result<(), Problem> {
-    let catalog = config::org(app, can.org)?;
-    let held = config::one(&catalog.targets, id.uuid(), "webhook")?;
-    let mut changed = (*held.value).clone();
-    changed.target.missed_since = None;
-    config::put(app, &config::change(app, can), &changed, held.revision).await
+/// What was missed is on its way, unless the webhook was switched off again before all of it was owed, or is being changed all the
+/// time: then it can be asked for again, which sends nothing twice that was taken.
+async fn forget_missed(
+    app: &App,
+    can: &Can<scope::ConfigWrite>,
+    id: TargetId,
+    still_missed: Option<Timestamp>,
+) -> Result<(), Problem> {
+    for _ in 0..FORGET_TRIES {
+        let catalog = config::org(app, can.org)?;
+        let held = config::one(&catalog.targets, id.uuid(), "webhook")?;
+        if !held.value.target.enabled {
+            break;
+        }
+        let mut changed = (*held.value).clone();
+        changed.target.missed_since = still_missed;
+        if app.store.put(&config::change(app, can), &changed, held.revision).await? {
+            break;
+        }
+        app.store.refresh().await?;
+    }
+    Ok(())
 }
 
 /// A way through the part of the log that a time covers.

@@ -174,7 +174,8 @@ impl PaceInput {
 #[serde(deny_unknown_fields)]
 #[schema(as = WebhookSwitchOff)]
 pub(super) struct SwitchOffInput {
-    /// So many deliveries that were given up one after another; null leaves it to the shape, which may have such a limit.
+    /// So many deliveries that were given up one after another; null takes the shape's own limit, which answers show: five of
+    /// `passengine`, none of the others.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 1000)]
     after_failures: Option<u32>,
@@ -266,6 +267,9 @@ impl View {
             TargetEvents::All | TargetEvents::Operational => None,
             TargetEvents::Only(kinds) => Some(kinds),
         };
+        let mut switch_off = SwitchOffInput::of(target.switch_off);
+        let of_shape = || connectors::catalog::find(&target.dialect)?.destination?.profile.disable_after;
+        switch_off.after_failures = switch_off.after_failures.or_else(of_shape);
         let input = WebhookInput {
             name: target.name,
             url: target.url,
@@ -285,7 +289,7 @@ impl View {
             certificate: target.certificate.as_ref().map(CertificateInput::of),
             egress: target.egress,
             pace: PaceInput::of(target.pace),
-            switch_off: SwitchOffInput::of(target.switch_off),
+            switch_off,
             enabled: target.enabled,
         };
         Self {

@@ -159,6 +159,27 @@ async fn a_time_is_replayed_and_what_was_missed() {
     assert_eq!((&read["enabled"], &read["missed_since"]), (&json!(true), &Value::Null));
     off["enabled"] = json!(true);
     assert_eq!(server.call(&server.admin, "PUT", &path, &off).await.expect(200)["missed_since"], Value::Null);
+
+    // A part of what was missed is missed still.
+    off["enabled"] = json!(false);
+    server.call(&server.admin, "PUT", &path, &off).await.expect(200);
+    let early = json!({"missed": true, "to": server.get(&path).await.expect(200)["missed_since"]});
+    assert!(replay(early.clone()).await.expect(200)["next_cursor"].is_null());
+    assert_eq!(server.get(&path).await.expect(200)["missed_since"], early["to"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_a_shape_brings_is_shown() {
+    let server = Server::start().await;
+    for (dialect, asked, shown) in
+        [("passengine", Value::Null, json!(5)), ("passengine", json!(7), json!(7)), ("native", Value::Null, Value::Null)]
+    {
+        let wish = hook(&json!({"dialect": dialect, "switch_off": {"after_failures": asked}}));
+        let made = server.post("/v1/webhooks", wish).await;
+        let one = made.header("location").to_owned();
+        assert_eq!(made.expect(201)["switch_off"], json!({"after_failures": shown, "after_hours": 120}), "{dialect}");
+        assert_eq!(server.get(&one).await.expect(200)["switch_off"]["after_failures"], shown, "{dialect}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

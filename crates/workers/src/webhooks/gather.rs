@@ -13,12 +13,13 @@ use std::{
 };
 
 use connectors::kit::Pace;
+use domain::Timestamp;
 use parking_lot::Mutex;
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     CLAIM,
-    lane::Lane,
+    lane::{Lane, Ticket},
     send::{Attempted, Delivery, Then},
     service,
 };
@@ -40,32 +41,39 @@ struct Queue {
 /// A delivery that waits.
 struct Waiting {
     delivery: Delivery,
+    ticket: Ticket,
     decided: Arc<AtomicBool>,
     answer: oneshot::Sender<Attempted>,
     since: Instant,
 }
 
 /// One delivery, from the moment that it waits to its outcome.
-pub(super) async fn fly(house: Arc<House>, delivery: Delivery, lane: Arc<Lane>, decided: Arc<AtomicBool>) -> Attempted {
+pub(super) async fn fly(
+    house: Arc<House>,
+    delivery: Delivery,
+    lane: Arc<Lane>,
+    ticket: Ticket,
+    decided: Arc<AtomicBool>,
+) -> Attempted {
     let pace = delivery.to.dialect().map_or(Pace::SINGLE, |destination| destination.pace);
     if pace.events <= 1 {
-        let place = lane.place(&house.dispatcher).await;
+        let place = lane.place(&house.dispatcher, ticket).await;
         if decided.swap(true, Ordering::AcqRel) {
             // It was taken back; this task is about to be aborted.
             std::future::pending::<()>().await;
         }
-        if let Some(due) = delivery.waits_for(&house, &lane).await {
-            return Attempted { row: None, then: Then::Again(delivery.row(delivery.attempts, due)) };
+        if let Some(due) = delivery.waits(&house, &lane, ticket).await {
+            return later(&delivery, due);
         }
         let attempted = service::send(&house, &lane, std::slice::from_ref(&delivery)).await.pop();
         drop(place);
         return attempted.unwrap_or_else(|| again(&house, &delivery));
     }
     if let Some(due) = delivery.waits_for(&house, &lane).await {
-        return Attempted { row: None, then: Then::Again(delivery.row(delivery.attempts, due)) };
+        return later(&delivery, due);
     }
     let (answer, answered) = oneshot::channel();
-    let waiting = Waiting { delivery: delivery.clone(), decided, answer, since: Instant::now() };
+    let waiting = Waiting { delivery: delivery.clone(), ticket, decided, answer, since: Instant::now() };
     if lane.gathered.push(waiting) {
         tokio::spawn(serve(Arc::clone(&house), Arc::clone(&lane), pace));
     }
@@ -73,6 +81,11 @@ pub(super) async fn fly(house: Arc<House>, delivery: Delivery, lane: Arc<Lane>, 
         tracing::error!(delivery = %delivery.id, "a batch broke off; its deliveries are tried again");
         again(&house, &delivery)
     })
+}
+
+/// It was not tried.
+fn later(delivery: &Delivery, due: Timestamp) -> Attempted {
+    Attempted { row: None, then: Then::Again(delivery.row(delivery.attempts, due)) }
 }
 
 fn again(house: &House, delivery: &Delivery) -> Attempted {
@@ -141,11 +154,16 @@ async fn serve(house: Arc<House>, lane: Arc<Lane>, pace: Pace) {
     while let Some(due) = lane.gathered.due(pace) {
         tokio::time::sleep_until(due).await;
         lane.gathered.turn(pace).await;
-        let place = lane.place(&house.dispatcher).await;
+        let place = lane.place(&house.dispatcher, Ticket::Usual).await;
         let batch = lane.gathered.take(pace);
         if !batch.is_empty() {
             let deliveries: Vec<Delivery> = batch.iter().map(|waiting| waiting.delivery.clone()).collect();
-            let attempted = service::send(&house, &lane, &deliveries).await;
+            let probes = batch.iter().any(|waiting| waiting.ticket == Ticket::Probe);
+            let ticket = if probes { Ticket::Probe } else { Ticket::Usual };
+            let attempted = match lane.may_go(house.now(), ticket) {
+                Ok(()) => service::send(&house, &lane, &deliveries).await,
+                Err(due) => deliveries.iter().map(|delivery| later(delivery, due)).collect(),
+            };
             for (waiting, attempted) in batch.into_iter().zip(attempted) {
                 // Whoever asked may have lost the shard meanwhile.
                 let _ = waiting.answer.send(attempted);

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use domain::{Actor, Facts, SwitchOff, Timestamp};
-use store::{AttemptFilter, AttemptOutcome, AttemptRow, ConfigChange, StoreError};
+use domain::{Actor, Facts, SwitchOff, Target, Timestamp};
+use store::{AttemptFilter, AttemptOutcome, AttemptRow, ConfigChange, StoreError, StoredTarget};
 
 use super::{lane::Lane, send::number, targets::Ready};
 use crate::{notes::note, shard::House};
@@ -21,6 +21,14 @@ const LOOK_EVERY: std::ops::RangeInclusive<Duration> = Duration::from_secs(30)..
 const LOOKS: u32 = 100;
 const HOUR: Duration = Duration::from_secs(3_600);
 
+/// That a target is to be switched off.
+pub(super) struct Off {
+    /// Why, for people.
+    pub(super) reason: String,
+    /// When the earliest event was written down that it misses by it, as far as that is known here.
+    pub(super) missed_since: Option<Timestamp>,
+}
+
 /// Whether it is time to look how long a target has failed.
 pub(super) fn is_due(ready: &Ready, lane: &Lane, now: Timestamp) -> bool {
     let Some(hours) = ready.target().switch_off.after_hours else { return false };
@@ -28,7 +36,7 @@ pub(super) fn is_due(ready: &Ready, lane: &Lane, now: Timestamp) -> bool {
 }
 
 /// Why a target on which something failed is to be switched off, when it is. One that has come half of the way is told of.
-pub(super) async fn look(house: &House, ready: &Ready, gave_up: bool) -> Result<Option<String>, StoreError> {
+pub(super) async fn look(house: &House, ready: &Ready, gave_up: bool) -> Result<Option<Off>, StoreError> {
     let often = if gave_up { too_often(house, ready).await? } else { None };
     if often.is_some() { Ok(often) } else { too_long(house, ready).await }
 }
@@ -46,23 +54,27 @@ async fn took_anything(house: &House, ready: &Ready, since: Timestamp) -> Result
 }
 
 /// Whether so many deliveries were given up one after another.
-async fn too_often(house: &House, ready: &Ready) -> Result<Option<String>, StoreError> {
-    let of_shape = || ready.dialect()?.profile.disable_after;
-    let Some(most) = ready.target().switch_off.after_failures.or_else(of_shape) else { return Ok(None) };
+async fn too_often(house: &House, ready: &Ready) -> Result<Option<Off>, StoreError> {
+    let Some(most) = ready.off_after() else { return Ok(None) };
     let given_up = AttemptFilter { outcome: Some(number(AttemptOutcome::Failed)), ..AttemptFilter::default() };
     let given_up = attempts(house, ready, given_up, most).await?;
     let Some(first) = given_up.last().filter(|_| given_up.len() >= most as usize) else { return Ok(None) };
-    let taken = took_anything(house, ready, first.at).await?;
-    Ok((!taken).then(|| format!("{most} deliveries in a row were given up")))
+    if took_anything(house, ready, first.at).await? {
+        return Ok(None);
+    }
+    let positions: Vec<_> = given_up.iter().map(|row| row.position).collect();
+    let events = house.store.backend().events_at(&positions).await?;
+    let missed_since = events.iter().map(|row| row.recorded_at).min();
+    Ok(Some(Off { reason: format!("{most} deliveries in a row were given up"), missed_since }))
 }
 
 /// Whether it has taken nothing for so long.
-async fn too_long(house: &House, ready: &Ready) -> Result<Option<String>, StoreError> {
+async fn too_long(house: &House, ready: &Ready) -> Result<Option<Off>, StoreError> {
     let Some(hours) = ready.target().switch_off.after_hours else { return Ok(None) };
     let whole = HOUR * hours;
     let Some(since) = failing_for(house, ready, whole / 2).await? else { return Ok(None) };
     if failing_for(house, ready, whole).await?.is_some() {
-        return Ok(Some(format!("it took nothing for {hours} hours")));
+        return Ok(Some(Off { reason: format!("it took nothing for {hours} hours"), missed_since: None }));
     }
     let target = ready.target();
     let (webhook, name, off_at) = (target.id, target.name.clone(), since.plus(whole));
@@ -98,30 +110,62 @@ async fn last_taken(house: &House, ready: &Ready) -> Result<Timestamp, StoreErro
 
 /// Switches a target off, unless somebody did or changed where it points. Whoever asked for it is told first: a notice too many
 /// is better than one too few.
-pub(super) async fn switch_off(house: &House, ready: &Ready, reason: &str) -> Result<(), StoreError> {
+pub(super) async fn switch_off(house: &House, ready: &Ready, off: &Off) -> Result<(), StoreError> {
     let id = ready.target().id;
-    let actor = serde_json::to_string(&Actor::System).map_err(|error| StoreError::Internal(error.to_string()))?;
+    let reason = &off.reason;
     for _ in 0..DISABLE_TRIES {
         let catalog = house.catalog().await?;
         let Some(stored) = catalog.org(ready.org).and_then(|config| config.targets.get(&id.uuid())) else { return Ok(()) };
-        if !stored.value.target.enabled || stored.value.target.url != ready.target().url {
+        if stored.value.target.url != ready.target().url {
             return Ok(());
         }
+        if !stored.value.target.enabled {
+            // By another of those that it did not take.
+            return if let Some(since) = off.missed_since { note_missed(house, ready, since).await } else { Ok(()) };
+        }
         let (name, key) = (stored.value.target.name.clone(), format!("disabled/{id}/{}", stored.revision));
-        note(house, ready.org, PRINCIPAL, key, Facts::WebhookDisabled { webhook: id, name, reason: reason.to_owned() }).await?;
+        note(house, ready.org, PRINCIPAL, key, Facts::WebhookDisabled { webhook: id, name, reason: reason.clone() }).await?;
         let mut changed = (*stored.value).clone();
         changed.target.enabled = false;
-        changed.target.disabled_reason = Some(reason.to_owned());
-        if changed.target.missed_since.is_none() {
-            changed.target.missed_since = Some(last_taken(house, ready).await?);
-        }
-        let change =
-            ConfigChange { org: ready.org, actor: actor.clone(), now: house.now(), names: Vec::new(), removed_names: Vec::new() };
-        if house.store.put(&change, &changed, stored.revision).await? {
+        changed.target.disabled_reason = Some(reason.clone());
+        let since = match changed.target.missed_since {
+            Some(since) => since,
+            None => last_taken(house, ready).await?,
+        };
+        changed.target.missed_since = Some(off.missed_since.map_or(since, |missed| missed.min(since)));
+        if put(house, ready, &changed, stored.revision).await? {
             tracing::warn!(org = %ready.org, target = %id, reason, "a target was switched off");
             return Ok(());
         }
         house.store.refresh().await?;
     }
-    Err(StoreError::Unavailable("the target is being changed by somebody else".to_owned()))
+    Err(contended())
+}
+
+/// Notes that a target missed an event that was written down then: it was switched off before it got it. One that was switched on
+/// again meanwhile has missed it all the same.
+pub(super) async fn note_missed(house: &House, ready: &Ready, since: Timestamp) -> Result<(), StoreError> {
+    let missed_all = |target: &Target| target.missed_since.is_some_and(|known| known <= since);
+    for _ in 0..DISABLE_TRIES {
+        let catalog = house.catalog().await?;
+        let stored = catalog.org(ready.org).and_then(|config| config.targets.get(&ready.target().id.uuid()));
+        let Some(stored) = stored.filter(|stored| !missed_all(&stored.value.target)) else { return Ok(()) };
+        let mut changed = (*stored.value).clone();
+        changed.target.missed_since = Some(since);
+        if put(house, ready, &changed, stored.revision).await? {
+            return Ok(());
+        }
+        house.store.refresh().await?;
+    }
+    Err(contended())
+}
+
+async fn put(house: &House, ready: &Ready, changed: &StoredTarget, revision: i64) -> Result<bool, StoreError> {
+    let actor = serde_json::to_string(&Actor::System).map_err(|error| StoreError::Internal(error.to_string()))?;
+    let change = ConfigChange { org: ready.org, actor, now: house.now(), names: Vec::new(), removed_names: Vec::new() };
+    house.store.put(&change, changed, revision).await
+}
+
+fn contended() -> StoreError {
+    StoreError::Unavailable("the target is being changed by somebody else".to_owned())
 }

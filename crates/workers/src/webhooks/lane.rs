@@ -3,8 +3,9 @@
 //! A target that answers quickly may have many waiting, for they are soon gone; one that is slow gets few, and the rest is
 //! owed in the store. One that says that it has too much gets half of the requests at once, and one more for every round that
 //! went well. One that times out again and again gets one request at a time, and all of those together a small part of the
-//! places there are. One that fails again and again is left alone for a while, then tried by a single request. A database is
-//! tried so every few seconds: what keeps it from taking rows, a full disk or a restart, is over from one moment to the next,
+//! places there are. One that fails again and again is left alone for a while, then tried by a single request: what waits in the
+//! lane by then is asked again before it goes. Where a target is switched off after so many deliveries that were given up, those
+//! that were tried already go on at their own pauses, else none would ever be given up. A database is tried every few seconds: what keeps it from taking rows, a full disk or a restart, is over from one moment to the next,
 //! for all rows.
 
 use std::{
@@ -34,6 +35,8 @@ const SICK_SHARE: usize = 10;
 const WAIT_AT_MOST: Duration = Duration::from_secs(20);
 /// Fewest and most deliveries that may wait in memory per target.
 const WAITING: std::ops::RangeInclusive<u64> = 16..=1_024;
+/// How many may while it is not known how quickly it answers.
+const WAITING_AT_FIRST: u64 = 64;
 /// Longest time after which a delivery is looked at again for which there was no room.
 const LONGEST_DETOUR: Duration = Duration::from_secs(60);
 /// Failures in a row after which a target is left alone.
@@ -76,6 +79,8 @@ pub(crate) struct Lane {
     detour: AtomicU64,
     window: Arc<Window>,
     narrow: Arc<Semaphore>,
+    /// The places of a sick target for what was tried before and goes on at its own pauses.
+    tried: Arc<Semaphore>,
     waiting: AtomicUsize,
     /// How long a request takes, in microseconds, moving average.
     pace: AtomicU64,
@@ -109,8 +114,19 @@ struct Seconds {
 /// The right to send one request.
 pub(crate) struct Place {
     _everywhere: OwnedSemaphorePermit,
-    _lane: Held,
+    _lane: Option<Held>,
     _sick: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+}
+
+/// As what a delivery goes into a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ticket {
+    /// As any other: it waits while the target is left alone.
+    Usual,
+    /// As the single request that tries whether the target is well again.
+    Probe,
+    /// As one that was tried before and goes on at its own pauses, unless the target itself asked to be left alone.
+    Tried,
 }
 
 /// What a request taught about its target.
@@ -191,6 +207,7 @@ impl Lane {
             detour: AtomicU64::new(0),
             window: Window::new(concurrency),
             narrow: Arc::new(Semaphore::new(1)),
+            tried: Arc::new(Semaphore::new(concurrency)),
             waiting: AtomicUsize::new(0),
             pace: AtomicU64::new(0),
             timeouts: AtomicU32::new(0),
@@ -207,11 +224,13 @@ impl Lane {
     }
 
     /// Enters the lane, unless so many wait that this one would wait too long, or the target is left alone; then when to look
-    /// again. `again` says that the delivery was told a time before.
-    pub(super) fn enter(&self, now: Timestamp, again: bool) -> Result<(), Timestamp> {
-        let alone = self.before.as_ref().map_or(i64::MIN, |before| before.alone()).max(self.alone());
-        if alone > now.as_micros() {
-            return Err(Timestamp::from_micros(alone).max(self.sent_away(now)));
+    /// again. `again` says that the delivery was told a time before, `tried` that it was tried and goes on at its own pauses.
+    pub(super) fn enter(&self, now: Timestamp, again: bool, tried: bool) -> Result<Ticket, Timestamp> {
+        self.left_alone(now, tried)?;
+        if tried {
+            self.take_a_time(now, again)?;
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            return Ok(Ticket::Tried);
         }
         let waiting = self.waiting.load(Ordering::Relaxed) as u64;
         if waiting >= self.room() {
@@ -219,27 +238,43 @@ impl Lane {
             let detour = Duration::from_micros(self.pace.load(Ordering::Relaxed).saturating_mul(rounds));
             return Err(now.plus(detour.clamp(Duration::from_secs(1), LONGEST_DETOUR)));
         }
-        self.probe(now)?;
+        let ticket = self.probe(now)?;
         self.take_a_time(now, again)?;
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        Ok(ticket)
+    }
+
+    /// Whether one that got a place may still go: others may have failed while it waited. Else when to look again.
+    pub(super) fn may_go(&self, now: Timestamp, ticket: Ticket) -> Result<(), Timestamp> {
+        match ticket {
+            Ticket::Probe => Ok(()),
+            Ticket::Tried => self.left_alone(now, true),
+            Ticket::Usual => self.left_alone(now, false).and_then(|()| self.probe(now).map(|_| ())),
+        }
+    }
+
+    /// Refuses while the target is left alone: for its failures, unless `tried`, or because it asked for it.
+    fn left_alone(&self, now: Timestamp, tried: bool) -> Result<(), Timestamp> {
+        let alone = self.before.as_ref().map_or(i64::MIN, |before| before.alone(tried)).max(self.alone(tried));
+        if alone > now.as_micros() { Err(Timestamp::from_micros(alone).max(self.sent_away(now))) } else { Ok(()) }
     }
 
     /// Until when the target is left alone.
-    fn alone(&self) -> i64 {
-        self.not_before.load(Ordering::Relaxed).max(self.open_until.load(Ordering::Relaxed))
+    fn alone(&self, tried: bool) -> i64 {
+        let for_failures = if tried { i64::MIN } else { self.open_until.load(Ordering::Relaxed) };
+        self.not_before.load(Ordering::Relaxed).max(for_failures)
     }
 
     /// Of a target that failed again and again only one request is let through, which tries whether it is well again.
-    fn probe(&self, now: Timestamp) -> Result<(), Timestamp> {
+    fn probe(&self, now: Timestamp) -> Result<Ticket, Timestamp> {
         if self.failures.load(Ordering::Relaxed) < BREAK_AFTER {
-            return Ok(());
+            return Ok(Ticket::Usual);
         }
         let until = self.probe_until.load(Ordering::Relaxed);
         let next = now.plus(PROBE_AT_MOST).as_micros();
         let mine = until <= now.as_micros()
             && self.probe_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if mine { Ok(()) } else { Err(now.plus(FIRST_BREAK).max(self.sent_away(now))) }
+        if mine { Ok(Ticket::Probe) } else { Err(now.plus(FIRST_BREAK).max(self.sent_away(now))) }
     }
 
     /// When to look again at what is not the one that tries a database; it is told as soon as that works.
@@ -293,16 +328,22 @@ impl Lane {
         if self.is_sick.load(Ordering::Relaxed) {
             return 1;
         }
-        let pace = self.pace.load(Ordering::Relaxed).max(1);
+        let pace = self.pace.load(Ordering::Relaxed);
+        if pace == 0 {
+            return WAITING_AT_FIRST;
+        }
         let soon = u64::try_from(WAIT_AT_MOST.as_micros()).unwrap_or(u64::MAX) / pace;
         soon.saturating_mul(self.concurrency()).clamp(*WAITING.start(), *WAITING.end())
     }
 
     /// Waits for a place of the lane and one of the node.
-    pub(super) async fn place(&self, dispatcher: &Dispatcher) -> Option<Place> {
-        let lane = self.window.hold().await?;
+    pub(super) async fn place(&self, dispatcher: &Dispatcher, ticket: Ticket) -> Option<Place> {
+        // What its owner asked for holds for these, too.
+        let beside = ticket == Ticket::Tried && self.asked.concurrency.is_none() && self.is_sick.load(Ordering::Relaxed);
+        let lane = if beside { None } else { Some(self.window.hold().await?) };
         let sick = if self.is_sick.load(Ordering::Relaxed) {
-            let narrow = Arc::clone(&self.narrow).acquire_owned().await.ok()?;
+            let narrow = if beside { &self.tried } else { &self.narrow };
+            let narrow = Arc::clone(narrow).acquire_owned().await.ok()?;
             Some((narrow, Arc::clone(&dispatcher.sick).acquire_owned().await.ok()?))
         } else {
             None
@@ -316,7 +357,10 @@ impl Lane {
     pub(super) fn learn(&self, lesson: Lesson) -> bool {
         let took = u64::try_from(lesson.elapsed.as_micros()).unwrap_or(u64::MAX);
         let pace = self.pace.load(Ordering::Relaxed);
-        self.pace.store(if pace == 0 { took } else { (pace / 8).saturating_mul(7).saturating_add(took / 8) }, Ordering::Relaxed);
+        self.pace.store(
+            if pace == 0 { took.max(1) } else { (pace / 8).saturating_mul(7).saturating_add(took / 8) },
+            Ordering::Relaxed,
+        );
         if lesson.timed_out {
             if self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 == SICK_AFTER {
                 self.is_sick.store(true, Ordering::Relaxed);
@@ -397,17 +441,17 @@ mod tests {
     #[test]
     fn a_sick_target_gets_one_place() {
         let lane = lane(|_| ());
-        assert!((0..16).all(|_| lane.enter(NOW, false).is_ok()), "a lane that is not known yet has room");
+        assert!((0..16).all(|_| lane.enter(NOW, false, false).is_ok()), "a lane that is not known yet has room");
         (0..16).for_each(|_| lane.leave());
         let timeout = Lesson { timed_out: true, failed: true, ..went_well(Duration::from_secs(15)) };
         for _ in 0..SICK_AFTER {
             lane.learn(timeout);
         }
-        assert!(lane.enter(NOW, false).is_ok());
-        let later = lane.enter(NOW, false).unwrap_err();
+        assert!(lane.enter(NOW, false, false).is_ok());
+        let later = lane.enter(NOW, false, false).unwrap_err();
         assert!(later > NOW && later <= NOW.plus(LONGEST_DETOUR), "{later}");
         lane.learn(went_well(MILLI));
-        assert!(lane.enter(NOW, false).is_ok(), "one answer and it is well again");
+        assert!(lane.enter(NOW, false, false).is_ok(), "one answer and it is well again");
     }
 
     #[test]
@@ -415,19 +459,37 @@ mod tests {
         let lane = lane(|_| ());
         let until = NOW.plus(Duration::from_secs(90));
         lane.learn(Lesson { left_alone_until: Some(until), ..went_well(MILLI) });
-        assert_eq!(lane.enter(NOW, false), Err(until));
-        assert!(lane.enter(until, true).is_ok());
+        assert_eq!(lane.enter(NOW, false, false), Err(until));
+        assert_eq!(lane.enter(NOW, false, true), Err(until), "also by what was tried before");
+        assert!(lane.enter(until, true, false).is_ok());
+    }
+
+    #[test]
+    fn what_waits_is_asked_again_before_it_goes() {
+        let lane = lane(|_| ());
+        let waiting = (0..).take_while(|_| lane.enter(NOW, false, false).is_ok()).count();
+        assert_eq!(waiting, usize::try_from(WAITING_AT_FIRST).unwrap(), "few, as nothing is known of it");
+        let failed = |now| Lesson { failed: true, now, ..went_well(MILLI) };
+        assert_eq!(lane.may_go(NOW, Ticket::Usual), Ok(()));
+        (0..BREAK_AFTER).for_each(|_| assert!(!lane.learn(failed(NOW))));
+        let until = NOW.plus(FIRST_BREAK);
+        assert_eq!(lane.may_go(NOW, Ticket::Usual), Err(until));
+        assert_eq!((lane.enter(NOW, true, true), lane.may_go(NOW, Ticket::Tried)), (Ok(Ticket::Tried), Ok(())));
+        (0..waiting).for_each(|_| lane.leave());
+        assert_eq!(lane.enter(until, true, false), Ok(Ticket::Probe));
+        assert_eq!(lane.may_go(until, Ticket::Probe), Ok(()));
+        assert!(lane.may_go(until, Ticket::Usual).is_err(), "one is enough");
     }
 
     #[test]
     fn a_quick_target_may_have_more_waiting_than_a_slow_one() {
         let lane = lane(|_| ());
         lane.learn(went_well(Duration::from_secs(10)));
-        let slow = (0..).take_while(|_| lane.enter(NOW, false).is_ok()).count();
+        let slow = (0..).take_while(|_| lane.enter(NOW, false, false).is_ok()).count();
         for _ in 0..60 {
             lane.learn(went_well(MILLI * 2));
         }
-        let more = (0..).take_while(|_| lane.enter(NOW, false).is_ok()).count();
+        let more = (0..).take_while(|_| lane.enter(NOW, false, false).is_ok()).count();
         assert!(slow == 16 && slow + more == 1_024, "{slow} {more}");
     }
 
@@ -438,20 +500,20 @@ mod tests {
         for _ in 1..BREAK_AFTER {
             lane.learn(failed(NOW));
         }
-        assert!(lane.enter(NOW, false).is_ok(), "not yet");
+        assert!(lane.enter(NOW, false, false).is_ok(), "not yet");
         lane.learn(failed(NOW));
-        let until = lane.enter(NOW, false).unwrap_err();
+        let until = lane.enter(NOW, false, false).unwrap_err();
         assert_eq!(until, NOW.plus(FIRST_BREAK));
         lane.learn(failed(NOW));
-        assert_eq!(lane.enter(NOW, false), Err(until), "what was under way changes nothing");
-        assert!(lane.enter(until, true).is_ok(), "one tries it");
-        assert_eq!(lane.enter(until, true), Err(until.plus(FIRST_BREAK)), "no second one");
+        assert_eq!(lane.enter(NOW, false, false), Err(until), "what was under way changes nothing");
+        assert!(lane.enter(until, true, false).is_ok(), "one tries it");
+        assert_eq!(lane.enter(until, true, false), Err(until.plus(FIRST_BREAK)), "no second one");
         lane.learn(failed(until));
-        let again = lane.enter(until, true).unwrap_err();
+        let again = lane.enter(until, true, false).unwrap_err();
         assert_eq!(again, until.plus(FIRST_BREAK * 2), "longer");
-        assert!(lane.enter(again, true).is_ok());
+        assert!(lane.enter(again, true, false).is_ok());
         lane.learn(went_well(MILLI));
-        assert!((0..16).all(|_| lane.enter(again, false).is_ok()), "well again");
+        assert!((0..16).all(|_| lane.enter(again, false, false).is_ok()), "well again");
     }
 
     #[test]
@@ -465,30 +527,30 @@ mod tests {
         let mut now = NOW;
         (0..BREAK_AFTER).for_each(|_| assert!(!lane.learn(failed(now))));
         for breaks in 0..8 {
-            let away = lane.enter(now, false).unwrap_err();
+            let away = lane.enter(now, false, false).unwrap_err();
             assert_eq!(away, now.plus(FIRST_BREAK.saturating_mul(1 << breaks.min(5)).min(LONGEST_BREAK)), "{breaks}");
             now = now.plus(DATABASE_BREAK);
-            assert!(lane.enter(now, false).is_ok(), "whoever comes then tries it");
-            assert!(lane.enter(now, false).unwrap_err() > now.plus(DATABASE_BREAK), "no second one");
+            assert!(lane.enter(now, false, false).is_ok(), "whoever comes then tries it");
+            assert!(lane.enter(now, false, false).unwrap_err() > now.plus(DATABASE_BREAK), "no second one");
             lane.learn(failed(now));
         }
         assert!(lane.learn(went_well(MILLI)), "it takes something again");
-        assert!((0..16).all(|_| lane.enter(now, false).is_ok()));
+        assert!((0..16).all(|_| lane.enter(now, false, false).is_ok()));
     }
 
     #[test]
     fn times_are_given_in_turn_where_there_is_a_limit_per_second() {
         let lane = lane(|pace| pace.per_second = Some(10));
         let at = |millis: u64| NOW.plus(MILLI * u32::try_from(millis).unwrap());
-        assert!(lane.enter(NOW, false).is_ok());
-        let told: Vec<_> = (0..3).map(|_| lane.enter(NOW, false).unwrap_err()).collect();
+        assert!(lane.enter(NOW, false, false).is_ok());
+        let told: Vec<_> = (0..3).map(|_| lane.enter(NOW, false, false).unwrap_err()).collect();
         assert_eq!(told, [200, 300, 400].map(at), "each its own");
-        assert_eq!(lane.enter(at(150), false), Err(at(500)), "a later one does not push in");
+        assert_eq!(lane.enter(at(150), false, false), Err(at(500)), "a later one does not push in");
         for time in [200, 300, 400, 500] {
-            assert!(lane.enter(at(time), true).is_ok(), "{time}");
-            assert!(lane.enter(at(time), false).is_err());
+            assert!(lane.enter(at(time), true, false).is_ok(), "{time}");
+            assert!(lane.enter(at(time), false, false).is_err());
         }
-        assert!(lane.enter(at(5_000), false).is_ok() && lane.enter(at(5_000), false).is_err());
+        assert!(lane.enter(at(5_000), false, false).is_ok() && lane.enter(at(5_000), false, false).is_err());
     }
 
     #[test]
@@ -499,14 +561,14 @@ mod tests {
         let (live, behind) = (dispatcher.lane(&target), dispatcher.lane_behind(&target));
         assert!(Arc::ptr_eq(&behind, &dispatcher.lane_behind(&target)) && !Arc::ptr_eq(&live, &behind));
         assert_eq!((live.concurrency(), behind.concurrency()), (8, 2));
-        assert!(behind.enter(NOW, true).is_ok(), "nobody else wants the second");
-        assert!(live.enter(NOW, false).is_err());
+        assert!(behind.enter(NOW, true, false).is_ok(), "nobody else wants the second");
+        assert!(live.enter(NOW, false, false).is_err());
         let later = NOW.plus(MILLI * 150);
-        assert!(behind.enter(later, true).is_err(), "one that happened now waits for it");
-        assert!(live.enter(NOW.plus(MILLI * 200), true).is_ok());
+        assert!(behind.enter(later, true, false).is_err(), "one that happened now waits for it");
+        assert!(live.enter(NOW.plus(MILLI * 200), true, false).is_ok());
         let until = NOW.plus(Duration::from_secs(60));
         live.learn(Lesson { left_alone_until: Some(until), ..went_well(MILLI) });
-        assert_eq!(behind.enter(later, true), Err(until));
+        assert_eq!(behind.enter(later, true, false), Err(until));
     }
 
     #[test]

@@ -32,7 +32,7 @@ use store::{StoreError, Wish};
 
 use super::{
     carry,
-    lane::{Lane, Lesson},
+    lane::{Lane, Lesson, Ticket},
     send::{Attempted, Delivery, Then, Tried, ready},
 };
 use crate::shard::House;
@@ -49,13 +49,16 @@ pub(super) async fn fly(
     house: Arc<House>,
     delivery: Delivery,
     lane: Arc<Lane>,
-    decided: Arc<AtomicBool>,
+    (ticket, decided): (Ticket, Arc<AtomicBool>),
     messenger: Messenger,
 ) -> Attempted {
-    let place = lane.place(&house.dispatcher).await;
+    let place = lane.place(&house.dispatcher, ticket).await;
     if decided.swap(true, Ordering::AcqRel) {
         // It was taken back; this task is about to be aborted.
         std::future::pending::<()>().await;
+    }
+    if let Err(due) = lane.may_go(house.now(), ticket) {
+        return Attempted { row: None, then: Then::Again(delivery.row(delivery.attempts, due)) };
     }
     let Some(errand) = Errand::of(&house, &lane, &delivery, messenger) else {
         return Attempted { row: None, then: Then::Over };

@@ -32,7 +32,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use domain::{DeliveryId, Event, Facts, Timestamp};
+use domain::{DeliveryId, Event, Facts, TargetId, Timestamp};
 use outbound::{egress::Egress, object};
 use store::{Catalog, DeliveryRow, DeliverySettlement, LoggedEvent, Reader, SealedUnder, StoreError};
 use tokio::{
@@ -50,7 +50,8 @@ use crate::{
     shard::{End, House, Shard, dense},
 };
 use book::{Book, FLUSH_AT};
-use lane::Lane;
+use health::{Off, note_missed};
+use lane::{Lane, Ticket};
 use order::Order;
 use send::{Attempted, Delivery, Then};
 
@@ -128,7 +129,9 @@ struct Pump {
     poll_at: Instant,
     /// When the first of those whose event is held for them is to be spilled.
     spill_at: Option<Instant>,
-    disable: Vec<(Arc<Ready>, String)>,
+    disable: Vec<(Arc<Ready>, Off)>,
+    /// Targets that were switched off before they got something, and when the earliest such event was written down.
+    missed: HashMap<TargetId, (Arc<Ready>, Timestamp)>,
     /// Targets on which something failed, and whether a delivery was given up: some are to be switched off.
     ailing: Vec<(Arc<Ready>, bool)>,
     /// Whose turn it is at targets that want events in order.
@@ -168,6 +171,7 @@ impl Pump {
             poll_at,
             spill_at: None,
             disable: Vec::new(),
+            missed: HashMap::new(),
             ailing: Vec::new(),
             order: Order::default(),
             flushing: JoinSet::new(),
@@ -183,6 +187,7 @@ impl Pump {
                 return self.drain().await;
             }
             ticks.mark_unchanged();
+            self.switch_off().await?;
             let mut busy = false;
             if self.more && self.flights.len() < MOST_UNDER_WAY {
                 busy |= self.read().await?;
@@ -303,8 +308,8 @@ impl Pump {
             let delivery = Delivery { id, event: Arc::clone(event), under: Arc::clone(under), to, attempts: 0, behind: false };
             let lane = house.dispatcher.lane(&stored.value.target);
             match self.enter(&delivery, &lane, false) {
-                Ok(()) => {
-                    self.fly(delivery, lane, Some(event.position.seq), false);
+                Ok(ticket) => {
+                    self.fly(delivery, lane, ticket, Some(event.position.seq));
                     begun += 1;
                 }
                 Err(due) => self.keep_for(&delivery, 0, due),
@@ -313,7 +318,9 @@ impl Pump {
         begun
     }
 
-    fn fly(&mut self, delivery: Delivery, lane: Arc<Lane>, seq: Option<u64>, kept: bool) {
+    /// Starts a delivery; one without a number is kept in the store already.
+    fn fly(&mut self, delivery: Delivery, lane: Arc<Lane>, ticket: Ticket, seq: Option<u64>) {
+        let kept = seq.is_none();
         if seq.is_some() {
             let spill_after = self.shard.house.settings.webhooks.spill_after;
             self.spill_at.get_or_insert_with(|| Instant::now() + spill_after);
@@ -321,7 +328,7 @@ impl Pump {
         self.order.goes(order::line(&delivery));
         let decided = Arc::new(AtomicBool::new(false));
         let id = delivery.id;
-        let task = fly(Arc::clone(&self.shard.house), delivery.clone(), Arc::clone(&lane), Arc::clone(&decided));
+        let task = fly(Arc::clone(&self.shard.house), delivery.clone(), Arc::clone(&lane), ticket, Arc::clone(&decided));
         let task = self.tasks.spawn(task);
         self.ids.insert(task.id(), id);
         self.flights.insert(id, Flight { delivery, lane, decided, task, seq, kept, since: Instant::now() });
@@ -384,13 +391,13 @@ impl Pump {
         let target = delivery.to.target();
         let lane = if delivery.behind { house.dispatcher.lane_behind(target) } else { house.dispatcher.lane(target) };
         match self.enter(&delivery, &lane, true) {
-            Ok(()) => self.fly(delivery, lane, None, true),
+            Ok(ticket) => self.fly(delivery, lane, ticket, None),
             Err(due) => self.keep_for(&delivery, delivery.attempts, due),
         }
     }
 
     /// Whether a delivery may go now, else when to look again.
-    fn enter(&self, delivery: &Delivery, lane: &Lane, again: bool) -> Result<(), Timestamp> {
+    fn enter(&self, delivery: &Delivery, lane: &Lane, again: bool) -> Result<Ticket, Timestamp> {
         let (now, pause) = (self.shard.house.now(), order::pause(lane.pace()));
         let line = order::line(delivery);
         if line.is_some() && again && delivery.event.position.seq > self.book.read_to() {
@@ -398,7 +405,7 @@ impl Pump {
             return Err(now.plus(pause));
         }
         self.order.may_go(line, again, now, pause)?;
-        lane.enter(now, again)
+        lane.enter(now, again, delivery.keeps_its_pauses())
     }
 
     /// Notes a delivery for later, and that others of its pass come after it.
@@ -472,7 +479,14 @@ impl Pump {
                 self.keep(row);
             }
             Then::Disable(reason) => {
-                self.disable.push((Arc::clone(&flight.delivery.to), reason));
+                let off = Off { reason, missed_since: Some(self.missed_of(&flight.delivery)) };
+                self.disable.push((Arc::clone(&flight.delivery.to), off));
+                self.over(&flight);
+            }
+            Then::Missed => {
+                let (to, at) = (&flight.delivery.to, flight.delivery.event.recorded_at);
+                let missed = self.missed.entry(to.target().id).or_insert_with(|| (Arc::clone(to), at));
+                missed.1 = missed.1.min(at);
                 self.over(&flight);
             }
             Then::GaveUp => {
@@ -489,25 +503,42 @@ impl Pump {
         }
     }
 
-    /// Switches off targets that want nothing more, and those that have failed too often or for too long.
+    /// Since when a target has missed events that is switched off with this delivery: also those that are under way are missed.
+    fn missed_of(&self, delivery: &Delivery) -> Timestamp {
+        let same = self.flights.values().filter(|flight| flight.delivery.to.target().id == delivery.to.target().id);
+        same.map(|flight| flight.delivery.event.recorded_at).fold(delivery.event.recorded_at, Timestamp::min)
+    }
+
+    /// Switches off targets that want nothing more, and those that have failed too often or for too long. What they missed by it is
+    /// noted with the target before it is written that those deliveries are over: so a replay finds them after any crash.
     async fn switch_off(&mut self) -> Result<(), End> {
+        self.disable().await;
+        for (ready, since) in std::mem::take(&mut self.missed).into_values() {
+            if let Err(error) = note_missed(&self.shard.house, &ready, since).await {
+                tracing::error!(%error, target = %ready.target().id, "what a target missed could not be noted");
+            }
+        }
         if !self.ailing.is_empty() {
             // What came of all deliveries is written first, as it is counted in the store.
             self.flush().await?;
         }
         for (ready, gave_up) in std::mem::take(&mut self.ailing) {
             match health::look(&self.shard.house, &ready, gave_up).await {
-                Ok(Some(reason)) => self.disable.push((ready, reason)),
+                Ok(Some(off)) => self.disable.push((ready, off)),
                 Ok(None) => {}
                 Err(error) => tracing::error!(%error, target = %ready.target().id, "a target's attempts could not be read"),
             }
         }
-        for (ready, reason) in std::mem::take(&mut self.disable) {
-            if let Err(error) = health::switch_off(&self.shard.house, &ready, &reason).await {
+        self.disable().await;
+        Ok(())
+    }
+
+    async fn disable(&mut self) {
+        for (ready, off) in std::mem::take(&mut self.disable) {
+            if let Err(error) = health::switch_off(&self.shard.house, &ready, &off).await {
                 tracing::error!(%error, target = %ready.target().id, "a target that is gone could not be switched off");
             }
         }
-        Ok(())
     }
 
     /// Begins to write what is to be written by now, unless something is being written.
@@ -601,19 +632,19 @@ pub(crate) async fn keep_folder_clean(house: Arc<House>) {
 }
 
 /// One delivery from its lane to its outcome.
-async fn fly(house: Arc<House>, delivery: Delivery, lane: Arc<Lane>, decided: Arc<AtomicBool>) -> Attempted {
+async fn fly(house: Arc<House>, delivery: Delivery, lane: Arc<Lane>, ticket: Ticket, decided: Arc<AtomicBool>) -> Attempted {
     if let Some(messenger) = delivery.to.vendor().and_then(|vendor| vendor.messenger) {
-        return message::fly(house, delivery, lane, decided, messenger).await;
+        return message::fly(house, delivery, lane, (ticket, decided), messenger).await;
     }
     if delivery.to.vendor().is_some() {
-        return gather::fly(house, delivery, lane, decided).await;
+        return gather::fly(house, delivery, lane, ticket, decided).await;
     }
-    let place = lane.place(&house.dispatcher).await;
+    let place = lane.place(&house.dispatcher, ticket).await;
     if decided.swap(true, Ordering::AcqRel) {
         // It was taken back; this task is about to be aborted.
         std::future::pending::<()>().await;
     }
-    if let Some(due) = delivery.waits_for(&house, &lane).await {
+    if let Some(due) = delivery.waits(&house, &lane, ticket).await {
         return Attempted { row: None, then: Then::Again(delivery.row(delivery.attempts, due)) };
     }
     let catalog = house.store.catalog();

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use store::{AttemptOutcome, AttemptRow, DeliveryRow, SealedUnder};
 
 use super::{
-    lane::{Lane, Lesson},
+    lane::{Lane, Lesson, Ticket},
     made, order,
     proof::Unsent,
     targets::Ready,
@@ -77,6 +77,8 @@ pub(crate) enum Then {
     GaveUp,
     /// It is over, and its target wants nothing more.
     Disable(String),
+    /// It is over because its target was switched off before.
+    Missed,
 }
 
 impl Delivery {
@@ -92,6 +94,20 @@ impl Delivery {
             attempts,
             due_at,
             behind: self.behind,
+        }
+    }
+
+    /// Whether it goes on at its own pauses while its target is left alone: where so many that were given up switch a target off,
+    /// what was tried once has to come to its end.
+    pub(crate) fn keeps_its_pauses(&self) -> bool {
+        self.attempts > 0 && self.to.vendor().is_none() && self.to.off_after().is_some()
+    }
+
+    /// Until when it waits although it has a place: for its target to be well again, or for its turn.
+    pub(crate) async fn waits(&self, house: &House, lane: &Lane, ticket: Ticket) -> Option<Timestamp> {
+        match lane.may_go(house.now(), ticket) {
+            Err(due) => Some(due),
+            Ok(()) => self.waits_for(house, lane).await,
         }
     }
 
@@ -134,7 +150,10 @@ impl Delivery {
             Err(why) => return self.conclude(house, at, &Tried { request: Some(request), ..Tried::unsent(why) }),
         };
         let asked = self.to.target().pace.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
-        let limits = Limits { deadline: asked.unwrap_or(house.settings.webhooks.deadline), max_body: READ_BODY };
+        let limits = Limits {
+            deadline: asked.or(self.profile().deadline).unwrap_or(house.settings.webhooks.deadline),
+            max_body: READ_BODY,
+        };
         let started = tokio::time::Instant::now();
         let result = self.to.proof.send(&way.client, sent, limits).await;
         let elapsed = started.elapsed();
@@ -170,7 +189,7 @@ impl Delivery {
         let detail = json!({ "request": null, "reply": null });
         let error = Some(why.to_owned());
         let row = self.attempt_row(house, house.now(), Duration::ZERO, AttemptOutcome::Expired, None, error, None, &detail);
-        Attempted { row, then: Then::Over }
+        Attempted { row, then: Then::Missed }
     }
 
     pub(super) fn conclude(&self, house: &House, at: Timestamp, tried: &Tried) -> Attempted {
@@ -195,7 +214,7 @@ impl Delivery {
         };
         let next_at = match &then {
             Then::Again(row) => Some(row.due_at),
-            Then::Over | Then::GaveUp | Then::Disable(_) => None,
+            Then::Over | Then::Missed | Then::GaveUp | Then::Disable(_) => None,
         };
         let status = tried.reply.as_ref().and_then(|reply| i16::try_from(reply.status).ok());
         let mut detail = tried.detail();

@@ -62,6 +62,10 @@ impl Ready {
     pub(crate) fn vendor(&self) -> Option<Vendor> {
         self.dialect()?.vendor
     }
+    /// After how many deliveries that were given up one after another it is switched off: as its owner wishes, else as its shape has it.
+    pub(crate) fn off_after(&self) -> Option<u32> {
+        self.target.switch_off.after_failures.or_else(|| self.dialect()?.profile.disable_after)
+    }
     /// The shape that it is told in; nothing when this version of us does not know it.
     pub(crate) fn dialect(&self) -> Option<&'static Destination> {
         dialect(&self.target)

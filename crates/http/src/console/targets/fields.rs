@@ -323,7 +323,7 @@ impl Form<'_> {
                         div.side-by-side {
                             (number("pace.per_second", "Requests in a second", "1 to 10000; empty means no limit."))
                             (number("pace.concurrency", "Requests at once", "1 to 64; empty means 8."))
-                            (number("pace.timeout_seconds", "Seconds for one", "1 to 30; empty means 15."))
+                            (number("pace.timeout_seconds", "Seconds for one", "1 to 30; empty means 15, or what the shape has."))
                         }
                         (sheet.field(&Field::line("pace.in_order", "In order").kind(Kind::Tick)
                             .hint("An event of a pass waits until earlier ones of the same pass were taken or given up.")))
