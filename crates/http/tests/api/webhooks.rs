@@ -164,6 +164,7 @@ async fn a_time_is_replayed_and_what_was_missed() {
     off["enabled"] = json!(false);
     server.call(&server.admin, "PUT", &path, &off).await.expect(200);
     let early = json!({"missed": true, "to": server.get(&path).await.expect(200)["missed_since"]});
+    server.forward(std::time::Duration::from_secs(60));
     assert!(replay(early.clone()).await.expect(200)["next_cursor"].is_null());
     assert_eq!(server.get(&path).await.expect(200)["missed_since"], early["to"]);
 }
