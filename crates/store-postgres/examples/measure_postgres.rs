@@ -9,8 +9,8 @@ use std::{fs, sync::Arc, time::Duration};
 
 use rows::{commit, contact, event, hash, id, insert, pass, result, source_event, update, uuid};
 use store::{
-    AttemptRow, Backend, CommitRows, Committed, DeliverySettlement, InboxResult, InboxSettlement, Lease, LoadKeys, PassRow,
-    PassWrite, conformance::START,
+    AttemptRow, Backend, CommitRows, Committed, DeliveryOver, DeliverySettlement, InboxResult, InboxSettlement, Lease, LoadKeys,
+    PassRow, PassWrite, conformance::START,
 };
 use store_postgres::{Options, Postgres};
 use testkit::postgres::Cluster;
@@ -202,7 +202,7 @@ async fn deliver(store: &dyn Backend, count: u64) {
         let write = DeliverySettlement {
             lease,
             attempts: (start..start + GROUP).map(tried).collect(),
-            finished: (start..start + GROUP).map(|n| (id(1), id(n))).collect(),
+            finished: (start..start + GROUP).map(|n| DeliveryOver { org: id(1), id: id(n), asked_at: None }).collect(),
             owed: vec![],
             watermark: Some(start),
         };

@@ -269,7 +269,7 @@ pub(crate) fn event(columns: &mut Columns<'_>) -> Attempt<EventRow> {
 /// Of a delivery `d`.
 macro_rules! delivery_columns {
     () => {
-        "d.org, d.id, d.target, d.event, d.shard, d.seq, d.attempts, d.due_at, d.behind"
+        "d.org, d.id, d.target, d.event, d.shard, d.seq, d.attempts, d.due_at, d.behind, d.asked_at"
     };
 }
 
@@ -284,6 +284,7 @@ pub(crate) fn delivery(columns: &mut Columns<'_>) -> Attempt<Option<DeliveryRow>
         attempts: columns.take()?,
         due_at: columns.time()?,
         behind: columns.take()?,
+        asked_at: columns.maybe_time()?,
     }))
 }
 

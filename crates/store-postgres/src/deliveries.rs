@@ -18,13 +18,14 @@ use crate::{
 use tokio_postgres::{Row, types::ToSql};
 
 macro_rules! upsert {
-    ($from:literal) => {
+    ($from:literal, $asked_at:literal) => {
         concat!(
-            "INSERT INTO deliveries (org, id, target, event, shard, seq, attempts, due_at, behind, wake_at) ",
+            "INSERT INTO deliveries (org, id, target, event, shard, seq, attempts, due_at, behind, asked_at, wake_at) ",
             $from,
             " ON CONFLICT (org, id) DO UPDATE SET target = excluded.target, event = excluded.event, shard = excluded.shard, \
              seq = excluded.seq, attempts = excluded.attempts, due_at = excluded.due_at, \
-             behind = excluded.behind, wake_at = excluded.wake_at"
+             behind = excluded.behind, wake_at = excluded.wake_at, asked_at = ",
+            $asked_at
         )
     };
 }
@@ -37,7 +38,10 @@ pub(crate) async fn claim(pool: &Pool, lease: Lease, now: Timestamp, until: Time
          due AS MATERIALIZED (SELECT t.* FROM fence CROSS JOIN LATERAL (SELECT * FROM deliveries \
              WHERE shard = $1 AND wake_at <= $3 ORDER BY wake_at LIMIT $5 FOR UPDATE SKIP LOCKED) t), \
          claimed AS (",
-        upsert!("SELECT org, id, target, event, shard, seq, attempts, due_at, behind, $4::bigint FROM due"),
+        upsert!(
+            "SELECT org, id, target, event, shard, seq, attempts, due_at, behind, asked_at, $4::bigint FROM due",
+            "excluded.asked_at"
+        ),
         " RETURNING *) \
          SELECT (SELECT count(*) FROM fence), ",
         delivery_columns!(),
@@ -83,14 +87,16 @@ const SETTLE: &str = concat!(
          WHERE t.shard = ANY (ARRAY(SELECT shard FROM fence)) \
          ON CONFLICT DO NOTHING), \
      finished AS (DELETE FROM deliveries WHERE ctid = ANY (ARRAY( \
-         SELECT d.place FROM unnest($18::uuid[], $19::uuid[], $20::smallint[]) AS t(org, id, shard) CROSS JOIN LATERAL \
-         (SELECT ctid AS place FROM deliveries d WHERE d.org = t.org AND d.id = t.id OFFSET 0) d \
-         WHERE t.shard = ANY (ARRAY(SELECT shard FROM fence))))), \
+         SELECT d.place FROM unnest($18::uuid[], $19::uuid[], $20::smallint[], $32::bigint[]) AS t(org, id, shard, asked_at) \
+         CROSS JOIN LATERAL (SELECT ctid AS place, asked_at FROM deliveries d WHERE d.org = t.org AND d.id = t.id OFFSET 0) d \
+         WHERE d.asked_at IS NOT DISTINCT FROM t.asked_at AND t.shard = ANY (ARRAY(SELECT shard FROM fence))))), \
      owed AS (",
     upsert!(
         "SELECT t.*, t.due_at FROM unnest($21::uuid[], $22::uuid[], $23::uuid[], $24::uuid[], \
-         $25::smallint[], $26::bigint[], $27::integer[], $28::bigint[], $31::boolean[]) \
-         AS t(org, id, target, event, shard, seq, attempts, due_at, behind) WHERE t.shard = ANY (ARRAY(SELECT shard FROM fence))"
+         $25::smallint[], $26::bigint[], $27::integer[], $28::bigint[], $31::boolean[], $33::bigint[]) \
+         AS t(org, id, target, event, shard, seq, attempts, due_at, behind, asked_at) \
+         WHERE t.shard = ANY (ARRAY(SELECT shard FROM fence))",
+        "excluded.asked_at WHERE deliveries.asked_at IS NOT DISTINCT FROM excluded.asked_at"
     ),
     "), \
      moved AS (INSERT INTO watermarks (reader, shard, seq) \
@@ -106,9 +112,15 @@ pub(crate) async fn settle(pool: &Pool, settlements: &[Arc<DeliverySettlement>])
     let current = || settlements.iter().filter(|settlement| fence.has(settlement.lease));
     let attempts = || current().flat_map(|settlement| &settlement.attempts);
     // In key order, the last word on each.
-    let finished: BTreeMap<(Uuid, Uuid), u16> = current()
-        .flat_map(|settlement| settlement.finished.iter().map(|(org, id)| ((org.uuid(), id.uuid()), settlement.lease.shard)))
-        .collect();
+    let ended = |settlement: &Arc<DeliverySettlement>| {
+        let shard = settlement.lease.shard;
+        settlement
+            .finished
+            .iter()
+            .map(move |over| ((over.org.uuid(), over.id.uuid()), (shard, over.asked_at)))
+            .collect::<Vec<_>>()
+    };
+    let finished: BTreeMap<(Uuid, Uuid), (u16, Option<Timestamp>)> = current().flat_map(ended).collect();
     let owed: BTreeMap<_, _> = current().flat_map(|settlement| &settlement.owed).map(|row| ((row.org, row.id), row)).collect();
     let owed = || owed.values();
     let marks: BTreeMap<u16, u64> =
@@ -137,7 +149,7 @@ pub(crate) async fn settle(pool: &Pool, settlements: &[Arc<DeliverySettlement>])
             &attempts().map(|row| row.detail.as_slice()).collect::<Vec<_>>(),
             &over.0,
             &over.1,
-            &finished.values().map(|shard| to_shard(*shard)).collect::<Vec<_>>(),
+            &finished.values().map(|(shard, _)| to_shard(*shard)).collect::<Vec<_>>(),
             &owed().map(|row| row.org.uuid()).collect::<Vec<_>>(),
             &owed().map(|row| row.id.uuid()).collect::<Vec<_>>(),
             &owed().map(|row| row.target.uuid()).collect::<Vec<_>>(),
@@ -149,6 +161,8 @@ pub(crate) async fn settle(pool: &Pool, settlements: &[Arc<DeliverySettlement>])
             &marks.keys().map(|shard| to_shard(*shard)).collect::<Vec<_>>(),
             &marks.values().map(|seq| to_seq(*seq)).collect::<Vec<_>>(),
             &owed().map(|row| row.behind).collect::<Vec<_>>(),
+            &finished.values().map(|(_, asked_at)| asked_at.map(Timestamp::as_micros)).collect::<Vec<_>>(),
+            &owed().map(|row| row.asked_at.map(Timestamp::as_micros)).collect::<Vec<_>>(),
         ],
     )
     .await?;
@@ -218,7 +232,9 @@ pub(crate) async fn one(pool: &Pool, org: OrgId, id: DeliveryId) -> Attempt<Opti
 pub(crate) async fn owe(pool: &Pool, rows: &[DeliveryRow]) -> Attempt<()> {
     const SQL: &str = upsert!(
         "SELECT t.*, t.due_at FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::smallint[], $6::bigint[], \
-         $7::integer[], $8::bigint[], $9::boolean[]) AS t(org, id, target, event, shard, seq, attempts, due_at, behind)"
+         $7::integer[], $8::bigint[], $9::boolean[], $10::bigint[]) \
+         AS t(org, id, target, event, shard, seq, attempts, due_at, behind, asked_at)",
+        "greatest(excluded.asked_at, deliveries.asked_at + 1)"
     );
     // In key order, the last word on each.
     let rows: BTreeMap<_, _> = rows.iter().map(|row| ((row.org, row.id), row)).collect();
@@ -236,6 +252,7 @@ pub(crate) async fn owe(pool: &Pool, rows: &[DeliveryRow]) -> Attempt<()> {
             &rows().map(|row| row.attempts).collect::<Vec<_>>(),
             &rows().map(|row| row.due_at.as_micros()).collect::<Vec<_>>(),
             &rows().map(|row| row.behind).collect::<Vec<_>>(),
+            &rows().map(|row| row.asked_at.map(Timestamp::as_micros)).collect::<Vec<_>>(),
         ],
     )
     .await?;

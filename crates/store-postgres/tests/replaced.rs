@@ -89,8 +89,9 @@ impl House {
 
     async fn owes(&self, due_at: Timestamp) -> DeliveryRow {
         let position = Position { shard: SHARD, seq: 1 };
+        let (asked_at, behind) = (None, false);
         let row =
-            DeliveryRow { org: id(1), id: id(7), target: id(8), event: id(9), position, attempts: 0, due_at, behind: false };
+            DeliveryRow { org: id(1), id: id(7), target: id(8), event: id(9), position, attempts: 0, due_at, behind, asked_at };
         self.node.owe(vec![row.clone()]).await.unwrap();
         row
     }
@@ -138,7 +139,7 @@ async fn a_delivery_is_over_though_its_row_was_replaced() {
     let house = House::open().await;
     let owed = house.owes(START).await;
     let (node, lease) = (house.node.clone(), house.lease);
-    let finished = vec![(owed.org, owed.id)];
+    let finished = vec![owed.over()];
     let settlement = DeliverySettlement { lease, attempts: vec![], finished, owed: vec![], watermark: None };
     let settle = async move { node.settle_deliveries(settlement).await.unwrap() };
     house.meanwhile("UPDATE deliveries SET attempts = 4", settle).await;
@@ -189,7 +190,7 @@ async fn settling_one_of_many_looks_at_few_rows() {
     );
     let cost = house.cost("deliveries", &others, async { claim().await.unwrap() }).await;
     assert!(cost <= FEW, "{cost} rows looked at to claim one delivery");
-    let cost = house.cost("deliveries", "", async { finish(vec![(owed.org, owed.id)]).await.unwrap() }).await;
+    let cost = house.cost("deliveries", "", async { finish(vec![owed.over()]).await.unwrap() }).await;
     assert!(cost <= FEW, "{cost} rows looked at to finish one delivery");
     assert_eq!(count(&house.looker, "SELECT count(*) FROM deliveries").await, MANY);
 }

@@ -364,7 +364,7 @@ impl Backend for Sqlite {
         self.read(move |db| deliveries::one(db, org, id)).await
     }
     async fn owe(&self, rows: Vec<DeliveryRow>) -> Result<()> {
-        self.write(move |db| rows.iter().try_for_each(|row| deliveries::put(db, row)).map(Written::Done)).await
+        self.write(move |db| deliveries::owe(db, &rows).map(Written::Done)).await
     }
     async fn hasten(&self, org: OrgId, target: TargetId, now: Timestamp, limit: u32) -> Result<u64> {
         self.write(move |db| deliveries::hasten(db, org, target, now, limit)).await

@@ -11,8 +11,20 @@ use crate::{
     writer::Written,
 };
 
+macro_rules! upsert {
+    ($asked_at:literal) => {
+        concat!(
+            "INSERT INTO deliveries (org, id, target, event, pos, attempts, due_at, claimed, behind, asked_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9)
+             ON CONFLICT (org, id) DO UPDATE SET target = excluded.target, event = excluded.event, pos = excluded.pos,
+                 attempts = excluded.attempts, due_at = excluded.due_at, claimed = 0, behind = excluded.behind, asked_at = ",
+            $asked_at
+        )
+    };
+}
+
 fn read(row: &Row<'_>) -> Result<DeliveryRow> {
-    let mut columns = Columns::new(row, "deliveries", "org, id, target, event, pos, attempts, due_at, behind");
+    let mut columns = Columns::new(row, "deliveries", "org, id, target, event, pos, attempts, due_at, behind, asked_at");
     Ok(DeliveryRow {
         org: columns.id()?,
         id: columns.id()?,
@@ -22,6 +34,7 @@ fn read(row: &Row<'_>) -> Result<DeliveryRow> {
         attempts: columns.value()?,
         due_at: columns.time()?,
         behind: columns.value()?,
+        asked_at: columns.time_option()?,
     })
 }
 
@@ -35,7 +48,7 @@ pub(crate) fn claim(
 ) -> Result<Written<Vec<DeliveryRow>>> {
     leases::check(db, lease)?;
     let mut due = db.prepare_cached(
-        "SELECT org, id, target, event, pos, attempts, due_at, behind FROM deliveries INDEXED BY deliveries_due
+        "SELECT org, id, target, event, pos, attempts, due_at, behind, asked_at FROM deliveries INDEXED BY deliveries_due
          WHERE due_at <= ?1 AND pos > ?2 AND pos <= ?3 ORDER BY due_at LIMIT ?4",
     )?;
     let rows = due.query(params![now.as_micros(), place(lease.shard, 0), end(lease.shard), limit])?;
@@ -67,12 +80,12 @@ pub(crate) fn settle(db: &Connection, settlement: &DeliverySettlement) -> Result
     for attempt in &settlement.attempts {
         add_attempt(db, attempt)?;
     }
-    let mut finish = db.prepare_cached("DELETE FROM deliveries WHERE org = ?1 AND id = ?2")?;
-    for (org, id) in &settlement.finished {
-        finish.execute(params![key(*org), key(*id)])?;
+    let mut finish = db.prepare_cached("DELETE FROM deliveries WHERE org = ?1 AND id = ?2 AND asked_at IS ?3")?;
+    for over in &settlement.finished {
+        finish.execute(params![key(over.org), key(over.id), over.asked_at.map(Timestamp::as_micros)])?;
     }
     for row in &settlement.owed {
-        put(db, row)?;
+        put(db, row, upsert!("excluded.asked_at WHERE asked_at IS excluded.asked_at"))?;
     }
     if let Some(watermark) = settlement.watermark {
         leases::set_watermark(db, Reader::Webhooks, settlement.lease.shard, watermark)?;
@@ -80,14 +93,15 @@ pub(crate) fn settle(db: &Connection, settlement: &DeliverySettlement) -> Result
     Ok(Written::Done(()))
 }
 
+/// Adds deliveries, or makes those that are there be asked for anew.
+pub(crate) fn owe(db: &Connection, rows: &[DeliveryRow]) -> Result<()> {
+    let sql = upsert!("coalesce(max(excluded.asked_at, asked_at + 1), excluded.asked_at, asked_at + 1)");
+    rows.iter().try_for_each(|row| put(db, row, sql))
+}
+
 /// Adds or replaces a delivery that nobody has claimed.
-pub(crate) fn put(db: &Connection, row: &DeliveryRow) -> Result<()> {
-    let mut statement = db.prepare_cached(
-        "INSERT INTO deliveries (org, id, target, event, pos, attempts, due_at, claimed, behind)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)
-         ON CONFLICT (org, id) DO UPDATE SET target = excluded.target, event = excluded.event, pos = excluded.pos,
-             attempts = excluded.attempts, due_at = excluded.due_at, claimed = 0, behind = excluded.behind",
-    )?;
+fn put(db: &Connection, row: &DeliveryRow, upsert: &str) -> Result<()> {
+    let mut statement = db.prepare_cached(upsert)?;
     let ids = (key(row.org), key(row.id), key(row.target), key(row.event));
     statement.execute(params![
         ids.0,
@@ -97,7 +111,8 @@ pub(crate) fn put(db: &Connection, row: &DeliveryRow) -> Result<()> {
         pos(row.position),
         row.attempts,
         row.due_at.as_micros(),
-        row.behind
+        row.behind,
+        row.asked_at.map(Timestamp::as_micros)
     ])?;
     Ok(())
 }
@@ -154,7 +169,7 @@ pub(crate) fn list(
     limit: u32,
 ) -> Result<Vec<DeliveryRow>> {
     let mut statement = db.prepare_cached(
-        "SELECT org, id, target, event, pos, attempts, due_at, behind FROM deliveries INDEXED BY deliveries_due
+        "SELECT org, id, target, event, pos, attempts, due_at, behind, asked_at FROM deliveries INDEXED BY deliveries_due
          WHERE org = ?1 AND (?2 IS NULL OR target = ?2) AND due_at >= ?4 AND (due_at > ?4 OR id > ?5)
          ORDER BY due_at, id LIMIT ?3",
     )?;
@@ -235,7 +250,7 @@ pub(crate) fn taken_or_owed(db: &Connection, org: OrgId, target: TargetId, event
 /// One delivery.
 pub(crate) fn one(db: &Connection, org: OrgId, id: DeliveryId) -> Result<Option<DeliveryRow>> {
     let mut statement = db.prepare_cached(
-        "SELECT org, id, target, event, pos, attempts, due_at, behind FROM deliveries WHERE org = ?1 AND id = ?2",
+        "SELECT org, id, target, event, pos, attempts, due_at, behind, asked_at FROM deliveries WHERE org = ?1 AND id = ?2",
     )?;
     first(statement.query(params![key(org), key(id)])?, read)
 }

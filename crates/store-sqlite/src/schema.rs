@@ -20,6 +20,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0011_delayed.sql"),
     include_str!("../migrations/0012_mirrored.sql"),
     include_str!("../migrations/0013_repeats.sql"),
+    include_str!("../migrations/0014_asked_again.sql"),
 ];
 
 /// Marks the file as ours in its header: "PBdg".

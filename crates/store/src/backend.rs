@@ -263,7 +263,8 @@ pub trait Backend: Send + Sync + 'static {
     ) -> Result<Vec<DeliveryRow>>;
     /// One unsettled delivery.
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<Option<DeliveryRow>>;
-    /// Adds deliveries to the unsettled ones, whatever became of them before (resend, replay).
+    /// Adds deliveries to the unsettled ones, whatever became of them before (resend, replay), or becomes of a try at them that is
+    /// under way: their `asked_at` is when that was asked for, or a moment later if it was asked for before.
     async fn owe(&self, rows: Vec<DeliveryRow>) -> Result<()>;
     /// Makes what a target is owed due now, the earliest first, so many at most, and answers how many that were. What is claimed,
     /// and replays, stay as they are; so may what somebody else writes at the moment.

@@ -54,7 +54,7 @@ macro_rules! conformance_tests {
             deliveries: owed_deliveries_are_claimed_when_due, claims_end_and_can_be_taken_back,
                 settling_finishes_and_keeps, touched_deliveries_are_remembered, deliveries_and_attempts_are_listed,
                 attempts_are_searched, replays_are_counted, earlier_events_of_a_pass_are_waited_for, deliveries_and_attempts_of_one_moment_are_paged,
-                resends_are_owed_again;
+                resends_are_owed_again, a_try_does_not_end_what_was_asked_for_meanwhile;
             config: resources_change_under_their_revision, slugs_are_unique_until_deleted, names_are_unique,
                 changes_are_told_with_deletions, keys_and_blobs_are_kept, the_audit_is_paged,
                 a_refused_change_writes_nothing, answers_are_kept_with_their_change;

@@ -586,6 +586,27 @@ pub struct DeliveryRow {
     pub due_at: Timestamp,
     /// Whether it is a replay, which goes behind what happens now.
     pub behind: bool,
+    /// When somebody asked last that it be sent once more. What is written about it by who did not know of that changes nothing.
+    pub asked_at: Option<Timestamp>,
+}
+
+impl DeliveryRow {
+    /// That it is over, as far as it was asked for by then.
+    #[must_use]
+    pub const fn over(&self) -> DeliveryOver {
+        DeliveryOver { org: self.org, id: self.id, asked_at: self.asked_at }
+    }
+}
+
+/// A delivery that is over, unless it was asked for anew meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeliveryOver {
+    /// Whose.
+    pub org: OrgId,
+    /// Which.
+    pub id: DeliveryId,
+    /// [`DeliveryRow::asked_at`] of what was carried out.
+    pub asked_at: Option<Timestamp>,
 }
 
 /// How a delivery attempt ended.
@@ -643,9 +664,9 @@ pub struct DeliverySettlement {
     pub lease: Lease,
     /// Tries that were made.
     pub attempts: Vec<AttemptRow>,
-    /// Deliveries that are over: removed if they were spilled.
-    pub finished: Vec<(OrgId, DeliveryId)>,
-    /// Deliveries to keep for later, inserted or replaced, no longer claimed.
+    /// Deliveries that are over: removed if they were spilled and not asked for anew since.
+    pub finished: Vec<DeliveryOver>,
+    /// Deliveries to keep for later, inserted or replaced, no longer claimed; those that were asked for anew since stay as they are.
     pub owed: Vec<DeliveryRow>,
     /// How far the webhooks reader has come in the lease's shard; none leaves it.
     pub watermark: Option<u64>,

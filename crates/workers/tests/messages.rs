@@ -192,7 +192,9 @@ async fn an_sms_goes_out_once_and_what_nobody_knows_is_said_and_left() {
     let event = house.store.event(house.org, asked).await.unwrap().unwrap();
     let id = DeliveryId::of(asked.uuid(), target.uuid());
     let (position, due_at) = (event.position(), domain::Clock::now(&*house.clock));
-    let row = store::DeliveryRow { org: house.org, id, target, event: asked, position, attempts: 0, due_at, behind: false };
+    let asked_at = Some(due_at);
+    let row =
+        store::DeliveryRow { org: house.org, id, target, event: asked, position, attempts: 0, due_at, behind: false, asked_at };
     house.store.backend().owe(vec![row]).await.unwrap();
     until("the delivery is over", || async {
         house.clock.forward(Duration::from_secs(1));
@@ -218,7 +220,9 @@ async fn a_message_whose_sender_is_gone_fails_and_says_so() {
     let event = house.store.event(house.org, asked).await.unwrap().unwrap();
     let (id, position) = (DeliveryId::of(asked.uuid(), target.uuid()), event.position());
     let due_at = domain::Clock::now(&*house.clock).plus(Duration::from_secs(5));
-    let row = store::DeliveryRow { org: house.org, id, target, event: asked, position, attempts: 1, due_at, behind: false };
+    let asked_at = None;
+    let row =
+        store::DeliveryRow { org: house.org, id, target, event: asked, position, attempts: 1, due_at, behind: false, asked_at };
     house.store.backend().owe(vec![row]).await.unwrap();
     let stored = house.store.current().await.unwrap().org(house.org).unwrap().targets[&target.uuid()].clone();
     assert!(house.store.remove(&house.change(), &*stored.value, stored.revision).await.unwrap());

@@ -430,6 +430,7 @@ async fn replays_go_behind_what_happens_now() {
                 attempts: 0,
                 due_at: house.clock.now(),
                 behind: true,
+                asked_at: Some(house.clock.now()),
             };
             rows.push(row);
         }
@@ -469,6 +470,7 @@ async fn replayed(house: &House, target: TargetId, passes: usize, behind: bool) 
         attempts: 0,
         due_at: if behind { house.clock.now().plus(Duration::from_secs(1) * number) } else { house.clock.now() },
         behind,
+        asked_at: Some(house.clock.now()),
     };
     house.store.backend().owe((0..).zip(&events).map(row).collect()).await.unwrap();
     events.iter().map(|event| event.recorded_at).collect()
@@ -543,6 +545,51 @@ async fn what_waits_for_a_dead_receiver_is_held_back_after_the_first_failures() 
     .await;
     assert!((10..40).contains(&sink.count()), "not all of what waited was sent: {}", sink.count());
     workers.drain(PATIENCE).await;
+}
+
+/// Somebody asks for a delivery anew, twice, while it is being sent: before there is a row of it, or after; it goes well, or fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resend_asked_for_during_a_try_follows_it_once() {
+    for (status, spilled) in [(200, false), (200, true), (500, false), (500, true)] {
+        let house = House::new().await;
+        let sink = Sink::start(&[status], 0).await;
+        let target = house.target_with(&sink.url, native(|_| ())).await;
+        let mut settings = house::quick();
+        settings.webhooks.spill_after = if spilled { Duration::ZERO } else { PATIENCE };
+        let workers = house.workers_with(settings).await;
+        house.issued("1", Validity::default()).await;
+        until("it is being sent", || async { sink.count() == 1 }).await;
+        let feed = house.store.feed(house.org, &vec![0; usize::from(house.store.backend().shards())], 9).await.unwrap();
+        let event = feed.into_iter().filter_map(store::LoggedEvent::whole).find(|event| event.kind() == EventKind::PassCreated);
+        let event = event.unwrap();
+        let (id, backend) = (DeliveryId::of(event.id.uuid(), target.uuid()), house.store.backend());
+        let row = || async { backend.delivery(house.org, id).await.unwrap() };
+        if spilled {
+            until("it is spilled", || async { row().await.is_some() }).await;
+        }
+        for _ in 0..2 {
+            let now = house.clock.now();
+            let asked = DeliveryRow {
+                org: house.org,
+                id,
+                target,
+                event: event.id,
+                position: event.position,
+                attempts: 0,
+                due_at: now,
+                behind: false,
+                asked_at: Some(now),
+            };
+            backend.owe(vec![asked]).await.unwrap();
+        }
+        sink.behaviour.gate.add_permits(10);
+        until("it is sent again", || async { sink.count() == 2 }).await;
+        until("nothing is owed", || async { row().await.is_none() }).await;
+        let tried: Vec<_> = house.attempts(target).await.iter().map(|row| (row.attempt, row.status)).collect();
+        let first = i16::try_from(status).unwrap();
+        assert_eq!((sink.count(), tried), (2, vec![(1, Some(200)), (1, Some(first))]), "{status} {spilled}");
+        workers.drain(PATIENCE).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -320,6 +320,7 @@ async fn spread(
         attempts: 0,
         due_at: first.plus(between * number),
         behind: true,
+        asked_at: Some(app.now()),
     };
     Ok((0..).zip(wanted).map(row).collect())
 }

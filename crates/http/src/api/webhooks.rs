@@ -638,7 +638,8 @@ pub(crate) async fn owe(app: &App, org: OrgId, webhook: TargetId, event: EventId
         return Err(Problem::Gone("whom the event was about has been erased since"));
     }
     let delivery = DeliveryId::of(event.uuid(), webhook.uuid());
-    let row = DeliveryRow { org, id: delivery, target: webhook, event, position, attempts: 0, due_at: app.now(), behind: false };
+    let (due_at, asked_at) = (app.now(), Some(app.now()));
+    let row = DeliveryRow { org, id: delivery, target: webhook, event, position, attempts: 0, due_at, behind: false, asked_at };
     app.store.backend().owe(vec![row]).await?;
     Ok(Shown::later(Owed { delivery, event, webhook }))
 }

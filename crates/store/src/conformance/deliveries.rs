@@ -85,7 +85,7 @@ pub async fn settling_finishes_and_keeps(backend: &Shared) {
     let never_spilled = delivery(3, place(3), at(10));
     let write = DeliverySettlement {
         attempts: vec![attempt(&one, 1, at(11)), attempt(&two, 1, at(12)), attempt(&never_spilled, 1, at(13))],
-        finished: vec![(org(), one.id), (org(), never_spilled.id)],
+        finished: vec![one.over(), never_spilled.over()],
         owed: vec![later.clone()],
         ..settle(lease)
     };
@@ -105,7 +105,7 @@ pub async fn touched_deliveries_are_remembered(backend: &Shared) {
     let rows: Vec<_> = (1..6).map(|n| delivery(n, place(n), at(10))).collect();
     let write = DeliverySettlement {
         attempts: vec![attempt(&rows[0], 1, at(1)), attempt(&rows[2], 1, at(1)), attempt(&rows[2], 2, at(2))],
-        finished: vec![(org(), rows[2].id)],
+        finished: vec![rows[2].over()],
         owed: vec![rows[1].clone(), rows[3].clone()],
         ..settle(lease)
     };
@@ -220,6 +220,43 @@ pub async fn resends_are_owed_again(backend: &Shared) {
     assert_eq!((claimed.len(), claimed[0].attempts), (1, 4), "one row, claimed no more");
 }
 
+/// What is asked for anew while a try is under way stays, whatever became of that try.
+pub async fn a_try_does_not_end_what_was_asked_for_meanwhile(backend: &Shared) {
+    let lease = lease(backend, 0, "a").await;
+    let first = delivery(1, place(1), at(10));
+    let asked = |row: &DeliveryRow, seconds| DeliveryRow { asked_at: Some(at(seconds)), due_at: at(seconds), ..row.clone() };
+    let finish = async |row: &DeliveryRow| {
+        let write = DeliverySettlement { finished: vec![row.over()], ..settle(lease) };
+        backend.settle_deliveries(write).await.unwrap();
+        backend.delivery(org(), id(1)).await.unwrap()
+    };
+    // A try at it as it came goes on, with no row yet, and then with one.
+    let second = asked(&first, 20);
+    backend.owe(vec![second.clone()]).await.unwrap();
+    assert_eq!(finish(&first).await, Some(second.clone()), "it succeeded");
+    let again = DeliveryRow { attempts: 1, due_at: at(500), ..first.clone() };
+    let spilled = DeliverySettlement { owed: vec![again.clone()], ..settle(lease) };
+    backend.settle_deliveries(spilled.clone()).await.unwrap();
+    assert_eq!(backend.delivery(org(), id(1)).await.unwrap(), Some(second.clone()), "it failed");
+    let claimed = backend.claim_deliveries(lease, at(20), at(900), 9).await.unwrap();
+    assert_eq!(claimed.first(), Some(&second));
+    // Two more ask in one moment while that one is carried out.
+    backend.owe(vec![asked(&first, 20)]).await.unwrap();
+    let third = backend.delivery(org(), id(1)).await.unwrap().unwrap();
+    assert!(third.asked_at > second.asked_at, "each wish is told from the one before");
+    backend.owe(vec![DeliveryRow { asked_at: Some(at(15)), ..third.clone() }]).await.unwrap();
+    let fourth = backend.delivery(org(), id(1)).await.unwrap().unwrap();
+    assert!(fourth.asked_at > third.asked_at, "also by a clock that is behind");
+    assert_eq!(finish(&second).await, Some(fourth.clone()));
+    assert_eq!(finish(&third).await, Some(fourth.clone()));
+    let later = DeliveryRow { due_at: at(700), attempts: 1, ..fourth.clone() };
+    backend.settle_deliveries(DeliverySettlement { owed: vec![later.clone()], ..settle(lease) }).await.unwrap();
+    assert_eq!(backend.delivery(org(), id(1)).await.unwrap(), Some(later), "who knows of the last one has the last word");
+    assert_eq!(finish(&fourth).await, None);
+    backend.settle_deliveries(spilled).await.unwrap();
+    assert_eq!(backend.delivery(org(), id(1)).await.unwrap(), Some(again), "what nobody asked for is kept as ever");
+}
+
 /// Replays are told from what is owed otherwise, and what a target has is not missed.
 pub async fn replays_are_counted(backend: &Shared) {
     let lease = lease(backend, 0, "a").await;
@@ -250,7 +287,7 @@ pub async fn replays_are_counted(backend: &Shared) {
     let again = DeliveryRow { due_at: at(50), ..rows[2].clone() };
     let write = DeliverySettlement {
         attempts: vec![delivered, failed[0].clone(), failed[1].clone(), elsewhere],
-        finished: vec![(org(), rows[0].id), (org(), rows[1].id)],
+        finished: vec![rows[0].over(), rows[1].over()],
         owed: vec![again.clone()],
         ..settle(lease)
     };

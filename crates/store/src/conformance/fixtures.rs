@@ -165,7 +165,17 @@ pub(super) fn result(key: &str, expires_at: Timestamp) -> ResultRow {
 }
 
 pub(super) fn delivery(n: u64, position: Position, due_at: Timestamp) -> DeliveryRow {
-    DeliveryRow { org: org(), id: id(n), target: id(60 + n % 2), event: id(n), position, attempts: 0, due_at, behind: false }
+    DeliveryRow {
+        org: org(),
+        id: id(n),
+        target: id(60 + n % 2),
+        event: id(n),
+        position,
+        attempts: 0,
+        due_at,
+        behind: false,
+        asked_at: None,
+    }
 }
 
 pub(super) fn insert(row: PassRow) -> PassWrite {

@@ -331,7 +331,7 @@ impl Run<'_> {
         for n in 0..self.dice.below(5) {
             let row = delivery(self.dice.thing() + n * THINGS, Position { shard: 0, seq: n + 1 }, at(self.dice.below(1_000)));
             if self.dice.often(30) {
-                write.finished.push((org(), row.id));
+                write.finished.push(row.over());
                 self.model.deliveries.remove(&row.id);
             } else {
                 self.model.deliveries.insert(row.id, (row.clone(), false));

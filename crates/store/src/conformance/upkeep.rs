@@ -107,7 +107,13 @@ pub async fn old_events_go_once_nobody_needs_them(backend: &Shared) {
     backend.owe(vec![delivery(1, place, day(41))]).await.unwrap();
     many_steps(backend, day(40), keep_until(day(20))).await;
     assert_eq!(backend.events_at(&[place]).await.unwrap().len(), 1, "a delivery needs it");
-    let settled = DeliverySettlement { lease, attempts: vec![], finished: vec![(org(), id(1))], owed: vec![], watermark: None };
+    let settled = DeliverySettlement {
+        lease,
+        attempts: vec![],
+        finished: vec![delivery(1, place, day(41)).over()],
+        owed: vec![],
+        watermark: None,
+    };
     backend.settle_deliveries(settled).await.unwrap();
     many_steps(backend, day(40), keep_until(day(20))).await;
     assert_eq!(left().await, [5]);

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use domain::{DeliveryId, OrgId};
-use store::{AttemptRow, DeliveryRow, DeliverySettlement, Lease};
+use domain::DeliveryId;
+use store::{AttemptRow, DeliveryOver, DeliveryRow, DeliverySettlement, Lease};
 use tokio::time::Instant;
 
 /// Outcomes that are written together at most.
@@ -19,7 +19,7 @@ const WATERMARK_AFTER: Duration = Duration::from_secs(1);
 
 /// What is to be written about a delivery; the last word counts.
 enum Word {
-    Over(OrgId),
+    Over(DeliveryOver),
     Owed(DeliveryRow),
 }
 
@@ -76,8 +76,8 @@ impl Book {
     }
 
     /// The delivery is over; its row goes, if it has one.
-    pub(crate) fn over(&mut self, org: OrgId, id: DeliveryId) {
-        self.words.insert(id, Word::Over(org));
+    pub(crate) fn over(&mut self, over: DeliveryOver) {
+        self.words.insert(over.id, Word::Over(over));
         self.touch();
     }
 
@@ -118,9 +118,9 @@ impl Book {
     pub(crate) fn take(&mut self, lease: Lease) -> DeliverySettlement {
         let watermark = self.watermark();
         let (mut finished, mut owed) = (Vec::new(), Vec::new());
-        for (id, word) in self.words.drain() {
+        for (_, word) in self.words.drain() {
             match word {
-                Word::Over(org) => finished.push((org, id)),
+                Word::Over(over) => finished.push(over),
                 Word::Owed(row) => owed.push(row),
             }
         }
@@ -133,7 +133,7 @@ impl Book {
 
 #[cfg(test)]
 mod tests {
-    use domain::{EventId, Position, TargetId, Timestamp};
+    use domain::{EventId, OrgId, Position, TargetId, Timestamp};
 
     use super::*;
 
@@ -151,6 +151,7 @@ mod tests {
             attempts: 0,
             due_at: Timestamp::default(),
             behind: false,
+            asked_at: None,
         }
     }
 
@@ -179,10 +180,10 @@ mod tests {
     async fn the_last_word_about_a_delivery_counts() {
         let mut book = Book::new(0);
         book.owed(row(9));
-        book.over(row(9).org, row(9).id);
-        book.over(row(8).org, row(8).id);
+        book.over(row(9).over());
+        book.over(row(8).over());
         book.owed(row(8));
         let settlement = book.take(LEASE);
-        assert_eq!((settlement.finished, settlement.owed), (vec![(row(9).org, row(9).id)], vec![row(8)]));
+        assert_eq!((settlement.finished, settlement.owed), (vec![row(9).over()], vec![row(8)]));
     }
 }

@@ -34,7 +34,7 @@ use std::{
 
 use domain::{DeliveryId, Event, Facts, TargetId, Timestamp};
 use outbound::{egress::Egress, object};
-use store::{Catalog, DeliveryRow, DeliverySettlement, LoggedEvent, Reader, SealedUnder, StoreError};
+use store::{Catalog, DeliveryOver, DeliveryRow, DeliverySettlement, LoggedEvent, Reader, SealedUnder, StoreError};
 use tokio::{
     task::{AbortHandle, Id, JoinError, JoinSet},
     time::Instant,
@@ -114,6 +114,8 @@ struct Flight {
     /// Whether there is a row of it in the store.
     kept: bool,
     since: Instant,
+    /// The row of it that asks for another, since this one is being sent.
+    again: Option<DeliveryRow>,
 }
 
 struct Pump {
@@ -298,14 +300,22 @@ impl Pump {
         let (mut begun, mut view) = (0, None);
         for stored in targets::owed(catalog, event) {
             let id = DeliveryId::of(event.id.uuid(), stored.value.target.id.uuid());
-            if self.touched.contains(&id) {
+            if self.touched.contains(&id) || self.flights.contains_key(&id) {
                 continue;
             }
             let to = house.dispatcher.targets.ready(&house, event.org, stored);
             if !to.lets_pass(event, &house.settings.webhooks.public_url, &mut view) {
                 continue;
             }
-            let delivery = Delivery { id, event: Arc::clone(event), under: Arc::clone(under), to, attempts: 0, behind: false };
+            let delivery = Delivery {
+                id,
+                event: Arc::clone(event),
+                under: Arc::clone(under),
+                to,
+                attempts: 0,
+                behind: false,
+                asked_at: None,
+            };
             let lane = house.dispatcher.lane(&stored.value.target);
             match self.enter(&delivery, &lane, false) {
                 Ok(ticket) => {
@@ -331,7 +341,7 @@ impl Pump {
         let task = fly(Arc::clone(&self.shard.house), delivery.clone(), Arc::clone(&lane), ticket, Arc::clone(&decided));
         let task = self.tasks.spawn(task);
         self.ids.insert(task.id(), id);
-        self.flights.insert(id, Flight { delivery, lane, decided, task, seq, kept, since: Instant::now() });
+        self.flights.insert(id, Flight { delivery, lane, decided, task, seq, kept, since: Instant::now(), again: None });
     }
 
     /// Notes a delivery for later.
@@ -366,24 +376,50 @@ impl Pump {
                 whole.insert(event.id, (Arc::new(*event), Arc::new(under)));
             }
         }
-        for row in rows.into_iter().filter(|row| !self.flights.contains_key(&row.id)).collect::<Vec<_>>() {
+        for row in rows {
+            let Some(row) = self.not_under_way(row) else { continue };
             let stored = catalog.org(row.org).and_then(|config| config.targets.get(&row.target.uuid()));
             match (whole.get(&row.event), stored) {
                 (Some((event, under)), Some(stored)) => {
                     let to = house.dispatcher.targets.ready(house, row.org, stored);
                     let (event, under) = (Arc::clone(event), Arc::clone(under));
-                    self.resume(Delivery { id: row.id, event, under, to, attempts: row.attempts, behind: row.behind });
+                    self.resume(Delivery {
+                        id: row.id,
+                        event,
+                        under,
+                        to,
+                        attempts: row.attempts,
+                        behind: row.behind,
+                        asked_at: row.asked_at,
+                    });
                 }
                 // The event was erased or its target removed: there is nothing to send, or nobody to send it to.
                 (event, _) => {
                     if let Some((event, _)) = event {
                         shard.insist("note that a message has no sender", || message::unsent(house, event, NO_SENDER)).await?;
                     }
-                    self.book.over(row.org, row.id);
+                    self.book.over(row.over());
                 }
             }
         }
         Ok(true)
+    }
+
+    /// A claimed delivery that may be sent. One that was asked for anew while it was under way is taken back, or, where it is being
+    /// sent, follows when that has ended.
+    fn not_under_way(&mut self, row: DeliveryRow) -> Option<DeliveryRow> {
+        let Some(flight) = self.flights.get_mut(&row.id).filter(|flight| flight.delivery.asked_at != row.asked_at) else {
+            return (!self.flights.contains_key(&row.id)).then_some(row);
+        };
+        if flight.decided.swap(true, Ordering::AcqRel) {
+            flight.again = Some(row);
+            return None;
+        }
+        if let Some(seq) = flight.seq {
+            self.book.closed(seq);
+        }
+        self.land(row.id);
+        Some(row)
     }
 
     fn resume(&mut self, delivery: Delivery) {
@@ -464,43 +500,49 @@ impl Pump {
         if let Some(seq) = flight.seq {
             self.book.closed(seq);
         }
-        let Some(Attempted { row, then }) = attempted else {
-            tracing::error!(delivery = %flight.delivery.id, "a delivery's task broke off; it is tried again");
-            let due = self.shard.house.now().plus(CLAIM);
-            return self.keep_for(&flight.delivery, flight.delivery.attempts.saturating_add(1), due);
+        let next = match attempted {
+            Some(Attempted { row, then }) => {
+                self.book.attempt(row);
+                self.follow(&flight, then)
+            }
+            None => {
+                tracing::error!(delivery = %flight.delivery.id, "a delivery's task broke off; it is tried again");
+                let due = self.shard.house.now().plus(CLAIM);
+                Some(flight.delivery.row(flight.delivery.attempts.saturating_add(1), due))
+            }
         };
-        self.book.attempt(row);
-        match then {
-            Then::Again(row) => {
-                if health::is_due(&flight.delivery.to, &flight.lane, self.shard.house.now()) {
-                    self.ailing.push((Arc::clone(&flight.delivery.to), false));
-                }
-                self.order.kept(order::line(&flight.delivery), row.due_at);
-                self.keep(row);
-            }
-            Then::Disable(reason) => {
-                let off = Off { reason, missed_since: Some(self.missed_of(&flight.delivery)) };
-                self.disable.push((Arc::clone(&flight.delivery.to), off));
-                self.over(&flight);
-            }
-            Then::Missed => {
-                let (to, at) = (&flight.delivery.to, flight.delivery.event.recorded_at);
-                let missed = self.missed.entry(to.target().id).or_insert_with(|| (Arc::clone(to), at));
-                missed.1 = missed.1.min(at);
-                self.over(&flight);
-            }
-            Then::GaveUp => {
-                self.ailing.push((Arc::clone(&flight.delivery.to), true));
-                self.over(&flight);
-            }
-            Then::Over => self.over(&flight),
+        if let Some(row) = flight.again.or(next) {
+            self.order.kept(order::line(&flight.delivery), row.due_at);
+            self.keep(row);
+        } else if flight.kept {
+            let delivery = &flight.delivery;
+            self.book.over(DeliveryOver { org: delivery.event.org, id: delivery.id, asked_at: delivery.asked_at });
         }
     }
 
-    fn over(&mut self, flight: &Flight) {
-        if flight.kept {
-            self.book.over(flight.delivery.event.org, flight.delivery.id);
+    /// Does what an attempt led to; the row to keep when it is to be tried again.
+    fn follow(&mut self, flight: &Flight, then: Then) -> Option<DeliveryRow> {
+        let to = &flight.delivery.to;
+        match then {
+            Then::Again(row) => {
+                if health::is_due(to, &flight.lane, self.shard.house.now()) {
+                    self.ailing.push((Arc::clone(to), false));
+                }
+                return Some(row);
+            }
+            Then::Disable(reason) => {
+                let off = Off { reason, missed_since: Some(self.missed_of(&flight.delivery)) };
+                self.disable.push((Arc::clone(to), off));
+            }
+            Then::Missed => {
+                let at = flight.delivery.event.recorded_at;
+                let missed = self.missed.entry(to.target().id).or_insert_with(|| (Arc::clone(to), at));
+                missed.1 = missed.1.min(at);
+            }
+            Then::GaveUp => self.ailing.push((Arc::clone(to), true)),
+            Then::Over => {}
         }
+        None
     }
 
     /// Since when a target has missed events that is switched off with this delivery: also those that are under way are missed.

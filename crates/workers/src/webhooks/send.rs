@@ -58,6 +58,8 @@ pub(crate) struct Delivery {
     pub(crate) attempts: i32,
     /// Whether it is a replay.
     pub(crate) behind: bool,
+    /// When it was asked for once more.
+    pub(crate) asked_at: Option<Timestamp>,
 }
 
 /// What one attempt led to.
@@ -94,6 +96,7 @@ impl Delivery {
             attempts,
             due_at,
             behind: self.behind,
+            asked_at: self.asked_at,
         }
     }
 
