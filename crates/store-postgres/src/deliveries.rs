@@ -271,18 +271,18 @@ pub(crate) async fn hasten(pool: &Pool, org: OrgId, target: TargetId, now: Times
     Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }
 
-pub(crate) async fn owed(pool: &Pool, org: OrgId) -> Attempt<Vec<(TargetId, u64, Timestamp)>> {
-    const SQL: &str = "SELECT target, count(*), min(due_at) FROM deliveries WHERE org = $1 GROUP BY target ORDER BY target";
-    let read = |row| {
-        let mut columns = Columns::of(row);
-        Ok((columns.id()?, u64::try_from(columns.take::<i64>()?).unwrap_or(0), columns.time()?))
-    };
-    query(pool, SQL, &[&org.uuid()]).await?.iter().map(read).collect()
+pub(crate) async fn owed(pool: &Pool, org: OrgId, target: TargetId) -> Attempt<(u64, Option<Timestamp>)> {
+    const SQL: &str = "SELECT count(*), min(due_at) FROM deliveries WHERE org = $1 AND target = $2";
+    counted(pool, SQL, org, target).await
 }
 
 pub(crate) async fn behind(pool: &Pool, org: OrgId, target: TargetId) -> Attempt<(u64, Option<Timestamp>)> {
     const SQL: &str = "SELECT count(*), max(due_at) FROM deliveries WHERE org = $1 AND target = $2 AND behind";
-    let rows = query(pool, SQL, &[&org.uuid(), &target.uuid()]).await?;
+    counted(pool, SQL, org, target).await
+}
+
+async fn counted(pool: &Pool, sql: &'static str, org: OrgId, target: TargetId) -> Attempt<(u64, Option<Timestamp>)> {
+    let rows = query(pool, sql, &[&org.uuid(), &target.uuid()]).await?;
     let Some(row) = rows.first() else { return Ok((0, None)) };
     let mut columns = Columns::of(row);
     let count: i64 = columns.take()?;

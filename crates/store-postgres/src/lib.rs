@@ -338,8 +338,8 @@ impl Backend for Postgres {
     async fn hasten(&self, org: OrgId, target: TargetId, now: Timestamp, limit: u32) -> Result<u64> {
         Ok(deliveries::hasten(&self.pool, org, target, now, limit).await?)
     }
-    async fn owed(&self, org: OrgId) -> Result<Vec<(TargetId, u64, Timestamp)>> {
-        Ok(deliveries::owed(&self.pool, org).await?)
+    async fn owed(&self, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)> {
+        Ok(deliveries::owed(&self.pool, org, target).await?)
     }
     async fn behind(&self, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)> {
         Ok(deliveries::behind(&self.pool, org, target).await?)

@@ -194,3 +194,37 @@ async fn settling_one_of_many_looks_at_few_rows() {
     assert!(cost <= FEW, "{cost} rows looked at to finish one delivery");
     assert_eq!(count(&house.looker, "SELECT count(*) FROM deliveries").await, MANY);
 }
+
+/// Two thirds of an organization's deliveries are another target's, or replays, and what is hastened is 100 at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counting_and_hastening_look_at_what_one_target_is_owed() {
+    let house = House::open().await;
+    let (mine, now) = (id(8), START);
+    let hasten = || async { house.node.hasten(id(1), mine, now, 100).await.unwrap() };
+    let counted = || async { house.node.owed(id(1), mine).await.unwrap() };
+    let behind = || async { house.node.behind(id(1), mine).await.unwrap() };
+    assert_eq!((hasten().await, counted().await, behind().await), (0, (0, None), (0, None)));
+    let others = format!(
+        "INSERT INTO deliveries (org, id, target, event, seq, due_at, wake_at, attempts, shard, behind) \
+         SELECT '{}', gen_random_uuid(), CASE WHEN n % 3 = 0 THEN '{}'::uuid ELSE '{}'::uuid END, gen_random_uuid(), n, \
+         {due} + n, {due} + n, 0, {SHARD}, n % 3 = 1 FROM generate_series(1, {MANY}) n",
+        uuid(1),
+        uuid(7),
+        uuid(8),
+        due = START.as_micros()
+    );
+    let cost = house.cost("deliveries", &others, async { assert_eq!(hasten().await, 100) }).await;
+    assert!(cost <= 400, "{cost} rows looked at to hasten 100");
+    for round in 1..=2 {
+        let cost = house.cost("deliveries", "", async { assert_eq!(hasten().await, 100) }).await;
+        assert!(cost <= 400, "{cost} rows looked at in round {round}, though as many were hastened before");
+    }
+    let replays = MANY / 3 + 1;
+    let owed = u64::try_from(2 * replays - 1).unwrap();
+    let cost = house.cost("deliveries", "", async { assert_eq!(counted().await, (owed, Some(now))) }).await;
+    assert!(cost <= 2 * replays + FEW, "{cost} rows looked at to count {owed}");
+    let last = now.plus(Duration::from_micros(u64::try_from(MANY).unwrap()));
+    let told = (u64::try_from(replays).unwrap(), Some(last));
+    let cost = house.cost("deliveries", "", async { assert_eq!(behind().await, told) }).await;
+    assert!(cost <= replays + FEW, "{cost} rows looked at to count {replays} replays");
+}

@@ -369,8 +369,8 @@ impl Backend for Sqlite {
     async fn hasten(&self, org: OrgId, target: TargetId, now: Timestamp, limit: u32) -> Result<u64> {
         self.write(move |db| deliveries::hasten(db, org, target, now, limit)).await
     }
-    async fn owed(&self, org: OrgId) -> Result<Vec<(TargetId, u64, Timestamp)>> {
-        self.read(move |db| deliveries::owed(db, org)).await
+    async fn owed(&self, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)> {
+        self.read(move |db| deliveries::owed(db, org, target)).await
     }
     async fn behind(&self, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)> {
         self.read(move |db| deliveries::behind(db, org, target)).await

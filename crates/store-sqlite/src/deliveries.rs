@@ -181,36 +181,35 @@ pub(crate) fn list(
 pub(crate) fn hasten(db: &Connection, org: OrgId, target: TargetId, now: Timestamp, limit: u32) -> Result<Written<u64>> {
     let mut statement = db.prepare_cached(
         "UPDATE deliveries SET due_at = ?3 WHERE (org, id) IN (
-             SELECT org, id FROM deliveries INDEXED BY deliveries_due
-             WHERE org = ?1 AND target = ?2 AND due_at > ?3 AND claimed = 0 AND behind = 0 ORDER BY due_at LIMIT ?4)",
+             SELECT org, id FROM deliveries INDEXED BY deliveries_target
+             WHERE org = ?1 AND target = ?2 AND behind = 0 AND due_at > ?3 AND claimed = 0 ORDER BY due_at LIMIT ?4)",
     )?;
     let count = statement.execute(params![key(org), key(target), now.as_micros(), limit])?;
     let count = u64::try_from(count).unwrap_or(0);
     Ok(if count == 0 { Written::Nothing(0) } else { Written::Done(count) })
 }
 
-/// How much each target of an organization is owed, and when the first of it is due.
-pub(crate) fn owed(db: &Connection, org: OrgId) -> Result<Vec<(TargetId, u64, Timestamp)>> {
-    let mut statement =
-        db.prepare_cached("SELECT target, count(*), min(due_at) FROM deliveries WHERE org = ?1 GROUP BY target ORDER BY target")?;
-    all(statement.query(params![key(org)])?, |row| {
-        let mut columns = Columns::new(row, "deliveries", "target, count, due_at");
-        Ok((columns.id()?, u64::try_from(columns.value::<i64>()?).unwrap_or(0), columns.time()?))
-    })
+/// How much a target is owed, and when the first of it is due.
+pub(crate) fn owed(db: &Connection, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)> {
+    let sql = "SELECT count(*), min(due_at) FROM deliveries INDEXED BY deliveries_target WHERE org = ?1 AND target = ?2";
+    counted(db, sql, org, target)
 }
 
 /// Replays that a target is still owed, and when the last is due.
 pub(crate) fn behind(db: &Connection, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)> {
-    // Told which index: the planner would walk all deliveries of the organization.
-    let mut statement = db.prepare_cached(
-        "SELECT count(*), max(due_at) FROM deliveries INDEXED BY deliveries_behind
-         WHERE org = ?1 AND target = ?2 AND behind = 1",
-    )?;
+    let sql = "SELECT count(*), max(due_at) FROM deliveries INDEXED BY deliveries_target
+        WHERE org = ?1 AND target = ?2 AND behind = 1";
+    counted(db, sql, org, target)
+}
+
+/// Its `sql` is told which index: the planner would walk all deliveries of the organization.
+fn counted(db: &Connection, sql: &str, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)> {
+    let mut statement = db.prepare_cached(sql)?;
     let found = first(statement.query(params![key(org), key(target)])?, |row| {
         let mut columns = Columns::new(row, "deliveries", "count, due_at");
         Ok((columns.value::<i64>()?, columns.time_option()?))
     })?;
-    Ok(found.map_or((0, None), |(count, last)| (u64::try_from(count).unwrap_or(0), last)))
+    Ok(found.map_or((0, None), |(count, at)| (u64::try_from(count).unwrap_or(0), at)))
 }
 
 /// When the first is due of what a target is owed about earlier events of a pass.

@@ -21,6 +21,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0012_mirrored.sql"),
     include_str!("../migrations/0013_repeats.sql"),
     include_str!("../migrations/0014_asked_again.sql"),
+    include_str!("../migrations/0015_owed_to_a_target.sql"),
 ];
 
 /// Marks the file as ours in its header: "PBdg".

@@ -269,8 +269,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Makes what a target is owed due now, the earliest first, so many at most, and answers how many that were. What is claimed,
     /// and replays, stay as they are; so may what somebody else writes at the moment.
     async fn hasten(&self, org: OrgId, target: TargetId, now: Timestamp, limit: u32) -> Result<u64>;
-    /// How many deliveries each target of an organization is owed, and when the first of them is due.
-    async fn owed(&self, org: OrgId) -> Result<Vec<(TargetId, u64, Timestamp)>>;
+    /// How many deliveries a target is owed, replays too, and when the first of them is due.
+    async fn owed(&self, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)>;
     /// How many replays a target is still owed, and when the last of them is due.
     async fn behind(&self, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)>;
     /// When the first delivery to a target is due that is about an earlier event of a pass and not settled; replays do not count.

@@ -1,6 +1,6 @@
 //! `/v1/deliveries/health`: how webhooks and destinations fare.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use domain::{DeliveryId, EventId, Target, TargetId, Timestamp};
@@ -151,12 +151,9 @@ async fn list(
         catalog.targets.iter().filter(|(_, stored)| filter.kind.is_none_or(|kind| kind == Kind::of(&stored.value.target)));
     let after = filter.cursor.map(|cursor| cursor.0);
     let page = sorted_page(wanted, after, filter.limit, |stored| Arc::clone(&stored.value));
-    let owed = app.store.backend().owed(can.org).await?;
-    let owed: HashMap<_, _> = owed.into_iter().map(|(target, count, due_at)| (target, (count, due_at))).collect();
     let mut data = Vec::with_capacity(page.data.len());
     for stored in page.data {
-        let owed = owed.get(&stored.target.id).copied();
-        data.push(of(&app, &can, &stored, owed).await?);
+        data.push(of(&app, &can, &stored).await?);
     }
     Ok(Json(Page { data, next_cursor: page.next_cursor }))
 }
@@ -171,11 +168,10 @@ async fn get(
 ) -> Result<Json<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.targets, id.uuid(), "webhook")?;
-    let owed = app.store.backend().owed(can.org).await?.into_iter().find(|(target, ..)| *target == id);
-    Ok(Json(of(&app, &can, &stored.value, owed.map(|(_, count, due_at)| (count, due_at))).await?))
+    Ok(Json(of(&app, &can, &stored.value).await?))
 }
 
-async fn of(app: &App, caller: &Caller, stored: &StoredTarget, owed: Option<(u64, Timestamp)>) -> Result<View, Problem> {
+async fn of(app: &App, caller: &Caller, stored: &StoredTarget) -> Result<View, Problem> {
     let target = &stored.target;
     let newest = async |outcome: Option<Outcome>| {
         let outcome = outcome.map(Outcome::number);
@@ -194,6 +190,7 @@ async fn of(app: &App, caller: &Caller, stored: &StoredTarget, owed: Option<(u64
         Some(last) if Outcome::of(last.outcome) == Outcome::Delivered => Fares::Working,
         Some(_) => Fares::Failing,
     };
+    let (owed, due_at) = app.store.backend().owed(caller.org, target.id).await?;
     Ok(View {
         id: target.id,
         kind: Kind::of(target),
@@ -203,7 +200,7 @@ async fn of(app: &App, caller: &Caller, stored: &StoredTarget, owed: Option<(u64
         last_attempt: last.as_ref().map(Last::of),
         took_last_at,
         failing_since: (state == Fares::Failing).then(|| took_last_at.unwrap_or(target.created_at)),
-        owed: owed.map_or(0, |(count, _)| count),
-        due_at: owed.map(|(_, due_at)| due_at),
+        owed,
+        due_at,
     })
 }

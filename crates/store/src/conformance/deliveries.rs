@@ -266,8 +266,9 @@ pub async fn replays_are_counted(backend: &Shared) {
     let rows: Vec<_> = [2, 4, 6, 8].map(|n| named(DeliveryRow { behind: n != 8, ..delivery(n, place(n), at(n)) })).into();
     backend.owe(rows.clone()).await.unwrap();
     assert_eq!(backend.behind(org(), target).await.unwrap(), (3, Some(at(6))));
-    assert_eq!(backend.owed(org()).await.unwrap(), [(target, 4, at(2))], "with what is no replay");
-    assert_eq!(backend.owed(other_org()).await.unwrap(), []);
+    assert_eq!(backend.owed(org(), target).await.unwrap(), (4, Some(at(2))), "with what is no replay");
+    assert_eq!(backend.owed(other_org(), target).await.unwrap(), (0, None));
+    assert_eq!(backend.owed(org(), id(61)).await.unwrap(), (0, None));
     assert_eq!(backend.behind(other_org(), target).await.unwrap(), (0, None));
     assert_eq!(backend.behind(org(), id(61)).await.unwrap(), (0, None));
     assert_eq!(backend.hasten(org(), target, at(3), 9).await.unwrap(), 1, "replays are not hastened");
