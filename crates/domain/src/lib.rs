@@ -39,7 +39,7 @@ pub use id::{
 };
 pub use installation::{Confidence, Installation, InstallationState, UninstallReason, Wallet};
 pub use message::{Channel, MESSAGES, MessageFault, MessageNews, MessageOrder, MessageRef, Outgoing, normalise_phone};
-pub use org::{ApiKey, Organization, Scope};
+pub use org::{ApiKey, Organization, Scope, Users};
 pub use pass::{
     DayUses, Holding, Lifecycle, LifecycleBits, LinkCode, Message, Origin, Pass, Place, Sighting, Status, Uses, Validity,
 };

@@ -1,5 +1,7 @@
 //! The tenant and its keys.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{KeyId, OrgId, Timestamp};
@@ -13,6 +15,32 @@ pub struct Organization {
     pub name: String,
     /// When it was set up.
     pub created_at: Timestamp,
+}
+
+/// Which organizations may use something of the operator's. None may, unless told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Users {
+    /// Each, also one that comes later.
+    All,
+    /// These.
+    Only(BTreeSet<OrgId>),
+}
+
+impl Default for Users {
+    fn default() -> Self {
+        Self::Only(BTreeSet::new())
+    }
+}
+
+impl Users {
+    /// Whether an organization may.
+    #[must_use]
+    pub fn has(&self, org: OrgId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(orgs) => orgs.contains(&org),
+        }
+    }
 }
 
 /// What an API key may do. `Admin` may do everything in its organization, `Operator` everything in every one.

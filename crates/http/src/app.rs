@@ -1,9 +1,9 @@
 //! What every handler can reach.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use domain::{Clock, Entropy, OrgId, PassId, Timestamp};
+use domain::{Clock, Entropy, OrgId, PassId, Timestamp, Users};
 use engine::Engine;
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -58,8 +58,8 @@ pub struct Settings {
     pub intake_bytes: usize,
     /// Which addresses users may name for webhooks.
     pub address_policy: AddressPolicy,
-    /// The names of the ways out that webhooks and destinations may name.
-    pub egresses: BTreeSet<String>,
+    /// The ways out that webhooks, destinations and syncs may name, and of which organizations.
+    pub egresses: BTreeMap<String, Users>,
     /// Whether destinations may write files below a folder of this machine.
     pub takes_files: bool,
     /// Where addresses are registered; without it no places are recorded.
@@ -95,7 +95,7 @@ impl Settings {
             batch_bytes: Self::BATCH_BYTES,
             intake_bytes: Self::INTAKE_BYTES,
             address_policy: AddressPolicy::default(),
-            egresses: BTreeSet::new(),
+            egresses: BTreeMap::new(),
             takes_files: false,
             places: None,
             fitness: None,

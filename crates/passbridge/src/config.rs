@@ -1,13 +1,14 @@
 //! Configuration: defaults, then a file, then the environment, then flags; the later one counts.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
+use domain::{OrgId, Users};
 use figment::{
     Figment,
     providers::{Env, Format as _, Serialized, Toml},
@@ -52,7 +53,7 @@ pub(crate) struct Config {
     /// Further ports that webhooks may be sent to, beside 80, 443 and those from 1024 on that speak HTTP.
     pub(crate) allow_ports: Vec<u16>,
     /// Ways out by name, `[egress.NAME]` in the file, for receivers that let in known addresses alone: each with a `proxy` or a
-    /// `source_address`. Webhooks and destinations name one.
+    /// `source_address`, and the `organizations` whose webhooks, destinations and syncs may name it.
     pub(crate) egress: BTreeMap<String, Way>,
     /// Folder below which destinations may write files, each organization in one of its own; without it none may.
     pub(crate) files_folder: Option<PathBuf>,
@@ -134,7 +135,7 @@ impl Default for Config {
     }
 }
 
-/// A way out of this machine; one of the two.
+/// A way out of this machine, by one of the first two.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Way {
@@ -143,18 +144,35 @@ pub(crate) struct Way {
     proxy: Option<String>,
     /// An address of this machine to send from. Receivers need an address of the same version of IP.
     source_address: Option<IpAddr>,
+    /// The ids of the organizations that may send by it, or `*` for all of them, also those that come later. Nobody may unless told:
+    /// receivers take what comes by it for yours.
+    organizations: BTreeSet<String>,
+}
+
+impl Way {
+    /// Who may send by it.
+    fn users(&self) -> anyhow::Result<Users> {
+        if self.organizations.contains("*") {
+            return Ok(Users::All);
+        }
+        let id = |text: &String| {
+            text.parse::<OrgId>().map_err(|_| anyhow!("organizations: `{text}` is no organization's id, nor `*` for all"))
+        };
+        self.organizations.iter().map(id).collect::<anyhow::Result<_>>().map(Users::Only)
+    }
 }
 
 impl Config {
-    /// The ways out.
-    pub(crate) fn egresses(&self) -> anyhow::Result<Vec<Egress>> {
+    /// The ways out, and who may send by each.
+    pub(crate) fn egresses(&self) -> anyhow::Result<Vec<(Egress, Users)>> {
         let egress = |(name, way): (&String, &Way)| {
             let made = match (&way.proxy, way.source_address) {
                 (Some(proxy), None) => Egress::through(name, proxy),
                 (None, Some(address)) => Egress::from_address(name, address),
                 _ => bail!("egress.{name}: give either proxy or source_address"),
             };
-            made.with_context(|| format!("egress.{name}"))
+            let at = || format!("egress.{name}");
+            Ok((made.with_context(at)?, way.users().with_context(at)?))
         };
         self.egress.iter().map(egress).collect()
     }
@@ -366,11 +384,15 @@ mod tests {
 
     #[test]
     fn ways_out_are_read_and_shown_without_their_passwords() {
-        let text =
-            "[egress.office]\nproxy = \"http://us:hush@proxy.example.com:3128\"\n[egress.fixed]\nsource_address = \"127.0.0.2\"";
+        let text = "[egress.office]\nproxy = \"http://us:hush@proxy.example.com:3128\"\n\
+             [egress.fixed]\nsource_address = \"127.0.0.2\"\norganizations = [\"*\"]\n\
+             [egress.hers]\nsource_address = \"127.0.0.3\"\norganizations = [\"2pxzRSbhzmQoL3vPBqPhnW\"]";
         let (_folder, flags) = in_file(text);
         let egresses = read(&flags).unwrap().egresses().unwrap();
-        assert_eq!(egresses.iter().map(Egress::name).collect::<Vec<_>>(), ["fixed", "office"]);
+        assert_eq!(egresses.iter().map(|(egress, _)| egress.name()).collect::<Vec<_>>(), ["fixed", "hers", "office"]);
+        let (hers, other): (OrgId, _) = ("2pxzRSbhzmQoL3vPBqPhnW".parse().unwrap(), OrgId::from_uuid(Default::default()));
+        let may = |org| egresses.iter().map(|(_, users)| users.has(org)).collect::<Vec<_>>();
+        assert_eq!((may(hers), may(other)), (vec![true, true, false], vec![true, false, false]), "nobody unless told");
         let row = explain(&flags).unwrap().into_iter().find(|row| row.name == "egress").unwrap();
         assert_eq!(row.value["office"]["proxy"], "http://us@proxy.example.com:3128");
         for (wrong, part) in [
@@ -378,6 +400,10 @@ mod tests {
             ("[egress.a]\nproxy = \"socks5://x:1\"", "does not begin with http://"),
             ("[egress.\"A b\"]\nsource_address = \"127.0.0.2\"", "lower case letters"),
             ("[egress.a]\nsource = \"127.0.0.2\"", "unknown field"),
+            (
+                "[egress.a]\nsource_address = \"127.0.0.2\"\norganizations = [\"Club\"]",
+                "egress.a: organizations: `Club` is no organization's id",
+            ),
         ] {
             let (_folder, flags) = in_file(wrong);
             let why = format!("{:#}", read(&flags).unwrap_err());

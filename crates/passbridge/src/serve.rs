@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use domain::{Clock, Entropy};
+use domain::{Clock, Entropy, Users};
 use engine::Engine;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use outbound::{
@@ -198,10 +198,14 @@ fn policy(config: &Config) -> AddressPolicy {
     }
 }
 
-/// The ways out that webhooks may name; says which of them this machine cannot send by at present.
-fn egresses(config: &Config) -> anyhow::Result<Vec<Egress>> {
+/// The ways out that may be named; says which of them nobody may use, or this machine cannot send by at present.
+fn egresses(config: &Config) -> anyhow::Result<Vec<(Egress, Users)>> {
     let egresses = config.egresses()?;
-    for egress in &egresses {
+    for (egress, users) in &egresses {
+        if *users == Users::default() {
+            let why = "no organization may send by it: give organizations = [\"ID\"], or [\"*\"] for all";
+            complain(&format!("egress.{}: {why}", egress.name()));
+        }
         if let Err(error) = egress.check() {
             complain(&format!("egress.{}: nothing can be sent from its source_address at present: {error}", egress.name()));
         }
@@ -223,7 +227,7 @@ fn settings(config: &Config, public_url: &str, policy: AddressPolicy) -> anyhow:
         sign_ins_per_minute: config.sign_ins_per_minute,
     };
     settings.address_policy = policy;
-    settings.egresses = config.egress.keys().cloned().collect();
+    settings.egresses = config.egresses()?.into_iter().map(|(egress, users)| (egress.name().to_owned(), users)).collect();
     settings.takes_files = config.files_folder.is_some();
     if config.forwarded_by == "forwarded" {
         settings.forwarded_by = http_server::ForwardedBy::Forwarded;

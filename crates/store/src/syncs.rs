@@ -42,6 +42,9 @@ pub struct StoredSync {
     /// Certificates of the authorities that the server's is checked against, PEM, instead of those that are trusted everywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorities: Option<String>,
+    /// By which of the operator's named ways out the database is reached; none means the machine's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<String>,
     /// The statement whose rows it is about.
     pub query: String,
     /// What tells that a row changed since the last run, where a run is not about all.

@@ -33,7 +33,7 @@ pub(crate) struct House {
     pub(crate) client: Client,
     /// Where transformations of source events run.
     pub(crate) workshop: Arc<Workshop>,
-    /// How targets are sent to.
+    /// How targets are sent to and databases of syncs are reached.
     pub(crate) ways: Ways,
     pub(crate) packages: Packages,
     pub(crate) apns: Apns,

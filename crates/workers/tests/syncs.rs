@@ -6,14 +6,18 @@ mod house;
 
 use std::time::Duration;
 
-use domain::{Actor, BatchId, EventKind, Lifecycle, Pass, SyncId, TargetEvents, Timestamp};
+use domain::{Actor, BatchId, EventKind, Lifecycle, Pass, SyncId, TargetEvents, Timestamp, Users};
 use house::{House, System, quick, until};
+use outbound::egress::Egress;
 use serde_json::{Value, json};
 use store::{
     Batch, BatchFile, BatchPhase, BatchStart, BatchWork, Chunk, Incremental, JobState, Log, Removed, RemovedAction, StoredSync,
     SyncScope,
 };
-use testkit::postgres::{Cluster, execute};
+use testkit::{
+    postgres::{Cluster, execute},
+    proxy::{Manner, Proxy},
+};
 use workers::{Pace, Settings};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -48,6 +52,7 @@ impl Warehouse {
             sealed_password: house.store.seal_for::<StoredSync>(house.org, id.uuid(), password.as_bytes()).unwrap(),
             tls: false,
             authorities: None,
+            egress: None,
             query: query.to_owned(),
             incremental: None,
             removed: None,
@@ -406,4 +411,34 @@ async fn somebody_hears_of_syncs_and_batches_that_fail() {
     assert_eq!(facts(5), (json!("batch.failed"), json!(false), json!(2), json!(1)));
     assert_eq!(of(1)["data"]["facts"]["sync"], some.id.to_string());
     assert!(of(3)["data"]["facts"]["reason"].as_str().unwrap().contains("nothing"), "{}", of(3));
+}
+
+/// Through a proxy that the operator named for this organization, and not at all where it named it for others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_is_reached_by_the_way_out_that_its_sync_names() {
+    let (house, warehouse) = (House::new().await, Warehouse::with(3).await);
+    let proxy = Proxy::start(Manner::Connect(None)).await.unwrap();
+    let mut settings = quick();
+    let way = |name, users| (Egress::through(name, &proxy.url("")).unwrap(), users);
+    settings.webhooks.egresses = vec![way("office", Users::Only([house.org].into())), way("theirs", Users::default())];
+    let workers = house.workers_with(settings).await;
+    let by = |name: &str| {
+        let egress = Some(name.to_owned());
+        StoredSync { slug: name.to_owned(), egress, ..warehouse.sync(&house, MEMBERS, None) }
+    };
+    for (sync, state) in [(by("office"), JobState::Done), (by("theirs"), JobState::Failed)] {
+        assert!(house.store.put(&house.change(), &sync, 0).await.unwrap());
+        let run = house.begin(&sync).await.unwrap();
+        until("it is over", || async { house.batch(&run).await.state != JobState::Running }).await;
+        let run = house.batch(&run).await;
+        assert_eq!(run.state, state, "{:?}", run.progress);
+        if state == JobState::Failed {
+            let why = run.progress.fault.unwrap();
+            assert!(why.contains("no egress `theirs` for this organization"), "{why}");
+        }
+    }
+    let asked = proxy.asked();
+    assert!(!asked.is_empty() && asked.iter().all(|to| warehouse.0.contains(to)), "{asked:?}");
+    assert!(house.pass_of("2").await.is_some());
+    workers.drain(PATIENCE).await;
 }

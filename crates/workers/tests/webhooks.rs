@@ -13,8 +13,8 @@ use axum::{
     routing::post,
 };
 use domain::{
-    ClientCertificate, Clock as _, DeliveryId, EventKind, Hidden, Payload, SignerId, SwitchOff, Target, TargetAuth, TargetEvents,
-    TargetId, Timestamp, Validity,
+    ClientCertificate, Clock as _, DeliveryId, EventKind, Hidden, OrgId, Payload, SignerId, SwitchOff, Target, TargetAuth,
+    TargetEvents, TargetId, Timestamp, Users, Validity,
 };
 use house::{House, PASS_TYPE, Sink, System, until};
 use outbound::{egress::Egress, http::Roots};
@@ -375,20 +375,30 @@ async fn a_target_is_sent_to_by_the_way_out_that_it_names_or_not_at_all() {
     };
     let id = house.target_with(&format!("{base}/hook"), native(by_proxy)).await;
     let (sink, fixed) = (Sink::start(&[], 100).await, Sink::start(&[], 100).await);
-    let gone_id = house.target_with(&sink.url, named("gone")).await;
+    let mut refused = Vec::new();
+    for name in ["gone", "theirs", "nobodys"] {
+        refused.push((house.target_with(&sink.url, named(name)).await, name));
+    }
     let fixed_id = house.target_with(&fixed.url, named("fixed")).await;
     let mut settings = house::quick();
-    settings.webhooks.egresses =
-        vec![Egress::through("office", &proxy.url("")).unwrap(), Egress::from_address("fixed", [127, 0, 0, 2].into()).unwrap()];
+    let others = Users::Only([OrgId::mint(house.clock.now(), &System)].into());
+    settings.webhooks.egresses = vec![
+        (Egress::through("office", &proxy.url("")).unwrap(), Users::Only([house.org].into())),
+        (Egress::from_address("fixed", [127, 0, 0, 2].into()).unwrap(), Users::All),
+        (Egress::from_address("theirs", [127, 0, 0, 3].into()).unwrap(), others),
+        (Egress::from_address("nobodys", [127, 0, 0, 4].into()).unwrap(), Users::default()),
+    ];
     let workers = house.workers_with(settings).await;
     house.issued("1", Validity::default()).await;
-    for id in [id, gone_id, fixed_id] {
+    for id in [id, fixed_id].into_iter().chain(refused.iter().map(|(id, _)| *id)) {
         until("it was tried", || async { !house.attempts(id).await.is_empty() }).await;
     }
     let first = house.attempts(id).await.remove(0);
     assert!(first.error.unwrap().contains("by the egress `office`: the proxy answered 502"));
-    let gone = house.attempts(gone_id).await.remove(0);
-    assert!(gone.error.unwrap().contains("no egress `gone` any more"));
+    for (id, name) in refused {
+        let why = house.attempts(id).await.remove(0).error.unwrap();
+        assert!(why.contains(&format!("no egress `{name}` for this organization any more")), "{why}");
+    }
     let (asked, used) = club.0.lock().clone();
     assert_eq!((sink.count(), asked.len(), used.len()), (0, 0, 0), "nothing leaves by another way");
     assert_eq!((house.attempts(fixed_id).await[0].outcome, fixed.count()), (1, 1));

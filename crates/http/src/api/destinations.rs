@@ -211,7 +211,14 @@ fn wrong(problem: SettingProblem) -> Problem {
 }
 
 impl DestinationInput {
-    async fn check(self, app: &App, catalog: &OrgCatalog, id: TargetId, held: Option<&Held>) -> Result<Asked, Problem> {
+    async fn check(
+        self,
+        app: &App,
+        caller: &Caller,
+        catalog: &OrgCatalog,
+        id: TargetId,
+        held: Option<&Held>,
+    ) -> Result<Asked, Problem> {
         let (connector, vendor) = self.connector()?;
         let url = self.address(app, vendor)?;
         self.filters(catalog, connector)?;
@@ -257,7 +264,7 @@ impl DestinationInput {
             settings,
             wallet: self.wallet,
             templates: self.templates,
-            egress: webhooks::egress(app, self.egress)?,
+            egress: webhooks::egress(app, caller.org, self.egress)?,
             sends: vendor.messenger.map(|messenger| messenger.channel),
             events: self.events.map_or(all, TargetEvents::Only),
             filter: self.filter,
@@ -409,7 +416,7 @@ async fn create(
         return Ok(made);
     }
     let catalog = config::org(&app, can.org)?;
-    let asked = body.value.check(&app, &catalog, TargetId::mint(app.now(), &*app.entropy), None).await?;
+    let asked = body.value.check(&app, &can, &catalog, TargetId::mint(app.now(), &*app.entropy), None).await?;
     let signs = vendor(&asked.target).is_some_and(|vendor| vendor.signs);
     let secret = Secret::mint(&*app.entropy);
     let secrets = vec![webhooks::seal(&app, can.org, asked.target.id, &secret)?.into()];
@@ -464,7 +471,7 @@ async fn replace(
         target: app.store.open_target(can.org, &stored.value)?,
         credentials: app.store.open_settings(can.org, &stored.value)?,
     };
-    let asked = body.value.check(&app, &catalog, id, Some(&held)).await?;
+    let asked = body.value.check(&app, &can, &catalog, id, Some(&held)).await?;
     let changed = sealed(&app, &can, asked, stored.value.sealed_secrets.clone())?;
     if_match.check(stored.revision)?;
     config::put(&app, &config::change(&app, &can), &changed, stored.revision).await?;

@@ -22,7 +22,7 @@ use super::{
     once::Made,
     page::{Page, Paging, page},
     schema::{IdText, TimeText},
-    text,
+    text, webhooks,
 };
 use crate::{
     App, Body, Conflict, PathParam, Problem, QueryParams,
@@ -176,6 +176,10 @@ struct SyncInput {
     name: String,
     /// Where the rows are.
     database: DatabaseInput,
+    /// By which of the ways out that the operator of this server configured for this organization (`[egress.NAME]`) the database is
+    /// reached, and never by another. Null means the server's own.
+    #[schema(max_length = 64, examples("office"))]
+    egress: Option<String>,
     /// One statement that gives rows, run in a read-only transaction.
     #[schema(examples("SELECT member_no AS external_id, email, tier FROM members WHERE active"))]
     query: String,
@@ -244,6 +248,8 @@ struct View {
     name: String,
     /// Where the rows are.
     database: DatabaseView,
+    /// By which of the operator's ways out the database is reached; null means the server's own.
+    egress: Option<String>,
     /// The statement.
     query: String,
     /// What tells that a row changed.
@@ -280,6 +286,7 @@ impl View {
             slug: sync.slug,
             name: sync.name,
             database: DatabaseView { url: sync.url, user: sync.user, tls: sync.tls, authorities: sync.authorities },
+            egress: sync.egress,
             query: sync.query,
             incremental: sync.incremental.map(IncrementalInput::of),
             removed: sync.removed.map(RemovedInput::of),
@@ -379,6 +386,7 @@ impl SyncInput {
             sealed_password,
             tls: self.database.tls,
             authorities: self.database.authorities,
+            egress: webhooks::egress(app, caller.org, self.egress)?,
             query,
             incremental: self.incremental.map(IncrementalInput::stored).transpose()?,
             removed,

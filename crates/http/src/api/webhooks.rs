@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     App, Body, Conflict, PathParam, Problem, QueryParams,
-    auth::{Can, scope},
+    auth::{Caller, Can, scope},
 };
 
 /// Most templates that a webhook can be for.
@@ -105,8 +105,8 @@ struct WebhookInput {
     /// The certificate that we show where the receiver asks for one.
     #[serde(default)]
     certificate: Option<CertificateInput>,
-    /// By which of the ways out that the operator of this server configured (`[egress.NAME]`) it is sent to, tests, retries and
-    /// token requests too: a proxy or a source address that the receiver lets in. Nothing is sent by another way when that fails.
+    /// By which of the ways out that the operator of this server configured for this organization (`[egress.NAME]`) it is sent to,
+    /// tests, retries and token requests too: a proxy or a source address that the receiver lets in. Nothing is sent by another way when that fails.
     /// Null means the server's own.
     #[serde(default)]
     #[schema(max_length = 64, examples("office"))]
@@ -319,7 +319,14 @@ fn created(stored: &StoredTarget, secret: &Secret, now: Timestamp) -> Created {
 
 impl WebhookInput {
     /// The target that is asked for, with its headers; `held` is the one that it replaces.
-    async fn check(self, app: &App, catalog: &OrgCatalog, id: TargetId, held: Option<&Target>) -> Result<Target, Problem> {
+    async fn check(
+        self,
+        app: &App,
+        caller: &Caller,
+        catalog: &OrgCatalog,
+        id: TargetId,
+        held: Option<&Target>,
+    ) -> Result<Target, Problem> {
         app.settings.address_policy.check_url(&self.url).map_err(|refusal| Problem::field("url", refusal.to_string()))?;
         if self.project.is_some_and(|project| catalog.project(project).is_none()) {
             return Err(Problem::field("project", "no such project"));
@@ -347,7 +354,7 @@ impl WebhookInput {
             wallet: self.wallet,
             templates: self.templates,
             sends: None,
-            egress: egress(app, self.egress)?,
+            egress: egress(app, caller.org, self.egress)?,
             events: self.events.map_or(TargetEvents::All, TargetEvents::Only),
             filter: self.filter,
             payload: self.payload,
@@ -394,17 +401,20 @@ impl WebhookInput {
     }
 }
 
-/// A way out that is asked for, when the operator configured it.
-pub(super) fn egress(app: &App, asked: Option<String>) -> Result<Option<String>, Problem> {
-    let known = &app.settings.egresses;
-    match asked {
-        Some(name) if !known.contains(&name) => {
-            let known = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let known = if known.is_empty() { "none".to_owned() } else { known };
-            Err(Problem::field("egress", format!("this server's configuration has no egress of this name; it has {known}")))
-        }
-        asked => Ok(asked),
+/// A way out that is asked for, when the operator configured it for this organization. Names that are for others are not told.
+pub(super) fn egress(app: &App, org: OrgId, asked: Option<String>) -> Result<Option<String>, Problem> {
+    let Some(name) = asked else { return Ok(None) };
+    let mine = || app.settings.egresses.iter().filter(|(_, users)| users.has(org)).map(|(name, _)| name.as_str());
+    if mine().any(|it| it == name) {
+        return Ok(Some(name));
     }
+    let names = mine().collect::<Vec<_>>().join(", ");
+    let names = if names.is_empty() { "none" } else { &names };
+    let why = format!(
+        "this server's configuration has no egress of this name that is for this organization ({org}, which its operator adds to \
+         `organizations` of [egress.NAME]); for it there is {names}"
+    );
+    Err(Problem::field("egress", why))
 }
 
 /// The headers that are asked for, with the stored values of those that are to be kept.
@@ -452,7 +462,7 @@ async fn create(
         return Ok(made);
     }
     let catalog = config::org(&app, can.org)?;
-    let target = body.value.check(&app, &catalog, TargetId::mint(app.now(), &*app.entropy), None).await?;
+    let target = body.value.check(&app, &can, &catalog, TargetId::mint(app.now(), &*app.entropy), None).await?;
     let secret = Secret::mint(&*app.entropy);
     let sealed = vec![seal(&app, can.org, target.id, &secret)?.into()];
     let stored = app.store.seal_target(can.org, target, sealed)?;
@@ -503,7 +513,7 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let held = one(&catalog, id)?;
-    let target = body.value.check(&app, &catalog, id, Some(&app.store.open_target(can.org, &held.value)?)).await?;
+    let target = body.value.check(&app, &can, &catalog, id, Some(&app.store.open_target(can.org, &held.value)?)).await?;
     let stored = app.store.seal_target(can.org, target, held.value.sealed_secrets.clone())?;
     if_match.check(held.revision)?;
     config::put(&app, &config::change(&app, &can), &stored, held.revision).await?;

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use domain::{
     Action, Actor, ApiKey, Cause, Clock, Command, CommandId, DeliveryId, Entropy, EventId, KeyId, OrgId, Organization, Scope,
-    TargetId, Timestamp,
+    TargetId, Timestamp, Users,
 };
 use engine::Engine;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -109,13 +109,17 @@ impl Server {
         tokio::spawn(runner.run());
         let mut settings = Settings::new("http://localhost:8080/");
         settings.rate_per_second = 100_000;
-        settings.egresses = ["fixed".to_owned(), "office".to_owned()].into();
+        let (ours, theirs) = (OrgId::mint(NOW, &System), OrgId::mint(NOW, &System));
+        let only = |org| Users::Only([org].into());
+        settings.egresses =
+            [("fixed", Users::All), ("office", only(ours)), ("theirs", only(theirs)), ("unused", Users::default())]
+                .map(|(name, users)| (name.to_owned(), users))
+                .into();
         let app = App::new(Arc::clone(&store), engine, clock, Arc::new(System), settings, None);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let service = http_server::router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
-        let (ours, theirs) = (OrgId::mint(NOW, &System), OrgId::mint(NOW, &System));
         for (id, name) in [(ours, "Ours"), (theirs, "Theirs")] {
             let organization = Organization { id, name: name.to_owned(), created_at: NOW };
             store.create_org(&organization, "{}".to_owned(), NOW).await.unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::server::Server;
+use crate::server::{Server, Things};
 
 fn hook(more: &Value) -> Value {
     let mut all = json!({"name": "Hook", "url": "https://hooks.example.com/", "dialect": "native"});
@@ -99,17 +99,22 @@ async fn credentials_are_kept_and_not_told() {
 async fn a_way_out_is_one_that_the_operator_configured() {
     let server = Server::start().await;
     let slack = json!({"name": "S", "kind": "slack", "settings": {"webhook_url": "https://hooks.slack.com/services/T0/B0/x"}});
-    for (path, body) in [("/v1/webhooks", hook(&json!({}))), ("/v1/destinations", slack)] {
+    server.furnish().await;
+    let sync = Things::sync("by-egress", "club");
+    for (path, body) in [("/v1/webhooks", hook(&json!({}))), ("/v1/destinations", slack), ("/v1/syncs", sync)] {
         let with = |egress: &Value| {
             let mut body = body.clone();
             body["egress"] = egress.clone();
             body
         };
-        let refused = server.post(path, with(&json!("nowhere"))).await;
-        assert_eq!(refused.problem(422), "invalid");
-        let error = &refused.json()["errors"][0];
-        assert_eq!(error["path"], "egress");
-        assert!(error["message"].as_str().unwrap().ends_with("it has fixed, office"), "{error}");
+        for name in ["nowhere", "theirs", "unused"] {
+            let refused = server.post(path, with(&json!(name))).await;
+            assert_eq!(refused.problem(422), "invalid");
+            let error = &refused.json()["errors"][0];
+            assert_eq!(error["path"], "egress");
+            let why = error["message"].as_str().unwrap();
+            assert!(why.ends_with("for it there is fixed, office") && why.contains(&server.ours.to_string()), "{error}");
+        }
         let made = server.post(path, with(&json!("office"))).await;
         let one = made.header("location").to_owned();
         assert_eq!(made.expect(201)["egress"], "office");

@@ -44,6 +44,10 @@ pub(super) async fn ask(
     };
     let place =
         Place { url: sync.url.clone(), user: sync.user.clone(), password, tls: sync.tls, authorities: sync.authorities.clone() };
+    let way = match house.ways.of(org, sync.egress.as_deref()) {
+        Ok(way) => way,
+        Err(why) => return Ended::Refused(why),
+    };
     let (is_trial, mut mark) = match wanted {
         Wanted::Trial => (true, None),
         Wanted::After(mark) => (false, mark),
@@ -56,7 +60,7 @@ pub(super) async fn ask(
     let column = since.as_ref().map(|since| since.column.clone());
     let query = Query { text: sync.query.clone(), patience: sync.patience(), since };
     let asked = async {
-        let mut reading = Reading::begin(&house.client, &place, &query).await?;
+        let mut reading = Reading::begin(&way.client, &place, &query).await?;
         let named = |column: &Column| (column.name.clone(), column.kind.clone());
         // Who is not there any more needs nothing.
         let _ = to.send(Piece::Columns(reading.columns().iter().map(named).collect())).await;

@@ -32,7 +32,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use domain::{DeliveryId, Event, Facts, TargetId, Timestamp};
+use domain::{DeliveryId, Event, Facts, TargetId, Timestamp, Users};
 use outbound::{egress::Egress, object};
 use store::{Catalog, DeliveryOver, DeliveryRow, DeliverySettlement, LoggedEvent, Reader, SealedUnder, StoreError};
 use tokio::{
@@ -84,8 +84,8 @@ pub struct WebhookSettings {
     pub public_url: String,
     /// Folder of this machine below which destinations may write files, each organization in one of its own; without it none may.
     pub files_folder: Option<PathBuf>,
-    /// The ways out that targets may name.
-    pub egresses: Vec<Egress>,
+    /// The ways out that targets and syncs may name, and of which organizations.
+    pub egresses: Vec<(Egress, Users)>,
 }
 
 impl Default for WebhookSettings {

@@ -93,7 +93,7 @@ impl Targets {
         let filter = target.filter.as_deref().and_then(|text| fql::parse(text).ok()?.compile().ok());
         let body = target.payload.as_ref().map_or(Ok(None), Body::compile);
         let body = body.map_err(|problems| problems.first().map(ToString::to_string).unwrap_or_default());
-        let way = house.ways.of(&target);
+        let way = house.ways.of(org, target.egress.as_deref());
         let proof = Proof::of(&target, way.as_ref().map_or(&house.client, |way| &way.client));
         let tokens = tokens(house, &target, &secrets);
         let ready = Arc::new(Ready { org, stored: stored.clone(), target, secrets, filter, body, way, proof, tokens });
