@@ -60,7 +60,7 @@ struct Asked {
 /// For one whose rows were held back when they were uploaded, one that was checked, or whose check was paused. A column that the
 /// file does not have is refused at once. What the check before found is forgotten. An empty change checks it as it is.
 #[utoipa::path(patch, path = "/v1/batches/{batch}", tag = "Batches", security(("key" = ["passes_write"])),
-    params(("batch" = IdText, Path, description = "Its id.")), request_body = Asked,
+    params(("batch" = IdText, Path, description = "Its id."), IfMatch), request_body = Asked,
     responses((status = 200, body = View, description = "It is being checked.")))]
 async fn change(
     can: Can<scope::PassesWrite>,

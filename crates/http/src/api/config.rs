@@ -10,6 +10,14 @@ use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use serde::Serialize;
 use std::sync::Arc;
 use store::{ConfigChange, OrgCatalog, Resource, Stored};
+use utoipa::{
+    IntoParams,
+    openapi::{
+        ObjectBuilder, Required,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+        schema::Type,
+    },
+};
 use uuid::Uuid;
 
 use crate::{App, Problem, auth::Caller};
@@ -61,6 +69,14 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
         let tag = text.strip_prefix("W/").unwrap_or(text).trim_matches('"');
         let version = tag.parse().map_err(|_| Problem::parameter("If-Match", "expected an ETag that we gave, or *"))?;
         Ok(Self(Some(version)))
+    }
+}
+
+impl IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let tag = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r#"^(\*|(W/)?"?[0-9]{1,18}"?)$"#));
+        let header = ParameterBuilder::new().name("If-Match").parameter_in(ParameterIn::Header).required(Required::False);
+        vec![header.description(Some("Only if its `ETag` is still this one.")).schema(Some(tag)).build()]
     }
 }
 

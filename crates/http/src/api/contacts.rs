@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     commands::{Acted, ERASED, Once},
-    config::Shown,
+    config::{IfMatch, Shown},
     page::{After, Limit, Page, page},
     schema::{self, IdText, TimeText},
 };
@@ -243,13 +243,19 @@ async fn get(
 ///
 /// Everything personal about them is destroyed, also in events and deliveries, and their passes become void and blank.
 #[utoipa::path(delete, path = "/v1/contacts/{contact}", tag = "Contacts", security(("key" = ["passes_write"])),
-    params(("contact" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Erased.")))]
+    params(("contact" = IdText, Path, description = "Its id."), IfMatch), responses((status = 204, description = "Erased.")))]
 async fn erase(
     can: Can<scope::PassesWrite>,
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<ContactId>,
+    if_match: IfMatch,
     once: Once,
 ) -> Result<Acted<StatusCode>, Problem> {
+    if if_match.0.is_some()
+        && let Some(contact) = app.store.contact(can.org, &ContactRef::Id(id)).await?
+    {
+        if_match.check(i64::try_from(contact.version).unwrap_or_default())?;
+    }
     let outcome = once.submit(&app, &can, b"", Action::EraseContact { contact: ContactRef::Id(id) }).await?;
     Ok(Acted::new(outcome.replayed, StatusCode::NO_CONTENT))
 }

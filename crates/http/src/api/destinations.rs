@@ -456,7 +456,7 @@ async fn get(
 ///
 /// Credentials that are given as null stay; one that we switched off is on again when `enabled` says so.
 #[utoipa::path(put, path = "/v1/destinations/{destination}", tag = "Destinations", security(("key" = ["config_write"])),
-    params(("destination" = IdText, Path, description = "Its id.")),
+    params(("destination" = IdText, Path, description = "Its id."), IfMatch),
     request_body = DestinationInput, responses((status = 200, body = View, description = "As it is now.")))]
 async fn replace(
     can: Can<scope::ConfigWrite>,
@@ -467,13 +467,13 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let stored = one(&catalog, id)?;
+    if_match.check(stored.revision)?;
     let held = Held {
         target: app.store.open_target(can.org, &stored.value)?,
         credentials: app.store.open_settings(can.org, &stored.value)?,
     };
     let asked = body.value.check(&app, &can, &catalog, id, Some(&held)).await?;
     let changed = sealed(&app, &can, asked, stored.value.sealed_secrets.clone())?;
-    if_match.check(stored.revision)?;
     config::put(&app, &config::change(&app, &can), &changed, stored.revision).await?;
     Ok(Shown::at(stored.revision + 1, View::of(&changed)))
 }
@@ -482,7 +482,7 @@ async fn replace(
 ///
 /// What is still owed to it is given up; what the service holds stays there.
 #[utoipa::path(delete, path = "/v1/destinations/{destination}", tag = "Destinations", security(("key" = ["config_write"])),
-    params(("destination" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Deleted.")))]
+    params(("destination" = IdText, Path, description = "Its id."), IfMatch), responses((status = 204, description = "Deleted.")))]
 async fn delete(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,

@@ -32,7 +32,7 @@ A `POST` that makes something, and any request that changes passes or contacts, 
 request again gives the same answer with `Idempotency-Replayed: true`, another request under the same key gives 409. Keys are \
 kept for 30 days.\n\n\
 Lists are read with `limit` and the `next_cursor` of the page before; a cursor that was changed, or comes from another list, is \
-refused. Versions are `ETag`s; `If-Match` guards a change.\n\n\
+refused. Versions are `ETag`s; `If-Match` guards a change, of what has one.\n\n\
 Every answer says in `RateLimit` what is left of the key's limit.";
 
 /// Ends of paths that may be posted to as often as one likes: they make nothing, or name what they make themselves.
@@ -92,13 +92,6 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
                 "name": "Idempotency-Key", "in": "header", "required": false,
                 "description": "Names this request: the same one again gives the same answer.",
                 "schema": { "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" },
-            }));
-        }
-        if matches!(method, "put" | "patch" | "delete") {
-            list.push(json!({
-                "name": "If-Match", "in": "header", "required": false,
-                "description": "Only if its `ETag` is still this one.",
-                "schema": { "type": "string", "pattern": "^(\\*|(W/)?\"?[0-9]{1,18}\"?)$" },
             }));
         }
     }

@@ -129,7 +129,7 @@ fn with_draft(held: &Stored<StoredFlow>, draft: Option<Value>) -> StoredFlow {
 /// What runs stays as it is until the draft is published. A draft may lack something that it needs to run: `draft_problems`
 /// says what. Try it with `POST /v1/flows/test` (`flow`, `"draft": true`, and a sample or a stored event).
 #[utoipa::path(put, path = "/v1/flows/{flow}/draft", tag = "Flows", security(("key" = ["config_write"])),
-    params(("flow" = IdText, Path, description = "Its id.")),
+    params(("flow" = IdText, Path, description = "Its id."), IfMatch),
     request_body(content((Document = "application/json"), (String = "application/yaml"))),
     responses((status = 200, body = View, description = "As it is now.")))]
 async fn put_draft(
@@ -150,7 +150,8 @@ async fn put_draft(
 
 /// Drop the draft of a flow.
 #[utoipa::path(delete, path = "/v1/flows/{flow}/draft", tag = "Flows", security(("key" = ["config_write"])),
-    params(("flow" = IdText, Path, description = "Its id.")), responses((status = 204, description = "There is none any more.")))]
+    params(("flow" = IdText, Path, description = "Its id."), IfMatch),
+    responses((status = 204, description = "There is none any more.")))]
 async fn drop_draft(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
@@ -170,7 +171,8 @@ async fn drop_draft(
 ///
 /// It runs on the next source event. What ran before is kept as an earlier version.
 #[utoipa::path(post, path = "/v1/flows/{flow}/publish", tag = "Flows", security(("key" = ["config_write"])),
-    params(("flow" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "As it is now.")))]
+    params(("flow" = IdText, Path, description = "Its id."), IfMatch),
+    responses((status = 200, body = View, description = "As it is now.")))]
 async fn publish(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
@@ -250,7 +252,7 @@ async fn get(
 ///
 /// Its document runs again, under a new number; what ran until now is kept as an earlier version, and a draft stays as it is.
 #[utoipa::path(post, path = "/v1/flows/{flow}/versions/{version}/restore", tag = "Flows", security(("key" = ["config_write"])),
-    params(("flow" = IdText, Path, description = "Its id."), ("version" = i64, Path, description = "Its number.")),
+    params(("flow" = IdText, Path, description = "Its id."), ("version" = i64, Path, description = "Its number."), IfMatch),
     responses((status = 200, body = View, description = "As it is now.")))]
 async fn restore(
     can: Can<scope::ConfigWrite>,

@@ -247,7 +247,7 @@ async fn get(
 ///
 /// Keep the ids of steps that stay: an event does a step once, also when it is replayed after the change.
 #[utoipa::path(put, path = "/v1/flows/{flow}", tag = "Flows", security(("key" = ["config_write"])),
-    params(("flow" = IdText, Path, description = "Its id.")),
+    params(("flow" = IdText, Path, description = "Its id."), IfMatch),
     request_body(content((Document = "application/json"), (String = "application/yaml"))),
     responses((status = 200, body = View, description = "As it is now.")))]
 async fn replace(
@@ -259,14 +259,14 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let held = config::one(&catalog.flows, id.uuid(), "flow")?;
-    let flow = written.stored(id, &catalog, Some(&held.value), app.now())?;
     if_match.check(held.revision)?;
+    let flow = written.stored(id, &catalog, Some(&held.value), app.now())?;
     flow_versions::supersede(&app, &can, &catalog, held, flow).await
 }
 
 /// Delete a flow.
 #[utoipa::path(delete, path = "/v1/flows/{flow}", tag = "Flows", security(("key" = ["config_write"])),
-    params(("flow" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Deleted.")))]
+    params(("flow" = IdText, Path, description = "Its id."), IfMatch), responses((status = 204, description = "Deleted.")))]
 async fn delete(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,

@@ -145,7 +145,7 @@ async fn get(
 
 /// Replace a Google account's key.
 #[utoipa::path(put, path = "/v1/google-accounts/{account}", tag = "Google accounts", security(("key" = ["config_write"])),
-    params(("account" = IdText, Path, description = "Its id.")),
+    params(("account" = IdText, Path, description = "Its id."), IfMatch),
     request_body = GoogleAccountInput, responses((status = 200, body = View, description = "As it is now.")))]
 async fn replace(
     can: Can<scope::ConfigWrite>,
@@ -156,18 +156,18 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let held = config::one(&catalog.google_accounts, id.uuid(), "Google account")?;
+    if_match.check(held.revision)?;
     if body.value.issuer != held.value.issuer {
         return Err(Problem::field("issuer", "cannot change: add another account for another issuer"));
     }
     let account = body.value.stored(&app, can.org, id, held.value.created_at)?;
-    if_match.check(held.revision)?;
     config::put(&app, &config::change(&app, &can), &account, held.revision).await?;
     Ok(Shown::at(held.revision + 1, View::of(&account)))
 }
 
 /// Remove a Google account that no project uses.
 #[utoipa::path(delete, path = "/v1/google-accounts/{account}", tag = "Google accounts", security(("key" = ["config_write"])),
-    params(("account" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Removed.")))]
+    params(("account" = IdText, Path, description = "Its id."), IfMatch), responses((status = 204, description = "Removed.")))]
 async fn delete(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,

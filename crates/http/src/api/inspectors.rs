@@ -190,7 +190,7 @@ async fn requests(
 ///
 /// Nothing is taken at its address any more, and what it took is removed.
 #[utoipa::path(delete, path = "/v1/inspectors/{inspector}", tag = "Inspectors", security(("key" = ["config_write"])),
-    params(("inspector" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Deleted.")))]
+    params(("inspector" = IdText, Path, description = "Its id."), IfMatch), responses((status = 204, description = "Deleted.")))]
 async fn delete(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,

@@ -166,7 +166,7 @@ async fn get(
 ///
 /// It stops working at once. A key cannot revoke itself, so that nobody locks themselves out.
 #[utoipa::path(delete, path = "/v1/keys/{key}", tag = "API keys", security(("key" = ["admin"])),
-    params(("key" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Revoked.")))]
+    params(("key" = IdText, Path, description = "Its id."), IfMatch), responses((status = 204, description = "Revoked.")))]
 async fn delete(
     can: Can<scope::Admin>,
     State(app): State<Arc<App>>,

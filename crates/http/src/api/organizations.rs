@@ -112,7 +112,7 @@ async fn get(
 
 /// Rename an organization.
 #[utoipa::path(put, path = "/v1/organizations/{organization}", tag = "Organizations", security(("key" = ["operator"])),
-    params(("organization" = IdText, Path, description = "Its id.")),
+    params(("organization" = IdText, Path, description = "Its id."), IfMatch),
     request_body = OrganizationInput, responses((status = 200, body = View, description = "As it is now.")))]
 async fn rename(
     can: Can<scope::Operator>,

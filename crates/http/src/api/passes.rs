@@ -358,7 +358,7 @@ async fn get(
 ///
 /// What wallets show of it is brought up to date by itself.
 #[utoipa::path(patch, path = "/v1/passes/{pass}", tag = "Passes", security(("key" = ["passes_write"])),
-    params(("pass" = IdText, Path, description = "Its id.")),
+    params(("pass" = IdText, Path, description = "Its id."), IfMatch),
     request_body = PassUpdate, responses((status = 200, body = View, description = "As it is now.")))]
 async fn update(
     can: Can<scope::PassesWrite>,
@@ -378,7 +378,8 @@ async fn update(
 ///
 /// It becomes void and blank in every wallet; no wallet lets us remove it.
 #[utoipa::path(delete, path = "/v1/passes/{pass}", tag = "Passes", security(("key" = ["passes_write"])),
-    params(("pass" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "Its tombstone.")))]
+    params(("pass" = IdText, Path, description = "Its id."), IfMatch),
+    responses((status = 200, body = View, description = "Its tombstone.")))]
 async fn delete(
     can: Can<scope::PassesWrite>,
     State(app): State<Arc<App>>,

@@ -420,7 +420,7 @@ async fn get(
 
 /// Replace a project.
 #[utoipa::path(put, path = "/v1/projects/{project}", tag = "Projects", security(("key" = ["config_write"])),
-    params(("project" = IdText, Path, description = "Its id.")),
+    params(("project" = IdText, Path, description = "Its id."), IfMatch),
     request_body = ProjectInput, responses((status = 200, body = View, description = "As it is now.")))]
 async fn replace(
     can: Can<scope::ConfigWrite>,
@@ -431,6 +431,7 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.projects, id.uuid(), "project")?;
+    if_match.check(stored.revision)?;
     let project = body.value.check(id, stored.value.created_at, &app, &catalog)?;
     if project.kind != stored.value.kind {
         return Err(Problem::field("kind", "cannot change once the project exists: make another project"));
@@ -441,7 +442,6 @@ async fn replace(
         change.removed_names.extend(before.as_deref().map(|name| (NameKind::Enrolment, name)));
         change.names.extend(after.map(|name| (NameKind::Enrolment, name, id.uuid())));
     }
-    if_match.check(stored.revision)?;
     config::put(&app, &change, &project, stored.revision).await?;
     Ok(Shown::at(stored.revision + 1, View::of(&project)))
 }
@@ -450,7 +450,7 @@ async fn replace(
 ///
 /// Only one that never issued a pass: a pass on a phone keeps asking about its project.
 #[utoipa::path(delete, path = "/v1/projects/{project}", tag = "Projects", security(("key" = ["config_write"])),
-    params(("project" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Deleted.")))]
+    params(("project" = IdText, Path, description = "Its id."), IfMatch), responses((status = 204, description = "Deleted.")))]
 async fn delete(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,

@@ -100,7 +100,7 @@ async fn keys(can: Can<scope::Scan>, State(app): State<Arc<App>>) -> Result<Json
 ///
 /// New codes are signed with a new key; older ones stay good unless they are retired, as after the loss of a reader.
 #[utoipa::path(put, path = "/v1/scans/keys", tag = "Scans", security(("key" = ["config_write"])),
-    request_body = Renewal, responses((status = 200, body = View, description = "As they are now.")))]
+    params(IfMatch), request_body = Renewal, responses((status = 200, body = View, description = "As they are now.")))]
 async fn renew(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,

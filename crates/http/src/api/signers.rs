@@ -284,7 +284,7 @@ async fn get(
 /// on, installed passes go on as they are. The one before is kept while it is valid, to push with where APNs refuses the new
 /// one, and to go back to.
 #[utoipa::path(put, path = "/v1/signers/{signer}", tag = "Signers", security(("key" = ["config_write"])),
-    params(("signer" = IdText, Path, description = "Its id.")),
+    params(("signer" = IdText, Path, description = "Its id."), IfMatch),
     request_body = SignerInput, responses((status = 200, body = View, description = "As it is now.")))]
 async fn replace(
     can: Can<scope::ConfigWrite>,
@@ -295,9 +295,9 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let held: &Stored<StoredSigner> = config::one(&catalog.signers, id.uuid(), "signer")?;
+    if_match.check(held.revision)?;
     let now = app.now();
     let signer = renewed(&app, can.org, &held.value, &body.value.identity(now)?, now)?;
-    if_match.check(held.revision)?;
     config::put(&app, &config::change(&app, &can), &signer, held.revision).await?;
     Ok(Shown::at(held.revision + 1, View::of(&signer, now)))
 }
@@ -338,7 +338,7 @@ async fn roll_back(
 
 /// Remove a signer that no project uses.
 #[utoipa::path(delete, path = "/v1/signers/{signer}", tag = "Signers", security(("key" = ["config_write"])),
-    params(("signer" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Removed.")))]
+    params(("signer" = IdText, Path, description = "Its id."), IfMatch), responses((status = 204, description = "Removed.")))]
 async fn delete(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,

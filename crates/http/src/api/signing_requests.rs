@@ -169,7 +169,7 @@ async fn get(
 
 /// Remove a signing request, and with it the key.
 #[utoipa::path(delete, path = "/v1/signing-requests/{signing_request}", tag = "Signers", security(("key" = ["config_write"])),
-    params(("signing_request" = IdText, Path, description = "Its id.")),
+    params(("signing_request" = IdText, Path, description = "Its id."), IfMatch),
     responses((status = 204, description = "Removed.")))]
 async fn delete(
     can: Can<scope::ConfigWrite>,

@@ -273,7 +273,7 @@ async fn get(
 ///
 /// Its address, write key and kind stay, and its signing secrets unless one is given.
 #[utoipa::path(put, path = "/v1/sources/{source}", tag = "Sources", security(("key" = ["config_write"])),
-    params(("source" = IdText, Path, description = "Its id.")),
+    params(("source" = IdText, Path, description = "Its id."), IfMatch),
     request_body = SourceInput, responses((status = 200, body = View, description = "As it is now.")))]
 async fn replace(
     can: Can<scope::ConfigWrite>,
@@ -284,11 +284,11 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.sources, id.uuid(), "source")?;
+    if_match.check(stored.revision)?;
     if body.value.kind != stored.value.kind {
         return Err(Problem::field("kind", format!("it is {} and stays so: make another source", stored.value.kind)));
     }
     let source = body.value.check(&app, can.org, (*stored.value).clone())?;
-    if_match.check(stored.revision)?;
     config::put(&app, &config::change(&app, &can), &source, stored.revision).await?;
     Ok(Shown::at(stored.revision + 1, View::of(&app, &source)))
 }
@@ -297,7 +297,7 @@ async fn replace(
 ///
 /// Its events stay in the inbox until they are swept.
 #[utoipa::path(delete, path = "/v1/sources/{source}", tag = "Sources", security(("key" = ["config_write"])),
-    params(("source" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Deleted.")))]
+    params(("source" = IdText, Path, description = "Its id."), IfMatch), responses((status = 204, description = "Deleted.")))]
 async fn delete(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
@@ -360,7 +360,8 @@ async fn rotate(
 ///
 /// Only the newest stays in force.
 #[utoipa::path(delete, path = "/v1/sources/{source}/rotate", tag = "Sources", security(("key" = ["config_write"])),
-    params(("source" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "As it is now.")))]
+    params(("source" = IdText, Path, description = "Its id."), IfMatch),
+    responses((status = 200, body = View, description = "As it is now.")))]
 async fn end_rotation(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
@@ -424,7 +425,8 @@ async fn add_secret(
 ///
 /// Only the newest stays in force.
 #[utoipa::path(delete, path = "/v1/sources/{source}/secrets", tag = "Sources", security(("key" = ["config_write"])),
-    params(("source" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "As it is now.")))]
+    params(("source" = IdText, Path, description = "Its id."), IfMatch),
+    responses((status = 200, body = View, description = "As it is now.")))]
 async fn end_secret_rotation(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,

@@ -445,7 +445,7 @@ async fn get(
 ///
 /// A run that is under way goes on as it began, except that its rows are read as the sync says when they are read.
 #[utoipa::path(put, path = "/v1/syncs/{sync}", tag = "Syncs", security(("key" = ["config_write"])),
-    params(("sync" = IdText, Path, description = "Its id.")), request_body = SyncInput,
+    params(("sync" = IdText, Path, description = "Its id."), IfMatch), request_body = SyncInput,
     responses((status = 200, body = View, description = "As it is now.")))]
 async fn replace(
     can: Can<scope::ConfigWrite>,
@@ -466,7 +466,7 @@ async fn replace(
 ///
 /// A run that has begun to read goes on.
 #[utoipa::path(delete, path = "/v1/syncs/{sync}", tag = "Syncs", security(("key" = ["config_write"])),
-    params(("sync" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Deleted.")))]
+    params(("sync" = IdText, Path, description = "Its id."), IfMatch), responses((status = 204, description = "Deleted.")))]
 async fn delete(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,

@@ -295,7 +295,7 @@ async fn get(
 /// What was never published is changed itself. What is published stays as it is: the change is its `draft`, whatever is still
 /// missing, until that is published. What no wallet could make sense of is refused.
 #[utoipa::path(put, path = "/v1/templates/{template}", tag = "Templates", security(("key" = ["config_write"])),
-    params(("template" = IdText, Path, description = "Its id.")),
+    params(("template" = IdText, Path, description = "Its id."), IfMatch),
     request_body = TemplateChange, responses((status = 200, body = View, description = "As it is now.")))]
 async fn replace(
     can: Can<scope::ConfigWrite>,
@@ -306,12 +306,12 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.templates, id.uuid(), "template")?;
+    let held = catalog.draft_of(id);
+    if_match.check(version(stored, held))?;
     let name = text::name(body.value.name, "name")?;
     let design = body.value.design;
     check_size_and_images(&app, &can, &design).await?;
     template_report::check(&app, can.org, &Template { design: design.clone(), ..(*stored.value).clone() }, &catalog).await?;
-    let held = catalog.draft_of(id);
-    if_match.check(version(stored, held))?;
     let change = config::change(&app, &can);
     if stored.value.status == TemplateStatus::Published {
         let (draft, revision) = match held {
@@ -331,7 +331,7 @@ async fn replace(
 
 /// Discard the draft of a published template.
 #[utoipa::path(delete, path = "/v1/templates/{template}/draft", tag = "Templates", security(("key" = ["config_write"])),
-    params(("template" = IdText, Path, description = "Its id.")),
+    params(("template" = IdText, Path, description = "Its id."), IfMatch),
     responses((status = 204, description = "Discarded; the published version stays.")))]
 async fn discard(
     can: Can<scope::ConfigWrite>,
@@ -437,7 +437,7 @@ fn refuse_faults(template: &Template, catalog: &OrgCatalog) -> Result<(), Proble
 ///
 /// Only one that was never published, or whose project never issued a pass.
 #[utoipa::path(delete, path = "/v1/templates/{template}", tag = "Templates", security(("key" = ["config_write"])),
-    params(("template" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Deleted.")))]
+    params(("template" = IdText, Path, description = "Its id."), IfMatch), responses((status = 204, description = "Deleted.")))]
 async fn delete(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,

@@ -258,7 +258,7 @@ async fn get(
 /// Give `draft` to work on code while the code before it keeps running. A library that a transformation would break on is
 /// refused.
 #[utoipa::path(put, path = "/v1/transformations/{transformation}", tag = "Transformations", security(("key" = ["config_write"])),
-    params(("transformation" = IdText, Path, description = "Its id.")), request_body = TransformationInput,
+    params(("transformation" = IdText, Path, description = "Its id."), IfMatch), request_body = TransformationInput,
     responses((status = 200, body = View, description = "As it is now.")))]
 async fn replace(
     can: Can<scope::ConfigWrite>,
@@ -296,7 +296,7 @@ async fn change(
 ///
 /// From then on the draft is the code that runs.
 #[utoipa::path(post, path = "/v1/transformations/{transformation}/publish", tag = "Transformations",
-    security(("key" = ["config_write"])), params(("transformation" = IdText, Path, description = "Its id.")),
+    security(("key" = ["config_write"])), params(("transformation" = IdText, Path, description = "Its id."), IfMatch),
     responses((status = 200, body = View, description = "As it is now.")))]
 async fn publish(
     can: Can<scope::ConfigWrite>,
@@ -327,7 +327,7 @@ fn unused(catalog: &OrgCatalog, it: &StoredTransformation) -> Result<(), Problem
 
 /// Delete a transformation or a library.
 #[utoipa::path(delete, path = "/v1/transformations/{transformation}", tag = "Transformations",
-    security(("key" = ["config_write"])), params(("transformation" = IdText, Path, description = "Its id.")),
+    security(("key" = ["config_write"])), params(("transformation" = IdText, Path, description = "Its id."), IfMatch),
     responses((status = 204, description = "Deleted.")))]
 async fn delete(
     can: Can<scope::ConfigWrite>,

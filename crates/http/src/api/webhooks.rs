@@ -106,8 +106,8 @@ struct WebhookInput {
     #[serde(default)]
     certificate: Option<CertificateInput>,
     /// By which of the ways out that the operator of this server configured for this organization (`[egress.NAME]`) it is sent to,
-    /// tests, retries and token requests too: a proxy or a source address that the receiver lets in. Nothing is sent by another way when that fails.
-    /// Null means the server's own.
+    /// tests, retries and token requests too: a proxy or a source address that the receiver lets in. Nothing is sent by another way
+    /// when that fails. Null means the server's own.
     #[serde(default)]
     #[schema(max_length = 64, examples("office"))]
     egress: Option<String>,
@@ -502,7 +502,7 @@ async fn get(
 /// Its secrets stay, and so do the values of headers that are given as null; one that we switched off is on again when
 /// `enabled` says so.
 #[utoipa::path(put, path = "/v1/webhooks/{webhook}", tag = "Webhooks", security(("key" = ["config_write"])),
-    params(("webhook" = IdText, Path, description = "Its id.")),
+    params(("webhook" = IdText, Path, description = "Its id."), IfMatch),
     request_body = WebhookInput, responses((status = 200, body = View, description = "As it is now.")))]
 async fn replace(
     can: Can<scope::ConfigWrite>,
@@ -513,9 +513,9 @@ async fn replace(
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let held = one(&catalog, id)?;
+    if_match.check(held.revision)?;
     let target = body.value.check(&app, &can, &catalog, id, Some(&app.store.open_target(can.org, &held.value)?)).await?;
     let stored = app.store.seal_target(can.org, target, held.value.sealed_secrets.clone())?;
-    if_match.check(held.revision)?;
     config::put(&app, &config::change(&app, &can), &stored, held.revision).await?;
     Ok(Shown::at(held.revision + 1, View::of(&stored, app.now())))
 }
@@ -524,7 +524,7 @@ async fn replace(
 ///
 /// What is still owed to it is given up.
 #[utoipa::path(delete, path = "/v1/webhooks/{webhook}", tag = "Webhooks", security(("key" = ["config_write"])),
-    params(("webhook" = IdText, Path, description = "Its id.")), responses((status = 204, description = "Deleted.")))]
+    params(("webhook" = IdText, Path, description = "Its id."), IfMatch), responses((status = 204, description = "Deleted.")))]
 async fn delete(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,
@@ -593,7 +593,8 @@ async fn rotate(
 ///
 /// Only the newest stays in force.
 #[utoipa::path(delete, path = "/v1/webhooks/{webhook}/secrets", tag = "Webhooks", security(("key" = ["config_write"])),
-    params(("webhook" = IdText, Path, description = "Its id.")), responses((status = 200, body = View, description = "As it is now.")))]
+    params(("webhook" = IdText, Path, description = "Its id."), IfMatch),
+    responses((status = 200, body = View, description = "As it is now.")))]
 async fn end_rotation(
     can: Can<scope::ConfigWrite>,
     State(app): State<Arc<App>>,

@@ -11,6 +11,8 @@ struct Operation {
     /// None where any key will do.
     scope: Option<Scope>,
     lists: bool,
+    /// Whether it says that it takes `If-Match`.
+    guarded: bool,
 }
 
 /// What any valid key may ask.
@@ -27,7 +29,10 @@ fn operations() -> Vec<Operation> {
                     panic!("{method} {path} names no scope");
                 })),
             };
-            found.push(Operation { method: method.clone(), path: path.clone(), scope, lists: !path.contains('{') });
+            let parameters = operation["parameters"].as_array();
+            let guarded = parameters.is_some_and(|list| list.iter().any(|parameter| parameter["name"] == "If-Match"));
+            let lists = !path.contains('{');
+            found.push(Operation { method: method.clone(), path: path.clone(), scope, lists, guarded });
         }
     }
     assert!(found.len() > 60, "{}", found.len());
@@ -162,6 +167,32 @@ async fn nothing_is_told_without_a_key_or_the_scope() {
             assert_eq!(reply.problem(403), "forbidden", "{name}");
         }
     }
+}
+
+/// What an operation says about `If-Match` it does: a version that was never there is refused before anything is done, and where
+/// nothing is said of it nobody looks at it.
+#[tokio::test(flavor = "multi_thread")]
+async fn if_match_is_documented_where_it_guards_a_change_and_nowhere_else() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let operator = server.key(server.ours, &[Scope::Operator]).await;
+    let ours = server.ours.to_string();
+    let mut guarded = 0;
+    for operation in operations().iter().filter(|it| it.method != "get") {
+        let (path, body) = (operation.of(&things), operation.body(&things));
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        // What does not look at it would be done for its owner; a stranger is told that there is nothing.
+        let (key, tag) = if operation.guarded { (&operator, "\"999999\"") } else { (&server.stranger, "no tag") };
+        let bearer = format!("Bearer {key}");
+        let mut headers = vec![("authorization", bearer.as_str()), ("content-type", "application/json"), ("if-match", tag)];
+        headers.extend(operation.guarded.then_some(("passbridge-organization", ours.as_str())));
+        let reply = server.send(&operation.method, &path, &headers, body).await;
+        let name = format!("{} {}: {}", operation.method, operation.path, reply.text());
+        assert_eq!(reply.status.as_u16() == 412, operation.guarded, "{name}");
+        assert!(!reply.text().contains("If-Match"), "{name}");
+        guarded += usize::from(operation.guarded);
+    }
+    assert!(guarded >= 38, "{guarded}");
 }
 
 /// Whether the answer is a file of its own, and no JSON.
