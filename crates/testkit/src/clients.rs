@@ -77,6 +77,15 @@ pub fn python_script(script: &str) -> Result<(PathBuf, PathBuf), ClientError> {
     Ok((folder.join("bin/python"), folder.join(script)))
 }
 
+/// Where a script is that a package for Node brings, such as `azurite/dist/src/blob/main.js`.
+///
+/// # Errors
+/// When it is not installed.
+pub fn node_program(path: &str) -> Result<PathBuf, ClientError> {
+    let program = folder()?.join("npm/node_modules").join(path);
+    if program.is_file() { Ok(program) } else { Err(ClientError::NotInstalled) }
+}
+
 /// Where a program is that a package brings, such as `nats-server`.
 ///
 /// # Errors

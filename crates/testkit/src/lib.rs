@@ -6,6 +6,7 @@
 //! - [`tls`]: the same over TLS, with faults in their certificates;
 //! - [`vendors`]: services that enforce their documented limits;
 //! - [`objects`]: a storage that checks signatures;
+//! - [`lakes`]: Azure's own emulator of its storage;
 //! - [`proxy`]: a proxy that takes CONNECT, refuses or hangs;
 //! - [`http`]: a small client;
 //! - [`mail`]: a real mail server;
@@ -20,6 +21,7 @@ pub mod disk;
 pub mod http;
 pub mod kafka;
 pub mod keys;
+pub mod lakes;
 pub mod mail;
 pub mod nats;
 pub mod objects;

@@ -1,4 +1,5 @@
-//! Parquet files in a storage that checks signatures, read by DuckDB: what is written, and that sending it again overwrites it.
+//! Parquet files in a storage that checks signatures, and in Azure's own emulator, read by DuckDB: what is written, and that sending
+//! it again overwrites it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod house;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use store::AttemptOutcome;
 use testkit::{
     clients,
+    lakes::{ACCOUNT, ACCOUNT_KEY, Azurite},
     objects::{ACCESS_KEY_ID, Objects, REGION, SECRET_ACCESS_KEY},
 };
 
@@ -108,6 +110,50 @@ async fn what_the_storage_does_not_take_waits_with_its_word_for_why() {
     .await;
     assert_eq!(found(&storage, "SELECT event FROM TABLE(tracks)").await, [json!(["pass_created"])]);
     workers.drain(PATIENCE).await;
+}
+
+/// Ten passes and their installations.
+async fn ten_installed(house: &House) {
+    for number in 0..10 {
+        let pass = house.issued(&number.to_string(), Validity::default()).await;
+        install(house, &pass, Wallet::Apple, "phone").await;
+    }
+}
+
+async fn all_delivered(house: &House, target: TargetId, events: usize) {
+    until("all are in files", || async {
+        house.clock.forward(Duration::from_secs(10));
+        ended(house, target, AttemptOutcome::Delivered).await == events
+    })
+    .await;
+}
+
+const WALLETS: &str = "SELECT wallet, count(*), count(DISTINCT id), min(day)::text FROM TABLE(pass_installed) GROUP BY ALL";
+
+/// Azurite checks signatures as Azure does; what it keeps is fetched by the vendor's own client.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn azure_takes_files_that_are_signed_with_the_key_of_its_account() {
+    let house = House::new().await;
+    let azure = Azurite::start("lake").await.unwrap();
+    let settings = |bucket: &str| json!({"store": "azure", "bucket": bucket, "prefix": "wallet/events", "account": ACCOUNT});
+    let forged = [("account_key", "YW5vdGhlciBrZXk=")];
+    let forged = destination(&house, "parquet", azure.url(), settings("lake"), &forged).await;
+    let right = [("account_key", ACCOUNT_KEY)];
+    let nowhere = destination(&house, "parquet", azure.url(), settings("gone"), &right).await;
+    let target = destination(&house, "parquet", azure.url(), settings("lake"), &right).await;
+    ten_installed(&house).await;
+    let workers = house.workers().await;
+    for (refused, why) in [(forged, "403 AuthorizationFailure"), (nowhere, "404 ContainerNotFound")] {
+        until(why, || async { ended(&house, refused, AttemptOutcome::Retrying).await > 0 }).await;
+        let attempt = house.attempts(refused).await.remove(0);
+        assert_eq!(attempt.error, Some(format!("the storage answered {why}")));
+    }
+    all_delivered(&house, target, 40).await;
+    workers.drain(PATIENCE).await;
+
+    let folder = tempfile::tempdir().unwrap();
+    azure.fetch("lake", folder.path()).await.unwrap();
+    assert_eq!(found_below(&folder.path().join("wallet/events"), WALLETS).await, [json!(["apple", 10, 10, "2027-01-15"])]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
