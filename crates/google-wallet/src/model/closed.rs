@@ -87,6 +87,14 @@ const LOCAL_TIMES: [&str; 6] = [
 /// Times with or without an offset.
 const TIMES: [&str; 6] = ["date", "doorsOpen", "start", "end", "departureDateTime", "arrivalDateTime"];
 
+/// Where an image may come from.
+const IMAGES: [&str; 2] = ["sourceUri", "privateImageId"];
+
+/// Whether Google has an image under a key.
+fn is_image(key: &str) -> bool {
+    ["logo", "Logo", "Image"].iter().any(|end| key.ends_with(end))
+}
+
 impl Check {
     /// Looks at everything in a class or object.
     pub(super) fn closed(&mut self, thing: &impl serde::Serialize) {
@@ -101,6 +109,9 @@ impl Check {
             let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
             match (key.as_str(), value) {
                 ("barcode", Value::Object(code)) => self.word(&format!("{path}.type"), code.get("type"), BARCODES),
+                (name, Value::Object(image)) if is_image(name) && !IMAGES.iter().any(|source| image.contains_key(*source)) => {
+                    self.add(Severity::Refused, &path, "image_address", "give its address as sourceUri.uri");
+                }
                 ("rotatingBarcode", Value::Object(code)) => self.word(&format!("{path}.type"), code.get("type"), ROTATING),
                 _ => {}
             }
@@ -263,7 +274,7 @@ mod tests {
             "imageModulesData": [{"mainImage": {"sourceUri": {"uri": "http://example.com/a.png"}}}],
             "validTimeInterval": {"end": {"date": "tomorrow"}}, "localBoardingDateTime": "2026-11-20T18:30:00Z",
             "balance": {"micros": "1.5", "currencyCode": "euro"}, "countryCode": "DEU",
-            "deep": {"targetUri": {"uri": "https://"}},
+            "deep": {"targetUri": {"uri": "https://"}}, "programLogo": {"contentDescription": {}},
         });
         let wanted = [
             ("x.multipleDevicesAndHoldersAllowedStatus", "unknown_word"),
@@ -280,6 +291,7 @@ mod tests {
             ("x.balance.currencyCode", "currency"),
             ("x.countryCode", "country"),
             ("x.deep.targetUri.uri", "address"),
+            ("x.programLogo", "image_address"),
         ];
         assert_eq!(found(&thing), wanted.map(|(path, rule)| (path.to_owned(), rule)));
     }
