@@ -67,7 +67,7 @@ fn narrow(value: &Value, fails: &dyn Fn(Value) -> bool, path: &mut String) {
     let list = |inner: Value| json!([inner]);
     let keyed = |key: &str, inner: Value| Value::Object(Map::from_iter([(key.to_owned(), inner)]));
     match value {
-        Value::Array(items) => {
+        Value::Array(items) if !fails(json!([])) => {
             if let Some(at) = items.iter().position(|item| fails(list(item.clone()))) {
                 path.push_str(&format!(".{at}"));
                 narrow(&items[at], &|inner| fails(list(inner)), path);

@@ -1,8 +1,8 @@
 //! The object: what one holder has.
 //!
 //! Some facts have a slot of their own at Google. They are taken from the design's semantic tags (see [`super::travel`]), from
-//! the contact, and from fields of the pass that are called `seat`, `row`, `section`, `gate`, `boarding_group`, `confirmation_code`, `passenger_name`, `origin`,
-//! `destination` and `departure`.
+//! the contact, and from fields of the pass that are called `seat`, `row`, `section`, `gate`, `boarding_group`,
+//! `confirmation_code`, `passenger_name`, `origin`, `destination` and `departure`.
 
 use domain::{Lifecycle, NumberFormat};
 use google_wallet::model::{
