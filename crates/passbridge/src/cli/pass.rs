@@ -14,7 +14,7 @@ pub(super) enum Command {
     #[command(after_help = "\
 Examples:
   passbridge pass notify 03515U2nk4hy0GFQOIxS1K 'Fresh beans today'
-  passbridge pass notify 03515U2nk4hy0GFQOIxS1K 'Doors open at 7' --at 2026-12-24T17:00:00+01:00 --until 2026-12-24T23:00:00+01:00")]
+  passbridge pass notify 03515U2nk4hy0GFQOIxS1K 'Doors open' --at 2026-12-24T17:00:00+01:00 --until 2026-12-24T23:00:00+01:00")]
     Notify {
         /// The pass's id
         pass: String,
