@@ -684,3 +684,27 @@ async fn phones_logs_are_read_by_their_organization() {
     let theirs = server.call(&server.stranger, "GET", "/v1/phone-logs", &Value::Null).await.expect(200);
     assert_eq!(theirs["data"], json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_apple_alone_needs_holds_up_no_project_that_is_googles_alone() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let mut project = Things::bare_project("google-club");
+    project["google_issuer"] = json!("3388000000000000001");
+    let made = server.post("/v1/projects", project.clone()).await.expect(201);
+    let mut design = Things::design(things.id("sha256"));
+    design["images"] = json!({"logo": {"google": things.id("sha256")}});
+    let template = json!({"project": made["id"], "name": "Card", "design": design});
+    let template = server.post("/v1/templates", template).await.expect(201);
+    let path = format!("/v1/templates/{}", template["id"].as_str().unwrap());
+    let icon = template["findings"].as_array().unwrap().iter().find(|finding| finding["rule"] == "icon_missing");
+    assert_eq!(icon.map(|finding| &finding["severity"]), Some(&json!("lost")), "said all the same");
+    server.post(&format!("{path}/publish"), Value::Null).await.expect(200);
+
+    project["apple_pass_type"] = json!("pass.com.example.club");
+    server.call(&server.admin, "PUT", &format!("/v1/projects/{}", made["id"].as_str().unwrap()), &project).await.expect(200);
+    server.call(&server.admin, "PUT", &path, &json!({"name": "Card", "design": design})).await.expect(200);
+    let refused = server.post(&format!("{path}/publish"), Value::Null).await;
+    assert_eq!(refused.problem(422), "invalid");
+    assert!(refused.text().contains("design.images.icon.x2"), "{}", refused.text());
+}

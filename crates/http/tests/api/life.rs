@@ -241,6 +241,14 @@ async fn a_contact_shows_in_which_wallets_their_passes_are_and_since_when() {
     assert_eq!((&project["apple"], &project["wallet_last_changed_at"]), (&json!(1), &there["wallet_last_changed_at"]));
     let reason = UninstallReason::Unregistered;
     server.did(Action::RecordUninstall { pass, wallet, device: device.into(), reason }).await;
+    let installed = server.get(&format!("/v1/passes/{}/installations", issued["id"].as_str().unwrap())).await.expect(200);
+    assert_eq!(
+        (&installed["data"][0]["reason"], &installed["data"][0]["confidence"]),
+        (&json!("unregistered"), &json!("likely")),
+        "automatic updates may have been switched off"
+    );
+    let shown = server.get(&format!("/v1/passes/{}", issued["id"].as_str().unwrap())).await.expect(200);
+    assert_eq!(shown["wallets"]["apple"]["last_uninstall_confidence"], "likely");
     let held = server.get(&path).await.expect(200);
     assert_eq!((&held["wallet_status"], &held["projects"]), (&json!("apple"), &there["projects"]), "held: it may come again");
     let feed = server.get("/v1/events?limit=100").await.expect(200);
@@ -362,4 +370,25 @@ async fn what_people_look_for_is_found_and_counted() {
     assert!(preview.text().contains("iOS") && preview.header("content-security-policy").contains("default-src 'none'"));
     let me = server.get("/v1/me").await.expect(200);
     assert_eq!((&me["organization"]["name"], &me["key"]["scopes"]), (&json!("Ours"), &json!(["admin"])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_apple_passes_of_a_person_are_listed_with_one_file_of_all() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let mut project = Things::bare_project("club");
+    project["variants"] = json!([{"id": "base", "name": "Base", "template": things.id("template")}]);
+    project["apple_pass_type"] = json!("pass.com.example.club");
+    server.call(&server.admin, "PUT", &format!("/v1/projects/{}", things.id("project")), &project).await.expect(200);
+    let issue = |id: &str| json!({"project": things.id("project"), "contact": {"external_id": "u-7"}, "external_id": id});
+    let first = server.post("/v1/passes", issue("a")).await.expect(201);
+    let path = format!("/v1/passes?contact={}", first["contact"].as_str().unwrap());
+    assert_eq!(server.get(&path).await.expect(200)["apple_bundle"], Value::Null, "one pass is no bundle");
+    server.post("/v1/passes", issue("b")).await.expect(201);
+    let listed = server.get(&path).await.expect(200);
+    let pages = listed["data"].as_array().unwrap().iter().map(|pass| pass["links"]["page"].as_str().unwrap());
+    let codes: Vec<&str> = pages.map(|page| page.rsplit('/').next().unwrap()).collect();
+    let bundle = listed["apple_bundle"].as_str().unwrap();
+    assert!(bundle.ends_with(&format!("/p/{}/passes.pkpasses", codes.join(","))) && codes.len() == 2, "{bundle}");
+    assert_eq!(server.get("/v1/passes").await.expect(200)["apple_bundle"], Value::Null, "strangers are not bundled");
 }
