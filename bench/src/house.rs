@@ -214,6 +214,7 @@ impl House {
                 inactive: false,
                 origin: Default::default(),
                 if_exists: IfExists::Reject,
+                undoes: None,
             };
             Action::Issue(Box::new(issue))
         };

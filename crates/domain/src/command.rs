@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Amount, BatchId, Channel, CommandId, ContactId, ContactInput, EventId, Facts, FieldValue, FlowId, KeyId, LinkCode,
+    Amount, BatchId, Channel, CommandId, ContactId, ContactInput, EventId, Facts, FieldValue, FlowId, KeyId, Lifecycle, LinkCode,
     MessageNews, MessageOrder, MessageRef, OrgId, Origin, PassId, ProjectId, RefusedScan, ScanInput, ScanOrder, ScanRecord,
     Sighting, SourceEventId, SourceId, TemplateId, Timestamp, UninstallReason, Validity, VariantId, Wallet,
 };
@@ -338,6 +338,8 @@ pub struct Issue {
     pub origin: Origin,
     /// What to do when there is one already.
     pub if_exists: IfExists,
+    /// `Update`: one that was revoked with this reason is active again, because whoever revoked it has learnt better.
+    pub undoes: Option<String>,
 }
 
 /// What an issue does when the project has a pass of that external id already.
@@ -349,8 +351,23 @@ pub enum IfExists {
     Reject,
     /// Leave it as it is and answer with it.
     Keep,
-    /// Change its fields, variant, validity and contact to what is given; balances are kept.
+    /// Change its fields, variant, validity and contact to what is given; balances are kept. One that is revoked, used up or
+    /// expired stays so, and the answer says it ([`Answer::stays`]).
     Update,
+    /// As `Update`, and one that was revoked is active again.
+    Reactivate,
+}
+
+/// Whether a change of a pass undoes that it was revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Reactivation {
+    /// It stays revoked.
+    #[default]
+    Never,
+    /// It does, whatever it was revoked for.
+    Always,
+    /// It does where it was revoked with this reason and its validity has not ended.
+    RevokedFor(String),
 }
 
 /// How to find a pass.
@@ -408,6 +425,8 @@ pub struct PassChange {
     pub uses_limit: Option<Option<u32>>,
     /// A lock-screen message that goes with the change.
     pub message: Option<String>,
+    /// Whether it is active again where it was revoked.
+    pub reactivation: Reactivation,
 }
 
 /// What happens to a balance.
@@ -439,6 +458,9 @@ pub enum Answer {
         /// That it was carried out although it came late.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         late: Option<Lateness>,
+        /// That the pass which an issue met is void, and stays so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stays: Option<Void>,
     },
     /// It was so already.
     Unchanged {
@@ -453,6 +475,9 @@ pub enum Answer {
         /// That it came late, and whether that is why.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         late: Option<Lateness>,
+        /// That the pass which an issue met is void, and stays so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stays: Option<Void>,
     },
     /// The pass was accepted at the reader.
     Scanned {
@@ -505,11 +530,42 @@ impl Answer {
             Self::Scanned { .. } | Self::ScanRefused { .. } | Self::Noted { .. } => None,
         }
     }
+    /// That the pass which an issue met is void, and stays so.
+    pub fn stays(&self) -> Option<Void> {
+        match self {
+            Self::Done { stays, .. } | Self::Unchanged { stays, .. } => *stays,
+            Self::Scanned { .. } | Self::ScanRefused { .. } | Self::Noted { .. } => None,
+        }
+    }
     /// The contact that it is about.
     pub fn contact(&self) -> Option<ContactId> {
         match self {
             Self::Done { contact, .. } | Self::Unchanged { contact, .. } => *contact,
             Self::Scanned { .. } | Self::ScanRefused { .. } | Self::Noted { .. } => None,
+        }
+    }
+}
+
+/// What keeps a pass from being used for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Void {
+    /// Its last use is spent.
+    Used,
+    /// Its validity has ended.
+    Expired,
+    /// Its issuer called it back.
+    Revoked,
+}
+
+impl Void {
+    /// Of a pass that stands there.
+    pub const fn of(lifecycle: &Lifecycle) -> Option<Self> {
+        match lifecycle {
+            Lifecycle::Used { .. } => Some(Self::Used),
+            Lifecycle::Expired { .. } => Some(Self::Expired),
+            Lifecycle::Revoked { .. } => Some(Self::Revoked),
+            Lifecycle::Inactive | Lifecycle::Active | Lifecycle::Deleted { .. } => None,
         }
     }
 }

@@ -27,7 +27,7 @@ mod zone;
 pub use amount::{Amount, AmountError};
 pub use command::{
     Action, Actor, Answer, BalanceChange, Cause, Command, ContactRef, IdempotencyKey, IfExists, Issue, Late, Lateness,
-    PassChange, PassRef, Reject, RejectCode, Told, VisitKind,
+    PassChange, PassRef, Reactivation, Reject, RejectCode, Told, VisitKind, Void,
 };
 pub use contact::{Contact, ContactInput, WalletEvent, WalletStatus, normalise_email};
 pub use enrolment::{Doors, EnrolmentRules, Prefill};

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use domain::{Answer, Clock, Command, Late, OrgId, Reject, RejectCode, Timestamp};
+use domain::{Answer, Cause, Clock, Command, Late, OrgId, Reject, RejectCode, Timestamp};
 use store::{Catalog, Changes, Committed, NewResult, States, Store, StoreError, Touch};
 
 use crate::{
@@ -136,8 +136,11 @@ fn decide_one(
         })
         .map_err(EngineError::Rejected)?;
     let outcome = apply(states, changes, written, command.org, decision);
-    // What was left because it came late is decided anew when it is asked for again: a flow may have been changed to take it.
-    let is_left = outcome.answer.late().is_some_and(|late| late.decision == Late::Skip);
+    // What a flow left because it came late, or because it met a void pass, is decided anew when it is asked for again: the flow
+    // may have been changed to take it.
+    let is_of_flow = matches!(command.cause, Cause::SourceEvent { .. });
+    let is_void = is_of_flow && matches!(&outcome.answer, Answer::Unchanged { stays: Some(_), .. });
+    let is_left = is_void || outcome.answer.late().is_some_and(|late| late.decision == Late::Skip);
     if let Some(key) = command.key.as_ref().filter(|_| !is_left) {
         remember(states, changes, command.org, key, &outcome);
     }

@@ -8,7 +8,7 @@ use std::{
 
 use domain::{
     Action, Amount, Answer, Clock, Command, CommandId, ContactId, ContactInput, ContactRef, EventKind, IdempotencyKey, IfExists,
-    Lifecycle, Pass, PassChange, PassId, PassRef, RefusedScan, RejectCode, Timestamp, UninstallReason, Wallet,
+    Lifecycle, Pass, PassChange, PassId, PassRef, RefusedScan, RejectCode, Timestamp, UninstallReason, Void, Wallet,
 };
 use engine::{Engine, EngineError};
 use proptest::prelude::*;
@@ -103,6 +103,51 @@ async fn validity_ends_by_sweep_and_by_decide() {
     let change = Box::new(PassChange { expires_at: later, ..PassChange::default() });
     let pass = house.did(Action::Update { pass: PassRef::Id(pass.id), change, expected_version: None }).await;
     assert_eq!(pass.lifecycle, Lifecycle::Active);
+}
+
+#[tokio::test]
+async fn an_issue_that_meets_a_void_pass_says_so_and_switches_it_on_where_that_is_asked_for() {
+    let house = house().await;
+    let pass = house.issued("a").await;
+    let again = |if_exists: IfExists, undoes: Option<&str>| {
+        let mut issue = house.issue("a");
+        (issue.if_exists, issue.undoes) = (if_exists, undoes.map(str::to_owned));
+        Action::Issue(Box::new(issue))
+    };
+    let revoke = |reason: &str| Action::Revoke { pass: PassRef::Id(pass.id), reason: Some(reason.to_owned()) };
+    assert_eq!(house.outcome(again(IfExists::Reactivate, None)).await.answer.stays(), None);
+    house.did(revoke("it was stolen")).await;
+    for (if_exists, undoes) in [(IfExists::Update, None), (IfExists::Keep, None), (IfExists::Update, Some("its row is gone"))] {
+        let left = house.outcome(again(if_exists, undoes)).await;
+        assert!(matches!(left.answer, Answer::Unchanged { stays: Some(Void::Revoked), .. }), "{:?}", left.answer);
+    }
+    // What changed of it is kept, and it is as void as before.
+    let mut moved = house.issue("a");
+    (moved.if_exists, moved.variant) = (IfExists::Update, Some("gold".parse().unwrap()));
+    let left = house.outcome(Action::Issue(Box::new(moved))).await;
+    assert!(matches!(left.answer, Answer::Done { created: false, stays: Some(Void::Revoked), .. }), "{:?}", left.answer);
+
+    let back = house.outcome(again(IfExists::Reactivate, None)).await;
+    assert!(matches!(back.answer, Answer::Done { created: false, stays: None, .. }), "{:?}", back.answer);
+    assert_eq!(back.pass.unwrap().lifecycle, Lifecycle::Active);
+    house.did(revoke("its row is gone")).await;
+    let back = house.did(again(IfExists::Update, Some("its row is gone"))).await;
+    assert_eq!(back.lifecycle, Lifecycle::Active);
+    let kinds = house.kinds(pass.id).await;
+    assert_eq!(kinds.iter().filter(|kind| **kind == EventKind::PassActivated).count(), 2, "{kinds:?}");
+
+    // One whose time is over needs a later one first.
+    let end = Timestamp::from_micros(START + 1_000_000);
+    let change = Box::new(PassChange { expires_at: Some(Some(end)), ..PassChange::default() });
+    house.did(Action::Update { pass: PassRef::Id(pass.id), change, expected_version: None }).await;
+    house.did(revoke("its row is gone")).await;
+    house.clock.0.store(end.as_micros(), Ordering::Relaxed);
+    assert_eq!(house.refused(again(IfExists::Reactivate, None)).await, RejectCode::NotAllowed);
+    assert_eq!(house.outcome(again(IfExists::Update, Some("its row is gone"))).await.answer.stays(), Some(Void::Revoked));
+    let mut longer = house.issue("a");
+    longer.validity.expires_at = Some(end.plus(std::time::Duration::from_secs(60)));
+    longer.if_exists = IfExists::Reactivate;
+    assert_eq!(house.did(Action::Issue(Box::new(longer))).await.lifecycle, Lifecycle::Active);
 }
 
 #[tokio::test]

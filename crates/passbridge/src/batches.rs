@@ -169,7 +169,10 @@ enum Format {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum IfExists {
+    /// Change it; one that was revoked stays so
     Update,
+    /// Change it, and switch it on again where it was revoked
+    Reactivate,
     Skip,
     Reject,
 }
@@ -313,6 +316,10 @@ pub(crate) async fn watch(server: &Server, batch: &str) -> anyhow::Result<ExitCo
     };
     bar.finish_and_clear();
     server.print(&now)?;
+    let unused: Vec<&str> = now["unused_columns"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !unused.is_empty() {
+        complain(&format!("nothing takes these columns: {}", unused.join(", ")));
+    }
     let failed = |part: &str| now[part]["failed"].as_u64().unwrap_or_default();
     let hint = format!("`passbridge batch report {batch}` has them, to be mended and fed back");
     let wrong = match now["state"].as_str().unwrap_or_default() {

@@ -44,7 +44,7 @@ impl Store {
     /// The row that keeps an answer, sealed, to be written with what was done.
     pub fn answer_row(&self, org: OrgId, key: &IdempotencyKey, answer: &[u8], now: Timestamp) -> Result<ResultRow> {
         let sealed = self.keyring.seal_secret(org, &context(&key.principal, &key.key), answer)?;
-        let nothing = Answer::Unchanged { pass: None, contact: None, version: 0, late: None };
+        let nothing = Answer::Unchanged { pass: None, contact: None, version: 0, late: None, stays: None };
         let body = ResultBody { answer: nothing, pass: None, contact: None, sealed_answer: Some(STANDARD.encode(sealed)) };
         Ok(ResultRow {
             org,

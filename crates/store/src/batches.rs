@@ -51,6 +51,9 @@ pub struct BatchWork {
     /// What was learnt about how the file is written, `flows::batch::Layout`; null before.
     #[serde(default)]
     pub layout: Value,
+    /// Columns, and members of rows, that nothing takes: the first that the check met.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unused: Vec<String>,
     /// What the check found.
     #[serde(default)]
     pub check: BatchTally,
@@ -178,6 +181,9 @@ pub struct BatchTally {
     pub changed: u64,
     /// Rows after which everything is as it was.
     pub unchanged: u64,
+    /// Rows that met a pass which is revoked, used up or expired, and stays so.
+    #[serde(default)]
+    pub still_void: u64,
     /// Rows that failed, or would.
     pub failed: u64,
     /// Where the report on those is; none while there are none.
@@ -219,6 +225,7 @@ impl BatchWork {
             check: BatchTally::default(),
             run: BatchTally::default(),
             removal: None,
+            unused: Vec::new(),
             fault: None,
             waits_for: None,
         }

@@ -341,7 +341,7 @@ impl Store {
             let body: ResultBody = match body {
                 Some(body) => parse(&body, "results", row.subject)?,
                 None => {
-                    let answer = Answer::Unchanged { pass: None, contact: None, version: 0, late: None };
+                    let answer = Answer::Unchanged { pass: None, contact: None, version: 0, late: None, stays: None };
                     ResultBody { answer, pass: None, contact: None, sealed_answer: None }
                 }
             };

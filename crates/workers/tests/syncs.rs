@@ -6,7 +6,7 @@ mod house;
 
 use std::time::Duration;
 
-use domain::{Actor, BatchId, EventKind, Lifecycle, Pass, SyncId, TargetEvents, Timestamp, Users};
+use domain::{Action, Actor, BatchId, EventKind, Lifecycle, Pass, PassRef, SyncId, TargetEvents, Timestamp, Users};
 use house::{House, System, quick, until};
 use outbound::egress::Egress;
 use serde_json::{Value, json};
@@ -239,9 +239,23 @@ async fn passes_whose_rows_are_gone_are_revoked() {
         1
     );
 
+    // A row that is back has its pass again; what somebody else revoked stays so, and is told.
+    let theft = Action::Revoke { pass: PassRef::Id(house.pass_of("400").await.unwrap().id), reason: Some("theft".to_owned()) };
+    house.engine.submit(house.command(theft)).await.unwrap();
+    execute(&warehouse.0, "INSERT INTO members VALUES (777, 0, NULL)").await.unwrap();
+    let begun = house.begin(&sync).await.unwrap();
+    let workers = house.workers().await;
+    until("it is over", || async { house.batch(&begun).await.state.is_over() }).await;
+    workers.drain(PATIENCE).await;
+    let tally = house.batch(&begun).await.progress.run;
+    assert_eq!((tally.changed, tally.still_void, tally.failed), (1, 1, 0));
+    for (member, expected) in [(400, true), (777, false), (778, true)] {
+        assert_eq!(void(member).await, expected, "member {member}");
+    }
+
     execute(&warehouse.0, "DELETE FROM members").await.unwrap();
     let (found, done, kept) = run().await;
-    assert_eq!((found, done, kept.is_some()), (Some(521), 0, true), "a table that is empty is not believed");
+    assert_eq!((found, done, kept.is_some()), (Some(522), 0, true), "a table that is empty is not believed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,7 +16,7 @@ pub(super) fn put(draft: &mut Draft<'_>, new_id: ContactId, input: &ContactInput
     let contact = tell(draft, input, new_id, None)?;
     Ok(match before {
         Some(version) if version == contact.version => {
-            Answer::Unchanged { pass: None, contact: Some(contact.id), version: contact.version, late: None }
+            Answer::Unchanged { pass: None, contact: Some(contact.id), version: contact.version, late: None, stays: None }
         }
         _ => Answer::Done {
             pass: None,
@@ -24,6 +24,7 @@ pub(super) fn put(draft: &mut Draft<'_>, new_id: ContactId, input: &ContactInput
             version: contact.version,
             created: before.is_none(),
             late: None,
+            stays: None,
         },
     })
 }
@@ -88,13 +89,13 @@ pub(super) fn set_wanted(draft: &mut Draft<'_>, id: ContactId, channel: Channel,
     let found = draft.contact(id).filter(|contact| contact.erased_at.is_none()).cloned();
     let mut contact = found.ok_or_else(|| Reject::new(RejectCode::NotFound, "contact", "no such contact"))?;
     if !contact.set_wanted(channel, wanted) {
-        return Ok(Answer::Unchanged { pass: None, contact: Some(id), version: contact.version, late: None });
+        return Ok(Answer::Unchanged { pass: None, contact: Some(id), version: contact.version, late: None, stays: None });
     }
     contact.version += 1;
     contact.updated_at = draft.now.max(contact.updated_at);
     draft.put_contact(contact.clone());
     draft.contact_event(Facts::ContactUpdated, &contact);
-    Ok(Answer::Done { pass: None, contact: Some(id), version: contact.version, created: false, late: None })
+    Ok(Answer::Done { pass: None, contact: Some(id), version: contact.version, created: false, late: None, stays: None })
 }
 
 fn redraw(draft: &mut Draft<'_>, contact: ContactId, except: Option<PassId>) {
@@ -181,5 +182,5 @@ pub(super) fn erase(draft: &mut Draft<'_>, reference: &ContactRef) -> Result<Ans
     }
     draft.contact_event(Facts::ContactErased, &contact);
     draft.erase(contact.id);
-    Ok(Answer::Done { pass: None, contact: Some(contact.id), version: contact.version, created: false, late: None })
+    Ok(Answer::Done { pass: None, contact: Some(contact.id), version: contact.version, created: false, late: None, stays: None })
 }

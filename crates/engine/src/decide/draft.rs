@@ -1,8 +1,8 @@
 //! A decision in the making.
 
 use domain::{
-    Answer, Command, Contact, ContactId, Event, EventId, Facts, Image, Installation, InstallationState, Lifecycle, Pass, PassRef,
-    Position, ProjectImage, Reject, RejectCode, Timestamp, VariantImage, Wallet,
+    Answer, Command, Contact, ContactId, Event, EventId, Facts, Image, Installation, InstallationState, Lifecycle, Pass, PassId,
+    PassRef, Position, ProjectImage, Reject, RejectCode, Timestamp, VariantImage, Wallet,
 };
 use store::NewEvent;
 
@@ -59,6 +59,12 @@ impl<'a> Draft<'a> {
             self.event(Facts::PassExpired, true, &pass);
         }
         Ok(pass)
+    }
+
+    /// A pass as this decision leaves it so far.
+    pub(super) fn left(&self, id: PassId) -> Option<&Pass> {
+        let drafted = self.passes.iter().find(|pass| pass.id == id);
+        drafted.or_else(|| self.view.states.passes.get(&(self.view.org, id)).map(|held| &held.value))
     }
 
     /// What another platform knew of a pass in a wallet, while it counts as there.
@@ -220,12 +226,12 @@ impl<'a> Draft<'a> {
 
     /// The answer when the pass is as it should be already.
     pub(super) fn unchanged(pass: &Pass) -> Answer {
-        Answer::Unchanged { pass: Some(pass.id), contact: pass.contact, version: pass.version, late: None }
+        Answer::Unchanged { pass: Some(pass.id), contact: pass.contact, version: pass.version, late: None, stays: None }
     }
 
     /// The answer when the pass changed.
     pub(super) fn done(pass: &Pass, created: bool) -> Answer {
-        Answer::Done { pass: Some(pass.id), contact: pass.contact, version: pass.version, created, late: None }
+        Answer::Done { pass: Some(pass.id), contact: pass.contact, version: pass.version, created, late: None, stays: None }
     }
 
     pub(super) fn finish(mut self, answer: Answer) -> Decision {

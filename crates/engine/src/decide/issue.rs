@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     Amount, Answer, ContactId, ContactInput, Facts, FieldValue, IfExists, Issue, Lifecycle, Pass, PassChange, PassRef, Project,
-    Reject, RejectCode, TemplateStatus, Timestamp, Uses, Validity, Variant, VariantId,
+    Reactivation, Reject, RejectCode, TemplateStatus, Timestamp, Uses, Validity, Variant, VariantId, Void,
 };
 
 use super::{Draft, contact, update};
@@ -73,14 +73,28 @@ pub(super) fn existing(draft: &Draft<'_>, issue: &Issue) -> Option<PassRef> {
 }
 
 fn meet(draft: &mut Draft<'_>, issue: &Issue, existing: &PassRef) -> Result<Answer, Reject> {
+    let mut answer = met(draft, issue, existing)?;
+    let left = answer.pass().and_then(|pass| draft.left(pass)).and_then(|pass| Void::of(&pass.lifecycle));
+    if let Answer::Done { stays, .. } | Answer::Unchanged { stays, .. } = &mut answer {
+        *stays = left;
+    }
+    Ok(answer)
+}
+
+fn met(draft: &mut Draft<'_>, issue: &Issue, existing: &PassRef) -> Result<Answer, Reject> {
+    let undone = |reason: &String| Reactivation::RevokedFor(reason.clone());
+    let reactivation = match issue.if_exists {
+        IfExists::Reactivate => Reactivation::Always,
+        _ => issue.undoes.as_ref().map(undone).unwrap_or_default(),
+    };
     match issue.if_exists {
         IfExists::Reject => Err(Reject::new(
             RejectCode::AlreadyExists,
             "external_id",
-            "the project has a pass of this external id: update it, or issue with if_exists keep or update",
+            "the project has a pass of this external id: update it, or issue with if_exists keep, update or reactivate",
         )),
         IfExists::Keep => Ok(Draft::unchanged(&draft.pass(existing)?)),
-        IfExists::Update => {
+        IfExists::Update | IfExists::Reactivate => {
             let change = PassChange {
                 variant: issue.variant.clone(),
                 contact: issue.contact.clone(),
@@ -89,6 +103,7 @@ fn meet(draft: &mut Draft<'_>, issue: &Issue, existing: &PassRef) -> Result<Answ
                 starts_at: issue.validity.starts_at.map(Some),
                 expires_at: issue.validity.expires_at.map(Some),
                 uses_limit: issue.uses_limit.map(Some),
+                reactivation,
                 ..PassChange::default()
             };
             update::update(draft, existing, &change, None)
@@ -100,7 +115,11 @@ fn meet(draft: &mut Draft<'_>, issue: &Issue, existing: &PassRef) -> Result<Answ
 pub(super) fn variant<'p>(draft: &Draft<'_>, project: &'p Project, id: Option<&VariantId>) -> Result<&'p Variant, Reject> {
     let found = project.variant(id).ok_or_else(|| {
         let known: Vec<_> = project.variants.iter().map(|variant| variant.id.as_str()).collect();
-        let message = format!("project {} has no such variant; it has: {}", project.slug, known.join(", "));
+        let message = if known.is_empty() {
+            "the project has no variant yet: publish a template and name it in the project's `variants`".to_owned()
+        } else {
+            format!("project {} has no such variant; it has: {}", project.slug, known.join(", "))
+        };
         Reject::new(RejectCode::Invalid, "variant", message)
     })?;
     match draft.view.config.template(found.template) {

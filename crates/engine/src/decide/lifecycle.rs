@@ -16,11 +16,16 @@ pub(super) fn activate(draft: &mut Draft<'_>, reference: &PassRef) -> Result<Ans
         Lifecycle::Expired { .. } => return not_allowed("the pass has expired: give it a later expires_at"),
         Lifecycle::Used { .. } => return not_allowed("the pass is used up: give it a higher uses_limit"),
         Lifecycle::Revoked { .. } if before.validity.expires_at.is_some_and(|end| end <= draft.now) => {
-            return not_allowed("the pass's validity has ended: give it a later expires_at first");
+            return Err(ended());
         }
         Lifecycle::Inactive | Lifecycle::Revoked { .. } | Lifecycle::Deleted { .. } => {}
     }
     Ok(enter(draft, &before, Lifecycle::Active, Facts::PassActivated))
+}
+
+/// Why a pass whose time is over is not switched on.
+pub(super) fn ended() -> Reject {
+    Reject::new(RejectCode::NotAllowed, "pass", "the pass's validity has ended: give it a later expires_at first")
 }
 
 pub(super) fn revoke(draft: &mut Draft<'_>, reference: &PassRef, reason: Option<&str>) -> Result<Answer, Reject> {

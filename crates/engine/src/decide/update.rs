@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Amount, Answer, BalanceChange, Contact, ContactInput, Facts, Lifecycle, Message, Pass, PassChange, PassRef, Project, Reject,
-    RejectCode, TemplateId, VariantId,
+    Amount, Answer, BalanceChange, Contact, ContactInput, Facts, Lifecycle, Message, Pass, PassChange, PassRef, Project,
+    Reactivation, Reject, RejectCode, TemplateId, VariantId,
 };
 
 use super::{Draft, contact, issue, lifecycle};
@@ -42,17 +42,34 @@ pub(super) fn update(
         pass.message = Some(Message { text: text.clone(), at: draft.now, until: None });
         news.changed.push("message".to_owned());
     }
-    if news.changed.is_empty() {
+    let is_revived = revive(draft, &mut pass, &change.reactivation)?;
+    if news.changed.is_empty() && !is_revived {
         return Ok(Draft::unchanged(&before));
     }
     draft.touch_pass(&mut pass, true);
     draft.put_pass(Some(&before), &pass);
-    draft.event(
-        Facts::PassUpdated { changed: news.changed, balance_changes: news.balances, previous_variant: news.previous_variant },
-        true,
-        &pass,
-    );
+    if is_revived {
+        draft.event(Facts::PassActivated, true, &pass);
+    }
+    if !news.changed.is_empty() {
+        let News { changed, balances: balance_changes, previous_variant } = news;
+        draft.event(Facts::PassUpdated { changed, balance_changes, previous_variant }, true, &pass);
+    }
     Ok(Draft::done(&pass, false))
+}
+
+/// Lets a pass that was revoked be active again, where that is wanted; whether it is.
+fn revive(draft: &Draft<'_>, pass: &mut Pass, wanted: &Reactivation) -> Result<bool, Reject> {
+    let Lifecycle::Revoked { reason, .. } = &pass.lifecycle else { return Ok(false) };
+    let has_ended = pass.validity.expires_at.is_some_and(|end| end <= draft.now);
+    match wanted {
+        Reactivation::Always if has_ended => return Err(lifecycle::ended()),
+        Reactivation::Always => {}
+        Reactivation::RevokedFor(undone) if reason.as_ref() == Some(undone) && !has_ended => {}
+        Reactivation::Never | Reactivation::RevokedFor(_) => return Ok(false),
+    }
+    pass.lifecycle = Lifecycle::Active;
+    Ok(true)
 }
 
 /// Says that a pass looks anew because its template was published anew.

@@ -129,6 +129,7 @@ impl House {
             inactive: false,
             origin: Default::default(),
             if_exists: IfExists::Reject,
+            undoes: None,
         }
     }
     pub async fn issued(&self, external_id: &str) -> Pass {

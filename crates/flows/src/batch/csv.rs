@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::MAX_COLUMNS;
 use super::document::EmptyCells;
+use super::report::SURPLUS;
 use super::rows::Layout;
 use crate::problem;
 
@@ -140,6 +141,11 @@ pub(super) fn object(text: &str, layout: &Layout) -> Result<Value, String> {
             cells.len(),
             columns.len()
         ));
+    }
+    let surplus = columns.iter().zip(&cells).find(|(name, cell)| *name == SURPLUS && !cell.trim().is_empty());
+    if let Some((_, cell)) = surplus {
+        let cell = problem::clip(cell, 80);
+        return Err(format!("was not mended: put its cells right, of which `{SURPLUS}` has `{cell}`, and empty that"));
     }
     let mut out = Map::with_capacity(columns.len());
     for (name, cell) in columns.iter().zip(cells) {

@@ -134,7 +134,9 @@ impl Batch {
     ///
     /// What `map` leaves out is taken from columns of that name: `external_id`, `variant`, `starts_at`, `expires_at`,
     /// `uses_limit`, `inactive`, `reason`, `message`, `pass_id`; `contact_external_id`, `email`, `name` and `phone` of the
-    /// contact; every field and balance of the project by its key, or as `fields.KEY` and `balances.KEY`.
+    /// contact, also as `contact.external_id`, `contact.email` and so on, with `contact.traits.KEY` beside; every field and
+    /// balance of the project by its key, or as `fields.KEY` and `balances.KEY`. A row that is an object may have `contact`,
+    /// `fields` and `balances` as objects, as the API takes them.
     ///
     /// # Errors
     /// Every mistake with its place in the document, and every column that `map` names and the file does not have.

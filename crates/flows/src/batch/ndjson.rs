@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::EmptyCells;
+use super::report::TEXT;
 use crate::problem;
 
 /// Adds a row of a table as a line. Nulls say what empty cells say.
@@ -17,6 +18,9 @@ pub fn line(mut row: Map<String, Value>, empty_cells: EmptyCells, out: &mut Vec<
 /// The object that a line holds.
 pub(super) fn object(text: &str) -> Result<Value, String> {
     match serde_json::from_str(text) {
+        Ok(Value::Object(members)) if members.contains_key(TEXT) => {
+            Err(format!("was not mended: put the object that it should be in the place of the line with `{TEXT}`"))
+        }
         Ok(value @ Value::Object(_)) => Ok(value),
         Ok(other) => Err(format!("expected an object, found {}", problem::kind(&other))),
         Err(error) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::{Actor, BatchId, Cause, Command, Entropy, IdempotencyKey, OrgId, Project, ProjectId, Timestamp};
 use serde_json::{Map, Value};
 
-use super::columns;
+use super::columns::{self, Taken};
 use crate::Problem;
 use crate::flow::{Order, PlanStep, command};
 
@@ -19,6 +19,7 @@ pub struct BatchPlan {
     project: Arc<Project>,
     step: Arc<PlanStep>,
     map: Arc<Map<String, Value>>,
+    taken: Arc<Taken>,
 }
 
 /// The batch whose rows become commands.
@@ -38,7 +39,19 @@ pub struct Ticket<'t> {
 
 impl BatchPlan {
     pub(super) fn new(project: Project, step: PlanStep, map: Map<String, Value>) -> Self {
-        Self { project: Arc::new(project), step: Arc::new(step), map: Arc::new(map) }
+        let taken = Arc::new(Taken::by(&map));
+        Self { project: Arc::new(project), step: Arc::new(step), map: Arc::new(map), taken }
+    }
+
+    /// Whether nothing takes a column: what stands in it is lost. The columns that a report adds do not count.
+    #[must_use]
+    pub fn leaves(&self, column: &str) -> bool {
+        self.taken.leaves(column)
+    }
+
+    /// Tells what nothing takes of a row: its members, and as `contact.KEY` members of those of which only others are taken.
+    pub fn left_of(&self, row: &Value, tell: &mut impl FnMut(String)) {
+        self.taken.left_of(row, tell);
     }
 
     /// The project whose passes it is about.

@@ -7,8 +7,10 @@ use super::rows::{Format, Layout, Row};
 
 /// What stands beside a row in a report. A file that is fed back may have them: they are written anew.
 const NOTES: [&str; 4] = ["batch_row", "batch_line", "batch_column", "batch_reason"];
-/// Where cells go that are too many.
-const SURPLUS: &str = "batch_surplus";
+/// Where cells go that are too many, or how many are missing. A row that is fed back fails until this is emptied.
+pub(super) const SURPLUS: &str = "batch_surplus";
+/// What a line stands under that is no object.
+pub(super) const TEXT: &str = "batch_text";
 
 /// What a report says of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,12 +80,18 @@ impl<'r> Report<'r> {
     fn add_csv(&self, out: &mut String, row: &Row, column: &str, reason: &str) {
         let columns = &self.layout.columns;
         let mut cells = csv::cells(&row.text, self.layout.delimiter);
+        let missing = columns.len().saturating_sub(cells.len());
         let surplus = cells.split_off(cells.len().min(columns.len()));
         cells.resize(columns.len(), String::new());
+        let before = columns.iter().position(|name| name == SURPLUS).map(|at| cells[at].clone()).unwrap_or_default();
+        let surplus = match surplus.join(&self.delimiter().to_string()).trim() {
+            "" if missing > 0 => format!("cells missing: {missing}"),
+            "" => before,
+            cells => cells.to_owned(),
+        };
         let own = columns.iter().zip(&cells).filter(|(name, _)| !is_note(name)).map(|(_, cell)| cell.as_str());
         let (number, line) = (row.number.to_string(), row.line.to_string());
-        let surplus = surplus.join(&self.delimiter().to_string());
-        let notes = [number.as_str(), line.as_str(), column, reason, surplus.trim()];
+        let notes = [number.as_str(), line.as_str(), column, reason, surplus.as_str()];
         out.push_str(&self.line(own.chain(notes)));
     }
 
@@ -98,7 +106,7 @@ impl<'r> Report<'r> {
     }
 }
 
-fn is_note(name: &str) -> bool {
+pub(super) fn is_note(name: &str) -> bool {
     NOTES.contains(&name) || name == SURPLUS
 }
 
@@ -106,7 +114,10 @@ fn is_note(name: &str) -> bool {
 fn add_object(out: &mut String, row: &Row, column: &str, reason: &str) {
     let mut object = match &row.value {
         Ok(Value::Object(members)) => members.clone(),
-        _ => [("batch_text".to_owned(), json!(row.text))].into_iter().collect(),
+        _ => match serde_json::from_str(&row.text) {
+            Ok(Value::Object(again)) if again.contains_key(TEXT) => again,
+            _ => [(TEXT.to_owned(), json!(row.text))].into_iter().collect(),
+        },
     };
     for (name, value) in NOTES.into_iter().zip([json!(row.number), json!(row.line), json!(column), json!(reason)]) {
         object.insert(name.to_owned(), value);

@@ -248,11 +248,65 @@ fn a_report_can_be_fed_back() {
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(lines[0], "external_id;name;batch_row;batch_line;batch_column;batch_reason;batch_surplus");
     assert_eq!(lines[1], "1;\"Ada; B\";1;2;name;\"wants; mending\";");
-    assert_eq!(lines[2], "2;;2;3;name;\"wants; mending\";");
+    assert_eq!(lines[2], "2;;2;3;name;\"wants; mending\";cells missing: 1");
     assert_eq!(lines[3], "3;x;3;4;name;\"wants; mending\";y");
     let (again, layout) = rows(&document, out.as_bytes(), 10).unwrap();
-    assert!(again.iter().all(|row| row.value.is_ok()));
-    assert_eq!(Report::of(&layout).head(), report.head(), "notes are written anew");
+    let report_again = Report::of(&layout);
+    assert_eq!(report_again.head(), report.head(), "notes are written anew");
+    // What nobody mended fails again, and what was too many is still there, however often it is fed back.
+    let told: Vec<_> = again.iter().map(|row| row.value.clone().err().unwrap_or_default()).collect();
+    assert_eq!(told[0], "");
+    assert!(told[1].contains("`cells missing: 1`") && told[2].contains("`batch_surplus` has `y`"), "{told:?}");
+    let mut twice = report_again.head();
+    again.iter().for_each(|row| report_again.add(&mut twice, row, "name", "wants; mending"));
+    assert_eq!(
+        twice.lines().skip(1).map(|line| line.rsplit(';').next().unwrap()).collect::<Vec<_>>(),
+        ["", "cells missing: 1", "y"]
+    );
+    let mended = out.replace(";cells missing: 1", ";").replace(";y\n", ";\n");
+    assert!(rows(&document, mended.as_bytes(), 10).unwrap().0.iter().all(|row| row.value.is_ok()));
+
+    let document = batch(&json!({"project": "coffee-club", "operation": "issue", "format": "ndjson"}));
+    let (read, layout) = rows(&document, b"[1]\n", 100).unwrap();
+    let mut out = String::new();
+    Report::of(&layout).add(&mut out, &read[0], "", "no object");
+    let (again, _) = rows(&document, out.as_bytes(), 100).unwrap();
+    assert!(again[0].value.clone().unwrap_err().contains("was not mended"));
+    let mut twice = String::new();
+    Report::of(&layout).add(&mut twice, &again[0], "", "no object");
+    assert_eq!(twice, out);
+}
+
+#[test]
+fn rows_may_be_what_the_api_takes_and_what_nothing_takes_is_told() {
+    let issue = json!({"project": "coffee-club", "operation": "issue"});
+    let taken = |command: domain::Command| match command.action {
+        Action::Issue(issue) => issue,
+        other => panic!("{other:?}"),
+    };
+    let whole = json!({"external_id": "m-1", "contact": {"email": "ada@example.com", "name": "Ada", "traits": {"plan": "gold"}},
+        "fields": {"nickname": "Lady"}, "balances": {"points": "7"}});
+    let flat = json!({"external_id": "m-1", "contact.email": "ada@example.com", "contact.name": "Ada",
+        "contact.traits.plan": "gold", "fields.nickname": "Lady", "balances.points": "7"});
+    let columns: Vec<&str> = flat.as_object().unwrap().keys().map(String::as_str).collect();
+    for (row, columns) in [(&whole, &[][..]), (&flat, columns.as_slice())] {
+        let found = taken(command(&issue, columns, row).unwrap());
+        let contact = found.contact.unwrap();
+        assert_eq!((contact.email.as_deref(), contact.name.as_deref()), (Some("ada@example.com"), Some("Ada")), "{row}");
+        assert_eq!(serde_json::to_value(&contact.traits).unwrap()["plan"], "gold", "{row}");
+        assert_eq!((found.fields.len(), found.balances["points"].to_string().as_str()), (1, "7"), "{row}");
+    }
+
+    let plan = |known: Option<&[String]>| batch(&issue).check(&[project()], known).unwrap();
+    let known = ["external_id", "email", "Nickname", "nickname", "batch_row", "points"].map(str::to_owned);
+    let of_columns = plan(Some(&known));
+    assert_eq!(known.iter().filter(|column| of_columns.leaves(column)).collect::<Vec<_>>(), ["Nickname"]);
+    let mut left = Vec::new();
+    let row = json!({"external_id": "1", "contact": {"email": "a@b.c", "mail": 1}, "colour": 1,
+        "fields": {"nickname": "x", "nope": 1}});
+    plan(None).left_of(&row, &mut |name| left.push(name));
+    left.sort();
+    assert_eq!(left, ["colour", "contact.mail", "fields.nope"]);
 }
 
 #[test]

@@ -124,7 +124,16 @@ fn check_when(when: &When, problems: &mut Vec<Problem>) -> Option<WhenPlan> {
         Some(condition) => Some(check_condition(condition, "when.condition", problems)?),
         None => None,
     };
-    Some(WhenPlan { types: when.types.0.clone(), events: when.event.0.clone(), loose: when.loose, condition })
+    Some(when_plan(when, condition))
+}
+
+/// What can be read of it, for a flow that cannot run.
+pub(super) fn readable_when(when: &When) -> WhenPlan {
+    check_when(when, &mut Vec::new()).unwrap_or_else(|| when_plan(when, None))
+}
+
+fn when_plan(when: &When, condition: Option<Compiled>) -> WhenPlan {
+    WhenPlan { types: when.types.0.clone(), events: when.event.0.clone(), loose: when.loose, condition }
 }
 
 fn check_condition(condition: &Value, path: &str, problems: &mut Vec<Problem>) -> Option<Compiled> {
@@ -189,6 +198,7 @@ impl Checker<'_> {
             condition: lift(condition)?,
             if_exists: match step.if_exists {
                 None | Some(IfExists::Update) => DomainIfExists::Update,
+                Some(IfExists::Reactivate) => DomainIfExists::Reactivate,
                 Some(IfExists::Skip) => DomainIfExists::Keep,
                 Some(IfExists::Reject) => DomainIfExists::Reject,
             },

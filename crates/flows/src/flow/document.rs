@@ -74,7 +74,8 @@ pub struct Step {
     /// The step is passed over where this condition does not hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<Value>,
-    /// Issue: what happens when the project has a pass of that external id: `update` (the default), `skip` or `reject`.
+    /// Issue: what happens when the project has a pass of that external id: `update` (the default), `reactivate`, `skip` or
+    /// `reject`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_exists: Option<IfExists>,
     /// Which pass; the newest of the person of the event where it is missing. Not for `issue`.
@@ -165,8 +166,11 @@ pub enum StepAction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IfExists {
-    /// Change it to what is given.
+    /// Change it to what is given. One that is revoked, used up or expired stays so; the step's outcome is `still_revoked`,
+    /// `still_used` or `still_expired` then.
     Update,
+    /// Change it to what is given, and switch it on again where it was revoked: for customers who come back.
+    Reactivate,
     /// Leave it as it is.
     Skip,
     /// Park the event.

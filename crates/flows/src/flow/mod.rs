@@ -39,12 +39,12 @@ pub(crate) use document::from_yaml;
 pub use document::{Find, Flow, IfExists, Names, OnError, Step, StepAction, When};
 pub(crate) use expression::fits;
 pub(crate) use plan::PlanStep;
-pub use plan::{Label, Occasion, Plan};
+pub use plan::{Audience, Label, Occasion, Plan};
 pub(crate) use run::describe as described;
 pub use run::{NotMatched, Run, StepOutcome, StepRun};
 #[cfg(test)]
 pub(crate) use tests::project as test_project;
-pub use trace::{Marks, cancel, is_waiting, waiting_since};
+pub use trace::{Marks, cancel, is_waiting, still, waiting_since};
 
 pub use wait::{MAX_WAIT_DAYS, Place, Wait};
 pub(crate) use work::{Order, command};

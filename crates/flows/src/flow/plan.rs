@@ -11,7 +11,8 @@ use script::text::Text;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::document::{OnError, StepAction};
+use super::check;
+use super::document::{Flow, OnError, StepAction};
 use super::expression::{Expression, Rounding};
 use super::run::{NotMatched, Run, StepOutcome, StepRun};
 use super::wait::{self, Wait, WaitPlan};
@@ -173,6 +174,11 @@ impl WhenPlan {
         why_not(self.condition.as_ref(), event)
     }
 
+    fn may_want(&self, label: &Label<'_>) -> bool {
+        let call = label.call.as_deref();
+        self.is_type(call) && self.is_named(name_of(label.event.as_deref(), label.name.as_deref(), call))
+    }
+
     fn is_type(&self, call: Option<&str>) -> bool {
         self.types.is_empty() || self.types.iter().any(|wanted| Some(wanted.as_str()) == call)
     }
@@ -210,6 +216,34 @@ impl<'e> Label<'e> {
 fn why_not(condition: Option<&Compiled>, event: &Value) -> Option<NotMatched> {
     let condition = condition?;
     Some(NotMatched { reason: condition.which_not(event)?, detail: condition.why_not(event)? })
+}
+
+/// Which events a flow is for, as far as its document tells although the flow itself cannot run.
+#[derive(Debug, Clone)]
+pub struct Audience {
+    when: WhenPlan,
+    transformed: bool,
+}
+
+impl Audience {
+    /// Of a flow; one whose condition cannot be read may be for every event of its types and names.
+    #[must_use]
+    pub fn of(flow: &Flow) -> Self {
+        Self { when: check::readable_when(&flow.when), transformed: flow.transformation.is_some() }
+    }
+
+    /// Whether an event of this label may be for the flow: its condition needs the whole event, and what its transformation
+    /// makes of any event is not known.
+    #[must_use]
+    pub fn may_want(&self, label: &Label<'_>) -> bool {
+        self.transformed || self.when.may_want(label)
+    }
+
+    /// Whether the event may be for the flow: nothing that is known of it says no.
+    #[must_use]
+    pub fn may_take(&self, event: &Value) -> bool {
+        self.transformed || self.when.why_not(event).is_none()
+    }
 }
 
 impl Plan {
@@ -253,9 +287,7 @@ impl Plan {
     /// of any event is not known.
     #[must_use]
     pub fn may_want(&self, label: &Label<'_>) -> bool {
-        let call = label.call.as_deref();
-        let is_named = || self.when.is_named(name_of(label.event.as_deref(), label.name.as_deref(), call));
-        self.transformation.is_some() || self.when.is_type(call) && is_named()
+        self.transformation.is_some() || self.when.may_want(label)
     }
 
     /// Runs the flow on an event: the same event, occasion and entropy give the same commands.

@@ -425,6 +425,9 @@ proptest! {
             let plan = plan(&yaml);
             let may_want = Label::of(&text).is_none_or(|label| plan.may_want(&label));
             prop_assert!(may_want || !plan.run(&event, &occasion()).matched(), "{when} {text}");
+            let audience = Audience::of(&Flow::from_yaml(&yaml).unwrap());
+            prop_assert_eq!(Label::of(&text).is_none_or(|label| audience.may_want(&label)), may_want);
+            prop_assert_eq!(audience.may_take(&event), plan.run(&event, &occasion()).matched());
         }
     }
 

@@ -3,7 +3,7 @@
 //! A trace is JSON that is kept with the source event. `turn` is there for a flow that has a rate; a step that waits has the
 //! outcome `waiting`, the time that it is due at and since when it waits.
 
-use domain::Timestamp;
+use domain::{Timestamp, Void};
 use serde_json::{Value, json};
 
 const WAITING: &str = "waiting";
@@ -36,6 +36,16 @@ impl Marks {
     #[must_use]
     pub fn is_settled(step: &Value) -> bool {
         !matches!(step["outcome"].as_str(), None | Some(WAITING | "command" | "wait"))
+    }
+}
+
+/// The outcome of an issue that met a void pass and left it so.
+#[must_use]
+pub const fn still(stays: Void) -> &'static str {
+    match stays {
+        Void::Used => "still_used",
+        Void::Expired => "still_expired",
+        Void::Revoked => "still_revoked",
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     Action, Actor, Amount, BalanceChange, Cause, Command, ContactInput, ContactRef, Entropy, FieldValue, IdempotencyKey, Issue,
-    LinkCode, MessageOrder, OrgId, Origin, PassChange, PassRef, Project, Timestamp, Told, Validity, VariantId,
+    LinkCode, MessageOrder, OrgId, Origin, PassChange, PassRef, Project, Reactivation, Timestamp, Told, Validity, VariantId,
 };
 use script::text::Text;
 use serde_json::Value;
@@ -239,6 +239,7 @@ impl Work<'_> {
             inactive,
             origin: origin(self.event),
             if_exists: self.step.if_exists,
+            undoes: None,
         })))
     }
 
@@ -260,6 +261,7 @@ impl Work<'_> {
             expires_at: self.expires().change(),
             uses_limit: self.read(self.step.uses_limit.as_ref(), expression::count).change(),
             message: self.message(),
+            reactivation: Reactivation::Never,
         })
     }
 

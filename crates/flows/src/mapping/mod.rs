@@ -93,6 +93,11 @@ impl Mapping {
         found
     }
 
+    /// Tells every path that the mapping looks at, by its keys. What a program or a computed path looks at is not known.
+    pub fn tell_paths(&self, tell: &mut impl FnMut(&[String])) {
+        self.plan.each_path(&mut |path| tell(path.keys()));
+    }
+
     /// The value, when it is the same for every payload.
     #[must_use]
     pub fn constant(&self) -> Option<&Value> {

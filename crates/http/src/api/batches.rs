@@ -101,6 +101,7 @@ pub(super) enum OperationName {
 #[allow(dead_code, reason = "describes `flows::flow::IfExists` in the document")]
 pub(super) enum IfExistsName {
     Update,
+    Reactivate,
     Skip,
     Reject,
 }
@@ -235,6 +236,9 @@ struct Counts {
     /// Rows after which everything is as it was.
     #[schema(minimum = 0)]
     unchanged: u64,
+    /// Rows that met a pass which is revoked, used up or expired, and stays so: see `if_exists`.
+    #[schema(minimum = 0)]
+    still_void: u64,
     /// Rows that failed; the report has them.
     #[schema(minimum = 0)]
     failed: u64,
@@ -254,6 +258,7 @@ impl Counts {
             created: tally.created,
             changed: tally.changed,
             unchanged: tally.unchanged,
+            still_void: tally.still_void,
             failed: tally.failed,
             began_at: tally.began_at,
             ended_at: tally.ended_at,
@@ -316,6 +321,8 @@ pub(super) struct View {
     rows_read: Option<u64>,
     /// Where the column of an incremental sync was when its rows were read: the next run begins there.
     changed_until: Option<String>,
+    /// Columns, and members of rows, that nothing takes, the first hundred: what stands there is lost. Known as the check comes on.
+    unused_columns: Vec<String>,
     /// What would become of its rows.
     check: Counts,
     /// What became of its rows.
@@ -357,6 +364,7 @@ impl View {
             trial: is_trial(work),
             rows_read: work.intake.as_ref().map(|intake| intake.rows),
             changed_until: work.intake.as_ref().and_then(|intake| intake.mark.clone()),
+            unused_columns: work.unused.clone(),
             check: Counts::of(&work.check),
             run: Counts::of(&work.run),
             removal: work.removal.as_ref().filter(|removal| removal.is_due).map(RemovalView::of),

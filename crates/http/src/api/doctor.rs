@@ -32,7 +32,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DoctorFinding)]
 pub(super) struct Found {
-    /// What it is about: `pass`, `certificate`, `template`, `server`, `signers`, `projects`, `google`, `webhooks` or `sources`.
+    /// What it is about: `pass`, `certificate`, `template`, `server`, `signers`, `projects`, `flows`, `google`,
+    /// `webhooks` or `sources`.
     pub(super) area: &'static str,
     /// `refused`: it does not work for a holder. `lost`: part of it does not. `advice`: it could be better, or will not last.
     pub(super) severity: &'static str,
@@ -148,8 +149,8 @@ struct Trial {
 
 /// Examine the set-up.
 ///
-/// The public address, signers and what ends when, projects without a wallet or a published design, Google accounts, webhooks that
-/// were switched off, sources with parked events, designs that a wallet refuses.
+/// The public address, signers and what ends when, projects without a wallet or a published design, flows that do not fit their
+/// project any more, Google accounts, webhooks that were switched off, sources with parked events, designs that a wallet refuses.
 #[utoipa::path(get, path = "/v1/doctor", tag = "Doctor", security(("key" = ["config_read"])),
     responses((status = 200, body = Diagnosis, description = "What was found.")))]
 async fn set_up(can: Can<scope::ConfigRead>, State(app): State<Arc<App>>) -> Result<Json<Diagnosis>, Problem> {

@@ -6,7 +6,7 @@ use store::{InboxFilter, InboxStatus, OrgCatalog, StoredSigner};
 
 use super::{
     doctor::{Ends, Found},
-    template_report,
+    flows, template_report,
 };
 use crate::{App, Problem, app::Fitness};
 
@@ -102,6 +102,14 @@ pub(super) fn configuration(catalog: &OrgCatalog, now: Timestamp) -> Vec<Found> 
         }
     }
     projects(catalog, &mut found);
+    for (slug, problems) in flows::broken(catalog) {
+        let told: Vec<String> = problems.iter().map(|it| format!("{}: {}", it.path, it.message)).collect();
+        found.push(
+            finding("flows", "lost", slug, "flow_broken", DOCS)
+                .meaning(format!("it does not run, and events that it is for are parked: {}", told.join("; ")))
+                .mended_by("change the flow or what it names, then replay what was parked"),
+        );
+    }
     for account in catalog.google_accounts.values().filter(|account| account.value.development) {
         found.push(
             finding("google", "advice", account.value.issuer.clone(), "google_development", GOOGLE)

@@ -1,21 +1,17 @@
 //! `/v1/flows`: when this source event, if this holds, do these commands with these fields.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
     extract::{FromRequest, Request, State},
 };
 use bytes::Bytes;
-use domain::{FlowId, OrgId, Project, Source, SourceEventId, SourceId, Timestamp};
-use flows::{
-    flow::{Flow, Occasion, Plan},
-    transform::{self, Arrived},
-};
+use domain::{FlowId, Project, Source, Timestamp};
+use flows::flow::{Flow, Plan};
 use http::{StatusCode, header};
-use script::Transformed;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use store::{OrgCatalog, StoredFlow};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -27,16 +23,19 @@ use super::{
     once::Made,
     page::{Page, Paging},
     schema::{IdText, TimeText},
-    transformations::{self, Indoors},
+    transformations,
 };
 use crate::{
-    App, Body, FieldError, PathParam, Problem, QueryParams,
+    App, Conflict, FieldError, PathParam, Problem, QueryParams,
     auth::{Can, scope},
     extract::{parse, read_body},
 };
 
+/// Most faults that a refused change names.
+const MOST_TOLD: usize = 10;
+
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(get, replace, delete)).routes(routes!(test))
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(get, replace, delete))
 }
 
 /// A flow document. What it may say is described in the documentation of flows; every mistake is answered with its place.
@@ -85,6 +84,9 @@ pub(super) struct View {
     document: Value,
     /// The number of the document; later ones are greater.
     version: i64,
+    /// What keeps it from running, because something that it names has changed since it was saved: events that it is for are
+    /// parked until it is mended, and can be replayed then.
+    problems: Vec<FieldError>,
     /// A document that is being worked on, which does not run until it is published.
     #[schema(value_type = Option<Object>)]
     draft: Option<Value>,
@@ -99,14 +101,11 @@ impl View {
     /// As it is at a revision.
     pub(super) fn of(flow: &StoredFlow, revision: i64, catalog: &OrgCatalog) -> Self {
         let draft = flow.draft.clone();
-        let problems = draft.as_ref().and_then(|draft| from_document(draft, flow.id, catalog).err());
-        let draft_problems = match problems {
-            Some(Problem::Invalid(problems)) => problems,
-            _ => Vec::new(),
-        };
+        let draft_problems = draft.as_ref().map(|draft| problems(draft, flow.id, catalog)).unwrap_or_default();
+        let problems = problems(&flow.document, flow.id, catalog);
         let version = flow.version.unwrap_or(revision);
         let (id, slug, document) = (flow.id, flow.slug.clone(), flow.document.clone());
-        Self { id, slug, document, version, draft, draft_problems, created_at: flow.created_at }
+        Self { id, slug, document, version, problems, draft, draft_problems, created_at: flow.created_at }
     }
 }
 
@@ -162,6 +161,41 @@ pub(super) fn from_document(document: &Value, id: FlowId, catalog: &OrgCatalog) 
         transformations::of_flow(catalog, name)?;
     }
     Ok(flow)
+}
+
+/// What keeps a document from running.
+pub(super) fn problems(document: &Value, id: FlowId, catalog: &OrgCatalog) -> Vec<FieldError> {
+    match from_document(document, id, catalog) {
+        Err(Problem::Invalid(problems)) => problems,
+        _ => Vec::new(),
+    }
+}
+
+/// The flows that are enabled and cannot run, by their slugs, with what keeps each from it.
+pub(super) fn broken(catalog: &OrgCatalog) -> BTreeMap<&str, Vec<FieldError>> {
+    let enabled = catalog.flows.values().map(|stored| &stored.value).filter(|flow| flow.document["enabled"] != false);
+    let told = enabled.map(|flow| (flow.slug.as_str(), problems(&flow.document, flow.id, catalog)));
+    told.filter(|(_, problems)| !problems.is_empty()).collect()
+}
+
+/// Refuses a change that flows which run would not survive.
+pub(super) fn survive(before: &OrgCatalog, after: &OrgCatalog) -> Result<(), Problem> {
+    let already = broken(before);
+    let told: Vec<String> = broken(after)
+        .into_iter()
+        .filter(|(slug, _)| !already.contains_key(slug))
+        .flat_map(|(slug, problems)| problems.into_iter().map(move |it| format!("flow `{slug}`, {}: {}", it.path, it.message)))
+        .take(MOST_TOLD)
+        .collect();
+    if told.is_empty() {
+        return Ok(());
+    }
+    let told = told.join("; ");
+    let detail = format!(
+        "flows that run would break: {told}. Change or disable them first; one that names its project and sources by their ids \
+         holds when these are called something else"
+    );
+    Err(Problem::Conflict { code: Conflict::InUse, detail })
 }
 
 impl Written {
@@ -282,101 +316,4 @@ async fn delete(
         write = write.and(app.store.config_write(&change, &*version.value, version.revision, true)?);
     }
     if app.store.written(write).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::raced()) }
-}
-
-/// A sample to try a flow on.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Trial {
-    /// The source event, as the source sends it: for example a `track` call with `event`, `userId` and `properties`.
-    #[schema(value_type = Option<Object>)]
-    event: Option<serde_json::Map<String, Value>>,
-    /// Try it on this event out of the inbox; either this or `event`. Needs the scope `passes_read` too.
-    #[schema(value_type = Option<IdText>)]
-    source_event: Option<SourceEventId>,
-    /// Try this document instead of a flow that was saved.
-    #[schema(value_type = Option<Document>)]
-    document: Option<Value>,
-    /// Try this flow; either this or `document`.
-    #[schema(value_type = Option<IdText>)]
-    flow: Option<FlowId>,
-    /// Try the draft of `flow`.
-    #[serde(default)]
-    draft: bool,
-}
-
-/// Try a flow on a sample.
-///
-/// Says which steps would do what with which values. Nothing is changed.
-#[utoipa::path(post, path = "/v1/flows/test", tag = "Flows", security(("key" = ["config_read"])),
-    request_body = Trial, responses((status = 200, body = Object, description = "What it would do: whether the event is for \
-        the flow, and every step with its outcome and the values that were resolved.")))]
-async fn test(can: Can<scope::ConfigRead>, State(app): State<Arc<App>>, body: Body<Trial>) -> Result<Json<Value>, Problem> {
-    let Trial { event, source_event, document, flow, draft } = body.value;
-    let catalog = config::org(&app, can.org)?;
-    let (event, came) = match (event, source_event) {
-        (Some(event), None) => (Value::Object(event), None),
-        (None, Some(_)) if !can.key.may(domain::Scope::PassesRead) => {
-            return Err(Problem::Forbidden(domain::Scope::PassesRead));
-        }
-        (None, Some(id)) => {
-            let (event, source, at) = transformations::stored_event(&app, can.org, id).await?;
-            (event, Some((source, at)))
-        }
-        _ => return Err(Problem::field("", "give either `event` or `source_event`")),
-    };
-    let under = |problems: Vec<flows::Problem>| refused(problems.into_iter().map(|problem| problem.under("document")).collect());
-    let (id, document) = match (document, flow) {
-        (Some(document), None) => (FlowId::from_uuid(uuid::Uuid::nil()), document),
-        (None, Some(id)) => {
-            let stored = &config::one(&catalog.flows, id.uuid(), "flow")?.value;
-            let none = || Problem::field("draft", "the flow has no draft");
-            (id, if draft { stored.draft.clone().ok_or_else(none)? } else { stored.document.clone() })
-        }
-        _ => return Err(Problem::field("", "give either `flow` or `document`")),
-    };
-    let flow = Flow::from_json(&document).map_err(|problem| under(vec![problem]))?;
-    let plan = checked(&flow, id, &catalog).map_err(under)?;
-    let occasion = occasion(&app, can.org);
-    let through = match plan.transformation() {
-        Some(name) => transformations::of_flow(&catalog, name)?,
-        None => None,
-    };
-    let Some(transformation) = through else { return Ok(Json(plan.run(&event, &occasion).preview())) };
-    // What `metadata(event)` says of an event out of the inbox is what it said when that arrived.
-    let source = came.and_then(|(source, _)| catalog.sources.get(&source.uuid()).map(|stored| Arc::clone(&stored.value)));
-    let received_at = came.map_or(occasion.received_at, |(_, at)| at);
-    let ran = transformations::blocking(move || {
-        let arrived = [Arrived { event: &event, source: source.as_deref(), received_at }];
-        transformation.run(&arrived, Indoors::host(), &script::Limits::default())
-    });
-    Ok(Json(preview(&plan, &occasion, &ran.await?)))
-}
-
-/// What a transformation made of the event, and what the flow would do with each event that it made.
-fn preview(plan: &Plan, occasion: &Occasion<'_>, ran: &script::Outcome) -> Value {
-    let Some(became) = ran.events.first() else { return Value::Null };
-    let mut out = match became {
-        Transformed::Kept(events) => {
-            let runs = (0..).zip(events).map(|(part, event)| plan.run(event, &Occasion { part, ..*occasion }).preview());
-            let mut runs: Vec<Value> = runs.collect();
-            if runs.len() == 1 { runs.swap_remove(0) } else { json!({"flow": plan.slug(), "matched": true, "runs": runs}) }
-        }
-        Transformed::Dropped | Transformed::Failed(_) => json!({"flow": plan.slug(), "matched": false}),
-    };
-    out["transformation"] = transform::shown(became, &ran.log, ran.log_left_out);
-    out
-}
-
-fn occasion(app: &App, org: OrgId) -> Occasion<'_> {
-    Occasion {
-        org,
-        source: SourceId::from_uuid(uuid::Uuid::nil()),
-        event: SourceEventId::from_uuid(uuid::Uuid::nil()),
-        received_at: app.now(),
-        occurred_at: None,
-        run: 0,
-        part: 0,
-        entropy: &*app.entropy,
-    }
 }

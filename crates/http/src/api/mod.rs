@@ -22,6 +22,7 @@ mod document;
 mod enrolment_links;
 pub(crate) mod event_stream;
 mod events;
+mod flow_trial;
 mod flow_versions;
 mod flows;
 mod google_accounts;
@@ -111,6 +112,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(sources::routes())
         .merge(source_events::routes())
         .merge(flows::routes())
+        .merge(flow_trial::routes())
         .merge(flow_versions::routes())
         .merge(mappings::routes())
         .merge(transformations::routes())

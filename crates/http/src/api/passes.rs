@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{Json, extract::State};
 use domain::{
     Action, Amount, Answer, BalanceChange, ContactId, ContactInput, FieldValue, IfExists, Issue, LinkCode, Origin, PassChange,
-    PassId, PassRef, ProjectId, Timestamp, Validity, VariantId,
+    PassId, PassRef, ProjectId, Reactivation, Timestamp, Validity, VariantId,
 };
 use engine::Outcome;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -81,7 +81,8 @@ struct IssueInput {
 }
 
 /// `reject`: answer 409; `keep`: leave it as it is and answer with it; `update`: change its fields, variant, validity and
-/// contact to what is given and keep its balances.
+/// contact to what is given and keep its balances, and its state: one that was revoked stays so; `reactivate`: as `update`, and
+/// one that was revoked is active again.
 #[derive(ToSchema)]
 #[schema(as = IfExists, rename_all = "snake_case")]
 #[allow(dead_code, reason = "describes `domain::IfExists` in the document")]
@@ -89,6 +90,7 @@ enum IfExistsName {
     Reject,
     Keep,
     Update,
+    Reactivate,
 }
 
 /// What changes about a pass; only what is given is changed.
@@ -193,6 +195,7 @@ impl IssueInput {
             inactive: self.inactive,
             origin: Origin { utm: self.utm, referrer: self.referrer, ip: None },
             if_exists: self.if_exists,
+            undoes: None,
         })))
     }
 }
@@ -213,6 +216,7 @@ impl PassUpdate {
             expires_at: self.expires_at,
             uses_limit: self.uses_limit,
             message: self.message,
+            reactivation: Reactivation::Never,
         })
     }
 }

@@ -4,18 +4,19 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
 use domain::{
-    Amount, EnrolmentRules, Entropy, FieldDef, FieldType, FieldValue, Project, ProjectId, ProjectKind, ScanRules, TemplateId,
-    Timestamp, Variant, VariantId, ZoneName,
+    Amount, EnrolmentRules, Entropy, FieldDef, FieldType, FieldValue, OrgId, Project, ProjectId, ProjectKind, ScanRules,
+    TemplateId, Timestamp, Variant, VariantId, ZoneName,
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::{NameKind, OrgCatalog};
+use store::{NameKind, OrgCatalog, Stored};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     commands::Once,
     config::{self, IfMatch, Shown},
+    flows,
     once::Made,
     page::{Page, Paging},
     schema::{self, AmountInput, IdText, TimeText},
@@ -418,7 +419,35 @@ async fn get(
     Ok(Shown::at(stored.revision, View::of(&stored.value)))
 }
 
+/// The configuration with another state of a project.
+fn with(catalog: &OrgCatalog, stored: &Stored<Project>, project: &Project) -> OrgCatalog {
+    let mut after = catalog.clone();
+    after.projects.insert(project.id.uuid(), Stored { value: Arc::new(project.clone()), ..stored.clone() });
+    after
+}
+
+/// Refuses to take from passes what wallets know them by.
+async fn keep_identities(app: &App, org: OrgId, before: &Project, after: &Project) -> Result<(), Problem> {
+    let identities = [
+        ("apple_pass_type", &before.apple_pass_type, &after.apple_pass_type),
+        ("google_issuer", &before.google_issuer, &after.google_issuer),
+    ];
+    let changed = identities.into_iter().find(|(_, before, after)| before.is_some() && before != after);
+    let Some((name, Some(held), _)) = changed else { return Ok(()) };
+    if app.store.backend().passes(org, Some(before.id), None, None, 1).await?.is_empty() {
+        return Ok(());
+    }
+    let detail = format!(
+        "wallets know the project's passes by their {name} `{held}`, and would not find them any more: leave it as it is, and make \
+         another project for what is issued from now on"
+    );
+    Err(Problem::Conflict { code: Conflict::InUse, detail })
+}
+
 /// Replace a project.
+///
+/// Refused (409) where a flow that runs would break, and where the project has passes and its `apple_pass_type` or
+/// `google_issuer` would change.
 #[utoipa::path(put, path = "/v1/projects/{project}", tag = "Projects", security(("key" = ["config_write"])),
     params(("project" = IdText, Path, description = "Its id."), IfMatch),
     request_body = ProjectInput, responses((status = 200, body = View, description = "As it is now.")))]
@@ -436,6 +465,9 @@ async fn replace(
     if project.kind != stored.value.kind {
         return Err(Problem::field("kind", "cannot change once the project exists: make another project"));
     }
+    if_match.check(stored.revision)?;
+    flows::survive(&catalog, &with(&catalog, stored, &project))?;
+    keep_identities(&app, can.org, &stored.value, &project).await?;
     let (before, after) = (enrolment_name(&stored.value), enrolment_name(&project));
     let mut change = config::change(&app, &can);
     if before != after {
@@ -463,6 +495,9 @@ async fn delete(
     if !app.store.backend().passes(can.org, Some(id), None, None, 1).await?.is_empty() {
         return Err(Problem::Conflict { code: Conflict::InUse, detail: "the project has passes".to_owned() });
     }
+    let mut after = OrgCatalog::clone(&catalog);
+    after.projects.remove(&id.uuid());
+    flows::survive(&catalog, &after)?;
     let name = enrolment_name(&stored.value);
     let mut change = config::change(&app, &can);
     change.removed_names.extend(name.as_deref().map(|name| (NameKind::Enrolment, name)));

@@ -10,13 +10,14 @@ use connectors::{
 use domain::{FieldValue, OrgId, Source, SourceId, Timestamp};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::NameKind;
+use store::{NameKind, OrgCatalog, Stored};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     commands::Once,
     config::{self, IfMatch, Shown},
+    flows,
     once::Made,
     page::{Page, Paging},
     schema::{self, IdText, TimeText},
@@ -271,7 +272,8 @@ async fn get(
 
 /// Replace a source.
 ///
-/// Its address, write key and kind stay, and its signing secrets unless one is given.
+/// Its address, write key and kind stay, and its signing secrets unless one is given. Refused (409) where a flow that runs names
+/// it by the slug that would change.
 #[utoipa::path(put, path = "/v1/sources/{source}", tag = "Sources", security(("key" = ["config_write"])),
     params(("source" = IdText, Path, description = "Its id."), IfMatch),
     request_body = SourceInput, responses((status = 200, body = View, description = "As it is now.")))]
@@ -289,13 +291,16 @@ async fn replace(
         return Err(Problem::field("kind", format!("it is {} and stays so: make another source", stored.value.kind)));
     }
     let source = body.value.check(&app, can.org, (*stored.value).clone())?;
+    let mut after = OrgCatalog::clone(&catalog);
+    after.sources.insert(id.uuid(), Stored { value: Arc::new(source.clone()), ..stored.clone() });
+    flows::survive(&catalog, &after)?;
     config::put(&app, &config::change(&app, &can), &source, stored.revision).await?;
     Ok(Shown::at(stored.revision + 1, View::of(&app, &source)))
 }
 
 /// Delete a source.
 ///
-/// Its events stay in the inbox until they are swept.
+/// Its events stay in the inbox until they are swept. Refused (409) while a flow that runs names it.
 #[utoipa::path(delete, path = "/v1/sources/{source}", tag = "Sources", security(("key" = ["config_write"])),
     params(("source" = IdText, Path, description = "Its id."), IfMatch), responses((status = 204, description = "Deleted.")))]
 async fn delete(
@@ -307,6 +312,9 @@ async fn delete(
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.sources, id.uuid(), "source")?;
     if_match.check(stored.revision)?;
+    let mut after = OrgCatalog::clone(&catalog);
+    after.sources.remove(&id.uuid());
+    flows::survive(&catalog, &after)?;
     let name = id.uuid();
     let mut change = config::change(&app, &can);
     change.removed_names.push((NameKind::Source, name.as_bytes()));

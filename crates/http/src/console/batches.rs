@@ -34,7 +34,12 @@ pub(super) const OPERATIONS: &[(&str, &str)] = &[
     ("notify", "Tell passes' holders something"),
 ];
 const FORMATS: &[(&str, &str)] = &[("csv", "CSV"), ("ndjson", "NDJSON: a JSON object a line"), ("parquet", "Parquet")];
-pub(super) const IF_EXISTS: &[(&str, &str)] = &[("", "Change it"), ("skip", "Leave it as it is"), ("reject", "The row fails")];
+pub(super) const IF_EXISTS: &[(&str, &str)] = &[
+    ("", "Change it; one that was revoked stays so"),
+    ("reactivate", "Change it, and switch it on again where it was revoked"),
+    ("skip", "Leave it as it is"),
+    ("reject", "The row fails"),
+];
 const DELIMITERS: &[(&str, &str)] =
     &[("", "Found out from the first line"), (",", "Comma"), (";", "Semicolon"), ("\t", "Tabulator"), ("|", "Bar")];
 pub(super) const EMPTY_CELLS: &[(&str, &str)] = &[("ignore", "Nothing"), ("clear", "Remove what it would set")];
@@ -286,9 +291,16 @@ fn progress(desk: &Desk, view: &Value) -> Markup {
                 @for (name, says) in numbers {
                     li.bad[name == "failed" && failed] { strong { (plain(&tally[name])) } span { (says) } }
                 }
+                @if tally["still_void"].as_u64().unwrap_or(0) > 0 {
+                    li.bad { strong { (plain(&tally["still_void"])) } span { "met a pass that stays revoked, used up or expired" } }
+                }
             }
             @if matches!(state, "checking" | "running") && all > 0 {
                 progress max=(all) value=(read) aria-label="Part of the file that was read" { (read) " of " (all) " bytes" }
+            }
+            @if view["unused_columns"].as_array().is_some_and(|all| !all.is_empty()) {
+                p.fault { "Nothing takes these columns: " (view["unused_columns"].as_array().into_iter().flatten().map(plain)
+                    .collect::<Vec<_>>().join(", ")) }
             }
             @if let Some(fault) = view["fault"].as_str() { div.faults role="alert" { p { (fault) } } }
             (facts(vec![

@@ -54,7 +54,8 @@ pub(super) fn chip(state: &str) -> Markup {
         "active" | "installed" | "done" | "delivered" | "enabled" | "published" | "applied" | "healthy" | "matched" => "good",
         "pending" | "waiting" | "running" | "reading" | "checking" | "checked" | "scheduled" | "delayed" | "retrying"
         | "awaiting_rows" | "uploaded" | "requested" => "busy",
-        "paused" | "parked" | "disabled" | "uninstalled" | "expired" | "used" | "skipped" => "warn",
+        "paused" | "parked" | "disabled" | "uninstalled" | "expired" | "used" | "skipped" | "still_used" | "still_expired"
+        | "still_revoked" => "warn",
         "failed" | "revoked" | "deleted" | "invalidated" | "rejected" | "refused" => "bad",
         _ => "quiet",
     };

@@ -281,6 +281,7 @@ fn blank(app: &App, project: &Project) -> Issue {
         inactive: false,
         origin: Origin::default(),
         if_exists: IfExists::Reject,
+        undoes: None,
     }
 }
 

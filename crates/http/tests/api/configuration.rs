@@ -708,3 +708,159 @@ async fn what_apple_alone_needs_holds_up_no_project_that_is_googles_alone() {
     assert_eq!(refused.problem(422), "invalid");
     assert!(refused.text().contains("design.images.icon.x2"), "{}", refused.text());
 }
+
+/// Writes a flow as it would not be taken any more.
+async fn put_flow(server: &Server, slug: &str, change: impl FnOnce(&mut store::StoredFlow)) {
+    let catalog = server.store.catalog();
+    let held = catalog.org(server.ours).unwrap().flows.values().find(|stored| stored.value.slug == slug).unwrap().clone();
+    let mut flow = store::StoredFlow::clone(&held.value);
+    change(&mut flow);
+    let (now, actor) = (crate::server::NOW, "{}".to_owned());
+    let change = store::ConfigChange { org: server.ours, actor, now, names: Vec::new(), removed_names: Vec::new() };
+    assert!(server.store.put(&change, &flow, held.revision).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_flows_that_run_stand_on_does_not_change_under_them() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let path = format!("/v1/projects/{}", things.id("project"));
+    let flow = format!("/v1/flows/{}", things.id("flow"));
+    let put = async |path: &str, body: &Value| server.call(&server.admin, "PUT", path, body).await;
+    let project = |slug: &str, fields: Value| {
+        let mut body = Things::bare_project(slug);
+        body["variants"] = json!([{"id": "base", "name": "Base", "template": things.id("template")}]);
+        body["fields"] = fields;
+        body
+    };
+    let tier = json!([{"key": "tier", "label": "Tier"}]);
+    let refused = put(&path, &project("renamed", tier.clone())).await;
+    assert_eq!(refused.problem(409), "in_use");
+    assert!(refused.text().contains("flow `sign-up`, project: there is no project `club`"), "{}", refused.text());
+    assert_eq!(server.get(&path).await.expect(200)["slug"], "club", "nothing half done");
+
+    // By its id it holds.
+    let document = |project: &str, fields: Value| {
+        json!({"slug": "sign-up", "project": project, "sources": "shop", "when": {"event": "signed_up"},
+            "steps": [{"id": "card", "action": "issue", "fields": fields}]})
+    };
+    put(&flow, &document(things.id("project"), json!({"tier": "gold"}))).await.expect(200);
+    put(&path, &project("renamed", tier.clone())).await.expect(200);
+    let refused = put(&path, &project("renamed", json!([]))).await;
+    assert_eq!(refused.problem(409), "in_use");
+    assert!(refused.text().contains("steps[0].fields.tier: the project has no field of this key"), "{}", refused.text());
+    let required = json!([{"key": "tier", "label": "Tier"}, {"key": "seat", "label": "Seat", "required": true}]);
+    assert!(put(&path, &project("renamed", required)).await.text().contains("cannot be issued without seat"));
+
+    let source = format!("/v1/sources/{}", things.id("source"));
+    let refused = put(&source, &json!({"slug": "store", "name": "Store"})).await;
+    assert_eq!(refused.problem(409), "in_use");
+    assert!(refused.text().contains("there is no source `shop`"), "{}", refused.text());
+    put(&source, &json!({"slug": "shop", "name": "Store"})).await.expect(200);
+    assert_eq!(server.call(&server.admin, "DELETE", &source, &Value::Null).await.problem(409), "in_use");
+
+    // One that is disabled stands in nobody's way; it says what it lacks, and nothing is amiss with the set-up.
+    let mut disabled = document(things.id("project"), json!({"tier": "gold"}));
+    disabled["enabled"] = json!(false);
+    put(&flow, &disabled).await.expect(200);
+    put(&path, &project("renamed", json!([]))).await.expect(200);
+    let listed = server.get("/v1/flows").await.expect(200)["data"][0].clone();
+    let lacks = json!([{"path": "steps[0].fields.tier", "message": "the project has no field of this key; there is none yet"}]);
+    assert_eq!(listed["problems"], lacks);
+    let rules = |whole: &Value| whole["findings"].to_string().contains("flow_broken");
+    assert!(!rules(&server.get("/v1/doctor").await.expect(200)));
+
+    // One that runs and broke all the same, as an import or an earlier release may leave it.
+    put_flow(&server, "sign-up", |flow| flow.document["enabled"] = json!(true)).await;
+    let whole = server.get("/v1/doctor").await.expect(200);
+    let found = whole["findings"].as_array().unwrap().iter().find(|found| found["rule"] == "flow_broken").unwrap();
+    assert_eq!((&found["path"], &found["severity"]), (&json!("sign-up"), &json!("lost")));
+    assert!(found["consequence"].as_str().unwrap().contains("steps[0].fields.tier"), "{found}");
+    put(&path, &project("renamed-again", json!([]))).await.expect(200);
+    put(&path, &project("renamed-again", tier)).await.expect(200);
+    assert_eq!(server.get(&flow).await.expect(200)["problems"], json!([]), "mended by what it names");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wallets_go_on_to_know_the_passes_of_a_project() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    server.post("/v1/signers", signer_input("pass.com.example.other")).await.expect(201);
+    server.post("/v1/google-accounts", account_input("3388000000000000077")).await.expect(201);
+    let path = format!("/v1/projects/{}", things.id("project"));
+    let put = async |path: &str, slug: &str, apple: Option<&str>, google: Option<&str>| {
+        let mut body = Things::bare_project(slug);
+        if slug == "club" {
+            body["variants"] = json!([{"id": "base", "name": "Base", "template": things.id("template")}]);
+        }
+        (body["apple_pass_type"], body["google_issuer"]) = (json!(apple), json!(google));
+        server.call(&server.admin, "PUT", path, &body).await
+    };
+    let (club, other) = (Some("pass.com.example.club"), Some("pass.com.example.other"));
+    let (ours, second) = (Some("3388000000000000001"), Some("3388000000000000077"));
+    put(&path, "club", club, None).await.expect(200);
+    put(&path, "club", club, ours).await.expect(200);
+    for (apple, google, names) in [
+        (None, ours, "apple_pass_type"),
+        (other, ours, "apple_pass_type"),
+        (club, None, "google_issuer"),
+        (club, second, "google_issuer"),
+    ] {
+        let refused = put(&path, "club", apple, google).await;
+        assert_eq!(refused.problem(409), "in_use");
+        assert!(refused.text().contains(names) && refused.text().contains("make another project"), "{}", refused.text());
+    }
+    put(&path, "club", club, ours).await.expect(200);
+    // Without a pass nobody misses it.
+    let bare = server.post("/v1/projects", Things::bare_project("bare")).await.expect(201);
+    let bare = format!("/v1/projects/{}", bare["id"].as_str().unwrap());
+    put(&bare, "bare", club, ours).await.expect(200);
+    put(&bare, "bare", other, None).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_of_a_flow_tells_what_the_engine_would_say_and_changes_nothing() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    server.post("/v1/projects", Things::bare_project("bare")).await.expect(201);
+    let step = |id: &str, action: &str| json!({"id": id, "action": action});
+    let trial = |project: &str, steps: Value, user: &str| {
+        let document = json!({"slug": "tried", "project": project, "when": {"event": "e"}, "steps": steps});
+        json!({"document": document, "event": {"type": "track", "event": "e", "userId": user}})
+    };
+    let ask = async |body: &Value| {
+        let told = server.post("/v1/flows/test", body.clone()).await.expect(200);
+        assert_eq!(told["decided"], true);
+        told["steps"].clone()
+    };
+    let steps = ask(&trial("bare", json!([step("card", "issue"), step("more", "activate")]), "new")).await;
+    assert_eq!(steps[0]["outcome"], "rejected", "{steps}");
+    assert_eq!(steps[0]["error"]["path"], "variant");
+    let why = "the project has no variant yet: publish a template and name it in the project's `variants`";
+    assert_eq!(steps[0]["error"]["message"], why);
+
+    // Each step finds what the one before it made, and nothing is there afterwards.
+    let two = json!([step("card", "issue"), {"id": "add", "action": "update", "balances": {"points": {"add": 5}}}]);
+    let steps = ask(&trial("club", two.clone(), "new")).await;
+    assert_eq!((&steps[0]["result"], &steps[1]["result"]), (&json!("created"), &json!("changed")), "{steps}");
+    let update = json!([two[1], {"id": "more", "action": "notify", "message": "hello"}]);
+    let steps = ask(&trial("club", update.clone(), "new")).await;
+    assert_eq!((&steps[0]["outcome"], &steps[0]["error"]["code"]), (&json!("rejected"), &json!("not_found")), "{steps}");
+    assert_eq!((&steps[1]["outcome"], &steps[1]["result"]), (&json!("not_reached"), &Value::Null), "{steps}");
+
+    let pass = server.post("/v1/passes", json!({"project": things.id("project"), "external_id": "back"})).await.expect(201)["id"]
+        .clone();
+    let path = format!("/v1/passes/{}/revoke", pass.as_str().unwrap());
+    server.post(&path, json!({})).await.expect(200);
+    let steps = ask(&trial("club", json!([step("card", "issue")]), "back")).await;
+    assert_eq!((&steps[0]["result"], &steps[0]["pass"]), (&json!("still_revoked"), &pass), "{steps}");
+    let again = json!([{"id": "card", "action": "issue", "if_exists": "reactivate"}]);
+    assert_eq!(ask(&trial("club", again, "back")).await[0]["result"], "changed");
+    let held = server.get(&format!("/v1/passes/{}", pass.as_str().unwrap())).await.expect(200);
+    assert_eq!(held["state"], "revoked", "{held}");
+
+    // Whether there is such a pass is not told to a key that may not read passes.
+    let key = server.post("/v1/keys", json!({"name": "Builder", "scopes": ["config_read"]})).await.expect(201)["secret"].clone();
+    let told = server.call(key.as_str().unwrap(), "POST", "/v1/flows/test", &trial("club", update, "new")).await.expect(200);
+    assert_eq!((&told["decided"], &told["steps"][0]["outcome"]), (&json!(false), &json!("command")), "{told}");
+}

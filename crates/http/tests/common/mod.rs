@@ -296,6 +296,7 @@ impl House {
             inactive: false,
             origin: domain::Origin::default(),
             if_exists: domain::IfExists::Reject,
+            undoes: None,
         };
         *self.submit(domain::Action::Issue(Box::new(issue))).await.pass.unwrap()
     }

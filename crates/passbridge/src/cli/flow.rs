@@ -19,7 +19,8 @@ const LIST: &str = "/v1/flows";
 pub(super) enum Command {
     /// Run a flow on a sample event and show what it would do; nothing is done
     ///
-    /// Prints whether the event is for the flow, and every step with its outcome and the values that were resolved.
+    /// Prints whether the event is for the flow, and every step with its outcome, the values that were resolved, and what would
+    /// become of it against the passes as they are.
     Test {
         /// The flow (YAML or JSON)
         flow: PathBuf,

@@ -110,7 +110,7 @@ impl Store {
                 }
                 // It only binds.
                 _ => {
-                    let answer = Answer::Unchanged { pass: None, contact: None, version: 0, late: None };
+                    let answer = Answer::Unchanged { pass: None, contact: None, version: 0, late: None, stays: None };
                     let nothing = ResultBody { answer, pass: None, contact: None, sealed_answer: None };
                     (Uuid::nil(), to_json(&nothing)?.into_bytes())
                 }

@@ -4,7 +4,7 @@
 //! not have lost their row. A run in which a row failed proves nothing of that kind: a row may be there and be about any
 //! pass. Neither is a large share believed; a query that was edited, or a table that is being filled, must not void a project.
 
-use domain::{Action, Cause, Command, CommandId, IdempotencyKey, PassId, PassRef, SyncId};
+use domain::{Action, Cause, Command, CommandId, IdempotencyKey, PassId, PassRef, Reactivation, SyncId};
 use engine::EngineError;
 use store::{Batch, Intake, JobState, Removal, RemovedAction};
 use tokio::time::Instant;
@@ -20,8 +20,21 @@ use crate::{
 
 /// Passes that are carried out together: what the engine puts into one commit.
 const GROUP: u32 = 256;
-/// Why a revoked pass is void.
-const REASON: &str = "its row is gone";
+/// Why a pass that a sync revoked is void; the sync undoes it by this when the row is back.
+fn reason(sync: SyncId) -> String {
+    format!("its row is gone from sync {sync}")
+}
+
+/// Lets the command for a row switch on again what the run's sync revoked while the row was gone.
+pub(super) fn undo(batch: &Batch, action: &mut Action) {
+    let sync = batch.progress.intake.as_ref().and_then(Intake::sync);
+    let (Some(sync), Some(_)) = (sync, &batch.progress.removal) else { return };
+    match action {
+        Action::Issue(issue) => issue.undoes = Some(reason(sync)),
+        Action::Update { change, .. } => change.reactivation = Reactivation::RevokedFor(reason(sync)),
+        _ => {}
+    }
+}
 
 /// Notes the passes that rows were about, where the sync of the run says what becomes of those without.
 pub(super) async fn note(shard: &Shard, batch: &Batch, passes: Vec<PassId>) -> Result<(), End> {
@@ -151,7 +164,7 @@ impl Removing<'_> {
             }),
             told: None,
             action: match removal.removed.action {
-                RemovedAction::Revoke => Action::Revoke { pass: of, reason: Some(REASON.to_owned()) },
+                RemovedAction::Revoke => Action::Revoke { pass: of, reason: Some(reason(self.sync)) },
                 RemovedAction::Delete => Action::Delete { pass: of },
             },
         }

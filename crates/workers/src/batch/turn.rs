@@ -20,6 +20,8 @@ use crate::{
 
 /// How long a batch comes on before it is written down how far, and others have their turn.
 pub(super) const TURN: Duration = Duration::from_secs(1);
+/// Most columns that a check tells nothing takes.
+const MOST_UNUSED: usize = 100;
 /// Rows that are carried out together: what the engine puts into one commit.
 const GROUP_ROWS: usize = 256;
 /// Bytes of rows from which on a group is full.
@@ -116,6 +118,10 @@ impl Turn<'_> {
         self.batch.progress.layout = serde_json::to_value(&self.layout).unwrap_or_default();
         self.batch.progress.tally().began_at.get_or_insert(now);
         let until = Instant::now() + TURN;
+        if self.is_check() && self.batch.progress.check.rows == 0 {
+            let columns = self.layout.columns.iter().filter(|column| self.plan.leaves(column));
+            self.batch.progress.unused = columns.take(MOST_UNUSED).cloned().collect();
+        }
         let mut look_at = Instant::now();
         let mut group = self.read(feed, first).await?;
         loop {
@@ -136,6 +142,7 @@ impl Turn<'_> {
                 let passes = verdicts.iter().flatten().filter_map(|outcome| outcome.answer.pass()).collect();
                 removal::note(self.shard, &self.batch, passes).await?;
             }
+            self.note_unused(&group);
             self.settle(&group, verdicts);
             if group.fault.is_some() {
                 return Ok(group.fault);
@@ -199,7 +206,8 @@ impl Turn<'_> {
             let made = match &row.value {
                 Err(why) => Err((String::new(), why.clone())),
                 Ok(value) => match self.plan.command(row.number, value, &ticket) {
-                    Ok(command) => {
+                    Ok(mut command) => {
+                        removal::undo(batch, &mut command.action);
                         group.commands.push(command);
                         Ok(())
                     }
@@ -227,6 +235,21 @@ impl Turn<'_> {
             // What went through is answered again from its stored result.
             tracing::warn!(batch = %self.batch.id, "the store is away; rows are tried again");
             self.shard.pause(AGAIN_AFTER).await?;
+        }
+    }
+
+    /// Notes what nothing takes of rows whose columns are not known before.
+    fn note_unused(&mut self, group: &Group) {
+        if !self.is_check() || !self.layout.columns.is_empty() {
+            return;
+        }
+        let unused = &mut self.batch.progress.unused;
+        for row in group.rows.iter().filter_map(|(row, _)| row.value.as_ref().ok()) {
+            self.plan.left_of(row, &mut |name| {
+                if unused.len() < MOST_UNUSED && !unused.contains(&name) {
+                    unused.push(name);
+                }
+            });
         }
     }
 
@@ -316,6 +339,7 @@ pub(super) fn new_bundle(now: Timestamp, entropy: &dyn domain::Entropy) -> Uuid 
 
 fn count(tally: &mut BatchTally, answer: &Answer) {
     match answer {
+        Answer::Done { stays: Some(_), .. } | Answer::Unchanged { stays: Some(_), .. } => tally.still_void += 1,
         Answer::Done { created: true, .. } => tally.created += 1,
         Answer::Unchanged { .. } => tally.unchanged += 1,
         // The others answer operations that batches do not have.

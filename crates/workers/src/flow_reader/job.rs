@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{Answer, Command, ContactId, Entropy, FlowId, OrgId, PassRef, SourceEventId, Timestamp};
 use engine::{EngineError, Outcome};
 use flows::{
-    flow::{Marks, NotMatched, Occasion, OnError, Place, Plan, Run, StepOutcome, Wait, cancel, is_waiting, waiting_since},
+    flow::{Marks, NotMatched, Occasion, OnError, Place, Plan, Run, StepOutcome, Wait, cancel, is_waiting, still, waiting_since},
     transform,
 };
 use script::Transformed;
@@ -140,6 +140,7 @@ impl Track {
     fn applied(&mut self, answer: &Answer) {
         let note = &mut self.trace["steps"][self.at];
         note["outcome"] = json!(match answer {
+            Answer::Done { stays: Some(stays), .. } | Answer::Unchanged { stays: Some(stays), .. } => still(*stays),
             Answer::Done { .. } => "done",
             Answer::Unchanged { .. } => "unchanged",
             Answer::Scanned { .. } => "scanned",
@@ -249,7 +250,7 @@ impl Job {
                 }
             }
         }
-        if let Some(broken) = plans.broken.iter().find(|broken| broken.may_want(entry.source)) {
+        if let Some(broken) = plans.broken.iter().find(|broken| broken.may_take(entry.source, &event)) {
             job.park(format!("flow {}: {}", broken.slug, broken.why));
         }
         if let Some(former) = former {

@@ -7,10 +7,11 @@ use std::{
 
 use domain::{FlowId, OrgId, Project, Source, SourceId, Timestamp};
 use flows::{
-    flow::{Flow, Label, Plan},
+    flow::{Audience, Flow, Label, Plan},
     transform::Transformation,
 };
 use script::{Entry, Program};
+use serde_json::Value;
 use store::{Catalog, OrgCatalog, StoredFlow};
 
 /// The flows of one organization, by slug.
@@ -35,20 +36,34 @@ pub(crate) struct OrgPlans {
 pub(crate) struct Broken {
     pub(crate) slug: String,
     pub(crate) why: String,
-    flow: Option<Box<Flow>>,
-    sources: Vec<Source>,
+    /// Which sources and events it is for; nothing where its document cannot be read.
+    flow: Option<(Vec<SourceId>, Audience)>,
 }
 
 impl Broken {
-    /// Whether an event of this source might have been for it.
-    pub(crate) fn may_want(&self, source: SourceId) -> bool {
-        let Some(flow) = &self.flow else { return true };
-        let names = &flow.sources.0;
-        let is = |name: &String| {
-            self.sources.iter().any(|known| known.id == source && (known.slug == *name || known.id.to_string() == *name))
-        };
-        names.is_empty() || names.iter().any(is)
+    fn of(stored: &StoredFlow, flow: Option<&Flow>, why: String, sources: &[Source]) -> Self {
+        let flow = flow.map(|flow| (listens_to(flow, sources), Audience::of(flow)));
+        Self { slug: stored.slug.clone(), why, flow }
     }
+
+    /// Whether an event might have been for it.
+    pub(crate) fn may_take(&self, source: SourceId, event: &Value) -> bool {
+        self.flow.as_ref().is_none_or(|(sources, audience)| is_heard(sources, source) && audience.may_take(event))
+    }
+
+    fn may_want(&self, source: SourceId, label: &Label<'_>) -> bool {
+        self.flow.as_ref().is_none_or(|(sources, audience)| is_heard(sources, source) && audience.may_want(label))
+    }
+}
+
+/// The sources that a broken flow listens to; none, which is all, where one that it names is not known any more: it may be any.
+fn listens_to(flow: &Flow, sources: &[Source]) -> Vec<SourceId> {
+    let of = |name: &String| sources.iter().find(|known| known.slug == *name || known.id.to_string() == *name);
+    flow.sources.0.iter().map(|name| of(name).map(|source| source.id)).collect::<Option<_>>().unwrap_or_default()
+}
+
+fn is_heard(sources: &[SourceId], source: SourceId) -> bool {
+    sources.is_empty() || sources.contains(&source)
 }
 
 impl OrgPlans {
@@ -56,7 +71,7 @@ impl OrgPlans {
     pub(crate) fn nobody_wants(&self, source: SourceId, payload: &str) -> bool {
         let Some(label) = Label::of(payload) else { return false };
         let wants = |plan: &Plan| plan.listens_to(source) && plan.may_want(&label);
-        !self.plans.iter().any(wants) && !self.broken.iter().any(|broken| broken.may_want(source))
+        !self.plans.iter().any(wants) && !self.broken.iter().any(|broken| broken.may_want(source, &label))
     }
 }
 
@@ -97,26 +112,21 @@ fn compile(org: OrgId, config: &OrgCatalog) -> OrgPlans {
                 }
                 Err(why) => {
                     tracing::warn!(%org, flow = flow.slug, why, "a flow lost its transformation; its events are parked");
-                    let document = serde_json::from_value(flow.document.clone()).ok().map(Box::new);
-                    out.broken.push(Broken { slug: flow.slug.clone(), why, flow: document, sources: sources.clone() });
+                    let document = serde_json::from_value(flow.document.clone()).ok();
+                    out.broken.push(Broken::of(flow, document.as_ref(), why, &sources));
                 }
             },
             Err((document, _)) if document.as_ref().is_some_and(|flow| !flow.enabled) => {}
             Err((document, why)) => {
                 tracing::warn!(%org, flow = flow.slug, why, "a flow does not fit its project any more; its events are parked");
-                out.broken.push(Broken { slug: flow.slug.clone(), why, flow: document, sources: sources.clone() });
+                out.broken.push(Broken::of(flow, document.as_deref(), why, &sources));
             }
         }
     }
     out
 }
 
-fn check(
-    id: FlowId,
-    document: &serde_json::Value,
-    projects: &[Project],
-    sources: &[Source],
-) -> Result<Plan, (Option<Box<Flow>>, String)> {
+fn check(id: FlowId, document: &Value, projects: &[Project], sources: &[Source]) -> Result<Plan, (Option<Box<Flow>>, String)> {
     let flow: Flow = serde_json::from_value(document.clone()).map_err(|error| (None, error.to_string()))?;
     flow.check(id, projects, sources).map_err(|problems| {
         let why = problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect::<Vec<_>>().join("; ");

@@ -412,6 +412,7 @@ impl House {
             inactive: false,
             origin: Default::default(),
             if_exists: IfExists::Reject,
+            undoes: None,
         };
         *self.engine.submit(self.command(Action::Issue(Box::new(issue)))).await.unwrap().pass.unwrap()
     }

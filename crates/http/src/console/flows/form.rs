@@ -30,7 +30,12 @@ const ACTIONS: &[(&str, &str)] = &[
     ("send", "Send its holder the address of its page"),
     ("wait", "Do the steps after it later"),
 ];
-const IF_EXISTS: &[(&str, &str)] = &[("", "Change it"), ("skip", "Leave it as it is"), ("reject", "Park the event")];
+const IF_EXISTS: &[(&str, &str)] = &[
+    ("", "Change it; one that was revoked stays so"),
+    ("reactivate", "Change it, and switch it on again where it was revoked"),
+    ("skip", "Leave it as it is"),
+    ("reject", "Park the event"),
+];
 const ON_ERROR: &[(&str, &str)] = &[("", "Later steps wait for a replay"), ("continue", "Later steps are done")];
 const LATE: &[(&str, &str)] = &[("", "Their steps are done like any others"), ("skip", "The pass stays as it is")];
 const CHANNELS: &[(&str, &str)] = &[("", "–"), ("email", "E-mail"), ("sms", "SMS")];
@@ -414,7 +419,9 @@ fn draw_trace(tried: &Value) -> Markup {
                 @if run["matched"] == true { p { (toned("good", "matched")) } }
                 @else { p { (toned("warn", "not for this flow")) " " (text(run, "/reason")) } }
                 @for step in run["steps"].as_array().into_iter().flatten() {
-                    h3 { code { (text(step, "/step")) } " " (text(step, "/action")) " " (chip(text(step, "/outcome"))) }
+                    h3 { code { (text(step, "/step")) } " " (text(step, "/action")) " " (chip(text(step, "/outcome")))
+                        @if let Some(result) = step["result"].as_str() { " " (chip(result)) } }
+                    @if let Some(why) = step["error"]["message"].as_str() { p.fault { (why) } }
                     p { (text(step, "/reason")) }
                     @for problem in step["problems"].as_array().into_iter().flatten() {
                         p.fault { code { (text(problem, "/path")) } " " (text(problem, "/message")) }

@@ -86,7 +86,7 @@ async fn list(desk: Desk, Query(listed): Query<Listed>) -> Result<Response, Faul
             html! { (summary(&document["when"])) },
             html! { (document["steps"].as_array().map_or(0, Vec::len)) },
             html! {
-                (state(document)) " " @if !flow["draft"].is_null() { (toned("busy", "draft")) }
+                (state(flow)) " " @if !flow["draft"].is_null() { (toned("busy", "draft")) }
             },
         ]
     });
@@ -107,8 +107,19 @@ async fn list(desk: Desk, Query(listed): Query<Listed>) -> Result<Response, Faul
     Ok(desk.page("Flows", &body))
 }
 
-fn state(document: &Value) -> Markup {
-    chip(if is_enabled(document) { "enabled" } else { "disabled" })
+fn state(flow: &Value) -> Markup {
+    html! {
+        (chip(if is_enabled(&flow["document"]) { "enabled" } else { "disabled" }))
+        @if problems(flow, "problems").next().is_some() { " " (toned("bad", "does not run")) }
+    }
+}
+
+fn problems<'v>(flow: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
+    flow[key].as_array().into_iter().flatten()
+}
+
+fn faults<'v>(problems: impl Iterator<Item = &'v Value>) -> Markup {
+    html! { ul { @for problem in problems { li.fault { code { (text(problem, "/path")) } " " (text(problem, "/message")) } } } }
 }
 
 /// Which events a flow is for, in a line.
@@ -127,11 +138,12 @@ async fn show(desk: Desk, Path(flow): Path<String>) -> Result<Response, Fault> {
     let body = html! {
         p.crumbs { a href="/console/flows" { "Flows" } }
         (heading(name(document), None, &actions(&view, &at)))
+        @if problems(&view, "problems").next().is_some() { (broken(&view)) }
         @if !view["draft"].is_null() { (draft(&view, &at)) }
         section.columns {
             div.card {
                 (facts(vec![
-                    ("State", state(document)),
+                    ("State", state(&view)),
                     ("Slug", html! { code { (text(document, "/slug")) } }),
                     ("Id", id(text(&view, "/id"))),
                     ("Project", html! { (text(document, "/project")) }),
@@ -173,14 +185,23 @@ fn actions(view: &Value, at: &str) -> Markup {
     }
 }
 
+fn broken(view: &Value) -> Markup {
+    html! {
+        section.card {
+            h2 { "It does not run" }
+            p.soft { "Something that it names has changed. Events that it is for are parked until it is mended; replay them then." }
+            (faults(problems(view, "problems")))
+        }
+    }
+}
+
 fn draft(view: &Value, at: &str) -> Markup {
     let flow = text(view, "/id");
-    let problems = view["draft_problems"].as_array().into_iter().flatten();
     html! {
         section.card {
             h2 { "There is a draft" }
             p.soft { "What runs stays as it is until the draft is published." }
-            ul { @for problem in problems { li.fault { code { (text(problem, "/path")) } " " (text(problem, "/message")) } } }
+            (faults(problems(view, "draft_problems")))
             a.button href={ (page_of(flow)) "/edit?draft=true" } { "Work on it" } " "
             (button(flow, at, "publish", "Publish", "main")) " "
             (button(flow, at, "drop", "Drop it", ""))

@@ -67,6 +67,7 @@ fn counts(run: &Value) -> Markup {
     let gone = run["removal"]["done"].as_u64().unwrap_or(0);
     html! {
         (of("rows")) " rows: " strong { (of("created")) " new, " (of("changed")) " changed" } ", " (of("unchanged")) " as they were"
+        @if of("still_void") > 0 { ", " (of("still_void")) " met a pass that stays revoked, used up or expired" }
         @if of("failed") > 0 { ", " span.fault { (of("failed")) " failed" } }
         @if gone > 0 { ", " (gone) " passes without a row taken back" }
         @if let Some(kept) = run["removal"]["kept"].as_str() { br; span.soft { (kept) } }
