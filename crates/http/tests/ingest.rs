@@ -64,7 +64,7 @@ async fn refusals_tell_what_to_change() {
     assert_eq!(post("/ingest/another", &good, track("a").into()).await, 404);
     assert_eq!(post("/ingest/shop", &good, vec![b' '; 4_000 * 1_024 + 1]).await, 413);
     assert_eq!(post("/ingest/shop", &good, gzip(&" ".repeat(5_000 * 1_024))).await, 413);
-    assert_eq!(post("/ingest/shop", &good, gzip("{}")[..12].to_vec()).await, 400);
+    assert_eq!(post("/rudderstack/v1/track", &good, gzip("{}")[..12].to_vec()).await, 400);
     assert_eq!(house.get("/ingest/shop").await.status.as_u16(), 405);
     assert!(kept(&house).await.is_empty());
 }
@@ -82,6 +82,43 @@ async fn what_cannot_be_read_is_parked_with_its_reason() {
     assert_eq!(parked.len(), 1);
     assert!(parked[0].result.as_ref().unwrap().trace.contains("[1]"), "{:?}", parked[0].result);
     assert_eq!(kept(&house).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_webhook_cannot_mend_by_sending_it_again_is_kept_and_answered_with_200() {
+    let house = house().await;
+    let (_, key) = house.source("shop", true, false).await;
+    let auth = basic(&key);
+    let large = |id: &str, bytes: usize| {
+        let blob = "x".repeat(bytes);
+        format!(
+            r#"{{"type":"track","event":"purchase_completed","userId":"u-1","messageId":"{id}","properties":{{"blob":"{blob}"}}}}"#
+        )
+    };
+    let post = async |path: &str, body: Vec<u8>| {
+        house.send("POST", path, &[("authorization", auth.as_str())], body).await.status.as_u16()
+    };
+    let parked = async || {
+        let filter = InboxFilter { status: Some(InboxStatus::Parked.number()), ..InboxFilter::default() };
+        house.store.source_events(house.org, &filter, 10).await.unwrap()
+    };
+    // An event like any other at the webhook, and too large for a data plane as RudderStack's is.
+    assert_eq!(post("/ingest/shop", large("a", 100_000).into()).await, 200);
+    assert_eq!(post("/rudderstack/v1/track", large("b", 100_000).into()).await, 413);
+    assert_eq!(parked().await.len(), 1, "what the SDK was told is kept as well");
+    assert_eq!(post("/ingest/shop", large("c", 1_100_000).into()).await, 200);
+    assert_eq!(parked().await.len(), 2);
+    let cut = gzip(&large("d", 100))[..40].to_vec();
+    assert_eq!(post("/ingest/shop", cut.clone()).await, 200);
+    assert_eq!(post("/ingest/shop", cut).await, 200);
+    let parked = parked().await;
+    assert_eq!(parked.len(), 3, "the same again is the same");
+    let whys: Vec<_> = parked.iter().map(|entry| entry.result.as_ref().unwrap().trace.clone()).collect();
+    assert!(whys.iter().any(|why| why.contains("cut short or damaged")), "{whys:?}");
+    let bad = basic("pbw_nobody");
+    let refused = house.send("POST", "/ingest/shop", &[("authorization", bad.as_str())], gzip("{}")[..12].to_vec()).await;
+    assert_eq!(refused.status.as_u16(), 401, "nobody's is not kept");
+    assert_eq!(kept(&house).await.len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ mod source;
 
 pub(crate) use destination::{attributes, whole};
 
-use crate::catalog::{Descriptor, Maturity, Proof, Source};
+use crate::catalog::{Descriptor, Maturity, Preset, Proof, Source};
 use crate::kit::{MAX_BODY_BYTES, webhook};
 
 /// The catalog's entry.
@@ -17,7 +17,11 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     hosts: &[],
     source_settings: settings::SOURCE_SETTINGS,
     settings: settings::SETTINGS,
-    presets: &[],
+    presets: &[Preset {
+        slug: "member-joined-issues",
+        about: "Issues a pass to whoever joins, or switches the one that is there on again.",
+        flow: include_str!("presets/member-joined-issues.yaml"),
+    }],
     readme: include_str!("README.md"),
     source: Some(Source {
         proof: Proof::Key,

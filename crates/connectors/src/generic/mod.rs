@@ -3,7 +3,7 @@
 pub mod settings;
 mod source;
 
-use crate::catalog::{Descriptor, Maturity, Proof, Source};
+use crate::catalog::{Descriptor, Maturity, Preset, Proof, Source};
 use crate::kit::MAX_BODY_BYTES;
 
 /// The catalog's entry.
@@ -14,7 +14,11 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     hosts: &[],
     source_settings: settings::SETTINGS,
     settings: &[],
-    presets: &[],
+    presets: &[Preset {
+        slug: "member-joined-issues",
+        about: "Issues a pass to whoever joins, or switches the one that is there on again.",
+        flow: include_str!("presets/member-joined-issues.yaml"),
+    }],
     readme: include_str!("README.md"),
     source: Some(Source {
         proof: Proof::SecretOrKey,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use domain::{SourceEvent, Timestamp};
 use http::{HeaderMap, Method};
@@ -163,6 +164,20 @@ impl Answer {
     pub(crate) fn parked(fault: &Fault) -> Self {
         let colon = if fault.path.is_empty() { "" } else { ": " };
         Self { status: 200, text: format!("kept, though it cannot be read: {}{colon}{}", fault.path, fault.message) }
+    }
+}
+
+impl Decoded {
+    /// Of a request whose body cannot even be unpacked: nobody can mend it by sending it again, so it is kept as it came, in
+    /// base64.
+    #[must_use]
+    pub fn packed(authentic: &Authentic, strict: bool, why: &str) -> Self {
+        let body = &authentic.inbound().body;
+        let head = &body[..body.len().min(Fault::MAX_RAW_BYTES / 4 * 3)];
+        let raw = authentic.blot(&STANDARD.encode(head));
+        let fault = Fault { path: String::new(), message: why.to_owned(), raw };
+        let answer = if strict { Answer { status: 400, text: why.to_owned() } } else { Answer::parked(&fault) };
+        Self { events: Vec::new(), faults: vec![fault], switched_off: 0, answer }
     }
 }
 

@@ -9,7 +9,7 @@ pub use destination::told;
 
 use std::time::Duration;
 
-use crate::catalog::{Descriptor, Destination, Maturity, Proof, Source};
+use crate::catalog::{Descriptor, Destination, Maturity, Preset, Proof, Source};
 use crate::kit::{MAX_BODY_BYTES, retry, tracking, webhook};
 
 /// The catalog's entry.
@@ -20,7 +20,11 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     hosts: &[],
     source_settings: settings::SOURCE_SETTINGS,
     settings: settings::SETTINGS,
-    presets: &[],
+    presets: &[Preset {
+        slug: "mirrors-passes",
+        about: "Has a pass here for every pass there, by its id, revoked and active as that is.",
+        flow: include_str!("presets/mirrors-passes.yaml"),
+    }],
     readme: include_str!("README.md"),
     source: Some(Source {
         proof: Proof::SecretOrKey,

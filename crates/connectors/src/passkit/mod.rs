@@ -11,7 +11,7 @@ mod wire;
 pub use destination::{body, judge, render, wants};
 pub use wire::protocol;
 
-use crate::catalog::{Descriptor, Maturity, Proof, Source};
+use crate::catalog::{Descriptor, Maturity, Preset, Proof, Source};
 use crate::kit::{MAX_BODY_BYTES, tracking, webhook};
 
 /// The catalog's entry.
@@ -22,7 +22,11 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     hosts: &[],
     source_settings: settings::SOURCE_SETTINGS,
     settings: settings::SETTINGS,
-    presets: &[],
+    presets: &[Preset {
+        slug: "mirrors-passes",
+        about: "Has a pass here for every record there, by its id, and revokes it when that ends.",
+        flow: include_str!("presets/mirrors-passes.yaml"),
+    }],
     readme: include_str!("README.md"),
     source: Some(Source {
         proof: Proof::SecretOrKey,

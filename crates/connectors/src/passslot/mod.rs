@@ -5,7 +5,7 @@ mod destination;
 pub mod settings;
 mod source;
 
-use crate::catalog::{Descriptor, Maturity, Proof, Source};
+use crate::catalog::{Descriptor, Maturity, Preset, Proof, Source};
 use crate::kit::{MAX_BODY_BYTES, tracking, webhook};
 
 /// The catalog's entry.
@@ -16,7 +16,11 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     hosts: &[],
     source_settings: settings::SOURCE_SETTINGS,
     settings: settings::SETTINGS,
-    presets: &[],
+    presets: &[Preset {
+        slug: "mirrors-passes",
+        about: "Has a pass here for every pass there, by its id.",
+        flow: include_str!("presets/mirrors-passes.yaml"),
+    }],
     readme: include_str!("README.md"),
     source: Some(Source {
         proof: Proof::SecretOrKey,

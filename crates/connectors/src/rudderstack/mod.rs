@@ -6,7 +6,7 @@ pub mod settings;
 
 use std::time::Duration;
 
-use crate::catalog::{Descriptor, Destination, Maturity, Proof, Source, Vendor};
+use crate::catalog::{Descriptor, Destination, Maturity, Preset, Proof, Source, Vendor};
 use crate::kit::tracking::destination as outgoing;
 use crate::kit::{Authentic, Inbound, Lock, Pace, Refused, retry, tracking, vendor};
 
@@ -18,7 +18,28 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     hosts: &[],
     source_settings: settings::SETTINGS,
     settings: settings::DESTINATION,
-    presets: &[],
+    presets: &[
+        Preset {
+            slug: "membership-signed-up-issues",
+            about: "Issues a card with points and the date of joining, or switches the one of a member who comes back on again.",
+            flow: include_str!("presets/membership-signed-up-issues.yaml"),
+        },
+        Preset {
+            slug: "purchase-completed-adds-points",
+            about: "Adds a point to the card for every whole unit of money of a purchase.",
+            flow: include_str!("presets/purchase-completed-adds-points.yaml"),
+        },
+        Preset {
+            slug: "tier-upgraded-changes-the-variant",
+            about: "Moves the card to the variant that the event names.",
+            flow: include_str!("presets/tier-upgraded-changes-the-variant.yaml"),
+        },
+        Preset {
+            slug: "membership-cancelled-revokes",
+            about: "Revokes the card of a member who leaves.",
+            flow: include_str!("presets/membership-cancelled-revokes.yaml"),
+        },
+    ],
     readme: include_str!("README.md"),
     source: Some(Source {
         proof: Proof::Key,

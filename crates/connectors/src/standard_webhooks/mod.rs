@@ -4,7 +4,7 @@ mod destination;
 pub mod settings;
 mod source;
 
-use crate::catalog::{Descriptor, Maturity, Proof, Source};
+use crate::catalog::{Descriptor, Maturity, Preset, Proof, Source};
 use crate::kit::{MAX_BODY_BYTES, tracking, webhook};
 
 /// The catalog's entry.
@@ -15,7 +15,11 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     hosts: &[],
     source_settings: settings::SOURCE_SETTINGS,
     settings: settings::SETTINGS,
-    presets: &[],
+    presets: &[Preset {
+        slug: "contact-created-issues",
+        about: "Issues a pass to a new contact, or switches the one that is there on again.",
+        flow: include_str!("presets/contact-created-issues.yaml"),
+    }],
     readme: include_str!("README.md"),
     source: Some(Source {
         proof: Proof::SenderSecret,

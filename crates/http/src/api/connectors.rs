@@ -294,11 +294,29 @@ async fn get(_: Can<scope::ConfigRead>, PathParam(slug): PathParam<String>) -> R
 mod tests {
     use super::*;
 
+    use ::flows::flow::Flow;
+    use domain::{FlowId, Project, ProjectId};
+    use serde_json::json;
+    use uuid::Uuid;
+
     #[test]
-    fn presets_are_flows() {
-        for preset in CONNECTORS.iter().flat_map(|connector| connector.presets) {
-            let flow = ::flows::flow::Flow::from_yaml(preset.flow).unwrap_or_else(|problem| panic!("{}: {problem}", preset.slug));
-            assert_eq!(flow.project, "my-project", "{}", preset.slug);
+    fn every_source_has_presets_and_all_of_them_may_run_in_a_project_with_points() {
+        let project: Project = serde_json::from_value(json!({
+            "id": ProjectId::from_uuid(Uuid::from_u128(1)), "slug": "my-project", "name": "Club", "kind": "membership",
+            "variants": [{"id": "base", "name": "Base", "template": ProjectId::from_uuid(Uuid::from_u128(2))}],
+            "fields": [{"key": "member_since", "label": "Member since", "type": "time"}],
+            "balances": {"points": "0"}, "created_at": "2026-01-01T00:00:00Z",
+        }))
+        .unwrap_or_else(|error| panic!("{error}"));
+        for connector in CONNECTORS {
+            let name = connector.slug;
+            assert_eq!(connector.source.is_some(), !connector.presets.is_empty(), "{name}");
+            for preset in connector.presets {
+                let flow = Flow::from_yaml(preset.flow).unwrap_or_else(|problem| panic!("{name}, {}: {problem}", preset.slug));
+                assert_eq!(flow.project, "my-project", "{name}, {}", preset.slug);
+                let checked = flow.check(FlowId::from_uuid(Uuid::nil()), std::slice::from_ref(&project), &[]);
+                checked.unwrap_or_else(|problems| panic!("{name}, {}: {problems:?}", preset.slug));
+            }
         }
     }
 }

@@ -465,7 +465,6 @@ async fn replace(
     if project.kind != stored.value.kind {
         return Err(Problem::field("kind", "cannot change once the project exists: make another project"));
     }
-    if_match.check(stored.revision)?;
     flows::survive(&catalog, &with(&catalog, stored, &project))?;
     keep_identities(&app, can.org, &stored.value, &project).await?;
     let (before, after) = (enrolment_name(&stored.value), enrolment_name(&project));

@@ -141,6 +141,9 @@ impl Refusal {
     const fn new(status: StatusCode, text: &'static str) -> Self {
         Self { status, text: Cow::Borrowed(text) }
     }
+    fn damaged(error: InflateError) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, text: error.to_string().into() }
+    }
     fn later(text: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
     }
@@ -190,7 +193,8 @@ async fn taken(app: &Arc<App>, door: Door<'_>, request: Request) -> Result<Greet
         None => kit::tracking::MAX_BODY_BYTES,
     };
     let body = read_body(Request::new(body), limit).await.map_err(|problem| unreadable(&problem))?;
-    let inbound = Inbound { body: inflated(body, limit)?, ..shell };
+    let (body, damage) = unpacked(door.entrance, body, limit)?;
+    let inbound = Inbound { body, ..shell };
     if found.is_none() {
         // Some SDKs show their key in the body alone.
         found = by_key(app, kit::tracking::credential(&inbound)).await?;
@@ -215,13 +219,18 @@ async fn taken(app: &Arc<App>, door: Door<'_>, request: Request) -> Result<Greet
     let received_at = app.now();
     let secrets = secrets(app, org, &source)?;
     let lock = Lock { key: key.as_ref(), secrets: &secrets, settings: &source.settings, now: received_at };
-    let authentic = (connector.verify)(inbound, &lock).map_err(|refused| Refusal {
+    let refused = |refused: kit::Refused| Refusal {
         status: StatusCode::from_u16(refused.status()).unwrap_or(StatusCode::UNAUTHORIZED),
         text: refused.to_string().into(),
-    })?;
+    };
+    // What was signed cannot be told when it cannot be unpacked; a key can.
+    let authentic = (connector.verify)(inbound, &lock).map_err(|why| damage.map_or_else(|| refused(why), Refusal::damaged))?;
     let fresh = SourceEventId::mint(received_at, &*app.entropy).uuid();
     let arrival = kit::Arrival { received_at, fresh, strict: source.strict, settings: &source.settings };
-    let decoded = (connector.decode)(&authentic, &arrival);
+    let decoded = match damage {
+        Some(damage) => Decoded::packed(&authentic, source.strict, &damage.to_string()),
+        None => (connector.decode)(&authentic, &arrival),
+    };
     write_down(app, org, source.id, received_at, decoded).await.map(|answer| Greeting { answer, headers: Vec::new() })
 }
 
@@ -329,18 +338,22 @@ fn unreadable(problem: &Problem) -> Refusal {
     Refusal { status: problem.status(), text: problem.to_string().into() }
 }
 
-fn inflated(body: Bytes, limit: usize) -> Result<Bytes, Refusal> {
+/// A body unpacked; at the webhook entrance one that cannot be is given on as it came, with what is wrong, to be kept.
+fn unpacked(entrance: Entrance, body: Bytes, limit: usize) -> Result<(Bytes, Option<InflateError>), Refusal> {
+    let mut damage = None;
     let inflated = match kit::inflate(&body, limit) {
         Ok(Cow::Borrowed(_)) => None,
         Ok(Cow::Owned(inflated)) => Some(Bytes::from(inflated)),
         Err(error @ InflateError::TooLarge { .. }) => {
             return Err(Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, text: error.to_string().into() });
         }
-        Err(error @ InflateError::Damaged) => {
-            return Err(Refusal { status: StatusCode::BAD_REQUEST, text: error.to_string().into() });
+        Err(error) if entrance == Entrance::Webhook => {
+            damage = Some(error);
+            None
         }
+        Err(error) => return Err(Refusal::damaged(error)),
     };
-    Ok(inflated.unwrap_or(body))
+    Ok((inflated.unwrap_or(body), damage))
 }
 
 /// What cannot be read, as the inbox keeps it: the same text again is the same fault.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use domain::{Clock as _, LinkCode, OrgId};
+use flows::flow::Flow;
 use http::Method;
 use pkpass::development::{Authority, PemIdentity, Validity};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject as _};
@@ -34,13 +35,6 @@ const IMAGES: [(&str, &[u8]); 3] = [
     ("icon", include_bytes!("../../assets/icon@3x.png")),
     ("logo", include_bytes!("../../assets/logo@3x.png")),
     ("strip", include_bytes!("../../assets/strip@3x.png")),
-];
-
-const FLOWS: [&str; 4] = [
-    include_str!("flows/membership_signed_up.yaml"),
-    include_str!("flows/purchase_completed.yaml"),
-    include_str!("flows/tier_upgraded.yaml"),
-    include_str!("flows/membership_cancelled.yaml"),
 ];
 
 /// Certificates and the push service.
@@ -123,10 +117,7 @@ pub(super) async fn set_up(stage: &Stage, running: &Running, data: &Path, admin_
     let api = anonymous.with_key(&admin_key);
     add_identities(&api, stage).await?;
     let project = add_project(&api).await?;
-    for flow in FLOWS {
-        let reply = api.send(Method::POST, "/v1/flows", &[("content-type", "application/yaml")], flow).await?;
-        crate::api::read(&reply).context("saving a flow")?;
-    }
+    add_flows(&api).await?;
     let source = json!({"slug": "shop", "name": "Shop and app", "kind": "rudderstack"});
     let source = api.call(Method::POST, "/v1/sources", Some(&source)).await?;
     let write_key = text(&source, "write_key")?;
@@ -220,6 +211,18 @@ fn design(images: &Value, background: &str) -> Value {
         "barcode": {"format": "qr", "value": "{{pass.id}}", "alt_text": "{{pass.external_id}}"},
         "links": [{"label": "Find a café", "url": "https://juniper.example/cafes"}],
     })
+}
+
+/// Saves the flows that come with RudderStack, for the demo's project.
+async fn add_flows(api: &Api) -> anyhow::Result<()> {
+    let connector = api.call(Method::GET, "/v1/connectors/rudderstack", None).await?;
+    for preset in connector["source"]["presets"].as_array().into_iter().flatten() {
+        let flow = Flow::from_yaml(&text(preset, "flow")?).map_err(|problem| anyhow::anyhow!("{problem}"))?;
+        let flow = Flow { project: PROJECT.to_owned(), ..flow };
+        let document = flow.to_json().map_err(|problem| anyhow::anyhow!("{problem}"))?;
+        api.call(Method::POST, "/v1/flows", Some(&document)).await.context("saving a flow")?;
+    }
+    Ok(())
 }
 
 /// Opens the inspector bin. It belongs to the organization, and its name is its key.

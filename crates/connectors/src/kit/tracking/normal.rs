@@ -15,7 +15,7 @@ use uuid::{Builder, Uuid};
 use super::time::Times;
 use super::wire::{Call, MAX_EVENT_BYTES, MAX_NAME_CHARS, Words};
 use crate::kit::json::{self, Kind, Object, Writer};
-use crate::kit::{Arrival, Entrance, head};
+use crate::kit::{Arrival, Entrance, head, single};
 
 /// What the events of one request have in common.
 #[derive(Debug)]
@@ -83,9 +83,13 @@ pub(super) fn normalise(
     arrival: &Arrival<'_>,
 ) -> Result<Option<SourceEvent>, Problem> {
     let size = text.len() + shared.bytes;
-    if size > MAX_EVENT_BYTES {
-        let message =
-            format!("the event has {size} bytes with its batch's context, more than {MAX_EVENT_BYTES}: send less with it");
+    // Events of a webhook come from many places, and none of them would be told at a data plane that they are too large.
+    let most = match shared.entrance {
+        Entrance::Api => MAX_EVENT_BYTES,
+        Entrance::Webhook => single::MAX_EVENT_BYTES,
+    };
+    if size > most {
+        let message = format!("the event has {size} bytes with its batch's context, more than {most}: send less with it");
         return Err(Problem::new(Words::TooLarge, "", message));
     }
     json::scan(text).map_err(|trouble| Problem {

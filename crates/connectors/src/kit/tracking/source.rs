@@ -237,19 +237,25 @@ fn refuse_whole(authentic: &Authentic, body: &[u8], problem: Problem, strict: bo
     let fault = Fault { raw: authentic.blot(&kept), path: problem.path, message: problem.message };
     let answer = if strict {
         Answer { status: problem.words.status(), text: problem.words.text().to_owned() }
+    } else if problem.words == Words::TooLarge {
+        // What is kept of it is its beginning.
+        refusal(problem.words, Some(&fault))
     } else {
         answer_to(problem.words, Some(&fault), authentic.inbound().entrance)
     };
     Decoded { events: Vec::new(), faults: vec![fault], switched_off: 0, answer }
 }
 
-/// RudderStack's words, and where and what for those who read on.
+/// A webhook's sender gives up at a refusal; what is kept is kept.
 fn answer_to(words: Words, fault: Option<&Fault>, entrance: Entrance) -> Answer {
-    if let (Entrance::Webhook, Some(fault)) = (entrance, fault)
-        && words != Words::TooLarge
-    {
+    if let (Entrance::Webhook, Some(fault)) = (entrance, fault) {
         return Answer::parked(fault);
     }
+    refusal(words, fault)
+}
+
+/// RudderStack's words, and where and what for those who read on.
+fn refusal(words: Words, fault: Option<&Fault>) -> Answer {
     let detail = match fault {
         Some(Fault { path, message, .. }) if path.is_empty() => format!(": {message}"),
         Some(Fault { path, message, .. }) => format!(": {path}: {message}"),

@@ -4,7 +4,7 @@
 
 /// Most bytes of a request, inflated. RudderStack's gateway takes 4,000 KiB.
 pub const MAX_BODY_BYTES: usize = 4_000 * 1_024;
-/// Most bytes of one event, with what it takes over from its batch.
+/// Most bytes of one event of an SDK, with what it takes over from its batch, as at RudderStack's and Segment's data planes.
 pub const MAX_EVENT_BYTES: usize = 32 * 1_024;
 /// Most events of one request.
 pub const MAX_EVENTS: usize = 10_000;
