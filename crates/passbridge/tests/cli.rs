@@ -240,6 +240,20 @@ async fn flows_are_tried_saved_and_replaced() {
 }
 
 #[tokio::test]
+async fn a_destination_takes_a_body_that_a_file_describes() {
+    let (club, desk) = (Club::open(Database::Sqlite).await, Desk::new().await);
+    desk.write("body.yaml", "mapping:\n  id:\n    '@path': $.data.pass.external_id\n");
+    let to = ["--url", "https://crm.example.com/hook", "--setting", "method=POST"];
+    let add = |file: &'static str| [&["destination", "add", "http-call", "--json", "--payload", file][..], &to].concat();
+    let added = desk.says(&club, &add("body.yaml")).await;
+    assert_eq!(added["payload"]["mapping"]["id"], json!({"@path": "$.data.pass.external_id"}), "{added}");
+    desk.write("bad.yaml", "mapping: {'@nothing': 1}\n");
+    let refused = desk.complains(&club, &add("bad.yaml")).await;
+    assert!(refused.contains("payload.mapping") && refused.contains("@nothing"), "{refused}");
+    assert!(desk.complains(&club, &add("nowhere.yaml")).await.contains("cannot read nowhere.yaml"));
+}
+
+#[tokio::test]
 async fn settings_are_shown_with_their_sources_and_without_secrets() {
     let desk = Desk::new().await;
     desk.write("passbridge.toml", "log = \"debug\"\nregistrations_per_minute = 77\n");

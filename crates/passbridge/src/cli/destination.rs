@@ -1,6 +1,6 @@
 //! `passbridge destination`: services that are told of events.
 
-use std::{process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -24,6 +24,7 @@ Examples:
   passbridge destination add hubspot --setting access_token=@token.txt --setting key=email
   passbridge destination add postgresql --url postgresql://warehouse.example.com/analytics --setting user=passbridge --setting password=@password.txt
   passbridge destination add nats --url nats://nats.example.com --setting credentials=@passbridge.creds
+  passbridge destination add http-call --url https://crm.example.com/hook --payload body.yaml
   passbridge destination add slack --setting webhook_url=@slack.txt --event pass.installed
   passbridge destination add custom --setting code=@connector.js --setting secret.crm=@crm.txt")]
     Add {
@@ -50,6 +51,9 @@ Examples:
         /// Only events for which this condition holds, for example 'properties.pass.variant = "gold"'
         #[arg(long)]
         filter: Option<String>,
+        /// What makes the body, of http-call: a file, YAML or JSON, with a `template`, a `mapping` or the slug of a `transformation`
+        #[arg(long, value_name = "FILE")]
+        payload: Option<PathBuf>,
         /// Send by this way out, which the server's operator configured (`[egress.NAME]`)
         #[arg(long, value_name = "NAME")]
         egress: Option<String>,
@@ -98,7 +102,7 @@ Examples:
 pub(super) async fn run(server: &Server, command: Command) -> anyhow::Result<ExitCode> {
     let one = |id: &str| format!("{LIST}/{id}");
     match command {
-        Command::Add { kind, name, url, settings, headers, project, events, filter, egress, backfill_every } => {
+        Command::Add { kind, name, url, settings, headers, project, events, filter, payload, egress, backfill_every } => {
             let settings = settings.iter().map(|given| from_file(setting(given)?)).collect::<anyhow::Result<Map<_, _>>>()?;
             let headers = headers.iter().map(|given| header(given)).collect::<anyhow::Result<Map<_, _>>>()?;
             let mut body =
@@ -106,6 +110,7 @@ pub(super) async fn run(server: &Server, command: Command) -> anyhow::Result<Exi
             body["url"] = json!(url);
             body["project"] = json!(project);
             body["filter"] = json!(filter);
+            body["payload"] = json!(payload.map(|file| in_file(&file)).transpose()?);
             body["egress"] = json!(egress);
             body["backfill_every_hours"] = json!(backfill_every);
             body["events"] = if events.is_empty() { Value::Null } else { json!(events) };
@@ -130,6 +135,12 @@ pub(super) async fn run(server: &Server, command: Command) -> anyhow::Result<Exi
         }
         Command::Delete { destination } => server.show(Method::DELETE, &one(&destination), None).await,
     }
+}
+
+/// What stands in a file of YAML or JSON.
+fn in_file(file: &std::path::Path) -> anyhow::Result<Map<String, Value>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    flows::batch::Batch::map_of_yaml(&text).map_err(|problem| anyhow::anyhow!("{}: {problem}", file.display()))
 }
 
 #[derive(Debug, Subcommand)]
