@@ -278,25 +278,34 @@ impl Target {
     /// Whether an event passes the target's own filters: switched on, made before it, kind, project, wallet and template. What is
     /// about the running of things has neither project nor pass, and of its own state a target is not told.
     pub fn is_for(&self, event: &Event) -> bool {
-        if !self.enabled || self.created_at > event.recorded_at {
+        if !self.may_want(event.kind(), event.project, event.recorded_at) {
             return false;
         }
         match &event.facts {
             Facts::MessageRequested { message } => message.sender == self.id,
-            _ if self.sends.is_some() => false,
             Facts::WebhookTested { webhook } => *webhook == self.id,
-            Facts::WebhookFailing { webhook, .. } | Facts::WebhookDisabled { webhook, .. } => {
-                *webhook != self.id && self.events.contain(event.kind())
-            }
-            facts if facts.kind().is_operational() => self.events.contain(event.kind()),
+            Facts::WebhookFailing { webhook, .. } | Facts::WebhookDisabled { webhook, .. } => *webhook != self.id,
+            facts if facts.kind().is_operational() => true,
             _ => self.is_about(event),
         }
     }
 
+    /// Whether [`Target::is_for`] may be true of an event, by what is known of it before it is opened.
+    pub fn may_want(&self, kind: EventKind, project: Option<ProjectId>, recorded_at: Timestamp) -> bool {
+        if !self.enabled || self.created_at > recorded_at {
+            return false;
+        }
+        match kind {
+            EventKind::MessageRequested => true,
+            _ if self.sends.is_some() => false,
+            EventKind::WebhookTested => true,
+            kind if kind.is_operational() => self.events.contain(kind),
+            kind => self.events.contain(kind) && self.project.is_none_or(|only| project == Some(only)),
+        }
+    }
+
     fn is_about(&self, event: &Event) -> bool {
-        self.events.contain(event.kind())
-            && self.project.is_none_or(|only| event.project == Some(only))
-            && self.wallet.is_none_or(|wallet| concerns(event, wallet))
+        self.wallet.is_none_or(|wallet| concerns(event, wallet))
             && (self.templates.is_empty()
                 || event.image.pass.as_ref().is_some_and(|pass| self.templates.contains(&pass.template)))
     }

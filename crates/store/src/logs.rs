@@ -380,7 +380,7 @@ impl Store {
     }
 
     /// Opens an event. Schema 1 is the only one so far; later ones are upcast here.
-    fn open_event(&self, row: &EventRow) -> Result<LoggedEvent> {
+    pub fn open_event(&self, row: &EventRow) -> Result<LoggedEvent> {
         let id = row.id.uuid();
         let body = self
             .unseal(row.org, row.subject, row.data_key.as_deref(), || context(EVENT_CONTEXT, id), &row.body)

@@ -34,7 +34,7 @@ use std::{
 
 use domain::{DeliveryId, Event, Facts, TargetId, Timestamp, Users};
 use outbound::{egress::Egress, object};
-use store::{Catalog, DeliveryOver, DeliveryRow, DeliverySettlement, LoggedEvent, Reader, SealedUnder, StoreError};
+use store::{Catalog, DeliveryOver, DeliveryRow, DeliverySettlement, EventRow, LoggedEvent, Reader, SealedUnder, StoreError};
 use tokio::{
     task::{AbortHandle, Id, JoinError, JoinSet},
     time::Instant,
@@ -257,30 +257,32 @@ impl Pump {
         let (shard, after) = (self.shard.clone(), self.book.read_to());
         let house = &shard.house;
         let (store, number) = (&house.store, shard.number());
+        // The configuration is read after the events: whoever was added before one of them is known.
         let read = || async move {
-            let events = store.read_events(number, after, BATCH).await?;
-            dense("events", number, after, events.iter().map(|logged| logged.position().seq))?;
-            Ok(events)
+            let rows = store.backend().read_events(number, after, BATCH).await?;
+            dense("events", number, after, rows.iter().map(|row| row.position.seq))?;
+            let catalog = house.catalog().await?;
+            let open = |row: &EventRow| targets::may_be_owed(&catalog, row).then(|| store.open_event(row)).transpose();
+            let events = rows.iter().map(|row| Ok((row.position.seq, open(row)?))).collect::<Result<Vec<_>, StoreError>>()?;
+            Ok((catalog, events))
         };
-        let events = shard.insist("read events", read).await?;
+        let (catalog, events) = shard.insist("read events", read).await?;
         self.more = events.len() >= BATCH as usize;
         if events.is_empty() {
             self.touched = HashSet::new();
             return Ok(false);
         }
-        let catalog = shard.insist("read the configuration", || house.catalog()).await?;
-        for logged in events {
-            let seq = logged.position().seq;
+        for (seq, logged) in events {
             let begun = match logged {
-                LoggedEvent::Whole(event, under) => {
+                Some(LoggedEvent::Whole(event, under)) => {
                     let event = Arc::new(*event);
                     if !self.has_sender(&catalog, &event) {
                         shard.insist("note that a message has no sender", || message::unsent(house, &event, NO_SENDER)).await?;
                     }
                     self.begin(&catalog, &event, &Arc::new(under))
                 }
-                // Whom it was about is not told any more.
-                LoggedEvent::Erased(_) => 0,
+                // It is owed to nobody, or whom it was about is not told any more.
+                None | Some(LoggedEvent::Erased(_)) => 0,
             };
             self.book.opened(seq, begun);
         }
