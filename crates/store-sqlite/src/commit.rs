@@ -103,7 +103,10 @@ fn write_contacts(db: &Connection, writes: &[ContactWrite]) -> Result<bool> {
         if written == 0 {
             return Ok(false);
         }
-        release.execute(params![org, id])?;
+        // A new one has no names that it could have given up.
+        if expected.is_some() {
+            release.execute(params![org, id])?;
+        }
     }
     let mut claim = db
         .prepare_cached("INSERT INTO contact_keys (org, hash, contact) VALUES (?1, ?2, ?3) ON CONFLICT (org, hash) DO NOTHING")?;

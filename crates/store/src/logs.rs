@@ -1,6 +1,6 @@
 //! The two logs in domain words: source events in, events out.
 
-use std::collections::VecDeque;
+use std::{borrow::Cow, collections::VecDeque};
 
 use domain::{
     Actor, Cause, Event, EventId, EventKind, Facts, Image, OrgId, PassId, Position, SourceEvent, SourceEventId, SourceId,
@@ -21,16 +21,21 @@ pub const DEDUPE_DAYS: u64 = 30;
 const INBOX_CONTEXT: &[u8] = b"source event";
 
 #[derive(Serialize, Deserialize)]
-pub(crate) struct EventBody {
-    actor: Actor,
-    cause: Cause,
-    facts: Facts,
-    image: Image,
+pub(crate) struct EventBody<'e> {
+    actor: Cow<'e, Actor>,
+    cause: Cow<'e, Cause>,
+    facts: Cow<'e, Facts>,
+    image: Cow<'e, Image>,
 }
 
-impl EventBody {
-    pub(crate) fn of(event: &Event) -> Self {
-        Self { actor: event.actor.clone(), cause: event.cause.clone(), facts: event.facts.clone(), image: event.image.clone() }
+impl<'e> EventBody<'e> {
+    pub(crate) fn of(event: &'e Event) -> Self {
+        Self {
+            actor: Cow::Borrowed(&event.actor),
+            cause: Cow::Borrowed(&event.cause),
+            facts: Cow::Borrowed(&event.facts),
+            image: Cow::Borrowed(&event.image),
+        }
     }
 }
 
@@ -394,7 +399,7 @@ impl Store {
                 pass: row.pass,
             }));
         };
-        let body: EventBody = parse(&body, "events", id)?;
+        let body: EventBody<'_> = parse(&body, "events", id)?;
         let event = Event {
             id: row.id,
             org: row.org,
@@ -402,14 +407,14 @@ impl Store {
             schema: u16::try_from(row.schema).unwrap_or(0),
             occurred_at: row.occurred_at,
             recorded_at: row.recorded_at,
-            actor: body.actor,
-            cause: body.cause,
+            actor: body.actor.into_owned(),
+            cause: body.cause.into_owned(),
             project: row.project,
             pass: row.pass,
             contact: row.contact,
             version: u64::try_from(row.version).unwrap_or(0),
-            facts: body.facts,
-            image: body.image,
+            facts: body.facts.into_owned(),
+            image: body.image.into_owned(),
         };
         let under = SealedUnder { subject: row.subject, data_key: row.data_key.clone() };
         Ok(LoggedEvent::Whole(Box::new(event), under))

@@ -409,8 +409,13 @@ impl Store {
         for (org, id) in &changes.contacts {
             self.seal_contact(states, *org, *id, &mut rows)?;
         }
+        // Of several events of a pass the last one counts.
+        let content: HashMap<(OrgId, PassId), usize> = (0..)
+            .zip(&changes.events)
+            .filter_map(|(index, new)| Some(((new.event.org, new.event.pass.filter(|_| new.content)?), index)))
+            .collect();
         for (org, id) in &changes.passes {
-            self.seal_pass(states, *org, *id, changes, &mut rows)?;
+            self.seal_pass(states, *org, *id, content.get(&(*org, *id)).copied(), &mut rows)?;
         }
         for key in &changes.installations {
             let (Some(installation), Some(held)) = (states.installations.get(key), states.passes.get(&(key.0, key.1))) else {
@@ -428,22 +433,22 @@ impl Store {
     }
 
     fn seal_contact(&self, states: &mut States, org: OrgId, id: ContactId, rows: &mut CommitRows) -> Result<()> {
-        let Some(held) = states.contacts.get(&(org, id)).cloned() else { return Ok(()) };
-        let contact = held.value;
+        let Some(held) = states.contacts.get(&(org, id)) else { return Ok(()) };
+        let contact = &held.value;
         let body = if contact.erased_at.is_some() {
             Vec::new()
         } else {
             self.seal_under(
-                states,
+                &mut states.data_keys,
                 org,
                 id.uuid(),
                 &context(CONTACT_CONTEXT, id.uuid()),
-                to_json(&contact)?.as_bytes(),
+                to_json(contact)?.as_bytes(),
                 &mut rows.data_keys,
             )?
         };
         let mut keys = Vec::new();
-        for name in names_of(&contact) {
+        for name in names_of(contact) {
             let required = matches!(name, ContactRef::External(_));
             keys.extend(self.contact_hash(org, &name)?.map(|hash| ContactKey { hash, required }));
         }
@@ -454,13 +459,19 @@ impl Store {
         Ok(())
     }
 
-    fn seal_pass(&self, states: &mut States, org: OrgId, id: PassId, changes: &Changes, rows: &mut CommitRows) -> Result<()> {
-        let Some(held) = states.passes.get(&(org, id)).cloned() else { return Ok(()) };
-        let pass = held.value;
-        let subject = states.subject_of(org, &pass);
-        let json = to_json(&pass)?;
-        let body =
-            self.seal_under(states, org, subject, &context(PASS_CONTEXT, id.uuid()), json.as_bytes(), &mut rows.data_keys)?;
+    fn seal_pass(
+        &self,
+        states: &mut States,
+        org: OrgId,
+        id: PassId,
+        content_event: Option<usize>,
+        rows: &mut CommitRows,
+    ) -> Result<()> {
+        let Some(held) = states.passes.get(&(org, id)) else { return Ok(()) };
+        let pass = &held.value;
+        let subject = states.subject_of(org, pass);
+        let (context, json) = (context(PASS_CONTEXT, id.uuid()), to_json(pass)?);
+        let body = self.seal_under(&mut states.data_keys, org, subject, &context, json.as_bytes(), &mut rows.data_keys)?;
         let external = match &pass.external_id {
             Some(external_id) if !pass.lifecycle.is_deleted() => Some(self.external_hash(org, external_id)?),
             _ => None,
@@ -482,8 +493,6 @@ impl Store {
             data_key: None,
             body,
         };
-        let content_event =
-            changes.events.iter().rposition(|new| new.content && new.event.org == org && new.event.pass == Some(id));
         let code = held.stored_version.is_none().then(|| pass.code.as_str().to_owned());
         rows.passes.push(PassWrite { row, expected: held.stored_version.map(stored), content_event, code });
         Ok(())
@@ -496,8 +505,14 @@ impl Store {
             _ => Uuid::nil(),
         };
         let json = to_json(&crate::logs::EventBody::of(event))?;
-        let body =
-            self.seal_under(states, event.org, subject, &context(EVENT_CONTEXT, event.id.uuid()), json.as_bytes(), keys)?;
+        let body = self.seal_under(
+            &mut states.data_keys,
+            event.org,
+            subject,
+            &context(EVENT_CONTEXT, event.id.uuid()),
+            json.as_bytes(),
+            keys,
+        )?;
         Ok(EventRow {
             position: event.position,
             org: event.org,
@@ -531,7 +546,8 @@ impl Store {
         let (answer, pass, contact) = (new.answer.clone(), new.pass.clone(), new.contact.clone());
         let body = ResultBody { answer, pass, contact, sealed_answer: None };
         let json = to_json(&body)?;
-        let body = self.seal_under(states, new.org, subject, &context(RESULT_CONTEXT, subject), json.as_bytes(), keys)?;
+        let context = context(RESULT_CONTEXT, subject);
+        let body = self.seal_under(&mut states.data_keys, new.org, subject, &context, json.as_bytes(), keys)?;
         Ok(ResultRow {
             org: new.org,
             principal: new.key.principal.clone(),
@@ -547,7 +563,7 @@ impl Store {
     /// Seals under the subject's data key, which is made if it has none yet; nil means that nothing in it is personal.
     fn seal_under(
         &self,
-        states: &mut States,
+        known: &mut HashMap<(OrgId, Uuid), DataKey>,
         org: OrgId,
         subject: Uuid,
         context: &[u8],
@@ -557,7 +573,7 @@ impl Store {
         if subject.is_nil() {
             return Ok(value.to_vec());
         }
-        let key = match states.data_keys.entry((org, subject)) {
+        let key = match known.entry((org, subject)) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(vacant) => {
                 let (key, wrapped) = self.keyring.mint_data_key(org, subject)?;
