@@ -7,7 +7,7 @@ use domain::{Contact, EventKind, Target, Timestamp};
 
 use crate::kit::{
     Account, Answer, Arrival, Authentic, BrokerAccount, Bucket, Credentials, Decoded, Inbound, Lock, Login, Messenger, Owed,
-    Pace, Refused, Request, Secrets, Sending, Sent, Setting, SettingProblem, SharedSecret, State, StreamAccount, Verdict,
+    Pace, Refused, Reply, Request, Secrets, Sending, Sent, Setting, SettingProblem, SharedSecret, State, StreamAccount, Verdict,
     WriteKey, retry,
 };
 use crate::{
@@ -214,6 +214,8 @@ pub struct Vendor {
     /// What of a contact the vendor holds, where it holds a state: then the present state is sent, whatever it was at the
     /// event, and all contacts can be compared and repaired.
     pub state: Option<StateOf>,
+    /// How what it holds of contacts is read, where that can be: then a comparison sees what somebody changed there.
+    pub holds: Option<Holds>,
     /// Which function of the target's code an event calls, where it is code that tells it.
     pub call: Option<fn(&Owed<'_>, &Target) -> Option<Call>>,
     /// How its requests get there.
@@ -238,6 +240,7 @@ impl Vendor {
             check,
             login: None,
             state: None,
+            holds: None,
             call: None,
             carrier: Carrier::Http,
             in_order: false,
@@ -254,7 +257,8 @@ pub enum Carrier {
     /// By HTTP.
     Http,
     /// Into a PostgreSQL database: a request's body are rows, as [`crate::kit::rows`] writes them, and the reply is 200, or 400
-    /// with the server's SQLSTATE and words as JSON.
+    /// with the server's SQLSTATE and words as JSON. Rows under `compare` instead of `rows` are not written: the reply's body is
+    /// a list of those that are held otherwise, each with its `id` and the `columns`, none where there is no such row.
     Database(fn(&Target, &Credentials) -> Account),
     /// As files into object storage: a request's body are rows, and the reply is 200, or the storage's status with its word as
     /// JSON.
@@ -274,6 +278,25 @@ pub type Around = fn(&Owed<'_>, &Target, &Secrets, Timestamp, &'static str, Byte
 
 /// What of a contact a target holds; why nothing, when its record cannot be found.
 pub type StateOf = fn(&Contact, &Target) -> Result<State, String>;
+
+/// How what a service holds of contacts is read and compared.
+#[derive(Debug, Clone, Copy)]
+pub struct Holds {
+    /// Most contacts of one request.
+    pub most: usize,
+    /// Whether the service counts reads like writes: then they keep to its pace.
+    pub paced: bool,
+    /// The request that asks what it holds of these; why not, when it cannot be made.
+    pub ask: fn(&[&Contact], &Target, &Secrets) -> Result<Request, String>,
+    /// What it holds otherwise of each of them, by the names of its fields and without values, or that it has no record; nothing
+    /// where it holds what it should. Why that cannot be told, when the reply is none to the question. Total.
+    pub differs: fn(&[&Contact], &Target, &Reply) -> Result<Vec<Option<String>>, String>,
+}
+
+impl Holds {
+    /// What is said of a contact that a service has no record of.
+    pub const MISSING: &'static str = "no record";
+}
 
 /// A function of a target's code, with what it is given.
 #[derive(Debug, Clone, PartialEq)]

@@ -72,9 +72,12 @@ pub struct Target {
     /// After how much failure we switch it off.
     #[serde(default)]
     pub switch_off: SwitchOff,
-    /// Every how many hours all contacts are compared with what it was told of them; none means when somebody asks for it.
+    /// Every how many hours all contacts are compared with what it holds of them or was told; none means when somebody asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill_every_hours: Option<u32>,
+    /// Whether it is told of everybody anew then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub backfill_everything: bool,
     /// Why it was switched off by us, when it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_reason: Option<String>,
@@ -257,6 +260,7 @@ impl Target {
             pace: TargetPace::default(),
             switch_off: SwitchOff::default(),
             backfill_every_hours: None,
+            backfill_everything: false,
             disabled_reason: None,
             missed_since: None,
             created_at,

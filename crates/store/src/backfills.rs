@@ -1,5 +1,5 @@
-//! Backfills: the contacts of an organization, compared with what a destination was last told of them, and told anew where that
-//! is something else.
+//! Backfills: the contacts of an organization, compared with what a destination holds of them, where that can be read, else with
+//! what it was last told, and told anew where that is something else.
 
 use domain::{BackfillId, BackfillKind, ContactId, OrgId, TargetId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -23,12 +23,18 @@ pub struct BackfillProgress {
     pub matched: u64,
     /// Whom it was told of anew and took.
     pub repaired: u64,
+    /// Of those, whom it held otherwise although it had been told: somebody changed them there.
+    #[serde(default)]
+    pub drifted: u64,
     /// Whom it will not take.
     pub refused: u64,
     /// Who has nothing that a record could be found by.
     pub nameless: u64,
     /// Some of those that it will not take, with why; no personal values.
     pub samples: Vec<(ContactId, String)>,
+    /// Some of those that were changed there, each with the fields; no values.
+    #[serde(default)]
+    pub drift: Vec<(ContactId, String)>,
     /// The last contact that was looked at.
     pub after: Option<ContactId>,
     /// How often it could not go on, in a row.
@@ -47,9 +53,11 @@ impl BackfillProgress {
             looked_at: 0,
             matched: 0,
             repaired: 0,
+            drifted: 0,
             refused: 0,
             nameless: 0,
             samples: Vec::new(),
+            drift: Vec::new(),
             after: None,
             failures: 0,
             trouble: None,

@@ -26,7 +26,8 @@ const MAX_BODY: usize = 16 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     /// HubSpot's batch upsert of contacts: at most 100 inputs, one a key, known properties alone; with `email` as the key one bad
-    /// input refuses all, with another property it is told apart with 207.
+    /// input refuses all, with another property it is told apart with 207. And its batch read, within the same limits: whom it does
+    /// not have is among the errors of a 207.
     HubSpot,
     /// Salesforce's upsert of collections: at most 200 records, each answered by itself, under a token by client credentials.
     Salesforce,
@@ -211,7 +212,8 @@ fn hubspot(books: &mut Books, asked: &Asked<'_>) -> Answer {
     if asked.authorization != format!("Bearer {TOKEN}") {
         return (401, None, json!({"status": "error", "category": "INVALID_AUTHENTICATION"}));
     }
-    if (asked.method, asked.path) != ("POST", "/crm/v3/objects/contacts/batch/upsert") {
+    let reads = asked.path == "/crm/v3/objects/contacts/batch/read";
+    if asked.method != "POST" || !(reads || asked.path == "/crm/v3/objects/contacts/batch/upsert") {
         return (404, None, json!({"status": "error", "category": "OBJECT_NOT_FOUND"}));
     }
     if !fits(books, 100, Duration::from_secs(10)) {
@@ -228,6 +230,9 @@ fn hubspot(books: &mut Books, asked: &Asked<'_>) -> Answer {
             None,
             json!({"status": "error", "category": "VALIDATION_ERROR", "message": "inputs: 1 to 100, each id once"}),
         );
+    }
+    if reads {
+        return hubspot_read(books, &body, &inputs);
     }
     let bad = |input: &Value| {
         let properties = input["properties"].as_object();
@@ -256,6 +261,30 @@ fn hubspot(books: &mut Books, asked: &Asked<'_>) -> Answer {
     };
     let errors: Vec<Value> = refused.iter().map(error).collect();
     (207, None, json!({"status": "COMPLETE", "results": results, "numErrors": errors.len(), "errors": errors}))
+}
+
+/// Only the properties that were asked for come back, what has no value as null.
+fn hubspot_read(books: &Books, body: &Value, inputs: &[Value]) -> Answer {
+    let key_property = body["idProperty"].as_str().unwrap_or("hs_object_id");
+    let (mut results, mut missing) = (Vec::new(), Vec::new());
+    for key in inputs.iter().filter_map(|input| input["id"].as_str()) {
+        let Some(held) = books.records.get(key) else {
+            missing.push(key);
+            continue;
+        };
+        let value = |name: &str| {
+            let held = held.get(name).filter(|value| *value != "").cloned().unwrap_or_default();
+            if name == key_property { key.into() } else { held }
+        };
+        let asked = body["properties"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let properties: Map<String, Value> = asked.map(|name| (name.to_owned(), value(name))).collect();
+        results.push(json!({"id": "1", "properties": properties}));
+    }
+    if missing.is_empty() {
+        return (200, None, json!({"status": "COMPLETE", "results": results}));
+    }
+    let error = json!({"status": "error", "category": "OBJECT_NOT_FOUND", "context": {"ids": missing}});
+    (207, None, json!({"status": "COMPLETE", "results": results, "numErrors": 1, "errors": [error]}))
 }
 
 fn token(books: &mut Books, asked: &Asked<'_>) -> Answer {

@@ -1,5 +1,6 @@
 //! Backfills: all contacts are walked in their order, what a destination should hold of each is worked out anew and compared with
-//! what it took last, and it is told where that is something else.
+//! what it took last, and it is told where that is something else. Where what it holds can be read, that is read of those it took
+//! as they are, so that what somebody changed there is found, told anew and counted.
 //!
 //! How far the walk is stands in its row, so a crash costs one batch that is compared again; whom the destination took in between
 //! match then. Where it takes no more for now, the walk has come as far as the first contact that it did not take. Events go out
@@ -16,7 +17,7 @@ use crate::{
     jobs,
     notes::note,
     shard::{End, House, Shard},
-    webhooks::{Ready, Taken, opened, tell},
+    webhooks::{Ready, Taken, held, opened, tell},
 };
 
 /// Contacts that are compared together.
@@ -61,7 +62,7 @@ pub(crate) async fn begin_due(shard: &Shard) -> Result<(), End> {
                 continue;
             }
             let begin = || async {
-                let (begun, write) = house.store.begin_backfill(org, target.id, false, now)?;
+                let (begun, write) = house.store.begin_backfill(org, target.id, target.backfill_everything, now)?;
                 Ok(house.store.written(write).await?.then_some(begun.id))
             };
             // Somebody may have begun one meanwhile.
@@ -128,8 +129,8 @@ async fn wait(shard: &Shard, mut backfill: Backfill, trouble: Trouble) -> Result
 }
 
 async fn finish(shard: &Shard, backfill: Backfill, state: JobState) -> Result<(), End> {
-    let BackfillProgress { looked_at, matched, repaired, refused, nameless, .. } = backfill.progress;
-    tracing::info!(backfill = %backfill.id, looked_at, matched, repaired, refused, nameless, ?state, "a backfill came to its end");
+    let BackfillProgress { looked_at, matched, repaired, drifted, refused, nameless, .. } = backfill.progress;
+    tracing::info!(backfill = %backfill.id, looked_at, matched, repaired, drifted, refused, nameless, ?state, "a backfill came to its end");
     if state == JobState::Done && refused > 0 {
         report(shard, &backfill, false).await?;
     }
@@ -163,6 +164,8 @@ struct Tally {
     refused: u64,
     nameless: u64,
     samples: Vec<(ContactId, String)>,
+    /// Whom it held otherwise although it had been told, and which fields.
+    drift: Vec<(ContactId, String)>,
 }
 
 impl Tally {
@@ -174,6 +177,9 @@ impl Tally {
         progress.nameless += self.nameless;
         let room = MOST_SAMPLES.saturating_sub(progress.samples.len());
         progress.samples.extend(self.samples.into_iter().take(room));
+        progress.drifted += self.drift.len() as u64;
+        let room = MOST_SAMPLES.saturating_sub(progress.drift.len());
+        progress.drift.extend(self.drift.into_iter().take(room));
         metrics::counter!("backfill_contacts_total").increment(self.looked_at);
     }
 }
@@ -182,8 +188,8 @@ impl Tally {
 enum Seen {
     Matches,
     Nameless,
-    /// It is to be told of.
-    Differs,
+    /// It is to be told of; which fields it holds otherwise although it had been told.
+    Differs(Option<String>),
 }
 
 /// What a destination made of a contact.
@@ -233,20 +239,35 @@ impl Walk<'_> {
         let house = Arc::clone(self.house());
         let synced = self.shard.insist("read what was told", || house.store.synced(org, target, &ids)).await?;
         let most = self.to.dialect().map_or(1, |destination| destination.pace.events.max(1));
+        let mut hashed = Vec::with_capacity(contacts.len());
+        for contact in contacts.into_iter() {
+            let hash = self.shard.insist("compare a contact", || std::future::ready(self.hash(&contact))).await?;
+            hashed.push((contact, hash));
+        }
+        let is_told = |contact: &Contact, hash: &Hash| !everything && synced.get(&contact.id) == Some(hash);
+        let told = hashed.iter().filter(|(contact, hash)| hash.as_ref().is_ok_and(|hash| is_told(contact, hash)));
+        let told: Vec<&Contact> = told.map(|(contact, _)| contact).filter(|contact| contact.erased_at.is_none()).collect();
+        let mut changed_there = match self.held(&told).await {
+            Ok(changed) => changed,
+            Err(trouble) => return Ok(Err(trouble)),
+        };
         let (mut piece, mut different) = (Vec::new(), Vec::new());
-        for contact in contacts {
-            let (id, shard) = (contact.id, self.shard);
+        for (contact, hash) in hashed {
+            let id = contact.id;
             if contact.erased_at.is_some() {
                 piece.push((id, Seen::Matches));
                 continue;
             }
-            let hash = shard.insist("compare a contact", || std::future::ready(self.hash(&contact))).await?;
             piece.push(match hash {
                 Err(_) => (id, Seen::Nameless),
-                Ok(hash) if !everything && synced.get(&id) == Some(&hash) => (id, Seen::Matches),
                 Ok(hash) => {
-                    different.push((contact, hash));
-                    (id, Seen::Differs)
+                    let drift = changed_there.remove(&id);
+                    if drift.is_none() && is_told(&contact, &hash) {
+                        (id, Seen::Matches)
+                    } else {
+                        different.push((contact, hash));
+                        (id, Seen::Differs(drift))
+                    }
                 }
             });
             if different.len() == most {
@@ -263,6 +284,14 @@ impl Walk<'_> {
         self.settle(piece, different).await
     }
 
+    /// Whom of those that it was told of as they are it holds otherwise, with the fields; where that can be read.
+    async fn held(&self, contacts: &[&Contact]) -> Result<HashMap<ContactId, String>, Trouble> {
+        let Some(holds) = self.to.vendor().and_then(|vendor| vendor.holds) else { return Ok(HashMap::new()) };
+        let held = held(self.house(), self.to, holds, contacts).await.map_err(|(why, after)| Trouble { why, after })?;
+        let changed = contacts.iter().zip(held).filter_map(|(contact, other)| Some((contact.id, other?)));
+        Ok(changed.collect())
+    }
+
     /// Tells of what differs in a piece, and counts its contacts up to the first that nothing was decided of.
     async fn settle(
         &mut self,
@@ -274,8 +303,11 @@ impl Walk<'_> {
             match seen {
                 Seen::Matches => self.tally.matched += 1,
                 Seen::Nameless => self.tally.nameless += 1,
-                Seen::Differs => match decisions.remove(&contact) {
-                    Some(Decided::Taken) => self.tally.repaired += 1,
+                Seen::Differs(drift) => match decisions.remove(&contact) {
+                    Some(Decided::Taken) => {
+                        self.tally.repaired += 1;
+                        self.tally.drift.extend(drift.map(|fields| (contact, fields)));
+                    }
                     Some(Decided::Refused(why)) => {
                         self.tally.refused += 1;
                         self.tally.samples.push((contact, why));

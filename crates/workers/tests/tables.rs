@@ -12,7 +12,7 @@ use house::{
     until,
 };
 use serde_json::{Value, json};
-use store::AttemptOutcome;
+use store::{AttemptOutcome, BackfillProgress, JobState};
 use testkit::{
     disk::SmallDisk,
     postgres::{Cluster, execute},
@@ -113,6 +113,55 @@ async fn events_are_rows_and_persons_and_passes_are_as_they_are() {
     let points = "SELECT loyalty_points FROM passbridge.users WHERE loyalty_points IS NOT NULL ORDER BY id";
     until("all values are there", || async { warehouse.column(points).await.len() == 3 }).await;
     assert_eq!(warehouse.column(points).await, ["5", "1.5", "gold"].map(|value| Some(value.to_owned())));
+    workers.drain(PATIENCE).await;
+}
+
+/// Lets a backfill run to its end.
+async fn backfilled(house: &House, target: TargetId) -> BackfillProgress {
+    let (begun, write) = house.store.begin_backfill(house.org, target, false, house.clock.now()).unwrap();
+    assert!(house.store.written(write).await.unwrap());
+    let held = async || house.store.job::<BackfillProgress>(house.org, begun.id).await.unwrap().unwrap();
+    until("the backfill is done", || async {
+        house.clock.forward(Duration::from_secs(1));
+        held().await.state == JobState::Done
+    })
+    .await;
+    held().await.progress
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backfill_finds_what_was_changed_in_the_tables() {
+    let cluster = Cluster::shared().await.unwrap();
+    let warehouse = Warehouse::new(&cluster).await;
+    let house = House::new().await;
+    let target = warehouse.destination(&house).await;
+    let workers = house.workers().await;
+    for number in 0..12 {
+        let pass = house.issued(&number.to_string(), Validity::default()).await;
+        install(&house, &pass, Wallet::Apple, "phone").await;
+        person(&house, &format!("person-{number}"), json!({"points": number, "tier": "gold", "since": 1.5})).await;
+    }
+    let whole = "SELECT count(*) FROM passbridge.users WHERE wallet_status = 'apple' AND tier = 'gold'";
+    until("all persons are rows", || async { warehouse.one(whole).await.as_deref() == Some("12") }).await;
+    let first = backfilled(&house, target).await;
+    assert_eq!((first.looked_at, first.matched, first.repaired, first.drifted), (12, 12, 0, 0), "{first:?}");
+    let harm = "UPDATE passbridge.users SET wallet_status = 'none', points = NULL WHERE id = 'person-1';
+        DELETE FROM passbridge.users WHERE id IN ('person-2', 'person-3');
+        ALTER TABLE passbridge.users ADD COLUMN notes text, ALTER COLUMN tier TYPE varchar(9);
+        UPDATE passbridge.users SET notes = 'theirs' WHERE id = 'person-4'";
+    execute(&warehouse.whole, harm).await.unwrap();
+    let second = backfilled(&house, target).await;
+    assert_eq!((second.matched, second.repaired, second.drifted), (9, 3, 3), "{second:?}");
+    let mut fields: Vec<_> = second.drift.iter().map(|(_, fields)| fields.as_str()).collect();
+    fields.sort_unstable();
+    assert_eq!(fields, ["no record", "no record", "points, wallet_status"]);
+    assert_eq!(warehouse.one(whole).await.as_deref(), Some("12"));
+    assert_eq!(warehouse.one("SELECT points FROM passbridge.users WHERE id = 'person-1'").await.as_deref(), Some("1"));
+    let theirs = "SELECT notes FROM passbridge.users WHERE id = 'person-4'";
+    assert_eq!(warehouse.one(theirs).await.as_deref(), Some("theirs"), "a column of their own is left alone");
+    execute(&warehouse.whole, "DROP TABLE passbridge.users").await.unwrap();
+    assert_eq!(backfilled(&house, target).await.drifted, 12);
+    assert_eq!(backfilled(&house, target).await.matched, 12);
     workers.drain(PATIENCE).await;
 }
 

@@ -16,7 +16,7 @@ use crate::kit::{
 
 /// Inputs of one request.
 pub(super) const MOST: usize = 100;
-const VENDOR: &str = "https://api.hubapi.com";
+pub(super) const VENDOR: &str = "https://api.hubapi.com";
 const PATH: &str = "/crm/v3/objects/contacts/batch/upsert";
 const NAMES: crm::Names =
     ["wallet_status", "apple_wallet_installed_at", "google_wallet_installed_at", "wallet_last_changed_at", "wallet_last_event"];
@@ -70,7 +70,7 @@ pub(super) fn render(owed: &[Owed<'_>], target: &Target, secrets: &Secrets, _: T
 }
 
 /// Values of properties are text.
-fn text(fields: Map<String, Value>) -> Map<String, Value> {
+pub(super) fn text(fields: Map<String, Value>) -> Map<String, Value> {
     let text = |value: Value| if value.is_string() { value } else { value.to_string().into() };
     fields.into_iter().map(|(name, value)| (name, text(value))).collect()
 }

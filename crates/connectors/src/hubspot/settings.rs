@@ -1,7 +1,7 @@
 //! What can be set for a HubSpot destination.
 
-use crate::kit::crm::crm_settings;
 use crate::kit::{Setting, Takes};
+use crate::kit::{crm::crm_settings, webhook};
 
 pub(super) const TOKEN: Setting = Setting {
     name: "access_token",
@@ -22,6 +22,7 @@ pub(super) const KEY_PROPERTY: Setting = Setting {
 
 /// The settings.
 pub const SETTINGS: &[Setting] = crm_settings![
+    webhook::BACKFILL_OF_HELD;
     "wallet_status", "apple_wallet_installed_at", "google_wallet_installed_at", "wallet_last_changed_at", "wallet_last_event";
     TOKEN, KEY_PROPERTY,
 ];

@@ -65,8 +65,12 @@ pub(crate) const FIELD_SETTINGS: Names =
 /// The settings of a destination that holds wallet statuses; the argument are the vendor's own names.
 macro_rules! crm_settings {
     ($status:literal, $apple:literal, $google:literal, $changed:literal, $event:literal; $($own:expr),* $(,)?) => {
+        $crate::kit::crm::crm_settings!($crate::kit::webhook::BACKFILL; $status, $apple, $google, $changed, $event; $($own),*)
+    };
+    ($backfill:expr; $status:literal, $apple:literal, $google:literal, $changed:literal, $event:literal; $($own:expr),* $(,)?) => {
         $crate::kit::vendor::vendor_settings![
-            $crate::kit::webhook::BACKFILL,
+            $backfill,
+            $crate::kit::webhook::BACKFILL_EVERYTHING,
             $($own,)*
             $crate::kit::crm::KEY,
             $crate::kit::crm::field(0, concat!("`", $status, "`"), "In which wallets the person has a pass: `none`, `apple`, `google` or `both`."),

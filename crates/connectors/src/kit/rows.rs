@@ -42,8 +42,7 @@ pub(crate) fn of(owed: &Owed<'_>, target: &Target, now: Timestamp) -> Vec<Value>
             identify.extend(common(event, user.as_deref(), now));
             rows.push(row("identifies", None, &identify));
             if let Some(user) = user {
-                traits.insert("id".to_owned(), text(&user));
-                traits.insert("contact_id".to_owned(), contact.id.to_string().into());
+                named(&mut traits, &user, contact);
                 traits.insert("contact_version".to_owned(), contact.version.into());
                 traits.insert("received_at".to_owned(), time(event.recorded_at));
                 traits.insert("uuid_ts".to_owned(), time(now));
@@ -65,6 +64,19 @@ pub(crate) fn of(owed: &Owed<'_>, target: &Target, now: Timestamp) -> Vec<Value>
         }
     }
     rows
+}
+
+/// The row of `users` of a contact, but for what says when it was written; nothing of one without the key.
+pub(crate) fn user(contact: &Contact, target: &Target) -> Option<Value> {
+    let user = crm::key(contact, &target.settings).ok()?;
+    let mut traits = traits(contact, target);
+    named(&mut traits, &user, contact);
+    Some(row("users", None, &traits))
+}
+
+fn named(traits: &mut Map<String, Value>, user: &str, contact: &Contact) {
+    traits.insert("id".to_owned(), text(user));
+    traits.insert("contact_id".to_owned(), contact.id.to_string().into());
 }
 
 /// The columns of every event.

@@ -135,7 +135,20 @@ pub(crate) const BACKFILL: Setting = own(
     "backfill_every_hours",
     "1 to 8760",
     "when somebody asks for it",
-    "How often all contacts are compared with what it was told of them, and repaired.",
+    "How often all contacts are compared with what it was told of them last, and told anew where that is something else. What was \
+     changed there since is not seen: `backfill_everything` tells of everybody.",
+);
+/// Where what it holds can be read.
+pub(crate) const BACKFILL_OF_HELD: Setting = Setting {
+    about: "How often what it holds of all contacts is read and compared with the truth, and repaired where it is something else, also \
+            where somebody changed it there.",
+    ..BACKFILL
+};
+pub(crate) const BACKFILL_EVERYTHING: Setting = own(
+    "backfill_everything",
+    "true or false",
+    "false",
+    "Whether `backfill_every_hours` tells of everybody anew, whatever it was told last or holds.",
 );
 pub(crate) const WITHOUT_STANDARD_HEADERS: Setting = own(
     "without_standard_headers",

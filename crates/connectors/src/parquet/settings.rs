@@ -66,6 +66,7 @@ pub(super) const ACCOUNT_KEY: Setting = Setting {
 /// The settings.
 pub const SETTINGS: &[Setting] = vendor_settings![
     webhook::BACKFILL,
+    webhook::BACKFILL_EVERYTHING,
     STORE,
     BUCKET,
     PREFIX,

@@ -1,15 +1,20 @@
 //! Batches of rows, and what the server says of them by its SQLSTATE.
 //! Source: appendix A of <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
-use domain::{Target, Timestamp};
+use domain::{Contact, Target, Timestamp};
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::settings::{AUTHORITIES, PASSWORD, SCHEMA, TLS, USER};
+use crate::catalog::Holds;
 use crate::kit::vendor::{self, Record};
-use crate::kit::{Account, Credentials, Outcome, Owed, Request, Secrets, Sending, Sent, SettingProblem, Verdict, crm, rows};
+use crate::kit::{
+    Account, Credentials, Outcome, Owed, Reply, Request, Secrets, Sending, Sent, SettingProblem, Verdict, crm, rows,
+};
 
 /// Events of one transaction.
 pub(super) const MOST: usize = 500;
@@ -54,6 +59,36 @@ pub(super) fn render(owed: &[Owed<'_>], target: &Target, _: &Secrets, now: Times
         Sending { request: Ok(request), covers }
     };
     groups.into_iter().map(sending).collect()
+}
+
+pub(super) const HOLDS: Holds = Holds { most: MOST, paced: false, ask, differs };
+
+/// The rows of `users` as they should be, to be compared by the server, by the types of its columns.
+fn ask(contacts: &[&Contact], target: &Target, _: &Secrets) -> Result<Request, String> {
+    let rows: Vec<Value> = contacts.iter().filter_map(|contact| rows::user(contact, target)).collect();
+    let body = json!({ "schema": vendor::text(target, SCHEMA.name, "passbridge"), "compare": rows }).to_string();
+    Ok(Request { method: Method::POST, url: target.url.clone(), headers: HeaderMap::new(), body: Bytes::from(body) })
+}
+
+fn differs(contacts: &[&Contact], target: &Target, reply: &Reply) -> Result<Vec<Option<String>>, String> {
+    let body = vendor::body(reply);
+    if reply.status != 200 {
+        let sqlstate = body["sqlstate"].as_str().unwrap_or_default();
+        if OF_ROWS.iter().any(|class| sqlstate.starts_with(class)) {
+            // Values that its columns cannot hold: writing tells which.
+            return Ok(vec![Some("values that cannot be compared".to_owned()); contacts.len()]);
+        }
+        return Err(format!("PostgreSQL could not compare its rows (SQLSTATE {sqlstate})"));
+    }
+    let rows = body.as_array().ok_or("there was no answer to what the tables hold")?;
+    let other: HashMap<&str, String> = rows.iter().filter_map(|row| Some((row["id"].as_str()?, columns(row)))).collect();
+    let one = |contact: &&Contact| other.get(crm::key(contact, &target.settings).ok()?.replace('\0', "").as_str()).cloned();
+    Ok(contacts.iter().map(one).collect())
+}
+
+fn columns(row: &Value) -> String {
+    let names: Vec<&str> = row["columns"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if names.is_empty() { Holds::MISSING.to_owned() } else { names.join(", ") }
 }
 
 pub(super) fn judge(sent: &Sent<'_>) -> Verdict {

@@ -28,6 +28,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         vendor: Some(Vendor {
             takes_url: true,
             state: Some(tracking::destination::state),
+            holds: Some(destination::HOLDS),
             carrier: Carrier::Database(destination::account),
             ..Vendor::new(destination::check)
         }),

@@ -35,6 +35,7 @@ pub const DESTINATION: &[Setting] = &[
     webhook::SWITCH_OFF,
     webhook::EGRESS,
     webhook::BACKFILL,
+    webhook::BACKFILL_EVERYTHING,
     DATA_PLANE,
     WRITE_KEY,
     crm::KEY,

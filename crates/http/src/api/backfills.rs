@@ -37,7 +37,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 #[serde(deny_unknown_fields, default)]
 struct BackfillInput {
     /// Whether everybody is told of anew, as if nothing were known of what the destination holds. Otherwise only whom it was last
-    /// told of differently, or never.
+    /// told of differently, or never; and of `postgresql` and `hubspot`, which can be asked, whom they hold differently.
     everything: bool,
 }
 
@@ -66,6 +66,17 @@ struct Refusal {
     reason: String,
 }
 
+/// A contact that somebody changed at the destination.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BackfillDrift)]
+struct Drift {
+    /// Who.
+    #[schema(value_type = IdText)]
+    contact: ContactId,
+    /// The fields that were held otherwise, or `no record`.
+    fields: String,
+}
+
 /// A walk over all contacts that makes a destination agree with the phones.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Backfill)]
@@ -89,6 +100,10 @@ struct View {
     /// How many it was told of anew, and took.
     #[schema(minimum = 0)]
     repaired: u64,
+    /// How many of those it held otherwise although it had been told: somebody changed them there. Found where what it holds can be
+    /// read: of `postgresql` (its table `users`) and `hubspot`.
+    #[schema(minimum = 0)]
+    drifted: u64,
     /// How many it will not take.
     #[schema(minimum = 0)]
     refused: u64,
@@ -97,6 +112,8 @@ struct View {
     nameless: u64,
     /// Up to 20 of those that it will not take.
     samples: Vec<Refusal>,
+    /// Up to 20 of those that were changed there.
+    drift: Vec<Drift>,
     /// What keeps it from going on, while something does.
     trouble: Option<String>,
     /// When it tries again, while something does.
@@ -114,6 +131,7 @@ impl View {
     fn of(backfill: &Backfill) -> Self {
         let progress = &backfill.progress;
         let refusal = |(contact, reason): &(ContactId, String)| Refusal { contact: *contact, reason: reason.clone() };
+        let drift = |(contact, fields): &(ContactId, String)| Drift { contact: *contact, fields: fields.clone() };
         Self {
             id: backfill.id,
             destination: progress.target,
@@ -127,9 +145,11 @@ impl View {
             looked_at: progress.looked_at,
             matched: progress.matched,
             repaired: progress.repaired,
+            drifted: progress.drifted,
             refused: progress.refused,
             nameless: progress.nameless,
             samples: progress.samples.iter().map(refusal).collect(),
+            drift: progress.drift.iter().map(drift).collect(),
             trouble: progress.trouble.clone(),
             not_before: progress.not_before,
             created_at: backfill.created_at,
@@ -141,7 +161,8 @@ impl View {
 /// Begin a backfill.
 ///
 /// All contacts are walked in the background; what the destination should hold of each is worked out anew and compared with what it
-/// took last, and it is told where that is something else. Events go out meanwhile. One of a destination runs at a time: while
+/// took last, and it is told where that is something else. Of `postgresql` and `hubspot` what they hold is read and compared, too, so
+/// that what somebody changed there is repaired and reported; of the others `everything` does that unseen. Events go out meanwhile. One of a destination runs at a time: while
 /// one is running or paused, another is refused (`under_way`). A destination's `backfill_every_hours` begins them on its own.
 #[utoipa::path(post, path = "/v1/destinations/{destination}/backfill", tag = "Destinations", security(("key" = ["config_write"])),
     params(("destination" = IdText, Path, description = "Its id.")), request_body = BackfillInput,

@@ -108,11 +108,15 @@ struct DestinationInput {
     /// After how much failure we switch it off.
     #[serde(default)]
     switch_off: SwitchOffInput,
-    /// Every how many hours all contacts are compared with what it was told of them, of services that hold a state of each; null
-    /// means when somebody asks for it. Whom events overtook, and what was missed while it was switched off, is repaired then.
+    /// Every how many hours all contacts are compared, of services that hold a state of each; null means when somebody asks for it.
+    /// Whom events overtook, and what was missed while it was switched off, is repaired then. With `postgresql` (its table `users`)
+    /// and `hubspot` what they hold is read and compared; with the others what they were told last.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 8760)]
     backfill_every_hours: Option<u32>,
+    /// Whether it is told of everybody anew then, whatever it was told last or holds.
+    #[serde(default)]
+    backfill_everything: bool,
     /// Whether Standard Webhooks headers are left out, where requests are signed.
     #[serde(default)]
     without_standard_headers: bool,
@@ -173,6 +177,7 @@ impl View {
             pace: PaceInput::of(target.pace),
             switch_off: SwitchOffInput::of(target.switch_off),
             backfill_every_hours: target.backfill_every_hours,
+            backfill_everything: target.backfill_everything,
             without_standard_headers: target.without_standard_headers,
             enabled: target.enabled,
         };
@@ -236,6 +241,9 @@ impl DestinationInput {
         if self.backfill_every_hours.is_some_and(|hours| !(1..=8_760).contains(&hours)) {
             return Err(Problem::field("backfill_every_hours", "expected 1 to 8760, or null"));
         }
+        if self.backfill_everything && self.backfill_every_hours.is_none() {
+            return Err(Problem::field("backfill_everything", "it is about a schedule: give `backfill_every_hours` too"));
+        }
         let pace = self.pace.check()?;
         let alerts = vendor.alerts_every.is_some();
         let given = [
@@ -275,6 +283,7 @@ impl DestinationInput {
             pace,
             switch_off: self.switch_off.check()?,
             backfill_every_hours: self.backfill_every_hours,
+            backfill_everything: self.backfill_everything,
             post_only: true,
             without_standard_headers: self.without_standard_headers,
             enabled: self.enabled,

@@ -368,6 +368,7 @@ impl WebhookInput {
             pace: self.pace.check()?,
             switch_off: self.switch_off.check()?,
             backfill_every_hours: None,
+            backfill_everything: false,
             disabled_reason: None,
             missed_since: missed_since(app, held, self.enabled),
             created_at: held.map_or_else(|| app.now(), |held| held.created_at),

@@ -142,6 +142,7 @@ async fn show(desk: Desk, Path(id): Path<String>) -> Result<Response, Fault> {
         ("Looked at", of("looked_at")),
         ("As they are there", of("matched")),
         ("Told anew", of("repaired")),
+        ("Of those changed there", of("drifted")),
         ("Refused", of("refused")),
         ("Without a name there", of("nameless")),
         ("Everybody told anew", html! { @if it["everything"] == true { "yes" } @else { "no, only where it differs" } }),
@@ -158,11 +159,16 @@ async fn show(desk: Desk, Path(id): Path<String>) -> Result<Response, Fault> {
     }
     let refusal = |it: &Value| vec![shown_id(text(it, "/contact")), html! { (text(it, "/reason")) }];
     let refused: Vec<_> = it["samples"].as_array().into_iter().flatten().map(refusal).collect();
+    let changed = |it: &Value| vec![shown_id(text(it, "/contact")), html! { (text(it, "/fields")) }];
+    let drift: Vec<_> = it["drift"].as_array().into_iter().flatten().map(changed).collect();
     let body = html! {
         (heading("Backfill", None, &turns(&id, text(&it, "/state"))))
         section.card { (facts(all)) }
         @if !refused.is_empty() {
             section { h2 { "Some that were refused" } (table("Refused", &["Contact", "Why"], refused, "")) }
+        }
+        @if !drift.is_empty() {
+            section { h2 { "Some that were changed there" } (table("Changed there", &["Contact", "Fields"], drift, "")) }
         }
         p { a href="/console/backfills" { "All backfills" } }
     };
@@ -184,6 +190,9 @@ async fn schedule(desk: Desk, Sent(sheet): Sent) -> Result<Response, Fault> {
     let mut body = body_of(&desk.ask.get(&path).await?);
     let set = match whole(&sheet, "backfill_every_hours") {
         Ok(hours) => {
+            if hours.is_null() {
+                body.insert("backfill_everything".to_owned(), false.into());
+            }
             body.insert("backfill_every_hours".to_owned(), hours);
             desk.ask.write(Method::PUT, &path, &Value::Object(body)).await
         }

@@ -64,10 +64,15 @@ fn newest(rows: &[Row]) -> Vec<&Row> {
     kept
 }
 
+/// Columns with their types.
+pub(super) fn typed(names: &[&str], there: &BTreeMap<String, String>) -> String {
+    let typed = names.iter().map(|name| format!("{} {}", quoted(name), there.get(*name).map_or("text", String::as_str)));
+    typed.collect::<Vec<_>>().join(", ")
+}
+
 fn statement(schema: &str, table: &str, newest_by: Option<&str>, names: &[&str], there: &BTreeMap<String, String>) -> String {
     let listed = names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
-    let typed = names.iter().map(|name| format!("{} {}", quoted(name), there.get(*name).map_or("text", String::as_str)));
-    let typed = typed.collect::<Vec<_>>().join(", ");
+    let typed = typed(names, there);
     let conflict = match newest_by {
         None => "DO NOTHING".to_owned(),
         Some(by) => {
@@ -85,7 +90,7 @@ fn statement(schema: &str, table: &str, newest_by: Option<&str>, names: &[&str],
 }
 
 /// Rows as arrays of JSON objects of a bounded size.
-fn texts(names: &[&str], rows: &[&Row]) -> Vec<String> {
+pub(super) fn texts(names: &[&str], rows: &[&Row]) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
     for row in rows {
         let cells = names.iter().filter_map(|name| Some(((*name).to_owned(), json(row.values.get(*name)?))));

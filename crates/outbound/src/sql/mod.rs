@@ -7,6 +7,7 @@
 //! becomes a wider one. A row whose key is there already is left as it is or, where its table holds a state, replaced unless
 //! that is newer.
 
+mod compare;
 mod insert;
 mod read;
 mod schema;
@@ -60,6 +61,24 @@ pub struct Batch {
     pub schema: String,
     /// The rows.
     pub rows: Vec<Row>,
+}
+
+/// Rows that are compared with those there are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The schema that the tables are in.
+    pub schema: String,
+    /// The rows as they should be.
+    pub compare: Vec<Row>,
+}
+
+/// A row that is held otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Its key.
+    pub id: String,
+    /// The columns with another value; none where there is no row of this key.
+    pub columns: Vec<String>,
 }
 
 /// What the server said instead of taking the rows, or giving them.
@@ -118,6 +137,29 @@ pub async fn write(client: &Client, place: &Place, batch: &Batch, deadline: Dura
         insert::all(&session, batch, &columns).await
     };
     match tokio::time::timeout(deadline, writing).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Unwritten::Failed(Failure::Timeout { phase: progress.phase(), after: deadline, status: None })),
+    }
+}
+
+/// Which rows are held otherwise than they should be. Nothing is made or written.
+///
+/// # Errors
+/// When there is no talking to the server within `deadline`, or it refuses.
+pub async fn compare(
+    client: &Client,
+    place: &Place,
+    comparison: &Comparison,
+    deadline: Duration,
+) -> Result<Vec<Difference>, Unwritten> {
+    let progress = Progress::default();
+    let comparing = async {
+        let session = session::open(client, place, deadline, &progress).await?;
+        let batch = Batch { schema: comparison.schema.clone(), rows: comparison.compare.clone() };
+        let columns = schema::present(&session, &batch).await?;
+        compare::all(&session, &batch, &columns).await
+    };
+    match tokio::time::timeout(deadline, comparing).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Unwritten::Failed(Failure::Timeout { phase: progress.phase(), after: deadline, status: None })),
     }

@@ -47,6 +47,16 @@ pub(super) async fn prepare(session: &Session, batch: &Batch) -> Result<Columns,
     }
 }
 
+/// The columns that there are, of the tables that the rows go to.
+pub(super) async fn present(session: &Session, batch: &Batch) -> Result<Columns, Unwritten> {
+    read(session, &batch.schema, &wanted(batch)).await
+}
+
+/// Whether a column is of a type that we make.
+pub(super) fn is_ours(known: &str) -> bool {
+    Kind::ALL.into_iter().any(|own| sql_type(own) == known)
+}
+
 /// The columns that there are values for, by table.
 fn wanted(batch: &Batch) -> BTreeMap<&str, BTreeMap<&str, Kind>> {
     let mut tables: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();

@@ -57,9 +57,12 @@ Examples:
         /// Send by this way out, which the server's operator configured (`[egress.NAME]`)
         #[arg(long, value_name = "NAME")]
         egress: Option<String>,
-        /// Compare all contacts with what it was told of them every so many hours, and repair what differs
+        /// Compare all contacts with what it holds, where that can be read, else with what it was told, every so many hours
         #[arg(long, value_name = "HOURS")]
         backfill_every: Option<u32>,
+        /// Tell it of everybody anew then
+        #[arg(long, requires = "backfill_every")]
+        backfill_everything: bool,
     },
     /// List them
     List,
@@ -79,7 +82,10 @@ Examples:
         #[arg(long, requires = "to")]
         pass: Option<String>,
     },
-    /// Compare what one holds of every contact with the truth, and repair what differs
+    /// Compare what one holds of every contact, or was told of it, with the truth, and repair what differs
+    ///
+    /// What `postgresql` and `hubspot` hold is read; of the others it is known what they were told last, and --everything repairs
+    /// what somebody changed there.
     ///
     /// That goes on in the background whether or not anybody watches; `passbridge backfill` shows, pauses and cancels it.
     Backfill {
@@ -102,7 +108,20 @@ Examples:
 pub(super) async fn run(server: &Server, command: Command) -> anyhow::Result<ExitCode> {
     let one = |id: &str| format!("{LIST}/{id}");
     match command {
-        Command::Add { kind, name, url, settings, headers, project, events, filter, payload, egress, backfill_every } => {
+        Command::Add {
+            kind,
+            name,
+            url,
+            settings,
+            headers,
+            project,
+            events,
+            filter,
+            payload,
+            egress,
+            backfill_every,
+            backfill_everything,
+        } => {
             let settings = settings.iter().map(|given| from_file(setting(given)?)).collect::<anyhow::Result<Map<_, _>>>()?;
             let headers = headers.iter().map(|given| header(given)).collect::<anyhow::Result<Map<_, _>>>()?;
             let mut body =
@@ -113,6 +132,7 @@ pub(super) async fn run(server: &Server, command: Command) -> anyhow::Result<Exi
             body["payload"] = json!(payload.map(|file| in_file(&file)).transpose()?);
             body["egress"] = json!(egress);
             body["backfill_every_hours"] = json!(backfill_every);
+            body["backfill_everything"] = json!(backfill_everything);
             body["events"] = if events.is_empty() { Value::Null } else { json!(events) };
             server.show(Method::POST, LIST, Some(&body)).await
         }
@@ -196,7 +216,12 @@ async fn watch(server: &Server, backfill: &str) -> anyhow::Result<ExitCode> {
         let number = |name: &str| now[name].as_u64().unwrap_or_default();
         bar.set_position(number("looked_at"));
         let trouble = now["trouble"].as_str().map(|why| format!("; waits: {why}")).unwrap_or_default();
-        bar.set_message(format!("{} repaired, {} refused{trouble}", number("repaired"), number("refused")));
+        bar.set_message(format!(
+            "{} repaired ({} changed there), {} refused{trouble}",
+            number("repaired"),
+            number("drifted"),
+            number("refused")
+        ));
         match now["state"].as_str() {
             Some("running") => tokio::time::sleep(LOOK_EVERY).await,
             state => {

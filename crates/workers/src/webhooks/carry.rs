@@ -16,7 +16,7 @@ use outbound::{
     http::{Client, Failure, Limits},
     mail::{Attachment, Login, Server, Unsent},
     object,
-    sql::{self, Batch, Place, Unwritten},
+    sql::{self, Batch, Comparison, Place, Unwritten},
     stream::{self, Security, kafka, nats},
 };
 use serde_json::json;
@@ -77,10 +77,16 @@ pub(super) async fn send(
                 tls: account.tls,
                 authorities: account.authorities,
             };
-            let batch: Batch =
-                serde_json::from_slice(&request.body).map_err(|error| format!("its rows cannot be written: {error}"))?;
-            Ok(match sql::write(client, &place, &batch, limits.deadline).await {
-                Ok(()) => answered(200, Bytes::new(), None),
+            let rows = serde_json::from_slice(&request.body).map_err(|error| format!("its rows cannot be written: {error}"))?;
+            let came = match rows {
+                Rows::Write(batch) => sql::write(client, &place, &batch, limits.deadline).await.map(|()| Bytes::new()),
+                Rows::Compare(rows) => {
+                    let other = sql::compare(client, &place, &rows, limits.deadline).await;
+                    other.map(|other| Bytes::from(json!(other).to_string()))
+                }
+            };
+            Ok(match came {
+                Ok(body) => answered(200, body, None),
                 Err(Unwritten::Failed(failure)) => failed(&failure),
                 Err(Unwritten::Refused(refused)) => {
                     let body = json!({ "sqlstate": refused.sqlstate, "message": refused.message }).to_string();
@@ -89,6 +95,14 @@ pub(super) async fn send(
             })
         }
     }
+}
+
+/// What is done with rows of a database.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Rows {
+    Write(Batch),
+    Compare(Comparison),
 }
 
 fn server(url: String, account: StreamAccount) -> nats::Place {

@@ -41,7 +41,7 @@ use tokio::{
 };
 
 pub(crate) use lane::Dispatcher;
-pub(crate) use service::{Taken, opened, tell};
+pub(crate) use service::{Taken, held, opened, tell};
 pub(crate) use targets::Ready;
 pub(crate) use ways::Ways;
 

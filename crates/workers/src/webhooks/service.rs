@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use connectors::{
-    catalog::{Descriptor, Destination},
+    catalog::{Descriptor, Destination, Holds},
     kit::{Outcome, Owed, Reply, Request, Secrets, Sending, Sent, Token, Verdict, retry},
 };
 use domain::{Contact, ContactId, Event, EventKind, OrgId, Target, TargetId, Timestamp};
@@ -197,6 +197,39 @@ pub(crate) async fn tell(house: &Arc<House>, to: &Ready, events: &[Event]) -> Ve
         }
     };
     came.into_iter().map(taken).collect()
+}
+
+/// What a service holds of contacts otherwise than it should: of each the fields, or that there is no record. Why that is not known,
+/// and when it wants to be asked again, where it does not answer.
+pub(crate) async fn held(
+    house: &Arc<House>,
+    to: &Ready,
+    holds: Holds,
+    contacts: &[&Contact],
+) -> Result<Vec<Option<String>>, (String, Option<Duration>)> {
+    let at_once = |why: String| (why, None);
+    let (secrets, way) = to.usable().map_err(at_once)?;
+    let (Some(connector), Some(destination)) = (to.connector(), to.dialect()) else {
+        return Err(at_once("its shape is not known here".to_owned()));
+    };
+    let Some(vendor) = destination.vendor else { return Err(at_once("it is no service".to_owned())) };
+    let lane = house.dispatcher.lane(to.target());
+    let limits = Limits { deadline: house.settings.webhooks.deadline, max_body: READ_BODY };
+    let mut all = Vec::with_capacity(contacts.len());
+    for piece in contacts.chunks(holds.most.max(1)) {
+        if holds.paced {
+            lane.gathered.turn(destination.pace).await;
+        }
+        let request = (holds.ask)(piece, to.target(), secrets).map_err(at_once)?;
+        if !connector.may_call(to.target(), &request.url) {
+            return Err(at_once("the address is none that this destination may call".to_owned()));
+        }
+        let carried = carry::send(house, vendor.carrier, to, (secrets, &way.client), &request, limits).await.map_err(at_once)?;
+        let Some(reply) = carried.reply else { return Err(at_once(carried.error.unwrap_or_default())) };
+        let asked = Sent { request: &request, reply: Some(&reply), records: piece.len(), now: house.now() }.asked();
+        all.extend((holds.differs)(piece, to.target(), &reply).map_err(|why| (why, asked))?);
+    }
+    Ok(all)
 }
 
 /// The events with their contacts as they are now, where the destination holds a state.

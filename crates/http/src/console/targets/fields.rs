@@ -337,6 +337,9 @@ impl Form<'_> {
                         }
                     }
                     (self.line("backfill_every_hours", "number", "Compare all contacts every so many hours"))
+                    @if self.takes("backfill_everything") {
+                        (sheet.field(&Field::line("backfill_everything", "Tell of everybody then").kind(Kind::Tick)))
+                    }
                     (self.line("egress", "text", "Way out"))
                     p.hint {
                         "What fails is tried again by the connector's schedule: see the notes below. A receiver's Retry-After is kept to."

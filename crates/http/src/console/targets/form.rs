@@ -118,7 +118,7 @@ pub(super) fn read(room: Room, sheet: &Sheet, connector: &Value, held: Option<&V
             "project" | "wallet" | "filter" | "egress" => maybe(sheet, name),
             "templates" => json!(sheet.all(name).filter(|it| !it.is_empty()).collect::<Vec<_>>()),
             "events" => Some(sheet.all(name).collect::<Vec<_>>()).filter(|it| !it.is_empty()).map_or(Value::Null, |it| json!(it)),
-            "post_only" | "without_standard_headers" => sheet.ticked(name).into(),
+            "post_only" | "without_standard_headers" | "backfill_everything" => sheet.ticked(name).into(),
             "uninstall_name" if sheet.value(name).is_empty() => continue,
             "uninstall_name" => sheet.value(name).into(),
             "backfill_every_hours" => whole(sheet, name)?,
