@@ -398,9 +398,8 @@ impl Pass {
     }
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands in a reference")]
-fn is_zero(number: &u16) -> bool {
-    *number == 0
+fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
 }
 
 /// The secret part of a pass page's address: 128 random bits in base62, unrelated to the pass id.

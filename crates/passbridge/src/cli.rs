@@ -1,5 +1,6 @@
 //! The command line.
 
+mod contact;
 mod destination;
 mod event;
 mod flow;
@@ -117,12 +118,19 @@ enum Command {
         #[command(subcommand)]
         command: destination::Command,
     },
-    /// Tell the holder of a pass something, at once or at a time
+    /// Find passes by where they are installed, their state and their last change; tell a pass's holder something
     Pass {
         #[command(flatten)]
         server: Server,
         #[command(subcommand)]
         command: pass::Command,
+    },
+    /// Find contacts by the wallets that their passes are in
+    Contact {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        command: contact::Command,
     },
     /// Send holders the address of their pass by e-mail or SMS
     Message {
@@ -344,6 +352,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Source { server, command } => source(&server, command).await,
         Command::Destination { server, command } => destination::run(&server, command).await,
         Command::Pass { server, command } => pass::run(&server, command).await,
+        Command::Contact { server, command } => contact::run(&server, command).await,
         Command::Message { server, command } => message::run(&server, command).await,
         Command::Backfill { server, command } => destination::backfill(&server, command).await,
         Command::Transformation { server, command } => transformation::run(&server, command).await,

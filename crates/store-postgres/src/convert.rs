@@ -142,8 +142,8 @@ pub(crate) fn inbox(columns: &mut Columns<'_>) -> Attempt<InboxRow> {
 /// Of a pass `p`.
 macro_rules! pass_columns {
     () => {
-        "p.org, p.id, p.project, p.shard, p.version, p.content_seq, p.contact, p.external, p.state, p.due_at, p.issued_at, \
-         p.updated_at, p.subject, \
+        "p.org, p.id, p.project, p.shard, p.version, p.content_seq, p.contact, p.external, p.state, p.installed, p.due_at, \
+         p.issued_at, p.updated_at, p.subject, \
          (SELECT k.wrapped FROM data_keys k WHERE k.org = p.org AND k.subject = p.subject), p.body"
     };
 }
@@ -159,6 +159,7 @@ pub(crate) fn pass(columns: &mut Columns<'_>) -> Attempt<PassRow> {
         contact: columns.maybe_id()?,
         external: columns.take::<Option<Uuid>>()?.map(Uuid::into_bytes),
         state: columns.take()?,
+        installed: columns.take()?,
         due_at: columns.maybe_time()?,
         issued_at: columns.time()?,
         updated_at: columns.time()?,
@@ -171,7 +172,7 @@ pub(crate) fn pass(columns: &mut Columns<'_>) -> Attempt<PassRow> {
 /// Of a contact `c`.
 macro_rules! contact_columns {
     () => {
-        "c.org, c.id, c.version, c.created_at, c.updated_at, \
+        "c.org, c.id, c.version, c.created_at, c.updated_at, c.wallets, \
          (SELECT k.wrapped FROM data_keys k WHERE k.org = c.org AND k.subject = c.id), c.body"
     };
 }
@@ -185,6 +186,7 @@ pub(crate) fn contact(columns: &mut Columns<'_>) -> Attempt<Option<ContactRow>> 
         version: columns.take()?,
         created_at: columns.time()?,
         updated_at: columns.time()?,
+        wallets: columns.take()?,
         data_key: columns.take()?,
         body: columns.take()?,
     }))

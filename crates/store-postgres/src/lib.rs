@@ -46,8 +46,8 @@ use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
     ConfigWrite, ConfigWritten, ContactRow, DedupeRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
-    LeaseRow, LoadKeys, LoadedRows, Log, Newest, NodeRow, PassRow, Pulse, PushSettlement, Reader, Repeats, ResourceRow, Result,
-    ResultRow, Retention, StaleDevice, StalePlace, StoreError, Turns,
+    LeaseRow, LoadKeys, LoadedRows, Log, Newest, NodeRow, PassFilter, PassRow, Pulse, PushSettlement, Reader, Repeats,
+    ResourceRow, Result, ResultRow, Retention, StaleDevice, StalePlace, StoreError, Turns,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -214,11 +214,17 @@ impl Backend for Postgres {
     ) -> Result<Vec<PassRow>> {
         Ok(passes::passes(&self.pool, org, project, contact, after, limit).await?)
     }
+    async fn find_passes(&self, org: OrgId, filter: &PassFilter, limit: u32) -> Result<Vec<PassRow>> {
+        Ok(passes::find(&self.pool, org, filter, limit).await?)
+    }
     async fn count_passes(&self, org: OrgId, project: ProjectId, most: u32) -> Result<u32> {
         Ok(passes::count(&self.pool, org, project, most).await?)
     }
     async fn contacts(&self, org: OrgId, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>> {
         Ok(passes::contacts(&self.pool, org, after, limit).await?)
+    }
+    async fn find_contacts(&self, org: OrgId, wallets: i16, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>> {
+        Ok(passes::find_contacts(&self.pool, org, wallets, after, limit).await?)
     }
     async fn due_passes(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<(OrgId, PassId)>> {
         Ok(passes::due(&self.pool, shard, now, limit).await?)

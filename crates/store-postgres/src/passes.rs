@@ -2,7 +2,8 @@
 
 use deadpool_postgres::Pool;
 use domain::{ContactId, OrgId, PassId, ProjectId, Timestamp};
-use store::{ContactRow, PassRow};
+use store::{ContactRow, PassFilter, PassRow};
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::{
@@ -43,6 +44,69 @@ pub(crate) async fn passes(
     let (project, contact) = (project.map(ProjectId::uuid), contact.map(ContactId::uuid));
     let rows = query(pool, sql, &[&org.uuid(), &after, &i64::from(limit), &project, &contact]).await?;
     rows.iter().map(|row| pass(&mut Columns::of(row))).collect()
+}
+
+/// Passes that fulfil a filter: of each way to be installed the first by the index of those, then the first of all.
+pub(crate) async fn find(pool: &Pool, org: OrgId, filter: &PassFilter, limit: u32) -> Attempt<Vec<PassRow>> {
+    let (org, limit) = (org.uuid(), i64::from(limit));
+    let (project, contact) = (filter.project.map(ProjectId::uuid), filter.contact.map(ContactId::uuid));
+    let at = filter.after.map(|(at, _)| at).or(filter.updated_since).map_or(0, Timestamp::as_micros);
+    // No id is nil.
+    let after = filter.after.map_or(Uuid::nil(), |(_, id)| id.uuid());
+    let mut bound: Vec<&(dyn ToSql + Sync)> = vec![&org, &limit, &after];
+    let mut wanted = "org = $1".to_owned();
+    if let Some(project) = &project {
+        bound.push(project);
+        wanted.push_str(&format!(" AND project = ${}", bound.len()));
+    }
+    if let Some(contact) = &contact {
+        bound.push(contact);
+        wanted.push_str(&format!(" AND contact = ${}", bound.len()));
+    }
+    if let Some(state) = &filter.state {
+        bound.push(state);
+        wanted.push_str(&format!(" AND state = ${}", bound.len()));
+    }
+    let (order, place) = if filter.updated_since.is_some() {
+        bound.push(&at);
+        ("updated_at, id", format!("(updated_at, id) > (${}, $3)", bound.len()))
+    } else {
+        ("id", "id > $3".to_owned())
+    };
+    let each: Vec<String> = if filter.installed.is_empty() {
+        vec![String::new()]
+    } else {
+        filter.installed.iter().map(|way| format!(" AND installed = {way}")).collect()
+    };
+    let each: Vec<String> = each
+        .iter()
+        .map(|way| format!("(SELECT id FROM passes WHERE {wanted}{way} AND {place} ORDER BY {order} LIMIT $2)"))
+        .collect();
+    let order = if filter.updated_since.is_some() { "p.updated_at, p.id" } else { "p.id" };
+    let sql = format!(
+        "SELECT {} FROM passes p JOIN ({}) f ON f.id = p.id WHERE p.org = $1 ORDER BY {order} LIMIT $2",
+        pass_columns!(),
+        each.join(" UNION ALL ")
+    );
+    let rows = query(pool, &sql, &bound).await?;
+    rows.iter().map(|row| pass(&mut Columns::of(row))).collect()
+}
+
+pub(crate) async fn find_contacts(
+    pool: &Pool,
+    org: OrgId,
+    wallets: i16,
+    after: Option<ContactId>,
+    limit: u32,
+) -> Attempt<Vec<ContactRow>> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        contact_columns!(),
+        " FROM contacts c WHERE c.org = $1 AND c.wallets = $2 AND c.id > $3 ORDER BY c.id LIMIT $4"
+    );
+    let after = after.map_or(Uuid::nil(), ContactId::uuid);
+    let rows = query(pool, SQL, &[&org.uuid(), &wallets, &after, &i64::from(limit)]).await?;
+    rows.iter().filter_map(|row| contact(&mut Columns::of(row)).transpose()).collect()
 }
 
 /// Counts by the index alone, where the table was vacuumed lately.

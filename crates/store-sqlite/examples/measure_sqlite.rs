@@ -59,6 +59,7 @@ fn pass(n: u64) -> PassWrite {
         contact: Some(id(n)),
         external: Some(scattered(n)),
         state: 1,
+        installed: 0,
         due_at: None,
         issued_at: START,
         updated_at: START,

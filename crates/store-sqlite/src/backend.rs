@@ -13,8 +13,8 @@ use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
     ConfigWrite, ConfigWritten, ContactRow, DedupeRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
-    LeaseRow, LoadKeys, LoadedRows, Log, Newest, NodeRow, PassRow, Pulse, PushSettlement, Reader, Repeats, ResourceRow, Result,
-    ResultRow, Retention, StaleDevice, StalePlace, StoreError, Turns,
+    LeaseRow, LoadKeys, LoadedRows, Log, Newest, NodeRow, PassFilter, PassRow, Pulse, PushSettlement, Reader, Repeats,
+    ResourceRow, Result, ResultRow, Retention, StaleDevice, StalePlace, StoreError, Turns,
 };
 use uuid::Uuid;
 
@@ -250,11 +250,18 @@ impl Backend for Sqlite {
     ) -> Result<Vec<PassRow>> {
         self.read(move |db| load::list_passes(db, org, project, contact, after, limit)).await
     }
+    async fn find_passes(&self, org: OrgId, filter: &PassFilter, limit: u32) -> Result<Vec<PassRow>> {
+        let filter = filter.clone();
+        self.read(move |db| load::find_passes(db, org, &filter, limit)).await
+    }
     async fn count_passes(&self, org: OrgId, project: ProjectId, most: u32) -> Result<u32> {
         self.read(move |db| load::count_passes(db, org, project, most)).await
     }
     async fn contacts(&self, org: OrgId, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>> {
         self.read(move |db| load::list_contacts(db, org, after, limit)).await
+    }
+    async fn find_contacts(&self, org: OrgId, wallets: i16, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>> {
+        self.read(move |db| load::find_contacts(db, org, wallets, after, limit)).await
     }
     async fn due_passes(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<(OrgId, PassId)>> {
         self.read(move |db| load::due(db, shard, now, limit)).await

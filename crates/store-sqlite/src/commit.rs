@@ -85,20 +85,20 @@ pub(crate) fn claim_results(db: &Connection, rows: &[ResultRow], now: Timestamp)
 
 fn write_contacts(db: &Connection, writes: &[ContactWrite]) -> Result<bool> {
     let mut insert = db.prepare_cached(
-        "INSERT INTO contacts (org, id, version, created_at, updated_at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        "INSERT INTO contacts (org, id, version, created_at, updated_at, body, wallets) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (org, id) DO NOTHING",
     )?;
     let mut update = db.prepare_cached(
-        "UPDATE contacts SET version = ?3, created_at = ?4, updated_at = ?5, body = ?6
-         WHERE org = ?1 AND id = ?2 AND version = ?7",
+        "UPDATE contacts SET version = ?3, created_at = ?4, updated_at = ?5, body = ?6, wallets = ?7
+         WHERE org = ?1 AND id = ?2 AND version = ?8",
     )?;
     let mut release = db.prepare_cached("DELETE FROM contact_keys WHERE org = ?1 AND contact = ?2")?;
     for ContactWrite { row, expected, .. } in writes {
         let (org, id) = (key(row.org), key(row.id));
         let (made, changed) = (row.created_at.as_micros(), row.updated_at.as_micros());
         let written = match expected {
-            None => insert.execute(params![org, id, row.version, made, changed, row.body])?,
-            Some(expected) => update.execute(params![org, id, row.version, made, changed, row.body, expected])?,
+            None => insert.execute(params![org, id, row.version, made, changed, row.body, row.wallets])?,
+            Some(expected) => update.execute(params![org, id, row.version, made, changed, row.body, row.wallets, expected])?,
         };
         if written == 0 {
             return Ok(false);
@@ -162,8 +162,9 @@ fn write_pass(db: &Connection, write: &PassWrite, positions: &[Position]) -> Res
     };
     let mut statement = db.prepare_cached(
         "UPDATE OR IGNORE passes SET project = ?3, shard = ?4, version = ?5, content_seq = coalesce(?6, content_seq),
-             contact = ?7, external = ?8, state = ?9, due_at = ?10, issued_at = ?11, updated_at = ?12, subject = ?13, body = ?14
-         WHERE org = ?1 AND id = ?2 AND version = ?15",
+             contact = ?7, external = ?8, state = ?9, due_at = ?10, issued_at = ?11, updated_at = ?12, subject = ?13, body = ?14,
+             installed = ?15
+         WHERE org = ?1 AND id = ?2 AND version = ?16",
     )?;
     let written = statement.execute(params![
         key(row.org),
@@ -180,6 +181,7 @@ fn write_pass(db: &Connection, write: &PassWrite, positions: &[Position]) -> Res
         row.updated_at.as_micros(),
         row.subject.as_bytes(),
         row.body,
+        row.installed,
         expected
     ])?;
     Ok(written == 1)
@@ -188,8 +190,8 @@ fn write_pass(db: &Connection, write: &PassWrite, positions: &[Position]) -> Res
 fn insert_pass(db: &Connection, row: &PassRow, content_seq: Option<i64>) -> Result<bool> {
     let mut statement = db.prepare_cached(
         "INSERT INTO passes (org, id, project, shard, version, content_seq, contact, external, state, due_at, issued_at,
-             updated_at, subject, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT DO NOTHING",
+             updated_at, subject, body, installed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT DO NOTHING",
     )?;
     let written = statement.execute(params![
         key(row.org),
@@ -205,7 +207,8 @@ fn insert_pass(db: &Connection, row: &PassRow, content_seq: Option<i64>) -> Resu
         row.issued_at.as_micros(),
         row.updated_at.as_micros(),
         row.subject.as_bytes(),
-        row.body
+        row.body,
+        row.installed
     ])?;
     Ok(written == 1)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::{ContactId, OrgId, PassId, ProjectId, Timestamp};
 use rusqlite::{Connection, Row, params};
-use store::{ContactRow, Hash, LoadKeys, LoadedRows, PassRow, ResultRow};
+use store::{ContactRow, Hash, LoadKeys, LoadedRows, PassFilter, PassRow, ResultRow};
 
 use crate::{
     config,
@@ -13,14 +13,14 @@ use crate::{
     wallets,
 };
 
-const PASS: &str = "p.org, p.id, p.project, p.shard, p.version, p.content_seq, p.contact, p.external, p.state, p.due_at, \
-                    p.issued_at, p.updated_at, p.subject, k.wrapped, p.body";
+const PASS: &str = "p.org, p.id, p.project, p.shard, p.version, p.content_seq, p.contact, p.external, p.state, \
+                    p.installed, p.due_at, p.issued_at, p.updated_at, p.subject, k.wrapped, p.body";
 
 macro_rules! select_passes {
     ($rest:literal) => {
         concat!(
-            "SELECT p.org, p.id, p.project, p.shard, p.version, p.content_seq, p.contact, p.external, p.state, p.due_at,
-                    p.issued_at, p.updated_at, p.subject, k.wrapped, p.body
+            "SELECT p.org, p.id, p.project, p.shard, p.version, p.content_seq, p.contact, p.external, p.state,
+                    p.installed, p.due_at, p.issued_at, p.updated_at, p.subject, k.wrapped, p.body
              FROM passes p LEFT JOIN data_keys k ON k.org = p.org AND k.subject = p.subject ",
             $rest
         )
@@ -41,6 +41,7 @@ pub(crate) fn read_pass(row: &Row<'_>) -> Result<PassRow> {
         contact: columns.id_option()?,
         external: columns.value()?,
         state: columns.value()?,
+        installed: columns.value()?,
         due_at: columns.time_option()?,
         issued_at: columns.time()?,
         updated_at: columns.time()?,
@@ -53,7 +54,7 @@ pub(crate) fn read_pass(row: &Row<'_>) -> Result<PassRow> {
 macro_rules! select_contacts {
     ($rest:literal) => {
         concat!(
-            "SELECT c.org, c.id, c.version, c.created_at, c.updated_at, k.wrapped, c.body
+            "SELECT c.org, c.id, c.version, c.created_at, c.updated_at, c.wallets, k.wrapped, c.body
              FROM contacts c LEFT JOIN data_keys k ON k.org = c.org AND k.subject = c.id ",
             $rest
         )
@@ -61,7 +62,7 @@ macro_rules! select_contacts {
 }
 
 fn read_contact(row: &Row<'_>) -> Result<ContactRow> {
-    let names = "c.org, c.id, c.version, c.created_at, c.updated_at, k.wrapped, c.body";
+    let names = "c.org, c.id, c.version, c.created_at, c.updated_at, c.wallets, k.wrapped, c.body";
     let mut columns = Columns::new(row, "contacts", names);
     Ok(ContactRow {
         org: columns.id()?,
@@ -69,6 +70,7 @@ fn read_contact(row: &Row<'_>) -> Result<ContactRow> {
         version: columns.value()?,
         created_at: columns.time()?,
         updated_at: columns.time()?,
+        wallets: columns.value()?,
         data_key: columns.value()?,
         body: columns.value()?,
     })
@@ -219,6 +221,75 @@ pub(crate) fn list_contacts(db: &Connection, org: OrgId, after: Option<ContactId
     let after: &[u8] = after.as_ref().map_or(&[], |id| id);
     let mut statement = db.prepare_cached(select_contacts!("WHERE c.org = ?1 AND c.id > ?2 ORDER BY c.id LIMIT ?3"))?;
     all(statement.query(params![key(org), after, limit])?, read_contact)
+}
+
+/// Passes that fulfil a filter. Its indexes are named: without figures about the table the planner would take any of them.
+pub(crate) fn find_passes(db: &Connection, org: OrgId, filter: &PassFilter, limit: u32) -> Result<Vec<PassRow>> {
+    let mut wanted = String::new();
+    for (given, condition) in [
+        (filter.project.is_some(), " AND project = ?2"),
+        (filter.contact.is_some(), " AND contact = ?3"),
+        (filter.state.is_some(), " AND state = ?4"),
+    ] {
+        wanted.push_str(if given { condition } else { "" });
+    }
+    let ways = filter.installed.iter().map(i16::to_string).collect::<Vec<_>>();
+    let ids = if filter.updated_since.is_some() {
+        if !ways.is_empty() {
+            wanted.push_str(&format!(" AND installed IN ({})", ways.join(", ")));
+        }
+        format!(
+            "SELECT id FROM passes INDEXED BY passes_updated WHERE org = ?1{wanted} AND (updated_at, id) > (?5, ?6)
+             ORDER BY updated_at, id LIMIT ?7"
+        )
+    } else {
+        let index = match (filter.contact, ways.is_empty(), filter.state, filter.project) {
+            (Some(_), ..) => "INDEXED BY passes_contact",
+            (None, false, ..) => "INDEXED BY passes_installed",
+            (None, true, Some(_), _) => "INDEXED BY passes_state",
+            (None, true, None, Some(_)) => "INDEXED BY passes_project",
+            (None, true, None, None) => "",
+        };
+        let each = if ways.is_empty() {
+            vec![String::new()]
+        } else {
+            ways.iter().map(|way| format!(" AND installed = {way}")).collect()
+        };
+        let each: Vec<String> = each
+            .iter()
+            .map(|way| {
+                format!(
+                    "SELECT id FROM (SELECT id FROM passes {index} WHERE org = ?1{wanted}{way} AND id > ?6 ORDER BY id LIMIT ?7)"
+                )
+            })
+            .collect();
+        each.join(" UNION ALL ")
+    };
+    // The few that were found are sorted; an index of the order would be walked whole.
+    let order = if filter.updated_since.is_some() { "+p.updated_at, p.id" } else { "p.id" };
+    let sql = format!("{} WHERE p.org = ?1 AND p.id IN ({ids}) ORDER BY {order} LIMIT ?7", select_passes!(""));
+    let mut statement = db.prepare_cached(&sql)?;
+    let since = filter.updated_since.map_or(0, Timestamp::as_micros);
+    let place = filter.after.map(|(at, id)| (if filter.updated_since.is_some() { at.as_micros() } else { since }, key(id)));
+    // A blob of nothing sorts before every id.
+    let (at, after): (i64, &[u8]) = place.as_ref().map_or((since, &[]), |(at, id)| (*at, id));
+    let bound = params![key(org), filter.project.map(key), filter.contact.map(key), filter.state, at, after, limit];
+    all(statement.query(bound)?, read_pass)
+}
+
+/// Contacts with passes in these wallets, in the order of their ids.
+pub(crate) fn find_contacts(
+    db: &Connection,
+    org: OrgId,
+    wallets: i16,
+    after: Option<ContactId>,
+    limit: u32,
+) -> Result<Vec<ContactRow>> {
+    let after = after.map(key);
+    let after: &[u8] = after.as_ref().map_or(&[], |id| id);
+    let mut statement =
+        db.prepare_cached(select_contacts!("WHERE c.org = ?1 AND c.wallets = ?2 AND c.id > ?3 ORDER BY c.id LIMIT ?4"))?;
+    all(statement.query(params![key(org), wallets, after, limit])?, read_contact)
 }
 
 /// Passes that are due for expiry.

@@ -22,6 +22,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0013_repeats.sql"),
     include_str!("../migrations/0014_asked_again.sql"),
     include_str!("../migrations/0015_owed_to_a_target.sql"),
+    include_str!("../migrations/0018_installed.sql"),
 ];
 
 /// Marks the file as ours in its header: "PBdg".

@@ -12,8 +12,8 @@ use crate::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
     ConfigWrite, ConfigWritten, ContactRow, DedupeRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
-    LeaseRow, LoadKeys, LoadedRows, Newest, NodeRow, PassRow, PushSettlement, Repeats, ResourceRow, ResultRow, StaleDevice,
-    StalePlace, Turns, error::Result,
+    LeaseRow, LoadKeys, LoadedRows, Newest, NodeRow, PassFilter, PassRow, PushSettlement, Repeats, ResourceRow, ResultRow,
+    StaleDevice, StalePlace, Turns, error::Result,
 };
 
 /// A reader of a log, with a watermark per shard.
@@ -170,10 +170,16 @@ pub trait Backend: Send + Sync + 'static {
         after: Option<PassId>,
         limit: u32,
     ) -> Result<Vec<PassRow>>;
+    /// Passes of an organization that fulfil all of a filter: in the order of their ids, or of their last change and then their ids
+    /// where they are asked for since a time. What changes meanwhile comes again in the latter, or later; nothing is left out that
+    /// fulfils it all the time.
+    async fn find_passes(&self, org: OrgId, filter: &PassFilter, limit: u32) -> Result<Vec<PassRow>>;
     /// How many passes a project has, deleted ones included; no more than `most` are counted.
     async fn count_passes(&self, org: OrgId, project: ProjectId, most: u32) -> Result<u32>;
     /// Contacts of an organization in the order of their ids, after one.
     async fn contacts(&self, org: OrgId, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>>;
+    /// Contacts with passes in these wallets, see [`crate::wallets_number`], in the order of their ids, after one.
+    async fn find_contacts(&self, org: OrgId, wallets: i16, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>>;
     /// Passes of a shard that are due for expiry, earliest first.
     async fn due_passes(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<(OrgId, PassId)>>;
 

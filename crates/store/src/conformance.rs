@@ -48,7 +48,7 @@ macro_rules! conformance_tests {
                 installations_leave_pushes_alone;
             load: each_row_comes_once_with_its_contact, names_lead_to_contacts_and_their_passes,
                 absent_keys_bring_nothing, large_loads_answer;
-            log: events_come_back_in_order, reads_at_the_same_time_do_not_mix, feeds_hold_one_organization, newest_events_come_first, events_of_a_pass, passes_are_paged,
+            log: events_come_back_in_order, reads_at_the_same_time_do_not_mix, feeds_hold_one_organization, newest_events_come_first, events_of_a_pass, passes_are_paged, passes_are_filtered, contacts_are_filtered,
                 contacts_are_paged, due_passes_come_earliest_first;
             leases: only_one_seizes, beats_and_releases, writes_of_a_lost_lease_are_refused, a_name_is_one_incarnations;
             deliveries: owed_deliveries_are_claimed_when_due, claims_end_and_can_be_taken_back,

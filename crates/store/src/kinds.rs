@@ -218,6 +218,11 @@ pub const fn pass_state_number(lifecycle: &Lifecycle) -> i16 {
 /// The number of the deleted state.
 pub const DELETED: i16 = 5;
 
+/// In which wallets something is: the sum of the wallets' numbers, 0 to 3.
+pub const fn wallets_number(apple: bool, google: bool) -> i16 {
+    (if apple { wallet_number(Wallet::Apple) } else { 0 }) + (if google { wallet_number(Wallet::Google) } else { 0 })
+}
+
 /// A wallet's number in the store.
 pub const fn wallet_number(wallet: Wallet) -> i16 {
     match wallet {

@@ -310,6 +310,8 @@ pub struct PassRow {
     pub external: Option<Hash>,
     /// Its lifecycle state, see [`crate::pass_state_number`].
     pub state: i16,
+    /// In which wallets it is installed, see [`crate::wallets_number`].
+    pub installed: i16,
     /// When the expiry sweep must look at it.
     pub due_at: Option<Timestamp>,
     /// When it was issued.
@@ -322,6 +324,23 @@ pub struct PassRow {
     pub data_key: Option<Vec<u8>>,
     /// The pass, sealed.
     pub body: Vec<u8>,
+}
+
+/// Which passes to list; what is left out does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PassFilter {
+    /// Of this project.
+    pub project: Option<ProjectId>,
+    /// Of this contact.
+    pub contact: Option<ContactId>,
+    /// In this lifecycle state, see [`crate::pass_state_number`].
+    pub state: Option<i16>,
+    /// Installed in one of these ways, see [`crate::wallets_number`]; empty means in any, or in none.
+    pub installed: Vec<i16>,
+    /// Changed at this time or later. They come in the order of their last change then, else in the order of their ids.
+    pub updated_since: Option<Timestamp>,
+    /// After this pass; with `updated_since` as it was when it had last changed at this time.
+    pub after: Option<(Timestamp, PassId)>,
 }
 
 /// A pass to write.
@@ -350,6 +369,8 @@ pub struct ContactRow {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// In which wallets it has passes, see [`crate::wallets_number`].
+    pub wallets: i16,
     /// Its data key, wrapped; filled when read, ignored when written.
     pub data_key: Option<Vec<u8>>,
     /// The contact, sealed.

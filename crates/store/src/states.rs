@@ -12,10 +12,10 @@ use uuid::Uuid;
 use crate::{
     Committed, DataKey, Keyring, Store, StoreError,
     error::Result,
-    kinds::{pass_state_number, reason_from_number, reason_number, wallet_from_number, wallet_number},
+    kinds::{pass_state_number, reason_from_number, reason_number, wallet_from_number, wallet_number, wallets_number},
     rows::{
-        CommitRows, ContactKey, ContactRow, ContactWrite, EventRow, Hash, InstallationRow, LoadKeys, LoadedRows, PassRow,
-        PassWrite, ResultRow,
+        CommitRows, ContactKey, ContactRow, ContactWrite, EventRow, Hash, InstallationRow, LoadKeys, LoadedRows, PassFilter,
+        PassRow, PassWrite, ResultRow,
     },
     store::to_json,
 };
@@ -453,8 +453,17 @@ impl Store {
             keys.extend(self.contact_hash(org, &name)?.map(|hash| ContactKey { hash, required }));
         }
         let version = stored(contact.version);
-        let row =
-            ContactRow { org, id, version, created_at: contact.created_at, updated_at: contact.updated_at, data_key: None, body };
+        let status = contact.wallet_status();
+        let row = ContactRow {
+            org,
+            id,
+            version,
+            created_at: contact.created_at,
+            updated_at: contact.updated_at,
+            wallets: wallets_number(status.apple > 0, status.google > 0),
+            data_key: None,
+            body,
+        };
         rows.contacts.push(ContactWrite { row, expected: held.stored_version.map(stored), keys });
         Ok(())
     }
@@ -486,6 +495,7 @@ impl Store {
             contact: pass.contact,
             external,
             state: pass_state_number(&pass.lifecycle),
+            installed: wallets_number(pass.apple.active > 0, pass.google.active > 0),
             due_at: pass.due_at(),
             issued_at: pass.issued_at,
             updated_at: pass.updated_at,
@@ -618,6 +628,12 @@ impl Store {
         rows.iter().map(|row| self.open_pass(row).map(|(_, pass)| pass)).collect()
     }
 
+    /// A page of the passes that fulfil a filter.
+    pub async fn find_passes(&self, org: OrgId, filter: &PassFilter, limit: u32) -> Result<Vec<Pass>> {
+        let rows = self.backend.find_passes(org, filter, limit).await?;
+        rows.iter().map(|row| self.open_pass(row).map(|(_, pass)| pass)).collect()
+    }
+
     /// A page of a project's passes in the order of their ids, each with the number of the last event that changed what it
     /// shows.
     pub async fn passes_as_shown(
@@ -659,6 +675,12 @@ impl Store {
     /// A page of contacts in the order of their ids.
     pub async fn contacts(&self, org: OrgId, after: Option<ContactId>, limit: u32) -> Result<Vec<Contact>> {
         let rows = self.backend.contacts(org, after, limit).await?;
+        rows.iter().map(|row| self.open_contact(row).map(|(_, contact)| contact)).collect()
+    }
+
+    /// A page of the contacts with passes in these wallets, in the order of their ids.
+    pub async fn find_contacts(&self, org: OrgId, wallets: i16, after: Option<ContactId>, limit: u32) -> Result<Vec<Contact>> {
+        let rows = self.backend.find_contacts(org, wallets, after, limit).await?;
         rows.iter().map(|row| self.open_contact(row).map(|(_, contact)| contact)).collect()
     }
 

@@ -2,7 +2,7 @@
 //! Source: <https://docs.thewalletcrew.io/connect/custom-connector/installation-changed-extensibility>.
 
 use domain::{Event, EventKind, Facts, Target, Timestamp};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::settings::CODE;
 use crate::catalog::Call;

@@ -169,6 +169,9 @@ struct Filter {
     /// Only the one with this e-mail address.
     #[param(value_type = Option<String>)]
     email: Option<String>,
+    /// Only those whose passes are in these wallets, over all projects: as a contact's `wallet_status` is.
+    #[param(inline)]
+    wallet_status: Option<StatusName>,
     /// How many: 1 to 100, 50 unless told.
     #[serde(default)]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
@@ -176,6 +179,27 @@ struct Filter {
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<After>,
+}
+
+/// In which wallets a contact's passes are.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum StatusName {
+    None,
+    Apple,
+    Google,
+    Both,
+}
+
+impl StatusName {
+    const fn number(self) -> i16 {
+        match self {
+            Self::None => store::wallets_number(false, false),
+            Self::Apple => store::wallets_number(true, false),
+            Self::Google => store::wallets_number(false, true),
+            Self::Both => store::wallets_number(true, true),
+        }
+    }
 }
 
 /// Make or change a contact.
@@ -219,11 +243,18 @@ async fn list(
         (Some(_), Some(_)) => return Err(Problem::parameter("query", "give external_id or email, not both")),
         (None, None) => {
             let after = filter.cursor.map(|cursor| ContactId::from_uuid(cursor.0));
-            let rows = app.store.contacts(can.org, after, filter.limit.and_one()).await?;
+            let rows = match filter.wallet_status {
+                Some(status) => app.store.find_contacts(can.org, status.number(), after, filter.limit.and_one()).await?,
+                None => app.store.contacts(can.org, after, filter.limit.and_one()).await?,
+            };
             return Ok(Json(page(&rows, filter.limit, |contact| contact.id.uuid(), View::of)));
         }
     };
-    let found = app.store.contact(can.org, &named).await?;
+    let fits = |contact: &Contact| {
+        let status = contact.wallet_status();
+        filter.wallet_status.is_none_or(|wanted| wanted.number() == store::wallets_number(status.apple > 0, status.google > 0))
+    };
+    let found = app.store.contact(can.org, &named).await?.filter(fits);
     Ok(Json(Page { data: found.iter().map(View::of).collect(), next_cursor: None }))
 }
 

@@ -91,8 +91,13 @@ pub(crate) fn sorted_page<'a, T: 'a, V>(
 
 /// A page of rows that were read with [`Limit::and_one`], ordered by id.
 pub(crate) fn page<R, V>(rows: &[R], limit: Limit, id: impl Fn(&R) -> Uuid, show: impl Fn(&R) -> V) -> Page<V> {
+    page_by(rows, limit, |row| id(row).as_bytes().to_vec(), show)
+}
+
+/// A page of rows that were read with [`Limit::and_one`], ordered by a place of their own.
+pub(crate) fn page_by<R, V>(rows: &[R], limit: Limit, place: impl Fn(&R) -> Vec<u8>, show: impl Fn(&R) -> V) -> Page<V> {
     let shown = &rows[..rows.len().min(limit.get() as usize)];
     let more = rows.len() > shown.len();
-    let next_cursor = shown.last().filter(|_| more).map(|last| cursor::text(id(last).as_bytes()));
+    let next_cursor = shown.last().filter(|_| more).map(|last| cursor::text(&place(last)));
     Page { data: shown.iter().map(show).collect(), next_cursor }
 }

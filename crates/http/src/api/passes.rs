@@ -9,14 +9,17 @@ use domain::{
 };
 use engine::Outcome;
 use serde::{Deserialize, Deserializer, Serialize};
+use store::PassFilter;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
 use super::{
     commands::{Acted, ERASED, Once},
     config::{self, IfMatch, Shown},
     contacts::ContactSchema,
-    page::{After, Limit, Page, Paging, page},
+    cursor::{Cursor, Place},
+    page::{Limit, Page, Paging, page_by},
     pass_view::View,
     schema::{self, AmountInput, IdText, TimeText},
 };
@@ -158,13 +161,114 @@ struct Filter {
     contact: Option<ContactId>,
     /// Only those with this external id: one of `project`, or else one of each project that has it.
     external_id: Option<String>,
+    /// Only those that are installed: in Apple Wallet, in Google Wallet, in any of the two, or in none.
+    #[param(inline)]
+    installed: Option<Installed>,
+    /// Only those in this state.
+    #[param(inline)]
+    state: Option<StateName>,
+    /// Only those that changed at this time or later. They come in the order of their last change then: one that changes while you
+    /// read comes again, and to go on later, ask since a minute before you last asked.
+    #[param(value_type = Option<TimeText>)]
+    updated_since: Option<Timestamp>,
     /// How many: 1 to 100, 50 unless told.
     #[serde(default)]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
     limit: Limit,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the page before, with the same filters.
     #[param(value_type = Option<String>)]
-    cursor: Option<After>,
+    cursor: Option<Cursor<PassPlace>>,
+}
+
+/// Where passes are installed.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Installed {
+    Apple,
+    Google,
+    Any,
+    None,
+}
+
+impl Installed {
+    /// The numbers of the ways that are meant, see [`store::wallets_number`].
+    fn ways(self) -> Vec<i16> {
+        let all = [(false, false), (true, false), (false, true), (true, true)];
+        let meant = all.into_iter().filter(|(apple, google)| match self {
+            Self::Apple => *apple,
+            Self::Google => *google,
+            Self::Any => *apple || *google,
+            Self::None => !apple && !google,
+        });
+        meant.map(|(apple, google)| store::wallets_number(apple, google)).collect()
+    }
+}
+
+/// A pass's state.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum StateName {
+    Inactive,
+    Active,
+    Used,
+    Expired,
+    Revoked,
+    Deleted,
+}
+
+impl StateName {
+    /// As [`store::pass_state_number`] has it.
+    const fn number(self) -> i16 {
+        match self {
+            Self::Inactive => 0,
+            Self::Active => 1,
+            Self::Used => 2,
+            Self::Expired => 3,
+            Self::Revoked => 4,
+            Self::Deleted => store::DELETED,
+        }
+    }
+}
+
+/// A place among passes: by their ids, or by when they changed.
+#[derive(Debug, Clone, Copy)]
+struct PassPlace {
+    at: Option<Timestamp>,
+    id: PassId,
+}
+
+impl Place for PassPlace {
+    fn read(place: &[u8]) -> Option<Self> {
+        let (id, at) = place.split_at_checked(16)?;
+        let id = PassId::from_uuid(Uuid::from_slice(id).ok()?);
+        let at = if at.is_empty() { None } else { Some(Timestamp::from_micros(i64::from_be_bytes(at.try_into().ok()?))) };
+        Some(Self { at, id })
+    }
+}
+
+impl Filter {
+    fn wanted(&self) -> Result<PassFilter, Problem> {
+        let after = match self.cursor.map(|cursor| cursor.0) {
+            Some(place) if place.at.is_some() != self.updated_since.is_some() => {
+                return Err(Problem::parameter("cursor", "it is of a list with other filters: give `updated_since` as it was"));
+            }
+            place => place.map(|place| (place.at.unwrap_or(Timestamp::from_micros(0)), place.id)),
+        };
+        Ok(PassFilter {
+            project: self.project,
+            contact: self.contact,
+            state: self.state.map(StateName::number),
+            installed: self.installed.map(Installed::ways).unwrap_or_default(),
+            updated_since: self.updated_since,
+            after,
+        })
+    }
+
+    /// Where the next page begins after a pass.
+    fn place(&self, pass: &domain::Pass) -> Vec<u8> {
+        let at = self.updated_since.map(|_| pass.updated_at.as_micros().to_be_bytes());
+        [pass.id.uuid().as_bytes().as_slice(), at.as_ref().map_or(&[], |at| at.as_slice())].concat()
+    }
 }
 
 impl IssueInput {
@@ -300,14 +404,23 @@ async fn list(
         projects.retain(|project| filter.project.is_none_or(|only| only == *project));
         projects.sort_unstable();
         let found = app.store.passes_by_external_id(can.org, &projects, external_id).await?;
-        let found = found.iter().filter(|pass| filter.contact.is_none_or(|contact| pass.contact == Some(contact)));
+        let wanted = filter.wanted()?;
+        let found = found.iter().filter(|pass| fits(&wanted, pass));
         return Ok(Passes::of(Page { data: found.map(view).collect(), next_cursor: None }, None));
     }
-    let after = filter.cursor.map(|cursor| PassId::from_uuid(cursor.0));
-    let rows = app.store.passes(can.org, filter.project, filter.contact, after, filter.limit.and_one()).await?;
+    let rows = app.store.find_passes(can.org, &filter.wanted()?, filter.limit.and_one()).await?;
     let shown = rows.iter().take(filter.limit.get() as usize);
     let apple_bundle = filter.contact.and_then(|_| bundle(&app, &catalog, shown));
-    Ok(Passes::of(page(&rows, filter.limit, |pass| pass.id.uuid(), view), apple_bundle))
+    Ok(Passes::of(page_by(&rows, filter.limit, |pass| filter.place(pass), view), apple_bundle))
+}
+
+/// Whether a pass of an external id fulfils the rest of a filter.
+fn fits(filter: &PassFilter, pass: &domain::Pass) -> bool {
+    let installed = store::wallets_number(pass.apple.active > 0, pass.google.active > 0);
+    filter.contact.is_none_or(|contact| pass.contact == Some(contact))
+        && filter.state.is_none_or(|state| store::pass_state_number(&pass.lifecycle) == state)
+        && (filter.installed.is_empty() || filter.installed.contains(&installed))
+        && filter.updated_since.is_none_or(|since| pass.updated_at >= since)
 }
 
 /// Most passes of a project that are counted.

@@ -261,6 +261,75 @@ async fn a_contact_shows_in_which_wallets_their_passes_are_and_since_when() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn passes_and_contacts_are_found_by_their_wallets_state_and_change() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let project = things.id("project");
+    let mut ids = Vec::new();
+    for number in 0..6 {
+        let contact = json!({"external_id": format!("holder-{number}")});
+        let issue = json!({"project": project, "contact": contact, "external_id": format!("found-{number}")});
+        ids.push(server.post("/v1/passes", issue).await.expect(201)["id"].as_str().unwrap().to_owned());
+    }
+    for (number, wallet) in [(1, Wallet::Apple), (2, Wallet::Google), (3, Wallet::Apple), (3, Wallet::Google)] {
+        let (pass, device) = (PassRef::Id(ids[number].parse().unwrap()), format!("found-{number}"));
+        let device = if wallet == Wallet::Apple { device } else { String::new() };
+        let sighting = Sighting::default();
+        server.did(Action::RecordInstall { pass, wallet, device, push_token: None, sighting }).await;
+    }
+    server.call(&server.admin, "DELETE", &format!("/v1/passes/{}", ids[5]), &Value::Null).await;
+    // One a page, whatever the cursor has to carry.
+    let walk = async |path: String, of: &str| {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = server.get(&format!("{path}&limit=1{cursor}")).await.expect(200);
+            found.extend(page["data"].as_array().unwrap().iter().filter_map(|it| it[of].as_str().map(str::to_owned)));
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        found
+    };
+    let mine = |mut found: Vec<String>| {
+        found.retain(|id| ids.contains(id));
+        found.iter().map(|id| ids.iter().position(|known| known == id).unwrap()).collect::<Vec<_>>()
+    };
+    for (wish, expected) in [
+        ("installed=apple", vec![1, 3]),
+        ("installed=google", vec![2, 3]),
+        ("installed=any", vec![1, 2, 3]),
+        ("installed=none&state=active", vec![0, 4]),
+        ("state=deleted", vec![5]),
+        ("installed=any&updated_since=2020-01-01T00:00:00Z", vec![1, 2, 3]),
+        ("updated_since=2100-01-01T00:00:00Z", vec![]),
+    ] {
+        let mut found = mine(walk(format!("/v1/passes?project={project}&{wish}"), "id").await);
+        found.sort_unstable();
+        assert_eq!(found, expected, "{wish}");
+    }
+    let of_name = async |wish: &str| {
+        let page = server.get(&format!("/v1/passes?external_id=found-3&{wish}")).await.expect(200);
+        page["data"].as_array().unwrap().len()
+    };
+    assert_eq!((of_name("installed=google").await, of_name("installed=none").await, of_name("state=active").await), (1, 0, 1));
+    for (status, expected) in [("apple", "holder-1"), ("google", "holder-2"), ("both", "holder-3")] {
+        let found = walk(format!("/v1/contacts?wallet_status={status}"), "external_id").await;
+        assert!(found.contains(&expected.to_owned()) && !found.contains(&"holder-0".to_owned()), "{status}: {found:?}");
+        let named = server.get(&format!("/v1/contacts?wallet_status={status}&external_id={expected}")).await.expect(200);
+        assert_eq!(named["data"].as_array().unwrap().len(), 1);
+    }
+    for wrong in
+        ["/v1/passes?installed=both", "/v1/passes?state=lost", "/v1/passes?updated_since=soon", "/v1/contacts?wallet_status=any"]
+    {
+        assert_eq!(server.get(wrong).await.problem(400), "invalid_parameter", "{wrong}");
+    }
+    let cursor = server.get("/v1/passes?limit=1").await.expect(200)["next_cursor"].as_str().unwrap().to_owned();
+    let other = server.get(&format!("/v1/passes?updated_since=2020-01-01T00:00:00Z&cursor={cursor}")).await;
+    assert_eq!(other.problem(400), "invalid_parameter", "a place of another order");
+    let theirs = server.call(&server.stranger, "GET", "/v1/passes?installed=any", &Value::Null).await.expect(200);
+    assert!(theirs["data"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_has_its_limit_and_its_end() {
     let server = Server::start().await;
     let limited = server.key_with(server.ours, |key| {

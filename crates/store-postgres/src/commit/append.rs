@@ -127,6 +127,7 @@ async fn write_passes(
             &rows().map(|row| row.body.as_slice()).collect::<Vec<_>>(),
             &writes.iter().map(|write| Some(to_shard(events[write.content_event?].position.shard))).collect::<Vec<_>>(),
             &writes.iter().map(|write| Some(places.back[write.content_event?])).collect::<Vec<_>>(),
+            &rows().map(|row| row.installed).collect::<Vec<_>>(),
         ],
     )
     .await?;

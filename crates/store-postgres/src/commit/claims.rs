@@ -102,7 +102,8 @@ async fn write_contacts(open: &Transaction, statement: &Statement, writes: &[&Co
     let created: Vec<i64> = writes.iter().map(|write| write.row.created_at.as_micros()).collect();
     let updated: Vec<i64> = writes.iter().map(|write| write.row.updated_at.as_micros()).collect();
     let body: Vec<&[u8]> = writes.iter().map(|write| write.row.body.as_slice()).collect();
-    count(open, statement, writes.len(), &[&org, &id, &version, &created, &updated, &body]).await
+    let wallets: Vec<i16> = writes.iter().map(|write| write.row.wallets).collect();
+    count(open, statement, writes.len(), &[&org, &id, &version, &created, &updated, &body, &wallets]).await
 }
 
 async fn claim_results(open: &Transaction, statement: &Statement, batch: &Batch<'_>) -> Attempt<usize> {

@@ -34,8 +34,8 @@ const ADD_KEYS: &str = "INSERT INTO data_keys (org, subject, wrapped) \
 macro_rules! write_contacts {
     ($conflict:literal) => {
         concat!(
-            "INSERT INTO contacts (org, id, version, created_at, updated_at, body) \
-             SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[]) \
+            "INSERT INTO contacts (org, id, version, created_at, updated_at, body, wallets) \
+             SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[], $7::smallint[]) \
              ON CONFLICT (org, id) DO ",
             $conflict
         )
@@ -45,7 +45,7 @@ macro_rules! write_contacts {
 const INSERT_CONTACTS: &str = write_contacts!("NOTHING");
 const REPLACE_CONTACTS: &str = write_contacts!(
     "UPDATE SET version = excluded.version, created_at = excluded.created_at, updated_at = excluded.updated_at, \
-     body = excluded.body"
+     body = excluded.body, wallets = excluded.wallets"
 );
 
 const ADD_CODES: &str = "INSERT INTO directory (kind, name, org, target) \
@@ -105,15 +105,15 @@ macro_rules! write_passes {
     ($conflict:literal) => {
         concat!(
             "INSERT INTO passes (org, id, project, shard, version, contact, external, state, due_at, issued_at, updated_at, \
-                subject, body, content_seq) \
+                subject, body, installed, content_seq) \
              SELECT t.org, t.id, t.project, t.shard, t.version, t.contact, t.external, t.state, t.due_at, t.issued_at, \
-                t.updated_at, t.subject, t.body, \
+                t.updated_at, t.subject, t.body, t.installed, \
                 coalesce((SELECT h.seq FROM log_heads h WHERE h.log = 2 AND h.shard = t.log_shard) - t.back, 0) \
              FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::smallint[], $5::bigint[], $6::uuid[], $7::uuid[], \
                 $8::smallint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::uuid[], $13::bytea[], $14::smallint[], \
-                $15::bigint[]) \
+                $15::bigint[], $16::smallint[]) \
                 AS t(org, id, project, shard, version, contact, external, state, due_at, issued_at, updated_at, subject, \
-                    body, log_shard, back)",
+                    body, log_shard, back, installed)",
             $conflict
         )
     };
@@ -124,7 +124,7 @@ const REPLACE_PASSES: &str = write_passes!(
     " ON CONFLICT (org, id) DO UPDATE SET project = excluded.project, shard = excluded.shard, version = excluded.version, \
         contact = excluded.contact, external = excluded.external, state = excluded.state, due_at = excluded.due_at, \
         issued_at = excluded.issued_at, updated_at = excluded.updated_at, subject = excluded.subject, body = excluded.body, \
-        content_seq = CASE WHEN excluded.content_seq = 0 THEN passes.content_seq ELSE excluded.content_seq END"
+        installed = excluded.installed, content_seq = CASE WHEN excluded.content_seq = 0 THEN passes.content_seq ELSE excluded.content_seq END"
 );
 
 /// All of them, prepared; a connection prepares them once.

@@ -49,6 +49,7 @@ pub(crate) fn pass(n: u64, shard: u16) -> PassRow {
         contact: None,
         external: None,
         state: 1,
+        installed: 0,
         due_at: None,
         issued_at: START,
         updated_at: START,
@@ -94,6 +95,7 @@ pub(crate) fn contact(n: u64, names: &[u64]) -> ContactWrite {
         version: 1,
         created_at: START,
         updated_at: START,
+        wallets: 0,
         data_key: None,
         body: vec![1; 100],
     };

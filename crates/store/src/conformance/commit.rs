@@ -26,11 +26,12 @@ async fn holder(backend: &Shared, key: u64) -> Option<domain::ContactId> {
 /// Nothing is lost or changed on the way.
 pub async fn new_rows_come_back_as_they_went_in(backend: &Shared) {
     let shard = backend.shards() - 1;
-    let person = contact(30);
+    let person = crate::ContactRow { wallets: 2, ..contact(30) };
     let issued = PassRow {
         shard,
         contact: Some(person.id),
         external: Some(hash(5)),
+        installed: 3,
         due_at: Some(day(3)),
         subject: person.id.uuid(),
         ..pass(10)

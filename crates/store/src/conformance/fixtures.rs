@@ -92,6 +92,7 @@ pub(super) fn pass(n: u64) -> PassRow {
         contact: None,
         external: None,
         state: 1,
+        installed: 0,
         due_at: None,
         issued_at: START,
         updated_at: START,
@@ -108,6 +109,7 @@ pub(super) fn contact(n: u64) -> ContactRow {
         version: 1,
         created_at: START,
         updated_at: START,
+        wallets: 0,
         data_key: None,
         body: vec![n as u8; 30],
     }

@@ -5,7 +5,7 @@ use domain::{EventKind, Position, Timestamp};
 use super::fixtures::{
     Shared, at, commit, contact, done, event, id, insert, insert_contact, key_bytes, org, other_org, pass, update, uuid,
 };
-use crate::{CommitRows, DELETED, EventRow, Log, Newest, PassRow};
+use crate::{CommitRows, DELETED, EventRow, Log, Newest, PassFilter, PassRow};
 
 fn numbers(rows: &[EventRow]) -> Vec<u64> {
     rows.iter().map(|row| row.position.seq).collect()
@@ -171,6 +171,87 @@ pub async fn passes_are_paged(backend: &Shared) {
     assert_eq!(list(Some(id(50)), Some(id(30)), Some(id(10)), 100).await, []);
     let count = async |project, most| backend.count_passes(org(), id(project), most).await.unwrap();
     assert_eq!((count(51, 100).await, count(51, 3).await, count(52, 100).await), (5, 3, 0));
+}
+
+/// Passes are found by what they are and when they changed, whatever changes between two pages.
+pub async fn passes_are_filtered(backend: &Shared) {
+    let row = |n: u64| PassRow {
+        project: id(50 + n % 2),
+        contact: (n % 5 == 0).then(|| id(30)),
+        state: if n % 3 == 0 { 4 } else { 1 },
+        installed: (n % 4) as i16,
+        updated_at: at(1_000 - n),
+        ..pass(n)
+    };
+    let mut passes: Vec<_> = (10..40).map(|n| insert(row(n))).collect();
+    passes.push(insert(PassRow { org: other_org(), ..row(11) }));
+    done(backend, CommitRows { passes, ..commit() }).await;
+    let find = async |filter: &PassFilter, limit| backend.find_passes(org(), filter, limit).await.unwrap();
+    let all = PassFilter::default();
+    let filters = [
+        all.clone(),
+        PassFilter { installed: vec![1, 3], ..all.clone() },
+        PassFilter { installed: vec![0], state: Some(4), ..all.clone() },
+        PassFilter { project: Some(id(51)), installed: vec![1, 2, 3], ..all.clone() },
+        PassFilter { contact: Some(id(30)), installed: vec![2], ..all.clone() },
+        PassFilter { contact: Some(id(30)), project: Some(id(50)), state: Some(1), ..all.clone() },
+        PassFilter { state: Some(4), project: Some(id(50)), ..all.clone() },
+        PassFilter { state: Some(5), ..all.clone() },
+    ];
+    for filter in filters {
+        for since in [None, Some(at(975))] {
+            let mut filter = PassFilter { updated_since: since, ..filter.clone() };
+            let fits = |row: &PassRow| {
+                filter.project.is_none_or(|project| row.project == project)
+                    && filter.contact.is_none_or(|contact| row.contact == Some(contact))
+                    && filter.state.is_none_or(|state| row.state == state)
+                    && (filter.installed.is_empty() || filter.installed.contains(&row.installed))
+                    && since.is_none_or(|since| row.updated_at >= since)
+            };
+            let mut expected: Vec<PassRow> = (10..40).map(row).filter(fits).collect();
+            if since.is_some() {
+                expected.sort_by_key(|row| (row.updated_at, row.id));
+            }
+            let mut found = Vec::new();
+            loop {
+                let page = find(&filter, 3).await;
+                let Some(last) = page.last() else { break };
+                filter.after = Some((last.updated_at, last.id));
+                found.extend(page);
+            }
+            assert_eq!(found, expected, "{filter:?}");
+        }
+    }
+    // One that changes between two pages comes again where they come by their change, and is not left out where it still fits.
+    let since = PassFilter { updated_since: Some(at(985)), ..PassFilter::default() };
+    let first = find(&since, 2).await;
+    assert_eq!(first.iter().map(|row| row.id).collect::<Vec<_>>(), [15, 14].map(id));
+    let changed = PassRow { updated_at: at(2_000), installed: 3, ..row(15) };
+    done(backend, CommitRows { passes: vec![update(&changed)], ..commit() }).await;
+    let rest = find(&PassFilter { after: Some((first[1].updated_at, first[1].id)), ..since }, 100).await;
+    assert_eq!(rest.iter().map(|row| row.id).collect::<Vec<_>>(), [13, 12, 11, 10, 15].map(id));
+    let apple = PassFilter { installed: vec![1, 3], after: Some((at(0), id(13))), ..PassFilter::default() };
+    assert_eq!(find(&apple, 2).await.iter().map(|row| row.id).collect::<Vec<_>>(), [15, 17].map(id));
+}
+
+/// Contacts are found by the wallets that their passes are in.
+pub async fn contacts_are_filtered(backend: &Shared) {
+    let row = |n: u64| crate::ContactRow { wallets: (n % 4) as i16, ..contact(n) };
+    let mut contacts: Vec<_> = (30..46).map(|n| insert_contact(row(n), &[])).collect();
+    contacts.push(insert_contact(crate::ContactRow { org: other_org(), ..row(33) }, &[]));
+    done(backend, CommitRows { contacts, ..commit() }).await;
+    let found = async |wallets, after: Option<u64>, limit| -> Vec<_> {
+        let rows = backend.find_contacts(org(), wallets, after.map(id), limit).await.unwrap();
+        rows.into_iter().map(|row| row.id).collect()
+    };
+    assert_eq!(found(3, None, 100).await, [31, 35, 39, 43].map(id));
+    assert_eq!(found(3, Some(35), 1).await, [id(39)]);
+    assert_eq!(found(0, None, 2).await, [32, 36].map(id));
+    let left =
+        crate::ContactWrite { row: crate::ContactRow { version: 2, wallets: 0, ..row(35) }, expected: Some(1), keys: Vec::new() };
+    done(backend, CommitRows { contacts: vec![left], ..commit() }).await;
+    assert_eq!(found(3, None, 100).await, [31, 39, 43].map(id));
+    assert_eq!(found(0, Some(32), 2).await, [35, 36].map(id));
 }
 
 /// Contacts are listed in the order of their ids.

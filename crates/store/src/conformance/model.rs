@@ -231,6 +231,7 @@ impl Run<'_> {
             external: self.dice.often(60).then(|| hash(self.dice.below(5))),
             state: if self.dice.often(15) { DELETED } else { 1 },
             subject: uuid(contact.unwrap_or(n)),
+            installed: self.dice.below(4) as i16,
             due_at: self.dice.often(30).then(|| at(n)),
             body: vec![self.dice.below(256) as u8; 20],
             ..pass(n)
