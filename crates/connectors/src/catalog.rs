@@ -214,6 +214,8 @@ pub struct Vendor {
     /// What of a contact the vendor holds, where it holds a state: then the present state is sent, whatever it was at the
     /// event, and all contacts can be compared and repaired.
     pub state: Option<StateOf>,
+    /// What makes the fields that are written to, where the service lets that be made.
+    pub makes: Option<Makes>,
     /// How what it holds of contacts is read, where that can be: then a comparison sees what somebody changed there.
     pub holds: Option<Holds>,
     /// Which function of the target's code an event calls, where it is code that tells it.
@@ -240,6 +242,7 @@ impl Vendor {
             check,
             login: None,
             state: None,
+            makes: None,
             holds: None,
             call: None,
             carrier: Carrier::Http,
@@ -278,6 +281,16 @@ pub type Around = fn(&Owed<'_>, &Target, &Secrets, Timestamp, &'static str, Byte
 
 /// What of a contact a target holds; why nothing, when its record cannot be found.
 pub type StateOf = fn(&Contact, &Target) -> Result<State, String>;
+
+/// What makes the fields at a service that are written to. That is asked for before anything is written, once by each process
+/// for each change of a target; fields that are there already, and tokens that may not make any, are no fault.
+#[derive(Debug, Clone, Copy)]
+pub struct Makes {
+    /// One request for all; why not, when it cannot be made.
+    pub all: fn(&Target, &Secrets) -> Result<Request, String>,
+    /// One for each, where the one for all is refused because some are there.
+    pub each: fn(&Target, &Secrets) -> Result<Vec<Request>, String>,
+}
 
 /// How what a service holds of contacts is read and compared.
 #[derive(Debug, Clone, Copy)]

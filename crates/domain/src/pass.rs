@@ -246,6 +246,9 @@ pub struct Place {
 pub struct Holding {
     /// Installations that are there now.
     pub active: u32,
+    /// Installations that there ever were, each time that it came counted; those from before this was counted are missing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ever: u32,
     /// When a package or object for this wallet was first made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
@@ -269,7 +272,17 @@ pub struct Holding {
     pub held_until: Option<Timestamp>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl Holding {
+    /// Installations that there ever were, as far as they are known.
+    pub const fn registrations(&self) -> u32 {
+        let seen = if self.active == 0 && self.first_installed_at.is_some() { 1 } else { self.active };
+        if self.ever > seen { self.ever } else { seen }
+    }
     /// Whether the pass counts as being in the wallet.
     pub const fn is_present(&self) -> bool {
         self.active > 0 || self.held_until.is_some()

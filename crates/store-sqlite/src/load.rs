@@ -269,10 +269,10 @@ pub(crate) fn find_passes(db: &Connection, org: OrgId, filter: &PassFilter, limi
     let order = if filter.updated_since.is_some() { "+p.updated_at, p.id" } else { "p.id" };
     let sql = format!("{} WHERE p.org = ?1 AND p.id IN ({ids}) ORDER BY {order} LIMIT ?7", select_passes!(""));
     let mut statement = db.prepare_cached(&sql)?;
-    let since = filter.updated_since.map_or(0, Timestamp::as_micros);
-    let place = filter.after.map(|(at, id)| (if filter.updated_since.is_some() { at.as_micros() } else { since }, key(id)));
+    let at = filter.updated_since.map(|since| filter.after.map_or(since, |(at, _)| at)).map_or(0, Timestamp::as_micros);
+    let after = filter.after.map(|(_, id)| key(id));
     // A blob of nothing sorts before every id.
-    let (at, after): (i64, &[u8]) = place.as_ref().map_or((since, &[]), |(at, id)| (*at, id));
+    let after: &[u8] = after.as_ref().map_or(&[], |id| id);
     let bound = params![key(org), filter.project.map(key), filter.contact.map(key), filter.state, at, after, limit];
     all(statement.query(bound)?, read_pass)
 }

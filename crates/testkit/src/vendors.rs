@@ -25,9 +25,9 @@ const MAX_BODY: usize = 16 << 20;
 /// Which service is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
-    /// HubSpot's batch upsert of contacts: at most 100 inputs, one a key, known properties alone; with `email` as the key one bad
-    /// input refuses all, with another property it is told apart with 207. And its batch read, within the same limits: whom it does
-    /// not have is among the errors of a 207.
+    /// HubSpot's batch upsert of contacts: at most 100 inputs, one a key, properties alone that were made; with `email` as the
+    /// key one bad input refuses all, with another property it is told apart with 207. And its batch read, within the same
+    /// limits: whom it does not have is among the errors of a 207.
     HubSpot,
     /// Salesforce's upsert of collections: at most 200 records, each answered by itself, under a token by client credentials.
     Salesforce,
@@ -69,6 +69,8 @@ pub struct Books {
     pub next: Vec<(u16, Value)>,
     /// Every so many requests one fails with 503; 0 means none.
     pub fails_every: usize,
+    /// Properties of records that there are.
+    pub properties: Vec<String>,
     /// Rows, in their order.
     pub rows: Vec<Vec<Value>>,
     /// How many rows there may be; 0 means any number.
@@ -202,15 +204,11 @@ fn fits(books: &mut Books, most: usize, window: Duration) -> bool {
 }
 
 fn hubspot(books: &mut Books, asked: &Asked<'_>) -> Answer {
-    const KNOWN: [&str; 5] = [
-        "wallet_status",
-        "apple_wallet_installed_at",
-        "google_wallet_installed_at",
-        "wallet_last_changed_at",
-        "wallet_last_event",
-    ];
     if asked.authorization != format!("Bearer {TOKEN}") {
         return (401, None, json!({"status": "error", "category": "INVALID_AUTHENTICATION"}));
+    }
+    if asked.method == "POST" && asked.path.starts_with("/crm/v3/properties/contacts") {
+        return hubspot_property(books, asked);
     }
     let reads = asked.path == "/crm/v3/objects/contacts/batch/read";
     if asked.method != "POST" || !(reads || asked.path == "/crm/v3/objects/contacts/batch/upsert") {
@@ -236,7 +234,7 @@ fn hubspot(books: &mut Books, asked: &Asked<'_>) -> Answer {
     }
     let bad = |input: &Value| {
         let properties = input["properties"].as_object();
-        let unfit = |(name, value): (&String, &Value)| !KNOWN.contains(&name.as_str()) || !value.is_string();
+        let unfit = |(name, value): (&String, &Value)| !books.properties.contains(name) || !value.is_string();
         books.refused.iter().any(|key| input["id"] == **key) || properties.is_none_or(|all| all.iter().any(unfit))
     };
     let (refused, taken): (Vec<Value>, Vec<Value>) = inputs.into_iter().partition(bad);
@@ -261,6 +259,27 @@ fn hubspot(books: &mut Books, asked: &Asked<'_>) -> Answer {
     };
     let errors: Vec<Value> = refused.iter().map(error).collect();
     (207, None, json!({"status": "COMPLETE", "results": results, "numErrors": errors.len(), "errors": errors}))
+}
+
+/// One that is there already is a conflict, and of several then none is made.
+fn hubspot_property(books: &mut Books, asked: &Asked<'_>) -> Answer {
+    let body = asked.json();
+    let inputs = body["inputs"].as_array().cloned().unwrap_or_else(|| vec![body.clone()]);
+    let is_fit = |input: &Value| {
+        let kind = (input["type"].as_str(), input["fieldType"].as_str());
+        input["label"].is_string()
+            && input["groupName"] == "contactinformation"
+            && matches!(kind, (Some("string"), Some("text")) | (Some("datetime"), Some("date")))
+    };
+    if !inputs.iter().all(is_fit) {
+        return (400, None, json!({"status": "error", "category": "VALIDATION_ERROR"}));
+    }
+    let names: Vec<String> = inputs.iter().filter_map(|input| Some(input["name"].as_str()?.to_owned())).collect();
+    if names.iter().any(|name| books.properties.contains(name)) {
+        return (409, None, json!({"status": "error", "category": "OBJECT_ALREADY_EXISTS"}));
+    }
+    books.properties.extend(names);
+    (201, None, json!({"status": "COMPLETE", "results": inputs}))
 }
 
 /// Only the properties that were asked for come back, what has no value as null.

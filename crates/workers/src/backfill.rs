@@ -130,7 +130,7 @@ async fn wait(shard: &Shard, mut backfill: Backfill, trouble: Trouble) -> Result
 
 async fn finish(shard: &Shard, backfill: Backfill, state: JobState) -> Result<(), End> {
     let BackfillProgress { looked_at, matched, repaired, drifted, refused, nameless, .. } = backfill.progress;
-    tracing::info!(backfill = %backfill.id, looked_at, matched, repaired, drifted, refused, nameless, ?state, "a backfill came to its end");
+    tracing::info!(backfill = %backfill.id, looked_at, matched, repaired, drifted, refused, nameless, ?state, "a backfill ended");
     if state == JobState::Done && refused > 0 {
         report(shard, &backfill, false).await?;
     }
@@ -240,7 +240,7 @@ impl Walk<'_> {
         let synced = self.shard.insist("read what was told", || house.store.synced(org, target, &ids)).await?;
         let most = self.to.dialect().map_or(1, |destination| destination.pace.events.max(1));
         let mut hashed = Vec::with_capacity(contacts.len());
-        for contact in contacts.into_iter() {
+        for contact in contacts {
             let hash = self.shard.insist("compare a contact", || std::future::ready(self.hash(&contact))).await?;
             hashed.push((contact, hash));
         }

@@ -324,9 +324,12 @@ async fn a_backfill_compares_repairs_and_reports() {
     let new_id = ContactId::mint(domain::Clock::now(&*house.clock), &house::System);
     house.engine.submit(house.command(Action::PutContact { new_id, input: nobody })).await.unwrap();
     vendor.with(|books| books.refused.push("person-7".to_owned()));
+    // One of the properties is there already.
+    vendor.with(|books| books.properties.push("wallet_status".to_owned()));
     let target = late_destination(&house, &vendor).await;
     let workers = house.workers().await;
     let first = backfilled(&house, target, false).await;
+    assert_eq!(vendor.books().properties.len(), 5, "the others were made");
     assert_eq!((first.looked_at, first.matched, first.repaired, first.refused, first.nameless), (131, 0, 129, 1, 1));
     assert_eq!((first.samples.len(), first.trouble), (1, None));
     let records = vendor.books().records;

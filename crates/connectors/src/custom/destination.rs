@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::settings::CODE;
 use crate::catalog::Call;
-use crate::kit::{Credentials, Owed, Secrets, Sending, SettingProblem, vendor};
+use crate::kit::{Credentials, Owed, Secrets, Sending, SettingProblem, told, vendor};
 
 /// What is called when a wallet takes or drops a pass.
 const PASS_UPDATER: &str = "runtime.wallet.passUpdater";
@@ -37,7 +37,7 @@ pub(super) fn call(owed: &Owed<'_>, _: &Target) -> Option<Call> {
         ("passType", pass.variant.as_str().into()),
         ("identifiers", identifiers(event).into()),
         ("device", wallet.name().into()),
-        ("additionalInformation", additional(event)),
+        ("additionalInformation", told::registration(event)),
     ];
     Some(Call { point: PASS_UPDATER, function, arguments })
 }
@@ -56,19 +56,4 @@ fn identifiers(event: &Event) -> Map<String, Value> {
         out.entry(name.clone()).or_insert_with(|| serde_json::to_value(value).unwrap_or_default());
     }
     out
-}
-
-/// Registrations that are there now, and how the pass came there. How many there ever were is not counted.
-fn additional(event: &Event) -> Value {
-    let Some(pass) = &event.image.pass else { return json!({}) };
-    let user_agent = match &event.facts {
-        Facts::PassInstalled { sighting, .. } => sighting.user_agent.clone(),
-        _ => None,
-    };
-    let active = pass.apple.active + pass.google.active;
-    json!({
-        "registrationInformation": { "activeRegistrationCount": active },
-        "activeRegistrationCount": active,
-        "registrationSource": { "tags": [], "medium": null, "origin": null, "userAgent": user_agent },
-    })
 }

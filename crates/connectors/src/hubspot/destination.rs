@@ -18,7 +18,7 @@ use crate::kit::{
 pub(super) const MOST: usize = 100;
 pub(super) const VENDOR: &str = "https://api.hubapi.com";
 const PATH: &str = "/crm/v3/objects/contacts/batch/upsert";
-const NAMES: crm::Names =
+pub(super) const NAMES: crm::Names =
     ["wallet_status", "apple_wallet_installed_at", "google_wallet_installed_at", "wallet_last_changed_at", "wallet_last_event"];
 /// The window of the limit by the second.
 const BURST: Duration = Duration::from_secs(10);

@@ -88,7 +88,8 @@ mod tests {
         target.settings = serde_json::from_value(json!({"key": "email"})).unwrap();
         let held = |status: &str, installed: &str| {
             json!({"email": "ada@example.com", "wallet_status": status, "apple_wallet_installed_at": installed,
-                "google_wallet_installed_at": null, "wallet_last_changed_at": "2026-11-20T10:00:00.123Z", "wallet_last_event": "installed"})
+                "google_wallet_installed_at": null, "wallet_last_changed_at": "2026-11-20T10:00:00.123Z",
+                "wallet_last_event": "installed"})
         };
         let answer = |status, body: Value| {
             let reply = Reply { status, headers: HeaderMap::new(), body: Bytes::from(body.to_string()) };

@@ -2,6 +2,7 @@
 
 mod destination;
 mod held;
+mod properties;
 pub mod settings;
 
 use std::time::Duration;
@@ -26,6 +27,11 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         judge: destination::judge,
         profile: retry::Profile::STANDARD,
         pace: Pace { events: destination::MOST, linger: Duration::from_millis(50), pause: Duration::from_millis(110) },
-        vendor: Some(Vendor { state: Some(destination::state), holds: Some(held::HOLDS), ..Vendor::new(destination::check) }),
+        vendor: Some(Vendor {
+            state: Some(destination::state),
+            makes: Some(properties::MAKES),
+            holds: Some(held::HOLDS),
+            ..Vendor::new(destination::check)
+        }),
     }),
 };

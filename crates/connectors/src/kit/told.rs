@@ -19,6 +19,28 @@ pub(crate) fn facts(event: &Event) -> Map<String, Value> {
     }
 }
 
+/// Registrations of a pass and how it came there, as The Wallet Crew's hooks tell it: those that are there now and that there ever
+/// were, in all wallets; `medium` is `utm_medium`, `tags` the other campaign parameters as `name:value`, `origin` the page that
+/// led to the pass.
+pub(crate) fn registration(event: &Event) -> Value {
+    let Some(pass) = &event.image.pass else { return json!({}) };
+    let user_agent = match &event.facts {
+        domain::Facts::PassInstalled { sighting, .. } => sighting.user_agent.clone(),
+        _ => None,
+    };
+    let (active, total) = (pass.apple.active + pass.google.active, pass.apple.registrations() + pass.google.registrations());
+    let utm = &pass.origin.utm;
+    let tags: Vec<String> =
+        utm.iter().filter(|(name, _)| *name != "medium").map(|(name, value)| format!("{name}:{value}")).collect();
+    json!({
+        "registrationInformation": { "activeRegistrationCount": active, "totalRegistrationCount": total },
+        "activeRegistrationCount": active,
+        "totalRegistrationCount": total,
+        "registrationSource":
+            { "tags": tags, "medium": utm.get("medium"), "origin": pass.origin.referrer, "userAgent": user_agent },
+    })
+}
+
 /// What an event says: facts, and how pass and contact stood after it. The secret part of the pass's address is in it only as
 /// its page's address.
 pub(crate) fn data(event: &Event, public_url: &str) -> Map<String, Value> {

@@ -1,10 +1,10 @@
 //! Events as The Wallet Crew would send them, in the members of its documented event table.
 
-use domain::{Event, EventKind, Facts, ProjectKind, Target, Timestamp};
+use domain::{Contact, Event, EventKind, Facts, Pass, ProjectKind, Target, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::kit::webhook::{self, Told};
-use crate::kit::{Owed, Secrets, Sending, settings, signature};
+use crate::kit::{Owed, Secrets, Sending, settings, signature, told};
 
 /// Whether The Wallet Crew has a word for it.
 pub(super) const fn wants(kind: EventKind) -> bool {
@@ -19,6 +19,8 @@ pub(super) const fn wants(kind: EventKind) -> bool {
             | EventKind::PassInstalled
             | EventKind::PassUninstalled
             | EventKind::PassScanned
+            | EventKind::ContactCreated
+            | EventKind::ContactUpdated
     )
 }
 
@@ -33,6 +35,8 @@ fn word(event: &Event) -> Option<&'static str> {
         Facts::PassInstalled { .. } => Some("Pass:Installed"),
         Facts::PassUninstalled { .. } => Some("Pass:Uninstalled"),
         Facts::PassScanned { .. } => Some("Pass:Scanned"),
+        Facts::ContactCreated => Some("Customer:Created"),
+        Facts::ContactUpdated => Some("Customer:Updated"),
         _ => None,
     }
 }
@@ -55,12 +59,21 @@ pub(super) fn render(owed: &[Owed<'_>], target: &Target, secrets: &Secrets, atte
     })
 }
 
-fn properties(event: &Event) -> Option<Value> {
-    let pass = event.image.pass.as_ref()?;
-    let contact = event.image.contact.as_ref();
+/// What is told of a customer: identifiers, and what else is known as metadata.
+fn customer(contact: &Contact) -> Value {
+    let mut metadata: Map<String, Value> =
+        contact.traits.iter().map(|(name, value)| (name.clone(), serde_json::to_value(value).unwrap_or_default())).collect();
+    for (name, value) in [("name", &contact.name), ("phone", &contact.phone)] {
+        metadata.extend(value.clone().map(|value| (name.to_owned(), value.into())));
+    }
+    metadata.insert("walletStatus".to_owned(), contact.wallet_status().name().into());
+    json!({ "customerId": contact.id.to_string(), "identifiers": identifiers(None, Some(contact)), "metadata": metadata })
+}
+
+fn identifiers(pass: Option<&Pass>, contact: Option<&Contact>) -> Map<String, Value> {
     let mut identifiers = Map::new();
     let known = [
-        ("passId", pass.external_id.as_ref()),
+        ("passId", pass.and_then(|pass| pass.external_id.as_ref())),
         ("customerId", contact.and_then(|contact| contact.external_id.as_ref())),
         ("email", contact.and_then(|contact| contact.email.as_ref())),
     ];
@@ -69,6 +82,15 @@ fn properties(event: &Event) -> Option<Value> {
             identifiers.insert(name.to_owned(), value.clone().into());
         }
     }
+    identifiers
+}
+
+fn properties(event: &Event) -> Option<Value> {
+    let contact = event.image.contact.as_ref();
+    if matches!(event.facts, Facts::ContactCreated | Facts::ContactUpdated) {
+        return contact.map(customer);
+    }
+    let pass = event.image.pass.as_ref()?;
     let mut metadata: Map<String, Value> =
         pass.fields.iter().map(|(name, value)| (name.clone(), serde_json::to_value(value).unwrap_or_default())).collect();
     metadata.extend(pass.balances.iter().map(|(name, amount)| (name.clone(), amount.to_string().into())));
@@ -89,9 +111,9 @@ fn properties(event: &Event) -> Option<Value> {
         "passId": pass.id.to_string(),
         "passType": pass.variant.as_str(),
         "passKind": kind,
-        "identifiers": identifiers,
+        "identifiers": identifiers(Some(pass), contact),
         "metadata": metadata,
         "device": device,
-        "additionalInformation": {},
+        "additionalInformation": device.map_or_else(|| json!({}), |_| told::registration(event)),
     }))
 }

@@ -45,6 +45,7 @@ pub(super) fn record(
     let mut pass = before.clone();
     let holding = pass.holding_mut(wallet);
     holding.active += 1;
+    holding.ever += 1;
     holding.first_installed_at = Some(installed_at);
     holding.last_installed_at = Some(installed_at);
     if pass.installed.is_none() {

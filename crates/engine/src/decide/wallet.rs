@@ -46,9 +46,11 @@ pub(super) fn install(
     let mut pass = before.clone();
     let holding = pass.holding_mut(wallet);
     holding.active += 1;
+    holding.ever += 1;
     if let Some(former) = former {
         // The phone that another platform knew has a name of its own now.
         holding.active = holding.active.saturating_sub(1);
+        holding.ever = holding.ever.saturating_sub(1);
         let state = InstallationState::Gone { since: draft.now, reason: UninstallReason::Unregistered };
         draft.put_installation(Installation { state, ..former });
     }

@@ -161,9 +161,10 @@ impl View {
 /// Begin a backfill.
 ///
 /// All contacts are walked in the background; what the destination should hold of each is worked out anew and compared with what it
-/// took last, and it is told where that is something else. Of `postgresql` and `hubspot` what they hold is read and compared, too, so
-/// that what somebody changed there is repaired and reported; of the others `everything` does that unseen. Events go out meanwhile. One of a destination runs at a time: while
-/// one is running or paused, another is refused (`under_way`). A destination's `backfill_every_hours` begins them on its own.
+/// took last, and it is told where that is something else. Of `postgresql` and `hubspot` what they hold is read and compared,
+/// too, so that what somebody changed there is repaired and reported; of the others `everything` does that unseen. Events go
+/// out meanwhile. One of a destination runs at a time: while one is running or paused, another is refused (`under_way`). A
+/// destination's `backfill_every_hours` begins them on its own.
 #[utoipa::path(post, path = "/v1/destinations/{destination}/backfill", tag = "Destinations", security(("key" = ["config_write"])),
     params(("destination" = IdText, Path, description = "Its id.")), request_body = BackfillInput,
     responses((status = 202, body = View, description = "Under way.")))]

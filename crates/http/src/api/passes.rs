@@ -267,7 +267,7 @@ impl Filter {
     /// Where the next page begins after a pass.
     fn place(&self, pass: &domain::Pass) -> Vec<u8> {
         let at = self.updated_since.map(|_| pass.updated_at.as_micros().to_be_bytes());
-        [pass.id.uuid().as_bytes().as_slice(), at.as_ref().map_or(&[], |at| at.as_slice())].concat()
+        [pass.id.uuid().as_bytes().as_slice(), at.as_ref().map_or(&[][..], |at| at.as_slice())].concat()
     }
 }
 

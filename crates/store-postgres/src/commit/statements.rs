@@ -124,7 +124,8 @@ const REPLACE_PASSES: &str = write_passes!(
     " ON CONFLICT (org, id) DO UPDATE SET project = excluded.project, shard = excluded.shard, version = excluded.version, \
         contact = excluded.contact, external = excluded.external, state = excluded.state, due_at = excluded.due_at, \
         issued_at = excluded.issued_at, updated_at = excluded.updated_at, subject = excluded.subject, body = excluded.body, \
-        installed = excluded.installed, content_seq = CASE WHEN excluded.content_seq = 0 THEN passes.content_seq ELSE excluded.content_seq END"
+        installed = excluded.installed, \
+        content_seq = CASE WHEN excluded.content_seq = 0 THEN passes.content_seq ELSE excluded.content_seq END"
 );
 
 /// All of them, prepared; a connection prepares them once.

@@ -5,8 +5,8 @@
 //! went well. One that times out again and again gets one request at a time, and all of those together a small part of the
 //! places there are. One that fails again and again is left alone for a while, then tried by a single request: what waits in the
 //! lane by then is asked again before it goes. Where a target is switched off after so many deliveries that were given up, those
-//! that were tried already go on at their own pauses, else none would ever be given up. A database is tried every few seconds: what keeps it from taking rows, a full disk or a restart, is over from one moment to the next,
-//! for all rows.
+//! that were tried already go on at their own pauses, else none would ever be given up. A database is tried every few seconds:
+//! what keeps it from taking rows, a full disk or a restart, is over from one moment to the next, for all rows.
 
 use std::{
     collections::HashMap,

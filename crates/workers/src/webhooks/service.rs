@@ -4,7 +4,11 @@
 //! repetition that comes late never overwrites what is newer. What it took is noted before the deliveries are settled, so that
 //! what is noted was taken for certain.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use connectors::{
@@ -31,6 +35,8 @@ use crate::shard::House;
 /// Bytes of an answer that are read: one line for each of a few hundred records.
 const READ_BODY: usize = 1 << 20;
 
+/// What is answered where some of what is to be made is there already.
+const SOME_ARE_THERE: [u16; 3] = [207, 400, 409];
 /// How long outcomes take to be written down, with room to spare.
 const WRITTEN_BY_THEN: Duration = Duration::from_millis(500);
 /// Deliveries that are hastened together.
@@ -199,8 +205,8 @@ pub(crate) async fn tell(house: &Arc<House>, to: &Ready, events: &[Event]) -> Ve
     came.into_iter().map(taken).collect()
 }
 
-/// What a service holds of contacts otherwise than it should: of each the fields, or that there is no record. Why that is not known,
-/// and when it wants to be asked again, where it does not answer.
+/// What a service holds of contacts otherwise than it should: of each the fields, or that there is no record. Why that is not
+/// known, and when it wants to be asked again, where it does not answer.
 pub(crate) async fn held(
     house: &Arc<House>,
     to: &Ready,
@@ -345,7 +351,11 @@ impl Batch<'_> {
     /// Sends the events, in pieces as small as it takes.
     async fn run(&mut self, ids: &[domain::DeliveryId], wanted: Vec<usize>) -> Vec<Came> {
         let mut came = vec![Came::Nothing; self.events.len()];
-        if let Err(why) = self.log_in().await {
+        let ready = match self.log_in().await {
+            Ok(()) => self.prepare().await,
+            Err(why) => Err(why),
+        };
+        if let Err(why) = ready {
             for number in wanted {
                 came[number] = Came::Tried(Box::new(Trial::unsent(why.clone())));
             }
@@ -394,6 +404,40 @@ impl Batch<'_> {
         let token = tokens.token(self.client).await.map_err(|error| error.to_string())?;
         self.secrets.token = Some(Token::new(token.as_str()));
         Ok(())
+    }
+
+    /// Makes what is written to, where the service lets that be made; why nothing can be sent now.
+    async fn prepare(&self) -> Result<(), String> {
+        let Some(makes) = self.destination.vendor.and_then(|vendor| vendor.makes) else { return Ok(()) };
+        if self.to.prepared.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut status = self.make((makes.all)(self.target(), &self.secrets)?).await?;
+        if SOME_ARE_THERE.contains(&status) {
+            for request in (makes.each)(self.target(), &self.secrets)? {
+                status = self.make(request).await?;
+            }
+        }
+        if !(200..300).contains(&status) && !SOME_ARE_THERE.contains(&status) {
+            let target = self.target().id;
+            tracing::warn!(org = %self.to.org, %target, status, "a service does not let its fields be made; they may be there");
+        }
+        self.to.prepared.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Sends a request that makes something; the status that it is answered with.
+    async fn make(&self, request: Request) -> Result<u16, String> {
+        let house = self.house;
+        if !self.connector.may_call(self.target(), &request.url) {
+            return Err("the address is none that this destination may call".to_owned());
+        }
+        let Some(vendor) = self.destination.vendor else { return Err("it is no service".to_owned()) };
+        let limits = Limits { deadline: house.settings.webhooks.deadline, max_body: READ_BODY };
+        let carried = carry::send(house, vendor.carrier, self.to, (&self.secrets, self.client), &request, limits).await?;
+        let status = carried.reply.map(|reply| reply.status).ok_or(carried.error.unwrap_or_default())?;
+        self.lane.gathered.turn(self.destination.pace).await;
+        if status == 429 || status >= 500 { Err(format!("the receiver answered {status}")) } else { Ok(status) }
     }
 
     /// Sends one request, and what it means.

@@ -1,6 +1,9 @@
 //! Targets with their secrets opened, and which of them an event is owed to.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use connectors::{
     catalog::{self, Descriptor, Destination, Vendor},
@@ -39,6 +42,8 @@ pub(crate) struct Ready {
     pub(crate) proof: Proof,
     /// Where the token comes from that a service wants.
     pub(crate) tokens: Option<TokenSource>,
+    /// Whether what it is written to was made at the service.
+    pub(crate) prepared: AtomicBool,
 }
 
 impl Ready {
@@ -62,7 +67,8 @@ impl Ready {
     pub(crate) fn vendor(&self) -> Option<Vendor> {
         self.dialect()?.vendor
     }
-    /// After how many deliveries that were given up one after another it is switched off: as its owner wishes, else as its shape has it.
+    /// After how many deliveries that were given up one after another it is switched off: as its owner wishes, else as its
+    /// shape has it.
     pub(crate) fn off_after(&self) -> Option<u32> {
         self.target.switch_off.after_failures.or_else(|| self.dialect()?.profile.disable_after)
     }
@@ -96,7 +102,18 @@ impl Targets {
         let way = house.ways.of(org, target.egress.as_deref());
         let proof = Proof::of(&target, way.as_ref().map_or(&house.client, |way| &way.client));
         let tokens = tokens(house, &target, &secrets);
-        let ready = Arc::new(Ready { org, stored: stored.clone(), target, secrets, filter, body, way, proof, tokens });
+        let ready = Arc::new(Ready {
+            org,
+            stored: stored.clone(),
+            target,
+            secrets,
+            filter,
+            body,
+            way,
+            proof,
+            tokens,
+            prepared: AtomicBool::new(false),
+        });
         if let Err(why) = &ready.secrets {
             tracing::error!(%org, target = %id, why, "a webhook's credentials cannot be used; nothing can be sent to it");
         }
