@@ -292,6 +292,10 @@ pub struct Makes {
     pub each: fn(&Target, &Secrets) -> Result<Vec<Request>, String>,
 }
 
+/// What a service holds otherwise of each contact, by the names of its fields and without values, or that it has no record;
+/// nothing where it holds what it should.
+pub type Differences = Vec<Option<String>>;
+
 /// How what a service holds of contacts is read and compared.
 #[derive(Debug, Clone, Copy)]
 pub struct Holds {
@@ -301,9 +305,8 @@ pub struct Holds {
     pub paced: bool,
     /// The request that asks what it holds of these; why not, when it cannot be made.
     pub ask: fn(&[&Contact], &Target, &Secrets) -> Result<Request, String>,
-    /// What it holds otherwise of each of them, by the names of its fields and without values, or that it has no record; nothing
-    /// where it holds what it should. Why that cannot be told, when the reply is none to the question. Total.
-    pub differs: fn(&[&Contact], &Target, &Reply) -> Result<Vec<Option<String>>, String>,
+    /// What it holds otherwise of each of them; why that cannot be told, when the reply is none to the question. Total.
+    pub differs: fn(&[&Contact], &Target, &Reply) -> Result<Differences, String>,
 }
 
 impl Holds {

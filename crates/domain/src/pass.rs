@@ -272,11 +272,6 @@ pub struct Holding {
     pub held_until: Option<Timestamp>,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-const fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
 impl Holding {
     /// Installations that there ever were, as far as they are known.
     pub const fn registrations(&self) -> u32 {

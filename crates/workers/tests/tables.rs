@@ -132,7 +132,7 @@ async fn backfilled(house: &House, target: TargetId) -> BackfillProgress {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backfill_finds_what_was_changed_in_the_tables() {
     let cluster = Cluster::shared().await.unwrap();
-    let warehouse = Warehouse::new(&cluster).await;
+    let warehouse = Warehouse::new(cluster).await;
     let house = House::new().await;
     let target = warehouse.destination(&house).await;
     let workers = house.workers().await;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::destination::{MOST, VENDOR, state, text};
 use super::settings::{KEY_PROPERTY, TOKEN};
-use crate::catalog::Holds;
+use crate::catalog::{Differences, Holds};
 use crate::kit::{Reply, Request, Secrets, vendor};
 
 const PATH: &str = "/crm/v3/objects/contacts/batch/read";
@@ -31,7 +31,7 @@ fn ask(contacts: &[&Contact], target: &Target, secrets: &Secrets) -> Result<Requ
 }
 
 /// 207 comes where some contacts are not there, which stand among its errors.
-fn differs(contacts: &[&Contact], target: &Target, reply: &Reply) -> Result<Vec<Option<String>>, String> {
+fn differs(contacts: &[&Contact], target: &Target, reply: &Reply) -> Result<Differences, String> {
     if !matches!(reply.status, 200 | 207) {
         return Err(format!("HubSpot answered {} when it was asked what it holds", reply.status));
     }

@@ -25,14 +25,14 @@ const SHOWN: [(&str, bool); 5] = [
 pub(super) const MAKES: Makes = Makes { all, each };
 
 fn all(target: &Target, secrets: &Secrets) -> Result<Request, String> {
-    request(target, secrets, "/batch/create", json!({ "inputs": inputs(target) }))
+    request(target, secrets, "/batch/create", &json!({ "inputs": inputs(target) }))
 }
 
 fn each(target: &Target, secrets: &Secrets) -> Result<Vec<Request>, String> {
-    inputs(target).into_iter().map(|input| request(target, secrets, "", input)).collect()
+    inputs(target).into_iter().map(|input| request(target, secrets, "", &input)).collect()
 }
 
-fn request(target: &Target, secrets: &Secrets, path: &str, body: Value) -> Result<Request, String> {
+fn request(target: &Target, secrets: &Secrets, path: &str, body: &Value) -> Result<Request, String> {
     let url = format!("{}{PATH}{path}", vendor::base(target, VENDOR));
     vendor::bearer(vendor::json(Method::POST, url, body.to_string()), secrets.credentials.get(TOKEN.name))
 }

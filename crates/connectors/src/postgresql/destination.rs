@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::settings::{AUTHORITIES, PASSWORD, SCHEMA, TLS, USER};
-use crate::catalog::Holds;
+use crate::catalog::{Differences, Holds};
 use crate::kit::vendor::{self, Record};
 use crate::kit::{
     Account, Credentials, Outcome, Owed, Reply, Request, Secrets, Sending, Sent, SettingProblem, Verdict, crm, rows,
@@ -70,7 +70,7 @@ fn ask(contacts: &[&Contact], target: &Target, _: &Secrets) -> Result<Request, S
     Ok(Request { method: Method::POST, url: target.url.clone(), headers: HeaderMap::new(), body: Bytes::from(body) })
 }
 
-fn differs(contacts: &[&Contact], target: &Target, reply: &Reply) -> Result<Vec<Option<String>>, String> {
+fn differs(contacts: &[&Contact], target: &Target, reply: &Reply) -> Result<Differences, String> {
     let body = vendor::body(reply);
     if reply.status != 200 {
         let sqlstate = body["sqlstate"].as_str().unwrap_or_default();

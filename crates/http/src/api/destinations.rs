@@ -216,6 +216,21 @@ fn wrong(problem: SettingProblem) -> Problem {
 }
 
 impl DestinationInput {
+    /// Whether backfills can be made when they are asked for.
+    fn schedule(&self, vendor: &Vendor) -> Result<(), Problem> {
+        if vendor.state.is_none() && self.backfill_every_hours.is_some() {
+            let why = "it holds no state of contacts that could be compared: it is told of events alone";
+            return Err(Problem::field("backfill_every_hours", why));
+        }
+        if self.backfill_every_hours.is_some_and(|hours| !(1..=8_760).contains(&hours)) {
+            return Err(Problem::field("backfill_every_hours", "expected 1 to 8760, or null"));
+        }
+        if self.backfill_everything && self.backfill_every_hours.is_none() {
+            return Err(Problem::field("backfill_everything", "it is about a schedule: give `backfill_every_hours` too"));
+        }
+        Ok(())
+    }
+
     async fn check(
         self,
         app: &App,
@@ -227,6 +242,7 @@ impl DestinationInput {
         let (connector, vendor) = self.connector()?;
         let url = self.address(app, vendor)?;
         self.filters(catalog, connector)?;
+        self.schedule(&vendor)?;
         let (settings, credentials) = split(connector, self.settings, held)?;
         let headers = webhooks::headers(self.headers, held.map(|held| &held.target))?;
         let takes_headers = connector.settings.iter().any(|setting| setting.name == "headers");
@@ -234,16 +250,6 @@ impl DestinationInput {
             return Err(Problem::field("headers", "this service takes none: its credentials are settings"));
         }
         header_rules::check(&headers).map_err(|fault| Problem::field("headers", fault.to_string()))?;
-        if vendor.state.is_none() && self.backfill_every_hours.is_some() {
-            let why = "it holds no state of contacts that could be compared: it is told of events alone";
-            return Err(Problem::field("backfill_every_hours", why));
-        }
-        if self.backfill_every_hours.is_some_and(|hours| !(1..=8_760).contains(&hours)) {
-            return Err(Problem::field("backfill_every_hours", "expected 1 to 8760, or null"));
-        }
-        if self.backfill_everything && self.backfill_every_hours.is_none() {
-            return Err(Problem::field("backfill_everything", "it is about a schedule: give `backfill_every_hours` too"));
-        }
         let pace = self.pace.check()?;
         let alerts = vendor.alerts_every.is_some();
         let given = [

@@ -177,8 +177,8 @@ pub async fn passes_are_paged(backend: &Shared) {
 pub async fn passes_are_filtered(backend: &Shared) {
     let row = |n: u64| PassRow {
         project: id(50 + n % 2),
-        contact: (n % 5 == 0).then(|| id(30)),
-        state: if n % 3 == 0 { 4 } else { 1 },
+        contact: n.is_multiple_of(5).then(|| id(30)),
+        state: if n.is_multiple_of(3) { 4 } else { 1 },
         installed: (n % 4) as i16,
         updated_at: at(1_000 - n),
         ..pass(n)

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use connectors::{
-    catalog::{Descriptor, Destination, Holds},
+    catalog::{Descriptor, Destination, Differences, Holds},
     kit::{Outcome, Owed, Reply, Request, Secrets, Sending, Sent, Token, Verdict, retry},
 };
 use domain::{Contact, ContactId, Event, EventKind, OrgId, Target, TargetId, Timestamp};
@@ -212,7 +212,7 @@ pub(crate) async fn held(
     to: &Ready,
     holds: Holds,
     contacts: &[&Contact],
-) -> Result<Vec<Option<String>>, (String, Option<Duration>)> {
+) -> Result<Differences, (String, Option<Duration>)> {
     let at_once = |why: String| (why, None);
     let (secrets, way) = to.usable().map_err(at_once)?;
     let (Some(connector), Some(destination)) = (to.connector(), to.dialect()) else {
