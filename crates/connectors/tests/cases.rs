@@ -23,6 +23,9 @@ use uuid::Uuid;
 const WRITE_KEY: &str = "wk_for_cases";
 const NOW: &str = "2026-11-20T10:00:00Z";
 
+/// Where holders say that they want no more messages.
+const UNSUBSCRIBE: &str = "https://passes.example.com/u/0example";
+
 struct Filled(u8);
 impl Entropy for Filled {
     fn fill(&self, buffer: &mut [u8]) {
@@ -45,9 +48,6 @@ fn read<T: for<'de> Deserialize<'de>>(file: &Path) -> T {
 }
 
 /// Compares with the expected file; one that is not there is written, and the test fails so that somebody reads it.
-/// Where holders say that they want no more messages.
-const UNSUBSCRIBE: &str = "https://passes.example.com/u/0example";
-
 fn compare(case: &Path, name: &str, got: &str, problems: &mut Vec<String>) {
     let file = case.join(name);
     match fs::read_to_string(&file) {

@@ -47,7 +47,9 @@ fn differs(contacts: &[&Contact], target: &Target, reply: &Reply) -> Result<Diff
         let Some(held) = held.get(&folded(property, &state.key)) else { return Some(Holds::MISSING.to_owned()) };
         let wanted = text(state.json(&"".into()));
         let other = wanted.iter().filter(|(name, value)| !same(value.as_str().unwrap_or_default(), &held[name.as_str()]));
-        Some(other.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")).filter(|names| !names.is_empty())
+        let mut names: Vec<&str> = other.map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        Some(names.join(", ")).filter(|names| !names.is_empty())
     };
     Ok(contacts.iter().map(one).collect())
 }

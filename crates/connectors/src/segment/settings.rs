@@ -26,4 +26,5 @@ pub(super) const REGION: Setting = Setting {
 };
 
 /// The settings of a destination.
-pub const DESTINATION: &[Setting] = vendor_settings![webhook::BACKFILL, WRITE_KEY, REGION, crm::KEY];
+pub const DESTINATION: &[Setting] =
+    vendor_settings![webhook::BACKFILL, webhook::BACKFILL_EVERYTHING, WRITE_KEY, REGION, crm::KEY];
