@@ -2,9 +2,9 @@
 //!
 //! A batch is read, every event is put into the lane of its key, and the first events of all lanes are carried out
 //! together: many customers' events are one commit. Code of users' own, which may run long, runs beside: an event that it is
-//! not done with soon is set aside with the later ones of its key, written down as waiting, and carried out when it is. What became of a batch is written with the watermark in one
-//! transaction, while the next batch is carried out already. After a crash the batch is read again, and the commands'
-//! idempotency keys make that harmless.
+//! not done with soon is set aside with the later ones of its key, written down as waiting, and carried out when it is. What
+//! became of a batch is written with the watermark in one transaction, while the next batch is carried out already. After a
+//! crash the batch is read again, and the commands' idempotency keys make that harmless.
 //!
 //! A flow may put steps off: until a time, or until its turn where it has a rate. Its event is then *delayed*: what was done is
 //! written down with when the rest is due, nobody waits behind it, and when it is due the flow goes on from there. Turns are

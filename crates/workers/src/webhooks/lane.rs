@@ -35,8 +35,6 @@ const SICK_SHARE: usize = 10;
 const WAIT_AT_MOST: Duration = Duration::from_secs(20);
 /// Fewest and most deliveries that may wait in memory per target.
 const WAITING: std::ops::RangeInclusive<u64> = 16..=1_024;
-/// How many may while it is not known how quickly it answers.
-const WAITING_AT_FIRST: u64 = 64;
 /// Longest time after which a delivery is looked at again for which there was no room.
 const LONGEST_DETOUR: Duration = Duration::from_secs(60);
 /// Failures in a row after which a target is left alone.
@@ -328,10 +326,7 @@ impl Lane {
         if self.is_sick.load(Ordering::Relaxed) {
             return 1;
         }
-        let pace = self.pace.load(Ordering::Relaxed);
-        if pace == 0 {
-            return WAITING_AT_FIRST;
-        }
+        let pace = self.pace.load(Ordering::Relaxed).max(1);
         let soon = u64::try_from(WAIT_AT_MOST.as_micros()).unwrap_or(u64::MAX) / pace;
         soon.saturating_mul(self.concurrency()).clamp(*WAITING.start(), *WAITING.end())
     }
@@ -468,7 +463,7 @@ mod tests {
     fn what_waits_is_asked_again_before_it_goes() {
         let lane = lane(|_| ());
         let waiting = (0..).take_while(|_| lane.enter(NOW, false, false).is_ok()).count();
-        assert_eq!(waiting, usize::try_from(WAITING_AT_FIRST).unwrap(), "few, as nothing is known of it");
+        assert_eq!(waiting, usize::try_from(*WAITING.end()).unwrap());
         let failed = |now| Lesson { failed: true, now, ..went_well(MILLI) };
         assert_eq!(lane.may_go(NOW, Ticket::Usual), Ok(()));
         (0..BREAK_AFTER).for_each(|_| assert!(!lane.learn(failed(NOW))));
