@@ -144,8 +144,8 @@ pub(crate) struct Way {
     proxy: Option<String>,
     /// An address of this machine to send from. Receivers need an address of the same version of IP.
     source_address: Option<IpAddr>,
-    /// The ids of the organizations that may send by it, or `*` for all of them, also those that come later. Nobody may unless told:
-    /// receivers take what comes by it for yours.
+    /// The ids of the organizations that may send by it, or `*` for all of them, also those that come later. Nobody may unless
+    /// told: receivers take what comes by it for yours.
     organizations: BTreeSet<String>,
 }
 

@@ -210,7 +210,10 @@ async fn flows_are_tried_saved_and_replaced() {
     desk.write("flow.yaml", flow);
     desk.write("event.json", r#"{"type": "track", "event": "birthday", "userId": "one", "properties": {"gift": 7}}"#);
     let tried = desk.says(&club, &["flow", "test", "flow.yaml", "event.json", "--json"]).await;
-    assert_eq!((&tried["matched"], &tried["steps"][0]["outcome"]), (&json!(true), &json!("command")), "{tried}");
+    assert_eq!((&tried["matched"], &tried["steps"][0]["outcome"]), (&json!(true), &json!("rejected")), "no pass yet: {tried}");
+    support::post(&club.server, "/v1/passes", &json!({"project": club.project, "contact": {"external_id": "one"}})).await;
+    let tried = desk.says(&club, &["flow", "test", "flow.yaml", "event.json", "--json"]).await;
+    assert_eq!((&tried["matched"], &tried["steps"][0]["result"]), (&json!(true), &json!("changed")), "{tried}");
     assert!(tried.to_string().contains('7'), "{tried}");
     let saved = desk.says(&club, &["flow", "save", "flow.yaml"]).await;
     desk.write("flow.yaml", &flow.replace("gift: 7", "gift: 8").replace("add: $.properties.gift", "add: 3"));
@@ -578,7 +581,10 @@ async fn files_are_checked_run_mended_and_fed_back() {
     let lines: Vec<&str> = failed.lines().collect();
     assert!(lines[0].starts_with("Member No;E-Mail;points;batch_row;batch_line;batch_column;batch_reason"), "{failed}");
     assert!(lines.len() == 3 && lines[1].starts_with("m-2;;many;2;3;points;"), "{failed}");
-    desk.write("mended.csv", &failed.replace("many", "7"));
+    desk.write("half.csv", &failed.replace("many", "7"));
+    let half = desk.complains(&club, &[&["batch", "check"][..], &fed("half.csv")].concat()).await;
+    assert!(half.contains("1 rows would fail") && half.contains("was not mended"), "{half}");
+    desk.write("mended.csv", &failed.replace("many", "7").replace("cells missing: 1", ""));
     let mended = desk.says(&club, &[&["batch", "run", "--wait"][..], &fed("mended.csv")].concat()).await;
     assert_eq!((&mended["state"], &mended["run"]["created"]), (&json!("done"), &json!(2)), "{mended}");
     assert_eq!(club.pass_of("m-2").await.unwrap()["balances"]["points"], "7");

@@ -1,5 +1,5 @@
-//! Parquet files in a storage that checks signatures, and in Azure's own emulator, read by DuckDB: what is written, and that sending
-//! it again overwrites it.
+//! Parquet files in a storage that checks signatures, and in Azure's own emulator, read by DuckDB: what is written, and that
+//! sending it again overwrites it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod house;

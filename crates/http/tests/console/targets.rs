@@ -151,6 +151,7 @@ async fn a_destination_s_form_is_its_connector_s_settings() {
     let stored =
         catalog.org(server.ours).unwrap().targets.values().find(|it| it.value.target.id.to_string() == id).unwrap().clone();
     assert_eq!(server.store.open_settings(server.ours, &stored.value).unwrap()["access_token"], "pat-hush", "kept");
+    let edit = browser.see(&format!("/console/destinations/{id}/edit")).await;
     let wrong = browser.submit(&edit, &format!("/console/destinations/{id}/edit"), &[("settings.key", "shoe size")]).await;
     assert_eq!(wrong.reply.status.as_u16(), 422);
     wrong.expect(&["value=\"shoe size\"", "href=\"#f-settings.key\""]);
