@@ -123,7 +123,7 @@ impl House {
         let design = Design::new("Bench", text, "Card");
         let (project, status) = (self.project, TemplateStatus::Published);
         let id = TemplateId::mint(now, &System);
-        let template = Template { id, project, name: "Card".to_owned(), version: 1, status, design, created_at: now };
+        let template = Template { status, version: 1, ..Template::draft(id, project, "Card".to_owned(), design, now) };
         let variant = Variant {
             id: "base".parse().map_err(|problem: &str| anyhow!(problem))?,
             name: "Base".to_owned(),

@@ -218,6 +218,8 @@ pub struct Vendor {
     pub makes: Option<Makes>,
     /// How what it holds of contacts is read, where that can be: then a comparison sees what somebody changed there.
     pub holds: Option<Holds>,
+    /// What is read there before anything is written, where what is written depends on it.
+    pub looks: Option<Looks>,
     /// Which function of the target's code an event calls, where it is code that tells it.
     pub call: Option<fn(&Owed<'_>, &Target) -> Option<Call>>,
     /// How its requests get there.
@@ -244,6 +246,7 @@ impl Vendor {
             state: None,
             makes: None,
             holds: None,
+            looks: None,
             call: None,
             carrier: Carrier::Http,
             in_order: false,
@@ -251,6 +254,11 @@ impl Vendor {
             around: None,
             alerts_every: None,
         }
+    }
+
+    /// Whether several contacts may be one record of a target: it holds a state of each, found by what several may have.
+    pub fn may_share(&self, target: &Target) -> bool {
+        self.state.is_some() && crate::kit::crm::may_share(target)
     }
 }
 
@@ -312,6 +320,21 @@ pub struct Holds {
 impl Holds {
     /// What is said of a contact that a service has no record of.
     pub const MISSING: &'static str = "no record";
+}
+
+/// What is to be sent, or why that is not known.
+pub type Rendered = Result<Vec<Sending>, String>;
+
+/// What is read at a service before something is written there, for each request anew: which of the records that are to be told
+/// it has, and where. One question and its answer, within the same pace; a service that finds a record by a key itself needs
+/// none. Between the two somebody else may write: what depends on that not happening is said where it is rendered.
+#[derive(Debug, Clone, Copy)]
+pub struct Looks {
+    /// The request that asks; none where the target's settings want nothing read, or why it cannot be made.
+    pub ask: fn(&Target, &Secrets) -> Option<Result<Request, String>>,
+    /// As [`Destination::render`], given the reply that was a success; why nothing can be written now, where it says nothing.
+    /// Events that no request covers are over: the service holds something newer. Total.
+    pub render: fn(&[Owed<'_>], &Target, &Secrets, &Reply) -> Rendered,
 }
 
 /// A function of a target's code, with what it is given.

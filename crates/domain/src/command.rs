@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Amount, BatchId, Channel, CommandId, ContactId, ContactInput, EventId, Facts, FieldValue, FlowId, KeyId, Lifecycle, LinkCode,
-    MessageNews, MessageOrder, MessageRef, OrgId, Origin, PassId, ProjectId, RefusedScan, ScanInput, ScanOrder, ScanRecord,
-    Sighting, SourceEventId, SourceId, TemplateId, Timestamp, UninstallReason, Validity, VariantId, Wallet,
+    MessageNews, MessageOrder, MessageRef, OrgId, Origin, PassId, ProjectId, RefusedScan, Report, ScanInput, ScanOrder,
+    ScanRecord, Sighting, SourceEventId, SourceId, TemplateId, Timestamp, UninstallReason, Validity, VariantId, Wallet,
 };
 
 /// A wish to change a pass or a contact, with everything that deciding it needs beside the present state.
@@ -244,6 +244,13 @@ pub enum Action {
         installed_at: Timestamp,
         /// Until when; none when it is there still.
         uninstalled_at: Option<Timestamp>,
+    },
+    /// Another platform, whose account is mirrored here, tells that a wallet holds the pass, or no more.
+    RecordReport {
+        /// Which.
+        pass: PassRef,
+        /// What it tells.
+        report: Report,
     },
     /// The pass's page was shown, or a package or object was made for a wallet.
     RecordVisit {

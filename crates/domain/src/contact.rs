@@ -1,10 +1,10 @@
 //! The person who holds passes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Channel, ContactId, FieldValue, ProjectId, Timestamp, Wallet};
+use crate::{Channel, ContactId, FieldValue, ProjectId, Timestamp, Wallet, pass::is_zero};
 
 /// The person who holds passes. Everything but the id is personal and sealed at rest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub struct WalletStatus {
     pub apple: u32,
     /// Passes in Google Wallet.
     pub google: u32,
+    /// Passes that another platform says are in a wallet, and not in which.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unknown: u32,
     /// When Apple Wallet last came to hold one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub apple_installed_at: Option<Timestamp>,
@@ -76,9 +79,10 @@ pub enum WalletEvent {
 }
 
 impl WalletStatus {
-    /// `none`, `apple`, `google` or `both`.
+    /// `none`, `apple`, `google` or `both`; `unknown` where all that is known is that a wallet holds one.
     pub const fn name(self) -> &'static str {
         match (self.apple > 0, self.google > 0) {
+            (false, false) if self.unknown > 0 => "unknown",
             (false, false) => "none",
             (true, false) => "apple",
             (false, true) => "google",
@@ -90,9 +94,11 @@ impl WalletStatus {
     /// A removal that was held comes to count late: what happened in the other wallet since stays what happened last, as
     /// long as that wallet holds a pass.
     pub fn count(&mut self, wallet: Wallet, arrives: bool, at: Timestamp) -> bool {
+        let mut nowhere = None;
         let (count, installed_at) = match wallet {
             Wallet::Apple => (&mut self.apple, &mut self.apple_installed_at),
             Wallet::Google => (&mut self.google, &mut self.google_installed_at),
+            Wallet::Unknown => (&mut self.unknown, &mut nowhere),
         };
         let before = *count;
         *count = if arrives { before.saturating_add(1) } else { before.saturating_sub(1) };
@@ -100,7 +106,9 @@ impl WalletStatus {
         if turned && arrives {
             *installed_at = Some(at).max(*installed_at);
         }
-        let is_overtaken = !arrives && self.apple + self.google > 0 && self.changed_at > Some(at);
+        // One that was in a wallet nobody named is, more likely than not, in the one that another has come to be in since.
+        let is_newer = self.changed_at > Some(at) || wallet == Wallet::Unknown;
+        let is_overtaken = !arrives && self.apple + self.google + self.unknown > 0 && is_newer;
         if turned && !is_overtaken {
             self.changed_at = Some(at).max(self.changed_at);
             self.last_event = Some(if arrives { WalletEvent::Installed } else { WalletEvent::Uninstalled });
@@ -115,6 +123,7 @@ impl WalletStatus {
         Self {
             apple: self.apple + other.apple,
             google: self.google + other.google,
+            unknown: self.unknown + other.unknown,
             apple_installed_at: self.apple_installed_at.max(other.apple_installed_at),
             google_installed_at: self.google_installed_at.max(other.google_installed_at),
             changed_at: latest.changed_at,
@@ -129,28 +138,41 @@ impl Contact {
         self.wallets.values().fold(WalletStatus::default(), |sum, status| sum.and(*status))
     }
 
+    /// Takes the wallets of several contacts together for its own: those of one record that all of them are found by.
+    pub fn share_wallets<'c>(&mut self, all: impl IntoIterator<Item = &'c Self>) {
+        self.wallets.clear();
+        for contact in all {
+            for (project, status) in &contact.wallets {
+                let shared = self.wallets.entry(*project).or_default();
+                *shared = shared.and(*status);
+            }
+        }
+    }
+
     /// Takes over what `input` says; reports whether anything changed.
     pub fn merge(&mut self, input: &ContactInput) -> bool {
         let before = (self.external_id.clone(), self.name.clone(), self.email.clone(), self.phone.clone());
         let traits = self.traits.clone();
-        for (held, given) in
-            [(&mut self.external_id, &input.external_id), (&mut self.name, &input.name), (&mut self.phone, &input.phone)]
-        {
-            if given.is_some() {
+        let Cleared { name, email, phone, traits: gone } = &input.cleared;
+        for (held, cleared, given) in [
+            (&mut self.external_id, false, &input.external_id),
+            (&mut self.name, *name, &input.name),
+            (&mut self.phone, *phone, &input.phone),
+            (&mut self.email, *email, &input.email.as_deref().map(normalise_email)),
+        ] {
+            if cleared || given.is_some() {
                 held.clone_from(given);
             }
         }
-        if let Some(email) = &input.email {
-            self.email = Some(normalise_email(email));
-        }
+        self.traits.retain(|key, _| !gone.contains(key));
         self.traits.extend(input.traits.iter().map(|(key, value)| (key.clone(), value.clone())));
         before != (self.external_id.clone(), self.name.clone(), self.email.clone(), self.phone.clone()) || traits != self.traits
     }
 }
 
-/// What is told about a person; only what is given is changed.
+/// What is told about a person; only what is given is changed. As JSON, `null` takes a name, an address, a number or a trait away.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(from = "ContactJson")]
 pub struct ContactInput {
     /// The id that the customer's own systems know the person by.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,6 +189,61 @@ pub struct ContactInput {
     /// Anything else.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub traits: BTreeMap<String, FieldValue>,
+    /// What is taken away.
+    #[serde(skip)]
+    pub cleared: Cleared,
+}
+
+/// What is taken from a person.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cleared {
+    /// The name.
+    pub name: bool,
+    /// The e-mail address: the person is not found by it any more.
+    pub email: bool,
+    /// The phone number.
+    pub phone: bool,
+    /// These traits.
+    pub traits: BTreeSet<String>,
+}
+
+/// [`ContactInput`] as JSON: what is not there is left as it is, what is `null` is taken away.
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct ContactJson {
+    external_id: Option<String>,
+    #[serde(deserialize_with = "given")]
+    name: Option<Option<String>>,
+    #[serde(deserialize_with = "given")]
+    email: Option<Option<String>>,
+    #[serde(deserialize_with = "given")]
+    phone: Option<Option<String>>,
+    traits: BTreeMap<String, Option<FieldValue>>,
+}
+
+/// A member that is there, also as null.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl From<ContactJson> for ContactInput {
+    fn from(told: ContactJson) -> Self {
+        let is_null = |given: &Option<Option<String>>| given.as_ref().is_some_and(Option::is_none);
+        let nulls = told.traits.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key.clone()).collect();
+        Self {
+            cleared: Cleared {
+                name: is_null(&told.name),
+                email: is_null(&told.email),
+                phone: is_null(&told.phone),
+                traits: nulls,
+            },
+            external_id: told.external_id,
+            name: told.name.flatten(),
+            email: told.email.flatten(),
+            phone: told.phone.flatten(),
+            traits: told.traits.into_iter().filter_map(|(key, value)| Some((key, value?))).collect(),
+        }
+    }
 }
 
 impl ContactInput {

@@ -84,6 +84,9 @@ pub enum Facts {
         device: String,
         /// Whether it was there before and gone in between.
         again: bool,
+        /// Whether another platform told of it, where the pass was issued, and not the wallet.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        elsewhere: bool,
         /// What the request tells.
         sighting: Sighting,
     },
@@ -99,6 +102,9 @@ pub enum Facts {
         confidence: Confidence,
         /// Installations of the pass that remain, over all wallets.
         remaining: u32,
+        /// Whether another platform told of it, where the pass was issued, and not the wallet.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        elsewhere: bool,
     },
     /// A pass changed.
     PassUpdated {
@@ -184,11 +190,11 @@ pub enum Facts {
     ContactWalletStatusChanged {
         /// The project.
         project: ProjectId,
-        /// `none`, `apple`, `google` or `both` in the project before.
+        /// `none`, `apple`, `google`, `both` or `unknown` in the project before.
         before: String,
         /// The same afterwards.
         after: String,
-        /// `none`, `apple`, `google` or `both` over all projects before.
+        /// `none`, `apple`, `google`, `both` or `unknown` over all projects before.
         overall_before: String,
         /// The same afterwards.
         overall_after: String,

@@ -29,7 +29,7 @@ pub use command::{
     Action, Actor, Answer, BalanceChange, Cause, Command, ContactRef, IdempotencyKey, IfExists, Issue, Late, Lateness,
     PassChange, PassRef, Reactivation, Reject, RejectCode, Told, VisitKind, Void,
 };
-pub use contact::{Contact, ContactInput, WalletEvent, WalletStatus, normalise_email};
+pub use contact::{Cleared, Contact, ContactInput, WalletEvent, WalletStatus, normalise_email};
 pub use enrolment::{Doors, EnrolmentRules, Prefill};
 pub use event::{Event, EventKind, Facts, Image, Position, ProjectImage, VariantImage};
 pub use id::{
@@ -37,7 +37,7 @@ pub use id::{
     IdError, IdKind, InspectorId, KeyId, OrgId, PassId, ProjectId, PublicationId, PublicationKind, SignerId, SourceEventId,
     SourceId, SyncId, SyncKind, TargetId, TemplateId, TransformationId,
 };
-pub use installation::{Confidence, Installation, InstallationState, UninstallReason, Wallet};
+pub use installation::{Confidence, Installation, InstallationState, Report, UninstallReason, Wallet};
 pub use message::{Channel, MESSAGES, MessageFault, MessageNews, MessageOrder, MessageRef, Outgoing, normalise_phone};
 pub use org::{ApiKey, Organization, Scope, Users};
 pub use pass::{

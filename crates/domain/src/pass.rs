@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::{
-    Amount, ContactId, Entropy, FieldValue, PassId, ProjectId, RefusedScan, TemplateId, Timestamp, UninstallReason, VariantId,
-    Wallet, base62,
+    Amount, ContactId, Entropy, Extension, FieldValue, PassId, ProjectId, RefusedScan, TemplateId, Timestamp, UninstallReason,
+    VariantId, Wallet, base62,
 };
 
 /// One issued card. Personal, and sealed at rest.
@@ -63,6 +63,10 @@ pub struct Pass {
     /// Messages that are to be sent later, the next first; at most [`Pass::MAX_PLANNED`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub planned: Vec<Message>,
+    /// Extensions by scans that were taken back while a later one kept the end where it is; at most [`Pass::MAX_UNDONE`], the
+    /// newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undone: Vec<Extension>,
     /// How it came about.
     #[serde(default)]
     pub origin: Origin,
@@ -78,6 +82,9 @@ pub struct Pass {
     /// In Google Wallet.
     #[serde(default)]
     pub google: Holding,
+    /// In a wallet that is not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unknown: Holding,
     /// When it was issued.
     pub issued_at: Timestamp,
     /// When it last changed.
@@ -321,6 +328,7 @@ impl Pass {
         match wallet {
             Wallet::Apple => &self.apple,
             Wallet::Google => &self.google,
+            Wallet::Unknown => &self.unknown,
         }
     }
 
@@ -329,16 +337,37 @@ impl Pass {
         match wallet {
             Wallet::Apple => &mut self.apple,
             Wallet::Google => &mut self.google,
+            Wallet::Unknown => &mut self.unknown,
         }
+    }
+
+    /// Installations that are there now, over all wallets.
+    pub fn installations(&self) -> u32 {
+        Wallet::ALL.iter().map(|wallet| self.holding(*wallet).active).sum()
+    }
+
+    /// Takes back how a scan moved the end of its validity. Where a later scan moved it on, it stays until that is taken back
+    /// too, and goes then to where it would be without either. An end that was set otherwise since stays.
+    pub fn take_back(&mut self, extension: Extension) {
+        if self.validity.expires_at != Some(extension.to) {
+            self.undone.push(extension);
+            self.undone.drain(..self.undone.len().saturating_sub(Self::MAX_UNDONE));
+            return;
+        }
+        let mut end = extension.from;
+        while let Some(place) = self.undone.iter().position(|undone| undone.to == end) {
+            end = self.undone.remove(place).from;
+        }
+        self.validity.expires_at = Some(end);
     }
 
     /// The best determined status.
     pub fn status(&self) -> Status {
         if self.lifecycle.is_void() {
             Status::Invalidated
-        } else if self.apple.active + self.google.active > 0 {
+        } else if self.installations() > 0 {
             Status::Installed
-        } else if self.apple.last_uninstalled_at.is_some() || self.google.last_uninstalled_at.is_some() {
+        } else if Wallet::ALL.iter().any(|wallet| self.holding(*wallet).last_uninstalled_at.is_some()) {
             Status::Uninstalled
         } else {
             Status::Issued
@@ -367,11 +396,14 @@ impl Pass {
     /// Most messages that are planned for one pass.
     pub const MAX_PLANNED: usize = 8;
 
+    /// Most extensions that are remembered as taken back.
+    pub const MAX_UNDONE: usize = 16;
+
     /// When the sweep must look at it: it expires, a removal comes to count, or a message is to be sent. Nothing happens by itself
     /// to a void pass.
     pub fn due_at(&self) -> Option<Timestamp> {
         let planned = self.planned.first().map(|message| message.at);
-        let due = [self.validity.expires_at, self.apple.held_until, self.google.held_until, planned];
+        let due = [self.validity.expires_at, self.apple.held_until, self.google.held_until, self.unknown.held_until, planned];
         if self.lifecycle.is_void() { None } else { due.into_iter().flatten().min() }
     }
 
@@ -406,7 +438,7 @@ impl Pass {
     }
 }
 
-fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+pub(crate) fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
     *number == N::default()
 }
 

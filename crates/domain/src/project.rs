@@ -102,7 +102,7 @@ pub struct Variant {
     pub id: VariantId,
     /// Name shown to people.
     pub name: String,
-    /// The design of its passes.
+    /// The design of passes that are issued in it, or set to it, from now on.
     pub template: TemplateId,
     /// How often one pass of it may be used, in place of the project's limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -103,6 +103,8 @@ pub enum RefusedScan {
     Stale,
     /// The barcode's signature is not ours.
     Forged,
+    /// The reader had no network and turned the holder away by itself.
+    ByReader,
     /// Nothing is known of what was read.
     Unknown,
 }
@@ -129,7 +131,7 @@ pub struct ScanInput {
 pub struct OfflineScan {
     /// When, by the scanner's clock.
     pub at: Timestamp,
-    /// Whether it let the holder in. A refusal of ours is a conflict then.
+    /// Whether it let the holder in. A refusal of ours is a conflict then; what it refused uses and books nothing.
     pub accepted: bool,
 }
 

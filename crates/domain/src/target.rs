@@ -319,10 +319,7 @@ impl Target {
 fn concerns(event: &Event, wallet: Wallet) -> bool {
     match &event.facts {
         Facts::PassInstalled { wallet: of, .. } | Facts::PassUninstalled { wallet: of, .. } => *of == wallet,
-        _ => event.image.pass.as_ref().is_some_and(|pass| match wallet {
-            Wallet::Apple => pass.apple.active > 0,
-            Wallet::Google => pass.google.active > 0,
-        }),
+        _ => event.image.pass.as_ref().is_some_and(|pass| pass.holding(wallet).active > 0),
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{ProjectId, TemplateId, Text, Timestamp};
+use crate::{ProjectId, TemplateId, Text, Timestamp, pass::is_zero};
 
 pub use check::{DesignProblem, Fault};
 pub use field::{Alignment, DateFormat, DateLength, DesignField, FieldPlace, NumberFormat};
@@ -39,6 +39,22 @@ pub struct Template {
     pub design: Design,
     /// When it was made.
     pub created_at: Timestamp,
+    /// How often its passes were drawn anew without another version, because something else changed that they show: the name of
+    /// their project or variant, or the key that signs their codes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub redrawn: u32,
+    /// When this version was published, if its passes were drawn anew since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_at: Option<Timestamp>,
+}
+
+impl Template {
+    /// One that was never published.
+    #[must_use]
+    pub const fn draft(id: TemplateId, project: ProjectId, name: String, design: Design, now: Timestamp) -> Self {
+        let status = TemplateStatus::Draft;
+        Self { id, project, name, version: 0, status, design, created_at: now, redrawn: 0, published_at: None }
+    }
 }
 
 /// Where a template stands.

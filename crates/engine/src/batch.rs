@@ -8,7 +8,7 @@ use store::{Catalog, Changes, Committed, NewResult, States, Store, StoreError, T
 use crate::{
     decide::{self, Decision, View},
     group::{EngineError, Outcome, Verdict},
-    touch::touch,
+    touch::{found, touch},
 };
 
 /// How often a batch that lost a race is decided again before it is called unavailable.
@@ -66,6 +66,11 @@ async fn decide_all(
 ) -> Result<Decided, StoreError> {
     let now = clock.now();
     let mut states = store.load(touches, now).await?;
+    let more =
+        commands.iter().filter_map(|command| Some((command.org, found(command.org, command, &states)?))).collect::<Vec<_>>();
+    if !more.is_empty() {
+        states.installations.extend(store.load(&more, now).await?.installations);
+    }
     let catalog = store.catalog_at(states.config_version).await?;
     let mut changes = Changes { now, ..Changes::default() };
     let mut written = Written::default();

@@ -1,7 +1,7 @@
 //! Which states a command touches.
 
-use domain::{Action, Command, ContactInput, ContactRef, Installation, PassId, PassRef, ProjectId, Wallet};
-use store::Touch;
+use domain::{Action, Command, ContactInput, ContactRef, Installation, OrgId, PassId, PassRef, ProjectId, Wallet};
+use store::{States, Touch};
 
 /// The states that deciding `command` needs. `projects` are the organization's: a new external id is looked for in all of
 /// them, because only the loaded pass tells which one it is.
@@ -32,6 +32,7 @@ pub(crate) fn touch(command: &Command, projects: &[ProjectId]) -> Touch {
         | Action::Send { pass, .. }
         | Action::RecordMessage { pass, .. }
         | Action::Delete { pass }
+        | Action::RecordReport { pass, .. }
         | Action::RecordVisit { pass, .. }
         | Action::RecordRedesign { pass, .. }
         | Action::Expire { pass } => touch.passes.push(pass.clone()),
@@ -67,9 +68,21 @@ fn installation(touch: &mut Touch, pass: &PassRef, wallet: Wallet, device: &str)
     if let PassRef::Id(id) = pass {
         let key: (PassId, Wallet, String) = (*id, wallet, device.to_owned());
         touch.installations.push(key);
-        let former = Installation::former_device(wallet, *id);
-        if former != device {
-            touch.installations.push((*id, wallet, former));
+        let stand_in = Installation::stand_in(*id);
+        touch.installations.push((*id, Wallet::Unknown, stand_in.clone()));
+        if stand_in != device {
+            touch.installations.push((*id, wallet, stand_in));
         }
     }
+}
+
+/// The installations that deciding `command` needs and that are known only once its pass was found: those that another platform
+/// may mean. They are never older than the pass that was loaded before them, whose version guards what is written.
+pub(crate) fn found(org: OrgId, command: &Command, states: &States) -> Option<Touch> {
+    let Action::RecordReport { pass, report } = &command.action else { return None };
+    let id = states.find_pass(org, pass)?;
+    let stand_in = Installation::stand_in(id);
+    let devices = report.device.clone().into_iter().chain([stand_in]);
+    let installations = devices.flat_map(|device| Wallet::ALL.map(|wallet| (id, wallet, device.clone()))).collect();
+    Some(Touch { installations, ..Touch::default() })
 }

@@ -166,8 +166,21 @@ async fn what_is_told_late_is_judged_by_when_it_was() {
     let last = events.into_iter().next_back().unwrap().whole().unwrap();
     assert_eq!(last.occurred_at, Timestamp::from_micros(before));
     assert!(matches!(last.facts, Facts::PassScanRefused { scan, .. } if scan.offline.as_ref().is_some_and(|it| it.accepted)));
+    let mut turned_away = offline(Timestamp::from_micros(before));
+    turned_away.input.offline.as_mut().unwrap().accepted = false;
+    let other = house.issued("b").await;
+    assert_eq!(reason(&house, order(other.id, turned_away)).await, Some(RefusedScan::ByReader));
+    assert_eq!(house.store.pass(house.org, other.id).await.unwrap().unwrap().uses.count, 0, "and the use is still there");
     let future = Timestamp::from_micros(START + 24 * HOUR);
     assert_eq!(house.refused(order(pass.id, offline(future))).await, RejectCode::Invalid);
+}
+
+/// Scans a pass, and what the scan did.
+async fn scanned(house: &House, pass: PassId) -> ScanRecord {
+    let Answer::Scanned { scan, .. } = house.outcome(house.scan(pass)).await.answer else { panic!() };
+    let event = house.store.event(house.org, scan).await.unwrap().unwrap().whole().unwrap();
+    let Facts::PassScanned { balance_changes, day, extended, .. } = event.facts else { panic!() };
+    ScanRecord { id: scan, recorded_at: event.recorded_at, booked: balance_changes, day, extended }
 }
 
 #[tokio::test]
@@ -175,10 +188,8 @@ async fn an_undo_makes_up_for_a_scan_once() {
     let rules = ScanRules { per_day: Some(1), books: vec![booking("5")], ..ScanRules::default() };
     let house = house_of(rules).await;
     let pass = issue(&house, Some(1), "0").await;
-    let Answer::Scanned { scan, .. } = house.outcome(house.scan(pass.id)).await.answer else { panic!() };
-    let event = house.store.event(house.org, scan).await.unwrap().unwrap().whole().unwrap();
-    let Facts::PassScanned { balance_changes, day, extended, .. } = event.facts else { panic!() };
-    let record = ScanRecord { id: scan, recorded_at: event.recorded_at, booked: balance_changes, day, extended };
+    let record = scanned(&house, pass.id).await;
+    let scan = record.id;
     let undo = || {
         let key =
             IdempotencyKey { principal: "scan undo".to_owned(), key: scan.to_string(), fingerprint: [0; 32], keep_image: true };
@@ -195,4 +206,26 @@ async fn an_undo_makes_up_for_a_scan_once() {
     house.clock.0.fetch_add(15 * 24 * HOUR, Ordering::Relaxed);
     let late = Command { key: None, ..undo() };
     assert!(house.engine.submit(late).await.is_err(), "not after {:?}", Duration::from_secs(14 * 86_400));
+}
+
+#[tokio::test]
+async fn scans_that_extended_a_pass_are_taken_back_in_any_order() {
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [0, 2, 1], [1, 2, 0], [2, 0, 1]] {
+        let house = house_of(ScanRules { extends_days: Some(10), ..ScanRules::default() }).await;
+        let mut issue = house.issue("a");
+        let own = Timestamp::from_micros(START + 5 * 24 * HOUR);
+        issue.validity.expires_at = Some(own);
+        let card = house.did(Action::Issue(Box::new(issue))).await;
+        let mut records = Vec::new();
+        for _ in 0..3 {
+            house.clock.0.fetch_add(HOUR, Ordering::Relaxed);
+            records.push(scanned(&house, card.id).await);
+        }
+        for nth in order {
+            let (scan, by) = (Box::new(records[nth].clone()), ScanInput::default());
+            house.did(Action::UndoScan { pass: PassRef::Id(card.id), scan, by, reason: None }).await;
+        }
+        let left = house.store.pass(house.org, card.id).await.unwrap().unwrap();
+        assert_eq!((left.validity.expires_at, left.undone.len()), (Some(own), 0), "{order:?}");
+    }
 }

@@ -6,8 +6,8 @@ mod house;
 use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use domain::{
-    Action, Contact, ContactRef, EventKind, Facts, InstallationState, Lifecycle, Pass, PassChange, PassId, PassRef, Sighting,
-    Timestamp, UninstallReason, Wallet, WalletEvent, WalletStatus,
+    Action, Contact, ContactRef, EventKind, Facts, InstallationState, Lifecycle, Pass, PassChange, PassId, PassRef, Report,
+    Sighting, Timestamp, UninstallReason, Wallet, WalletEvent, WalletStatus,
 };
 use house::{House, START, house};
 use proptest::prelude::*;
@@ -286,4 +286,151 @@ async fn what_another_platform_knew_counts_as_of_then_and_overrules_nothing() {
         let refused = house.refused(former(other.id, Wallet::Apple, installed, uninstalled)).await;
         assert_eq!(refused, domain::RejectCode::Invalid);
     }
+}
+
+/// Another platform tells of a pass in a wallet, at so many seconds from the start.
+fn report(pass: &Pass, wallet: Wallet, device: Option<&str>, at: i64, installed: bool) -> Action {
+    let at = Timestamp::from_micros(START + at * 1_000_000);
+    let gone = (!installed).then_some(UninstallReason::Told);
+    let pass = PassRef::External { project: pass.project, external_id: pass.external_id.clone().unwrap() };
+    Action::RecordReport { pass, report: Report { wallet, device: device.map(str::to_owned), at, gone } }
+}
+
+async fn status(house: &House) -> &'static str {
+    contact(house).await.wallet_status().name()
+}
+
+/// What was told of installations: which wallet, whether it holds the pass, when, and whether another platform told.
+async fn told_of(house: &House, pass: &Pass) -> Vec<(Wallet, bool, i64, bool)> {
+    let events = house.store.events_of_pass(house.org, pass.id, 0, 1_000).await.unwrap();
+    let told = events.into_iter().filter_map(|event| event.whole()).filter_map(|event| {
+        let at = (event.occurred_at.as_micros() - START) / 1_000_000;
+        match event.facts {
+            Facts::PassInstalled { wallet, elsewhere, .. } => Some((wallet, true, at, elsewhere)),
+            Facts::PassUninstalled { wallet, elsewhere, .. } => Some((wallet, false, at, elsewhere)),
+            _ => None,
+        }
+    });
+    told.collect()
+}
+
+#[tokio::test]
+async fn of_what_another_platform_tells_the_newest_counts_in_whatever_order_it_comes() {
+    let (apple, at) = (Wallet::Apple, [1_000, 2_000, 3_000, 4_000]);
+    let all = [(at[0], true), (at[1], false), (at[2], true), (at[3], false)];
+    for until in 1..=all.len() {
+        let list = &all[..until];
+        let last = if list[until - 1].1 { "apple" } else { "none" };
+        for turn in 0..until {
+            for backwards in [false, true] {
+                let house = house().await;
+                let pass = house.issued("a").await;
+                advance(&house, 10_000);
+                let mut order: Vec<_> = list.iter().cycle().skip(turn).take(until).collect();
+                if backwards {
+                    order.reverse();
+                }
+                for (at, installed) in order {
+                    house.outcome(report(&pass, apple, None, *at, *installed)).await;
+                    let before = house.store.pass(house.org, pass.id).await.unwrap().unwrap().version;
+                    let again = house.did(report(&pass, apple, None, *at, *installed)).await;
+                    assert_eq!(again.version, before, "what is told twice is told once");
+                }
+                assert_eq!(status(&house).await, last, "{list:?} from {turn}, backwards {backwards}");
+                let held = house.store.pass(house.org, pass.id).await.unwrap().unwrap().apple;
+                assert_eq!(held.active, u32::from(last == "apple"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_old_install_after_a_newer_removal_is_a_fact_and_changes_nothing() {
+    let house = house().await;
+    let pass = house.issued("a").await;
+    advance(&house, 10_000);
+    house.outcome(report(&pass, Wallet::Google, None, 2_000, false)).await;
+    house.outcome(report(&pass, Wallet::Google, None, 1_000, true)).await;
+    assert_eq!(status(&house).await, "none");
+    let (google, yes) = (Wallet::Google, true);
+    assert_eq!(told_of(&house, &pass).await, [(google, false, 2_000, yes), (google, true, 1_000, yes)]);
+    house.outcome(report(&pass, Wallet::Google, None, 3_000, true)).await;
+    let holder = contact(&house).await.wallet_status();
+    let then = Timestamp::from_micros(START + 3_000_000_000);
+    assert_eq!((holder.name(), holder.google_installed_at, holder.changed_at), ("google", Some(then), Some(then)));
+    let held = house.store.pass(house.org, pass.id).await.unwrap().unwrap().google;
+    assert_eq!(held.first_installed_at, Some(Timestamp::from_micros(START + 1_000_000_000)));
+    // The clock of a platform that runs ahead does not keep what comes after it from counting.
+    house.outcome(report(&pass, Wallet::Google, None, 999_999, true)).await;
+    advance(&house, 1);
+    house.outcome(report(&pass, Wallet::Google, None, 999_999, false)).await;
+    advance(&house, 301);
+    sweep(&house).await;
+    assert_eq!(status(&house).await, "none");
+}
+
+#[tokio::test]
+async fn a_phone_that_registers_here_takes_the_place_of_what_was_told_and_is_not_overruled() {
+    let house = house().await;
+    let pass = house.issued("a").await;
+    advance(&house, 10_000);
+    house.outcome(report(&pass, Wallet::Apple, None, 1_000, true)).await;
+    let real = house.did(house.install(pass.id, "phone")).await;
+    assert_eq!((real.apple.active, real.apple.ever), (1, 1));
+    let echo = house.did(report(&pass, Wallet::Apple, None, 10_000, true)).await;
+    assert_eq!(echo.apple.active, 1, "our own install, told back to us");
+    let told = house.did(report(&pass, Wallet::Apple, None, 10_000, false)).await;
+    assert_eq!((told.apple.active, status(&house).await), (1, "apple"), "it left the other platform, the phone did not leave us");
+    // One that has a name is that phone, under the same name as here.
+    let other = house.issued("b").await;
+    let named = |at, installed| report(&other, Wallet::Apple, Some("d1"), at, installed);
+    assert_eq!(house.did(named(1_000, true)).await.apple.active, 1);
+    assert_eq!(house.did(house.install(other.id, "d1")).await.apple.active, 1);
+    assert_eq!(house.did(named(2_000, false)).await.apple.active, 1, "it takes its updates from here now");
+    assert_eq!(house.did(report(&other, Wallet::Apple, Some("d2"), 2_000, true)).await.apple.active, 2, "a second phone");
+    assert_eq!(house.did(report(&other, Wallet::Apple, Some("d2"), 3_000, false)).await.apple.active, 1);
+    let long = "d".repeat(129);
+    assert_eq!(house.refused(report(&other, Wallet::Apple, Some(&long), 1, true)).await, domain::RejectCode::Invalid);
+}
+
+#[tokio::test]
+async fn an_echo_of_what_our_own_wallets_told_ends_where_it_began() {
+    let house = house().await;
+    let pass = house.issued("a").await;
+    house.outcome(house.install(pass.id, "phone")).await;
+    advance(&house, 100);
+    let gone = (PassRef::Id(pass.id), Wallet::Apple, "phone".to_owned(), UninstallReason::Unregistered);
+    let (pass_ref, wallet, device, reason) = gone;
+    let left = house.did(Action::RecordUninstall { pass: pass_ref, wallet, device, reason }).await;
+    let events = told_of(&house, &pass).await;
+    for (at, installed) in [(0, true), (100, false), (0, true)] {
+        house.outcome(report(&pass, Wallet::Apple, None, at, installed)).await;
+        house.outcome(report(&pass, Wallet::Unknown, None, at, installed)).await;
+    }
+    assert_eq!(told_of(&house, &pass).await, events, "nothing is news");
+    let after = house.store.pass(house.org, pass.id).await.unwrap().unwrap();
+    assert_eq!((after.apple, after.unknown), (left.apple, domain::Holding::default()));
+}
+
+#[tokio::test]
+async fn a_wallet_that_is_not_named_is_unknown_until_one_is() {
+    let house = house().await;
+    let pass = house.issued("a").await;
+    advance(&house, 10_000);
+    let unknown = house.did(report(&pass, Wallet::Unknown, None, 1_000, true)).await;
+    assert_eq!((unknown.unknown.active, unknown.status(), status(&house).await), (1, domain::Status::Installed, "unknown"));
+    let known = house.did(report(&pass, Wallet::Apple, None, 1_500, true)).await;
+    assert_eq!((known.unknown.active, known.apple.active, status(&house).await), (0, 1, "apple"));
+    let last = contact(&house).await.wallet_status();
+    assert_eq!((last.last_event, last.unknown), (Some(WalletEvent::Installed), 0));
+    house.outcome(report(&pass, Wallet::Unknown, None, 1_600, true)).await;
+    assert_eq!(status(&house).await, "apple", "it may well be the same");
+    house.outcome(report(&pass, Wallet::Google, None, 1_700, true)).await;
+    assert_eq!(status(&house).await, "both");
+    let gone = house.did(report(&pass, Wallet::Unknown, None, 2_000, false)).await;
+    assert_eq!((gone.installations(), status(&house).await), (0, "none"), "in no wallet that it told of");
+    let told: Vec<_> = changes(&house).await.into_iter().map(|(before, after, _)| format!("{before} {after}")).collect();
+    assert_eq!(told, ["none unknown", "unknown apple", "apple both", "both google", "google none"]);
+    let installations = house.store.installations(house.org, pass.id, None, 9).await.unwrap();
+    assert!(installations.iter().all(|it| !it.is_active() && it.push_token.is_none()));
 }

@@ -104,9 +104,29 @@ pub fn targets(project: &Project, action: StepAction, over: Over) -> Vec<Target>
             found.extend([Target::new("subject", "Subject", Takes::Message), Target::new("message", "Message", Takes::Message)]);
         }
         StepAction::Wait => found = vec![Target::new("until", "Until", Takes::Time)],
+        StepAction::RecordInstall | StepAction::RecordUninstall | StepAction::RecordScan => record(action, &mut found),
         StepAction::Activate | StepAction::Delete => {}
     }
     found
+}
+
+/// What another platform tells of a pass.
+fn record(action: StepAction, found: &mut Vec<Target>) {
+    let choices = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let at = Target::new("at", "When it happened there", Takes::Time);
+    if action == StepAction::RecordScan {
+        let scanned = [("operator", "Who scanned"), ("device", "Scanner"), ("location", "Where")];
+        found.extend(scanned.map(|(place, label)| Target::new(place, label, Takes::Text)));
+        found.push(at);
+        return;
+    }
+    let wallet = Target::new("wallet", "Wallet", Takes::Text);
+    found.push(Target { choices: choices(&["apple", "google"]), ..wallet });
+    found.extend([Target::new("device", "Device", Takes::Text), at]);
+    if action == StepAction::RecordUninstall {
+        let reasons = choices(&["told", "unregistered", "removed", "token_dead"]);
+        found.push(Target { choices: reasons, default: Some(json!("told")), ..Target::new("reason", "Reason", Takes::Text) });
+    }
 }
 
 fn change(project: &Project, action: StepAction, over: Over, found: &mut Vec<Target>) {
@@ -219,6 +239,10 @@ fn names(target: &Target, over: Over) -> Vec<String> {
         "expires_at" => &["expiresat", "expires", "expirydate", "expirationdate", "validuntil", "enddate"],
         "uses_limit" => &["useslimit", "maxuses"],
         "inactive" => &["inactive"],
+        "wallet" => &["wallet"],
+        "device" => &["devicelibraryidentifier", "deviceid"],
+        "operator" => &["operator", "scanner"],
+        "location" => &["location"],
         "reason" => &["reason"],
         _ => &[],
     };
@@ -404,7 +428,9 @@ mod tests {
 
     #[test]
     fn every_place_may_stand_in_a_map_of_its_action() {
-        let actions = [StepAction::Issue, StepAction::Update, StepAction::Revoke, StepAction::Delete, StepAction::Notify];
+        let changes = [StepAction::Issue, StepAction::Update, StepAction::Revoke, StepAction::Delete, StepAction::Notify];
+        let records = [StepAction::RecordInstall, StepAction::RecordUninstall, StepAction::RecordScan];
+        let actions = changes.into_iter().chain(records);
         for action in actions {
             for target in targets(&test_project(), action, Over::Rows) {
                 let mut map = Map::new();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{Source, Timestamp, TransformationId};
-use script::{Fault, Host, Input, Limits, LogLine, Program, Transformed};
+use script::{Fault, FaultKind, Host, Input, Limits, LogLine, Program, Transformed};
 use serde_json::{Map, Value, json};
 
 /// A transformation that is ready to run.
@@ -66,8 +66,19 @@ impl Transformation {
 /// repeat a value of the event.
 #[must_use]
 pub fn reason(fault: &Fault) -> String {
-    let kind = json!(fault.kind);
-    format!("{}: {}; try it with the event to see what it said", fault.place(), kind.as_str().unwrap_or_default())
+    let what = match fault.kind {
+        FaultKind::Syntax => "it is no JavaScript",
+        FaultKind::Import => "it imports what there is not",
+        FaultKind::Export => "it does not export what is called",
+        FaultKind::Thrown => "it threw an error",
+        FaultKind::Time => "it took more time than an event may take",
+        FaultKind::Memory => "it used more memory than it may",
+        FaultKind::Stack => "it called itself too deeply",
+        FaultKind::Unsettled => "it waits for what never happens",
+        FaultKind::Result => "what it returned cannot be used",
+        FaultKind::Untried => "it was not tried, since the events before it took too long or had to be stopped",
+    };
+    format!("{}: {what}; try it with the event to see what it said", fault.place())
 }
 
 /// A trial, with everything that the code said.

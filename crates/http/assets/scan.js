@@ -20,6 +20,7 @@ const WORDS = {
   superseded: 'An older code',
   stale: 'An old copy',
   forged: 'Not one of ours',
+  by_reader: 'Turned away at the reader',
   unknown: 'Unknown',
   offline: 'Cannot be checked without a network',
 };
@@ -128,7 +129,8 @@ async function tell() {
       save();
       for (const one of json.results.filter((each) => each.conflict)) {
         const why = one.result ? WORDS[one.result.reason] ?? one.result.reason : one.error?.message;
-        show('conflict', 'Was let in and must not', [why, one.result?.holder, one.result?.pass?.id]);
+        const title = one.result?.accepted ? 'Was turned away and counts as let in' : 'Was let in and must not';
+        show('conflict', title, [why, one.result?.holder, one.result?.pass?.id]);
       }
     }
     state.seen = {};

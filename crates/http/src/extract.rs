@@ -7,7 +7,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, rejecti
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header, request::Parts};
 use http_body_util::BodyExt;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::{
     app::App,
@@ -53,7 +53,9 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value = serde_path_to_error::deserialize(Strict(&mut reader)).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
-        if inner.is_data() {
+        // The reader takes what has several of an enum's names, or none, for a fault of the text; and so it does numbers that
+        // are too large.
+        if inner.is_data() || serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
             // The line and column are of no use beside a path.
             let text = inner.to_string();
             let text = plain(text.split(" at line ").next().unwrap_or_default());
@@ -73,6 +75,9 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 fn plain(text: &str) -> String {
     if let Some((before, _)) = text.split_once("data did not match any variant of untagged enum") {
         return format!("{before}fits none of the forms that are taken here");
+    }
+    if text == "expected value" {
+        return "expected exactly one of the names that are taken here".to_owned();
     }
     for kind in ["struct", "enum", "tuple struct", "unit struct", "newtype struct", "struct variant", "map"] {
         if let Some((before, rest)) = text.split_once(&format!("expected {kind}"))
@@ -179,9 +184,19 @@ mod tests {
 
     #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only its reading is tested")]
     struct Thing {
-        #[allow(dead_code, reason = "only its reading is tested")]
         list: Vec<u8>,
+        #[serde(default)]
+        choice: Option<Choice>,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    #[allow(dead_code, reason = "only its reading is tested")]
+    enum Choice {
+        Add(f64),
+        Set(f64),
     }
 
     #[test]
@@ -190,6 +205,10 @@ mod tests {
         assert!(matches!(&fault, Problem::Invalid(errors) if errors[0].path == "list.1"), "{fault:?}");
         let fault = parse::<Thing>(br#"{"list":[],"other":1}"#).unwrap_err();
         assert!(matches!(&fault, Problem::Invalid(errors) if errors[0].message.contains("other")), "{fault:?}");
+        for bad in [r#"{"add":1,"set":2}"#, "{}", r#"{"add":1e400}"#] {
+            let fault = parse::<Thing>(format!(r#"{{"list":[],"choice":{bad}}}"#).as_bytes()).unwrap_err();
+            assert!(matches!(&fault, Problem::Invalid(errors) if errors[0].path.starts_with("choice")), "{bad}: {fault:?}");
+        }
         for bad in [&b"{"[..], b"", b"\xff", br#"{"list":["\ud800"]}"#, br#"{"list":[]} x"#] {
             let status = parse::<Thing>(bad).unwrap_err().status();
             assert!(status.is_client_error(), "{bad:?}");

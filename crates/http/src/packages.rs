@@ -7,7 +7,7 @@ use std::{collections::HashMap, hash::Hash, sync::Arc};
 
 use bytes::Bytes;
 use domain::{Contact, OrgId, Pass, Project, Template};
-use google_wallet::{Part, SaveRequest, ServiceAccount, save_link};
+use google_wallet::{Class, Object, Part, SaveRequest, ServiceAccount, save_link};
 use parking_lot::Mutex;
 use pkpass::{Assets, Identity};
 use render::{AppleContext, CodeSigner, GoogleContext, PassView};
@@ -102,6 +102,25 @@ fn part<T>(value: &T, google_has_it: bool) -> Part<'_, T> {
     if google_has_it { Part::inserted(value) } else { Part::carried(value) }
 }
 
+/// Draws what Google shows of a pass: its class and its object.
+fn google_pass(app: &App, org: OrgId, issuer: &str, view: &PassView<'_>) -> Result<(Class, Object), render::RenderError> {
+    let image_url = |hash: &str| images::url(app, org, hash);
+    let callback = app.url("/google/callback");
+    let context = GoogleContext {
+        issuer_id: issuer,
+        language: "en",
+        callback_url: callback.starts_with("https://").then_some(callback.as_str()),
+        image_url: &image_url,
+    };
+    Ok((render::google_class(view, &context)?, render::google_object(view, &context)?))
+}
+
+/// Whether Google can have a pass: its project has an issuer there and, where it is for a flight, it says which by now.
+pub(crate) fn is_for_google(app: &App, org: OrgId, view: &PassView<'_>) -> bool {
+    let Some(issuer) = view.project.google_issuer.as_deref() else { return false };
+    !matches!(google_pass(app, org, issuer, view), Err(render::RenderError::Flight(_)))
+}
+
 /// Does work on a thread where it holds nobody up, when it is its turn.
 async fn in_turn<T: Send + 'static>(
     turns: &Semaphore,
@@ -186,22 +205,11 @@ impl Packages {
         let has_object = google_has(app, org, pass.id.uuid()).await?;
         let codes = self.codes(app, org)?;
         let fault = |fault: String| Problem::Internal(format!("the Google pass cannot be drawn: {fault}"));
-        let (class, object) = {
-            let view = PassView { project, template: &template.value, pass, contact, codes: Some(&codes) };
-            let image_url = |hash: &str| images::url(app, org, hash);
-            let callback = app.url("/google/callback");
-            let context = GoogleContext {
-                issuer_id: issuer,
-                language: "en",
-                callback_url: callback.starts_with("https://").then_some(callback.as_str()),
-                image_url: &image_url,
-            };
-            let drawn = render::google_class(&view, &context);
-            drawn.and_then(|class| Ok((class, render::google_object(&view, &context)?))).map_err(|error| match error {
-                render::RenderError::Flight(_) => Problem::Conflict { code: Conflict::NotAllowed, detail: error.to_string() },
-                error => fault(error.to_string()),
-            })?
-        };
+        let view = PassView { project, template: &template.value, pass, contact, codes: Some(&codes) };
+        let (class, object) = google_pass(app, org, issuer, &view).map_err(|error| match error {
+            render::RenderError::Flight(_) => Problem::Conflict { code: Conflict::NotAllowed, detail: error.to_string() },
+            error => fault(error.to_string()),
+        })?;
         let has_class = google_has(app, org, store::google_class_thing(template.value.id, &class.common().id)).await?;
         let now = app.now().as_seconds();
         let link = self.sign(move || {

@@ -130,6 +130,52 @@ async fn both_wallets_get_their_pass() {
     assert!(page.text().contains("cannot be used any more") && !page.text().contains("Add to Apple Wallet"));
 }
 
+/// The project and its template as they are, changed.
+async fn redo(house: &House, change: impl FnOnce(&mut domain::Project, &mut domain::Design)) {
+    let catalog = house.store.catalog();
+    let config = catalog.org(house.org).unwrap();
+    let (project, template) = (&config.projects[&house.project.uuid()], &config.templates[&house.template.uuid()]);
+    let (mut new_project, mut new_template) = ((*project.value).clone(), (*template.value).clone());
+    change(&mut new_project, &mut new_template.design);
+    let (actor, now) = ("{}".to_owned(), house.app.now());
+    let by = store::ConfigChange { org: house.org, actor, now, names: Vec::new(), removed_names: Vec::new() };
+    assert!(house.store.put(&by, &new_project, project.revision).await.unwrap());
+    assert!(house.store.put(&by, &new_template, template.revision).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_offers_no_wallet_that_cannot_take_the_pass_and_says_why() {
+    let house = house().await;
+    let pass = house.issue().await;
+    let (page, google) = (format!("/p/{}", pass.code), format!("/p/{}/google", pass.code));
+    redo(&house, |project, design| {
+        project.kind = domain::ProjectKind::BoardingPass;
+        let tags = serde_json::json!({"airlineCode": "XX", "flightNumber": 101, "departureAirportCode": "BER",
+            "destinationAirportCode": "OSL", "originalDepartureDate": "{{fields.departure}}"});
+        design.semantics = serde_json::from_value(tags).unwrap();
+    })
+    .await;
+    let unnamed = open(&house, &page, ANDROID).await;
+    let unnamed = unnamed.text();
+    assert!(!unnamed.contains("Save to Google Wallet") && unnamed.contains("once its flight is settled"), "{unnamed}");
+    assert!(open(&house, &page, IPHONE).await.text().contains("Add to Apple Wallet"));
+    let link = open(&house, &google, ANDROID).await;
+    assert_eq!((link.status.as_u16(), link.header("content-type")), (409, "text/html; charset=utf-8"));
+    assert!(link.text().contains(&format!("href=\"{page}\"")), "a way back: {}", link.text());
+    redo(&house, |_, design| {
+        design.semantics.insert("originalDepartureDate".to_owned(), "2027-01-15T10:00:00+01:00".into());
+    })
+    .await;
+    assert!(open(&house, &page, ANDROID).await.text().contains("Save to Google Wallet"), "once it says which flight");
+    redo(&house, |project, _| project.google_issuer = None).await;
+    let elsewhere = open(&house, &page, ANDROID).await;
+    let elsewhere = elsewhere.text();
+    assert!(elsewhere.contains("open this page on an iPhone") && !elsewhere.contains("Save to Google"), "{elsewhere}");
+    assert_eq!(open(&house, &google, ANDROID).await.status.as_u16(), 404);
+    redo(&house, |project, _| project.apple_pass_type = None).await;
+    assert!(!open(&house, &page, DESKTOP).await.text().contains("put the pass there"), "there is no wallet for it");
+}
+
 fn token(form: &Answer) -> String {
     form.text().split_once("name=\"form\" value=\"").unwrap().1.split_once('"').unwrap().0.to_owned()
 }

@@ -422,7 +422,7 @@ fn sync(desk: &Desk, url: &str, query: &str, more: &Value) {
     let (user, password) = account.split_once(':').unwrap();
     let mut sync = json!({
         "slug": "members", "name": "Members", "query": query, "patience_seconds": 2,
-        "database": {"url": format!("postgresql://{place}"), "user": user, "tls": false},
+        "database": {"url": format!("postgresql://{place}"), "user": user, "tls": "off"},
         "batch": {"project": support::SLUG, "operation": "issue", "map": {"contact": null}},
     });
     sync.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -541,6 +541,7 @@ async fn a_query_is_asked_for_what_changed_and_for_what_is_gone() {
     assert_eq!((&kept["incremental"], &kept["removed"]), (&more["incremental"], &more["removed"]));
     let run = async |more: &[&str]| {
         let ran = desk.says(&club, &[&["sync", "run", "members", "--wait", "--json"], more].concat()).await;
+        assert_eq!(ran["unused_columns"], json!([]), "the sync itself takes `at`");
         (ran["rows_read"].clone(), ran["removal"]["done"].clone(), ran["changed_until"].clone())
     };
     let until = json!("2026-11-20T15:00:00+00:00");
@@ -553,6 +554,7 @@ async fn a_query_is_asked_for_what_changed_and_for_what_is_gone() {
     testkit::postgres::execute(&url, "DELETE FROM members").await.unwrap();
     let left = desk.complains(&club, &["sync", "run", "members", "--full", "--wait"]).await;
     assert!(left.contains("1 of 1 passes have no row any more"), "{left}");
+    assert!(desk.complains(&club, &["sync", "run", "nobody"]).await.contains("there is no sync `nobody`"));
 }
 
 #[tokio::test]
@@ -598,6 +600,20 @@ async fn files_are_checked_run_mended_and_fed_back() {
     let report = desk.says(&club, &["batch", "report", &text(&batches["data"][0], "id")]).await;
     assert_eq!((&report["external_id"], &report["batch_row"]), (&json!("nobody"), &json!(2)), "{report}");
     assert!(desk.complains(&club, &["batch", "cancel", &checked]).await.contains("done already"));
+
+    // Who was revoked stays so, and what nothing takes is named, by the check and by the run.
+    desk.write("again.csv", "external_id,Shoe size,points\nm-1,43,9\nm-3,44,9\n");
+    let again = |turn: &[&'static str]| [&["batch"], turn, &["again.csv", "--project", support::SLUG, "--json"]].concat();
+    for (turn, part) in [(&["check"][..], "check"), (&["run", "--wait"], "run")] {
+        let it = desk.says(&club, &again(turn)).await;
+        let tally = &it[part];
+        assert_eq!((&it["unused_columns"], &tally["still_void"]), (&json!(["Shoe size"]), &json!(1)), "{it}");
+        assert_eq!((&tally["rows"], &tally["failed"]), (&json!(2), &json!(0)), "{it}");
+    }
+    desk.write("again.csv", "external_id,Shoe size,points\nm-1,43,many\n");
+    let said = desk.complains(&club, &again(&["check"])).await;
+    assert!(said.contains("nothing takes these columns: Shoe size") && said.contains("1 rows would fail"), "{said}");
+    assert_eq!(club.pass_of("m-1").await.unwrap()["state"], "revoked");
 
     std::fs::write(desk.path().join("latin.csv"), b"external_id,email,name\n1,zoe@example.com,Zo\xeb\n").unwrap();
     let latin = desk.complains(&club, &["batch", "check", "latin.csv", "--project", support::SLUG]).await;

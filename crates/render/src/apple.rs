@@ -18,7 +18,7 @@ use crate::{PassView, RenderError, fill};
 /// Key of the back field that carries messages to the holder.
 pub const MESSAGE_FIELD: &str = "passbridge.message";
 /// Keys of `pass.json` that a design cannot set: they name the pass, or prove who asks for it.
-const PROTECTED: [&str; 6] =
+pub(crate) const PROTECTED: [&str; 6] =
     ["formatVersion", "passTypeIdentifier", "teamIdentifier", "serialNumber", "authenticationToken", "webServiceURL"];
 
 /// What Apple's side needs beside the pass.

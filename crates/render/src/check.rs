@@ -7,6 +7,7 @@ use pkpass::{Assets, Severity, model::MAX_REMOTE_IMAGE_BYTES};
 use serde_json::{Map, Value, json};
 
 use crate::apple::file_name;
+use crate::google::{PROTECTED_OF_CLASS, PROTECTED_OF_OBJECT};
 use crate::{
     AppleContext, AssetsError, CodeSigner, GoogleContext, OverlayError, PassView, RenderError, apple, apple_assets, google_class,
     google_object, has_flights, sample_flight,
@@ -114,7 +115,29 @@ pub fn check_design(
     if let Some(issuer) = &project.google_issuer {
         findings.extend(check_google(&view, issuer)?);
     }
+    findings.extend(kept_keys(&template.design));
     Ok(findings)
+}
+
+/// Keys that a design names and cannot set, because they name a pass, say where it stands or prove who asks for it.
+fn kept_keys(design: &Design) -> impl Iterator<Item = Finding> {
+    let parts: [(_, _, _, &[&str]); 3] = [
+        (Wallet::Apple, "apple", &design.apple, &apple::PROTECTED),
+        (Wallet::Google, "google", &design.google, &PROTECTED_OF_CLASS),
+        (Wallet::Google, "google_object", &design.google_object, &PROTECTED_OF_OBJECT),
+    ];
+    parts.into_iter().flat_map(|(wallet, part, keys, kept)| {
+        let named = kept.iter().filter(|key| keys.contains_key(**key));
+        named.map(move |key| Finding {
+            wallet,
+            severity: Severity::Advice,
+            path: format!("{part}.{key}"),
+            rule: "key_kept".to_owned(),
+            source: if wallet == Wallet::Apple { APPLE_SOURCE } else { GOOGLE_SOURCE },
+            consequence: "it is set of every pass by itself, not as the design says".to_owned(),
+            mend: "leave it out".to_owned(),
+        })
+    })
 }
 
 /// A picture that a phone fetches, and does not take because of its length.

@@ -18,9 +18,11 @@ use domain::{BarcodeFormat, Design, ImageRole, Pass, Project, ProjectKind};
 use google_wallet::model::{Barcode, BarcodeType, Image, LocalizedString};
 use google_wallet::{IdError, ResourceId, Vertical};
 
+pub(crate) use class::PROTECTED as PROTECTED_OF_CLASS;
 pub use class::{google_class, shared_class};
-pub use notice::google_notice;
-pub(crate) use notice::noticed;
+pub use notice::{google_class_notice, google_notice};
+pub(crate) use notice::{noticed, tells_of_flight};
+pub(crate) use object::PROTECTED as PROTECTED_OF_OBJECT;
 pub use object::{google_message, google_object};
 pub use patch::google_patch;
 pub use travel::{class_id, flight_of, has_flights, sample_flight};

@@ -246,7 +246,7 @@ mod tests {
         let project = "0000000000000000000001".parse().unwrap();
         let created_at = domain::Timestamp::from_seconds(0);
         let status = domain::TemplateStatus::Published;
-        Template { id, project, name: "Card".to_owned(), version: 1, status, design, created_at }
+        Template { version: 1, status, ..Template::draft(id, project, "Card".to_owned(), design, created_at) }
     }
 
     fn drawn(kind: &str, template: &Template, system: System) -> String {

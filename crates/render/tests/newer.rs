@@ -230,6 +230,9 @@ fn a_fault_of_a_key_that_is_set_as_it_stands_points_at_that_key() {
             "key_shape",
         ),
         ("membership", "google", json!({"merchantName": "x", "programName": 5}), "google.programName", "key_shape"),
+        ("membership", "apple", json!({"serialNumber": "mine"}), "apple.serialNumber", "key_kept"),
+        ("membership", "google", json!({"callbackOptions": {}}), "google.callbackOptions", "key_kept"),
+        ("membership", "google_object", json!({"state": "EXPIRED"}), "google_object.state", "key_kept"),
         ("generic", "google_object", json!({"cardTitle": 5}), "google_object.cardTitle", "key_shape"),
         ("membership", "google", json!({"hexBackgroundColor": "red"}), "google.hexBackgroundColor", "colour"),
         ("generic", "google_object", json!({"hexBackgroundColor": "red"}), "google_object.hexBackgroundColor", "colour"),
@@ -313,6 +316,32 @@ fn relevance_reaches_both_wallets_as_far_as_each_knows_it() {
     for part in ["relevance.dates", "relevance.beacons", "relevance.max_distance"] {
         assert!(input.losses(System::Google).contains(&part.to_owned()), "{part}");
     }
+}
+
+#[test]
+fn google_tells_of_a_generic_pass_before_it_begins_and_ends_where_its_design_asks() {
+    let asked = json!({"relevance": {
+        "dates": [{"at": "{{fields.later}}"}, {"start": "{{fields.start}}", "end": "2026-11-20T22:00:00Z"}],
+        "tell_before_start": true, "tell_before_end": true,
+    }});
+    let times = [("later", "time", "2026-11-21T20:00:00+01:00"), ("start", "time", "2026-11-20T20:00:00+01:00")];
+    let told = input("generic", &asked, &times);
+    let (_, object) = told.google();
+    assert_eq!(object["validTimeInterval"], json!({"start": {"date": "2026-11-20T20:00:00+01:00"}}), "the first of its dates");
+    assert_eq!(object["notifications"], json!({"upcomingNotification": {"enableNotification": true}}), "it has no end");
+    assert!(told.losses(System::Google).contains(&"relevance.dates".to_owned()), "only one date is told of");
+
+    let mut ending = input("generic", &asked, &[]);
+    ending.pass.validity.expires_at = Some("2026-12-31T00:00:00Z".parse().unwrap());
+    let (_, object) = ending.google();
+    assert_eq!(object["notifications"]["expiryNotification"], json!({"enableNotification": true}));
+
+    let (_, object) = input("generic", &json!({"relevance": {"dates": [{"at": "{{fields.start}}"}]}}), &times).google();
+    assert_eq!((&object["notifications"], &object["validTimeInterval"]), (&Value::Null, &Value::Null), "nobody asked");
+
+    let elsewhere = input("membership", &asked, &times);
+    assert_eq!(elsewhere.google().1["notifications"], Value::Null, "it is for generic passes alone");
+    assert!(elsewhere.losses(System::Google).contains(&"relevance".to_owned()), "and that is said");
 }
 
 #[test]

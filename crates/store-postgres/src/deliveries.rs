@@ -212,11 +212,18 @@ pub(crate) async fn list(
     after: Option<(Timestamp, DeliveryId)>,
     limit: u32,
 ) -> Attempt<Vec<DeliveryRow>> {
+    // One look-up finds each target that is owed something, two more the first of what it is owed.
     const SQL: &str = concat!(
-        "SELECT ",
+        "WITH RECURSIVE owed (target) AS (
+             (SELECT target FROM deliveries WHERE org = $1 AND $2::uuid IS NULL ORDER BY target LIMIT 1)
+             UNION ALL SELECT (SELECT d.target FROM deliveries d WHERE d.org = $1 AND d.target > o.target ORDER BY d.target LIMIT 1)
+             FROM owed o WHERE o.target IS NOT NULL)
+         SELECT ",
         delivery_columns!(),
-        " FROM deliveries d WHERE d.org = $1 AND ($2::uuid IS NULL OR d.target = $2) AND (d.due_at, d.id) > ($4, $5) ",
-        "ORDER BY d.due_at, d.id LIMIT $3"
+        " FROM (SELECT target FROM owed UNION ALL SELECT $2) o CROSS JOIN (VALUES (false), (true)) lane (behind)
+         CROSS JOIN LATERAL (SELECT * FROM deliveries m WHERE m.org = $1 AND m.target = o.target AND m.behind = lane.behind
+             AND (m.due_at, m.id) > ($4, $5) ORDER BY m.due_at, m.id LIMIT $3) d
+         ORDER BY d.due_at, d.id LIMIT $3"
     );
     let (due_at, id) = after.map_or((i64::MIN, Uuid::nil()), |(due_at, id)| (due_at.as_micros(), id.uuid()));
     let rows = query(pool, SQL, &[&org.uuid(), &target.map(domain::Id::uuid), &i64::from(limit), &due_at, &id]).await?;

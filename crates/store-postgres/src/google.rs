@@ -48,7 +48,8 @@ fn read_changed(row: &Row) -> Attempt<ChangedPass> {
 
 pub(crate) async fn changed(pool: &Pool, shard: u16, after: u64, limit: u32) -> Attempt<(u64, Vec<ChangedPass>)> {
     const SQL: &str = "SELECT p.org, p.id, p.project, p.content_seq,
-            EXISTS (SELECT 1 FROM installations i WHERE i.org = p.org AND i.pass = p.id AND i.wallet = 2 AND i.active)
+            EXISTS (SELECT 1 FROM installations i
+                WHERE i.org = p.org AND i.pass = p.id AND i.wallet = 2 AND i.device = '' AND i.active)
         FROM (SELECT org, id, project, content_seq FROM passes WHERE shard = $1 AND content_seq > $2
               ORDER BY content_seq FETCH FIRST $3 ROWS WITH TIES) p
         ORDER BY p.content_seq";

@@ -424,6 +424,18 @@ impl Backend for Postgres {
     async fn note_synced(&self, org: OrgId, target: TargetId, told: Vec<(ContactId, Option<Hash>)>) -> Result<()> {
         Ok(synced::note(&self.pool, org, target, &told).await?)
     }
+    async fn note_records(&self, org: OrgId, target: TargetId, found: Vec<(Hash, ContactId)>) -> Result<()> {
+        Ok(synced::note_records(&self.pool, org, target, &found).await?)
+    }
+    async fn record_contacts(
+        &self,
+        org: OrgId,
+        target: TargetId,
+        records: Vec<Hash>,
+        each: u32,
+    ) -> Result<Vec<(Hash, ContactId)>> {
+        Ok(synced::records(&self.pool, org, target, &records, each).await?)
+    }
     async fn next_synced(&self, after: Option<(OrgId, TargetId)>) -> Result<Option<(OrgId, TargetId)>> {
         Ok(synced::next(&self.pool, after).await?)
     }

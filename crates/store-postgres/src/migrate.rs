@@ -29,6 +29,8 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0014_asked_again.sql"),
     include_str!("../migrations/0015_owed_to_a_target.sql"),
     include_str!("../migrations/0018_installed.sql"),
+    include_str!("../migrations/0020_records.sql"),
+    include_str!("../migrations/0022_pages_of_the_owed.sql"),
 ];
 
 /// Where the schema's number is. Its one row is also what two nodes that migrate at once take turns on.

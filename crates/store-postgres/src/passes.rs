@@ -2,7 +2,7 @@
 
 use deadpool_postgres::Pool;
 use domain::{ContactId, OrgId, PassId, ProjectId, Timestamp};
-use store::{ContactRow, PassFilter, PassRow};
+use store::{ContactRow, PassFilter, PassRow, PassState};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -53,6 +53,7 @@ pub(crate) async fn find(pool: &Pool, org: OrgId, filter: &PassFilter, limit: u3
     let at = filter.after.map(|(at, _)| at).or(filter.updated_since).map_or(0, Timestamp::as_micros);
     // No id is nil.
     let after = filter.after.map_or(Uuid::nil(), |(_, id)| id.uuid());
+    let state = filter.state.map(PassState::number);
     let mut bound: Vec<&(dyn ToSql + Sync)> = vec![&org, &limit, &after];
     let mut wanted = "org = $1".to_owned();
     if let Some(project) = &project {
@@ -63,7 +64,7 @@ pub(crate) async fn find(pool: &Pool, org: OrgId, filter: &PassFilter, limit: u3
         bound.push(contact);
         wanted.push_str(&format!(" AND contact = ${}", bound.len()));
     }
-    if let Some(state) = &filter.state {
+    if let Some(state) = &state {
         bound.push(state);
         wanted.push_str(&format!(" AND state = ${}", bound.len()));
     }

@@ -195,6 +195,19 @@ async fn settling_one_of_many_looks_at_few_rows() {
     assert_eq!(count(&house.looker, "SELECT count(*) FROM deliveries").await, MANY);
 }
 
+/// What fills the table for two targets: a third is the seventh's, and half of the eighth's are replays.
+fn owed_to_two() -> String {
+    format!(
+        "INSERT INTO deliveries (org, id, target, event, seq, due_at, wake_at, attempts, shard, behind) \
+         SELECT '{}', gen_random_uuid(), CASE WHEN n % 3 = 0 THEN '{}'::uuid ELSE '{}'::uuid END, gen_random_uuid(), n, \
+         {due} + n, {due} + n, 0, {SHARD}, n % 3 = 1 FROM generate_series(1, {MANY}) n",
+        uuid(1),
+        uuid(7),
+        uuid(8),
+        due = START.as_micros()
+    )
+}
+
 /// Two thirds of an organization's deliveries are another target's, or replays, and what is hastened is 100 at a time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counting_and_hastening_look_at_what_one_target_is_owed() {
@@ -204,15 +217,7 @@ async fn counting_and_hastening_look_at_what_one_target_is_owed() {
     let counted = || async { house.node.owed(id(1), mine).await.unwrap() };
     let behind = || async { house.node.behind(id(1), mine).await.unwrap() };
     assert_eq!((hasten().await, counted().await, behind().await), (0, (0, None), (0, None)));
-    let others = format!(
-        "INSERT INTO deliveries (org, id, target, event, seq, due_at, wake_at, attempts, shard, behind) \
-         SELECT '{}', gen_random_uuid(), CASE WHEN n % 3 = 0 THEN '{}'::uuid ELSE '{}'::uuid END, gen_random_uuid(), n, \
-         {due} + n, {due} + n, 0, {SHARD}, n % 3 = 1 FROM generate_series(1, {MANY}) n",
-        uuid(1),
-        uuid(7),
-        uuid(8),
-        due = START.as_micros()
-    );
+    let others = owed_to_two();
     let cost = house.cost("deliveries", &others, async { assert_eq!(hasten().await, 100) }).await;
     assert!(cost <= 400, "{cost} rows looked at to hasten 100");
     for round in 1..=2 {
@@ -227,4 +232,26 @@ async fn counting_and_hastening_look_at_what_one_target_is_owed() {
     let told = (u64::try_from(replays).unwrap(), Some(last));
     let cost = house.cost("deliveries", "", async { assert_eq!(behind().await, told) }).await;
     assert!(cost <= replays + FEW, "{cost} rows looked at to count {replays} replays");
+}
+
+/// A page of what an organization's targets are owed is found without sorting all of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listing_what_is_owed_looks_at_a_page_of_each_target() {
+    let house = House::open().await;
+    let node = &house.node;
+    let page = |target, after| async move { node.deliveries(id(1), target, after, 20).await.unwrap() };
+    assert_eq!(page(None, None).await, []);
+    let others = owed_to_two();
+    let due = |rows: &[DeliveryRow]| rows.iter().map(|row| row.due_at.as_micros() - START.as_micros()).collect::<Vec<_>>();
+    let cost =
+        house.cost("deliveries", &others, async { assert_eq!(due(&page(None, None).await), (1..=20).collect::<Vec<_>>()) });
+    let cost = cost.await;
+    assert!(cost <= 3 * FEW, "{cost} rows looked at to list 20");
+    let last = page(None, None).await.last().map(|row| (row.due_at, row.id));
+    let next = async {
+        assert_eq!(due(&page(None, last).await), (21..=40).collect::<Vec<_>>());
+        assert_eq!(due(&page(Some(id(7)), last).await), (21..=78).step_by(3).collect::<Vec<_>>());
+    };
+    let cost = house.cost("deliveries", "", next).await;
+    assert!(cost <= 6 * FEW, "{cost} rows looked at to list the next 20, of all and of one");
 }

@@ -464,6 +464,18 @@ impl Backend for Sqlite {
     async fn note_synced(&self, org: OrgId, target: TargetId, told: Vec<(ContactId, Option<Hash>)>) -> Result<()> {
         self.write(move |db| synced::note(db, org, target, &told)).await
     }
+    async fn note_records(&self, org: OrgId, target: TargetId, found: Vec<(Hash, ContactId)>) -> Result<()> {
+        self.write(move |db| synced::note_records(db, org, target, &found)).await
+    }
+    async fn record_contacts(
+        &self,
+        org: OrgId,
+        target: TargetId,
+        records: Vec<Hash>,
+        each: u32,
+    ) -> Result<Vec<(Hash, ContactId)>> {
+        self.read(move |db| synced::records(db, org, target, &records, each)).await
+    }
     async fn next_synced(&self, after: Option<(OrgId, TargetId)>) -> Result<Option<(OrgId, TargetId)>> {
         self.read(move |db| synced::next(db, after)).await
     }

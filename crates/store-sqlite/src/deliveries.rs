@@ -168,13 +168,37 @@ pub(crate) fn list(
     after: Option<(Timestamp, DeliveryId)>,
     limit: u32,
 ) -> Result<Vec<DeliveryRow>> {
-    let mut statement = db.prepare_cached(
-        "SELECT org, id, target, event, pos, attempts, due_at, behind, asked_at FROM deliveries INDEXED BY deliveries_due
-         WHERE org = ?1 AND (?2 IS NULL OR target = ?2) AND due_at >= ?4 AND (due_at > ?4 OR id > ?5)
+    let targets = match target {
+        Some(target) => vec![target],
+        None => owed_targets(db, org)?,
+    };
+    let (due_at, id) = after.map_or((i64::MIN, [0; 16]), |(due_at, id)| (due_at.as_micros(), key(id)));
+    let mut first = db.prepare_cached(
+        "SELECT org, id, target, event, pos, attempts, due_at, behind, asked_at FROM deliveries INDEXED BY deliveries_target
+         WHERE org = ?1 AND target = ?2 AND behind = ?6 AND due_at >= ?4 AND (due_at > ?4 OR id > ?5)
          ORDER BY due_at, id LIMIT ?3",
     )?;
-    let (due_at, id) = after.map_or((i64::MIN, [0; 16]), |(due_at, id)| (due_at.as_micros(), key(id)));
-    all(statement.query(params![key(org), target.map(key), limit, due_at, id])?, read)
+    let mut rows = Vec::new();
+    for target in targets {
+        for behind in [false, true] {
+            rows.extend(all(first.query(params![key(org), key(target), limit, due_at, id, behind])?, read)?);
+        }
+    }
+    rows.sort_by_key(|row| (row.due_at, row.id));
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(rows)
+}
+
+/// Which of an organization's targets are owed something: one look-up for each.
+fn owed_targets(db: &Connection, org: OrgId) -> Result<Vec<TargetId>> {
+    let mut statement = db.prepare_cached(
+        "WITH RECURSIVE owed (target) AS (
+             SELECT min(target) FROM deliveries INDEXED BY deliveries_target WHERE org = ?1
+             UNION ALL SELECT (SELECT min(target) FROM deliveries INDEXED BY deliveries_target WHERE org = ?1 AND target > o.target)
+             FROM owed o WHERE o.target IS NOT NULL)
+         SELECT target FROM owed WHERE target IS NOT NULL",
+    )?;
+    all(statement.query(params![key(org)])?, |row| Columns::new(row, "deliveries", "target").id())
 }
 
 /// Makes what waits for a target due now.

@@ -58,7 +58,8 @@ pub(crate) fn changed(db: &Connection, shard: u16, after: u64, limit: u32) -> Re
     let Some(to) = to.flatten() else { return Ok((after as u64, Vec::new())) };
     let mut statement = db.prepare_cached(
         "SELECT p.org, p.id, p.project, p.content_seq,
-                EXISTS (SELECT 1 FROM installations i WHERE i.org = p.org AND i.pass = p.id AND i.wallet = 2 AND i.active = 1)
+                EXISTS (SELECT 1 FROM installations i
+                    WHERE i.org = p.org AND i.pass = p.id AND i.wallet = 2 AND i.device = '' AND i.active = 1)
          FROM passes p INDEXED BY passes_content
          WHERE p.shard = ?1 AND p.content_seq > ?2 AND p.content_seq <= ?3 ORDER BY p.content_seq",
     )?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::{ContactId, OrgId, PassId, ProjectId, Timestamp};
 use rusqlite::{Connection, Row, params};
-use store::{ContactRow, Hash, LoadKeys, LoadedRows, PassFilter, PassRow, ResultRow};
+use store::{ContactRow, Hash, LoadKeys, LoadedRows, PassFilter, PassRow, PassState, ResultRow};
 
 use crate::{
     config,
@@ -273,7 +273,8 @@ pub(crate) fn find_passes(db: &Connection, org: OrgId, filter: &PassFilter, limi
     let after = filter.after.map(|(_, id)| key(id));
     // A blob of nothing sorts before every id.
     let after: &[u8] = after.as_ref().map_or(&[], |id| id);
-    let bound = params![key(org), filter.project.map(key), filter.contact.map(key), filter.state, at, after, limit];
+    let state = filter.state.map(PassState::number);
+    let bound = params![key(org), filter.project.map(key), filter.contact.map(key), state, at, after, limit];
     all(statement.query(bound)?, read_pass)
 }
 

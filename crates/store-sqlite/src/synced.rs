@@ -39,11 +39,47 @@ pub(crate) fn note(db: &Connection, org: OrgId, target: TargetId, told: &[(Conta
     Ok(Written::Done(()))
 }
 
+/// Notes which contacts are found under which record.
+pub(crate) fn note_records(db: &Connection, org: OrgId, target: TargetId, found: &[(Hash, ContactId)]) -> Result<Written<()>> {
+    let mut put =
+        db.prepare_cached("INSERT OR IGNORE INTO record_contacts (org, target, record, contact) VALUES (?1, ?2, ?3, ?4)")?;
+    for (record, contact) in found {
+        put.execute(params![key(org), key(target), record, key(*contact)])?;
+    }
+    Ok(Written::Done(()))
+}
+
+/// The contacts that are noted of records.
+pub(crate) fn records(
+    db: &Connection,
+    org: OrgId,
+    target: TargetId,
+    records: &[Hash],
+    each: u32,
+) -> Result<Vec<(Hash, ContactId)>> {
+    let mut statement = db.prepare_cached(
+        "SELECT contact FROM record_contacts WHERE org = ?1 AND target = ?2 AND record = ?3 ORDER BY contact LIMIT ?4",
+    )?;
+    let mut found = Vec::new();
+    for record in records {
+        let mut rows = statement.query(params![key(org), key(target), record, each])?;
+        while let Some(row) = rows.next()? {
+            found.push((*record, Columns::new(row, "record_contacts", "contact").id()?));
+        }
+    }
+    Ok(found)
+}
+
 /// The next destination that something is noted of.
 pub(crate) fn next(db: &Connection, after: Option<(OrgId, TargetId)>) -> Result<Option<(OrgId, TargetId)>> {
     let (org, target) = after.map_or(([0; 16], [0; 16]), |(org, target)| (key(org), key(target)));
-    let mut statement =
-        db.prepare_cached("SELECT org, target FROM synced WHERE (org, target) > (?1, ?2) ORDER BY org, target LIMIT 1")?;
+    let mut statement = db.prepare_cached(
+        "SELECT org, target FROM (
+             SELECT * FROM (SELECT org, target FROM synced WHERE (org, target) > (?1, ?2) ORDER BY org, target LIMIT 1)
+             UNION ALL
+             SELECT * FROM (SELECT org, target FROM record_contacts WHERE (org, target) > (?1, ?2) ORDER BY org, target LIMIT 1)
+         ) ORDER BY org, target LIMIT 1",
+    )?;
     first(statement.query(params![org, target])?, |row| {
         let mut columns = Columns::new(row, "synced", "org, target");
         Ok((columns.id()?, columns.id()?))
@@ -52,10 +88,15 @@ pub(crate) fn next(db: &Connection, after: Option<(OrgId, TargetId)>) -> Result<
 
 /// Removes some of what is noted of a destination.
 pub(crate) fn drop_some(db: &Connection, org: OrgId, target: TargetId, limit: u32) -> Result<Written<u32>> {
-    let mut statement = db.prepare_cached(
+    let mut told = db.prepare_cached(
         "DELETE FROM synced WHERE org = ?1 AND target = ?2 AND contact IN
          (SELECT contact FROM synced WHERE org = ?1 AND target = ?2 LIMIT ?3)",
     )?;
-    let gone = statement.execute(params![key(org), key(target), limit])?;
+    let mut records = db.prepare_cached(
+        "DELETE FROM record_contacts WHERE org = ?1 AND target = ?2 AND (record, contact) IN
+         (SELECT record, contact FROM record_contacts WHERE org = ?1 AND target = ?2 LIMIT ?3)",
+    )?;
+    let place = params![key(org), key(target), limit];
+    let gone = told.execute(place)?.max(records.execute(place)?);
     Ok(Written::Done(u32::try_from(gone).unwrap_or(u32::MAX)))
 }

@@ -345,9 +345,20 @@ pub trait Backend: Send + Sync + 'static {
     async fn synced(&self, org: OrgId, target: TargetId, contacts: &[ContactId]) -> Result<Vec<(ContactId, Hash)>>;
     /// Notes what was told of contacts, each once, or that it is not known any more.
     async fn note_synced(&self, org: OrgId, target: TargetId, told: Vec<(ContactId, Option<Hash>)>) -> Result<()>;
+    /// Notes which contacts a destination finds under which record, each a keyed hash.
+    async fn note_records(&self, org: OrgId, target: TargetId, found: Vec<(Hash, ContactId)>) -> Result<()>;
+    /// The contacts that are noted of these records, of each the first in the order of ids, at most so many.
+    async fn record_contacts(
+        &self,
+        org: OrgId,
+        target: TargetId,
+        records: Vec<Hash>,
+        each: u32,
+    ) -> Result<Vec<(Hash, ContactId)>>;
     /// The next destination after this one, in the order of organizations and ids, of which something is noted.
     async fn next_synced(&self, after: Option<(OrgId, TargetId)>) -> Result<Option<(OrgId, TargetId)>>;
-    /// Removes what is noted of a destination, at most so much; how much it was.
+    /// Removes what is noted of a destination, at most so much of what was told and of records each; how much of either, whichever
+    /// was more.
     async fn drop_synced(&self, org: OrgId, target: TargetId, limit: u32) -> Result<u32>;
 
     // Passes that the rows of a sync were about.

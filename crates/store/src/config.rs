@@ -457,8 +457,8 @@ pub struct Stored<T> {
     pub value: Arc<T>,
     /// Counts its changes, from 1.
     pub revision: i64,
-    /// The store-wide configuration version that it was last changed in. Of a template, which changes only when it is
-    /// published, this is the number of its publication: passes it draws have a new content since then.
+    /// The store-wide configuration version that it was last changed in. Of a template, which changes only when its
+    /// passes are drawn anew, this is the number of its publication: they have a new content since then.
     pub changed: i64,
     /// When it was made.
     pub created_at: Timestamp,
@@ -542,11 +542,12 @@ impl OrgCatalog {
     pub fn draft_of(&self, template: TemplateId) -> Option<&Stored<StoredDraft>> {
         self.drafts.values().find(|stored| stored.value.template == template)
     }
-    /// How often templates of a project were published anew. It rises with every publication, whichever variant a pass has
-    /// and moves to, so that added to a pass's own times it makes none repeat.
+    /// How often passes of a project's templates were drawn anew: by another version, or by another name or key that they show.
+    /// It rises with every publication, whichever variant a pass has and moves to, so that added to a pass's own times it makes
+    /// none repeat.
     pub fn publications_of(&self, project: ProjectId) -> i64 {
-        let of_project = self.templates.values().filter(|stored| stored.value.project == project);
-        of_project.map(|stored| i64::from(stored.value.version.saturating_sub(1))).sum()
+        let of_project = self.templates.values().map(|stored| &stored.value).filter(|template| template.project == project);
+        of_project.map(|template| i64::from(template.version.saturating_sub(1)) + i64::from(template.redrawn)).sum()
     }
     /// The number of the publication that a pass of this template is drawn by, see [`Stored::changed`]; 0 without one.
     pub fn publication_of(&self, template: TemplateId) -> i64 {

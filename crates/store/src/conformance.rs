@@ -62,7 +62,7 @@ macro_rules! conformance_tests {
                 chunks_are_saved_with_their_job;
             carried: what_moves_is_walked_whole_and_keys_are_kept;
             mirrored: what_a_run_leaves_behind_is_walked_and_forgotten;
-            synced: what_was_told_is_found_replaced_and_forgotten, what_was_told_is_walked_and_removed;
+            synced: what_was_told_is_found_replaced_and_forgotten, what_was_told_is_walked_and_removed, records_have_their_contacts;
             wallets: devices_are_walked_in_their_order, owed_pushes_come_due, devices_see_their_passes, stale_devices_are_found_once, failed_pushes_come_due,
                 passes_sharing_a_number_come_together, a_pass_on_many_devices_is_walked_in_parts;
             google: changed_passes_tell_who_is_held, what_google_shall_hear_comes_due_until_it_knows,

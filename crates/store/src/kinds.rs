@@ -203,24 +203,55 @@ impl InboxStatus {
     }
 }
 
-/// A lifecycle state's number in the store.
-pub const fn pass_state_number(lifecycle: &Lifecycle) -> i16 {
-    match lifecycle {
-        Lifecycle::Inactive => 0,
-        Lifecycle::Active => 1,
-        Lifecycle::Used { .. } => 2,
-        Lifecycle::Expired { .. } => 3,
-        Lifecycle::Revoked { .. } => 4,
-        Lifecycle::Deleted { .. } => DELETED,
+/// Where a pass stands: a lifecycle without its times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i16)]
+pub enum PassState {
+    /// Not usable yet.
+    Inactive = 0,
+    /// Usable.
+    Active = 1,
+    /// Used up.
+    Used = 2,
+    /// Past its end.
+    Expired = 3,
+    /// Withdrawn by its issuer.
+    Revoked = 4,
+    /// Gone.
+    Deleted = 5,
+}
+
+impl PassState {
+    /// The state of a lifecycle.
+    pub const fn of(lifecycle: &Lifecycle) -> Self {
+        match lifecycle {
+            Lifecycle::Inactive => Self::Inactive,
+            Lifecycle::Active => Self::Active,
+            Lifecycle::Used { .. } => Self::Used,
+            Lifecycle::Expired { .. } => Self::Expired,
+            Lifecycle::Revoked { .. } => Self::Revoked,
+            Lifecycle::Deleted { .. } => Self::Deleted,
+        }
+    }
+    /// Its number in the store.
+    pub const fn number(self) -> i16 {
+        self as i16
     }
 }
 
 /// The number of the deleted state.
-pub const DELETED: i16 = 5;
+pub const DELETED: i16 = PassState::Deleted.number();
 
-/// In which wallets something is: the sum of the wallets' numbers, 0 to 3.
-pub const fn wallets_number(apple: bool, google: bool) -> i16 {
-    (if apple { wallet_number(Wallet::Apple) } else { 0 }) + (if google { wallet_number(Wallet::Google) } else { 0 })
+/// In which wallets something is: the sum of the numbers of Apple's and Google's, 0 to 3, or where it is in neither the number of
+/// one that is not known.
+pub const fn wallets_number(apple: bool, google: bool, unknown: bool) -> i16 {
+    match (apple, google) {
+        (false, false) if unknown => wallet_number(Wallet::Unknown),
+        (false, false) => 0,
+        (true, false) => wallet_number(Wallet::Apple),
+        (false, true) => wallet_number(Wallet::Google),
+        (true, true) => wallet_number(Wallet::Apple) + wallet_number(Wallet::Google),
+    }
 }
 
 /// A wallet's number in the store.
@@ -228,6 +259,7 @@ pub const fn wallet_number(wallet: Wallet) -> i16 {
     match wallet {
         Wallet::Apple => 1,
         Wallet::Google => 2,
+        Wallet::Unknown => 4,
     }
 }
 
@@ -235,6 +267,7 @@ pub(crate) const fn wallet_from_number(number: i16) -> Option<Wallet> {
     match number {
         1 => Some(Wallet::Apple),
         2 => Some(Wallet::Google),
+        4 => Some(Wallet::Unknown),
         _ => None,
     }
 }
@@ -246,6 +279,7 @@ pub(crate) const fn reason_number(state: &InstallationState) -> Option<i16> {
         InstallationState::Gone { reason: UninstallReason::TokenDead, .. } => Some(2),
         InstallationState::Gone { reason: UninstallReason::Drift, .. } => Some(4),
         InstallationState::Gone { reason: UninstallReason::Removed, .. } => Some(3),
+        InstallationState::Gone { reason: UninstallReason::Told, .. } => Some(5),
     }
 }
 
@@ -255,6 +289,7 @@ pub(crate) const fn reason_from_number(number: i16) -> Option<UninstallReason> {
         2 => Some(UninstallReason::TokenDead),
         4 => Some(UninstallReason::Drift),
         3 => Some(UninstallReason::Removed),
+        5 => Some(UninstallReason::Told),
         _ => None,
     }
 }

@@ -7,6 +7,8 @@ use domain::{
 };
 use uuid::Uuid;
 
+use crate::PassState;
+
 /// A blind index: keyed hash of a value that must be found again without being readable.
 pub type Hash = [u8; 16];
 
@@ -308,7 +310,7 @@ pub struct PassRow {
     pub contact: Option<ContactId>,
     /// Blind index of its external id, unique per project.
     pub external: Option<Hash>,
-    /// Its lifecycle state, see [`crate::pass_state_number`].
+    /// The number of its lifecycle state, see [`PassState`].
     pub state: i16,
     /// In which wallets it is installed, see [`crate::wallets_number`].
     pub installed: i16,
@@ -333,8 +335,8 @@ pub struct PassFilter {
     pub project: Option<ProjectId>,
     /// Of this contact.
     pub contact: Option<ContactId>,
-    /// In this lifecycle state, see [`crate::pass_state_number`].
-    pub state: Option<i16>,
+    /// In this lifecycle state.
+    pub state: Option<PassState>,
     /// Installed in one of these ways, see [`crate::wallets_number`]; empty means in any, or in none.
     pub installed: Vec<i16>,
     /// Changed at this time or later. They come in the order of their last change then, else in the order of their ids.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     Committed, DataKey, Keyring, Store, StoreError,
     error::Result,
-    kinds::{pass_state_number, reason_from_number, reason_number, wallet_from_number, wallet_number, wallets_number},
+    kinds::{PassState, reason_from_number, reason_number, wallet_from_number, wallet_number, wallets_number},
     rows::{
         CommitRows, ContactKey, ContactRow, ContactWrite, EventRow, Hash, InstallationRow, LoadKeys, LoadedRows, PassFilter,
         PassRow, PassWrite, ResultRow,
@@ -460,7 +460,7 @@ impl Store {
             version,
             created_at: contact.created_at,
             updated_at: contact.updated_at,
-            wallets: wallets_number(status.apple > 0, status.google > 0),
+            wallets: wallets_number(status.apple > 0, status.google > 0, status.unknown > 0),
             data_key: None,
             body,
         };
@@ -494,8 +494,8 @@ impl Store {
             content_seq: 0,
             contact: pass.contact,
             external,
-            state: pass_state_number(&pass.lifecycle),
-            installed: wallets_number(pass.apple.active > 0, pass.google.active > 0),
+            state: PassState::of(&pass.lifecycle).number(),
+            installed: wallets_number(pass.apple.active > 0, pass.google.active > 0, pass.unknown.active > 0),
             due_at: pass.due_at(),
             issued_at: pass.issued_at,
             updated_at: pass.updated_at,

@@ -9,6 +9,8 @@ use crate::{Catalog, Hash, LoadKeys, Store, error::Result};
 
 /// Notes that are removed in one transaction.
 const DROPPED_AT_ONCE: u32 = 1_000;
+/// Contacts that one record of a destination is of, at most; those after them are left out of it.
+const MOST_SHARE: u32 = 100;
 
 impl Store {
     /// The hash of what is told, where `state` is the same text for the same state.
@@ -36,6 +38,41 @@ impl Store {
             return Ok(());
         }
         self.backend().note_synced(org, target, told.into_iter().collect()).await
+    }
+
+    /// Who is found by the same key at a destination as each of these contacts, itself among them, in the order of ids and at most
+    /// a hundred; contacts that nobody shares a key with are left out. Whoever is asked for is noted under its key. Some that
+    /// are answered may have another key by now.
+    pub async fn sharing(
+        &self,
+        org: OrgId,
+        target: TargetId,
+        keyed: &[(ContactId, String)],
+    ) -> Result<HashMap<ContactId, Vec<ContactId>>> {
+        let record = |(id, key): &(ContactId, String)| Ok((*id, self.keyring().blind(org, "record", key)?));
+        let asked = keyed.iter().map(record).collect::<Result<Vec<(ContactId, Hash)>>>()?;
+        let mut records: Vec<Hash> = asked.iter().map(|(_, record)| *record).collect();
+        records.sort_unstable();
+        records.dedup();
+        let known = async || -> Result<HashMap<Hash, Vec<ContactId>>> {
+            let mut known: HashMap<Hash, Vec<ContactId>> = HashMap::new();
+            for (record, contact) in self.backend().record_contacts(org, target, records.clone(), MOST_SHARE).await? {
+                known.entry(record).or_default().push(contact);
+            }
+            Ok(known)
+        };
+        let mut found = known().await?;
+        let is_new = |(id, record): &&(ContactId, Hash)| {
+            found.get(record).is_none_or(|those| !those.contains(id) && those.len() < MOST_SHARE as usize)
+        };
+        let new: Vec<(Hash, ContactId)> = asked.iter().filter(is_new).map(|(id, record)| (*record, *id)).collect();
+        if !new.is_empty() {
+            // Of two that come at once, whoever is later written down sees the other.
+            self.backend().note_records(org, target, new).await?;
+            found = known().await?;
+        }
+        let shared = |(id, record): (ContactId, Hash)| Some((id, found.get(&record).filter(|those| those.len() > 1)?.clone()));
+        Ok(asked.into_iter().filter_map(shared).collect())
     }
 
     /// Removes what is noted of destinations that there are no more; how much it was.

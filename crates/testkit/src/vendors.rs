@@ -40,7 +40,7 @@ pub enum Service {
     /// Twilio's message resource: a form, Basic authentication, numbers in E.164, either a sender or a service, ten messages a
     /// second; the numbers that are refused have written STOP.
     Twilio,
-    /// Google Sheets' `values:append`: under a token by what a service account signs, 60 writes a minute, raw values alone, whole
+    /// Google Sheets' `values:append`, `values:batchGet` and `values:batchUpdate`: under a token by what a service account signs, 60 writes a minute, raw values alone, whole
     /// or not at all, no more rows than there is room for.
     Sheets,
 }
@@ -475,8 +475,14 @@ fn sheets(books: &mut Books, asked: &Asked<'_>) -> Answer {
     if !fits(books, 60, Duration::from_secs(60)) {
         return error(429, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Write requests'");
     }
-    let wanted = "/v4/spreadsheets/1AbC-d_E/values/%27Club%27%27s%20cards%27%21A%3AA:append";
-    if (asked.method, asked.path) != ("POST", wanted) {
+    const VALUES: &str = "/v4/spreadsheets/1AbC-d_E/values";
+    let answered = match (asked.method, asked.path.strip_prefix(VALUES).unwrap_or_default()) {
+        ("GET", ":batchGet") => return sheet_columns(books, asked.query),
+        ("POST", ":batchUpdate") => return sheet_changes(books, &asked.json()),
+        ("POST", "/%27Club%27%27s%20cards%27%21A%3AA:append") => true,
+        _ => false,
+    };
+    if !answered {
         return error(400, "INVALID_ARGUMENT", "Unable to parse range");
     }
     if asked.query != "valueInputOption=RAW&insertDataOption=INSERT_ROWS" {
@@ -500,6 +506,46 @@ fn sheets(books: &mut Books, asked: &Asked<'_>) -> Answer {
     books.batches.push(rows.len());
     books.rows.extend(rows);
     (200, None, json!({"spreadsheetId": "1AbC-d_E", "updates": {}}))
+}
+
+/// Whole columns of a sheet, without the empty cells at their ends
+/// (<https://developers.google.com/workspace/sheets/api/reference/rest/v4/spreadsheets.values/batchGet>).
+fn sheet_columns(books: &Books, query: &str) -> Answer {
+    let asked = query.split('&').filter_map(|pair| pair.strip_prefix("ranges=%27Club%27%27s%20cards%27%21"));
+    let ranges = asked.filter_map(|cells| cells.split_once("%3A")).filter(|(from, to)| from == to && from.len() == 1);
+    let column = |letter: &str| usize::from(letter.as_bytes()[0] - b'A');
+    let values = |at: usize| {
+        let mut cells: Vec<Value> = books.rows.iter().map(|row| row.get(at).cloned().unwrap_or_else(|| "".into())).collect();
+        while cells.pop_if(|cell| cell == "").is_some() {}
+        if cells.is_empty() { json!({}) } else { json!({ "values": [cells] }) }
+    };
+    let found: Vec<Value> = ranges.map(|(letter, _)| values(column(letter))).collect();
+    (200, None, json!({ "spreadsheetId": "1AbC-d_E", "valueRanges": found }))
+}
+
+/// Overwrites rows, all or none
+/// (<https://developers.google.com/workspace/sheets/api/reference/rest/v4/spreadsheets.values/batchUpdate>).
+fn sheet_changes(books: &mut Books, body: &Value) -> Answer {
+    let mut rows = books.rows.clone();
+    let change = |(rows, part): (&mut Vec<Vec<Value>>, &Value)| {
+        let cells = part["range"].as_str()?.strip_prefix("'Club''s cards'!A")?;
+        let number: usize = cells.split_once(':')?.0.parse().ok()?;
+        let [new]: [Vec<Value>; 1] = serde_json::from_value(part["values"].clone()).ok()?;
+        let refused = new.iter().any(|cell| books.refused.iter().any(|refused| cell == refused));
+        let row = rows.get_mut(number.checked_sub(1)?).filter(|_| !refused)?;
+        row.resize(row.len().max(new.len()), "".into());
+        row.iter_mut().zip(new).for_each(|(cell, new)| *cell = new);
+        Some(())
+    };
+    let parts = body["data"].as_array().cloned().unwrap_or_default();
+    let taken = parts.iter().try_for_each(|part| change((&mut rows, part)));
+    if body["valueInputOption"] != "RAW" || parts.is_empty() || taken.is_none() {
+        let error = json!({"code": 400, "message": "Invalid data", "status": "INVALID_ARGUMENT"});
+        return (400, None, json!({ "error": error }));
+    }
+    books.batches.push(parts.len());
+    books.rows = rows;
+    (200, None, json!({ "spreadsheetId": "1AbC-d_E", "totalUpdatedRows": parts.len() }))
 }
 
 /// The fields of a form (<https://url.spec.whatwg.org/#application/x-www-form-urlencoded>).

@@ -17,7 +17,7 @@ use crate::{
     jobs,
     notes::note,
     shard::{End, House, Shard},
-    webhooks::{Ready, Taken, held, opened, tell},
+    webhooks::{Ready, Taken, held, opened, record_hash, tell, together},
 };
 
 /// Contacts that are compared together.
@@ -227,9 +227,22 @@ impl Walk<'_> {
             return Ok(Err("the destination holds no state".to_owned()));
         };
         match state(contact, self.target()) {
-            Ok(state) => self.house().store.synced_hash(self.to.org, &state.canonical()).map(Ok),
+            Ok(state) => record_hash(self.house(), self.to.org, self.target(), &state).map(Ok),
             Err(why) => Ok(Err(why)),
         }
+    }
+
+    /// Contacts with the wallets of those that they are one record with.
+    async fn together(&self, contacts: Vec<Contact>) -> Result<Vec<Contact>, End> {
+        if !self.to.vendor().is_some_and(|vendor| vendor.may_share(self.target())) {
+            return Ok(contacts);
+        }
+        let (house, to) = (self.house(), self.to);
+        let shared = || {
+            let mut contacts = contacts.clone();
+            async move { together(house, to, &mut contacts).await.map(|()| contacts) }
+        };
+        self.shard.insist("see who shares a record", shared).await
     }
 
     /// Compares contacts and tells of those that are something else, in pieces that the destination takes at once.
@@ -237,6 +250,7 @@ impl Walk<'_> {
         let ids: Vec<ContactId> = contacts.iter().map(|contact| contact.id).collect();
         let (org, target) = (self.to.org, self.target().id);
         let house = Arc::clone(self.house());
+        let contacts = self.together(contacts).await?;
         let synced = self.shard.insist("read what was told", || house.store.synced(org, target, &ids)).await?;
         let most = self.to.dialect().map_or(1, |destination| destination.pace.events.max(1));
         let mut hashed = Vec::with_capacity(contacts.len());
@@ -370,14 +384,16 @@ impl Walk<'_> {
         let ids: Vec<ContactId> = round.iter().map(|(contact, _)| contact.id).collect();
         let (house, org) = (Arc::clone(self.house()), self.to.org);
         let mut present = self.shard.insist("read contacts", || house.store.contacts_of(org, &ids)).await?;
+        for (contact, _) in &round {
+            if present.get(&contact.id).is_some_and(|now| now.version == contact.version || now.erased_at.is_some()) {
+                present.remove(&contact.id);
+            }
+        }
+        let present = self.together(present.into_values().collect()).await?;
+        let mut present: HashMap<ContactId, Contact> = present.into_iter().map(|contact| (contact.id, contact)).collect();
         let mut changed = Vec::new();
         for (contact, hash) in round {
-            let Some(present) = present.remove(&contact.id).filter(|present| present.version != contact.version) else {
-                continue;
-            };
-            if present.erased_at.is_some() {
-                continue;
-            }
+            let Some(present) = present.remove(&contact.id) else { continue };
             let shard = self.shard;
             match shard.insist("compare a contact", || std::future::ready(self.hash(&present))).await? {
                 Ok(now) if now != hash => changed.push((present, now)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use connectors::kit::{Entrance, Inbound, Lock, Settings, SharedSecret};
-use domain::{Clock as _, Pass, SourceEventId, Timestamp};
+use domain::{Clock as _, Facts, Pass, SourceEventId, Timestamp};
 use house::{House, Sink, until};
 use serde_json::{Value, json};
 use store::InboxStatus;
@@ -374,11 +374,25 @@ async fn what_a_slow_transformation_has_no_room_for_waits_in_the_store_and_keeps
     // What comes meanwhile, and in the very moment that the others are due, overtakes none of them.
     house.clock.forward(Duration::from_secs(30));
     ids.push(seen(&house, "slow", 400).await);
-    settled(&house, ids[400], InboxStatus::Waiting).await;
+    let read = async || house.store.source_event(house.org, ids[400]).await.unwrap().unwrap().result.is_some();
+    until("it waits, or is done", || async { read().await }).await;
     house.clock.forward(Duration::from_secs(31));
     ids.push(seen(&house, "slow", 401).await);
-    for id in ids.iter().chain([&other]) {
-        settled(&house, *id, InboxStatus::Done).await;
+    let all_done = async {
+        for id in ids.iter().chain([&other]) {
+            settled(&house, *id, InboxStatus::Done).await;
+        }
+    };
+    // What finds no room comes again some seconds later, on the house's clock.
+    let ticks = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            house.clock.forward(Duration::from_secs(1));
+        }
+    };
+    tokio::select! {
+        () = all_done => {}
+        () = ticks => {}
     }
     assert_eq!((points(&house, "slow").await, last_seen(&house, "slow").await), ("402".to_owned(), "401".to_owned()));
     assert_eq!(sink.count(), 402, "each was asked for once");
@@ -478,6 +492,10 @@ async fn whoever_comes_back_to_a_revoked_pass_is_told_of_and_has_it_again_where_
 
 const SECRET: &str = "whsec_cHJlc2V0cHJlc2V0cHJlc2V0cHJlc2V0";
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A webhook as its vendor signs it.
 fn webhook(slug: &str, headers: &[(&str, &str)], body: &Value, now: Timestamp) -> Inbound {
     let body = body.to_string();
@@ -486,9 +504,16 @@ fn webhook(slug: &str, headers: &[(&str, &str)], body: &Value, now: Timestamp) -
         "stripe" => {
             let seconds = now.as_seconds();
             let tag = tag(format!("{seconds}.{body}").as_bytes());
-            ("stripe-signature", format!("t={seconds},v1={}", tag.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+            ("stripe-signature", format!("t={seconds},v1={}", hex(&tag)))
         }
         "shopify" => ("x-shopify-hmac-sha256", STANDARD.encode(tag(body.as_bytes()))),
+        "passkit" => ("x-passkit-signature", STANDARD.encode(tag(body.as_bytes()))),
+        "walletcrew" => ("x-neostore-signature", STANDARD.encode(tag(body.as_bytes()))),
+        "passengine" => ("x-passengine-signature", hex(&tag(body.as_bytes()))),
+        "passslot" => {
+            let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, SECRET.as_bytes());
+            ("x-passslot-signature", format!("sha1={}", hex(hmac::sign(&key, body.as_bytes()).as_ref())))
+        }
         _ => ("x-wc-webhook-signature", STANDARD.encode(tag(body.as_bytes()))),
     };
     let mut all = http::HeaderMap::new();
@@ -507,8 +532,13 @@ fn webhook(slug: &str, headers: &[(&str, &str)], body: &Value, now: Timestamp) -
 
 /// Takes a vendor's webhook as its source does; the ids of what it told.
 async fn takes(house: &House, slug: &str, inbound: Inbound) -> Vec<SourceEventId> {
+    takes_as(house, slug, inbound, Settings::default()).await
+}
+
+/// As `takes`, of a source with settings.
+async fn takes_as(house: &House, slug: &str, inbound: Inbound, settings: Settings) -> Vec<SourceEventId> {
     let source = connectors::catalog::find(slug).unwrap().source.unwrap();
-    let (settings, now) = (Settings::default(), house.clock.now());
+    let now = house.clock.now();
     let secrets = [SharedSecret::new(SECRET).unwrap()];
     let authentic = (source.verify)(inbound, &Lock { key: None, secrets: &secrets, settings: &settings, now }).unwrap();
     let fresh = SourceEventId::mint(now, &house::System).uuid();
@@ -580,6 +610,164 @@ async fn a_guest_has_one_pass_by_the_presets_of_shops_and_payments() {
         let passes = house.store.passes(house.org, Some(house.project), None, None, 100).await.unwrap();
         let held: Vec<_> = passes.iter().map(|pass| pass.external_id.as_deref()).collect();
         assert_eq!(held, [Some("ada@example.com")], "{slug}");
+        workers.drain(PATIENCE).await;
+    }
+}
+
+/// So many seconds from 2027-01-14T08:00:00Z, as Go writes it: a day before houses start.
+fn go(seconds: i64) -> Value {
+    json!({"seconds": 1_799_913_600 + seconds, "nanos": 743_534_000})
+}
+
+/// PassKit's body: what happened, the record's status (absent while it is 0), its lifecycle and when it was last installed and
+/// uninstalled.
+fn passkit(event: &str, status: u64, lifecycle: &[u64], times: (Option<i64>, Option<i64>)) -> Value {
+    let mut metadata = json!({"lifecycleEvents": lifecycle, "utm": {}, "issueAt": go(0)});
+    let keys = [("lastInstalledAt", times.0), ("lastUninstalledAt", times.1)];
+    for (key, seconds) in keys.into_iter().filter_map(|(key, seconds)| Some((key, seconds?))) {
+        metadata[key] = go(seconds);
+    }
+    if status > 0 {
+        metadata["status"] = json!(status);
+    }
+    let person = json!({"displayName": "Ada Example", "emailAddress": "ada@example.com"});
+    json!({"event": event, "pass": {"id": "5u5EO18473CDVG0Vw0VgPV", "protocol": 100, "personDetails": person, "metadata": metadata,
+        "recordData": {"members.member.externalId": "ada"}}})
+}
+
+fn passslot(id: &str, event: &str, minute: u8, data: &Value) -> Value {
+    let mut all = json!({"passPid": "p-1", "passSerialNumber": "s-1", "member": "ada"});
+    all.as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
+    json!({"id": id, "type": event, "created": format!("2027-01-14T09:{minute:02}:00Z"), "data": all})
+}
+
+fn walletcrew(id: &str, event: &str, minute: u8, device: Option<&str>) -> Value {
+    let properties = json!({"passId": "p1", "passType": "loyalty", "identifiers": {"customerId": "ada"}, "device": device});
+    json!({"id": id, "timestamp": format!("2027-01-14T09:{minute:02}:00Z"), "eventType": event, "properties": properties})
+}
+
+fn passengine(event: &str, status: &str, minute: u8, scan: &Value) -> Value {
+    let data = json!({"id": "clx1", "status": status, "client": {"name": "Ada", "email": "ada@example.com"}, "scan": scan});
+    json!({"event": event, "timestamp": format!("2027-01-14T09:{minute:02}:00.000Z"), "data": data})
+}
+
+/// What a mirrored account sends, and what the contact's status and the log of its pass say afterwards.
+type Mirrored = (&'static str, Vec<Value>, &'static str, Vec<&'static str>);
+
+fn mirrored() -> Vec<Mirrored> {
+    let (created, installed, uninstalled) = ("PASS_EVENT_RECORD_CREATED", "PASS_EVENT_INSTALLED", "PASS_EVENT_UNINSTALLED");
+    let (here, gone) = ("registration.created", "registration.deleted");
+    let phone = |name: &str| json!({"deviceLibraryIdentifier": name});
+    vec![
+        (
+            "passkit",
+            vec![
+                passkit(created, 0, &[], (None, None)),
+                passkit(installed, 1, &[1, 2], (Some(60), None)),
+                // As its published sample names it, before the install that came first, and once more.
+                passkit("PASS_EVENT_RECORD_UPDATED", 2, &[1, 2, 1024], (Some(60), Some(120))),
+                passkit(installed, 1, &[1, 2, 4], (Some(60), None)),
+                passkit("PASS_EVENT_RECORD_UPDATED", 2, &[1, 2, 1024], (Some(60), Some(120))),
+                passkit(installed, 1, &[4, 1024], (Some(180), Some(120))),
+            ],
+            "google",
+            vec!["created", "installed apple", "uninstalled apple told", "installed google"],
+        ),
+        ("passkit", vec![passkit(uninstalled, 1, &[2], (Some(60), Some(30)))], "apple", vec!["created", "installed apple"]),
+        ("passkit", vec![passkit(installed, 1, &[2, 4], (Some(60), None))], "unknown", vec!["created", "installed unknown"]),
+        (
+            "passslot",
+            vec![
+                passslot("e1", here, 1, &phone("d1")),
+                passslot("e2", here, 2, &phone("d2")),
+                passslot("e4", gone, 4, &phone("d1")),
+                passslot("e3", here, 3, &phone("d1")),
+                passslot("e5", "scan.performed", 5, &json!({"action": "redeem", "scanner": "door", "authorized": true})),
+                passslot("e6", "scan.performed", 6, &json!({"action": "scan", "scanner": "door", "authorized": true})),
+            ],
+            "apple",
+            vec!["created", "installed apple", "installed apple", "uninstalled apple unregistered", "scanned by door"],
+        ),
+        (
+            "walletcrew",
+            vec![
+                walletcrew("1", "Pass:Installed", 1, Some("apple")),
+                walletcrew("2", "Pass:Installed", 2, Some("google")),
+                walletcrew("3", "Pass:Uninstalled", 3, Some("apple")),
+                walletcrew("4", "Pass:Scanned", 4, None),
+            ],
+            "google",
+            vec!["created", "installed apple", "installed google", "uninstalled apple told", "scanned"],
+        ),
+        (
+            "walletcrew",
+            vec![walletcrew("1", "Pass:Installed", 1, None), walletcrew("2", "Pass:Uninstalled", 2, None)],
+            "none",
+            vec!["created", "installed unknown", "uninstalled unknown told"],
+        ),
+        (
+            "passengine",
+            vec![
+                passengine("pass.created", "active", 0, &Value::Null),
+                passengine(
+                    "pass.scanned",
+                    "active",
+                    1,
+                    &json!({"result": "accepted", "scanner": "door", "at": "2027-01-14T09:01:00Z"}),
+                ),
+                passengine("pass.scanned", "active", 2, &json!({"result": "already_used", "scanner": "door"})),
+                passengine("pass.status_changed", "revoked", 3, &Value::Null),
+            ],
+            "none",
+            vec!["created", "scanned by door", "revoked"],
+        ),
+    ]
+}
+
+/// A pass's log in a few words.
+async fn log_of(house: &House, pass: &Pass) -> Vec<String> {
+    let events = house.store.events_of_pass(house.org, pass.id, 0, 1_000).await.unwrap();
+    let words = |event: domain::Event| {
+        let about = match &event.facts {
+            Facts::PassInstalled { wallet, elsewhere: true, .. } => format!(" {}", wallet.name()),
+            Facts::PassUninstalled { wallet, reason, elsewhere: true, .. } => {
+                format!(" {} {}", wallet.name(), serde_json::to_value(reason).unwrap().as_str().unwrap())
+            }
+            Facts::PassScanned { scan, .. } => {
+                scan.operator.as_ref().map(|operator| format!(" by {operator}")).unwrap_or_default()
+            }
+            _ => String::new(),
+        };
+        format!("{}{about}", event.kind().name().strip_prefix("pass.").unwrap())
+    };
+    events.into_iter().filter_map(|event| event.whole()).map(words).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_mirrored_account_tells_of_installs_and_scans_is_what_stands_here_in_the_end() {
+    for (slug, sent, status, log) in mirrored() {
+        let house = House::new().await;
+        let preset = connectors::catalog::find(slug).unwrap().presets[0];
+        let flow = flows::flow::Flow::from_yaml(preset.flow).unwrap();
+        house.flow(flows::flow::Flow { project: "club".to_owned(), ..flow }.to_json().unwrap()).await;
+        let workers = house.workers().await;
+        let before = house.clock.now();
+        for body in &sent {
+            let settings = Settings::from([("user".to_owned(), domain::FieldValue::Text("member".to_owned()))]);
+            let settings = if slug == "passslot" { settings } else { Settings::default() };
+            for id in takes_as(&house, slug, webhook(slug, &[], body, house.clock.now()), settings).await {
+                settled(&house, id, InboxStatus::Done).await;
+            }
+        }
+        let passes = house.store.passes(house.org, Some(house.project), None, None, 100).await.unwrap();
+        let [pass] = passes.as_slice() else { panic!("{slug}: {} passes", passes.len()) };
+        assert_eq!(log_of(&house, pass).await, log, "{slug}");
+        let id = domain::ContactRef::Id(pass.contact.unwrap());
+        let holder = house.store.contact(house.org, &id).await.unwrap().unwrap();
+        assert_eq!(holder.wallet_status().name(), status, "{slug}");
+        assert!(holder.wallet_status().changed_at.is_none_or(|at| at < before), "{slug}: as of the platform's time");
+        let installations = house.store.installations(house.org, pass.id, None, 100).await.unwrap();
+        assert!(installations.iter().all(|it| it.push_token.is_none()), "{slug}: nobody is woken");
         workers.drain(PATIENCE).await;
     }
 }

@@ -499,6 +499,43 @@ async fn each_flight_is_a_class_that_follows_the_newest_of_its_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_gate_is_announced_once_to_all_who_fly_and_three_times_a_day() {
+    let (house, google) = with_flights().await;
+    redesign(&house, |design| {
+        let mut gate = DesignField::new("gate", Text::parse("{{fields.gate}}").unwrap(), FieldPlace::Header);
+        gate.change_message = Some("Gate %@".to_owned());
+        design.fields.push(gate);
+    })
+    .await;
+    let workers = house.workers().await;
+    let (one, two) = (house.issued("one", Validity::default()).await, house.issued("two", Validity::default()).await);
+    for pass in [&one, &two] {
+        until("the boarding pass", async || boarding(&google, pass).is_some()).await;
+        is_settled(&house, pass).await;
+        install(&house, &google, pass).await;
+    }
+    let flight = boarding(&google, &one).unwrap()["classId"].as_str().unwrap().to_owned();
+    let shown = async |gate: &str| {
+        house.clock.forward(Duration::from_secs(60));
+        say(&house, &one, "gate", gate.into()).await;
+        until("the new gate", async || google.get("flightClass", &flight).unwrap()["origin"]["gate"] == gate).await;
+        is_settled(&house, &one).await;
+        google.notifications().len()
+    };
+    // The patch is done and its answer lost: it notifies once all the same.
+    google.fail_matching(&format!("flightClass/{ISSUER}"), Fault::LostAfter);
+    assert_eq!(shown("B7").await, 2, "both who fly, once");
+    say(&house, &two, "gate", "B7".into()).await;
+    is_settled(&house, &two).await;
+    assert_eq!(google.notifications().len(), 2, "the same gate again is no news");
+    assert_eq!((shown("B8").await, shown("B9").await, shown("C1").await), (4, 6, 6), "three a day");
+    notify(&house, &two, "Last call").await;
+    until("the message", async || boarding(&google, &two).unwrap()["messages"][0]["body"] == "Last call").await;
+    assert_eq!(google.notifications().len(), 6, "messages are counted with them");
+    workers.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn missed_call_backs_of_flights_are_repaired_too() {
     let (mut house, google) = with_flights().await;
     house.google.drift_every = Duration::from_millis(200);

@@ -10,14 +10,14 @@ use script::text::percent_encoded;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::settings::{COLUMNS, KEY_FILE, SHEET, SPREADSHEET};
+use super::settings::{COLUMNS, KEY, KEY_FILE, SHEET, SPREADSHEET};
 use crate::kit::vendor::{self, Record};
-use crate::kit::{Credentials, Login, Outcome, Owed, Secrets, Sending, Sent, SettingProblem, Verdict};
+use crate::kit::{Credentials, Login, Outcome, Owed, Request, Secrets, Sending, Sent, SettingProblem, Verdict};
 
 /// Rows of one request.
 pub(super) const MOST: usize = 500;
 /// Bytes of a request's rows; Google advises at most 2 MB.
-const MAX_BYTES: usize = 1_500_000;
+pub(super) const MAX_BYTES: usize = 1_500_000;
 /// Characters that a cell takes.
 const MAX_CELL: usize = 50_000;
 /// Most columns after the first.
@@ -47,6 +47,9 @@ pub(super) fn check(target: &Target, credentials: &Credentials) -> Result<(), Se
     if columns.len() > MAX_COLUMNS || !columns.iter().all(is_path) {
         return Err(vendor::problem(COLUMNS.name, format!("expected at most {MAX_COLUMNS} paths: occurred_at,contact.email")));
     }
+    if !vendor::text(target, KEY.name, "").is_empty() && super::upsert::key_column(target).is_none() {
+        return Err(vendor::problem(KEY.name, format!("expected one of the columns: {}", columns.join(", "))));
+    }
     vendor::check_key_file(KEY_FILE.name, credentials)
 }
 
@@ -55,7 +58,7 @@ pub(super) fn login(_: &Target, credentials: &Credentials) -> Option<Login> {
     Some(Login::ServiceAccount { key_file, scope: SCOPE })
 }
 
-fn columns(target: &Target) -> impl Iterator<Item = &str> {
+pub(super) fn columns(target: &Target) -> impl Iterator<Item = &str> {
     vendor::text(target, COLUMNS.name, DEFAULT_COLUMNS).split(',').map(str::trim)
 }
 
@@ -73,26 +76,38 @@ fn cell(told: &Value, path: &str) -> Value {
 
 pub(super) fn render(owed: &[Owed<'_>], target: &Target, secrets: &Secrets, _: Timestamp) -> Vec<Sending> {
     let wanted = owed.iter().enumerate().filter(|(_, owed)| wants(owed.event.kind()));
-    let records = wanted.map(|(event, owed)| {
-        let told = vendor::told(owed.event, owed.public_url);
-        let row: Vec<Value> = std::iter::once("id").chain(columns(target)).map(|path| cell(&told, path)).collect();
-        Record { key: String::new(), covers: vec![event], json: row.into() }
-    });
-    let groups = vendor::groups(records.collect(), MOST, MAX_BYTES, |record| record.json.to_string().len());
-    let sheet = vendor::text(target, SHEET.name, "Sheet1").replace('\'', "''");
-    let url = format!(
-        "{}/v4/spreadsheets/{}/values/{}:append?valueInputOption=RAW&insertDataOption=INSERT_ROWS",
-        vendor::base(target, VENDOR),
-        vendor::text(target, SPREADSHEET.name, ""),
-        percent_encoded(&format!("'{sheet}'!A:A"))
-    );
+    let records = wanted.map(|(event, owed)| Record { key: String::new(), covers: vec![event], json: row(owed, target).into() });
+    append(records.collect(), target, secrets)
+}
+
+/// An event's cells.
+pub(super) fn row(owed: &Owed<'_>, target: &Target) -> Vec<Value> {
+    let told = vendor::told(owed.event, owed.public_url);
+    std::iter::once("id").chain(columns(target)).map(|path| cell(&told, path)).collect()
+}
+
+/// Requests that add these rows below what is there.
+pub(super) fn append(records: Vec<Record>, target: &Target, secrets: &Secrets) -> Vec<Sending> {
+    let groups = vendor::groups(records, MOST, MAX_BYTES, |record| record.json.to_string().len());
+    let path = format!("/{}:append?valueInputOption=RAW&insertDataOption=INSERT_ROWS", percent_encoded(&range(target, "A:A")));
     let sending = |group: Vec<Record>| {
         let (rows, covers) = vendor::apart(group);
         let body = json!({ "majorDimension": "ROWS", "values": rows }).to_string();
-        let request = vendor::json(Method::POST, url.clone(), body);
-        Sending { request: vendor::bearer(request, secrets.token.as_ref().map(crate::kit::Token::expose)), covers }
+        Sending { request: request(Method::POST, &path, body, target, secrets), covers }
     };
     groups.into_iter().map(sending).collect()
+}
+
+/// Cells of the sheet, in A1 notation.
+pub(super) fn range(target: &Target, cells: &str) -> String {
+    format!("'{}'!{cells}", vendor::text(target, SHEET.name, "Sheet1").replace('\'', "''"))
+}
+
+/// A request about the spreadsheet's values.
+pub(super) fn request(method: Method, path: &str, body: String, target: &Target, secrets: &Secrets) -> Result<Request, String> {
+    let spreadsheet = vendor::text(target, SPREADSHEET.name, "");
+    let url = format!("{}/v4/spreadsheets/{spreadsheet}/values{path}", vendor::base(target, VENDOR));
+    vendor::bearer(vendor::json(method, url, body), secrets.token.as_ref().map(crate::kit::Token::expose))
 }
 
 pub(super) fn judge(sent: &Sent<'_>) -> Verdict {

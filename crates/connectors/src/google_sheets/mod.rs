@@ -1,11 +1,13 @@
-//! A Google Sheet as a destination: a row for every event. Set-up and limits: `README.md` beside this file.
+//! A Google Sheet as a destination: a row for every event, or for every value of a key column. Set-up and limits: `README.md`
+//! beside this file.
 
 mod destination;
 pub mod settings;
+mod upsert;
 
 use std::time::Duration;
 
-use crate::catalog::{Descriptor, Destination, Maturity, Vendor};
+use crate::catalog::{Descriptor, Destination, Looks, Maturity, Vendor};
 use crate::kit::{Pace, retry};
 
 /// The catalog's entry.
@@ -25,6 +27,10 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         judge: destination::judge,
         profile: retry::Profile::STANDARD,
         pace: Pace { events: destination::MOST, linger: Duration::from_millis(500), pause: Duration::from_millis(1_100) },
-        vendor: Some(Vendor { login: Some(destination::login), ..Vendor::new(destination::check) }),
+        vendor: Some(Vendor {
+            login: Some(destination::login),
+            looks: Some(Looks { ask: upsert::ask, render: upsert::render }),
+            ..Vendor::new(destination::check)
+        }),
     }),
 };

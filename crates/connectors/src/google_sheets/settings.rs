@@ -33,5 +33,13 @@ pub(super) const COLUMNS: Setting = Setting {
             and `contact` in the native shape.",
 };
 
+pub(super) const KEY: Setting = Setting {
+    name: "key",
+    value: "one of the `columns`",
+    takes: Takes::Text(200),
+    default: "none: a row for every event",
+    about: "A row for every value of this column instead: it shows the newest event that has it. An event without a value is not told.",
+};
+
 /// The settings.
-pub const SETTINGS: &[Setting] = vendor_settings![KEY_FILE, SPREADSHEET, SHEET, COLUMNS];
+pub const SETTINGS: &[Setting] = vendor_settings![KEY_FILE, SPREADSHEET, SHEET, COLUMNS, KEY];

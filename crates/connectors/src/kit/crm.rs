@@ -142,6 +142,11 @@ pub(crate) fn key(contact: &Contact, set: &Settings) -> Result<String, String> {
     found.ok_or_else(|| format!("the contact has no {by}: it is told of as soon as it has one"))
 }
 
+/// Whether several contacts may be found by the same key: of external ids and ids each has its own.
+pub(crate) fn may_share(target: &Target) -> bool {
+    !matches!(settings::text(&target.settings, KEY.name), None | Some("external_id" | "id"))
+}
+
 /// The wallet status that a target is for: of its project, or over all.
 pub(crate) fn wallets(contact: &Contact, target: &Target) -> WalletStatus {
     match target.project {

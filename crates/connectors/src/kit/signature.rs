@@ -16,12 +16,12 @@ pub fn hex_hmac(secret: &Secret, body: &[u8]) -> String {
 }
 
 /// HMAC-SHA256 of the body in padded base64, keyed by the secret's text as it stands.
-pub(crate) fn base64_hmac(secret: &Secret, body: &[u8]) -> String {
+pub fn base64_hmac(secret: &Secret, body: &[u8]) -> String {
     STANDARD.encode(hmac::sign(secret.literal_key(), body))
 }
 
 /// HMAC-SHA1 of the body in lower-case hex, keyed by the secret's text as it stands; for shapes that know nothing better.
-pub(crate) fn hex_hmac_sha1(secret: &Secret, body: &[u8]) -> String {
+pub fn hex_hmac_sha1(secret: &Secret, body: &[u8]) -> String {
     hex(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.expose().as_bytes()), body).as_ref())
 }
 
@@ -35,6 +35,17 @@ fn hex(bytes: &[u8]) -> String {
 /// Whether `hex` is [`hex_hmac`] of the body, compared in constant time.
 pub fn is_hex_hmac(secret: &Secret, body: &[u8], hex: &str) -> bool {
     constant_time::verify_slices_are_equal(hex_hmac(secret, body).as_bytes(), hex.trim().as_bytes()).is_ok()
+}
+
+/// Whether `text` is HMAC-SHA256 of the body in padded base64, compared in constant time.
+pub fn is_base64_hmac(secret: &Secret, body: &[u8], text: &str) -> bool {
+    constant_time::verify_slices_are_equal(base64_hmac(secret, body).as_bytes(), text.trim().as_bytes()).is_ok()
+}
+
+/// Whether `text` is `sha1=` and HMAC-SHA1 of the body in hex, compared in constant time.
+pub fn is_hex_hmac_sha1(secret: &Secret, body: &[u8], text: &str) -> bool {
+    let made = format!("sha1={}", hex_hmac_sha1(secret, body));
+    constant_time::verify_slices_are_equal(made.as_bytes(), text.trim().as_bytes()).is_ok()
 }
 
 /// Which keyed hash a sender signs with.

@@ -1,6 +1,6 @@
 //! Events as JSON in our own words, of which several shapes are made.
 
-use domain::{Contact, Event, Holding, Lifecycle, Pass, Status};
+use domain::{Contact, Event, Holding, Lifecycle, Pass, Status, Wallet};
 use serde_json::{Map, Value, json};
 
 /// `pass.installed`, `contact.created` …
@@ -28,7 +28,8 @@ pub(crate) fn registration(event: &Event) -> Value {
         domain::Facts::PassInstalled { sighting, .. } => sighting.user_agent.clone(),
         _ => None,
     };
-    let (active, total) = (pass.apple.active + pass.google.active, pass.apple.registrations() + pass.google.registrations());
+    let total: u32 = Wallet::ALL.iter().map(|wallet| pass.holding(*wallet).registrations()).sum();
+    let active = pass.installations();
     let utm = &pass.origin.utm;
     let tags: Vec<String> =
         utm.iter().filter(|(name, _)| *name != "medium").map(|(name, value)| format!("{name}:{value}")).collect();
@@ -84,6 +85,10 @@ fn pass_object(pass: &Pass, public_url: &str) -> Map<String, Value> {
         Lifecycle::Revoked { reason, .. } => reason.clone(),
         _ => None,
     };
+    let mut wallets = json!({ "apple": holding(&pass.apple), "google": holding(&pass.google) });
+    if pass.unknown != Holding::default() {
+        wallets["unknown"] = holding(&pass.unknown);
+    }
     let shown = json!({
         "id": pass.id.to_string(),
         "external_id": pass.external_id,
@@ -98,7 +103,7 @@ fn pass_object(pass: &Pass, public_url: &str) -> Map<String, Value> {
         "uses_limit": pass.uses.limit,
         "fields": pass.fields,
         "balances": pass.balances,
-        "wallets": { "apple": holding(&pass.apple), "google": holding(&pass.google) },
+        "wallets": wallets,
         "page": page(pass, public_url),
         "version": pass.version,
         "issued_at": pass.issued_at,
@@ -135,13 +140,7 @@ fn contact_object(contact: &Contact) -> Map<String, Value> {
     }
 }
 
-/// In which wallets the person has passes: `none`, `apple`, `google` or `both`.
+/// In which wallets the person has passes: `none`, `apple`, `google`, `both` or `unknown`.
 pub(crate) fn wallet_status(contact: &Contact) -> &'static str {
-    let any = |count: fn(&domain::WalletStatus) -> u32| contact.wallets.values().any(|status| count(status) > 0);
-    match (any(|status| status.apple), any(|status| status.google)) {
-        (true, true) => "both",
-        (true, false) => "apple",
-        (false, true) => "google",
-        (false, false) => "none",
-    }
+    contact.wallet_status().name()
 }

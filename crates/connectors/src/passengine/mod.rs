@@ -22,7 +22,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     settings: settings::SETTINGS,
     presets: &[Preset {
         slug: "mirrors-passes",
-        about: "Has a pass here for every pass there, by its id, revoked and active as that is.",
+        about: "Has a pass here for every pass there, by its id, revoked and active as that is, and counts its scans.",
         flow: include_str!("presets/mirrors-passes.yaml"),
     }],
     readme: include_str!("README.md"),

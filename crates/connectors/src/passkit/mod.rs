@@ -24,7 +24,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     settings: settings::SETTINGS,
     presets: &[Preset {
         slug: "mirrors-passes",
-        about: "Has a pass here for every record there, by its id, and revokes it when that ends.",
+        about: "Has a pass here for every record there, by its id, installed as that is, and revokes it when that ends.",
         flow: include_str!("presets/mirrors-passes.yaml"),
     }],
     readme: include_str!("README.md"),

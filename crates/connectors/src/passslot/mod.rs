@@ -18,7 +18,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     settings: settings::SETTINGS,
     presets: &[Preset {
         slug: "mirrors-passes",
-        about: "Has a pass here for every pass there, by its id.",
+        about: "Has a pass here for every pass there, by its id, on the phones that have it, and counts redemptions.",
         flow: include_str!("presets/mirrors-passes.yaml"),
     }],
     readme: include_str!("README.md"),

@@ -1,6 +1,6 @@
 //! Events as The Wallet Crew would send them, in the members of its documented event table.
 
-use domain::{Contact, Event, EventKind, Facts, Pass, ProjectKind, Target, Timestamp};
+use domain::{Contact, Event, EventKind, Facts, Pass, ProjectKind, Target, Timestamp, Wallet};
 use serde_json::{Map, Value, json};
 
 use crate::kit::webhook::{self, Told};
@@ -96,6 +96,7 @@ fn properties(event: &Event) -> Option<Value> {
     metadata.extend(pass.balances.iter().map(|(name, amount)| (name.clone(), amount.to_string().into())));
     metadata.insert("state".to_owned(), pass.lifecycle.name().into());
     let device = match &event.facts {
+        Facts::PassInstalled { wallet: Wallet::Unknown, .. } | Facts::PassUninstalled { wallet: Wallet::Unknown, .. } => None,
         Facts::PassInstalled { wallet, .. } | Facts::PassUninstalled { wallet, .. } => Some(wallet.name()),
         _ => None,
     };

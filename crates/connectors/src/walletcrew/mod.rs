@@ -20,7 +20,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     settings: settings::SETTINGS,
     presets: &[Preset {
         slug: "mirrors-passes",
-        about: "Has a pass here for every pass there, by its id.",
+        about: "Has a pass here for every pass there, by its id, in the wallets that have it, and counts its scans.",
         flow: include_str!("presets/mirrors-passes.yaml"),
     }],
     readme: include_str!("README.md"),

@@ -227,6 +227,13 @@ impl Design {
         texts
     }
 
+    /// Whether anything that it says asks for one of these names, such as `variant.name`.
+    #[must_use]
+    pub fn asks_for(&self, names: &[&str]) -> bool {
+        let in_texts = self.texts().iter().any(|(_, text)| text.names().any(|name| names.contains(&name)));
+        in_texts || self.overrides().into_iter().any(|(_, keys)| keys.values().any(|value| value_asks_for(value, names)))
+    }
+
     /// The keys that are set as they stand and may hold placeholders, with their place.
     fn overrides(&self) -> Vec<(String, &Map<String, Value>)> {
         let parts = [
@@ -238,6 +245,15 @@ impl Design {
         let mut all: Vec<_> = parts.map(|(part, keys)| (part.to_owned(), keys)).into();
         all.extend(self.fields.iter().enumerate().map(|(index, field)| (format!("fields.{index}.apple"), &field.apple)));
         all
+    }
+}
+
+fn value_asks_for(value: &Value, names: &[&str]) -> bool {
+    match value {
+        Value::String(text) => Text::parse(text).is_ok_and(|text| text.names().any(|name| names.contains(&name))),
+        Value::Array(entries) => entries.iter().any(|entry| value_asks_for(entry, names)),
+        Value::Object(keys) => keys.values().any(|entry| value_asks_for(entry, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

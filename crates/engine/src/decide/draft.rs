@@ -1,8 +1,8 @@
 //! A decision in the making.
 
 use domain::{
-    Answer, Command, Contact, ContactId, Event, EventId, Facts, Image, Installation, InstallationState, Lifecycle, Pass, PassId,
-    PassRef, Position, ProjectImage, Reject, RejectCode, Timestamp, VariantImage, Wallet,
+    Answer, Command, Contact, ContactId, Event, EventId, Facts, Image, Installation, Lifecycle, Pass, PassId, PassRef, Position,
+    ProjectImage, Reject, RejectCode, Timestamp, VariantImage, Wallet,
 };
 use store::NewEvent;
 
@@ -67,17 +67,20 @@ impl<'a> Draft<'a> {
         drafted.or_else(|| self.view.states.passes.get(&(self.view.org, id)).map(|held| &held.value))
     }
 
-    /// What another platform knew of a pass in a wallet, while it counts as there.
-    pub(super) fn former(&self, pass: &Pass, wallet: Wallet) -> Option<Installation> {
-        let key = (self.view.org, pass.id, wallet, Installation::former_device(wallet, pass.id));
-        let held = self.view.states.installations.get(&key)?;
-        matches!(held.state, InstallationState::Active { .. }).then(|| held.clone())
+    /// What stands in for installations of a pass that another platform knew of, while it counts as there.
+    pub(super) fn stand_in(&self, pass: PassId, wallet: Wallet) -> Option<Installation> {
+        self.installation(pass, wallet, &Installation::stand_in(pass)).filter(|held| held.is_active()).cloned()
+    }
+
+    /// An installation as this decision found it.
+    pub(super) fn installation(&self, pass: PassId, wallet: Wallet, device: &str) -> Option<&'a Installation> {
+        self.view.states.installations.get(&(self.view.org, pass, wallet, device.to_owned()))
     }
 
     /// Lets removals count that were held long enough: the wallet did not take the pass again.
     fn settle(&mut self, pass: &mut Pass) {
         let is_due = |pass: &Pass, wallet| pass.holding(wallet).held_until.is_some_and(|due| due <= self.now);
-        let due: Vec<Wallet> = [Wallet::Apple, Wallet::Google].into_iter().filter(|wallet| is_due(pass, *wallet)).collect();
+        let due: Vec<Wallet> = Wallet::ALL.into_iter().filter(|wallet| is_due(pass, *wallet)).collect();
         if due.is_empty() {
             return;
         }
@@ -101,6 +104,7 @@ impl<'a> Draft<'a> {
         if pass.lifecycle.is_void() {
             pass.apple.held_until = None;
             pass.google.held_until = None;
+            pass.unknown.held_until = None;
             pass.planned.clear();
         }
         pass.version += 1;
@@ -120,7 +124,7 @@ impl<'a> Draft<'a> {
 
     /// Keeps a pass's new state, and with it how many of the holder's live passes are in which wallet.
     pub(super) fn put_pass(&mut self, before: Option<&Pass>, after: &Pass) {
-        for wallet in [Wallet::Apple, Wallet::Google] {
+        for wallet in Wallet::ALL {
             let was = before.and_then(|pass| pass.contact.filter(|_| is_present(pass, wallet)));
             let is = after.contact.filter(|_| is_present(after, wallet));
             if was != is {
@@ -142,8 +146,9 @@ impl<'a> Draft<'a> {
         // A removal that was held happened when the wallet told of it.
         let was_held = !arrives && !pass.lifecycle.is_void() && !pass.holding(wallet).is_present();
         let left_at = pass.holding(wallet).last_uninstalled_at.filter(|_| was_held);
-        let turned = status.count(wallet, arrives, left_at.or(self.counted_at).unwrap_or(self.now));
+        let turned_wallet = status.count(wallet, arrives, left_at.or(self.counted_at).unwrap_or(self.now));
         let after = status.name().to_owned();
+        let turned = turned_wallet && before != after;
         contact.version += 1;
         contact.updated_at = self.now.max(contact.updated_at);
         if turned {

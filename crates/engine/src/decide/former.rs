@@ -27,6 +27,7 @@ pub(super) fn record(
     let reason = match wallet {
         Wallet::Apple => UninstallReason::Unregistered,
         Wallet::Google => UninstallReason::Removed,
+        Wallet::Unknown => UninstallReason::Told,
     };
     let state = match uninstalled_at {
         None => InstallationState::Active { since: installed_at },
@@ -54,7 +55,7 @@ pub(super) fn record(
     (draft.happened_at, draft.counted_at) = (Some(installed_at), Some(installed_at));
     draft.touch_pass(&mut pass, false);
     draft.put_pass(Some(&before), &pass);
-    draft.event(Facts::PassInstalled { wallet, device: device.clone(), again: false, sighting }, false, &pass);
+    draft.event(Facts::PassInstalled { wallet, device: device.clone(), again: false, elsewhere: true, sighting }, false, &pass);
     if let Some(at) = uninstalled_at {
         leave(draft, &mut pass, wallet, device, reason, at);
     }
@@ -78,10 +79,11 @@ fn leave(draft: &mut Draft<'_>, pass: &mut Pass, wallet: Wallet, device: String,
     holding.first_uninstalled_at = Some(at);
     holding.last_uninstalled_at = Some(at);
     holding.last_uninstall_reason = Some(reason);
-    let remaining = pass.apple.active + pass.google.active;
+    let remaining = pass.installations();
     (draft.happened_at, draft.counted_at) = (Some(at), Some(at));
     draft.touch_pass(pass, false);
     draft.put_pass(Some(&there), pass);
-    let facts = Facts::PassUninstalled { wallet, device, reason, confidence: reason.confidence(), remaining };
+    let confidence = reason.confidence();
+    let facts = Facts::PassUninstalled { wallet, device, reason, confidence, remaining, elsewhere: true };
     draft.event(facts, false, pass);
 }

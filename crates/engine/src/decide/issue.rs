@@ -54,6 +54,8 @@ pub(super) fn issue(draft: &mut Draft<'_>, issue: &Issue) -> Result<Answer, Reje
         installed: None,
         apple: Default::default(),
         google: Default::default(),
+        unknown: Default::default(),
+        undone: Vec::new(),
         issued_at: draft.now,
         updated_at: draft.now,
         as_of: Some(draft.as_of()),

@@ -11,6 +11,7 @@ mod late;
 mod lifecycle;
 mod message;
 mod notices;
+mod report;
 mod scan;
 mod undo_scan;
 mod update;
@@ -81,6 +82,7 @@ pub fn decide(view: &View<'_>, command: &Command, now: Timestamp) -> Result<Deci
         Action::RecordFormer { pass, wallet, installed_at, uninstalled_at } => {
             former::record(&mut draft, pass, *wallet, *installed_at, *uninstalled_at)?
         }
+        Action::RecordReport { pass, report } => report::record(&mut draft, pass, report)?,
         Action::RecordVisit { pass, kind, sighting } => wallet::visit(&mut draft, pass, *kind, sighting)?,
         Action::RecordRedesign { pass, template } => update::redesigned(&mut draft, pass, *template)?,
         Action::PutContact { new_id, input } => contact::put(&mut draft, *new_id, input)?,

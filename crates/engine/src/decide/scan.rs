@@ -40,7 +40,8 @@ pub(super) fn scan(draft: &mut Draft<'_>, passes: &[PassRef], order: &ScanOrder)
     let mut pass = before.clone();
     let accepted = admit(&before, order, rules, at)
         .and_then(|()| count(&mut pass, rules, zone.day(at)))
-        .and_then(|()| book(&mut pass, rules, &order.book));
+        .and_then(|()| book(&mut pass, rules, &order.book))
+        .and_then(|()| agree(&order.input));
     if let Err(reason) = accepted {
         let facts = Facts::PassScanRefused { scan: order.input.clone(), reason };
         let scan = Some(draft.event(facts, false, &before));
@@ -105,6 +106,12 @@ fn admit(pass: &Pass, order: &ScanOrder, rules: &ScanRules, at: Timestamp) -> Re
         _ => {}
     }
     pass.refuses_scan(at).map_or(Ok(()), Err)
+}
+
+/// Whom the reader turned away by itself, nobody let in, whatever we would have said.
+fn agree(input: &ScanInput) -> Result<(), RefusedScan> {
+    let turned_away = input.offline.as_ref().is_some_and(|offline| !offline.accepted);
+    if turned_away { Err(RefusedScan::ByReader) } else { Ok(()) }
 }
 
 fn count(pass: &mut Pass, rules: &ScanRules, day: u32) -> Result<(), RefusedScan> {

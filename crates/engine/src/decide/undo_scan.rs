@@ -48,8 +48,8 @@ pub(super) fn undo(
         balance_changes.insert(name.clone(), next.minus(held).map_err(|_| spent())?);
         pass.balances.insert(name.clone(), next);
     }
-    if let Some(extended) = record.extended.filter(|extended| pass.validity.expires_at == Some(extended.to)) {
-        pass.validity.expires_at = Some(extended.from);
+    if let Some(extended) = record.extended {
+        pass.take_back(extended);
     }
     if matches!(pass.lifecycle, Lifecycle::Used { .. }) && pass.uses.limit.is_none_or(|limit| pass.uses.count < limit) {
         pass.lifecycle = Lifecycle::Active;

@@ -8,7 +8,7 @@ use domain::{
 use super::Draft;
 
 /// Most bytes of a device library identifier.
-const MAX_DEVICE_BYTES: usize = 128;
+pub(super) const MAX_DEVICE_BYTES: usize = 128;
 /// Most bytes of a push token.
 const MAX_TOKEN_BYTES: usize = 256;
 
@@ -27,14 +27,14 @@ pub(super) fn install(
     let key = (draft.view.org, before.id, wallet, device.to_owned());
     let held = draft.view.states.installations.get(&key);
     let token = push_token.map(str::to_owned);
-    if let Some(held) = held.filter(|held| matches!(held.state, InstallationState::Active { .. })) {
+    if let Some(held) = held.filter(|held| held.is_active()) {
         if held.push_token != token {
             draft.put_installation(Installation { push_token: token, ..held.clone() });
         }
         return Ok(Draft::unchanged(&before));
     }
-    let former = draft.former(&before, wallet).filter(|former| former.device != device);
-    let again = held.is_some() || former.is_some();
+    let stand_in = [wallet, Wallet::Unknown].into_iter().find_map(|wallet| draft.stand_in(before.id, wallet));
+    let again = held.is_some() || stand_in.is_some();
     draft.put_installation(Installation {
         pass: before.id,
         wallet,
@@ -47,22 +47,31 @@ pub(super) fn install(
     let holding = pass.holding_mut(wallet);
     holding.active += 1;
     holding.ever += 1;
-    if let Some(former) = former {
-        // The phone that another platform knew has a name of its own now.
-        holding.active = holding.active.saturating_sub(1);
-        holding.ever = holding.ever.saturating_sub(1);
-        let state = InstallationState::Gone { since: draft.now, reason: UninstallReason::Unregistered };
-        draft.put_installation(Installation { state, ..former });
-    }
     holding.held_until = None;
     holding.first_installed_at.get_or_insert(draft.now);
     holding.last_installed_at = Some(draft.now);
+    if let Some(stand_in) = stand_in {
+        // The phone that another platform knew has a name of its own now.
+        replace(draft, &mut pass, stand_in);
+    }
     pass.installed = Some(Sighting { at: draft.now, ..sighting.clone() });
     draft.touch_pass(&mut pass, false);
     draft.put_pass(Some(&before), &pass);
-    let facts = Facts::PassInstalled { wallet, device: device.to_owned(), again, sighting: sighting.clone() };
+    let (device, sighting) = (device.to_owned(), sighting.clone());
+    let facts = Facts::PassInstalled { wallet, device, again, elsewhere: false, sighting };
     draft.event(facts, false, &pass);
     Ok(Draft::done(&pass, true))
+}
+
+/// Ends what stood in for an installation that is known now: nothing left the wallet.
+pub(super) fn replace(draft: &mut Draft<'_>, pass: &mut Pass, stand_in: Installation) {
+    let holding = pass.holding_mut(stand_in.wallet);
+    holding.active = holding.active.saturating_sub(1);
+    holding.ever = holding.ever.saturating_sub(1);
+    // Of a wallet that was not named nothing is known since: what is told later may be of the other one.
+    let since = if stand_in.wallet == Wallet::Unknown { stand_in.since() } else { draft.now };
+    let state = InstallationState::Gone { since, reason: UninstallReason::Told };
+    draft.put_installation(Installation { state, ..stand_in });
 }
 
 /// The pass of an installation, which is only loaded by the pass's id.
@@ -82,8 +91,7 @@ pub(super) fn uninstall(
 ) -> Result<Answer, Reject> {
     let before = named(draft, reference)?;
     let key = (draft.view.org, before.id, wallet, device.to_owned());
-    let active = |held: &&Installation| matches!(held.state, InstallationState::Active { .. });
-    let Some(held) = draft.view.states.installations.get(&key).filter(active) else {
+    let Some(held) = draft.view.states.installations.get(&key).filter(|held| held.is_active()) else {
         return Ok(Draft::unchanged(&before));
     };
     draft.put_installation(Installation {
@@ -100,10 +108,11 @@ pub(super) fn uninstall(
     if holding.active == 0 {
         holding.held_until = Some(draft.now.plus(Pass::HOLD));
     }
-    let remaining = pass.apple.active + pass.google.active;
+    let remaining = pass.installations();
     draft.touch_pass(&mut pass, false);
     draft.put_pass(Some(&before), &pass);
-    let facts = Facts::PassUninstalled { wallet, device: device.to_owned(), reason, confidence: reason.confidence(), remaining };
+    let (device, confidence) = (device.to_owned(), reason.confidence());
+    let facts = Facts::PassUninstalled { wallet, device, reason, confidence, remaining, elsewhere: false };
     draft.event(facts, false, &pass);
     Ok(Draft::done(&pass, false))
 }

@@ -67,7 +67,7 @@ pub async fn house_with(shape: impl FnOnce(&mut Project)) -> House {
     let design = Design::new("Test", Text::parse("Test").unwrap(), "Card");
     let change = || ConfigChange { org, actor: "{}".to_owned(), now, names: Vec::new(), removed_names: Vec::new() };
     let status = TemplateStatus::Published;
-    let template = Template { id: template, project, name: "Card".to_owned(), version: 1, status, design, created_at: now };
+    let template = Template { version: 1, status, ..Template::draft(template, project, "Card".to_owned(), design, now) };
     let variant = |id: &str| Variant {
         id: id.parse().unwrap(),
         name: id.to_uppercase(),

@@ -185,6 +185,10 @@ impl Checker<'_> {
         let (message, subject) = (self.message(step.message.as_ref(), "message"), self.message(step.subject.as_ref(), "subject"));
         let (reason, inactive) =
             (self.optional(step.reason.as_ref(), "reason"), self.optional(step.inactive.as_ref(), "inactive"));
+        let (wallet, device) = (self.wallet(step), self.optional(step.device.as_ref(), "device"));
+        let (operator, location) =
+            (self.optional(step.operator.as_ref(), "operator"), self.optional(step.location.as_ref(), "location"));
+        let at = self.optional(step.at.as_ref(), "at");
         let (starts_at, uses_limit) =
             (self.optional(step.starts_at.as_ref(), "starts_at"), self.optional(step.uses_limit.as_ref(), "uses_limit"));
         let expires = self.expires(step);
@@ -212,6 +216,11 @@ impl Checker<'_> {
             sender: step.sender.clone(),
             subject: subject?.map(Arc::new),
             message: message?.map(Arc::new),
+            wallet: wallet?,
+            device: device?,
+            at: at?,
+            operator: operator?,
+            location: location?,
             reason: reason?,
             starts_at: starts_at?,
             expires: expires?,
@@ -233,6 +242,9 @@ impl Checker<'_> {
         let revoke = step.action == StepAction::Revoke;
         let send = step.action == StepAction::Send;
         let wait = step.action == StepAction::Wait;
+        let scanned = step.action == StepAction::RecordScan;
+        let gone = step.action == StepAction::RecordUninstall;
+        let held = gone || step.action == StepAction::RecordInstall;
         let given = [
             ("if_exists", step.if_exists.is_some(), issue),
             ("find", step.find.is_some(), !issue),
@@ -247,7 +259,12 @@ impl Checker<'_> {
             ("sender", step.sender.is_some(), send),
             ("subject", step.subject.is_some(), send && step.channel != Some(Channel::Sms)),
             ("message", step.message.is_some(), update || notify || send),
-            ("reason", step.reason.is_some(), revoke),
+            ("wallet", step.wallet.is_some(), held),
+            ("device", step.device.is_some(), held || scanned),
+            ("at", step.at.is_some(), held || scanned),
+            ("operator", step.operator.is_some(), scanned),
+            ("location", step.location.is_some(), scanned),
+            ("reason", step.reason.is_some(), revoke || gone),
             ("starts_at", step.starts_at.is_some(), issue || update),
             ("expires_at", step.expires_at.is_some(), issue || update),
             ("expires_in", step.expires_in.is_some(), issue || update),
@@ -283,6 +300,16 @@ impl Checker<'_> {
     fn optional(&mut self, value: Option<&Value>, key: &str) -> Option<Option<Expression>> {
         let path = self.at(key);
         lift(value.map(|value| self.expression(value, &path)))
+    }
+
+    fn wallet(&mut self, step: &Step) -> Option<Option<Expression>> {
+        let found = self.optional(step.wallet.as_ref(), "wallet")?;
+        if let Some(constant) = found.as_ref().and_then(|it| it.mapping().constant())
+            && let Err(why) = expression::wallet(constant)
+        {
+            self.wrong("wallet", why);
+        }
+        Some(found)
     }
 
     fn texts(&mut self, options: &[&str], path: &str) -> Option<Texts> {

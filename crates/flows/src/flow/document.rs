@@ -117,7 +117,25 @@ pub struct Step {
     /// fields.departure}` of the pass, or `{contact: traits.renewal}` of its holder, as they are when the wait begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Value>,
-    /// Revoke: why.
+    /// Record an install or uninstall: in which wallet, `apple` or `google`. Where it is missing, in whichever the pass is known to
+    /// be, else in one that is not known.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub wallet: Option<Value>,
+    /// Record: on which device, or with which scanner, as the source calls it. An install without one stands for all that the
+    /// source knows of in that wallet.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub device: Option<Value>,
+    /// Record: when, written as `starts_at`; when the event happened where it is missing.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub at: Option<Value>,
+    /// Record a scan: who scanned.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Value>,
+    /// Record a scan: where.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub location: Option<Value>,
+    /// Revoke: why. Record an uninstall: how the source knows, `told` (it does not say; the default), `unregistered` (Apple: the
+    /// device takes no updates any more), `removed` (the wallet says so) or `token_dead` (a hint only).
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub reason: Option<Value>,
     /// Not valid before: RFC 3339, a date, or Unix seconds or milliseconds; null lifts it.
@@ -160,6 +178,12 @@ pub enum StepAction {
     Send,
     /// Do the steps after it later. Later events of the customer are handled meanwhile.
     Wait,
+    /// Note that another platform, whose account is mirrored here, says that a wallet holds the pass.
+    RecordInstall,
+    /// Note that it says that a wallet holds the pass no more.
+    RecordUninstall,
+    /// Note that the pass was accepted at a reader of that platform.
+    RecordScan,
 }
 
 /// What an issue does when there is such a pass already.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{Amount, FieldType, FieldValue, Project, Timestamp};
+use domain::{Amount, FieldType, FieldValue, Project, Timestamp, UninstallReason, Wallet};
 use serde_json::Value;
 
 use super::MAX_TEXT_BYTES;
@@ -103,6 +103,25 @@ pub(super) fn text(value: &Value) -> Result<Option<String>, String> {
         return Err(format!("expected a text of at most {MAX_TEXT_BYTES} bytes"));
     }
     Ok((!text.is_empty()).then_some(text))
+}
+
+/// A wallet by its name, however it is written.
+pub(super) fn wallet(value: &Value) -> Result<Option<Wallet>, String> {
+    let Some(name) = text(value)? else { return Ok(None) };
+    let found = Wallet::ALL.into_iter().find(|wallet| wallet.name().eq_ignore_ascii_case(&name));
+    found.map(Some).ok_or_else(|| "expected apple or google, or nothing where it is not known".to_owned())
+}
+
+/// How another platform knows that a pass is gone.
+pub(super) fn reason(value: &Value) -> Result<Option<UninstallReason>, String> {
+    match text(value)?.as_deref() {
+        None => Ok(None),
+        Some("told") => Ok(Some(UninstallReason::Told)),
+        Some("unregistered") => Ok(Some(UninstallReason::Unregistered)),
+        Some("removed") => Ok(Some(UninstallReason::Removed)),
+        Some("token_dead") => Ok(Some(UninstallReason::TokenDead)),
+        Some(_) => Err("expected told, unregistered, removed or token_dead".to_owned()),
+    }
 }
 
 /// True or false, also as text.

@@ -177,6 +177,20 @@ pub(crate) fn describe(action: &Action) -> Value {
             find(&mut out, pass);
             put(&mut out, "reason", reason.as_ref());
         }
+        Action::RecordReport { pass, report } => {
+            find(&mut out, pass);
+            put(&mut out, "wallet", Some(report.wallet));
+            put(&mut out, "device", report.device.as_ref());
+            put(&mut out, "at", Some(report.at));
+            put(&mut out, "reason", report.gone);
+        }
+        Action::Scan { passes, order } => {
+            passes.iter().for_each(|pass| find(&mut out, pass));
+            put(&mut out, "operator", order.input.operator.as_ref());
+            put(&mut out, "device", order.input.device.as_ref());
+            put(&mut out, "location", order.input.location.as_ref());
+            put(&mut out, "at", order.input.offline.as_ref().map(|offline| offline.at));
+        }
         Action::Activate { pass } | Action::Delete { pass } => find(&mut out, pass),
         _ => {}
     }

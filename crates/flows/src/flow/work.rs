@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use domain::{
     Action, Actor, Amount, BalanceChange, Cause, Command, ContactInput, ContactRef, Entropy, FieldValue, IdempotencyKey, Issue,
-    LinkCode, MessageOrder, OrgId, Origin, PassChange, PassRef, Project, Reactivation, Timestamp, Told, Validity, VariantId,
+    LinkCode, MessageOrder, OfflineScan, OrgId, Origin, PassChange, PassRef, Project, Reactivation, Report, ScanInput, ScanOrder,
+    Timestamp, Told, UninstallReason, Validity, VariantId, Wallet,
 };
 use script::text::Text;
 use serde_json::Value;
@@ -157,6 +158,8 @@ impl Work<'_> {
                 let order = MessageOrder { channel: channel?, sender, test_to: None, subject, text, despite_bounce: false };
                 Some(Action::Send { pass: pass?, order: Box::new(order) })
             }
+            StepAction::RecordInstall | StepAction::RecordUninstall => self.report(),
+            StepAction::RecordScan => self.scanned(),
             // It is done by whoever runs the plan.
             StepAction::Wait => None,
             StepAction::Notify => {
@@ -194,6 +197,31 @@ impl Work<'_> {
             return self.wrong("find", format!("the event says no pass: nothing at {from}"));
         }
         None
+    }
+
+    fn report(&mut self) -> Option<Action> {
+        let pass = self.find();
+        let wallet = self.read(self.step.wallet.as_ref(), expression::wallet).value().unwrap_or(Wallet::Unknown);
+        let device = self.read(self.step.device.as_ref(), expression::text).value();
+        let reason = self.read(self.step.reason.as_ref(), expression::reason).value().unwrap_or(UninstallReason::Told);
+        let gone = (self.step.action == StepAction::RecordUninstall).then_some(reason);
+        let report = Report { wallet, device, at: self.happened_at(), gone };
+        Some(Action::RecordReport { pass: pass?, report })
+    }
+
+    /// The other platform judged the scan, as a reader without a network does: what we would have refused is told as that.
+    fn scanned(&mut self) -> Option<Action> {
+        let (pass, step) = (self.find(), self.step);
+        let mut one = |expression: &Option<Expression>| self.read(expression.as_ref(), expression::text).value();
+        let (operator, device, location) = (one(&step.operator), one(&step.device), one(&step.location));
+        let offline = Some(OfflineScan { at: self.happened_at(), accepted: true });
+        let input = ScanInput { operator, device, location, offline };
+        let order = ScanOrder { input, project: Some(self.project.id), ..ScanOrder::default() };
+        Some(Action::Scan { passes: vec![pass?], order: Box::new(order) })
+    }
+
+    fn happened_at(&mut self) -> Timestamp {
+        self.read(self.step.at.as_ref(), expression::time).value().unwrap_or(self.order.spans_from)
     }
 
     fn issue(&mut self) -> Option<Action> {
@@ -272,7 +300,7 @@ impl Work<'_> {
             email: self.text(&plan.email).map(|email| domain::normalise_email(&email)),
             name: self.text(&plan.name),
             phone: self.text(&plan.phone),
-            traits: BTreeMap::new(),
+            ..ContactInput::default()
         };
         let traits = self.read(plan.traits.as_ref(), |value| match value {
             Value::Object(members) => Ok(Some(members.clone())),

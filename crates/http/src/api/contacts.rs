@@ -36,16 +36,17 @@ pub(crate) struct ContactSchema {
     /// The id that your own systems know the person by: at most 256 bytes.
     #[schema(min_length = 1, max_length = 256)]
     external_id: Option<String>,
-    /// Name as shown to people.
+    /// Name as shown to people; null takes it away.
     name: Option<String>,
-    /// E-mail address: at most 512 bytes, no spaces or control characters.
+    /// E-mail address: at most 512 bytes, no spaces or control characters; null takes it away, and with it that the person is
+    /// found by it.
     #[schema(min_length = 1, max_length = 512)]
     email: Option<String>,
-    /// Phone number.
+    /// Phone number; null takes it away.
     phone: Option<String>,
-    /// Anything else.
+    /// Anything else; null takes a trait away.
     #[schema(required = false)]
-    traits: BTreeMap<String, schema::FieldValue>,
+    traits: BTreeMap<String, schema::FieldChange>,
 }
 
 /// The person who holds passes.
@@ -66,7 +67,8 @@ pub(crate) struct View {
     /// Anything else.
     #[schema(value_type = BTreeMap<String, schema::FieldValue>)]
     traits: BTreeMap<String, FieldValue>,
-    /// In which wallets live passes of the person are now: `none`, `apple`, `google` or `both`.
+    /// In which wallets live passes of the person are now: `none`, `apple`, `google` or `both`; `unknown` where another platform
+    /// told that a wallet holds one, and not which.
     #[schema(examples("both"))]
     wallet_status: &'static str,
     /// When Apple Wallet last came to hold one.
@@ -100,7 +102,7 @@ pub(crate) struct View {
 /// Live passes of a person in wallets, of one project.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct ProjectWallets {
-    /// `none`, `apple`, `google` or `both`.
+    /// `none`, `apple`, `google`, `both` or `unknown`.
     wallet_status: &'static str,
     /// Passes in Apple Wallet.
     apple: u32,
@@ -189,15 +191,17 @@ enum StatusName {
     Apple,
     Google,
     Both,
+    Unknown,
 }
 
 impl StatusName {
     const fn number(self) -> i16 {
         match self {
-            Self::None => store::wallets_number(false, false),
-            Self::Apple => store::wallets_number(true, false),
-            Self::Google => store::wallets_number(false, true),
-            Self::Both => store::wallets_number(true, true),
+            Self::None => store::wallets_number(false, false, false),
+            Self::Apple => store::wallets_number(true, false, false),
+            Self::Google => store::wallets_number(false, true, false),
+            Self::Both => store::wallets_number(true, true, false),
+            Self::Unknown => store::wallets_number(false, false, true),
         }
     }
 }
@@ -252,7 +256,8 @@ async fn list(
     };
     let fits = |contact: &Contact| {
         let status = contact.wallet_status();
-        filter.wallet_status.is_none_or(|wanted| wanted.number() == store::wallets_number(status.apple > 0, status.google > 0))
+        let number = store::wallets_number(status.apple > 0, status.google > 0, status.unknown > 0);
+        filter.wallet_status.is_none_or(|wanted| wanted.number() == number)
     };
     let found = app.store.contact(can.org, &named).await?.filter(fits);
     Ok(Json(Page { data: found.iter().map(View::of).collect(), next_cursor: None }))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use base64::Engine as _;
-use domain::{Design, OrgId, ProjectId, Template, TemplateId, TemplateStatus, Timestamp};
+use domain::{Design, OrgId, ProjectId, Template, TemplateId, Timestamp};
 use pkpass::{Finding, Limits, Package, Severity};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -214,15 +214,7 @@ fn package_findings(bytes: &[u8], now: Timestamp) -> Result<Vec<Found>, Problem>
 async fn design(app: &App, org: OrgId, trial: Trial, now: Timestamp) -> Result<Json<Diagnosis>, Problem> {
     let catalog = config::org(app, org)?;
     let project = catalog.project(trial.project).ok_or_else(|| Problem::field("template.project", "there is no such project"))?;
-    let template = Template {
-        id: TemplateId::mint(now, &*app.entropy),
-        project: trial.project,
-        name: trial.name,
-        version: 0,
-        status: TemplateStatus::Draft,
-        design: trial.design,
-        created_at: now,
-    };
+    let template = Template::draft(TemplateId::mint(now, &*app.entropy), trial.project, trial.name, trial.design, now);
     let problems = template.design.problems(project).into_iter().map(|problem| Found {
         area: "template",
         severity: severity(Severity::Refused),

@@ -171,6 +171,12 @@ pub(super) async fn designs(app: &App, org: OrgId, catalog: &OrgCatalog) -> Resu
         let said = template_report::findings(app, org, &stored.value, catalog).await?;
         let worse = said.into_iter().filter(|finding| finding.severity != "advice");
         found.extend(worse.map(|finding| Found::of_design(&stored.value.name, finding)));
+        let problems = catalog.project(stored.value.project).map(|project| stored.value.design.problems(project));
+        found.extend(problems.into_iter().flatten().map(|problem| {
+            finding("template", "lost", format!("{}: design.{}", stored.value.name, problem.path), "design_outdated", DOCS)
+                .meaning("passes show nothing there: their project changed since the design was published")
+                .mended_by(problem.message)
+        }));
     }
     Ok(found)
 }

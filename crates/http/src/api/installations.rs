@@ -30,9 +30,10 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Installation)]
 struct InstallationView {
-    /// `apple` or `google`.
+    /// `apple`, `google`, or `unknown` where another platform told of it and not of the wallet.
     wallet: &'static str,
-    /// Apple: the device library identifier. Google: empty.
+    /// Apple: the device library identifier. Google: empty. What another platform told of: its name for the device, or one that
+    /// begins with `former-` where it gave none.
     device: String,
     /// Whether it is there now.
     active: bool,

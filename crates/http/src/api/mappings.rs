@@ -37,6 +37,9 @@ enum ActionName {
     Notify,
     Send,
     Wait,
+    RecordInstall,
+    RecordUninstall,
+    RecordScan,
 }
 
 const fn issue() -> StepAction {

@@ -48,6 +48,7 @@ mod phone_logs;
 mod projects;
 mod publications;
 mod reach;
+mod redraw;
 mod scan_keys;
 mod scan_read;
 mod scans;

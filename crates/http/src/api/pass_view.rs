@@ -6,7 +6,7 @@ use domain::{
     Amount, Confidence, ContactId, FieldValue, Holding, Lifecycle, Pass, PassId, ProjectId, Status, TemplateId, Timestamp,
     UninstallReason,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use store::OrgCatalog;
 use utoipa::ToSchema;
 
@@ -93,16 +93,29 @@ enum StatusName {
 }
 
 /// Where a pass stands.
-#[derive(ToSchema)]
-#[schema(as = PassState, rename_all = "snake_case")]
-#[allow(dead_code, reason = "describes `domain::Lifecycle` in the document")]
-enum StateName {
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = PassState)]
+pub(super) enum StateName {
     Inactive,
     Active,
     Used,
     Expired,
     Revoked,
     Deleted,
+}
+
+impl From<StateName> for store::PassState {
+    fn from(name: StateName) -> Self {
+        match name {
+            StateName::Inactive => Self::Inactive,
+            StateName::Active => Self::Active,
+            StateName::Used => Self::Used,
+            StateName::Expired => Self::Expired,
+            StateName::Revoked => Self::Revoked,
+            StateName::Deleted => Self::Deleted,
+        }
+    }
 }
 
 /// A message to the holder.
@@ -137,7 +150,7 @@ struct Links {
     google: Option<String>,
 }
 
-/// A pass in both wallets.
+/// A pass in wallets.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = PassWallets)]
 struct Wallets {
@@ -145,6 +158,8 @@ struct Wallets {
     apple: HoldingView,
     /// In Google Wallet.
     google: HoldingView,
+    /// In a wallet that the platform which told of it does not name; null where that never was.
+    unknown: Option<HoldingView>,
 }
 
 /// A pass in one wallet.
@@ -170,8 +185,8 @@ struct HoldingView {
     last_uninstall_confidence: Option<Confidence>,
 }
 
-/// How a removal was learnt: the device unregistered, Apple's push service says the token is dead, Google says so, or
-/// Google's list of objects says that nobody has it.
+/// How a removal was learnt: the device unregistered, Apple's push service says the token is dead, Google says so,
+/// Google's list of objects says that nobody has it, or the platform that is mirrored here told so.
 #[derive(ToSchema)]
 #[schema(as = UninstallReason, rename_all = "snake_case")]
 #[allow(dead_code, reason = "describes `domain::UninstallReason` in the document")]
@@ -180,6 +195,7 @@ pub(crate) enum ReasonName {
     TokenDead,
     Removed,
     Drift,
+    Told,
 }
 
 /// How sure it is that the pass is gone: the wallet says so (`certain`); most likely, but on an iPhone automatic updates may have
@@ -242,7 +258,11 @@ impl View {
             message: pass.message.as_ref().map(MessageView::from),
             planned_messages: pass.planned.iter().map(MessageView::from).collect(),
             links,
-            wallets: Wallets { apple: (&pass.apple).into(), google: (&pass.google).into() },
+            wallets: Wallets {
+                apple: (&pass.apple).into(),
+                google: (&pass.google).into(),
+                unknown: (pass.unknown != Holding::default()).then(|| (&pass.unknown).into()),
+            },
             version: pass.version,
             issued_at: pass.issued_at,
             updated_at: pass.updated_at,

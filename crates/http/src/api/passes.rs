@@ -20,7 +20,7 @@ use super::{
     contacts::ContactSchema,
     cursor::{Cursor, Place},
     page::{Limit, Page, Paging, page_by},
-    pass_view::View,
+    pass_view::{StateName, View},
     schema::{self, AmountInput, IdText, TimeText},
 };
 use crate::{
@@ -193,40 +193,15 @@ enum Installed {
 impl Installed {
     /// The numbers of the ways that are meant, see [`store::wallets_number`].
     fn ways(self) -> Vec<i16> {
-        let all = [(false, false), (true, false), (false, true), (true, true)];
-        let meant = all.into_iter().filter(|(apple, google)| match self {
+        let known = [(true, false, false), (false, true, false), (true, true, false)];
+        let all = [(false, false, false), (false, false, true)].into_iter().chain(known);
+        let meant = all.filter(|(apple, google, unknown)| match self {
             Self::Apple => *apple,
             Self::Google => *google,
-            Self::Any => *apple || *google,
-            Self::None => !apple && !google,
+            Self::Any => *apple || *google || *unknown,
+            Self::None => !apple && !google && !unknown,
         });
-        meant.map(|(apple, google)| store::wallets_number(apple, google)).collect()
-    }
-}
-
-/// A pass's state.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum StateName {
-    Inactive,
-    Active,
-    Used,
-    Expired,
-    Revoked,
-    Deleted,
-}
-
-impl StateName {
-    /// As [`store::pass_state_number`] has it.
-    const fn number(self) -> i16 {
-        match self {
-            Self::Inactive => 0,
-            Self::Active => 1,
-            Self::Used => 2,
-            Self::Expired => 3,
-            Self::Revoked => 4,
-            Self::Deleted => store::DELETED,
-        }
+        meant.map(|(apple, google, unknown)| store::wallets_number(apple, google, unknown)).collect()
     }
 }
 
@@ -257,7 +232,7 @@ impl Filter {
         Ok(PassFilter {
             project: self.project,
             contact: self.contact,
-            state: self.state.map(StateName::number),
+            state: self.state.map(Into::into),
             installed: self.installed.map(Installed::ways).unwrap_or_default(),
             updated_since: self.updated_since,
             after,
@@ -416,9 +391,9 @@ async fn list(
 
 /// Whether a pass of an external id fulfils the rest of a filter.
 fn fits(filter: &PassFilter, pass: &domain::Pass) -> bool {
-    let installed = store::wallets_number(pass.apple.active > 0, pass.google.active > 0);
+    let installed = store::wallets_number(pass.apple.active > 0, pass.google.active > 0, pass.unknown.active > 0);
     filter.contact.is_none_or(|contact| pass.contact == Some(contact))
-        && filter.state.is_none_or(|state| store::pass_state_number(&pass.lifecycle) == state)
+        && filter.state.is_none_or(|state| store::PassState::of(&pass.lifecycle) == state)
         && (filter.installed.is_empty() || filter.installed.contains(&installed))
         && filter.updated_since.is_none_or(|since| pass.updated_at >= since)
 }

@@ -19,6 +19,7 @@ use super::{
     flows,
     once::Made,
     page::{Page, Paging},
+    redraw,
     schema::{self, AmountInput, IdText, TimeText},
     text,
 };
@@ -51,7 +52,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ProjectInput {
-    /// Short name, unique in the organization, used in flows and links: lower case letters, digits and inner hyphens.
+    /// Short name, unique in the organization, used in flows and links: lower case letters, digits and inner hyphens. Links to the
+    /// enrolment form that were given out under an earlier one lead nowhere once it changes.
     #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9-]+$")]
     slug: String,
     /// Name shown to people: 1 to 200 characters.
@@ -110,7 +112,8 @@ struct VariantInput {
     /// Name shown to people: 1 to 200 characters.
     #[schema(min_length = 1, max_length = 200)]
     name: String,
-    /// The design of its passes.
+    /// The design of passes that are issued in it, or set to it, from now on. Those in it already keep theirs until `variant` is set
+    /// on them again, which a batch does for all of them.
     #[schema(value_type = IdText)]
     template: TemplateId,
     /// How often one pass of it may be used, in place of the project's limit.
@@ -447,7 +450,8 @@ async fn keep_identities(app: &App, org: OrgId, before: &Project, after: &Projec
 /// Replace a project.
 ///
 /// Refused (409) where a flow that runs would break, and where the project has passes and its `apple_pass_type` or
-/// `google_issuer` would change.
+/// `google_issuer` would change. Passes that show the name of the project or of a variant are drawn anew when it changes, as after
+/// a publication: see `GET /v1/publications`.
 #[utoipa::path(put, path = "/v1/projects/{project}", tag = "Projects", security(("key" = ["config_write"])),
     params(("project" = IdText, Path, description = "Its id."), IfMatch),
     request_body = ProjectInput, responses((status = 200, body = View, description = "As it is now.")))]
@@ -473,7 +477,8 @@ async fn replace(
         change.removed_names.extend(before.as_deref().map(|name| (NameKind::Enrolment, name)));
         change.names.extend(after.map(|name| (NameKind::Enrolment, name, id.uuid())));
     }
-    config::put(&app, &change, &project, stored.revision).await?;
+    let row = app.store.config_write(&change, &project, stored.revision, false)?;
+    redraw::write(&app, &can, &catalog, &row, |template| redraw::shows_change(template, &stored.value, &project)).await?;
     Ok(Shown::at(stored.revision + 1, View::of(&project)))
 }
 

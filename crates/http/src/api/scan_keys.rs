@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     config::{self, IfMatch},
-    scan_read,
+    redraw, scan_read,
     schema::IdText,
 };
 use crate::{
@@ -98,7 +98,8 @@ async fn keys(can: Can<scope::Scan>, State(app): State<Arc<App>>) -> Result<Json
 
 /// Renew the scan keys.
 ///
-/// New codes are signed with a new key; older ones stay good unless they are retired, as after the loss of a reader.
+/// New codes are signed with a new key; older ones stay good unless they are retired, as after the loss of a reader. Passes whose
+/// code is signed are drawn anew, as after a publication (see `GET /v1/publications`): retire the older keys once that is done.
 #[utoipa::path(put, path = "/v1/scans/keys", tag = "Scans", security(("key" = ["config_write"])),
     params(IfMatch), request_body = Renewal, responses((status = 200, body = View, description = "As they are now.")))]
 async fn renew(
@@ -114,7 +115,9 @@ async fn renew(
     if_match.check(revision)?;
     let current = numbers.end().checked_add(1).ok_or_else(spent)?;
     let oldest = if body.value.retire_older { current } else { *numbers.start() };
-    config::put(&app, &config::change(&app, &can), &ScanKeys { id: can.org, current, oldest }, revision).await?;
+    let keys = ScanKeys { id: can.org, current, oldest };
+    let row = app.store.config_write(&config::change(&app, &can), &keys, revision, false)?;
+    redraw::write(&app, &can, &catalog, &row, redraw::shows_signature).await?;
     Ok(Json(View::of(&app, can.org, &*config::org(&app, can.org)?, false)?))
 }
 

@@ -109,7 +109,8 @@ struct OfflineItem {
     /// When, by the reader's clock.
     #[schema(value_type = TimeText)]
     at: Timestamp,
-    /// Whether the reader let the holder in; null while it waits for the answer, and the scan is judged as of now.
+    /// Whether the reader let the holder in: what it refused uses and books nothing. Null while it waits for the answer, and the
+    /// scan is judged as of now.
     accepted: Option<bool>,
     /// What was booked.
     #[serde(default)]
@@ -148,7 +149,7 @@ struct ScanResult {
 struct ScanBatchResult {
     /// One for each scan, in their order.
     results: Vec<OfflineResult>,
-    /// How many the reader accepted and we had to refuse.
+    /// How many ended otherwise here than at the reader.
     conflicts: usize,
 }
 
@@ -157,7 +158,8 @@ struct ScanBatchResult {
 struct OfflineResult {
     /// The reader's id of it.
     scan: String,
-    /// Whether the reader let the holder in and we had to refuse: another reader was first, or the pass had ended.
+    /// Whether the reader let the holder in and we had to refuse, because another reader was first, or the pass had ended; or it
+    /// turned the holder away after we had accepted, whose answer it missed: then take the scan back.
     conflict: bool,
     /// Whether it was told before.
     replayed: bool,
@@ -267,7 +269,7 @@ async fn scan_pass(
 ///
 /// Each is judged as of the time at which it was made, in the order given, and told twice it counts once. What the reader
 /// accepted and the server has to refuse (two readers let the same single-use ticket in) is a conflict: it is kept as a
-/// refused scan whose `offline.accepted` is true.
+/// refused scan whose `offline.accepted` is true. What the reader refused stays refused.
 #[utoipa::path(post, path = "/v1/scans/batch", tag = "Scans", security(("key" = ["scan"])),
     request_body = ScanBatch, responses((status = 200, body = ScanBatchResult, description = "What became of each.")))]
 async fn batch(
@@ -332,7 +334,7 @@ fn offline_result(
     match verdict {
         Ok(outcome) => {
             let result = ScanResult::of(app, catalog, &outcome).ok();
-            let conflict = item.accepted == Some(true) && result.as_ref().is_some_and(|result| !result.accepted);
+            let conflict = result.as_ref().is_some_and(|result| item.accepted.is_some_and(|there| there != result.accepted));
             Ok(OfflineResult { scan, conflict, replayed: outcome.replayed, result, error: None })
         }
         Err(EngineError::Rejected(reject)) => {

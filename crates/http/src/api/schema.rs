@@ -41,6 +41,8 @@ pub(crate) enum WalletName {
     Apple,
     /// Google Wallet.
     Google,
+    /// One or the other: another platform told that a wallet holds the pass, and not which.
+    Unknown,
 }
 
 /// The value of a pass's field: text of at most 4,096 bytes, a number, or true or false.
@@ -56,7 +58,7 @@ pub(crate) enum FieldValue {
     Flag(bool),
 }
 
-/// A new value for a pass's field; null removes it.
+/// A new value for a pass's field or a contact's trait; null removes it.
 #[derive(ToSchema)]
 #[schema(as = FieldChange)]
 #[serde(untagged)]
@@ -180,7 +182,8 @@ pub(crate) enum ScannerMay {
 
 /// Why a scan is refused. `already_used`, `used_today`: no use is left; `insufficient`: a balance has less than the scan takes;
 /// `wrong_project`: not one that this reader takes; `unsigned`, `superseded`, `stale`, `forged`: the barcode is a bare id where
-/// a signed one is wanted, an older one, a rotating one shown too long ago, or not ours; `unknown`: it leads to no pass.
+/// a signed one is wanted, an older one, a rotating one shown too long ago, or not ours; `by_reader`: the reader refused it
+/// without a network, and we would not have; `unknown`: it leads to no pass.
 #[derive(ToSchema)]
 #[schema(as = RefusedScan, rename_all = "snake_case")]
 pub(crate) enum RefusedScan {
@@ -197,6 +200,7 @@ pub(crate) enum RefusedScan {
     Superseded,
     Stale,
     Forged,
+    ByReader,
     Unknown,
 }
 

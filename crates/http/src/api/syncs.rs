@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use domain::{Project, ProjectId, SyncId, Timestamp};
 use flows::batch::{Batch as Document, Schedule};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value, json};
 use store::{Batch, BatchWork, Incremental, JobState, Removed, RemovedAction, StoredSync, SyncScope};
 use utoipa::ToSchema;
@@ -55,6 +55,31 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(runs))
 }
 
+/// How a connection to a database is made, in the words of destinations' settings. `true` and `false`, which syncs had before, are
+/// taken as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
+#[schema(as = SyncTls)]
+#[serde(rename_all = "lowercase")]
+enum Tls {
+    /// Encrypted, the server's certificate and name are checked.
+    #[default]
+    Verify,
+    /// As it is, for a network that you trust.
+    Off,
+}
+
+impl<'de> Deserialize<'de> for Tls {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Bool(true) => Ok(Self::Verify),
+            Value::Bool(false) => Ok(Self::Off),
+            Value::String(word) if word == "verify" => Ok(Self::Verify),
+            Value::String(word) if word == "off" => Ok(Self::Off),
+            _ => Err(D::Error::custom("expected `verify` or `off`")),
+        }
+    }
+}
+
 /// A PostgreSQL, or what speaks its protocol, with an account that may read.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -67,10 +92,10 @@ struct DatabaseInput {
     /// Its password. Kept sealed and never shown; when it is left out the one that is kept stays.
     #[schema(value_type = Option<String>)]
     password: Option<Zeroizing<String>>,
-    /// Whether the connection is encrypted and the server's certificate and name are checked. `false` for a network that you trust.
-    #[serde(default = "yes")]
-    #[schema(required = false, default = true)]
-    tls: bool,
+    /// Whether the connection is encrypted and the server's certificate and name are checked.
+    #[serde(default)]
+    #[schema(required = false, default = "verify")]
+    tls: Tls,
     /// Authorities that the server's certificate is checked against instead of those that the system trusts, PEM.
     authorities: Option<String>,
 }
@@ -230,7 +255,7 @@ struct DatabaseView {
     /// Who reads.
     user: String,
     /// Whether the connection is encrypted and the server is checked.
-    tls: bool,
+    tls: Tls,
     /// Authorities that its certificate is checked against.
     authorities: Option<String>,
 }
@@ -285,7 +310,12 @@ impl View {
             id: sync.id,
             slug: sync.slug,
             name: sync.name,
-            database: DatabaseView { url: sync.url, user: sync.user, tls: sync.tls, authorities: sync.authorities },
+            database: DatabaseView {
+                url: sync.url,
+                user: sync.user,
+                tls: if sync.tls { Tls::Verify } else { Tls::Off },
+                authorities: sync.authorities,
+            },
             egress: sync.egress,
             query: sync.query,
             incremental: sync.incremental.map(IncrementalInput::of),
@@ -384,7 +414,7 @@ impl SyncInput {
             url: self.database.url,
             user: self.database.user,
             sealed_password,
-            tls: self.database.tls,
+            tls: self.database.tls == Tls::Verify,
             authorities: self.database.authorities,
             egress: webhooks::egress(app, caller.org, self.egress)?,
             query,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request, State};
 use bytes::Bytes;
-use domain::{Design, Fault, Project, ProjectId, Template, TemplateId, TemplateStatus};
+use domain::{Design, Fault, Project, ProjectId, Template, TemplateId};
 use http::header;
 use pkpass::{Limits, Package};
 use render::{Import, ImportNote, ImportOptions, ImportedPicture};
@@ -141,15 +141,7 @@ async fn import(
     let description = design.description.chars().take(MAX_NAME_CHARS).collect::<String>();
     let name = asked.name.unwrap_or(if description.trim().is_empty() { NAMELESS.to_owned() } else { description });
     let now = app.now();
-    let template = Template {
-        id: TemplateId::mint(now, &*app.entropy),
-        project: asked.project,
-        name: text::name(name, "name")?,
-        version: 0,
-        status: TemplateStatus::Draft,
-        design,
-        created_at: now,
-    };
+    let template = Template::draft(TemplateId::mint(now, &*app.entropy), asked.project, text::name(name, "name")?, design, now);
     refuse_what_is_wrong(&template, &catalog)?;
     write = write.and(app.store.config_write(&config::change(&app, &can), &template, 0, false)?);
     let view = Imported { template: View::of(&template, &catalog), report: notes.into_iter().map(NoteView::from).collect() };

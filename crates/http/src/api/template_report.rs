@@ -92,6 +92,7 @@ fn wallet(wallet: domain::Wallet) -> &'static str {
     match wallet {
         domain::Wallet::Apple => "apple",
         domain::Wallet::Google => "google",
+        domain::Wallet::Unknown => "unknown",
     }
 }
 

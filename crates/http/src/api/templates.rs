@@ -250,15 +250,7 @@ async fn create(
     }
     check_size_and_images(&app, &can, &design).await?;
     let now = app.now();
-    let template = Template {
-        id: TemplateId::mint(now, &*app.entropy),
-        project,
-        name: text::name(name, "name")?,
-        version: 0,
-        status: TemplateStatus::Draft,
-        design,
-        created_at: now,
-    };
+    let template = Template::draft(TemplateId::mint(now, &*app.entropy), project, text::name(name, "name")?, design, now);
     let findings = template_report::check(&app, can.org, &template, &catalog).await?;
     let write = app.store.config_write(&config::change(&app, &can), &template, 0, false)?;
     let view = View::of(&template, &catalog).with(findings);
@@ -395,7 +387,8 @@ async fn supersede(
 ) -> Result<PublicationId, Problem> {
     let (old, now, org) = (&*stored.value, app.now(), caller.org);
     let next = draft.value.as_ref();
-    let template = Template { name: next.name.clone(), design: next.design.clone(), version: old.version + 1, ..old.clone() };
+    let (name, design) = (next.name.clone(), next.design.clone());
+    let template = Template { name, design, version: old.version + 1, published_at: None, ..old.clone() };
     refuse_faults(&template, catalog)?;
     template_report::check(app, caller.org, &template, catalog).await?;
     let design = serde_json::to_vec(&old.design).map_err(|error| Problem::Internal(error.to_string()))?;
@@ -406,7 +399,7 @@ async fn supersede(
         version: old.version,
         name: old.name.clone(),
         design: blob.sha256,
-        published_at: stored.updated_at,
+        published_at: old.published_at.unwrap_or(stored.updated_at),
         superseded_at: now,
     };
     let change = config::change(app, caller);

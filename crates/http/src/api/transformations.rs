@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
-use domain::{SourceEventId, SourceId, Timestamp, TransformationId};
+use domain::{Payload, SourceEventId, SourceId, Target, Timestamp, TransformationId};
 use flows::transform::{self, Arrived, Transformation};
 use http::StatusCode;
 use script::{Entry, Fault, Host, Limits, Program, Warning};
@@ -277,6 +277,9 @@ async fn replace(
     if written.slug != held.value.slug {
         unused(&catalog, &held.value)?;
     }
+    if held.value.enabled && !written.enabled {
+        makes_nothing(&catalog, &held.value)?;
+    }
     change(&app, &can, &catalog, written, held.revision).await
 }
 
@@ -313,16 +316,27 @@ async fn publish(
     change(&app, &can, &catalog, written, held.revision).await
 }
 
-/// Refuses while a flow names it.
+/// Refuses while a flow, a webhook or a destination names it.
 fn unused(catalog: &OrgCatalog, it: &StoredTransformation) -> Result<(), Problem> {
-    let names = |flow: &Value| flow["transformation"].as_str().is_some_and(|name| name == it.slug || name.parse() == Ok(it.id));
-    match catalog.flows.values().find(|stored| !it.library && names(&stored.value.document)) {
-        Some(flow) => {
-            let detail = format!("flow {} runs its events through it: change the flow first", flow.value.slug);
-            Err(Problem::Conflict { code: Conflict::InUse, detail })
-        }
-        None => Ok(()),
+    let names = |flow: &Value| flow["transformation"].as_str().is_some_and(|name| is_named(it, name));
+    if let Some(flow) = catalog.flows.values().find(|stored| !it.library && names(&stored.value.document)) {
+        let detail = format!("flow {} runs its events through it: change the flow first", flow.value.slug);
+        return Err(Problem::Conflict { code: Conflict::InUse, detail });
     }
+    makes_nothing(catalog, it)
+}
+
+fn is_named(it: &StoredTransformation, name: &str) -> bool {
+    name == it.slug || name.parse() == Ok(it.id)
+}
+
+/// Refuses while a webhook or a destination has its bodies made by it: they would be given up.
+fn makes_nothing(catalog: &OrgCatalog, it: &StoredTransformation) -> Result<(), Problem> {
+    let made = |target: &Target| matches!(&target.payload, Some(Payload::Transformation(name)) if is_named(it, name));
+    let Some(stored) = catalog.targets.values().find(|stored| !it.library && made(&stored.value.target)) else { return Ok(()) };
+    let Target { name, id, .. } = &stored.value.target;
+    let detail = format!("`payload` of the webhook or destination “{name}” ({id}) is made by it: change that first");
+    Err(Problem::Conflict { code: Conflict::InUse, detail })
 }
 
 /// Delete a transformation or a library.

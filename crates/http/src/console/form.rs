@@ -190,6 +190,11 @@ impl Sheet {
         self.value(VERSION)
     }
 
+    /// The same, or `now` where it was made from none.
+    pub(super) fn version_or<'v>(&'v self, now: &'v str) -> &'v str {
+        if self.version().is_empty() { now } else { self.version() }
+    }
+
     /// What was wrong with it.
     pub(super) const fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()

@@ -1,6 +1,6 @@
 //! Checks the signatures of a request against the secrets of the webhooks that point at the bin.
 
-use connectors::kit::{Earlier, Secrets, signature};
+use connectors::kit::{Earlier, Secret, Secrets, signature};
 use domain::OrgId;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::App;
 /// One signature and what it turned out to be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Checked {
-    /// `X-PassKit-Signature` or `webhook-signature`.
+    /// `webhook-signature`, or that of a vendor's own.
     pub(super) header: String,
     /// Whether a webhook that points here made it over exactly these bytes.
     pub(super) valid: bool,
@@ -19,14 +19,27 @@ pub(super) struct Checked {
     pub(super) says: String,
 }
 
+/// Whether a header's text is what a secret makes of a body.
+type Fits = fn(&Secret, &[u8], &str) -> bool;
+
+/// The headers that PassKit, PassEngine, The Wallet Crew and PassSlot sign in, each keyed by the secret's text.
+const OF_VENDORS: [(&str, Fits); 4] = [
+    ("X-PassKit-Signature", signature::is_hex_hmac),
+    ("X-PassEngine-Signature", signature::is_hex_hmac),
+    ("X-Neostore-Signature", |secret, body, given| {
+        signature::is_hex_hmac(secret, body, given) || signature::is_base64_hmac(secret, body, given)
+    }),
+    ("X-PassSlot-Signature", signature::is_hex_hmac_sha1),
+];
+
 pub(super) fn check(app: &App, org: OrgId, bin: &str, headers: &HeaderMap, body: &[u8]) -> Vec<Checked> {
     let secrets = secrets(app, org, bin);
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let mut checked = Vec::new();
-    if let Some(given) = text("x-passkit-signature") {
-        let made =
-            secrets.iter().find(|(_, secrets)| secrets.at(app.now()).any(|secret| signature::is_hex_hmac(secret, body, given)));
-        checked.push(verdict("X-PassKit-Signature", made));
+    for (header, fits) in OF_VENDORS {
+        let Some(given) = text(header) else { continue };
+        let made = secrets.iter().find(|(_, secrets)| secrets.at(app.now()).any(|secret| fits(secret, body, given)));
+        checked.push(verdict(header, made));
     }
     if let (Some(id), Some(at), Some(given)) = (text("webhook-id"), text("webhook-timestamp"), text("webhook-signature")) {
         let made = secrets.iter().find(|(_, secrets)| signature::check_standard(secrets, id, at, given, body, app.now()).is_ok());

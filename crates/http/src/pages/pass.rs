@@ -79,31 +79,63 @@ pub(super) async fn show(
     };
     let address = app.url(&format!("/p/{}", found.pass.code));
     let title = view.text(&design.template.value.design.title);
+    let wallets = Wallets {
+        apple: design.project.apple_pass_type.is_some(),
+        google: packages::is_for_google(&app, found.org, &view),
+        google_later: design.project.google_issuer.is_some(),
+    };
     let body = html! {
         main.pass-page {
             (preview_html(&view, &PreviewContext { image_url: &image_url }))
-            (buttons(&found.pass, device, &address, design.project.apple_pass_type.is_some(), design.project.google_issuer.is_some()))
+            (buttons(&found.pass, device, &address, &wallets))
         }
     };
     let style = format!("/p/{}/card.css", found.pass.code);
     Ok(private(page(&title, &[style], &body).into_response()))
 }
 
+/// The wallets that a pass is for.
+struct Wallets {
+    apple: bool,
+    google: bool,
+    /// Google, as soon as the pass says which flight it is for.
+    google_later: bool,
+}
+
+impl Wallets {
+    /// What is said where the device that asks has no button.
+    fn instead(&self, device: Device) -> Option<&'static str> {
+        match device {
+            Device::Ios if self.apple => None,
+            Device::Android if self.google => None,
+            Device::Ios if self.google => Some("This pass is for Google Wallet: open this page on an Android phone."),
+            _ if self.google_later && !self.google => {
+                Some("Google Wallet takes this pass once its flight is settled: come back to this page then.")
+            }
+            Device::Android if self.apple => Some("This pass is for Apple Wallet: open this page on an iPhone."),
+            _ => None,
+        }
+    }
+}
+
 /// The right button for the device that asks; on a desktop both, and a code to open the page on a phone.
-fn buttons(pass: &Pass, device: Device, address: &str, apple: bool, google: bool) -> Markup {
+fn buttons(pass: &Pass, device: Device, address: &str, wallets: &Wallets) -> Markup {
     let (on_ios, on_android) = (device == Device::Ios, device == Device::Android);
     html! {
         section.get aria-label="Get this pass" {
             @if pass.lifecycle.is_void() {
                 p.void-note { "This pass is " (pass.lifecycle.name()) " and cannot be used any more." }
             } @else {
-                @if apple && !on_android {
+                @if wallets.apple && !on_android {
                     a.wallet href=(format!("{address}/apple")) { "Add to Apple Wallet" }
                 }
-                @if google && !on_ios {
+                @if wallets.google && !on_ios {
                     a.wallet href=(format!("{address}/google")) { "Save to Google Wallet" }
                 }
-                @if !on_ios && !on_android {
+                @if let Some(words) = wallets.instead(device) {
+                    p.void-note { (words) }
+                }
+                @if !on_ios && !on_android && (wallets.apple || wallets.google) {
                     figure.qr {
                         (qr(address))
                         figcaption { "Scan with your phone to put the pass there" }
@@ -112,6 +144,22 @@ fn buttons(pass: &Pass, device: Device, address: &str, apple: bool, google: bool
             }
         }
     }
+}
+
+/// What a person sees who follows an old link to a wallet that does not take the pass; other faults are told as they are.
+fn not_there(problem: Problem, wallet: &str, code: &LinkCode) -> Result<Response, Problem> {
+    let (title, status) = match problem.status() {
+        StatusCode::NOT_FOUND => (format!("Not in {wallet} Wallet"), StatusCode::NOT_FOUND),
+        StatusCode::CONFLICT => (format!("Not in {wallet} Wallet yet"), StatusCode::CONFLICT),
+        _ => return Err(problem),
+    };
+    let body = html! {
+        main.notice {
+            h1 { (title) }
+            p { (wallet) " Wallet has no place for this pass as it is now. " a href=(format!("/p/{code}")) { "Back to the pass" } }
+        }
+    };
+    Ok(private((status, page(&title, &[], &body)).into_response()))
 }
 
 fn qr(address: &str) -> Markup {
@@ -143,7 +191,10 @@ pub(super) async fn apple(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Some(found) = find(&app, &code).await? else { return Ok(missing("pass")) };
-    let package = app.packages.apple(&app, found.org, &found.pass, found.contact.as_ref()).await?;
+    let package = match app.packages.apple(&app, found.org, &found.pass, found.contact.as_ref()).await {
+        Ok(package) => package,
+        Err(problem) => return not_there(problem, "Apple", &found.pass.code),
+    };
     if is_visit(&client, &method, &headers) {
         record(&app, &found, VisitKind::ApplePackage, sighting(&app, &client)).await;
     }
@@ -163,7 +214,10 @@ pub(super) async fn google(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Some(found) = find(&app, &code).await? else { return Ok(missing("pass")) };
-    let link = app.packages.google_link(&app, found.org, &found.pass, found.contact.as_ref()).await?;
+    let link = match app.packages.google_link(&app, found.org, &found.pass, found.contact.as_ref()).await {
+        Ok(link) => link,
+        Err(problem) => return not_there(problem, "Google", &found.pass.code),
+    };
     if is_visit(&client, &method, &headers) {
         record(&app, &found, VisitKind::GoogleObject, sighting(&app, &client)).await;
     }

@@ -650,11 +650,31 @@ async fn an_inspector_shows_what_came_to_whoever_may_look() {
     for (signature, url) in [(good.as_str(), &keyed["url"]), ("00ff", &keyed["url"]), (good.as_str(), &open["url"])] {
         server.send("PUT", &format!("{}/below?x=1", path(url)), &[("x-passkit-signature", signature)], "hello").await.text();
     }
+    // The vendors' own headers, each in its own writing.
+    use connectors::kit::signature::{base64_hmac, hex_hmac_sha1};
+    let address = path(&keyed["url"]);
+    let (base64, sha1) = (base64_hmac(&secret, b"hello"), format!("sha1={}", hex_hmac_sha1(&secret, b"hello")));
+    let tags = [
+        ("X-PassEngine-Signature", &good),
+        ("X-Neostore-Signature", &good),
+        ("X-Neostore-Signature", &base64),
+        ("X-PassSlot-Signature", &sha1),
+    ];
+    for ((header, made), body) in tags.iter().flat_map(|tag| ["hello", "other"].map(|body| (tag, body))) {
+        server.send("POST", &address, &[(*header, made.as_str())], body).await.text();
+    }
     let requests = format!("/v1/inspectors/{}/requests", keyed["id"].as_str().unwrap());
     let taken = server.get(&requests).await.expect(200);
-    let valid: Vec<bool> = taken["data"].as_array().unwrap().iter().map(|it| it["signatures"][0]["valid"] == true).collect();
-    assert_eq!(valid.iter().filter(|valid| **valid).count(), 1, "{taken}");
-    assert_eq!((taken["data"].as_array().unwrap().len(), &taken["data"][0]["body"]), (2, &json!("hello")));
+    let valid = |header: &str, body: &str| {
+        let of = |it: &&Value| it["signatures"][0]["header"] == header && it["body"] == body;
+        taken["data"].as_array().unwrap().iter().filter(of).filter(|it| it["signatures"][0]["valid"] == true).count()
+    };
+    for (header, right) in
+        [("X-PassKit-Signature", 1), ("X-PassEngine-Signature", 1), ("X-Neostore-Signature", 2), ("X-PassSlot-Signature", 1)]
+    {
+        assert_eq!((valid(header, "hello"), valid(header, "other")), (right, 0), "{header}: {taken}");
+    }
+    assert_eq!(taken["data"].as_array().unwrap().len(), 10);
     let look = async |path: &str| server.send("GET", path, &[], "").await;
     assert_eq!(look(&path(&open["page_url"])).await.status.as_u16(), 200);
     assert_eq!(look(&path(&keyed["page_url"])).await.problem(404), "not_found");
@@ -664,12 +684,33 @@ async fn an_inspector_shows_what_came_to_whoever_may_look() {
     assert!(page.status.is_success() && page.text().contains("/below?x=1"), "{}", page.text());
     assert_eq!(
         look(&format!("{}/requests?key={key}", path(&keyed["page_url"]))).await.json()["data"].as_array().unwrap().len(),
-        2
+        10
     );
     let one = format!("/v1/inspectors/{}", keyed["id"].as_str().unwrap());
     assert!(!server.get(&one).await.text().contains(key), "shown once");
     server.call(&server.admin, "DELETE", &one, &Value::Null).await.expect(204);
     assert_eq!(server.send("POST", &path(&keyed["url"]), &[], "x").await.problem(404), "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_spells_tls_as_a_destination_does_and_takes_its_former_words() {
+    let server = Server::start().await;
+    server.furnish().await;
+    let with = |slug: &str, tls: &Value| {
+        let mut sync = Things::sync(slug, "club");
+        sync["database"]["tls"] = tls.clone();
+        sync
+    };
+    for (slug, said, shown) in
+        [("a", json!("verify"), "verify"), ("b", json!("off"), "off"), ("c", json!(true), "verify"), ("d", json!(false), "off")]
+    {
+        let made = server.post("/v1/syncs", with(slug, &said)).await.expect(201);
+        assert_eq!(made["database"]["tls"], shown, "{said}");
+    }
+    let wrong = server.post("/v1/syncs", with("e", &json!("none"))).await;
+    let fault = wrong.json()["errors"][0].clone();
+    assert_eq!((wrong.problem(422).as_str(), &fault["path"]), ("invalid", &json!("database.tls")), "{fault}");
+    assert!(fault["message"].as_str().unwrap().contains("`verify` or `off`"), "{fault}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,11 @@ async fn a_set_up_is_examined_as_a_whole() {
     assert!(empty["calendar"] == json!([]) && empty["checked_at"].is_string(), "{empty}");
     assert!(rules(&empty).iter().all(|rule| rule.starts_with("public_url")), "{empty}");
 
-    server.furnish().await;
+    let things = server.furnish().await;
+    let mut club = Things::bare_project("club");
+    club["variants"] = json!([{"id": "base", "name": "Base", "template": things.id("template")}]);
+    club["balances"] = json!({});
+    server.call(&server.admin, "PUT", &format!("/v1/projects/{}", things.id("project")), &club).await.expect(200);
     server.post("/v1/signers", signer_input("pass.com.example.other")).await.expect(201);
     server.post("/v1/google-accounts", account_input("3388000000000000077")).await.expect(201);
     let mut bare = Things::bare_project("bare");
@@ -24,7 +28,7 @@ async fn a_set_up_is_examined_as_a_whole() {
     server.post("/v1/projects", bare).await.expect(201);
     let whole = server.get("/v1/doctor").await.expect(200);
     let found = rules(&whole);
-    for rule in ["chain", "google_development", "project_without_design", "source_parked"] {
+    for rule in ["chain", "design_outdated", "google_development", "project_without_design", "source_parked"] {
         assert!(found.contains(&rule), "{rule}: {whole:#}");
     }
     let names: Vec<_> = whole["calendar"].as_array().unwrap().iter().map(|end| end["name"].as_str().unwrap()).collect();

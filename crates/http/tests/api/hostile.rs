@@ -1,5 +1,7 @@
 //! Oversized, malformed and wrongly typed input: always a 4xx that says where, never a 5xx.
 
+use std::io::Write as _;
+
 use serde_json::{Value, json};
 
 use crate::server::{Server, png};
@@ -78,6 +80,23 @@ async fn bad_addresses_get_a_4xx() {
     assert_eq!(reply.problem(400), "invalid_parameter");
 }
 
+/// A PNG whose pixels unpack to so many zeros, whatever its header says.
+fn overlong(zeros: usize) -> Vec<u8> {
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(&vec![0; zeros]).unwrap();
+    let packed = packed.finish().unwrap();
+    let png = png();
+    let at = png.windows(4).position(|name| name == b"IDAT").unwrap();
+    let mut bomb = png[..at - 4].to_vec();
+    for (name, data) in [(b"IDAT", packed.as_slice()), (b"IEND", &[])] {
+        let named = [name.as_slice(), data].concat();
+        bomb.extend_from_slice(&u32::try_from(data.len()).unwrap().to_be_bytes());
+        bomb.extend_from_slice(&named);
+        bomb.extend_from_slice(&crc32fast::hash(&named).to_be_bytes());
+    }
+    bomb
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bombs_are_refused_before_they_are_unpacked() {
     let server = Server::start().await;
@@ -93,6 +112,10 @@ async fn bombs_are_refused_before_they_are_unpacked() {
     let refused = upload("image/png", bomb).await;
     assert_eq!(refused.problem(422), "invalid");
     assert!(refused.text().contains("60000"));
+    // One pixel by its header, and 64 MiB of rows: what it says of itself is not believed, and no more is unpacked than it needs.
+    let refused = upload("image/png", overlong(64 << 20)).await;
+    assert_eq!(refused.problem(422), "invalid");
+    assert!(refused.text().contains("unpacks to more"), "{}", refused.text());
     assert_eq!(upload("image/png", vec![0; (4 << 20) + 1]).await.problem(413), "too_large");
     assert_eq!(upload("image/png", b"GIF89a".to_vec()).await.problem(422), "invalid");
     assert_eq!(upload("image/jpeg", png()).await.problem(415), "unsupported_media_type");

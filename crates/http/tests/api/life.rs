@@ -461,3 +461,25 @@ async fn the_apple_passes_of_a_person_are_listed_with_one_file_of_all() {
     assert!(bundle.ends_with(&format!("/p/{}/passes.pkpasses", codes.join(","))) && codes.len() == 2, "{bundle}");
     assert_eq!(server.get("/v1/passes").await.expect(200)["apple_bundle"], Value::Null, "strangers are not bundled");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn null_takes_away_what_is_known_of_a_person() {
+    let server = Server::start().await;
+    let all = json!({"external_id": "m-1", "name": "Ada", "email": "Ada@Example.com", "phone": "+4930123",
+                     "traits": {"tier": "gold", "city": "Berlin"}});
+    let made = server.post("/v1/contacts", all).await.expect(201);
+    let same = server.post("/v1/contacts", json!({"external_id": "m-1"})).await.expect(200);
+    assert_eq!(same, made, "what is not told of stays");
+    let told =
+        json!({"external_id": "m-1", "name": null, "email": null, "phone": "+4930456", "traits": {"city": null, "age": 36}});
+    let left = server.post("/v1/contacts", told.clone()).await.expect(200);
+    assert_eq!((&left["name"], &left["email"], &left["phone"]), (&Value::Null, &Value::Null, &json!("+4930456")));
+    assert_eq!(left["traits"], json!({"tier": "gold", "age": 36}));
+    let found = server.get("/v1/contacts?email=ada@example.com").await.expect(200);
+    assert_eq!(found["data"], json!([]), "nobody is found by an address that was taken away");
+    assert_eq!(server.post("/v1/contacts", told).await.expect(200)["version"], left["version"], "told again, nothing changes");
+    let other = server.post("/v1/contacts", json!({"email": "ada@example.com"})).await.expect(201);
+    assert_ne!(other["id"], left["id"], "and somebody else may have it");
+    let nobody = server.post("/v1/contacts", json!({"email": null, "name": "Ada"})).await;
+    assert_eq!(nobody.problem(422), "invalid");
+}

@@ -82,6 +82,10 @@ async fn readers_without_a_network_tell_later_and_conflicts_are_named() {
     let other = tell("south", json!([{"id": "1", "code": pass, "at": at(9), "accepted": true}])).await;
     assert_eq!((&other["conflicts"], &other["results"][0]["conflict"]), (&json!(1), &json!(true)));
     assert_eq!(other["results"][0]["result"]["reason"], "already_used");
+    server.call(&server.admin, "PATCH", &format!("/v1/passes/{pass}"), &json!({"uses_limit": 5})).await.expect(200);
+    let turned_away = tell("north", json!([{"id": "4", "code": pass, "at": at(12), "accepted": false}])).await;
+    assert_eq!((&turned_away["results"][0]["result"]["reason"], &turned_away["conflicts"]), (&json!("by_reader"), &json!(0)));
+    assert_eq!(server.get(&format!("/v1/passes/{pass}")).await.expect(200)["uses"], 2, "whom a reader turned away used nothing");
     let event = other["results"][0]["result"]["id"].as_str().unwrap();
     let event = server.get(&format!("/v1/events/{event}")).await.expect(200);
     assert_eq!((&event["type"], &event["facts"]["scan"]["offline"]["accepted"]), (&json!("pass.scan_refused"), &json!(true)));
@@ -147,6 +151,8 @@ async fn a_reader_that_waited_in_vain_counts_once() {
     let told = tell(json!(true)).await;
     assert_eq!((&told["results"][0]["replayed"], &told["conflicts"]), (&json!(true), &json!(0)));
     assert_eq!(server.get(&format!("/v1/passes/{pass}")).await.expect(200)["uses"], 2, "once here, once when furnished");
+    let turned_away = tell(json!(false)).await;
+    assert_eq!((&turned_away["results"][0]["replayed"], &turned_away["conflicts"]), (&json!(true), &json!(1)), "it counted here");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,3 +107,26 @@ async fn what_something_depends_on_is_kept() {
     server.post("/v1/flows", flow).await.expect(201);
     assert_eq!(server.call(&server.admin, "DELETE", &path, &Value::Null).await.problem(409), "in_use");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_makes_the_bodies_of_a_webhook_is_kept_and_stays_on() {
+    let server = Server::start().await;
+    server.furnish().await;
+    let (path, _) = furnished(&server).await;
+    let hook = json!({"name": "Coded", "url": "https://hooks.example.com/in", "dialect": "native",
+        "payload": {"transformation": "enrich"}});
+    let hook = server.post("/v1/webhooks", hook).await.expect(201);
+    let code = server.get(&path).await.expect(200)["code"].clone();
+    let with = |slug: &str, enabled: bool| json!({"slug": slug, "name": "Enrich", "code": code, "enabled": enabled});
+    for refused in [with("renamed", true), with("enrich", false)] {
+        let reply = server.call(&server.admin, "PUT", &path, &refused).await;
+        assert!(reply.text().contains("“Coded”"), "{}", reply.text());
+        assert_eq!(reply.problem(409), "in_use");
+    }
+    assert_eq!(server.call(&server.admin, "DELETE", &path, &Value::Null).await.problem(409), "in_use");
+    server.call(&server.admin, "PUT", &path, &with("enrich", true)).await.expect(200);
+    let hook = format!("/v1/webhooks/{}", hook["id"].as_str().unwrap());
+    server.call(&server.admin, "DELETE", &hook, &Value::Null).await.expect(204);
+    server.call(&server.admin, "PUT", &path, &with("enrich", false)).await.expect(200);
+    server.call(&server.admin, "DELETE", &path, &Value::Null).await.expect(204);
+}

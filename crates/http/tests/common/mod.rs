@@ -194,6 +194,8 @@ impl House {
             status: TemplateStatus::Published,
             design: design(&icon),
             created_at: now,
+            redrawn: 0,
+            published_at: None,
         };
         self.put(&template, Vec::new()).await;
         let variant = |id: &str| Variant {

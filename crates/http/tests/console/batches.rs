@@ -40,6 +40,9 @@ async fn checked(server: &Server, batch: &str) {
     batch.progress.layout = json!({"format": "csv", "columns": ["Member No.", "E-Mail", "Tier", "Points"], "delimiter": ";", "empty_cells": "ignore"});
     let check = &mut batch.progress.check;
     (check.rows, check.created, check.failed, check.report, check.report_chunks) = (2, 1, 1, Some(bundle), 1);
+    check.still_void = 7;
+    batch.progress.unused = vec!["Shoe <b>size".to_owned()];
+    let check = &mut batch.progress.check;
     (check.began_at, check.ended_at) = (Some(server.app.now()), Some(server.app.now()));
     batch.progress.phase = BatchPhase::Check;
     batch.state = JobState::Paused;
@@ -89,6 +92,9 @@ async fn a_file_is_uploaded_mapped_checked_and_run() {
     let page = browser.see(&path).await;
     page.expect(&["would fail", "balances.points: expected a number", "line 3", "Run now"]);
     page.expect(&["&lt;script&gt;alert(2)", "zoe@example.com"]);
+    page.expect(&["Nothing takes these columns: Shoe &lt;b&gt;size", "<strong>7</strong>", "met a pass that stays revoked"]);
+    let view = server.get(&format!("/v1/batches/{batch}")).await.expect(200);
+    assert_eq!((&view["unused_columns"], &view["check"]["still_void"]), (&json!(["Shoe <b>size"]), &json!(7)));
     assert!(!page.has("<script>alert"));
     let report = browser.see(&format!("{path}/report")).await;
     assert!(report.text().starts_with("Member No.;E-Mail;Tier;Points;batch_row;"), "{}", report.text());

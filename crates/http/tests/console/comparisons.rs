@@ -68,13 +68,20 @@ async fn syncs_are_run_paused_and_set_to_a_schedule() {
     let paused = browser.submit(&set, &format!("{page}/pause"), &[]).await;
     paused.expect(&["Its schedule is paused.", "Resume the schedule"]);
     assert_eq!(server.get(&api).await.expect(200)["enabled"], false);
-    browser.submit(&paused, &format!("{page}/resume"), &[]).await.expect(&["Its schedule goes on."]);
+    let resumed = browser.submit(&paused, &format!("{page}/resume"), &[]).await;
+    resumed.expect(&["Its schedule goes on."]);
+    // A page that was opened before is about what was there then.
+    for (turn, fields) in [("pause", &[] as &[(&str, &str)]), ("schedule", &every)] {
+        let stale = browser.submit(&set, &format!("{page}/{turn}"), fields).await;
+        assert_eq!(stale.reply.status.as_u16(), 412, "{turn}");
+        stale.expect(&["Changed meanwhile", "Pause the schedule"]);
+    }
     let cron = [("kind", "cron"), ("schedule.cron", "61 3 * * *"), ("schedule.zone", "Europe/Berlin")];
-    let refused = browser.submit(&set, &format!("{page}/schedule"), &cron).await;
+    let refused = browser.submit(&resumed, &format!("{page}/schedule"), &cron).await;
     assert_eq!(refused.reply.status.as_u16(), 422);
     refused.expect(&["61 3 * * *", "role=\"alert\""]);
     let cron = [("kind", "cron"), ("schedule.cron", "0 3 * * *"), ("schedule.zone", "Europe/Berlin")];
-    browser.submit(&set, &format!("{page}/schedule"), &cron).await.expect(&["0 3 * * *", "Europe/Berlin"]);
+    browser.submit(&refused, &format!("{page}/schedule"), &cron).await.expect(&["0 3 * * *", "Europe/Berlin"]);
     let expected = json!({"cron": "0 3 * * *", "zone": "Europe/Berlin"});
     assert_eq!(server.get(&api).await.expect(200)["schedule"], expected);
 
@@ -142,7 +149,7 @@ async fn a_sync_is_made_changed_and_deleted_by_its_form() {
     assert_eq!((&it["batch"]["map"], &it["batch"]["project"]), (&map, &json!(things.id("project"))));
     assert_eq!(it["incremental"], json!({"column": "updated_at", "overlap_seconds": 300}));
     assert_eq!(it["removed"], json!({"action": "revoke", "at_most_percent": 10}));
-    assert_eq!(it["database"]["tls"], true);
+    assert_eq!(it["database"]["tls"], "verify");
 
     let edit = format!("{}/edit", made.path);
     let (mine, theirs) = (browser.see(&edit).await, browser.see(&edit).await);
@@ -151,9 +158,9 @@ async fn a_sync_is_made_changed_and_deleted_by_its_form() {
     let refused = browser.submit(&mine, &edit, &[("name", "Mine"), ("do", "save")]).await;
     assert_eq!(refused.reply.status.as_u16(), 412);
     refused.expect(&["Somebody else changed this after you opened the form", "value=\"Mine\""]);
-    let saved = browser.submit(&refused, &edit, &[("database.tls", ""), ("do", "save")]).await;
+    let saved = browser.submit(&refused, &edit, &[("database.tls", "off"), ("do", "save")]).await;
     saved.expect(&["The sync is changed.", "Mine"]);
-    assert_eq!(server.get(&api).await.expect(200)["database"]["tls"], false);
+    assert_eq!(server.get(&api).await.expect(200)["database"]["tls"], "off");
 
     let stranger = Browser::with(&server, &server.stranger).await;
     assert_eq!(stranger.open(&edit).await.reply.status.as_u16(), 404);

@@ -167,6 +167,16 @@ async fn a_pass_is_told_revoked_activated_and_deleted() {
     let long = press("notify", &[("text", &"x".repeat(501))]).await;
     assert_eq!(long.reply.status.as_u16(), 422);
     long.expect(&["id=\"f-text-fault\""]);
+    let early = press("notify", &[("text", "Soon"), ("at", "tomorrow")]).await;
+    assert_eq!(early.reply.status.as_u16(), 422);
+    early.expect(&["id=\"f-at-fault\"", "value=\"tomorrow\""]);
+    assert!(early.forms(&format!("{path}/cancel-notices")).is_empty(), "nothing is planned");
+    let times = [("text", "Soon"), ("at", "2099-01-04T08:00"), ("until", "2099-01-05T00:00")];
+    press("notify", &times).await.expect(&["It is planned", "“Soon” planned for"]);
+    let planned = server.get(&api).await.expect(200)["planned_messages"].clone();
+    assert_eq!(planned, json!([{"text": "Soon", "at": "2099-01-04T08:00:00Z", "until": "2099-01-05T00:00:00Z"}]));
+    press("cancel-notices", &[]).await.expect(&["Nothing is planned any more."]);
+    assert_eq!(server.get(&api).await.expect(200)["planned_messages"], json!([]));
     press("revoke", &[("reason", "left & gone")]).await.expect(&["It is revoked.", "left &amp; gone"]);
     assert_eq!(server.get(&api).await.expect(200)["state"], "revoked");
     press("activate", &[]).await.expect(&["It is active."]);

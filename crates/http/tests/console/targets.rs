@@ -104,9 +104,17 @@ async fn a_webhook_is_changed_switched_and_deleted() {
     rotated.expect(&["whsec_", "it is shown this once"]);
     let shown = browser.see(&page).await;
     shown.expect(&["2 in force", "End the earlier secrets now"]);
-    browser.submit(&shown, &format!("{page}/end-rotation"), &[]).await.expect(&["1 in force"]);
+    let ended = browser.submit(&shown, &format!("{page}/end-rotation"), &[]).await;
+    ended.expect(&["1 in force"]);
 
-    let gone = browser.submit(&shown, &format!("{page}/delete"), &[]).await;
+    // A page that was opened before is about what was there then.
+    for turn in ["disable", "delete"] {
+        let stale = browser.submit(&saved, &format!("{page}/{turn}"), &[]).await;
+        assert_eq!(stale.reply.status.as_u16(), 412, "{turn}");
+        stale.expect(&["Changed meanwhile", "Switch off"]);
+    }
+    assert_eq!(server.get(&api).await.expect(200)["enabled"], true);
+    let gone = browser.submit(&ended, &format!("{page}/delete"), &[]).await;
     assert_eq!(gone.path, "/console/webhooks");
     assert_eq!(server.get(&api).await.problem(404), "not_found");
 }

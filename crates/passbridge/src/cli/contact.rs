@@ -18,7 +18,7 @@ pub(super) enum Command {
         #[arg(long)]
         email: Option<String>,
         /// Only those whose passes are in these wallets: none, apple, google or both
-        #[arg(long, value_parser = ["none", "apple", "google", "both"])]
+        #[arg(long, value_parser = ["none", "apple", "google", "both", "unknown"])]
         wallet_status: Option<String>,
         /// `next_cursor` of the page before
         #[arg(long)]

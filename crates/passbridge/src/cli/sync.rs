@@ -113,8 +113,11 @@ async fn put(server: &Server, file: &std::path::Path, password_file: Option<Path
 
 /// The path of a sync by its slug or id.
 async fn one(server: &Server, sync: &str) -> anyhow::Result<String> {
-    let id = named(server, sync).await?;
-    Ok(format!("{LIST}/{}", id.as_deref().unwrap_or(sync)))
+    match named(server, sync).await? {
+        Some(id) => Ok(format!("{LIST}/{id}")),
+        None if sync.parse::<domain::SyncId>().is_ok() => Ok(format!("{LIST}/{sync}")),
+        None => bail!("there is no sync `{sync}`: `passbridge sync list` shows those that there are"),
+    }
 }
 
 /// The id of a slug.

@@ -15,7 +15,7 @@ use crate::overlay::{self, Keys};
 use crate::{PassView, RenderError, fill, words};
 
 /// Keys of a class that a design cannot set: they name it, or say who is told of its passes.
-const PROTECTED: [&str; 2] = ["id", "callbackOptions"];
+pub(crate) const PROTECTED: [&str; 2] = ["id", "callbackOptions"];
 
 /// Draws the class that a pass belongs to: its template's, or its flight's.
 pub fn google_class(view: &PassView<'_>, context: &GoogleContext<'_>) -> Result<Class, RenderError> {

@@ -28,7 +28,7 @@ const NOTHING: &str = "–";
 const AMOUNT_SCALE: u32 = 6;
 
 /// Keys of an object that a design cannot set: they name it and its class, or are Google's answer.
-const PROTECTED: [&str; 4] = ["id", "classId", "state", "hasUsers"];
+pub(crate) const PROTECTED: [&str; 4] = ["id", "classId", "state", "hasUsers"];
 
 /// Draws the object of a pass.
 pub fn google_object(view: &PassView<'_>, context: &GoogleContext<'_>) -> Result<Object, RenderError> {

@@ -1,7 +1,7 @@
 //! What a design has no words for, found by drawing it: whatever comes out otherwise than it stood in the file becomes a key
 //! that is set as it stands.
 
-use domain::{Design, Project, Template, TemplateId, TemplateStatus, Text, Timestamp};
+use domain::{Design, Project, Template, TemplateId, Text, Timestamp};
 use pkpass::model::{Color, Fields};
 use serde_json::{Map, Value};
 
@@ -29,15 +29,13 @@ fn draw(project: &Project, design: &Design) -> Option<Value> {
 }
 
 fn template(project: &Project, design: &Design) -> Template {
-    Template {
-        id: TemplateId::from_uuid(project.id.uuid()),
-        project: project.id,
-        name: String::new(),
-        version: 0,
-        status: TemplateStatus::Draft,
-        design: design.clone(),
-        created_at: Timestamp::from_micros(0),
-    }
+    Template::draft(
+        TemplateId::from_uuid(project.id.uuid()),
+        project.id,
+        String::new(),
+        design.clone(),
+        Timestamp::from_micros(0),
+    )
 }
 
 /// Sets what the design does not draw as it stood in `whole`; `rest` is what nobody read.

@@ -5,7 +5,7 @@ use google_wallet::Vertical;
 use google_wallet::model::{MAX_CARD_ROWS, MAX_LIST_ENTRIES, MAX_ROW_ITEMS};
 
 use super::{GOOGLE, Losses};
-use crate::google::{noticed, travel, vertical};
+use crate::google::{noticed, tells_of_flight, travel, vertical};
 
 pub(super) fn check(project: &Project, design: &Design, losses: &mut Losses) {
     images(design, losses);
@@ -65,6 +65,9 @@ fn fields(vertical: Vertical, design: &Design, losses: &mut Losses) {
         if field.change_message.is_some() && !own {
             let effect = match noticed.get(index).copied().flatten() {
                 Some(_) => "announced in Google Wallet's own words, three times a day at most, messages counted",
+                None if vertical == Vertical::Flight && tells_of_flight(field, design) => {
+                    "announced in Google Wallet's own words to all who hold a pass for the flight, three times a day at most"
+                }
                 None => {
                     "silent: Google Wallet notifies of points, balances, seats and gates that have a place of their own alone"
                 }

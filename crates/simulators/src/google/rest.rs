@@ -108,10 +108,7 @@ fn one(world: &mut World, method: &str, thing: &Thing<'_>, rest: &[&str], body: 
     match outcome {
         Ok(value) => {
             if body["notifyPreference"] == "NOTIFY_ON_UPDATE" {
-                let vertical = thing.collection.trim_end_matches("Object");
-                if rules::is_noticed(vertical, &held, &value) && world.may_notify(thing.id, thing.now) {
-                    world.notify(thing, &value, None);
-                }
+                world.notify_of(thing, &held, &value);
             }
             world.things.insert(key, value.clone());
             (StatusCode::OK, value)
@@ -158,6 +155,24 @@ impl World {
     fn may_notify(&self, object: &str, now: i64) -> bool {
         let recent = self.notified.iter().filter(|one| one.object == object && one.at > now - DAY);
         recent.count() < NOTIFICATIONS_PER_DAY
+    }
+
+    /// Field updates: of an object to its holder, of a class to all who hold one of its objects.
+    fn notify_of(&mut self, thing: &Thing<'_>, before: &Value, after: &Value) {
+        if let Some(vertical) = thing.collection.strip_suffix("Object") {
+            if rules::is_noticed(vertical, before, after) && self.may_notify(thing.id, thing.now) {
+                self.notify(thing, after, None);
+            }
+        } else if rules::is_class_noticed(thing.collection, before, after) {
+            let of_class = self.things.iter().filter(|(_, value)| value["classId"] == thing.id);
+            let objects: Vec<(String, Value)> = of_class.map(|((_, id), value)| (id.clone(), value.clone())).collect();
+            for (id, value) in objects {
+                let object = Thing { id: &id, ..*thing };
+                if self.may_notify(&id, thing.now) {
+                    self.notify(&object, &value, None);
+                }
+            }
+        }
     }
 
     /// Somebody who does not hold the pass sees nothing.

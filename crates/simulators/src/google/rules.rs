@@ -199,6 +199,15 @@ pub(super) fn add_message(value: &mut Value, message: &Value) -> Result<(), Stri
     Ok(())
 }
 
+/// Whether a change of a class is one that the holders of its objects may be notified of: gates and times of a flight.
+pub(super) fn is_class_noticed(collection: &str, before: &Value, after: &Value) -> bool {
+    let times = ["localBoardingDateTime", "localEstimatedOrActualDepartureDateTime", "localEstimatedOrActualArrivalDateTime"];
+    let gates = ["origin", "destination"];
+    collection == "flightClass"
+        && (times.iter().any(|key| before[*key] != after[*key])
+            || gates.iter().any(|end| before[*end]["gate"] != after[*end]["gate"]))
+}
+
 /// Whether a change of an object is one that its holder may be notified of.
 pub(super) fn is_noticed(vertical: &str, before: &Value, after: &Value) -> bool {
     let keys: &[&str] = match vertical {

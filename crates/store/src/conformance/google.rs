@@ -44,6 +44,7 @@ pub async fn changed_passes_tell_who_is_held(backend: &Shared) {
     let installations = vec![
         InstallationRow { wallet: 2, ..installation(&row, "") },
         InstallationRow { wallet: 2, active: false, ..installation(&other, "") },
+        InstallationRow { wallet: 2, ..installation(&other, "told of by another platform") },
         installation(&other, "phone"),
     ];
     done(backend, CommitRows { installations, ..commit() }).await;

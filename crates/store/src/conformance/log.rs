@@ -5,7 +5,7 @@ use domain::{EventKind, Position, Timestamp};
 use super::fixtures::{
     Shared, at, commit, contact, done, event, id, insert, insert_contact, key_bytes, org, other_org, pass, update, uuid,
 };
-use crate::{CommitRows, DELETED, EventRow, Log, Newest, PassFilter, PassRow};
+use crate::{CommitRows, DELETED, EventRow, Log, Newest, PassFilter, PassRow, PassState};
 
 fn numbers(rows: &[EventRow]) -> Vec<u64> {
     rows.iter().map(|row| row.position.seq).collect()
@@ -191,12 +191,12 @@ pub async fn passes_are_filtered(backend: &Shared) {
     let filters = [
         all.clone(),
         PassFilter { installed: vec![1, 3], ..all.clone() },
-        PassFilter { installed: vec![0], state: Some(4), ..all.clone() },
+        PassFilter { installed: vec![0], state: Some(PassState::Revoked), ..all.clone() },
         PassFilter { project: Some(id(51)), installed: vec![1, 2, 3], ..all.clone() },
         PassFilter { contact: Some(id(30)), installed: vec![2], ..all.clone() },
-        PassFilter { contact: Some(id(30)), project: Some(id(50)), state: Some(1), ..all.clone() },
-        PassFilter { state: Some(4), project: Some(id(50)), ..all.clone() },
-        PassFilter { state: Some(5), ..all.clone() },
+        PassFilter { contact: Some(id(30)), project: Some(id(50)), state: Some(PassState::Active), ..all.clone() },
+        PassFilter { state: Some(PassState::Revoked), project: Some(id(50)), ..all.clone() },
+        PassFilter { state: Some(PassState::Deleted), ..all.clone() },
     ];
     for filter in filters {
         for since in [None, Some(at(975))] {
@@ -204,7 +204,7 @@ pub async fn passes_are_filtered(backend: &Shared) {
             let fits = |row: &PassRow| {
                 filter.project.is_none_or(|project| row.project == project)
                     && filter.contact.is_none_or(|contact| row.contact == Some(contact))
-                    && filter.state.is_none_or(|state| row.state == state)
+                    && filter.state.is_none_or(|state| row.state == state.number())
                     && (filter.installed.is_empty() || filter.installed.contains(&row.installed))
                     && since.is_none_or(|since| row.updated_at >= since)
             };

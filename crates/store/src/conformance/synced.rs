@@ -26,6 +26,30 @@ pub async fn what_was_told_is_found_replaced_and_forgotten(backend: &Shared) {
     assert!(backend.synced(org(), one, &[contact(3)]).await.unwrap().is_empty());
 }
 
+/// Contacts are found by the record that they share, each destination's and organization's apart, and forgotten with it.
+pub async fn records_have_their_contacts(backend: &Shared) {
+    let contact = |n: u64| ContactId::from_uuid(uuid(n));
+    let (one, other) = (TargetId::from_uuid(uuid(1)), TargetId::from_uuid(uuid(2)));
+    let read = async |org, target, each| {
+        let mut found = backend.record_contacts(org, target, vec![[7; 16], [8; 16], [9; 16]], each).await.unwrap();
+        found.sort_unstable();
+        found
+    };
+    assert!(read(org(), one, 5).await.is_empty());
+    backend.note_records(org(), one, vec![([7; 16], contact(3)), ([8; 16], contact(2)), ([7; 16], contact(1))]).await.unwrap();
+    backend.note_records(org(), one, vec![([7; 16], contact(3)), ([7; 16], contact(2))]).await.unwrap();
+    backend.note_records(org(), other, vec![([7; 16], contact(9))]).await.unwrap();
+    let all = [([7; 16], contact(1)), ([7; 16], contact(2)), ([7; 16], contact(3)), ([8; 16], contact(2))];
+    assert_eq!(read(org(), one, 5).await, all);
+    assert_eq!(read(org(), one, 2).await, [all[0], all[1], all[3]], "the first of each");
+    assert!(read(other_org(), one, 5).await.is_empty());
+    assert_eq!(backend.next_synced(None).await.unwrap(), Some((org(), one)), "what is told of nobody is walked, too");
+    assert_eq!(backend.drop_synced(org(), one, 3).await.unwrap(), 3);
+    assert_eq!(backend.drop_synced(org(), one, 3).await.unwrap(), 1);
+    assert!(read(org(), one, 5).await.is_empty());
+    assert_eq!(read(org(), other, 5).await, [([7; 16], contact(9))]);
+}
+
 /// Destinations of which something is noted are walked, and what is noted of one removed piece by piece.
 pub async fn what_was_told_is_walked_and_removed(backend: &Shared) {
     let contact = |n: u64| ContactId::from_uuid(uuid(n));

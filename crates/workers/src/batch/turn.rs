@@ -119,7 +119,9 @@ impl Turn<'_> {
         self.batch.progress.tally().began_at.get_or_insert(now);
         let until = Instant::now() + TURN;
         if self.is_check() && self.batch.progress.check.rows == 0 {
-            let columns = self.layout.columns.iter().filter(|column| self.plan.leaves(column));
+            let followed = self.followed_column();
+            let leaves = |column: &&String| self.plan.leaves(column) && followed.as_ref() != Some(*column);
+            let columns = self.layout.columns.iter().filter(leaves);
             self.batch.progress.unused = columns.take(MOST_UNUSED).cloned().collect();
         }
         let mut look_at = Instant::now();
@@ -238,15 +240,24 @@ impl Turn<'_> {
         }
     }
 
+    /// The column by which an incremental sync knows what changed: the sync itself takes it.
+    fn followed_column(&self) -> Option<String> {
+        let sync = self.batch.progress.intake.as_ref()?.sync()?;
+        let catalog = self.shard.house.store.catalog();
+        let stored = catalog.org(self.batch.org)?.syncs.get(&sync.uuid())?;
+        stored.value.incremental.as_ref().map(|incremental| incremental.column.clone())
+    }
+
     /// Notes what nothing takes of rows whose columns are not known before.
     fn note_unused(&mut self, group: &Group) {
         if !self.is_check() || !self.layout.columns.is_empty() {
             return;
         }
+        let followed = self.followed_column();
         let unused = &mut self.batch.progress.unused;
         for row in group.rows.iter().filter_map(|(row, _)| row.value.as_ref().ok()) {
             self.plan.left_of(row, &mut |name| {
-                if unused.len() < MOST_UNUSED && !unused.contains(&name) {
+                if unused.len() < MOST_UNUSED && !unused.contains(&name) && followed.as_ref() != Some(&name) {
                     unused.push(name);
                 }
             });

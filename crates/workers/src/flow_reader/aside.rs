@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{SourceEventId, TransformationId};
+use domain::{OrgId, SourceEventId, TransformationId};
 use script::Transformed;
 use serde_json::Value;
 use store::InboxEntry;
@@ -32,6 +32,9 @@ const EVENTS_OF_ONE: usize = 128;
 const EVENTS: usize = 1_024;
 /// And their size, in bytes.
 const BYTES: usize = 16 << 20;
+/// The part of either that one organization may have set aside before more of its events wait in the store, as a divisor: the
+/// others' have room beside them, however many transformations it has and however large its events are.
+const SHARE: usize = 4;
 
 /// What transformations made of an event. What is missing did not end.
 #[derive(Debug, Default)]
@@ -75,6 +78,8 @@ pub(crate) struct Aside {
     missing: usize,
     /// Events that transformations had set aside when the last batch was done.
     left: HashMap<TransformationId, usize>,
+    /// Events of organizations that were set aside then, and their size.
+    left_of: HashMap<OrgId, (usize, usize)>,
     fresh: Vec<Piece>,
     out: UnboundedSender<Ran>,
     results: UnboundedReceiver<Ran>,
@@ -83,17 +88,27 @@ pub(crate) struct Aside {
 impl Default for Aside {
     fn default() -> Self {
         let (out, results) = unbounded_channel();
-        let (lanes, keys, left) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { lanes, keys, bytes: 0, missing: 0, left, fresh: Vec::new(), out, results }
+        Self {
+            lanes: HashMap::new(),
+            keys: HashMap::new(),
+            bytes: 0,
+            missing: 0,
+            left: HashMap::new(),
+            left_of: HashMap::new(),
+            fresh: Vec::new(),
+            out,
+            results,
+        }
     }
 }
 
 impl Aside {
-    /// Whether the event is here. That it waits is then to be written down anew.
+    /// Whether the event is here. That it waits is then to be written down anew, and that those behind it do: none of them may
+    /// come due before it, or whoever reads them after this process has ended would do them first.
     pub(crate) fn again(&mut self, event: SourceEventId) -> bool {
-        let lane = self.keys.get(&event).and_then(|key| self.lanes.get_mut(key));
-        let waiter = lane.and_then(|lane| lane.iter_mut().find(|waiter| waiter.ready.entry.id == event));
-        waiter.map(|waiter| waiter.noted = false).is_some()
+        let Some(lane) = self.keys.get(&event).and_then(|key| self.lanes.get_mut(key)) else { return false };
+        lane.iter_mut().skip_while(|waiter| waiter.ready.entry.id != event).for_each(|waiter| waiter.noted = false);
+        true
     }
 
     /// Takes an event that goes through a transformation, or is behind one that does.
@@ -108,7 +123,9 @@ impl Aside {
             return Placed::Ready(Ready { entry, plans, made: Made::default() });
         }
         let much = |id: &TransformationId| self.left.get(id).is_some_and(|left| *left >= EVENTS_OF_ONE);
-        if wanted.keys().any(much) || self.keys.len() >= EVENTS || self.bytes >= BYTES {
+        let (events, bytes) = self.left_of.get(&entry.org).copied().unwrap_or_default();
+        let has_its_share = events >= EVENTS / SHARE || bytes >= BYTES / SHARE;
+        if wanted.keys().any(much) || has_its_share || self.keys.len() >= EVENTS || self.bytes >= BYTES {
             return Placed::Full(entry);
         }
         let mut missing = HashSet::new();
@@ -160,8 +177,12 @@ impl Aside {
             self.bytes -= entry.payload.as_ref().map_or(0, String::len);
         }
         self.left.clear();
-        for id in self.lanes.values().flatten().flat_map(|waiter| &waiter.missing) {
-            *self.left.entry(*id).or_default() += 1;
+        self.left_of.clear();
+        for Waiter { ready, missing, .. } in self.lanes.values().flatten() {
+            missing.iter().for_each(|id| *self.left.entry(*id).or_default() += 1);
+            let (events, bytes) = self.left_of.entry(ready.entry.org).or_default();
+            *events += 1;
+            *bytes += ready.entry.payload.as_ref().map_or(0, String::len);
         }
         ready.sort_unstable_by_key(|ready| ready.entry.position.seq);
         ready

@@ -46,6 +46,8 @@ const BATCH: u32 = 256;
 const HOLD: Duration = Duration::from_secs(60);
 /// How long an event waits that is set aside, should this process not come back to it.
 const ASIDE: Duration = Duration::from_secs(15);
+/// How long an event waits for which its transformation has no room.
+const CROWDED_FOR: Duration = Duration::from_secs(5);
 /// Why an event waits, for its trace.
 const BEHIND: &str = "behind an earlier event";
 const RUNNING: &str = "its transformation, or that of an earlier event, is still running";
@@ -219,7 +221,7 @@ impl FlowReader {
                 Placed::Ready(one) => ready.push(one),
                 Placed::Aside => {}
                 Placed::Full(entry) => {
-                    let due = self.hold_key((entry.org, entry.order_key), entry.position.seq, now);
+                    let due = self.hold_key((entry.org, entry.order_key), entry.position.seq, now.plus(CROWDED_FOR));
                     settlement.results.push((entry.org, entry.id, behind(&entry, due, now, CROWDED)));
                 }
             }
@@ -313,15 +315,14 @@ impl FlowReader {
     }
 
     fn hold(&mut self, job: &Job, now: Timestamp) -> InboxResult {
-        let due = self.hold_key(job.key, job.seq, now);
+        let due = self.hold_key(job.key, job.seq, now.plus(HOLD));
         let mut result = job.result(InboxStatus::Waiting, now);
         result.due_at = Some(due);
         result
     }
 
-    /// Lets what is behind an event wait; answers with until when.
-    fn hold_key(&mut self, key: Key, seq: u64, now: Timestamp) -> Timestamp {
-        let due = now.plus(HOLD);
+    /// Lets what is behind an event wait until then, or as long as it does; answers with until when.
+    fn hold_key(&mut self, key: Key, seq: u64, due: Timestamp) -> Timestamp {
         let held = self.held.entry(key).or_insert(Held { seq, due });
         if held.seq == 0 || seq <= held.seq {
             *held = Held { seq, due };

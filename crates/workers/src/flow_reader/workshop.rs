@@ -3,7 +3,9 @@
 //! Every transformation has a bench with the events that wait for it. A run takes one after another off the bench, in one
 //! context, and lets others have its room after a moment. While one lasts, more join it, so that an event on which the code is
 //! slow holds the others up no longer than that. Events of one customer are never run side by side. How many runs there are at
-//! once is bounded, for each transformation and for all together; one whose code has to be stopped again and again is left one.
+//! once is bounded, for each transformation and for all together; one whose code has to be stopped again and again is left one,
+//! and all of those together few. More runs join only where room is left for others to begin: few that are stuck do not keep
+//! everybody else waiting.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -29,6 +31,10 @@ use super::{
 
 /// Runs at once on a node; each is a thread and a heap of its own.
 const RUNS: usize = 16;
+/// Runs at once of transformations whose code has to be stopped again and again, all together.
+const STUCK_RUNS: usize = 4;
+/// Room that is left for transformations of which nothing runs yet.
+const KEPT: usize = 8;
 /// Runs at once of one transformation.
 const RUNS_OF_ONE: usize = 4;
 /// How long a run lasts until another joins it.
@@ -78,7 +84,11 @@ impl Bench {
     }
 
     fn has_room(&self) -> bool {
-        self.runs < if self.stops >= STOPS { 1 } else { RUNS_OF_ONE }
+        self.runs < if self.is_stuck() { 1 } else { RUNS_OF_ONE }
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.stops >= STOPS
     }
 
     /// The next event, where it is for the same code.
@@ -122,12 +132,15 @@ type Awaited = Arc<Mutex<Vec<(SourceEventId, Key, UnboundedSender<Ran>)>>>;
 pub(crate) struct Workshop {
     client: Client,
     room: Arc<Semaphore>,
+    /// What is stuck takes a place here first.
+    stuck: Arc<Semaphore>,
     benches: Mutex<HashMap<TransformationId, Bench>>,
 }
 
 impl Workshop {
     pub(crate) fn new(client: Client) -> Arc<Self> {
-        Arc::new(Self { client, room: Arc::new(Semaphore::new(RUNS)), benches: Mutex::default() })
+        let (room, stuck) = (Arc::new(Semaphore::new(RUNS)), Arc::new(Semaphore::new(STUCK_RUNS)));
+        Arc::new(Self { client, room, stuck, benches: Mutex::default() })
     }
 
     /// Puts events onto the benches of their transformations; each is answered once.
@@ -151,6 +164,9 @@ impl Workshop {
 
     async fn work(self: Arc<Self>, id: TransformationId) {
         loop {
+            let is_stuck = self.benches.lock().get(&id).is_some_and(Bench::is_stuck);
+            let stuck = is_stuck.then(|| Arc::clone(&self.stuck).acquire_owned());
+            let _stuck = futures_util::future::OptionFuture::from(stuck).await;
             // Nobody closes it.
             let Ok(_room) = Arc::clone(&self.room).acquire_owned().await else { return };
             let (shop, awaited, began) = (Arc::clone(&self), Awaited::default(), Instant::now());
@@ -177,8 +193,11 @@ impl Workshop {
         }
     }
 
-    /// Lets one more run begin, where there is something for it.
+    /// Lets one more run begin, where there is something for it and room for others' first ones.
     fn join(self: &Arc<Self>, id: TransformationId) {
+        if self.room.available_permits() <= KEPT {
+            return;
+        }
         let mut benches = self.benches.lock();
         if let Some(bench) = benches.get_mut(&id).filter(|bench| bench.has_room() && bench.next().is_some()) {
             bench.runs += 1;

@@ -6,7 +6,8 @@
 use std::{collections::HashSet, time::Duration};
 
 use domain::{
-    Action, Actor, Cause, Command, CommandId, Pass, PassId, PassRef, Sighting, TemplateId, Timestamp, UninstallReason, Wallet,
+    Action, Actor, Answer, Cause, Command, CommandId, Pass, PassId, PassRef, Sighting, TemplateId, Timestamp, UninstallReason,
+    Wallet,
 };
 use google_wallet::{
     ResourceId, Vertical,
@@ -155,9 +156,16 @@ async fn compare_class(
         for object in list["resources"].as_array().into_iter().flatten() {
             commands.extend(compare_object(lane, object, started, report).await?);
         }
-        for verdict in lane.shard.house.engine.submit_all(commands).await {
-            if let Err(engine::EngineError::Unavailable(error)) = verdict {
-                return Err(Fault::Later(format!("the store cannot take what Google says: {error}")));
+        let installs: Vec<bool> = commands.iter().map(|it: &Command| matches!(it.action, Action::RecordInstall { .. })).collect();
+        for (is_install, verdict) in installs.into_iter().zip(lane.shard.house.engine.submit_all(commands).await) {
+            match verdict {
+                Ok(outcome) if !matches!(outcome.answer, Answer::Done { .. }) => {}
+                Ok(_) if is_install => report.installed += 1,
+                Ok(_) => report.uninstalled += 1,
+                Err(engine::EngineError::Unavailable(error)) => {
+                    return Err(Fault::Later(format!("the store cannot take what Google says: {error}")));
+                }
+                Err(engine::EngineError::Rejected(_)) => {}
             }
         }
         match next_page(&list, page.as_deref()) {
@@ -186,11 +194,6 @@ async fn compare_object(
     };
     let Some(has_users) = object["hasUsers"].as_bool() else { return Ok(None) };
     let action = repair(&pass, has_users, started);
-    match action {
-        Some(Action::RecordInstall { .. }) => report.installed += 1,
-        Some(_) => report.uninstalled += 1,
-        None => {}
-    }
     Ok(action.map(|action| Command {
         id: CommandId::mint(house.now(), &*house.entropy),
         org: lane.org,
@@ -202,7 +205,8 @@ async fn compare_object(
     }))
 }
 
-/// What makes us know what Google says, if it differs and had time to be told by a call-back.
+/// What makes us know what Google says, if it differs and had time to be told by a call-back. What another platform tells of is
+/// about another object than ours: it is left alone.
 fn repair(pass: &Pass, has_users: bool, now: Timestamp) -> Option<Action> {
     let (holding, wallet, device) = (&pass.google, Wallet::Google, String::new());
     let settled = |at: Option<Timestamp>| at.is_none_or(|at| at.plus(SETTLES_WITHIN) <= now);

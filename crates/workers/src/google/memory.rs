@@ -31,7 +31,7 @@ pub(super) struct Memory {
     /// Time of the message that was being sent when this was written: it may have arrived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sending: Option<i64>,
-    /// When messages notified, the newest last; at most [`NOTIFICATIONS`].
+    /// When messages and news notified, the newest last; at most [`NOTIFICATIONS`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) notified: Vec<i64>,
     /// What was told of the values whose changes notify, as a keyed hash.

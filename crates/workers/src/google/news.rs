@@ -70,7 +70,7 @@ impl Lane {
 }
 
 /// Whether what Google has says all that was sent; it may add to it.
-fn holds(held: &Value, sent: &Value) -> bool {
+pub(super) fn holds(held: &Value, sent: &Value) -> bool {
     match (held, sent) {
         (Value::Object(held), Value::Object(sent)) => {
             sent.iter().all(|(key, value)| held.get(key).is_some_and(|held| holds(held, value)))

@@ -15,10 +15,13 @@ use google_wallet::{
 };
 use http::Request;
 use render::{CodeSigner, GoogleContext, PassView};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use store::{GoogleOutcome, GoogleThingRow};
 use uuid::Uuid;
 
 use super::{
+    flight_news,
     lane::{Lane, Outcome},
     line::Came,
     memory::Memory,
@@ -44,11 +47,13 @@ impl From<End> for Fault {
 pub(super) type Step<T> = Result<T, Fault>;
 
 /// A class as it is now.
-struct Drawn {
-    thing: Uuid,
-    class: Class,
+pub(super) struct Drawn {
+    pub(super) thing: Uuid,
+    pub(super) class: Class,
     /// Of a flight: when the pass that it was drawn from was changed, microseconds since 1970.
     from: Option<i64>,
+    /// Of a flight: the values whose change notifies.
+    pub(super) noticed: Option<Map<String, Value>>,
 }
 
 /// What became of an object.
@@ -149,7 +154,10 @@ impl Lane {
         let view = PassView { project, template: &template.value, pass: &pass, contact: contact.as_ref(), codes: Some(&codes) };
         let class = self.class_of(&view)?;
         if let Some(class) = &class {
-            self.keep_class(&template.value, class).await?;
+            // A message that comes with the change notifies of both.
+            let has_message = pass.message.as_ref().is_some_and(|message| memory.message_at < Some(message.at.as_micros()));
+            let told = self.keep_class(&template.value, class, has_message).await?;
+            flight_news::count_in(memory, &pass, &told);
         }
         let object = self.draw(|context| render::google_object(&view, context))?;
         let noticed = render::google_notice(&view, &object);
@@ -158,7 +166,7 @@ impl Lane {
         if let (Put::ClassIsGone, Some(class)) = (&put, &class) {
             // Somebody else's doing; it is inserted anew.
             self.forget_class(class.thing).await?;
-            self.keep_class(&template.value, class).await?;
+            self.keep_class(&template.value, class, true).await?;
             put = self.put_object(row, memory, &object, &pass, news.is_some()).await?;
         }
         if news.is_some() {
@@ -344,61 +352,80 @@ impl Lane {
         }
         let class = self.draw(|context| render::google_class(view, context))?;
         let thing = store::google_class_thing(template.id, &class.common().id);
-        Ok(Some(Drawn { thing, class, from: has_flights.then(|| view.pass.updated_at.as_micros()) }))
+        let noticed = render::google_class_notice(view, &class);
+        Ok(Some(Drawn { thing, class, from: has_flights.then(|| view.pass.updated_at.as_micros()), noticed }))
     }
 
-    /// Sees to it that Google has a class as it is now: one request per version of it.
-    async fn keep_class(&self, template: &Template, drawn: &Drawn) -> Step<()> {
+    /// Sees to it that Google has a class as it is now: one request per version of it. Gives when a flight's class notified;
+    /// `quiet` keeps it from doing so now.
+    async fn keep_class(&self, template: &Template, drawn: &Drawn, quiet: bool) -> Step<Vec<i64>> {
         let fingerprint = fingerprint(&drawn.class)?;
         let thing = drawn.thing;
         let mut known = self.classes.lock().await;
         if known.get(&thing) == Some(&fingerprint) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let backend = self.shard.house.store.backend();
         let row = self.shard.insist("read a class", || backend.google_thing(self.org, thing)).await?;
-        let held = row.as_ref().map(|row| Memory::read(&row.body)).unwrap_or_default();
+        let mut held = row.as_ref().map(|row| Memory::read(&row.body)).unwrap_or_default();
         // Of a flight, the pass that was changed last knows the gate: one that nobody told since does not put it back. With a new
         // design it may, for the one that knew may be gone; whoever knows better is asked for too.
         let by = drawn.from.map(|_| template.version);
         if drawn.from < held.drawn_from && by == held.drawn_by && !held.fingerprint.is_empty() {
-            return Ok(());
+            return Ok(held.notified);
         }
         if held.fingerprint != fingerprint || (drawn.from, by) != (held.drawn_from, held.drawn_by) {
             if held.fingerprint != fingerprint {
-                self.put_class(&drawn.class, row.is_some()).await?;
+                // Another design is no news of the flight.
+                let quiet = quiet || by != held.drawn_by;
+                let notify = self.flight_news(drawn, &mut held, quiet).await?;
+                self.put_class(&drawn.class, row.is_some(), notify, &mut held).await?;
             }
-            let memory = Memory { fingerprint: fingerprint.clone(), drawn_from: drawn.from, drawn_by: by, ..Memory::default() };
+            let (noticed, notified) = (flight_news::told(drawn)?, held.notified.clone());
+            let (fingerprint, drawn_from) = (fingerprint.clone(), drawn.from);
+            let memory = Memory { fingerprint, drawn_from, drawn_by: by, noticed, notified, ..Memory::default() };
             self.note_class(thing, memory).await?;
         }
         // as many as there are templates; flights come and go, so they are looked up
         if thing == template.id.uuid() {
             known.insert(thing, fingerprint);
         }
-        Ok(())
+        Ok(held.notified)
     }
 
-    async fn put_class(&self, class: &Class, was_there: bool) -> Step<()> {
+    async fn put_class(&self, class: &Class, was_there: bool, mut notify: bool, memory: &mut Memory) -> Step<()> {
         let (mut insert_next, kind) = (!was_there, Kind::Class(class.vertical()));
-        let id: ResourceId =
-            class.common().id.parse().map_err(|error: google_wallet::IdError| Fault::Later(error.to_string()))?;
-        let patch = self.sent(kind, class).await?;
-        for _ in 0..3 {
+        let id = class_id_of(class)?;
+        let mut patch = self.sent(kind, class).await?;
+        if notify {
+            patch.insert("notifyPreference".to_owned(), "NOTIFY_ON_UPDATE".into());
+        }
+        for _ in 0..4 {
             let verdict = if insert_next {
                 self.request(|api| api.insert_class(class)).await?.0
             } else {
                 self.request(|api| api.patch(kind, &id, &patch)).await?.0
             };
             match verdict {
-                Verdict::Done => return Ok(()),
+                Verdict::Done => {
+                    if notify && !insert_next {
+                        memory.has_notified(self.shard.house.now());
+                    }
+                    return Ok(());
+                }
                 Verdict::Conflict => insert_next = false,
+                Verdict::QuotaExceeded { .. } if notify => {
+                    memory.has_no_more(self.shard.house.now());
+                    patch.remove("notifyPreference");
+                    notify = false;
+                }
                 _ => insert_next = true,
             }
         }
         Err(Fault::Later("Google says that the class is there, and that it is not".to_owned()))
     }
 
-    async fn note_class(&self, thing: Uuid, memory: Memory) -> Result<(), End> {
+    pub(super) async fn note_class(&self, thing: Uuid, memory: Memory) -> Result<(), End> {
         let body = memory.write();
         let (org, account, synced_seq) = (self.org, self.id, Some(1));
         self.settle(vec![GoogleOutcome { org, thing, account, seen_due_at: None, synced_seq, retry_at: None, body }]).await
@@ -420,12 +447,12 @@ impl Lane {
                 continue;
             }
             let class = match self.draw(|context| render::shared_class(project, template, context)) {
-                Ok(Some(class)) => Ok(Drawn { thing, class, from: None }),
+                Ok(Some(class)) => Ok(Drawn { thing, class, from: None, noticed: None }),
                 Ok(None) => continue,
                 Err(fault) => Err(fault),
             };
             let kept = match class {
-                Ok(class) => self.keep_class(template, &class).await,
+                Ok(class) => self.keep_class(template, &class, true).await.map(drop),
                 Err(fault) => Err(fault),
             };
             match kept {
@@ -439,6 +466,10 @@ impl Lane {
     }
 }
 
+pub(super) fn class_id_of(class: &Class) -> Step<ResourceId> {
+    class.common().id.parse().map_err(|error: google_wallet::IdError| Fault::Later(error.to_string()))
+}
+
 pub(super) fn id_of(object: &Object) -> Step<ResourceId> {
     object.common().id.parse().map_err(|error: google_wallet::IdError| Fault::Later(error.to_string()))
 }
@@ -449,8 +480,9 @@ pub(super) fn read_object(vertical: Vertical, body: &[u8]) -> Step<Object> {
     Object::from_value(vertical, value).map_err(|error| later(&error))
 }
 
-fn fingerprint(class: &Class) -> Step<String> {
-    let json = serde_json::to_vec(class).map_err(|error| Fault::Later(error.to_string()))?;
+/// A value as it was told, hashed.
+pub(super) fn fingerprint(value: &impl Serialize) -> Step<String> {
+    let json = serde_json::to_vec(value).map_err(|error| Fault::Later(error.to_string()))?;
     let hash = digest::digest(&digest::SHA256, &json);
     Ok(hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -237,7 +237,13 @@ impl Lane {
             return Err(now.plus(detour.clamp(Duration::from_secs(1), LONGEST_DETOUR)));
         }
         let ticket = self.probe(now)?;
-        self.take_a_time(now, again)?;
+        if let Err(later) = self.take_a_time(now, again) {
+            // One that has to wait for its second tries nothing: the next that comes may.
+            if ticket == Ticket::Probe {
+                self.probe_until.store(i64::MIN, Ordering::Relaxed);
+            }
+            return Err(later);
+        }
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Ok(ticket)
     }
@@ -509,6 +515,21 @@ mod tests {
         assert!(lane.enter(again, true, false).is_ok());
         lane.learn(went_well(MILLI));
         assert!((0..16).all(|_| lane.enter(again, false, false).is_ok()), "well again");
+    }
+
+    #[test]
+    fn who_waits_for_a_second_keeps_nobody_from_trying_the_target() {
+        let lane = lane(|pace| pace.per_second = Some(1));
+        assert!(lane.enter(NOW, false, false).is_ok());
+        let booked = lane.enter(NOW, false, false).unwrap_err();
+        let failed = |now| Lesson { failed: true, now, ..went_well(MILLI) };
+        (0..BREAK_AFTER).for_each(|_| assert!(!lane.learn(failed(NOW))));
+        let (until, far) = (NOW.plus(FIRST_BREAK), 20);
+        for _ in 0..far {
+            let _ = lane.take_a_time(until, false);
+        }
+        assert!(booked > NOW && lane.enter(until, false, false).is_err(), "its second is yet to come");
+        assert_eq!(lane.enter(until.plus(MILLI * 950), true, false), Ok(Ticket::Probe), "who has come to its own tries it");
     }
 
     #[test]

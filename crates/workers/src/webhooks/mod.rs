@@ -16,6 +16,7 @@ mod made;
 mod message;
 mod order;
 mod proof;
+mod record;
 mod send;
 mod service;
 mod targets;
@@ -41,6 +42,7 @@ use tokio::{
 };
 
 pub(crate) use lane::Dispatcher;
+pub(crate) use record::{hash as record_hash, together};
 pub(crate) use service::{Taken, held, opened, tell};
 pub(crate) use targets::Ready;
 pub(crate) use ways::Ways;

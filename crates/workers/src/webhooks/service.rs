@@ -27,6 +27,7 @@ use super::{
     code,
     lane::{Lane, Lesson},
     made::{self, Body},
+    record,
     send::{Attempted, Delivery, Then, Tried, number},
     targets::Ready,
 };
@@ -34,6 +35,12 @@ use crate::shard::House;
 
 /// Bytes of an answer that are read: one line for each of a few hundred records.
 const READ_BODY: usize = 1 << 20;
+
+/// Bytes of an answer that are read where something is looked for: a column or two of a long table.
+const LOOK_BODY: usize = 8 << 20;
+
+/// Why nothing was written where it does not say.
+const UNTOLD: &str = "the receiver does not tell what it has already";
 
 /// What is answered where some of what is to be made is there already.
 const SOME_ARE_THERE: [u16; 3] = [207, 400, 409];
@@ -264,6 +271,7 @@ async fn present(house: &House, to: &Ready, destination: &Destination, deliverie
     ids.dedup();
     let mut contacts: HashMap<ContactId, Contact> = house.store.contacts_of(org, &ids).await?;
     contacts.retain(|_, contact| contact.erased_at.is_none());
+    record::together(house, to, contacts.values_mut()).await?;
     let synced = house.store.synced(org, target.id, &ids).await?;
     for (number, event) in events.iter_mut().enumerate() {
         let Some(id) = told(event) else { continue };
@@ -273,7 +281,7 @@ async fn present(house: &House, to: &Ready, destination: &Destination, deliverie
         };
         event.image.contact = Some(contact.clone());
         if let Ok(state) = state(contact, target) {
-            let hash = house.store.synced_hash(org, &state.canonical())?;
+            let hash = record::hash(house, org, target, &state)?;
             // A change of the contact matters where it changes what is told of it.
             nothing[number] = event.kind() == EventKind::ContactUpdated && synced.get(&id) == Some(&hash);
             states[number] = Some((id, hash));
@@ -324,13 +332,7 @@ impl Batch<'_> {
     }
 
     fn render(&self, ids: &[domain::DeliveryId], events: &[usize], at: Timestamp) -> Vec<Sending> {
-        let owed = |number: &usize| Owed {
-            event: &self.events[*number],
-            delivery: ids[*number],
-            public_url: &self.public_url,
-            unsubscribe: None,
-        };
-        let owed: Vec<Owed<'_>> = events.iter().map(owed).collect();
+        let owed: Vec<Owed<'_>> = events.iter().map(|number| self.owed(ids, *number)).collect();
         let made = events.iter().map(|number| self.made.get(*number));
         if let (Some(around), true) =
             (self.destination.vendor.and_then(|vendor| vendor.around), made.clone().flatten().any(|made| *made != Body::Shapes))
@@ -364,7 +366,19 @@ impl Batch<'_> {
         let mut pieces = vec![wanted];
         let mut is_first = true;
         while let Some(piece) = pieces.pop().filter(|piece| !piece.is_empty()) {
-            for sending in self.render(ids, &piece, self.house.now()) {
+            let sendings = match self.rendered(ids, &piece, &mut is_first).await {
+                Ok(sendings) => sendings,
+                Err(Told::Again) => {
+                    pieces.push(piece);
+                    continue;
+                }
+                Err(Told::Each(trials)) => {
+                    piece.iter().zip(trials).for_each(|(number, trial)| came[*number] = Came::Tried(Box::new(trial)));
+                    continue;
+                }
+                Err(Told::Split) => continue,
+            };
+            for sending in sendings {
                 let events = |record: &Vec<usize>| record.iter().filter_map(|at| piece.get(*at).copied()).collect::<Vec<_>>();
                 let records: Vec<Vec<usize>> = sending.covers.iter().map(events).collect();
                 let request = match sending.request {
@@ -440,31 +454,64 @@ impl Batch<'_> {
         if status == 429 || status >= 500 { Err(format!("the receiver answered {status}")) } else { Ok(status) }
     }
 
+    /// What is to be sent of these events, given what the service holds where that has to be looked at first; what became of
+    /// them where it does not tell.
+    async fn rendered(&mut self, ids: &[domain::DeliveryId], piece: &[usize], is_first: &mut bool) -> Result<Vec<Sending>, Told> {
+        let at = self.house.now();
+        let looks = self.destination.vendor.and_then(|vendor| vendor.looks);
+        let asked = looks.and_then(|looks| Some((looks, (looks.ask)(self.target(), &self.secrets)?)));
+        let Some((looks, request)) = asked else { return Ok(self.render(ids, piece, at)) };
+        let all = |trial: Trial| Told::Each(vec![trial; piece.len()]);
+        let request = request.map_err(|why| all(Trial::unsent(why)))?;
+        if !std::mem::take(is_first) {
+            self.lane.gathered.turn(self.destination.pace).await;
+        }
+        let (reply, told) = self.told_of(&request, piece.len(), LOOK_BODY).await;
+        let Some(reply) = reply.filter(|reply| reply.status == 200) else {
+            return Err(match told {
+                Told::Again => Told::Again,
+                Told::Split => all(Trial::unsent(UNTOLD.to_owned())),
+                Told::Each(trials) => Told::Each(trials.into_iter().map(Trial::not_at_fault).collect()),
+            });
+        };
+        let owed: Vec<Owed<'_>> = piece.iter().map(|number| self.owed(ids, *number)).collect();
+        (looks.render)(&owed, self.target(), &self.secrets, &reply).map_err(|why| all(Trial::unsent(why)))
+    }
+
+    fn owed<'s>(&'s self, ids: &[domain::DeliveryId], number: usize) -> Owed<'s> {
+        Owed { event: &self.events[number], delivery: ids[number], public_url: &self.public_url, unsubscribe: None }
+    }
+
     /// Sends one request, and what it means.
     async fn exchange(&mut self, request: &Request, records: usize) -> Told {
+        self.told_of(request, records, READ_BODY).await.1
+    }
+
+    /// Sends one request: the reply, read so far, and what it means.
+    async fn told_of(&mut self, request: &Request, records: usize, max_body: usize) -> (Option<Reply>, Told) {
         let (house, together) = (self.house, records);
         let all = |trial: Trial| Told::Each(vec![Trial { together, ..trial }; records]);
         if !self.connector.may_call(self.target(), &request.url) {
-            return all(Trial::unsent("the address is none that this destination may call".to_owned()));
+            return (None, all(Trial::unsent("the address is none that this destination may call".to_owned())));
         }
-        let Some(vendor) = self.destination.vendor else { return all(Trial::unsent("it is no service".to_owned())) };
+        let Some(vendor) = self.destination.vendor else { return (None, all(Trial::unsent("it is no service".to_owned()))) };
         let asked = self.target().pace.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
-        let limits = Limits { deadline: asked.unwrap_or(house.settings.webhooks.deadline), max_body: READ_BODY };
+        let limits = Limits { deadline: asked.unwrap_or(house.settings.webhooks.deadline), max_body };
         let started = Instant::now();
         let carried = carry::send(house, vendor.carrier, self.to, (&self.secrets, self.client), request, limits).await;
         let elapsed = started.elapsed();
         let Carried { reply, error, timed_out } = match carried {
             Ok(carried) => carried,
-            Err(why) => return all(Trial::unsent(why)),
+            Err(why) => return (None, all(Trial::unsent(why))),
         };
         let verdict = (self.destination.judge)(&Sent { request, reply: reply.as_ref(), records, now: house.now() });
         self.learn(elapsed, timed_out, records, &verdict);
         if verdict == Verdict::Renew && !self.renewed && self.renew().await {
-            return Told::Again;
+            return (None, Told::Again);
         }
         let outcomes = match verdict {
             Verdict::Each(outcomes) => outcomes,
-            Verdict::Split(_) if records > 1 => return Told::Split,
+            Verdict::Split(_) if records > 1 => return (None, Told::Split),
             Verdict::Split(outcome) => vec![outcome; records],
             Verdict::Renew => vec![Outcome::later(); records],
         };
@@ -475,7 +522,8 @@ impl Batch<'_> {
             let error = error.filter(|_| outcome != Outcome::Delivered);
             Trial { reply: own_reply(reply.as_ref(), &outcome, together), outcome, error, elapsed, together }
         };
-        Told::Each(outcomes.into_iter().map(trial).collect())
+        let trials = outcomes.into_iter().map(trial).collect();
+        (reply, Told::Each(trials))
     }
 
     /// Gets a new token in the place of the one that was not taken; whether there is one.
@@ -557,6 +605,13 @@ enum Told {
 impl Trial {
     fn unsent(why: String) -> Self {
         Self { outcome: Outcome::later(), error: Some(why), reply: None, elapsed: Duration::ZERO, together: 1 }
+    }
+    /// That what was asked before it was at fault is not laid to an event.
+    fn not_at_fault(self) -> Self {
+        match self.outcome {
+            Outcome::Reject { .. } => Self { outcome: Outcome::later(), error: Some(UNTOLD.to_owned()), ..self },
+            _ => self,
+        }
     }
     fn never(why: String) -> Self {
         Self { outcome: Outcome::reject(why.clone()), ..Self::unsent(why) }

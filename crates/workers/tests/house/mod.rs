@@ -225,7 +225,7 @@ impl House {
         let design = Design::new("Test", Text::parse("Test").unwrap(), "Card");
         let (project, status) = (self.project, TemplateStatus::Published);
         let id = TemplateId::mint(now, &System);
-        let template = Template { id, project, name: "Card".to_owned(), version: 1, status, design, created_at: now };
+        let template = Template { version: 1, status, ..Template::draft(id, project, "Card".to_owned(), design, now) };
         let row = Project {
             id: project,
             slug: "club".to_owned(),
@@ -425,7 +425,7 @@ impl House {
 
 /// Waits for a condition; the limit only ends a test that hangs.
 pub(crate) async fn until<Fut: Future<Output = bool>>(what: &str, condition: impl Fn() -> Fut) {
-    let limit = tokio::time::Instant::now() + Duration::from_secs(60);
+    let limit = tokio::time::Instant::now() + Duration::from_secs(180);
     while !condition().await {
         assert!(tokio::time::Instant::now() < limit, "waited too long: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -29,6 +29,9 @@ const ACTIONS: &[(&str, &str)] = &[
     ("notify", "Tell its holder something"),
     ("send", "Send its holder the address of its page"),
     ("wait", "Do the steps after it later"),
+    ("record_install", "Note that another platform says a wallet holds it"),
+    ("record_uninstall", "Note that another platform says a wallet holds it no more"),
+    ("record_scan", "Note that another platform's scanner accepted it"),
 ];
 const IF_EXISTS: &[(&str, &str)] = &[
     ("", "Change it; one that was revoked stays so"),

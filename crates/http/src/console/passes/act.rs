@@ -22,8 +22,10 @@ const WAS: &str = "was.";
 pub(super) enum Action {
     /// Change fields and balances.
     Change,
-    /// Tell the holder something.
+    /// Tell the holder something, now or later.
     Notify,
+    /// Drop the messages that wait for their time.
+    CancelNotices,
     /// Switch it on, or back on.
     Activate,
     /// Call it back.
@@ -33,13 +35,14 @@ pub(super) enum Action {
 }
 
 impl Action {
-    const ALL: [Self; 5] = [Self::Change, Self::Notify, Self::Activate, Self::Revoke, Self::Delete];
+    const ALL: [Self; 6] = [Self::Change, Self::Notify, Self::CancelNotices, Self::Activate, Self::Revoke, Self::Delete];
 
     /// Its name in addresses.
     const fn name(self) -> &'static str {
         match self {
             Self::Change => "change",
             Self::Notify => "notify",
+            Self::CancelNotices => "cancel-notices",
             Self::Activate => "activate",
             Self::Revoke => "revoke",
             Self::Delete => "delete",
@@ -51,6 +54,7 @@ impl Action {
         match self {
             Self::Change => "Change …",
             Self::Notify => "Notify …",
+            Self::CancelNotices => "Cancel what is planned …",
             Self::Activate => "Activate …",
             Self::Revoke => "Revoke …",
             Self::Delete => "Delete …",
@@ -62,15 +66,18 @@ impl Action {
         match self {
             Self::Change => "It is changed. Wallets are brought up to date by themselves.",
             Self::Notify => "The holder is being told.",
+            Self::CancelNotices => "Nothing is planned any more.",
             Self::Activate => "It is active.",
             Self::Revoke => "It is revoked. Wallets show it as void.",
             Self::Delete => "It is deleted. Phones that hold it show it void and blank.",
         }
     }
 
-    /// Whether it makes sense in a state.
-    fn fits(self, state: &str) -> bool {
+    /// Whether it makes sense for a pass as it stands.
+    fn fits(self, pass: &Value) -> bool {
+        let state = text(pass, "/state");
         match self {
+            Self::CancelNotices => pass["planned_messages"].as_array().is_some_and(|planned| !planned.is_empty()),
             Self::Change | Self::Notify | Self::Delete => state != "deleted",
             Self::Activate => ["inactive", "revoked", "expired"].contains(&state),
             Self::Revoke => ["inactive", "active", "used", "expired"].contains(&state),
@@ -81,11 +88,10 @@ impl Action {
 /// The forms of all that can be done now; one that was refused is open, with what was typed.
 pub(super) fn forms(desk: &Desk, known: &Known, reach: &Value, refused: Option<(Action, &Sheet)>) -> Markup {
     let page = pass_page(text(&known.pass, "/id"));
-    let state = text(&known.pass, "/state");
     html! {
         div.actions.wide {
             @for action in Action::ALL {
-                @if action.fits(state) {
+                @if action.fits(&known.pass) {
                     @let again = refused.filter(|(it, _)| *it == action).map(|(_, sheet)| sheet);
                     details.considered open[again.is_some()] {
                         summary.button { (action.opens()) }
@@ -109,7 +115,13 @@ fn fields(action: Action, known: &Known, reach: &Value, again: Option<&Sheet>) -
         Action::Notify => html! {
             p { (shown_where(reach)) }
             (sheet.field(&Field::line("text", "What the holder is told").kind(Kind::Lines(3)).required().hint("At most 500 characters; on the lock screen, and on the back of the pass")))
+            (sheet.field(&Field::line("at", "When (UTC)").kind(Kind::Line("datetime-local")).hint("Empty means now")))
+            (sheet.field(&Field::line("until", "Worth showing until (UTC)").kind(Kind::Line("datetime-local")).hint("Google Wallet takes it away then, and it is not sent afterwards; may stay empty")))
             button.main type="submit" { "Tell the holder" }
+        },
+        Action::CancelNotices => html! {
+            p { "Messages that wait for their time are not sent. What was sent stays." }
+            button.danger type="submit" { "Cancel them" }
         },
         Action::Activate => html! {
             p { "It can be used from now on." }
@@ -210,22 +222,41 @@ fn field_value(project: &Value, key: &str, typed: &str) -> Value {
     }
 }
 
+/// What a message's form asks the API for.
+fn notice(sheet: &Sheet) -> Result<Value, Fault> {
+    Ok(json!({"text": sheet.value("text"), "at": sheet.moment("at")?, "until": sheet.moment("until")?}))
+}
+
+/// How the API is asked: the method, what follows the pass's address, and the body.
+fn request(action: Action, sheet: &Sheet, project: &Value) -> Result<(Method, &'static str, Value), Fault> {
+    Ok(match action {
+        Action::Change => (Method::PATCH, "", changes(sheet, project)),
+        Action::Notify => (Method::POST, "/notify", notice(sheet)?),
+        Action::CancelNotices => (Method::POST, "/notify/cancel", json!({})),
+        Action::Activate => (Method::POST, "/activate", json!({})),
+        Action::Revoke => {
+            let reason = Some(sheet.value("reason")).filter(|reason| !reason.is_empty());
+            (Method::POST, "/revoke", json!({"reason": reason}))
+        }
+        Action::Delete => (Method::DELETE, "", Value::Null),
+    })
+}
+
 /// Does it, once however often the form is sent; what is refused is shown where it was typed.
 pub(super) async fn act(desk: Desk, Path((id, name)): Path<(String, String)>, Sent(sheet): Sent) -> Result<Response, Fault> {
     let action = Action::ALL.into_iter().find(|action| action.name() == name).ok_or_else(Fault::nowhere)?;
     let known = Known::read(&desk, &id).await?;
-    let path = format!("/v1/passes/{}", segment(&id));
-    let (method, path, body) = match action {
-        Action::Change => (Method::PATCH, path, changes(&sheet, &known.project)),
-        Action::Notify => (Method::POST, format!("{path}/notify"), json!({"text": sheet.value("text")})),
-        Action::Activate => (Method::POST, format!("{path}/activate"), json!({})),
-        Action::Revoke => {
-            let reason = Some(sheet.value("reason")).filter(|reason| !reason.is_empty());
-            (Method::POST, format!("{path}/revoke"), json!({"reason": reason}))
+    let asked = match request(action, &sheet, &known.project) {
+        Ok((method, place, body)) => {
+            let path = format!("/v1/passes/{}{place}", segment(&id));
+            desk.ask.write_once(method, &path, &body, sheet.once()).await
         }
-        Action::Delete => (Method::DELETE, path, Value::Null),
+        Err(fault) => Err(fault),
     };
-    match desk.ask.write_once(method, &path, &body, sheet.once()).await {
+    match asked {
+        Ok(_) if action == Action::Notify && !sheet.value("at").is_empty() => {
+            Ok(desk.redirect(&pass_page(&id), "It is planned: the holder is told at its time."))
+        }
         Ok(_) => Ok(desk.redirect(&pass_page(&id), action.done())),
         Err(fault)
             if matches!(fault.status, StatusCode::UNPROCESSABLE_ENTITY | StatusCode::CONFLICT | StatusCode::BAD_REQUEST) =>

@@ -105,7 +105,8 @@ fn passes(desk: &Desk, found: &Value, projects: &Value) -> Markup {
 
 /// In which wallets a pass is now.
 fn wallets(pass: &Value) -> Markup {
-    let held = [("Apple", "/wallets/apple/active"), ("Google", "/wallets/google/active")];
+    let held =
+        [("Apple", "/wallets/apple/active"), ("Google", "/wallets/google/active"), ("one unknown", "/wallets/unknown/active")];
     let held = held.map(|(name, place)| (name, pass.pointer(place).and_then(Value::as_u64).unwrap_or_default()));
     html! {
         @if held.iter().all(|(_, count)| *count == 0) { span.soft { "none" } }

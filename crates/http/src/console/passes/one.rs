@@ -78,7 +78,7 @@ pub(super) async fn draw(desk: &Desk, known: &Known, cursor: &str, refused: Opti
         div.columns {
             section.card { h2 { "The pass" } (about(desk, known)) }
             div {
-                section.card { h2 { "What it says" } (says(known)) }
+                section.card { h2 { "What it says" } (says(desk, known)) }
                 section.card { h2 { "In wallets" } (wallets(desk, pass)) }
             }
         }
@@ -147,7 +147,7 @@ fn holder(pass: &Value, contact: &Value) -> Markup {
 }
 
 /// Fields under the labels that the project gives them, and balances.
-fn says(known: &Known) -> Markup {
+fn says(desk: &Desk, known: &Known) -> Markup {
     let label = |key: &str| {
         let defined = known.project["fields"].as_array().into_iter().flatten();
         defined.filter(|field| text(field, "/key") == key).map(|field| text(field, "/label").to_owned()).next()
@@ -163,7 +163,7 @@ fn says(known: &Known) -> Markup {
         (facts(all.iter().map(|(name, value)| (name.as_str(), html! { (value) })).collect()))
         @if !message.is_empty() { p.says { "“" (message) "”" } }
         @for planned in known.pass["planned_messages"].as_array().into_iter().flatten() {
-            p.says.soft { "“" (text(planned, "/text")) "” from " (text(planned, "/at")) }
+            p.says.soft { "“" (text(planned, "/text")) "” planned for " (time(desk, &planned["at"])) @if !planned["until"].is_null() { ", until " (time(desk, &planned["until"])) } }
         }
     }
 }
@@ -181,14 +181,19 @@ fn wallets(desk: &Desk, pass: &Value) -> Markup {
         };
         (name, shown)
     };
-    facts(vec![wallet("Apple Wallet", &pass["wallets"]["apple"]), wallet("Google Wallet", &pass["wallets"]["google"])])
+    let held = &pass["wallets"];
+    let unknown = Some(&held["unknown"]).filter(|held| !held.is_null()).map(|held| wallet("A wallet that was not named", held));
+    let known = [wallet("Apple Wallet", &held["apple"]), wallet("Google Wallet", &held["google"])];
+    facts(known.into_iter().chain(unknown).collect())
 }
 
 fn installed(desk: &Desk, found: &Value) -> Markup {
     let row = |it: &Value| {
         vec![
-            html! { (if text(it, "/wallet") == "apple" { "Apple" } else { "Google" }) },
-            html! { @if text(it, "/device").is_empty() { span.soft { "an account" } } @else { (shown_id(text(it, "/device"))) } },
+            html! { (match text(it, "/wallet") { "apple" => "Apple", "google" => "Google", _ => "unknown" }) },
+            html! { @if text(it, "/device").is_empty() { span.soft { "an account" } }
+            @else if text(it, "/device").starts_with("former-") { span.soft { "told by another platform" } }
+                @else { (shown_id(text(it, "/device"))) } },
             html! { @if it["active"] == true { (chip("installed")) } @else { (chip("uninstalled")) " " span.soft { (plain(&it["reason"]).replace('_', " ")) ", " (text(it, "/confidence")) } } },
             time(desk, &it["since"]),
             time(desk, &it["first_installed_at"]),

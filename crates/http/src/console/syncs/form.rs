@@ -22,13 +22,15 @@ const MAP: &str = "batch.map";
 /// The row of the last try, as JSON: what the map is shown on.
 const SAMPLE: &str = "sample";
 const REMOVED: &[(&str, &str)] = &[("", "Nothing"), ("revoke", "They are called back"), ("delete", "They are removed")];
+const TLS: [(&str, &str); 2] =
+    [("verify", "Encrypted, the server's certificate and name checked"), ("off", "Off: within a network that you trust")];
 /// Members that are texts which have to be said.
 const TEXTS: [&str; 5] = ["slug", "name", "database.url", "database.user", "query"];
 
 /// What a sync begins with where nothing is said, as the API has it.
 fn fresh() -> Value {
     json!({
-        "database": {"tls": true},
+        "database": {"tls": "verify"},
         "batch": {"operation": "issue", "match_columns": true},
         "start": "always",
         "patience_seconds": 300,
@@ -48,11 +50,11 @@ fn sample(sheet: &Sheet) -> Value {
 fn fill(sheet: &mut Sheet, it: &Value, project: &str) {
     let at = |name: &str| format!("/{}", name.replace('.', "/"));
     sheet.suggest("batch.project", project);
-    for name in TEXTS.into_iter().chain(["database.authorities", "batch.operation", "batch.if_exists", "start"]) {
+    for name in TEXTS.into_iter().chain(["database.tls", "database.authorities", "batch.operation", "batch.if_exists", "start"]) {
         sheet.suggest(name, text(it, &at(name)));
     }
     sheet.suggest("batch.empty_cells", text(it, "/batch/empty_cells"));
-    for name in ["database.tls", "batch.match_columns", "enabled"] {
+    for name in ["batch.match_columns", "enabled"] {
         if it.pointer(&at(name)) == Some(&Value::Bool(true)) {
             sheet.suggest(name, "true");
         }
@@ -80,7 +82,7 @@ async fn read(desk: &Desk, sheet: &Sheet) -> Result<Value, Fault> {
         "database": {
             "url": sheet.value("database.url").trim(),
             "user": sheet.value("database.user").trim(),
-            "tls": sheet.ticked("database.tls"),
+            "tls": sheet.value("database.tls"),
             "authorities": said("database.authorities"),
         },
         "query": sheet.value("query"),
@@ -220,7 +222,6 @@ fn source(sheet: &Sheet, is_held: bool) -> Markup {
     let password =
         if is_held { "The one that is kept stays where this is empty." } else { "Type it last: no page sends it back." };
     let account = "A role that may SELECT what the query names, and no more.";
-    let tls = "Encrypted, the server's certificate and name checked. Untick it only within a network that you trust.";
     let pem = "Authorities to check it against instead of those that the system trusts, PEM.";
     html! {
         div.columns {
@@ -237,7 +238,7 @@ fn source(sheet: &Sheet, is_held: bool) -> Markup {
                 (sheet.field(&Field::line("database.url", "Address").hint("postgresql://host:5432/database").required()))
                 (sheet.field(&Field::line("database.user", "User").hint(account).required()))
                 (sheet.field(&Field::line("database.password", "Password").kind(Kind::Line("password")).hint(password)))
-                (sheet.field(&Field::line("database.tls", "TLS").kind(Kind::Tick).hint(tls)))
+                (sheet.field(&Field::line("database.tls", "TLS").kind(Kind::Choice(&TLS))))
                 details { summary { "Authorities of its own" }
                     (sheet.field(&Field::line("database.authorities", "Certificates").kind(Kind::Lines(4)).hint(pem)))
                 }

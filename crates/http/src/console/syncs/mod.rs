@@ -146,7 +146,7 @@ async fn shown(desk: &Desk, id: &str, sheet: &Sheet, trial: Option<&Value>) -> R
     let body = html! {
         (heading(name, Some("Its rows become passes."), &actions(&it, &at)))
         (sheet.summary())
-        (doings(&it, sheet))
+        (doings(&it, &at, sheet))
         @if let Some(trial) = trial { (tried(trial)) }
         section {
             h2 { "What it does" }
@@ -188,14 +188,12 @@ fn suggest_schedule(sheet: &mut Sheet, schedule: &Value) {
     sheet.suggest("schedule.zone", text(schedule, "/zone"));
 }
 
-fn doings(it: &Value, sheet: &Sheet) -> Markup {
+fn doings(it: &Value, at: &str, sheet: &Sheet) -> Markup {
     let page = page_of(text(it, "/id"));
     let to = |action: &str| format!("{page}/{action}");
     let schedule = &it["schedule"];
     let mut sheet = sheet.clone();
     suggest_schedule(&mut sheet, schedule);
-    let button =
-        |action: &str, says: &str| html! { form.inline method="post" action=(to(action)) { button type="submit" { (says) } } };
     html! {
         section.doings {
             h2.hidden { "What can be done" }
@@ -205,14 +203,16 @@ fn doings(it: &Value, sheet: &Sheet) -> Markup {
                 }
                 button.main type="submit" { "Run now" }
             }
-            (button("try", "Try the query"))
+            form.inline method="post" action=(to("try")) { button type="submit" { "Try the query" } }
             @if !schedule.is_null() {
-                @if it["enabled"] == true { (button("pause", "Pause the schedule")) } @else { (button("resume", "Resume the schedule")) }
+                @let (turn, says) = if it["enabled"] == true { ("pause", "Pause the schedule") } else { ("resume", "Resume the schedule") };
+                form.inline method="post" action=(to(turn)) { (version(at)) button type="submit" { (says) } }
             }
             details.considered open[sheet.fault().is_some()] {
                 summary.button { "Schedule" }
                 div {
                     form method="post" action=(to("schedule")) {
+                        (version(at))
                         (sheet.field(&Field::line("kind", "Runs").kind(Kind::Choice(&KINDS))))
                         (form::schedule_fields(&sheet))
                         button type="submit" { "Set" }
@@ -245,13 +245,13 @@ fn turns(sync: &str, run: &str, state: &str) -> Markup {
     }
 }
 
-/// Puts a sync with something of it changed; the password stays.
-async fn change(desk: &Desk, id: &str, change: impl FnOnce(&mut Map<String, Value>)) -> Result<Value, Fault> {
-    let (held, version) = desk.ask.get_version(&api_of(id)).await?;
+/// Puts a sync with something of it changed, over the version that the form was made from; the password stays.
+async fn change(desk: &Desk, id: &str, sheet: &Sheet, change: impl FnOnce(&mut Map<String, Value>)) -> Result<Value, Fault> {
+    let (held, now) = desk.ask.get_version(&api_of(id)).await?;
     let mut body = held.as_object().cloned().unwrap_or_default();
     body.retain(|name, _| !TOLD.contains(&name.as_str()));
     change(&mut body);
-    desk.ask.write_over(Method::PUT, &api_of(id), &Value::Object(body), &version).await
+    desk.ask.write_over(Method::PUT, &api_of(id), &Value::Object(body), sheet.version_or(&now)).await
 }
 
 fn schedule_of(sheet: &Sheet) -> Result<Value, Fault> {
@@ -275,14 +275,14 @@ async fn act(desk: Desk, Path((id, action)): Path<(String, String)>, Sent(sheet)
             Ok(trial) => return shown(&desk, &id, &sheet, Some(&trial)).await,
             Err(fault) => Err(fault),
         },
-        "pause" => change(&desk, &id, |body| drop(body.insert("enabled".to_owned(), false.into())))
+        "pause" => change(&desk, &id, &sheet, |body| drop(body.insert("enabled".to_owned(), false.into())))
             .await
             .map(|_| "Its schedule is paused."),
-        "resume" => {
-            change(&desk, &id, |body| drop(body.insert("enabled".to_owned(), true.into()))).await.map(|_| "Its schedule goes on.")
-        }
+        "resume" => change(&desk, &id, &sheet, |body| drop(body.insert("enabled".to_owned(), true.into())))
+            .await
+            .map(|_| "Its schedule goes on."),
         "schedule" => match schedule_of(&sheet) {
-            Ok(schedule) => change(&desk, &id, |body| drop(body.insert("schedule".to_owned(), schedule)))
+            Ok(schedule) => change(&desk, &id, &sheet, |body| drop(body.insert("schedule".to_owned(), schedule)))
                 .await
                 .map(|_| "Its schedule is set."),
             Err(fault) => Err(fault),

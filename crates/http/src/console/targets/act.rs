@@ -25,11 +25,11 @@ const PARTS: usize = 20;
 pub(super) async fn act(room: Room, desk: Desk, id: String, action: String, sheet: Sheet) -> Result<Response, Fault> {
     let done = match action.as_str() {
         "test" => test(room, &desk, &id, &sheet).await,
-        "enable" => switch(room, &desk, &id, true).await,
-        "disable" => switch(room, &desk, &id, false).await,
+        "enable" => switch(room, &desk, &id, &sheet, true).await,
+        "disable" => switch(room, &desk, &id, &sheet, false).await,
         "replay" => replay(room, &desk, &id, &sheet).await,
         "backfill" => backfill(&desk, &id, &sheet).await,
-        "delete" => delete(room, &desk, &id).await,
+        "delete" => delete(room, &desk, &id, &sheet).await,
         _ => return Err(Fault::nowhere()),
     };
     match done {
@@ -52,16 +52,16 @@ async fn test(room: Room, desk: &Desk, id: &str, sheet: &Sheet) -> Result<Respon
     Ok(desk.redirect(&deliveries::page_of(id, text(&tested, "/event")), says))
 }
 
-async fn switch(room: Room, desk: &Desk, id: &str, on: bool) -> Result<Response, Fault> {
-    let (held, version) = desk.ask.get_version(&room.api_of(id)).await?;
+async fn switch(room: Room, desk: &Desk, id: &str, sheet: &Sheet, on: bool) -> Result<Response, Fault> {
+    let (held, now) = desk.ask.get_version(&room.api_of(id)).await?;
     let mut body = body_of(&held);
     body.insert("enabled".to_owned(), on.into());
-    desk.ask.write_over(Method::PUT, &room.api_of(id), &Value::Object(body), &version).await?;
+    desk.ask.write_over(Method::PUT, &room.api_of(id), &Value::Object(body), sheet.version_or(&now)).await?;
     Ok(desk.redirect(&room.page_of(id), if on { "It is switched on." } else { "It is switched off." }))
 }
 
-async fn delete(room: Room, desk: &Desk, id: &str) -> Result<Response, Fault> {
-    desk.ask.write(Method::DELETE, &room.api_of(id), &Value::Null).await?;
+async fn delete(room: Room, desk: &Desk, id: &str, sheet: &Sheet) -> Result<Response, Fault> {
+    desk.ask.write_over(Method::DELETE, &room.api_of(id), &Value::Null, sheet.version()).await?;
     Ok(desk.redirect(room.path(), "It is deleted."))
 }
 

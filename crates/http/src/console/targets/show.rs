@@ -8,7 +8,7 @@ use super::{Room, again, connector, fares, form::takes, list};
 use crate::console::{
     ask::{Fault, query, segment},
     deliveries,
-    form::{Field, Kind, Sheet, once},
+    form::{Field, Kind, Sheet, once, version},
     frame::{Desk, heading},
     parts::{considered, facts, id as shown_id, plain, text, time},
 };
@@ -38,7 +38,7 @@ pub(super) async fn page(room: Room, desk: Desk, id: String) -> Result<Response,
 
 /// The page with what was wrong with something that was asked for on it.
 pub(super) async fn again_with(room: Room, desk: &Desk, id: &str, sheet: Sheet) -> Result<Response, Fault> {
-    let it = desk.ask.get(&room.api_of(id)).await?;
+    let (it, at) = desk.ask.get_version(&room.api_of(id)).await?;
     let health = desk.ask.get(&format!("/v1/deliveries/health/{}", segment(id))).await?;
     let connector = connector(desk, it[room.connector()].as_str().unwrap_or_default()).await?;
     let wanted = query("/v1/deliveries/attempts", &[("webhook", id), ("limit", ATTEMPTS)]);
@@ -50,7 +50,7 @@ pub(super) async fn again_with(room: Room, desk: &Desk, id: &str, sheet: Sheet) 
         (heading(name, Some(text(&connector, "/label")), &actions))
         (sheet.summary())
         section.card { (state(room, desk, &it, &health)) }
-        (doings(room, desk, &it, &connector, &sheet))
+        (doings(room, desk, &it, &at, &connector, &sheet))
         section {
             h2 { "What is set" }
             @let set = set(&it);
@@ -143,8 +143,8 @@ fn words(value: &Value) -> Markup {
     }
 }
 
-/// What can be done.
-fn doings(room: Room, desk: &Desk, it: &Value, connector: &Value, sheet: &Sheet) -> Markup {
+/// What can be done; to it as the page shows it, where that matters.
+fn doings(room: Room, desk: &Desk, it: &Value, at: &str, connector: &Value, sheet: &Sheet) -> Markup {
     let page = room.page_of(text(it, "/id"));
     let enabled = it["enabled"] == true;
     let sends = connector["destination"]["events"].as_array().is_some_and(|events| *events == ["message.requested"]);
@@ -160,9 +160,9 @@ fn doings(room: Room, desk: &Desk, it: &Value, connector: &Value, sheet: &Sheet)
                     }
                     button type="submit" { "Send a test" }
                 }
-                form.inline method="post" action=(to("disable")) { button type="submit" { "Switch off" } }
+                form.inline method="post" action=(to("disable")) { (version(at)) button type="submit" { "Switch off" } }
             } @else {
-                form.inline method="post" action=(to("enable")) { button.main type="submit" { "Switch on" } }
+                form.inline method="post" action=(to("enable")) { (version(at)) button.main type="submit" { "Switch on" } }
             }
             @if holds_state && enabled {
                 form.inline method="post" action=(to("backfill")) {
@@ -175,7 +175,10 @@ fn doings(room: Room, desk: &Desk, it: &Value, connector: &Value, sheet: &Sheet)
             @if room == Room::Webhooks || takes(room, connector, "events") { (replay(it, &page, sheet)) }
             (considered("Delete", &html! {
                 p { "What is still owed to it is given up." }
-                form method="post" action=(to("delete")) { button.danger type="submit" { "Delete " (text(it, "/name")) } }
+                form method="post" action=(to("delete")) {
+                    (version(at))
+                    button.danger type="submit" { "Delete " (text(it, "/name")) }
+                }
             }))
         }
     }
