@@ -81,8 +81,10 @@ impl Apns {
     /// The client of a signer, made anew when the signer changed.
     pub(super) fn topic(&self, store: &Store, org: OrgId, signer: &Stored<StoredSigner>) -> Result<Arc<Topic>, String> {
         let key = (org, signer.value.pass_type.clone());
-        if let Some(known) = self.topics.lock().get(&key).filter(|topic| topic.revision == signer.revision) {
-            return Ok(Arc::clone(known));
+        let known =
+            |topics: &HashMap<_, Arc<Topic>>| topics.get(&key).filter(|it| it.revision == signer.revision).map(Arc::clone);
+        if let Some(topic) = known(&self.topics.lock()) {
+            return Ok(topic);
         }
         let StoredSigner { certificates, sealed_key, previous, .. } = &*signer.value;
         let client = self.client(identity(store, org, &signer.value, certificates, sealed_key)?)?;
@@ -92,8 +94,12 @@ impl Apns {
             self.client(identity).ok()
         });
         let topic = Arc::new(Topic { name: signer.value.pass_type.as_str().into(), client, previous, revision: signer.revision });
-        self.topics.lock().insert(key, Arc::clone(&topic));
-        Ok(topic)
+        let mut topics = self.topics.lock();
+        // Shards that come at once share the client, and so the connection, of whoever was first.
+        Ok(known(&topics).unwrap_or_else(|| {
+            topics.insert(key, Arc::clone(&topic));
+            topic
+        }))
     }
 
     fn client(&self, identity: Identity) -> Result<Client, String> {
