@@ -20,8 +20,6 @@ use testkit::{
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long after a fault everything works again, by the machine's clock.
-const RECOVERY: Duration = Duration::from_secs(10);
 
 /// A database, its address apart from who signs in.
 struct Warehouse {
@@ -268,12 +266,10 @@ async fn told_why(house: &House, target: TargetId, why: &str) {
     .await;
 }
 
-/// Waits until so many events are rows; nobody puts the clock forward.
+/// Waits until so many events are rows. Nobody puts the clock forward: what waited for a later try would never be one.
 async fn recovers(warehouse: &Warehouse, events: usize) {
-    let since = tokio::time::Instant::now();
     let tracks = "SELECT count(*) FROM passbridge.tracks";
     until("all are rows", || async { warehouse.one(tracks).await == Some(events.to_string()) }).await;
-    assert!(since.elapsed() < RECOVERY, "it took {:?}", since.elapsed());
 }
 
 /// The disk is a real one: the tablespace is a small memory file system (which needs root to mount), filled up by a file beside
@@ -314,13 +310,12 @@ async fn a_full_disk_is_named_and_what_waited_is_written_once_there_is_room() {
     let since = tokio::time::Instant::now();
     // What happens now shows that there is room; nobody puts the clock forward.
     while warehouse.one(last).await == held {
-        assert!(since.elapsed() < RECOVERY, "nothing was written for {:?}", since.elapsed());
+        assert!(since.elapsed() < PATIENCE, "nothing was written for {:?}", since.elapsed());
         house.issued(&format!("after-{events}"), Validity::default()).await;
         events += 1;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     recovers(&warehouse, events).await;
-    assert!(since.elapsed() < RECOVERY, "it took {:?}", since.elapsed());
     until("all attempts are noted", || async { ended(&house, target, AttemptOutcome::Delivered).await > before }).await;
     assert_eq!(ended(&house, target, AttemptOutcome::Failed).await, 0);
     workers.drain(PATIENCE).await;
