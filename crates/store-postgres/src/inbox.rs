@@ -9,6 +9,7 @@ use deadpool_postgres::Pool;
 use domain::{OrgId, SourceEventId, Timestamp};
 use store::{
     Accepted, Hash, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Repeats, StoreError, Turns,
+    WaitingKey,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -180,9 +181,9 @@ pub(crate) async fn due(pool: &Pool, shard: u16, now: Timestamp, limit: u32) -> 
     const SQL: &str = concat!(
         "SELECT ",
         inbox_columns!(),
-        " FROM ((SELECT * FROM inbox_results WHERE shard = $1 AND status = 4 AND due_at <= $2 ORDER BY due_at LIMIT $3) \
+        " FROM ((SELECT * FROM inbox_results WHERE shard = $1 AND status = 4 AND due_at <= $2 ORDER BY due_at, seq LIMIT $3) \
          UNION ALL (SELECT * FROM inbox_results WHERE shard = $1 AND status = 5 AND due_at <= $2 ORDER BY due_at LIMIT $3) \
-         ORDER BY status, due_at LIMIT $3) r CROSS JOIN LATERAL (SELECT * FROM inbox i WHERE i.org = r.org AND i.id = r.id OFFSET 0) i ORDER BY r.status, r.due_at, i.seq"
+         ORDER BY status, due_at, seq LIMIT $3) r CROSS JOIN LATERAL (SELECT * FROM inbox i WHERE i.org = r.org AND i.id = r.id OFFSET 0) i ORDER BY r.status, r.due_at, i.seq"
     );
     let rows = query(pool, SQL, &[&to_shard(shard), &now.as_micros(), &i64::from(limit)]).await?;
     rows.iter().map(|row| inbox(&mut Columns::of(row))).collect()
@@ -197,15 +198,25 @@ pub(crate) async fn take_turns(pool: &Pool, turns: &Turns) -> Attempt<Timestamp>
     Ok(first.map_or(turns.now, Timestamp::from_micros))
 }
 
-pub(crate) async fn waiting_keys(pool: &Pool, shard: u16) -> Attempt<Vec<(OrgId, Hash)>> {
-    const SQL: &str =
-        "SELECT DISTINCT i.org, i.order_key FROM (SELECT org, id FROM inbox_results WHERE shard = $1 AND status = 4) r
-        CROSS JOIN LATERAL (SELECT i.org, i.order_key FROM inbox i WHERE i.org = r.org AND i.id = r.id OFFSET 0) i";
+pub(crate) async fn waiting_keys(pool: &Pool, shard: u16) -> Attempt<Vec<WaitingKey>> {
+    const SQL: &str = "SELECT org, order_key, seq, due_at, all_due_at FROM (
+            SELECT i.org, i.order_key, i.seq, r.due_at,
+                max(r.due_at) OVER (PARTITION BY i.org, i.order_key) AS all_due_at,
+                row_number() OVER (PARTITION BY i.org, i.order_key ORDER BY i.seq) AS nth
+            FROM (SELECT org, id, due_at FROM inbox_results WHERE shard = $1 AND status = 4 AND due_at IS NOT NULL) r
+            CROSS JOIN LATERAL (SELECT i.org, i.order_key, i.seq FROM inbox i WHERE i.org = r.org AND i.id = r.id OFFSET 0) i) w
+        WHERE nth = 1";
     let rows = query(pool, SQL, &[&to_shard(shard)]).await?;
     rows.iter()
         .map(|row| {
             let mut columns = Columns::of(row);
-            Ok((columns.id()?, columns.hash()?))
+            Ok(WaitingKey {
+                org: columns.id()?,
+                order_key: columns.hash()?,
+                first: columns.seq()?,
+                due_at: columns.time()?,
+                all_due_at: columns.time()?,
+            })
         })
         .collect()
 }
@@ -220,13 +231,14 @@ const SETTLE: &str = "WITH fence AS MATERIALIZED (
             $9::text[], $10::uuid[], $11::smallint[]) AS t(org, id, status, runs, due_at, at, trace, owner, shard)
         WHERE t.shard = ANY (ARRAY(SELECT shard FROM fence))),
     results AS (
-        INSERT INTO inbox_results (org, id, shard, status, runs, due_at, at, trace, owner)
-        SELECT org, id, shard, status, runs, due_at, at, trace, owner FROM input
+        INSERT INTO inbox_results (org, id, shard, status, runs, due_at, at, trace, owner, seq)
+        SELECT org, id, shard, status, runs, due_at, at, trace, owner,
+            CASE WHEN status = 4 THEN (SELECT i.seq FROM inbox i WHERE i.org = input.org AND i.id = input.id) END FROM input
         ON CONFLICT (org, id) DO UPDATE SET
             status = coalesce(excluded.status, inbox_results.status), runs = coalesce(excluded.runs, inbox_results.runs),
             due_at = CASE WHEN excluded.status IS NULL THEN inbox_results.due_at ELSE excluded.due_at END,
             at = coalesce(excluded.at, inbox_results.at), trace = coalesce(excluded.trace, inbox_results.trace),
-            owner = coalesce(excluded.owner, inbox_results.owner)),
+            owner = coalesce(excluded.owner, inbox_results.owner), seq = coalesce(excluded.seq, inbox_results.seq)),
     owned AS MATERIALIZED (
         SELECT t.org, t.id, k.subject FROM input t
         LEFT JOIN LATERAL (SELECT subject FROM data_keys k

@@ -47,7 +47,7 @@ use store::{
     ConfigWrite, ConfigWritten, ContactRow, DedupeRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
     LeaseRow, LoadKeys, LoadedRows, Log, Newest, NodeRow, PassFilter, PassRow, Pulse, PushSettlement, Reader, Repeats,
-    ResourceRow, Result, ResultRow, Retention, StaleDevice, StalePlace, StoreError, Turns,
+    ResourceRow, Result, ResultRow, Retention, StaleDevice, StalePlace, StoreError, Turns, WaitingKey,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -177,7 +177,7 @@ impl Backend for Postgres {
     async fn due_inbox(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<InboxRow>> {
         Ok(inbox::due(&self.pool, shard, now, limit).await?)
     }
-    async fn waiting_keys(&self, shard: u16) -> Result<Vec<(OrgId, Hash)>> {
+    async fn waiting_keys(&self, shard: u16) -> Result<Vec<WaitingKey>> {
         Ok(inbox::waiting_keys(&self.pool, shard).await?)
     }
     async fn take_turns(&self, turns: Turns) -> Result<Timestamp> {

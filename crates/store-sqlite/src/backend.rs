@@ -14,7 +14,7 @@ use store::{
     ConfigWrite, ConfigWritten, ContactRow, DedupeRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
     LeaseRow, LoadKeys, LoadedRows, Log, Newest, NodeRow, PassFilter, PassRow, Pulse, PushSettlement, Reader, Repeats,
-    ResourceRow, Result, ResultRow, Retention, StaleDevice, StalePlace, StoreError, Turns,
+    ResourceRow, Result, ResultRow, Retention, StaleDevice, StalePlace, StoreError, Turns, WaitingKey,
 };
 use uuid::Uuid;
 
@@ -206,8 +206,8 @@ impl Backend for Sqlite {
     async fn due_inbox(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<InboxRow>> {
         self.read_near(move |db| inbox::due(db, shard, now, limit)).await
     }
-    async fn waiting_keys(&self, shard: u16) -> Result<Vec<(OrgId, Hash)>> {
-        self.read(move |db| inbox::waiting(db, shard)).await
+    async fn waiting_keys(&self, shard: u16) -> Result<Vec<WaitingKey>> {
+        self.read(move |db| inbox::waiting_keys(db, shard)).await
     }
     async fn take_turns(&self, turns: Turns) -> Result<Timestamp> {
         self.write(move |db| inbox::take_turns(db, &turns)).await

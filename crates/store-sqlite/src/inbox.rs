@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::{OrgId, Position, SourceEventId, Timestamp};
 use rusqlite::{Connection, Row, params};
 use store::{
-    Accepted, Hash, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Reader, Repeats, Turns,
+    Accepted, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Reader, Repeats, Turns, WaitingKey,
 };
 
 use crate::{
@@ -172,15 +172,25 @@ pub(crate) fn take_turns(db: &Connection, turns: &Turns) -> Result<Written<Times
 }
 
 /// Keys that have an event waiting.
-pub(crate) fn waiting(db: &Connection, shard: u16) -> Result<Vec<(OrgId, Hash)>> {
+pub(crate) fn waiting_keys(db: &Connection, shard: u16) -> Result<Vec<WaitingKey>> {
     let mut statement = db.prepare_cached(
-        "SELECT DISTINCT i.org, i.order_key
-         FROM inbox_results r INDEXED BY inbox_results_waiting CROSS JOIN inbox i ON i.pos = r.pos
-         WHERE r.status = 4 AND r.pos > ?1 AND r.pos <= ?2",
+        "SELECT org, order_key, pos, due_at, all_due_at FROM (
+             SELECT i.org, i.order_key, r.pos, r.due_at,
+                    max(r.due_at) OVER (PARTITION BY i.org, i.order_key) AS all_due_at,
+                    row_number() OVER (PARTITION BY i.org, i.order_key ORDER BY r.pos) AS nth
+             FROM inbox_results r INDEXED BY inbox_results_waiting CROSS JOIN inbox i ON i.pos = r.pos
+             WHERE r.status = 4 AND r.due_at IS NOT NULL AND r.pos > ?1 AND r.pos <= ?2)
+         WHERE nth = 1",
     )?;
     all(statement.query(params![place(shard, 0), end(shard)])?, |row| {
-        let mut columns = Columns::new(row, "inbox", "org, order_key");
-        Ok((columns.id()?, columns.value()?))
+        let mut columns = Columns::new(row, "inbox", "org, order_key, pos, due_at, all_due_at");
+        Ok(WaitingKey {
+            org: columns.id()?,
+            order_key: columns.value()?,
+            first: columns.position()?.seq,
+            due_at: columns.time()?,
+            all_due_at: columns.time()?,
+        })
     })
 }
 

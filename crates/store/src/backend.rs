@@ -13,7 +13,7 @@ use crate::{
     ConfigWrite, ConfigWritten, ContactRow, DedupeRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
     LeaseRow, LoadKeys, LoadedRows, Newest, NodeRow, PassFilter, PassRow, PushSettlement, Repeats, ResourceRow, ResultRow,
-    StaleDevice, StalePlace, Turns, error::Result,
+    StaleDevice, StalePlace, Turns, WaitingKey, error::Result,
 };
 
 /// A reader of a log, with a watermark per shard.
@@ -137,10 +137,11 @@ pub trait Backend: Send + Sync + 'static {
     async fn accept(&self, rows: Vec<InboxInsert>) -> Result<Vec<Accepted>>;
     /// The next source events of a shard, in order.
     async fn read_inbox(&self, shard: u16, after: u64, limit: u32) -> Result<Vec<InboxRow>>;
-    /// Source events of a shard that wait or are delayed, and are due: those that wait first, then by their due time.
+    /// Source events of a shard that wait or are delayed, and are due: those that wait first, then by their due time, and
+    /// those that wait and are due at the same time in the order of arrival.
     async fn due_inbox(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<InboxRow>>;
-    /// Order keys of a shard that have an event waiting; later events of theirs must wait too.
-    async fn waiting_keys(&self, shard: u16) -> Result<Vec<(OrgId, Hash)>>;
+    /// Order keys of a shard that have an event waiting, each once; later events of theirs must wait too.
+    async fn waiting_keys(&self, shard: u16) -> Result<Vec<WaitingKey>>;
     /// Takes the next turns of a flow: when the first of them is. They are never given to anybody else.
     async fn take_turns(&self, turns: Turns) -> Result<Timestamp>;
     /// Writes outcomes.

@@ -169,6 +169,21 @@ pub struct InboxInsert {
     pub fault: Option<String>,
 }
 
+/// An order key that has source events waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WaitingKey {
+    /// Whose.
+    pub org: OrgId,
+    /// The key.
+    pub order_key: Hash,
+    /// The number, in its shard, of the first that waits.
+    pub first: u64,
+    /// When that one is due.
+    pub due_at: Timestamp,
+    /// When all that wait are due.
+    pub all_due_at: Timestamp,
+}
+
 /// Turns of a flow that has a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Turns {

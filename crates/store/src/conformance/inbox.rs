@@ -11,6 +11,7 @@ use super::fixtures::{
 };
 use crate::{
     Accepted, CommitRows, InboxFilter, InboxInsert, InboxStatus, Log, PassRow, Pulse, Reader, Repeats, StoreError, Turns,
+    WaitingKey,
 };
 
 /// A dedupe key counts once, whether its rows come together or one after the other.
@@ -128,7 +129,7 @@ pub async fn outcomes_and_watermark_are_written_under_the_lease(backend: &Shared
     assert_eq!(results, [Some(outcome(InboxStatus::Done, None)), Some(replaced), None]);
 }
 
-/// A waiting event comes back when it is due, and its key is named until it is settled.
+/// A waiting event comes back when it is due, and its key is named until it is settled, with the first that waits.
 pub async fn waiting_events_hold_their_key(backend: &Shared) {
     backend.accept((10..16).map(|n| source_event(n, 0)).collect()).await.unwrap();
     let lease = lease(backend, 0, "a").await;
@@ -140,8 +141,12 @@ pub async fn waiting_events_hold_their_key(backend: &Shared) {
         (org(), id(13), outcome(InboxStatus::Waiting, Some(at(200)))),
     ];
     backend.settle_inbox(write).await.unwrap();
+    let key = |key, first, due_at, all_due_at| {
+        let (due_at, all_due_at) = (at(due_at), at(all_due_at));
+        WaitingKey { org: org(), order_key: hash(key), first, due_at, all_due_at }
+    };
     let waiting: BTreeSet<_> = backend.waiting_keys(0).await.unwrap().into_iter().collect();
-    assert_eq!(waiting, BTreeSet::from([(org(), hash(1)), (org(), hash(2))]), "each key once");
+    assert_eq!(waiting, BTreeSet::from([key(1, 1, 100, 200), key(2, 2, 50, 50)]), "each key once");
     assert!(backend.due_inbox(0, at(49), 9).await.unwrap().is_empty());
     let due: Vec<_> = backend.due_inbox(0, at(100), 9).await.unwrap().into_iter().map(|row| row.id).collect();
     assert_eq!(due, [id(11), id(10)], "what is due by now, earliest first");
@@ -151,7 +156,27 @@ pub async fn waiting_events_hold_their_key(backend: &Shared) {
     backend.settle_inbox(write).await.unwrap();
     let due: Vec<_> = backend.due_inbox(0, at(100), 9).await.unwrap().into_iter().map(|row| row.id).collect();
     assert_eq!(due, [id(10)]);
-    assert_eq!(backend.waiting_keys(0).await.unwrap(), [(org(), hash(1))]);
+    assert_eq!(backend.waiting_keys(0).await.unwrap(), [key(1, 1, 100, 200)]);
+    let mut write = settlement(lease);
+    write.results = vec![(org(), id(10), outcome(InboxStatus::Waiting, Some(at(300))))];
+    backend.settle_inbox(write).await.unwrap();
+    assert_eq!(backend.waiting_keys(0).await.unwrap(), [key(1, 1, 300, 300)], "the first may be due last");
+}
+
+/// What waits and is due at the same time comes back in the order of arrival, however few are asked for.
+pub async fn waiting_events_that_are_due_together_come_back_in_their_order(backend: &Shared) {
+    let arrived: Vec<u64> = (10..30).rev().collect();
+    backend.accept(arrived.iter().map(|n| source_event(*n, 0)).collect()).await.unwrap();
+    let lease = lease(backend, 0, "a").await;
+    let mut write = settlement(lease);
+    write.results = arrived.iter().map(|n| (org(), id(*n), outcome(InboxStatus::Waiting, Some(at(100))))).collect();
+    backend.settle_inbox(write).await.unwrap();
+    // One of them is written anew, as it was.
+    let mut write = settlement(lease);
+    write.results = vec![(org(), id(29), outcome(InboxStatus::Waiting, Some(at(100))))];
+    backend.settle_inbox(write).await.unwrap();
+    let due: Vec<_> = backend.due_inbox(0, at(100), 7).await.unwrap().into_iter().map(|row| row.id).collect();
+    assert_eq!(due, [29, 28, 27, 26, 25, 24, 23].map(id));
 }
 
 /// A delayed event comes back when it is due, after those that wait, holds no key, and is listed and kept like one that waits.
@@ -166,7 +191,9 @@ pub async fn delayed_events_come_back_and_hold_nobody(backend: &Shared) {
         (org(), id(13), outcome(InboxStatus::Delayed, Some(at(200)))),
     ];
     backend.settle_inbox(write).await.unwrap();
-    assert_eq!(backend.waiting_keys(0).await.unwrap(), [(org(), source_event(11, 0).order_key)]);
+    let waiting = backend.waiting_keys(0).await.unwrap();
+    let held: Vec<_> = waiting.iter().map(|key| (key.org, key.order_key)).collect();
+    assert_eq!(held, [(org(), source_event(11, 0).order_key)]);
     let due = async |now, limit| -> Vec<_> {
         backend.due_inbox(0, at(now), limit).await.unwrap().into_iter().map(|row| row.id).collect()
     };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{ContactId, DeliveryId, PassId, Position, SourceEventId};
+use domain::{ContactId, DeliveryId, OrgId, PassId, Position, SourceEventId};
 use uuid::Uuid;
 
 use super::fixtures::{
@@ -12,6 +12,7 @@ use super::fixtures::{
 use crate::{
     Accepted, CommitRows, Committed, ContactKey, ContactRow, ContactWrite, DELETED, DeliveryRow, DeliverySettlement, EventRow,
     Hash, InboxInsert, InboxResult, InboxStatus, Lease, LoadKeys, Log, PassRow, PassWrite, Reader, ResultRow, StoreError,
+    WaitingKey,
 };
 
 /// Operations of one run.
@@ -431,12 +432,20 @@ impl Run<'_> {
         let waiting = model.inbox[0]
             .iter()
             .filter(|(_, result)| result.as_ref().is_some_and(|result| result.status == InboxStatus::Waiting.number()));
-        let keys: BTreeSet<_> = waiting.clone().map(|(row, _)| (row.org, row.order_key)).collect();
-        assert_eq!(self.backend.waiting_keys(0).await.unwrap().into_iter().collect::<BTreeSet<_>>(), keys);
-        let due: BTreeSet<_> = waiting
-            .filter(|(_, result)| result.as_ref().and_then(|result| result.due_at).is_some_and(|due| due <= at(250)))
-            .map(|(row, _)| row.id)
-            .collect();
+        let due = |result: &Option<InboxResult>| result.as_ref().and_then(|result| result.due_at);
+        let mut keys: BTreeMap<(OrgId, Hash), WaitingKey> = BTreeMap::new();
+        for ((row, result), first) in model.inbox[0].iter().zip(1u64..) {
+            let is_waiting = result.as_ref().is_some_and(|result| result.status == InboxStatus::Waiting.number());
+            let Some(due_at) = due(result).filter(|_| is_waiting) else { continue };
+            let (org, order_key) = (row.org, row.order_key);
+            let key = WaitingKey { org, order_key, first, due_at, all_due_at: due_at };
+            let known = keys.entry((org, order_key)).or_insert(key);
+            known.all_due_at = known.all_due_at.max(due_at);
+        }
+        let stored: BTreeSet<_> = self.backend.waiting_keys(0).await.unwrap().into_iter().collect();
+        assert_eq!(stored, keys.into_values().collect());
+        let due: BTreeSet<_> =
+            waiting.filter(|(_, result)| due(result).is_some_and(|due| due <= at(250))).map(|(row, _)| row.id).collect();
         let stored = self.backend.due_inbox(0, at(250), 10_000).await.unwrap();
         assert_eq!(stored.into_iter().map(|row| row.id).collect::<BTreeSet<_>>(), due);
         let late = self.backend.due_passes(0, at(14), 1_000).await.unwrap();

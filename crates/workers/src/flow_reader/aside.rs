@@ -140,8 +140,12 @@ impl Aside {
         }
         self.bytes += entry.payload.as_ref().map_or(0, String::len);
         self.keys.insert(entry.id, key);
+        let lane = self.lanes.entry(key).or_default();
+        // A fault of ours may have held an earlier one while this one's successors were at work.
+        let later = |waiter: &Waiter| waiter.ready.entry.position.seq > entry.position.seq;
+        let place = lane.iter().rposition(|waiter| !later(waiter)).map_or(0, |before| before + 1);
         let ready = Ready { entry, plans, made: Made::default() };
-        self.lanes.entry(key).or_default().push_back(Waiter { ready, missing, noted: false });
+        lane.insert(place, Waiter { ready, missing, noted: false });
         Placed::Aside
     }
 

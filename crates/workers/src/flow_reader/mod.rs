@@ -26,7 +26,7 @@ use std::{
 };
 
 use domain::{FlowId, OrgId, Timestamp};
-use store::{Hash, InboxEntry, InboxResult, InboxSettlement, InboxStatus, Pulse, Reader, Turns};
+use store::{Hash, InboxEntry, InboxResult, InboxSettlement, InboxStatus, Pulse, Reader, Turns, WaitingKey};
 use tokio::{
     task::{JoinError, JoinSet},
     time::Instant,
@@ -57,11 +57,15 @@ const MAX_HELD_RUNS: i32 = 100;
 
 type Key = (OrgId, Hash);
 
-/// The earliest event of a key that waits.
+/// What waits in the store of a key and is not set aside here.
 #[derive(Debug, Clone, Copy)]
 struct Held {
+    /// The earliest event of it.
     seq: u64,
+    /// When that one is due.
     due: Timestamp,
+    /// When all of it is.
+    all_due: Timestamp,
 }
 
 struct FlowReader {
@@ -93,9 +97,8 @@ impl FlowReader {
         let backend = shard.house.store.backend();
         let marks = shard.insist("read watermarks", || backend.watermarks(Reader::Flows)).await?;
         let keys = shard.insist("read waiting keys", || backend.waiting_keys(number)).await?;
-        // By then all that waits now is due.
-        let due = shard.house.now().plus(HOLD);
-        let held = keys.into_iter().map(|key| (key, Held { seq: 0, due })).collect();
+        let held = |key: WaitingKey| Held { seq: key.first, due: key.due_at, all_due: key.all_due_at };
+        let held = keys.into_iter().map(|key| ((key.org, key.order_key), held(key))).collect();
         let watermark = marks.get(usize::from(number)).copied().unwrap_or(0);
         Ok(Self {
             shard,
@@ -169,20 +172,20 @@ impl FlowReader {
         // What is settled already is not to be found waiting.
         self.settled().await?;
         let shard = self.shard.clone();
-        let read = || shard.house.store.due_inbox(shard.number(), shard.house.now(), BATCH);
+        let now = shard.house.now();
+        let read = || shard.house.store.due_inbox(shard.number(), now, BATCH);
         let mut entries = shard.insist("read waiting events", read).await?;
-        if entries.is_empty() {
-            return Ok(false);
+        let some = !entries.is_empty();
+        let all = u32::try_from(entries.len()).is_ok_and(|read| read < BATCH);
+        if some {
+            entries.sort_unstable_by_key(|entry| entry.position.seq);
+            self.carry_out(entries, None).await?;
         }
-        entries.sort_unstable_by_key(|entry| entry.position.seq);
-        self.carry_out(entries, None).await?;
-        self.settled().await?;
-        if !self.held.is_empty() {
-            let backend = shard.house.store.backend();
-            let waiting = shard.insist("read waiting keys", || backend.waiting_keys(shard.number())).await?;
-            self.held.retain(|key, _| waiting.contains(key));
+        if all {
+            // All that waited of these was come to, and what waits on is not due yet.
+            self.held.retain(|_, held| held.all_due > now);
         }
-        Ok(true)
+        Ok(some)
     }
 
     /// Carries out these events, and those that were set aside and wait for nothing any more.
@@ -221,7 +224,7 @@ impl FlowReader {
                 Placed::Ready(one) => ready.push(one),
                 Placed::Aside => {}
                 Placed::Full(entry) => {
-                    let due = self.hold_key((entry.org, entry.order_key), entry.position.seq, now.plus(CROWDED_FOR));
+                    let due = self.hold_key((entry.org, entry.order_key), entry.position.seq, now, CROWDED_FOR);
                     settlement.results.push((entry.org, entry.id, behind(&entry, due, now, CROWDED)));
                 }
             }
@@ -305,29 +308,40 @@ impl FlowReader {
         InboxSettlement { lease: self.shard.lease, results: Vec::new(), owners: Vec::new(), watermark }
     }
 
-    /// Until when an event has to wait because an earlier one of its key does. One that is read for the first time waits as long
-    /// as anything of its key does, so that it overtakes nothing that is due already and was not come to yet.
-    fn behind(&self, entry: &InboxEntry, now: Timestamp) -> Option<Timestamp> {
-        let held = self.held.get(&(entry.org, entry.order_key))?;
-        let is_new = entry.result.is_none();
-        let replay_or_first = entry.position.seq <= held.seq || (held.seq == 0 && !is_new);
-        (!replay_or_first && (is_new || held.due > now)).then(|| held.due.max(now))
+    /// Until when an event has to wait because an earlier one of its key does: until all that waits of its key is due, so that it
+    /// comes after it. One that is read for the first time waits in any case, so that it overtakes nothing that is due already
+    /// and was not come to yet.
+    fn behind(&mut self, entry: &InboxEntry, now: Timestamp) -> Option<Timestamp> {
+        let held = self.held.get_mut(&(entry.org, entry.order_key))?;
+        let goes = entry.position.seq <= held.seq || (entry.result.is_some() && held.due <= now);
+        (!goes).then(|| held.wait_behind(now))
     }
 
     fn hold(&mut self, job: &Job, now: Timestamp) -> InboxResult {
-        let due = self.hold_key(job.key, job.seq, now.plus(HOLD));
+        let due = self.hold_key(job.key, job.seq, now, HOLD);
         let mut result = job.result(InboxStatus::Waiting, now);
         result.due_at = Some(due);
         result
     }
 
-    /// Lets what is behind an event wait until then, or as long as it does; answers with until when.
-    fn hold_key(&mut self, key: Key, seq: u64, due: Timestamp) -> Timestamp {
-        let held = self.held.entry(key).or_insert(Held { seq, due });
-        if held.seq == 0 || seq <= held.seq {
-            *held = Held { seq, due };
+    /// Lets an event wait so long, and what is behind it; or behind an earlier one that waits. Answers with until when.
+    fn hold_key(&mut self, key: Key, seq: u64, now: Timestamp, pause: Duration) -> Timestamp {
+        let due = now.plus(pause);
+        let held = self.held.entry(key).or_insert(Held { seq, due, all_due: due });
+        // One that was due before this was come to is done with.
+        if seq > held.seq && held.due > now {
+            return held.wait_behind(now);
         }
-        held.due
+        *held = Held { seq, due, all_due: held.all_due.max(due) };
+        due
+    }
+}
+
+impl Held {
+    /// Lets one more wait behind all that does; answers with until when.
+    fn wait_behind(&mut self, now: Timestamp) -> Timestamp {
+        self.all_due = self.all_due.max(now);
+        self.all_due
     }
 }
 
