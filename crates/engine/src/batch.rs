@@ -20,7 +20,11 @@ pub(crate) async fn carry_out(store: &Store, clock: &dyn Clock, commands: &[Comm
     let mut parts = vec![commands];
     while let Some(part) = parts.pop() {
         match try_batch(store, clock, part).await {
-            Ok(part) => verdicts.extend(part),
+            Ok(decided) => {
+                let rest = &part[decided.len()..];
+                parts.extend(Some(rest).filter(|rest| !rest.is_empty()));
+                verdicts.extend(decided);
+            }
             Err(error) if part.len() > 1 && !error.is_transient() => {
                 tracing::warn!(%error, commands = part.len(), "a batch failed and is halved");
                 let (first, second) = part.split_at(part.len() / 2);
@@ -36,12 +40,19 @@ pub(crate) async fn carry_out(store: &Store, clock: &dyn Clock, commands: &[Comm
     verdicts
 }
 
-/// What commands would be answered if they were carried out now, one after another; nothing is written.
+/// What commands would be answered if they were carried out now, one after another; nothing is written. After one that takes away
+/// an address that a later one names, the later ones are answered as if those before were not.
 ///
 /// # Errors
 /// When the store does not answer.
 pub async fn preview(store: &Store, clock: &dyn Clock, commands: &[Command]) -> Result<Vec<Verdict>, StoreError> {
-    Ok(decide_all(store, clock, commands, &touches(store, commands)).await?.verdicts)
+    let touches = touches(store, commands);
+    let mut verdicts = Vec::with_capacity(commands.len());
+    while verdicts.len() < commands.len() {
+        let rest = verdicts.len()..;
+        verdicts.extend(decide_together(store, clock, &commands[rest.clone()], &touches[rest]).await?.verdicts);
+    }
+    Ok(verdicts)
 }
 
 fn touches(store: &Store, commands: &[Command]) -> Vec<(OrgId, Touch)> {
@@ -58,7 +69,9 @@ struct Decided {
     written: Written,
 }
 
-async fn decide_all(
+/// Decides commands one after another, up to the first that asks for somebody by an address whose holder gave it up before in the
+/// same batch; at least one.
+async fn decide_together(
     store: &Store,
     clock: &dyn Clock,
     commands: &[Command],
@@ -74,17 +87,21 @@ async fn decide_all(
     let catalog = store.catalog_at(states.config_version).await?;
     let mut changes = Changes { now, ..Changes::default() };
     let mut written = Written::default();
-    let verdicts: Vec<Verdict> = commands
-        .iter()
-        .map(|command| decide_one(store, &catalog, &mut states, &mut changes, &mut written, command, now))
-        .collect();
+    let mut verdicts = Vec::with_capacity(commands.len());
+    for (command, (_, touch)) in commands.iter().zip(touches) {
+        if states.is_unsettled(command.org, touch) {
+            break;
+        }
+        verdicts.push(decide_one(store, &catalog, &mut states, &mut changes, &mut written, command, now));
+    }
     Ok(Decided { verdicts, states, changes, written })
 }
 
+/// Verdicts of the first commands, all or as many as could be decided together.
 async fn try_batch(store: &Store, clock: &dyn Clock, commands: &[Command]) -> Result<Vec<Verdict>, StoreError> {
     let touches = touches(store, commands);
     for _ in 0..MAX_RACES {
-        let Decided { verdicts, mut states, mut changes, written } = decide_all(store, clock, commands, &touches).await?;
+        let Decided { verdicts, mut states, mut changes, written } = decide_together(store, clock, commands, &touches).await?;
         if changes.events.is_empty() && changes.results.is_empty() && written.is_empty() {
             return Ok(verdicts);
         }

@@ -26,6 +26,7 @@ mod load;
 mod log;
 mod migrate;
 mod mirrored;
+mod names;
 mod nodes;
 mod nudge;
 mod partitions;
@@ -203,6 +204,12 @@ impl Backend for Postgres {
     async fn commit(&self, rows: CommitRows) -> Result<Committed> {
         Ok(commit::commit(&self.pool, &rows).await?)
     }
+    async fn unlined(&self) -> Result<Vec<OrgId>> {
+        Ok(names::unlined(&self.pool).await?)
+    }
+    async fn lined(&self, org: OrgId) -> Result<()> {
+        Ok(names::lined(&self.pool, org).await?)
+    }
 
     async fn passes(
         &self,
@@ -222,6 +229,9 @@ impl Backend for Postgres {
     }
     async fn contacts(&self, org: OrgId, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>> {
         Ok(passes::contacts(&self.pool, org, after, limit).await?)
+    }
+    async fn line(&self, org: OrgId, name: Hash, behind: Option<ContactId>, limit: u32) -> Result<Vec<ContactId>> {
+        Ok(names::line(&self.pool, org, name, behind, limit).await?)
     }
     async fn find_contacts(&self, org: OrgId, wallets: i16, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>> {
         Ok(passes::find_contacts(&self.pool, org, wallets, after, limit).await?)
@@ -467,6 +477,9 @@ impl Backend for Postgres {
     }
     async fn keep_dedupe(&self, rows: Vec<DedupeRow>) -> Result<()> {
         Ok(carried::keep_dedupe(&self.pool, &rows).await?)
+    }
+    async fn places(&self, org: OrgId, contacts: &[ContactId]) -> Result<Vec<(ContactId, i64)>> {
+        Ok(names::places(&self.pool, org, contacts).await?)
     }
     async fn synced_after(
         &self,

@@ -48,7 +48,7 @@ const OF_CONTACT: &str = passes_by!(
 );
 const OF_NAME: &str = passes_by!(
     "unnest($1::uuid[], $2::uuid[]) AS t(org, hash) \
-     CROSS JOIN LATERAL (SELECT contact FROM contact_keys n WHERE n.org = t.org AND n.hash = t.hash OFFSET 0) n \
+     CROSS JOIN LATERAL (SELECT contact FROM contact_keys n WHERE n.org = t.org AND n.hash = t.hash ORDER BY place LIMIT 1) n \
      CROSS JOIN LATERAL (SELECT * FROM passes p WHERE p.org = t.org AND p.contact = n.contact OFFSET 0) p"
 );
 const CONTACTS: &str = concat!(
@@ -61,7 +61,7 @@ const NAMES: &str = concat!(
     "SELECT t.hash, n.org, n.contact, ",
     contact_columns!(),
     " FROM unnest($1::uuid[], $2::uuid[]) AS t(org, hash) \
-     CROSS JOIN LATERAL (SELECT * FROM contact_keys n WHERE n.org = t.org AND n.hash = t.hash OFFSET 0) n \
+     CROSS JOIN LATERAL (SELECT * FROM contact_keys n WHERE n.org = t.org AND n.hash = t.hash ORDER BY place LIMIT 1) n \
      LEFT JOIN LATERAL (SELECT * FROM contacts c WHERE c.org = n.org AND c.id = n.contact OFFSET 0) c ON true"
 );
 const INSTALLATIONS: &str = concat!(

@@ -32,6 +32,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0020_records.sql"),
     include_str!("../migrations/0022_pages_of_the_owed.sql"),
     include_str!("../migrations/0024_waiting_in_order.sql"),
+    include_str!("../migrations/0023_lines.sql"),
 ];
 
 /// Where the schema's number is. Its one row is also what two nodes that migrate at once take turns on.

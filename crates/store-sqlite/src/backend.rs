@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::{
     carried, commit, config, deliveries, fault,
     folder::Folder,
-    google, inbox, jobs, leases, load, log, mirrored, nodes,
+    google, inbox, jobs, leases, load, log, mirrored, names, nodes,
     readers::Readers,
     schema, synced,
     upkeep::{self, Cursors},
@@ -239,6 +239,12 @@ impl Backend for Sqlite {
         }
         self.write(move |db| commit::commit(db, &rows)).await
     }
+    async fn unlined(&self) -> Result<Vec<OrgId>> {
+        self.read(names::unlined).await
+    }
+    async fn lined(&self, org: OrgId) -> Result<()> {
+        self.write(move |db| names::lined(db, org)).await
+    }
 
     async fn passes(
         &self,
@@ -259,6 +265,9 @@ impl Backend for Sqlite {
     }
     async fn contacts(&self, org: OrgId, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>> {
         self.read(move |db| load::list_contacts(db, org, after, limit)).await
+    }
+    async fn line(&self, org: OrgId, name: Hash, behind: Option<ContactId>, limit: u32) -> Result<Vec<ContactId>> {
+        self.read(move |db| names::line(db, org, name, behind, limit)).await
     }
     async fn find_contacts(&self, org: OrgId, wallets: i16, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>> {
         self.read(move |db| load::find_contacts(db, org, wallets, after, limit)).await
@@ -507,6 +516,10 @@ impl Backend for Sqlite {
     }
     async fn keep_dedupe(&self, rows: Vec<DedupeRow>) -> Result<()> {
         self.write(move |db| carried::keep_dedupe(db, &rows)).await
+    }
+    async fn places(&self, org: OrgId, contacts: &[ContactId]) -> Result<Vec<(ContactId, i64)>> {
+        let contacts = contacts.to_vec();
+        self.read(move |db| names::places(db, org, &contacts)).await
     }
     async fn synced_after(
         &self,

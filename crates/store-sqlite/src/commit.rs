@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     fault::{Result, is_unique},
-    log,
+    log, names,
     row::key,
     writer::Written,
 };
@@ -92,8 +92,8 @@ fn write_contacts(db: &Connection, writes: &[ContactWrite]) -> Result<bool> {
         "UPDATE contacts SET version = ?3, created_at = ?4, updated_at = ?5, body = ?6, wallets = ?7
          WHERE org = ?1 AND id = ?2 AND version = ?8",
     )?;
-    let mut release = db.prepare_cached("DELETE FROM contact_keys WHERE org = ?1 AND contact = ?2")?;
-    for ContactWrite { row, expected, .. } in writes {
+    let mut kept = Vec::with_capacity(writes.len());
+    for ContactWrite { row, expected, keys } in writes {
         let (org, id) = (key(row.org), key(row.id));
         let (made, changed) = (row.created_at.as_micros(), row.updated_at.as_micros());
         let written = match expected {
@@ -103,18 +103,12 @@ fn write_contacts(db: &Connection, writes: &[ContactWrite]) -> Result<bool> {
         if written == 0 {
             return Ok(false);
         }
-        // A new one has no names that it could have given up.
-        if expected.is_some() {
-            release.execute(params![org, id])?;
-        }
+        // A new one has no names that it could keep or give up.
+        kept.push(if expected.is_some() { names::keep(db, row.org, row.id, keys)? } else { Vec::new() });
     }
-    let mut claim = db
-        .prepare_cached("INSERT INTO contact_keys (org, hash, contact) VALUES (?1, ?2, ?3) ON CONFLICT (org, hash) DO NOTHING")?;
-    let mut own = db.prepare_cached("SELECT 1 FROM contact_keys WHERE org = ?1 AND hash = ?2 AND contact = ?3")?;
-    for ContactWrite { row, keys, .. } in writes {
-        for name in keys {
-            let claimed = params![key(row.org), name.hash, key(row.id)];
-            if claim.execute(claimed)? == 0 && name.required && !own.exists(claimed)? {
+    for (ContactWrite { row, keys, .. }, kept) in writes.iter().zip(&kept) {
+        for name in keys.iter().filter(|name| !kept.contains(&name.hash)) {
+            if !names::claim(db, row.org, row.id, name)? {
                 return Ok(false);
             }
         }

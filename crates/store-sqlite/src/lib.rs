@@ -29,6 +29,7 @@ mod leases;
 mod load;
 mod log;
 mod mirrored;
+mod names;
 mod nodes;
 mod readers;
 mod row;

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use domain::{ContactId, OrgId, PassId, ProjectId, Timestamp};
 use rusqlite::{Connection, Row, params};
-use store::{ContactRow, Hash, LoadKeys, LoadedRows, PassFilter, PassRow, PassState, ResultRow};
+use store::{ContactRow, LoadKeys, LoadedRows, PassFilter, PassRow, PassState, ResultRow};
 
 use crate::{
     config,
     fault::Result,
+    names,
     row::{Columns, all, first, key},
     wallets,
 };
@@ -100,10 +101,10 @@ pub(crate) fn load(db: &Connection, keys: &LoadKeys) -> Result<LoadedRows> {
     let mut found = LoadedRows { config_version: config::version(db)?, ..LoadedRows::default() };
     let mut contacts: BTreeSet<(OrgId, ContactId)> = keys.contacts.iter().copied().collect();
     let mut holders: BTreeSet<(OrgId, ContactId)> = keys.passes_of.iter().copied().collect();
-    let names: BTreeSet<_> = keys.contact_keys.iter().chain(&keys.passes_of_keys).copied().collect();
+    let named: BTreeSet<_> = keys.contact_keys.iter().chain(&keys.passes_of_keys).copied().collect();
     let with_passes: BTreeSet<_> = keys.passes_of_keys.iter().copied().collect();
-    for (org, hash) in names {
-        if let Some(contact) = holder(db, org, hash)? {
+    for (org, hash) in named {
+        if let Some(contact) = names::holder(db, org, hash)? {
             found.contact_keys.push((org, hash, contact));
             contacts.insert((org, contact));
             if with_passes.contains(&(org, hash)) {
@@ -127,11 +128,6 @@ pub(crate) fn load(db: &Connection, keys: &LoadKeys) -> Result<LoadedRows> {
         found.results.extend(result(db, *org, principal, name, keys.now)?);
     }
     Ok(found)
-}
-
-fn holder(db: &Connection, org: OrgId, hash: Hash) -> Result<Option<ContactId>> {
-    let mut statement = db.prepare_cached("SELECT contact FROM contact_keys WHERE org = ?1 AND hash = ?2")?;
-    first(statement.query(params![key(org), hash])?, |row| Columns::new(row, "contact_keys", "contact").id())
 }
 
 /// Passes by id, by external id and of contacts, each once.

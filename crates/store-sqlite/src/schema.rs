@@ -25,6 +25,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0018_installed.sql"),
     include_str!("../migrations/0020_records.sql"),
     include_str!("../migrations/0022_pages_of_the_owed.sql"),
+    include_str!("../migrations/0023_lines.sql"),
 ];
 
 /// Marks the file as ours in its header: "PBdg".

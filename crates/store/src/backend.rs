@@ -159,6 +159,10 @@ pub trait Backend: Send + Sync + 'static {
     async fn load(&self, keys: &LoadKeys) -> Result<LoadedRows>;
     /// Writes what a batch of commands changes. A link code that exists already is [`crate::StoreError::Taken`].
     async fn commit(&self, rows: CommitRows) -> Result<Committed>;
+    /// Organizations whose contacts were written by a release that kept one contact of each name.
+    async fn unlined(&self) -> Result<Vec<OrgId>>;
+    /// Notes that all contacts of an organization stand in their lines.
+    async fn lined(&self, org: OrgId) -> Result<()>;
 
     // Reading passes and contacts.
 
@@ -179,6 +183,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn count_passes(&self, org: OrgId, project: ProjectId, most: u32) -> Result<u32>;
     /// Contacts of an organization in the order of their ids, after one.
     async fn contacts(&self, org: OrgId, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>>;
+    /// The contacts that have a name, in the order of their places, behind one of them.
+    async fn line(&self, org: OrgId, name: Hash, behind: Option<ContactId>, limit: u32) -> Result<Vec<ContactId>>;
     /// Contacts with passes in these wallets, see [`crate::wallets_number`], in the order of their ids, after one.
     async fn find_contacts(&self, org: OrgId, wallets: i16, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>>;
     /// Passes of a shard that are due for expiry, earliest first.
@@ -382,6 +388,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn dedupe_after(&self, org: OrgId, after: (SourceId, Hash), limit: u32) -> Result<Vec<DedupeRow>>;
     /// Keeps message ids; one that is known stays as it is.
     async fn keep_dedupe(&self, rows: Vec<DedupeRow>) -> Result<()>;
+    /// The places of those among these contacts that came to have a name after others.
+    async fn places(&self, org: OrgId, contacts: &[ContactId]) -> Result<Vec<(ContactId, i64)>>;
     /// What destinations were last told of contacts, after a destination and a contact.
     async fn synced_after(
         &self,

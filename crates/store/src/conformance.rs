@@ -43,7 +43,8 @@ macro_rules! conformance_tests {
                 events_without_a_result_are_ignored_once_they_are_passed, a_pulse_tells_what_there_is_to_do, erasing_a_contact_destroys_the_keys_of_its_source_events;
             commit: new_rows_come_back_as_they_went_in, an_insert_of_what_exists_is_a_conflict,
                 a_version_that_moved_is_a_conflict, a_conflict_writes_nothing, external_ids_are_unique_until_deleted,
-                required_contact_keys_conflict_and_others_are_left_out, contact_keys_are_replaced,
+                required_contact_keys_conflict_and_others_stand_in_line, contact_keys_are_replaced,
+                the_oldest_claim_that_stands_is_found,
                 result_keys_are_claimed_once, results_expire, content_numbers_come_from_their_event,
                 data_keys_are_made_once_and_destroyed, link_codes_are_claimed_once,
                 installations_leave_pushes_alone;
@@ -72,7 +73,8 @@ macro_rules! conformance_tests {
             upkeep: the_epoch_stays, migrating_again_changes_nothing, rings_keep_their_newest,
                 old_inbox_rows_go_once_read, old_events_go_once_nobody_needs_them, forgotten_keys_may_be_used_again,
                 old_attempts_go;
-            concurrency: logs_stay_dense_under_concurrent_writers, no_update_is_lost, one_of_many_wins_a_name;
+            concurrency: logs_stay_dense_under_concurrent_writers, no_update_is_lost, one_of_many_wins_a_name,
+                many_come_into_one_line;
             model: operations_agree_with_a_simple_model_1, operations_agree_with_a_simple_model_2,
                 operations_agree_with_a_simple_model_3, operations_agree_with_a_simple_model_4;
         );

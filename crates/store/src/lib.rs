@@ -16,6 +16,7 @@ mod google;
 mod jobs;
 mod keyring;
 mod kinds;
+mod lines;
 mod logs;
 pub mod moving;
 mod publications;

@@ -401,18 +401,20 @@ pub struct ContactWrite {
     pub row: ContactRow,
     /// The version that it must still have; none means that it must not exist.
     pub expected: Option<i64>,
-    /// Blind indexes under which it is found, replacing earlier ones of the contact. A hash that another contact holds is
-    /// a conflict when `required`, else left out.
+    /// Blind indexes under which it is found, replacing earlier ones of the contact; one that it has already keeps its place.
     pub keys: Vec<ContactKey>,
 }
 
-/// A name under which a contact is found.
+/// A name under which a contact is found. Several contacts may have one: they stand in a line, in the order in which they came
+/// to have it, and the first is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContactKey {
     /// Blind index of kind and value.
     pub hash: Hash,
-    /// Whether another contact's holding it is a conflict (external ids) or not (e-mail addresses).
+    /// Whether it is a conflict that another contact has it: external ids, and e-mail addresses that nobody was found to have.
     pub required: bool,
+    /// Its place in the line; none means behind everybody.
+    pub place: Option<i64>,
 }
 
 /// An installation as it is stored.
@@ -531,7 +533,7 @@ pub struct LoadedRows {
     pub passes: Vec<PassRow>,
     /// Contacts, each once: those asked for and those of the passes.
     pub contacts: Vec<ContactRow>,
-    /// Which contact each name belongs to.
+    /// Which contact is the first of those that have each name.
     pub contact_keys: Vec<(OrgId, Hash, ContactId)>,
     /// Installations.
     pub installations: Vec<InstallationRow>,

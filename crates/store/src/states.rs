@@ -1,6 +1,6 @@
 //! What the engine reads and writes: the states that a batch of commands touches, and what becomes of them.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use domain::{
     Answer, Contact, ContactId, ContactRef, Event, IdempotencyKey, Installation, InstallationState, OrgId, Pass, PassId, PassRef,
@@ -74,8 +74,25 @@ pub struct States {
     /// The store-wide configuration version at the time.
     pub config_version: i64,
     externals: HashMap<(OrgId, ProjectId, String), PassId>,
+    /// The first of those who have each name.
     names: HashMap<(OrgId, ContactRef), ContactId>,
+    /// Addresses whose first gave them up meanwhile: only the store knows who is next.
+    unsettled: HashSet<(OrgId, ContactRef)>,
+    /// Contacts that came to have their address.
+    joined: HashMap<(OrgId, ContactId), Joined>,
+    turns: usize,
     data_keys: HashMap<(OrgId, Uuid), DataKey>,
+}
+
+/// How a contact came to have its address.
+#[derive(Clone, Copy)]
+struct Joined {
+    /// The how manieth of the batch it was.
+    turn: usize,
+    /// Whether nobody was found to have it.
+    first: bool,
+    /// Its place in the line, where that is known.
+    place: Option<i64>,
 }
 
 /// What a batch of commands changed, beside the states themselves.
@@ -190,16 +207,53 @@ impl States {
         }
     }
 
+    /// Whether somebody who is asked for cannot be told before what was decided so far is written: whoever was found by their
+    /// address has it no more.
+    pub fn is_unsettled(&self, org: OrgId, touch: &Touch) -> bool {
+        if self.unsettled.is_empty() {
+            return false;
+        }
+        let of_passes = touch.passes.iter().filter_map(|pass| match pass {
+            PassRef::OfContact { contact, .. } => Some(contact),
+            _ => None,
+        });
+        let mut people = of_passes.chain(&touch.contacts).chain(&touch.everything_of);
+        people.any(|contact| self.unsettled.contains(&(org, normalised(contact))))
+    }
+
     /// Takes in a contact that was made or changed, so that later commands of the batch find it by its names.
     pub fn put_contact(&mut self, org: OrgId, contact: Contact) {
-        for name in names_of(&contact) {
-            self.names.entry((org, name)).or_insert(contact.id);
+        let before: Vec<_> = self.contacts.get(&(org, contact.id)).map_or_else(Vec::new, |held| names_of(&held.value).collect());
+        let after: Vec<_> = names_of(&contact).collect();
+        for name in before.iter().filter(|name| !after.contains(name)) {
+            let named = (org, name.clone());
+            if self.names.get(&named) == Some(&contact.id) {
+                self.names.remove(&named);
+                if matches!(name, ContactRef::Email(_)) {
+                    self.unsettled.insert(named);
+                }
+            }
+        }
+        for name in after.into_iter().filter(|name| !before.contains(name)) {
+            let is_address = matches!(name, ContactRef::Email(_));
+            let first = *self.names.entry((org, name)).or_insert(contact.id) == contact.id;
+            if is_address {
+                self.turns += 1;
+                self.joined.insert((org, contact.id), Joined { turn: self.turns, first, place: None });
+            }
         }
         match self.contacts.get_mut(&(org, contact.id)) {
             Some(held) => held.value = contact,
             None => {
                 self.contacts.insert((org, contact.id), Held { value: contact, stored_version: None });
             }
+        }
+    }
+
+    /// Gives a contact that was put its place among those who have its address; none means behind those who have it by now.
+    pub(crate) fn stand(&mut self, org: OrgId, contact: ContactId, place: Option<i64>) {
+        if let Some(joined) = self.joined.get_mut(&(org, contact)) {
+            (joined.first, joined.place) = (false, place);
         }
     }
 
@@ -363,6 +417,16 @@ impl Store {
         Ok((key, parse(&opened, "passes", row.id.uuid())?))
     }
 
+    /// The keys of names that a contact has: the external id is nobody else's.
+    pub(crate) fn keys_of(&self, org: OrgId, contact: &Contact) -> Result<Vec<ContactKey>> {
+        let mut keys = Vec::new();
+        for name in names_of(contact) {
+            let required = matches!(name, ContactRef::External(_));
+            keys.extend(self.contact_hash(org, &name)?.map(|hash| ContactKey { hash, required, place: None }));
+        }
+        Ok(keys)
+    }
+
     pub(crate) fn open_contact(&self, row: &ContactRow) -> Result<(Option<DataKey>, Contact)> {
         if row.body.is_empty() {
             return Ok((None, erased(row)));
@@ -409,6 +473,8 @@ impl Store {
         for (org, id) in &changes.contacts {
             self.seal_contact(states, *org, *id, &mut rows)?;
         }
+        // In the order in which they came to have their addresses.
+        rows.contacts.sort_by_key(|write| states.joined.get(&(write.row.org, write.row.id)).map(|joined| joined.turn));
         // Of several events of a pass the last one counts.
         let content: HashMap<(OrgId, PassId), usize> = (0..)
             .zip(&changes.events)
@@ -447,10 +513,10 @@ impl Store {
                 &mut rows.data_keys,
             )?
         };
-        let mut keys = Vec::new();
-        for name in names_of(contact) {
-            let required = matches!(name, ContactRef::External(_));
-            keys.extend(self.contact_hash(org, &name)?.map(|hash| ContactKey { hash, required }));
+        let mut keys = self.keys_of(org, contact)?;
+        if let Some(joined) = states.joined.get(&(org, id)) {
+            let address = keys.iter_mut().filter(|key| !key.required);
+            address.for_each(|key| (key.required, key.place) = (joined.first, joined.place));
         }
         let version = stored(contact.version);
         let status = contact.wallet_status();

@@ -145,6 +145,7 @@ impl Store {
         });
         store.refresh().await?;
         store.seal_plain_headers().await?;
+        store.line_up().await?;
         Ok(store)
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use connectors::kit::{Entrance, Inbound, Lock, Settings, SharedSecret};
-use domain::{Clock as _, Facts, Pass, SourceEventId, Timestamp};
+use domain::{Action, Clock as _, ContactId, ContactInput, ContactRef, Facts, Pass, SourceEventId, Timestamp};
 use house::{House, Sink, until};
 use serde_json::{Value, json};
 use store::InboxStatus;
@@ -42,6 +42,34 @@ async fn pass_of(house: &House, external_id: &str) -> Option<Pass> {
 
 async fn points(house: &House, external_id: &str) -> String {
     pass_of(house, external_id).await.unwrap().balances["points"].to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_reaches_whoever_still_has_its_address() {
+    let house = House::new().await;
+    let issue =
+        json!({"id": "card", "action": "issue", "external_id": "$.properties.card", "contact": {"email": "$.properties.email"}});
+    house.flow(json!({"slug": "sign-up", "project": "club", "when": {"event": "signed_up"}, "steps": [issue]})).await;
+    let workers = house.workers().await;
+    let mut people = Vec::new();
+    for external_id in ["first", "second"] {
+        let new_id = ContactId::mint(house.clock.now(), &house::System);
+        let (external_id, email) = (Some(external_id.to_owned()), Some("Home@example.com".to_owned()));
+        let input = ContactInput { external_id, email, ..ContactInput::default() };
+        house.engine.submit(house.command(Action::PutContact { new_id, input })).await.unwrap();
+        people.push(new_id);
+    }
+    let holder = async |card: &str| {
+        let properties = json!({"email": "home@example.com", "card": card});
+        let guest = json!({"type": "track", "event": "signed_up", "anonymousId": card, "properties": properties});
+        let id = house.arrives_from(card, card, guest, None).await;
+        settled(&house, id, InboxStatus::Done).await;
+        pass_of(&house, card).await.unwrap().contact
+    };
+    assert_eq!(holder("card-1").await, Some(people[0]));
+    house.engine.submit(house.command(Action::EraseContact { contact: ContactRef::Id(people[0]) })).await.unwrap();
+    assert_eq!(holder("card-2").await, Some(people[1]));
+    workers.drain(PATIENCE).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -797,7 +825,7 @@ async fn what_a_mirrored_account_tells_of_installs_and_scans_is_what_stands_here
         let passes = house.store.passes(house.org, Some(house.project), None, None, 100).await.unwrap();
         let [pass] = passes.as_slice() else { panic!("{slug}: {} passes", passes.len()) };
         assert_eq!(log_of(&house, pass).await, log, "{slug}");
-        let id = domain::ContactRef::Id(pass.contact.unwrap());
+        let id = ContactRef::Id(pass.contact.unwrap());
         let holder = house.store.contact(house.org, &id).await.unwrap().unwrap();
         assert_eq!(holder.wallet_status().name(), status, "{slug}");
         assert!(holder.wallet_status().changed_at.is_none_or(|at| at < before), "{slug}: as of the platform's time");

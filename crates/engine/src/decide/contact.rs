@@ -29,8 +29,8 @@ pub(super) fn put(draft: &mut Draft<'_>, new_id: ContactId, input: &ContactInput
     })
 }
 
-/// Takes in what is told about a person, who is found by external id, else by e-mail address, else under `id`, else new
-/// under `id`. Passes of theirs that show what changed are updated, except the one that the caller is changing anyway.
+/// Takes in what is told about a person, who is found by external id, else under `id`, else by e-mail address, as the one who has had
+/// it longest, else new under `id`. Passes of theirs that show what changed are updated, except the one that the caller is changing anyway.
 pub(super) fn tell(
     draft: &mut Draft<'_>,
     input: &ContactInput,

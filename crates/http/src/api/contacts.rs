@@ -160,7 +160,8 @@ impl View {
     }
 }
 
-/// Which contacts to list. With an external id or an e-mail address there is at most one.
+/// Which contacts to list. With an external id there is at most one; with an e-mail address those who have it come in the order in
+/// which they came to have it, and the first is the one that is found by it.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -168,7 +169,7 @@ struct Filter {
     /// Only the one with this external id.
     #[param(value_type = Option<String>)]
     external_id: Option<String>,
-    /// Only the one with this e-mail address.
+    /// Only those with this e-mail address.
     #[param(value_type = Option<String>)]
     email: Option<String>,
     /// Only those whose passes are in these wallets, over all projects: as a contact's `wallet_status` is.
@@ -208,7 +209,8 @@ impl StatusName {
 
 /// Make or change a contact.
 ///
-/// The contact with that external id, else with that e-mail address, is changed; there being none, it is made.
+/// The contact with that external id, else with that e-mail address, is changed; there being none, it is made. Where several have
+/// the address, it is the one who has had it longest; who has another external id is somebody else.
 #[utoipa::path(post, path = "/v1/contacts", tag = "Contacts", security(("key" = ["passes_write"])),
     request_body = ContactSchema, responses((status = 200, body = View, description = "As it is now."),
         (status = 201, body = View, description = "Made.")))]
@@ -241,26 +243,30 @@ async fn list(
     State(app): State<Arc<App>>,
     QueryParams(filter): QueryParams<Filter>,
 ) -> Result<Json<Page<View>>, Problem> {
-    let named = match (filter.external_id, filter.email) {
-        (Some(external_id), None) => ContactRef::External(external_id),
-        (None, Some(email)) => ContactRef::Email(normalise_email(&email)),
-        (Some(_), Some(_)) => return Err(Problem::parameter("query", "give external_id or email, not both")),
-        (None, None) => {
-            let after = filter.cursor.map(|cursor| ContactId::from_uuid(cursor.0));
-            let rows = match filter.wallet_status {
-                Some(status) => app.store.find_contacts(can.org, status.number(), after, filter.limit.and_one()).await?,
-                None => app.store.contacts(can.org, after, filter.limit.and_one()).await?,
-            };
-            return Ok(Json(page(&rows, filter.limit, |contact| contact.id.uuid(), View::of)));
-        }
-    };
+    let after = filter.cursor.map(|cursor| ContactId::from_uuid(cursor.0));
     let fits = |contact: &Contact| {
         let status = contact.wallet_status();
         let number = store::wallets_number(status.apple > 0, status.google > 0, status.unknown > 0);
         filter.wallet_status.is_none_or(|wanted| wanted.number() == number)
     };
-    let found = app.store.contact(can.org, &named).await?.filter(fits);
-    Ok(Json(Page { data: found.iter().map(View::of).collect(), next_cursor: None }))
+    let rows = match (filter.external_id, filter.email, filter.wallet_status) {
+        (Some(_), Some(_), _) => return Err(Problem::parameter("query", "give external_id or email, not both")),
+        (Some(external_id), None, _) => {
+            let found = app.store.contact(can.org, &ContactRef::External(external_id)).await?.filter(fits);
+            return Ok(Json(Page { data: found.iter().map(View::of).collect(), next_cursor: None }));
+        }
+        (None, Some(email), _) => {
+            let rows = app.store.contacts_with(can.org, &email, after, filter.limit.and_one()).await?;
+            // Some may have another address by now.
+            let email = Some(normalise_email(&email));
+            let page = page(&rows, filter.limit, |contact| contact.id.uuid(), Clone::clone);
+            let data = page.data.iter().filter(|contact| contact.email == email && fits(contact)).map(View::of).collect();
+            return Ok(Json(Page { data, next_cursor: page.next_cursor }));
+        }
+        (None, None, Some(status)) => app.store.find_contacts(can.org, status.number(), after, filter.limit.and_one()).await?,
+        (None, None, None) => app.store.contacts(can.org, after, filter.limit.and_one()).await?,
+    };
+    Ok(Json(page(&rows, filter.limit, |contact| contact.id.uuid(), View::of)))
 }
 
 /// Read a contact.

@@ -463,6 +463,44 @@ async fn the_apple_passes_of_a_person_are_listed_with_one_file_of_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_leads_to_the_next_who_has_it_when_the_first_is_erased_or_moves() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let person = async |external_id: &str, status| {
+        let put = json!({"external_id": external_id, "email": "home@example.com"});
+        server.post("/v1/contacts", put).await.expect(status)["id"].as_str().unwrap().to_owned()
+    };
+    let ids = [person("h-1", 201).await, person("h-2", 201).await, person("h-3", 201).await];
+    let have = async || {
+        let (mut ids, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = server.get(&format!("/v1/contacts?email=Home@example.com&limit=2{cursor}")).await.expect(200);
+            ids.extend(page["data"].as_array().unwrap().iter().map(|contact| contact["id"].as_str().unwrap().to_owned()));
+            let Some(next) = page["next_cursor"].as_str() else { return ids };
+            cursor = format!("&cursor={next}");
+        }
+    };
+    assert_eq!(have().await, ids);
+    let told = async |status| {
+        server.post("/v1/contacts", json!({"email": "home@example.com", "name": "Ada"})).await.expect(status)["id"].clone()
+    };
+    assert_eq!(told(200).await, *ids[0]);
+    server.call(&server.admin, "DELETE", &format!("/v1/contacts/{}", ids[0]), &Value::Null).await.expect(204);
+    assert_eq!((have().await, told(200).await), (ids[1..].to_vec(), json!(ids[1])));
+    let issue = json!({"project": things.id("project"), "contact": {"email": "home@example.com"}, "external_id": "card-h"});
+    assert_eq!(server.post("/v1/passes", issue).await.expect(201)["contact"], ids[1], "what is issued to the address is theirs");
+    server.post("/v1/contacts", json!({"external_id": "h-2", "email": "away@example.com"})).await.expect(200);
+    assert_eq!((have().await, told(200).await), (ids[2..].to_vec(), json!(ids[2])));
+    assert_eq!(person("h-2", 200).await, ids[1], "who comes back stands behind the others");
+    assert_eq!(have().await, [ids[2].clone(), ids[1].clone()]);
+    for id in &ids[1..] {
+        server.call(&server.admin, "DELETE", &format!("/v1/contacts/{id}"), &Value::Null).await.expect(204);
+    }
+    assert!(have().await.is_empty());
+    assert!(!ids.contains(&told(201).await.as_str().unwrap().to_owned()), "nobody is left, so it is somebody new");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn null_takes_away_what_is_known_of_a_person() {
     let server = Server::start().await;
     let all = json!({"external_id": "m-1", "name": "Ada", "email": "Ada@Example.com", "phone": "+4930123",

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::{ContactId, OrgId, Timestamp};
-use store::{ContactWrite, StoreError};
+use store::{ContactKey, ContactWrite, StoreError};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
@@ -144,9 +144,9 @@ async fn write_installations(open: &Transaction, statement: &Statement, batch: &
 /// Names of contacts and external ids of passes: what is given up, then what is claimed.
 #[derive(Default)]
 struct Changes {
-    dropped_names: BTreeSet<(OrgId, Uuid)>,
-    /// With their contacts, and whether they must be had.
-    added_names: BTreeMap<(OrgId, Uuid), (ContactId, bool)>,
+    dropped_names: BTreeSet<(OrgId, Uuid, Uuid)>,
+    /// With those who come to have them, in their order.
+    added_names: BTreeMap<(OrgId, Uuid), Vec<(ContactId, ContactKey)>>,
     dropped_externals: BTreeSet<(OrgId, Uuid, Uuid)>,
     added_externals: BTreeMap<(OrgId, Uuid, Uuid), Uuid>,
 }
@@ -159,7 +159,7 @@ impl Changes {
         Ok(changes)
     }
 
-    /// Contacts are taken in the order of the batch: the first has a name that two want.
+    /// Contacts are taken in the order of the batch: that is the order in which they come into a line.
     fn names(&mut self, batch: &Batch<'_>, locked: &Locked) -> Attempt<()> {
         let mut stored: HashMap<(OrgId, ContactId), BTreeSet<Uuid>> = HashMap::new();
         for (org, hash, contact) in &locked.names {
@@ -175,14 +175,13 @@ impl Changes {
                     kept.insert(hash);
                     continue;
                 }
-                let (holder, required) = self.added_names.entry((org, hash)).or_insert((id, false));
-                if *holder == id {
-                    *required |= key.required;
-                } else if key.required {
+                let line = self.added_names.entry((org, hash)).or_default();
+                if key.required && !line.is_empty() {
                     return Err(Failed::Conflict);
                 }
+                line.push((id, *key));
             }
-            self.dropped_names.extend(own.difference(&kept).map(|hash| (org, *hash)));
+            self.dropped_names.extend(own.difference(&kept).map(|hash| (org, *hash, id.uuid())));
         }
         Ok(())
     }
@@ -212,31 +211,59 @@ impl Changes {
     }
 }
 
+/// Those who come to have a name, in the order of names and then of their line.
+#[derive(Default)]
+struct Named {
+    orgs: Vec<Uuid>,
+    hashes: Vec<Uuid>,
+    contacts: Vec<Uuid>,
+    places: Vec<Option<i64>>,
+    behind: Vec<i64>,
+    required: Vec<bool>,
+}
+
+impl Named {
+    fn of(added: &BTreeMap<(OrgId, Uuid), Vec<(ContactId, ContactKey)>>) -> Self {
+        let mut named = Self::default();
+        for ((org, hash), line) in added {
+            for (behind, (contact, key)) in (0..).zip(line) {
+                named.orgs.push(org.uuid());
+                named.hashes.push(*hash);
+                named.contacts.push(contact.uuid());
+                named.places.push(key.place);
+                named.behind.push(behind);
+                named.required.push(key.required);
+            }
+        }
+        named
+    }
+
+    async fn add(&self, open: &Transaction, statement: &Statement) -> Attempt<usize> {
+        let Self { orgs, hashes, contacts, places, behind, required } = self;
+        count(open, statement, contacts.len(), &[orgs, hashes, contacts, places, behind, required]).await
+    }
+}
+
 /// The second go, left out when no name and no external id changes.
 pub(super) async fn change_names(open: &Transaction, statements: &Statements, batch: &Batch<'_>, locked: &Locked) -> Attempt<()> {
     let changes = Changes::of(batch, locked)?;
-    let dropped = ids(changes.dropped_names.iter().copied());
-    let added = ids(changes.added_names.keys().copied());
-    let holders: Vec<Uuid> = changes.added_names.values().map(|(contact, _)| contact.uuid()).collect();
+    let dropped = columns(changes.dropped_names.iter());
+    let named = Named::of(&changes.added_names);
     let lost = columns(changes.dropped_externals.iter());
     let won = columns(changes.added_externals.keys());
     let passes: Vec<Uuid> = changes.added_externals.values().copied().collect();
     let answers = tokio::join!(
         biased;
-        async { count(open, &statements.drop_names, dropped.0.len(), &[&dropped.0, &dropped.1]).await },
-        async { rows(open, &statements.add_names, holders.len(), &[&added.0, &added.1, &holders]).await },
+        async { count(open, &statements.drop_names, dropped.0.len(), &[&dropped.0, &dropped.1, &dropped.2]).await },
+        named.add(open, &statements.add_names),
         async { count(open, &statements.drop_externals, lost.0.len(), &[&lost.0, &lost.1, &lost.2]).await },
         async { count(open, &statements.add_externals, passes.len(), &[&won.0, &won.1, &won.2, &passes]).await },
     );
-    let (dropped, named, lost, won) = answers;
+    let (dropped, joined, lost, won) = answers;
     dropped?;
-    let mut missing = changes.added_names;
-    for row in &named? {
-        let mut columns = Columns::of(row);
-        missing.remove(&(columns.id()?, columns.take()?));
-    }
+    let joined = joined?;
     lost?;
-    if won? != passes.len() || missing.values().any(|(_, required)| *required) {
+    if won? != passes.len() || joined != named.contacts.len() {
         return Err(Failed::Conflict);
     }
     Ok(())

@@ -69,11 +69,18 @@ const WRITE_INSTALLATIONS: &str = "INSERT INTO installations (org, pass, wallet,
         push_token = excluded.push_token";
 
 const DROP_NAMES: &str = "DELETE FROM contact_keys WHERE ctid = ANY (ARRAY( \
-    SELECT n.place FROM unnest($1::uuid[], $2::uuid[]) AS t(org, hash) CROSS JOIN LATERAL \
-    (SELECT ctid AS place FROM contact_keys n WHERE n.org = t.org AND n.hash = t.hash FOR UPDATE) n))";
+    SELECT n.at FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS t(org, hash, contact) CROSS JOIN LATERAL \
+    (SELECT ctid AS at FROM contact_keys n WHERE n.org = t.org AND n.contact = t.contact AND n.hash = t.hash FOR UPDATE) n))";
 
-const ADD_NAMES: &str = "INSERT INTO contact_keys (org, hash, contact) \
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) ON CONFLICT DO NOTHING RETURNING org, hash";
+/// `behind` counts those that come into the same line before, out of the same batch. Whoever must be alone in a line finds nobody
+/// there; two that want one place at the same time have one winner.
+const ADD_NAMES: &str = "INSERT INTO contact_keys (org, hash, contact, place) \
+    SELECT t.org, t.hash, t.contact, coalesce(t.place, n.last + 1 + t.behind) \
+    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::boolean[]) \
+        AS t(org, hash, contact, place, behind, required) \
+    CROSS JOIN LATERAL (SELECT coalesce((SELECT place FROM contact_keys n WHERE n.org = t.org AND n.hash = t.hash \
+        ORDER BY place DESC LIMIT 1), -1) AS last OFFSET 0) n \
+    WHERE NOT t.required OR n.last < 0 ON CONFLICT DO NOTHING";
 
 const DROP_EXTERNALS: &str = "DELETE FROM pass_externals WHERE ctid = ANY (ARRAY( \
     SELECT x.place FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS t(org, project, external) CROSS JOIN LATERAL \

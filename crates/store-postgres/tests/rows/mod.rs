@@ -99,7 +99,7 @@ pub(crate) fn contact(n: u64, names: &[u64]) -> ContactWrite {
         data_key: None,
         body: vec![1; 100],
     };
-    let keys = names.iter().map(|&n| ContactKey { hash: hash(n), required: true }).collect();
+    let keys = names.iter().map(|&n| ContactKey { hash: hash(n), required: true, place: None }).collect();
     ContactWrite { row, expected: None, keys }
 }
 

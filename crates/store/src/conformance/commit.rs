@@ -7,8 +7,8 @@ use super::fixtures::{
     key_bytes, lease, org, other_org, pass, result, update, uuid,
 };
 use crate::{
-    CommitRows, ContactKey, ContactWrite, DELETED, InstallationRow, LoadKeys, Log, NameKind, PassRow, PassWrite, PushOutcome,
-    PushSettlement, ResultRow, StoreError,
+    CommitRows, ContactWrite, DELETED, InstallationRow, LoadKeys, Log, NameKind, PassRow, PassWrite, PushOutcome, PushSettlement,
+    ResultRow, StoreError,
 };
 
 async fn stored_pass(backend: &Shared, n: u64) -> Option<PassRow> {
@@ -169,16 +169,18 @@ pub async fn external_ids_are_unique_until_deleted(backend: &Shared) {
     assert_eq!(found, [rival.id], "a deleted pass is not found by its external id");
 }
 
-/// An external id that somebody else has is a conflict, an e-mail address is left to whoever has it.
-pub async fn required_contact_keys_conflict_and_others_are_left_out(backend: &Shared) {
+/// An external id that somebody else has is a conflict; who comes to have an address after others stands behind them.
+pub async fn required_contact_keys_conflict_and_others_stand_in_line(backend: &Shared) {
     done(backend, CommitRows { contacts: vec![insert_contact(contact(30), &[(40, true), (41, false)])], ..commit() }).await;
     let refused = insert_contact(contact(31), &[(40, true)]);
     conflict(backend, CommitRows { contacts: vec![refused], ..commit() }, "the required name is taken").await;
     let shared = insert_contact(contact(31), &[(41, false), (42, true)]);
     done(backend, CommitRows { contacts: vec![shared], ..commit() }).await;
     assert_eq!(holder(backend, 40).await, Some(id(30)));
-    assert_eq!(holder(backend, 41).await, Some(id(30)), "left to the first");
+    assert_eq!(holder(backend, 41).await, Some(id(30)), "the first is found");
     assert_eq!(holder(backend, 42).await, Some(id(31)));
+    let alone = insert_contact(contact(33), &[(41, true)]);
+    conflict(backend, CommitRows { contacts: vec![alone], ..commit() }, "nobody was to have the name").await;
     let elsewhere = crate::ContactRow { org: other_org(), ..contact(32) };
     done(backend, CommitRows { contacts: vec![insert_contact(elsewhere, &[(40, true)])], ..commit() }).await;
 }
@@ -186,15 +188,64 @@ pub async fn required_contact_keys_conflict_and_others_are_left_out(backend: &Sh
 /// A contact's names are those of its last write.
 pub async fn contact_keys_are_replaced(backend: &Shared) {
     done(backend, CommitRows { contacts: vec![insert_contact(contact(30), &[(40, true), (41, false)])], ..commit() }).await;
-    let next = ContactWrite {
-        row: crate::ContactRow { version: 2, ..contact(30) },
-        expected: Some(1),
-        keys: vec![ContactKey { hash: hash(40), required: true }, ContactKey { hash: hash(43), required: false }],
-    };
-    done(backend, CommitRows { contacts: vec![next], ..commit() }).await;
+    done(backend, CommitRows { contacts: vec![renamed(30, 1, &[(40, true), (43, false)])], ..commit() }).await;
     let holders = [holder(backend, 40).await, holder(backend, 41).await, holder(backend, 43).await];
     assert_eq!(holders, [Some(id(30)), None, Some(id(30))]);
     done(backend, CommitRows { contacts: vec![insert_contact(contact(31), &[(41, true)])], ..commit() }).await;
+}
+
+/// A contact's next version, with other names.
+fn renamed(n: u64, version: i64, keys: &[(u64, bool)]) -> ContactWrite {
+    let row = crate::ContactRow { version: version + 1, ..contact(n) };
+    ContactWrite { expected: Some(version), ..insert_contact(row, keys) }
+}
+
+/// Whoever leaves a line makes place for the next; who comes back stands last, and who stays keeps the place. A line of one
+/// organization is none of another's.
+pub async fn the_oldest_claim_that_stands_is_found(backend: &Shared) {
+    for n in 30..34 {
+        done(backend, CommitRows { contacts: vec![insert_contact(contact(n), &[(n + 20, true), (40, false)])], ..commit() })
+            .await;
+    }
+    let elsewhere = crate::ContactRow { org: other_org(), ..contact(30) };
+    done(backend, CommitRows { contacts: vec![insert_contact(elsewhere, &[(40, true)])], ..commit() }).await;
+    let line = async |behind: Option<u64>, limit| backend.line(org(), hash(40), behind.map(id), limit).await.unwrap();
+    let ids = |numbers: &[u64]| numbers.iter().map(|n| id(*n)).collect::<Vec<_>>();
+    assert_eq!(line(None, 9).await, ids(&[30, 31, 32, 33]));
+    assert_eq!((line(None, 2).await, line(Some(31), 9).await), (ids(&[30, 31]), ids(&[32, 33])));
+
+    // One that stays is written anew and keeps its place; one that is erased has no name any more.
+    done(backend, CommitRows { contacts: vec![renamed(31, 1, &[(51, true), (40, false)])], ..commit() }).await;
+    done(backend, CommitRows { contacts: vec![renamed(30, 1, &[])], ..commit() }).await;
+    assert_eq!((holder(backend, 40).await, holder(backend, 50).await), (Some(id(31)), None));
+    // In one commit the first leaves, comes back behind the others, and somebody new comes.
+    done(backend, CommitRows { contacts: vec![renamed(31, 2, &[(51, true)])], ..commit() }).await;
+    let both = vec![insert_contact(contact(35), &[(40, false)]), renamed(31, 3, &[(51, true), (40, false)])];
+    done(backend, CommitRows { contacts: both, ..commit() }).await;
+    assert_eq!(line(None, 9).await, ids(&[32, 33, 35, 31]), "those of one commit come in its order");
+    let mut places = backend.places(org(), &ids(&[30, 31, 32, 33, 35])).await.unwrap();
+    places.sort_unstable_by_key(|(_, place)| *place);
+    assert_eq!(places.iter().map(|(contact, _)| *contact).collect::<Vec<_>>(), ids(&[32, 33, 35, 31]));
+
+    // Where a place is known it is taken, whatever the order.
+    let at = |n, place| {
+        let mut write = insert_contact(contact(n), &[(45, false)]);
+        write.keys[0].place = Some(place);
+        write
+    };
+    done(backend, CommitRows { contacts: vec![at(60, 7), at(61, 0)], ..commit() }).await;
+    done(backend, CommitRows { contacts: vec![at(62, 3)], ..commit() }).await;
+    conflict(backend, CommitRows { contacts: vec![at(63, 7)], ..commit() }, "the place is taken").await;
+    done(backend, CommitRows { contacts: vec![insert_contact(contact(63), &[(45, false)])], ..commit() }).await;
+    assert_eq!(backend.line(org(), hash(45), None, 9).await.unwrap(), ids(&[61, 62, 60, 63]));
+
+    for n in [32, 33, 35] {
+        done(backend, CommitRows { contacts: vec![renamed(n, 1, &[])], ..commit() }).await;
+    }
+    done(backend, CommitRows { contacts: vec![renamed(31, 4, &[])], ..commit() }).await;
+    assert!(line(None, 9).await.is_empty() && holder(backend, 40).await.is_none(), "nothing is left behind");
+    assert!(backend.unlined().await.unwrap().is_empty());
+    backend.lined(org()).await.unwrap();
 }
 
 /// An idempotency key is claimed by one commit.

@@ -119,3 +119,32 @@ pub async fn one_of_many_wins_a_name(backend: &Shared) {
     assert_eq!(outcomes.iter().filter(|(_, new)| *new).count(), 1);
     assert!(backend.look_up(NameKind::LinkCode.number(), b"code").await.unwrap().is_some());
 }
+
+/// Many that come to have one name at the same time all stand in its line, each in a place of its own, and those who leave it
+/// meanwhile are gone.
+pub async fn many_come_into_one_line(backend: &Shared) {
+    done(backend, CommitRows { contacts: vec![insert_contact(contact(99), &[(40, false)])], ..commit() }).await;
+    let mut writers = JoinSet::new();
+    for n in 100..100 + WRITERS {
+        let backend = backend.clone();
+        writers.spawn(async move {
+            let commit = async |contact: crate::ContactWrite| loop {
+                if let Committed::Done(_) =
+                    backend.commit(CommitRows { contacts: vec![contact.clone()], ..commit() }).await.unwrap()
+                {
+                    break;
+                }
+            };
+            commit(insert_contact(contact(n), &[(40, false)])).await;
+            if n.is_multiple_of(3) {
+                let row = crate::ContactRow { version: 2, ..contact(n) };
+                commit(crate::ContactWrite { expected: Some(1), ..insert_contact(row, &[]) }).await;
+            }
+        });
+    }
+    writers.join_all().await;
+    let line = backend.line(org(), hash(40), None, 100).await.unwrap();
+    assert_eq!(line[0], id(99), "whoever was there before stays the first");
+    let expected: BTreeSet<_> = (99..100 + WRITERS).filter(|n| *n == 99 || !n.is_multiple_of(3)).map(id).collect();
+    assert_eq!((line.len(), line.into_iter().collect::<BTreeSet<_>>()), (expected.len(), expected));
+}

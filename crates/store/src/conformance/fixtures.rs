@@ -191,7 +191,7 @@ pub(super) fn update(row: &PassRow) -> PassWrite {
 }
 
 pub(super) fn insert_contact(row: ContactRow, keys: &[(u64, bool)]) -> ContactWrite {
-    let keys = keys.iter().map(|&(n, required)| ContactKey { hash: hash(n), required }).collect();
+    let keys = keys.iter().map(|&(n, required)| ContactKey { hash: hash(n), required, place: None }).collect();
     ContactWrite { row, expected: None, keys }
 }
 

@@ -64,7 +64,7 @@ struct Model {
     data_keys: BTreeMap<Uuid, Vec<u8>>,
     passes: BTreeMap<PassId, PassRow>,
     contacts: BTreeMap<ContactId, ContactRow>,
-    names: BTreeMap<Hash, ContactId>,
+    names: BTreeMap<Hash, Vec<ContactId>>,
     results: BTreeMap<String, ResultRow>,
     events: Vec<Vec<EventRow>>,
     deliveries: BTreeMap<DeliveryId, (DeliveryRow, bool)>,
@@ -120,12 +120,21 @@ impl Model {
                 return None;
             }
             self.contacts.insert(id, write.row.clone());
-            self.names.retain(|_, holder| *holder != id);
+            for (hash, line) in &mut self.names {
+                line.retain(|contact| *contact != id || write.keys.iter().any(|key| key.hash == *hash));
+            }
+        }
+        for write in &rows.contacts {
+            let id = write.row.id;
             for key in &write.keys {
-                if key.required && self.names.contains_key(&key.hash) {
+                let line = self.names.entry(key.hash).or_default();
+                if line.contains(&id) {
+                    continue;
+                }
+                if key.required && !line.is_empty() {
                     return None;
                 }
-                self.names.entry(key.hash).or_insert(id);
+                line.push(id);
             }
         }
         for row in &rows.results {
@@ -260,8 +269,12 @@ impl Run<'_> {
             rows.events.push(event(n, &row));
             rows.passes.push(PassWrite { row, expected, content_event, code: None });
         }
-        if self.dice.often(40) {
-            rows.contacts.push(self.random_contact());
+        let mut seen = BTreeSet::new();
+        while self.dice.often(40) {
+            let write = self.random_contact();
+            if seen.insert(write.row.id) {
+                rows.contacts.push(write);
+            }
         }
         for row in rows.passes.iter().map(|write| write.row.subject).chain(rows.contacts.iter().map(|c| c.row.id.uuid())) {
             let known = self.model.data_keys.contains_key(&row) || rows.data_keys.iter().any(|key| key.1 == row);
@@ -285,7 +298,7 @@ impl Run<'_> {
         let row = contact(self.dice.thing() + 20);
         let stored = self.model.contacts.get(&row.id).map(|row| row.version);
         let keys: BTreeMap<_, _> = (0..self.dice.below(3)).map(|_| (self.dice.below(12), self.dice.often(50))).collect();
-        let keys = keys.into_iter().map(|(n, required)| ContactKey { hash: hash(n), required }).collect();
+        let keys = keys.into_iter().map(|(n, required)| ContactKey { hash: hash(n), required, place: None }).collect();
         ContactWrite { row: ContactRow { version: stored.unwrap_or(0) + 1, ..row }, expected: stored, keys }
     }
 
@@ -383,7 +396,9 @@ impl Run<'_> {
         let expected: Vec<_> = model.passes.values().filter(wanted).map(|row| model.with_key(row)).collect();
         loaded.passes.sort_by_key(|row| row.id);
         assert_eq!(loaded.passes, expected);
-        let holder = model.names.get(&name).map(|contact| (org(), name, *contact));
+        let line = model.names.get(&name).cloned().unwrap_or_default();
+        assert_eq!(self.backend.line(org(), name, None, 100).await.unwrap(), line);
+        let holder = line.first().map(|contact| (org(), name, *contact));
         assert_eq!(loaded.contact_keys, holder.into_iter().collect::<Vec<_>>());
         let mut needed: BTreeSet<_> = expected.iter().filter_map(|row| row.contact).collect();
         needed.extend(holder.map(|(_, _, contact)| contact));

@@ -106,7 +106,9 @@ impl Store {
             let Some(last) = contacts.last() else { break };
             after = Some(last.id);
             tally.contacts += contacts.len() as u64;
-            writer.frame(&Frame::Contacts { org, contacts })?;
+            let ids: Vec<_> = contacts.iter().map(|contact| contact.id).collect();
+            let places = Some(self.backend.places(org, &ids).await?);
+            writer.frame(&Frame::Contacts { org, contacts, places })?;
         }
         self.export_passes(org, writer, tally).await?;
         self.export_loose_events(org, writer, tally).await?;

@@ -1,7 +1,7 @@
 //! The way in.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     io::{self, Read},
 };
 
@@ -110,9 +110,9 @@ impl Store {
                     }
                     tally.files += 1;
                 }
-                Frame::Contacts { org, contacts } => {
+                Frame::Contacts { org, contacts, places } => {
                     tally.contacts += contacts.len() as u64;
-                    self.import_contacts(org, contacts, now).await?;
+                    self.import_contacts(org, contacts, places, now).await?;
                 }
                 Frame::Passes { org, passes } => {
                     tally.passes += passes.len() as u64;
@@ -160,13 +160,22 @@ impl Store {
         Ok(())
     }
 
-    async fn import_contacts(&self, org: OrgId, contacts: Vec<Contact>, now: Timestamp) -> Moved<()> {
+    async fn import_contacts(
+        &self,
+        org: OrgId,
+        contacts: Vec<Contact>,
+        places: Option<Vec<(ContactId, i64)>>,
+        now: Timestamp,
+    ) -> Moved<()> {
+        let places: Option<HashMap<ContactId, i64>> = places.map(|places| places.into_iter().collect());
         let touch = Touch { contacts: contacts.iter().map(|it| ContactRef::Id(it.id)).collect(), ..Touch::default() };
         let mut states = self.load(&[(org, touch)], now).await?;
         let mut changes = Changes { now, ..Changes::default() };
         for contact in contacts.into_iter().filter(|it| !states.contacts.contains_key(&(org, it.id))).collect::<Vec<_>>() {
-            changes.contacts.push((org, contact.id));
+            let id = contact.id;
+            changes.contacts.push((org, id));
             states.put_contact(org, contact);
+            states.stand(org, id, places.as_ref().map(|places| places.get(&id).copied().unwrap_or(0)));
         }
         self.write_frame(&mut states, &changes).await
     }

@@ -98,6 +98,10 @@ enum Frame {
     Contacts {
         org: OrgId,
         contacts: Vec<Contact>,
+        /// Where those among them stand who came to have their e-mail address after others; files of releases for which one contact
+        /// alone had an address do not say it.
+        #[serde(default)]
+        places: Option<Vec<(ContactId, i64)>>,
     },
     Passes {
         org: OrgId,
