@@ -78,6 +78,24 @@ pub(crate) async fn synced(
     rows.iter().map(read).collect()
 }
 
+/// Which contacts destinations find under which records.
+pub(crate) async fn records(
+    pool: &Pool,
+    org: OrgId,
+    after: (TargetId, Hash, ContactId),
+    limit: u32,
+) -> Attempt<Vec<(TargetId, Hash, ContactId)>> {
+    const SQL: &str = "SELECT target, record, contact FROM record_contacts \
+        WHERE org = $1 AND (target, record, contact) > ($2, $3, $4) ORDER BY target, record, contact LIMIT $5";
+    let (target, record, contact) = (after.0.uuid(), Uuid::from_bytes(after.1), after.2.uuid());
+    let rows = query(pool, SQL, &[&org.uuid(), &target, &record, &contact, &i64::from(limit)]).await?;
+    let read = |row| {
+        let mut columns = Columns::of(row);
+        Ok((columns.id()?, columns.hash()?, columns.id()?))
+    };
+    rows.iter().map(read).collect()
+}
+
 /// Which run last had a row about a pass.
 pub(crate) async fn mirrored(
     pool: &Pool,

@@ -489,6 +489,14 @@ impl Backend for Postgres {
     ) -> Result<Vec<(TargetId, ContactId, Hash)>> {
         Ok(carried::synced(&self.pool, org, after, limit).await?)
     }
+    async fn records_after(
+        &self,
+        org: OrgId,
+        after: (TargetId, Hash, ContactId),
+        limit: u32,
+    ) -> Result<Vec<(TargetId, Hash, ContactId)>> {
+        Ok(carried::records(&self.pool, org, after, limit).await?)
+    }
     async fn mirrored_after(&self, org: OrgId, after: (SyncId, PassId), limit: u32) -> Result<Vec<(SyncId, PassId, BatchId)>> {
         Ok(carried::mirrored(&self.pool, org, after, limit).await?)
     }

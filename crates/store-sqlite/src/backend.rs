@@ -529,6 +529,14 @@ impl Backend for Sqlite {
     ) -> Result<Vec<(TargetId, ContactId, Hash)>> {
         self.read(move |db| carried::synced(db, org, after, limit)).await
     }
+    async fn records_after(
+        &self,
+        org: OrgId,
+        after: (TargetId, Hash, ContactId),
+        limit: u32,
+    ) -> Result<Vec<(TargetId, Hash, ContactId)>> {
+        self.read(move |db| carried::records(db, org, after, limit)).await
+    }
     async fn mirrored_after(&self, org: OrgId, after: (SyncId, PassId), limit: u32) -> Result<Vec<(SyncId, PassId, BatchId)>> {
         self.read(move |db| carried::mirrored(db, org, after, limit)).await
     }

@@ -68,6 +68,23 @@ pub(crate) fn synced(
     })
 }
 
+/// Which contacts destinations find under which records.
+pub(crate) fn records(
+    db: &Connection,
+    org: OrgId,
+    after: (TargetId, Hash, ContactId),
+    limit: u32,
+) -> Result<Vec<(TargetId, Hash, ContactId)>> {
+    let mut statement = db.prepare_cached(
+        "SELECT target, record, contact FROM record_contacts WHERE org = ?1 AND (target, record, contact) > (?2, ?3, ?4)
+         ORDER BY target, record, contact LIMIT ?5",
+    )?;
+    all(statement.query(params![key(org), key(after.0), after.1, key(after.2), limit])?, |row| {
+        let mut columns = Columns::new(row, "record_contacts", "target, record, contact");
+        Ok((columns.id()?, columns.value()?, columns.id()?))
+    })
+}
+
 /// Which run last had a row about a pass.
 pub(crate) fn mirrored(
     db: &Connection,

@@ -397,6 +397,13 @@ pub trait Backend: Send + Sync + 'static {
         after: (TargetId, ContactId),
         limit: u32,
     ) -> Result<Vec<(TargetId, ContactId, Hash)>>;
+    /// Which contacts destinations find under which records, after a destination, a record and a contact.
+    async fn records_after(
+        &self,
+        org: OrgId,
+        after: (TargetId, Hash, ContactId),
+        limit: u32,
+    ) -> Result<Vec<(TargetId, Hash, ContactId)>>;
     /// Which run last had a row about a pass, after a sync and a pass.
     async fn mirrored_after(&self, org: OrgId, after: (SyncId, PassId), limit: u32) -> Result<Vec<(SyncId, PassId, BatchId)>>;
 

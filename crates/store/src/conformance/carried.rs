@@ -43,6 +43,7 @@ pub async fn what_moves_is_walked_whole_and_keys_are_kept(backend: &Shared) {
     assert_eq!(backend.accept(vec![again]).await.unwrap(), [Accepted::Duplicate(id(900))], "it came before the move");
 
     for (target, contact, told) in [(60, 1, 1), (60, 2, 2), (61, 1, 3)] {
+        backend.note_records(org(), id(target), vec![([told as u8; 16], id(contact)), ([told as u8; 16], id(9))]).await.unwrap();
         backend.note_synced(org(), id(target), vec![(id(contact), Some(hash(told)))]).await.unwrap();
         backend.note_mirrored(org(), id(target), id(told), vec![id(contact)]).await.unwrap();
     }
@@ -51,5 +52,13 @@ pub async fn what_moves_is_walked_whole_and_keys_are_kept(backend: &Shared) {
     assert_eq!(backend.synced_after(org(), (id(0), id(0)), 1).await.unwrap(), [(id(60), id(1), hash(1))]);
     let mirrored = backend.mirrored_after(org(), (id(60), id(1)), 9).await.unwrap();
     assert_eq!(mirrored, [(id(60), id(2), id(2)), (id(61), id(1), id(3))]);
+    let (mut after, mut records) = ((id(0), [0; 16], id(0)), Vec::new());
+    while let Some(last) = backend.records_after(org(), after, 4).await.unwrap().last().copied() {
+        records.extend(backend.records_after(org(), after, 4).await.unwrap().into_iter().map(|row| (row.0, row.1[0], row.2)));
+        after = last;
+    }
+    let told = [(60, 1, 1), (60, 1, 9), (60, 2, 2), (60, 2, 9), (61, 3, 1), (61, 3, 9)];
+    assert_eq!(records, told.map(|(target, record, contact)| (id(target), record, id(contact))));
+    assert!(backend.records_after(other_org(), (id(0), [0; 16], id(0)), 9).await.unwrap().is_empty());
     assert!(backend.mirrored_after(other_org(), (id(0), id(0)), 9).await.unwrap().is_empty());
 }

@@ -61,6 +61,7 @@ impl Store {
                 writer.frame(&Frame::Synced { org, target: part[0].0, told })?;
             }
         }
+        self.export_records(org, writer, tally).await?;
         let mut after = (SyncId::from_uuid(Uuid::nil()), PassId::from_uuid(Uuid::nil()));
         loop {
             let mut rows = self.backend.mirrored_after(org, after, NARROW).await?;
@@ -71,6 +72,20 @@ impl Store {
             for part in rows.chunk_by(|one, next| (one.0, one.2) == (next.0, next.2)) {
                 let passes = part.iter().map(|(_, pass, _)| *pass).collect();
                 writer.frame(&Frame::Mirrored { org, sync: part[0].0, run: part[0].2, passes })?;
+            }
+        }
+    }
+
+    async fn export_records<W: Write>(&self, org: OrgId, writer: &mut Writer<'_, W>, tally: &mut Tally) -> Moved<()> {
+        let mut after = (TargetId::from_uuid(Uuid::nil()), [0; 16], ContactId::from_uuid(Uuid::nil()));
+        loop {
+            let rows = self.backend.records_after(org, after, NARROW).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = *last;
+            tally.notes += rows.len() as u64;
+            for part in rows.chunk_by(|one, next| one.0 == next.0) {
+                let found = part.iter().map(|(_, record, contact)| (*record, *contact)).collect();
+                writer.frame(&Frame::Records { org, target: part[0].0, found })?;
             }
         }
     }

@@ -138,6 +138,10 @@ impl Store {
                     tally.notes += told.len() as u64;
                     self.note_synced(org, target, told.into_iter().map(|(contact, hash)| (contact, Some(hash)))).await?;
                 }
+                Frame::Records { org, target, found } => {
+                    tally.notes += found.len() as u64;
+                    self.backend.note_records(org, target, found).await?;
+                }
                 Frame::Mirrored { org, sync, run, passes } => {
                     tally.notes += passes.len() as u64;
                     self.backend.note_mirrored(org, sync, run, passes).await?;

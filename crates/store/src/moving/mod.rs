@@ -9,8 +9,8 @@
 //! in one transaction: until then nobody finds it, and an import that broke off goes on where it was.
 //!
 //! What has a key happens once, also after the move: idempotency keys come along with their results, and the message ids by which
-//! sources' events are known again. So does what destinations were last told of each contact, and which passes syncs had rows
-//! about, so that the next backfill and the next sync do not begin anew. Left behind on purpose: source events with their
+//! sources' events are known again. So does what destinations were last told of each contact, which contacts are one record there,
+//! and which passes syncs had rows about, so that the next backfill and the next sync do not begin anew. Left behind on purpose: source events with their
 //! traces, attempts, deliveries, jobs (batches, runs of syncs and how far these came, so that the next run reads all rows once)
 //! and the audit log. They tell of the old installation, and belong with its file to whoever keeps records.
 //!
@@ -69,7 +69,7 @@ pub struct Tally {
     pub files: u64,
     /// Idempotency keys and message ids.
     pub keys: u64,
-    /// What destinations were told of contacts, and which passes syncs had rows about.
+    /// What destinations were told of contacts, under which record they find each, and which passes syncs had rows about.
     pub notes: u64,
 }
 
@@ -123,6 +123,11 @@ enum Frame {
         org: OrgId,
         target: TargetId,
         told: Vec<(ContactId, Hash)>,
+    },
+    Records {
+        org: OrgId,
+        target: TargetId,
+        found: Vec<(Hash, ContactId)>,
     },
     Mirrored {
         org: OrgId,
