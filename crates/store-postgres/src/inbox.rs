@@ -8,8 +8,8 @@ use std::{
 use deadpool_postgres::Pool;
 use domain::{OrgId, SourceEventId, Timestamp};
 use store::{
-    Accepted, Hash, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Repeats, StoreError, Turns,
-    WaitingKey,
+    Accepted, Hash, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Lease, Repeats, StoreError,
+    Turns, WaitingKey,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::{
     convert::{Columns, inbox, inbox_columns, inbox_result, text, to_seq, to_shard},
     error::Attempt,
-    leases::Fence,
+    leases::{Fence, held},
     pool::{execute, query},
 };
 
@@ -219,6 +219,15 @@ pub(crate) async fn waiting_keys(pool: &Pool, shard: u16) -> Attempt<Vec<Waiting
             })
         })
         .collect()
+}
+
+pub(crate) async fn hasten(pool: &Pool, lease: Lease, now: Timestamp) -> Attempt<()> {
+    const SQL: &str = "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE shard = $1 AND epoch = $2 FOR KEY SHARE),
+        hastened AS (UPDATE inbox_results SET due_at = $3
+            WHERE shard = (SELECT shard FROM fence) AND status = 4 AND due_at > $3)
+        SELECT count(*) FROM fence";
+    let answer = query(pool, SQL, &[&to_shard(lease.shard), &lease.epoch, &now.as_micros()]).await?;
+    held(&answer, lease)
 }
 
 /// Everything hangs on the fence, which holds the leases' rows against a seizure until this is committed. A contact's key

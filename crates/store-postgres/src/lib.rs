@@ -181,6 +181,9 @@ impl Backend for Postgres {
     async fn waiting_keys(&self, shard: u16) -> Result<Vec<WaitingKey>> {
         Ok(inbox::waiting_keys(&self.pool, shard).await?)
     }
+    async fn hasten_inbox(&self, lease: Lease, now: Timestamp) -> Result<()> {
+        Ok(inbox::hasten(&self.pool, lease, now).await?)
+    }
     async fn take_turns(&self, turns: Turns) -> Result<Timestamp> {
         Ok(inbox::take_turns(&self.pool, &turns).await?)
     }

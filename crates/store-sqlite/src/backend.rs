@@ -209,6 +209,9 @@ impl Backend for Sqlite {
     async fn waiting_keys(&self, shard: u16) -> Result<Vec<WaitingKey>> {
         self.read(move |db| inbox::waiting_keys(db, shard)).await
     }
+    async fn hasten_inbox(&self, lease: Lease, now: Timestamp) -> Result<()> {
+        self.write(move |db| inbox::hasten(db, lease, now)).await
+    }
     async fn take_turns(&self, turns: Turns) -> Result<Timestamp> {
         self.write(move |db| inbox::take_turns(db, &turns)).await
     }

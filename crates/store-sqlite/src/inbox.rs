@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use domain::{OrgId, Position, SourceEventId, Timestamp};
 use rusqlite::{Connection, Row, params};
 use store::{
-    Accepted, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Reader, Repeats, Turns, WaitingKey,
+    Accepted, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Lease, Reader, Repeats, Turns,
+    WaitingKey,
 };
 
 use crate::{
@@ -192,6 +193,17 @@ pub(crate) fn waiting_keys(db: &Connection, shard: u16) -> Result<Vec<WaitingKey
             all_due_at: columns.time()?,
         })
     })
+}
+
+/// Makes all waiting rows of a shard due now.
+pub(crate) fn hasten(db: &Connection, lease: Lease, now: Timestamp) -> Result<Written<()>> {
+    leases::check(db, lease)?;
+    let mut statement = db.prepare_cached(
+        "UPDATE inbox_results INDEXED BY inbox_results_waiting SET due_at = ?1
+         WHERE status = 4 AND due_at > ?1 AND pos > ?2 AND pos <= ?3",
+    )?;
+    statement.execute(params![now.as_micros(), place(lease.shard, 0), end(lease.shard)])?;
+    Ok(Written::Done(()))
 }
 
 /// Writes outcomes under the lease.

@@ -37,7 +37,7 @@ macro_rules! conformance_tests {
             inbox: duplicates_are_told_within_a_batch_and_across, sources_and_organizations_do_not_share_dedupe_keys,
                 positions_are_dense_per_shard, rows_come_back_as_they_went_in, unreadable_events_are_parked_at_once,
                 outcomes_and_watermark_are_written_under_the_lease, waiting_events_hold_their_key,
-                waiting_events_that_are_due_together_come_back_in_their_order,
+                waiting_events_that_are_due_together_come_back_in_their_order, waiting_events_are_hastened,
                 delayed_events_come_back_and_hold_nobody, turns_lie_apart_and_are_given_once,
                 source_events_are_listed_newest_first,
                 events_without_a_result_are_ignored_once_they_are_passed, a_pulse_tells_what_there_is_to_do, erasing_a_contact_destroys_the_keys_of_its_source_events;

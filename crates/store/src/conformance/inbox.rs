@@ -163,6 +163,27 @@ pub async fn waiting_events_hold_their_key(backend: &Shared) {
     assert_eq!(backend.waiting_keys(0).await.unwrap(), [key(1, 1, 300, 300)], "the first may be due last");
 }
 
+/// Who takes a shard makes what waits there due, and nothing else.
+pub async fn waiting_events_are_hastened(backend: &Shared) {
+    backend.accept((10..15).map(|n| source_event(n, 0)).collect()).await.unwrap();
+    let lease = lease(backend, 0, "a").await;
+    let mut write = settlement(lease);
+    write.results = vec![
+        (org(), id(10), outcome(InboxStatus::Waiting, Some(at(100)))),
+        (org(), id(11), outcome(InboxStatus::Waiting, Some(at(20)))),
+        (org(), id(12), outcome(InboxStatus::Delayed, Some(at(100)))),
+        (org(), id(13), outcome(InboxStatus::Waiting, Some(at(90)))),
+        (org(), id(14), outcome(InboxStatus::Parked, None)),
+    ];
+    backend.settle_inbox(write).await.unwrap();
+    backend.hasten_inbox(lease, at(50)).await.unwrap();
+    let due: Vec<_> = backend.due_inbox(0, at(50), 9).await.unwrap().into_iter().map(|row| row.id).collect();
+    assert_eq!(due, [11, 10, 13].map(id), "those that became due together in the order of arrival");
+    let results: Vec<_> = backend.read_inbox(0, 0, 9).await.unwrap().into_iter().filter_map(|row| row.result).collect();
+    let times: Vec<_> = results.iter().map(|result| result.due_at).collect();
+    assert_eq!(times, [Some(at(50)), Some(at(20)), Some(at(100)), Some(at(50)), None]);
+}
+
 /// What waits and is due at the same time comes back in the order of arrival, however few are asked for.
 pub async fn waiting_events_that_are_due_together_come_back_in_their_order(backend: &Shared) {
     let arrived: Vec<u64> = (10..30).rev().collect();

@@ -96,6 +96,7 @@ pub async fn writes_of_a_lost_lease_are_refused(backend: &Shared) {
     let is_lost = |result: crate::Result<()>| assert!(matches!(result, Err(StoreError::LeaseLost { shard: 0 })), "{result:?}");
     is_lost(backend.advance(Reader::Webhooks, lost, 9).await);
     is_lost(backend.settle_inbox(settlement(lost)).await);
+    is_lost(backend.hasten_inbox(lost, START).await);
     is_lost(backend.claim_deliveries(lost, START, at(30), 9).await.map(|_| ()));
     is_lost(backend.unclaim_deliveries(lost, START).await);
     let nothing = DeliverySettlement { lease: lost, attempts: vec![], finished: vec![], owed: vec![], watermark: Some(9) };

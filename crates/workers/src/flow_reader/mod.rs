@@ -96,6 +96,8 @@ impl FlowReader {
         let number = shard.number();
         let backend = shard.house.store.backend();
         let marks = shard.insist("read watermarks", || backend.watermarks(Reader::Flows)).await?;
+        // What waited for a transformation waits for nothing any more, and what is behind it for nothing but that.
+        shard.insist("hasten waiting events", || backend.hasten_inbox(shard.lease, shard.house.now())).await?;
         let keys = shard.insist("read waiting keys", || backend.waiting_keys(number)).await?;
         let held = |key: WaitingKey| Held { seq: key.first, due: key.due_at, all_due: key.all_due_at };
         let held = keys.into_iter().map(|key| ((key.org, key.order_key), held(key))).collect();
