@@ -80,7 +80,7 @@ mod alone {
             recovers(&load, &sink, &format!("cut connections {round}")).await;
         }
         load.end(senders).await;
-        let events = settle(&club, webhook, &sink).await;
+        let events = settle(&club.server, &club, webhook, &sink).await;
         check_points(&club, &load.ledger, &events).await;
         check_deliveries(&sink.received_from(0), &events, webhook, 5 * REPEATED);
         load.check_answers();
@@ -157,7 +157,7 @@ async fn outlives(club: &mut Club, what: &str, fault: impl AsyncFnOnce(&Club)) {
     fault(club).await;
     recovers(&load, &sink, what).await;
     load.end(senders).await;
-    let events = settle(club, webhook, &sink).await;
+    let events = settle(&club.server, club, webhook, &sink).await;
     check_points(club, &load.ledger, &events).await;
     check_deliveries(&sink.received_from(0), &events, webhook, REPEATED);
     load.check_answers();

@@ -1,5 +1,5 @@
 //! kill -9 at random points under load: what was acknowledged has its effect exactly once, and every event reaches its
-//! target at least once. Runs on both databases.
+//! target at least once, also where a transformation is slow and where a webhook breaks down. Runs on both databases.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
 
 mod support;
@@ -13,6 +13,7 @@ use serde_json::Value;
 use support::{
     Club, Database,
     load::{Dice, Load, SETTLE, check_deliveries, check_points, settle},
+    visits::Visits,
 };
 use testkit::{
     http::Client,
@@ -31,11 +32,18 @@ const RESUMES_WITHIN: Duration = Duration::from_secs(2);
 /// target.
 const REPEATED_PER_KILL: usize = 256 + 64;
 
+/// The webhook of visits breaks down in this cycle, and again after so many.
+const BREAKS_FIRST: u32 = 2;
+const BREAKS_EVERY: u32 = 25;
+
 /// Kills the server again and again while it is under load, and looks whether deliveries go on each time.
-async fn torment(club: &mut Club, load: &Arc<Load>, sink: &Sink, cycles: u32) {
+async fn torment(club: &mut Club, load: &Arc<Load>, visits: &Visits, sink: &Sink, cycles: u32) {
     let senders = load.start();
     let mut dice = Dice(0x2545_f491_4f6c_dd1d);
     for cycle in 0..cycles {
+        if cycle % BREAKS_EVERY == BREAKS_FIRST {
+            visits.break_down(&club.server).await;
+        }
         tokio::time::sleep(Duration::from_millis(dice.roll(LIFE_MILLIS))).await;
         club.server.kill9().await.unwrap_or_else(|error| panic!("cycle {cycle}: {error}"));
         let before = sink.count();
@@ -53,15 +61,20 @@ async fn survives(database: Database) {
     let (webhook, _) = club.webhook(&sink.url("/hook")).await;
     let webhook: TargetId = webhook.parse().unwrap();
     let load = Load::new(vec![club.data_plane()], &club.write_key);
-    torment(&mut club, &load, &sink, cycles).await;
-    let events = settle(&club, webhook, &sink).await;
+    let visits = Visits::open(&club).await;
+    let visitors = visits.start();
+    torment(&mut club, &load, &visits, &sink, cycles).await;
+    let most_again = REPEATED_PER_KILL * cycles as usize;
+    let (of_visits, again) = visits.check(visitors, &club.server, most_again).await;
+    let events = settle(&club.server, &club, webhook, &sink).await;
     check_points(&club, &load.ledger, &events).await;
     let received = sink.received_from(0);
-    let repeated = check_deliveries(&received, &events, webhook, REPEATED_PER_KILL * cycles as usize);
+    let repeated = check_deliveries(&received, &events, webhook, most_again);
     let parked = club.source_event(&["parked"]).await;
     assert!(parked.is_none(), "a source event was parked: {parked:?}");
     load.check_answers();
     println!("{database:?}: {cycles} kills, {} events, {} deliveries, {repeated} of them again", events.len(), received.len());
+    println!("and {of_visits} events of visits, {again} deliveries again");
 }
 
 /// An event that is missing from the log is found after the next start, and told: the node is not ready, its workers halt.

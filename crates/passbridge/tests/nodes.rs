@@ -87,7 +87,7 @@ mod alone {
         holds(&club.server, 8).await;
         purchases(&load, 100).await;
         load.end(senders).await;
-        let events = settle(&club, webhook, &sink).await;
+        let events = settle(&club.server, &club, webhook, &sink).await;
         check_points(&club, &load.ledger, &events).await;
         let repeated = check_deliveries(&sink.received_from(0), &events, webhook, REPEATED);
         load.check_answers();

@@ -54,6 +54,8 @@ pub struct Received {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Bytes,
+    /// What it was answered.
+    pub status: StatusCode,
 }
 
 impl Received {
@@ -161,26 +163,26 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
 async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
-        return Ok(status(StatusCode::BAD_REQUEST));
+        return Ok(answered(StatusCode::BAD_REQUEST));
     };
     let path = head.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-    let received = Received { at: Instant::now(), method: head.method, path, headers: head.headers, body: body.to_bytes() };
-    locked(&shared.received).push(received);
+    let (pause, status) = match *locked(&shared.behaviour) {
+        Behaviour::Answer(status) => (Duration::ZERO, status),
+        Behaviour::Slow(pause) => (pause, StatusCode::OK),
+        _ => (Duration::ZERO, StatusCode::SERVICE_UNAVAILABLE),
+    };
+    let (method, headers, body) = (head.method, head.headers, body.to_bytes());
+    locked(&shared.received).push(Received { at: Instant::now(), method, path, headers, body, status });
     shared.news.notify_waiters();
-    let behaviour = *locked(&shared.behaviour);
-    Ok(match behaviour {
-        Behaviour::Answer(code) => status(code),
-        Behaviour::Slow(pause) => {
-            tokio::time::sleep(pause).await;
-            status(StatusCode::OK)
-        }
-        _ => status(StatusCode::SERVICE_UNAVAILABLE),
-    })
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
+    Ok(answered(status))
 }
 
-fn status(code: StatusCode) -> Response<Full<Bytes>> {
+fn answered(status: StatusCode) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
-    *response.status_mut() = code;
+    *response.status_mut() = status;
     response
 }
 

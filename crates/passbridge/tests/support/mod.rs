@@ -1,16 +1,19 @@
 //! A server with a loyalty programme, set up over its API as a person would.
 #![allow(dead_code, unreachable_pub, reason = "every test uses a part of it")]
 
+use std::ops::Deref;
+
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 use testkit::{
-    http::read,
+    http::{CallError, Client, read},
     postgres::Cluster,
     server::{Server, Setup},
 };
 
 pub mod load;
+pub mod visits;
 
 /// The program.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_passbridge");
@@ -22,12 +25,29 @@ pub enum Database {
     Postgres,
 }
 
-/// A server with a programme.
-pub struct Club {
-    pub server: Server,
+/// A programme of one organization at a server, over restarts.
+pub struct Programme {
+    client: Client,
+    address: String,
+    /// Of the organization.
+    key: String,
     pub project: String,
     pub source: String,
     pub write_key: String,
+}
+
+/// A server with a programme.
+pub struct Club {
+    pub server: Server,
+    pub programme: Programme,
+}
+
+impl Deref for Club {
+    type Target = Programme;
+
+    fn deref(&self) -> &Programme {
+        &self.programme
+    }
 }
 
 /// The project's slug.
@@ -69,31 +89,84 @@ impl Club {
     /// Starts a server as it is wanted, on an empty database, and sets the programme up.
     pub async fn set_up(setup: Setup) -> Self {
         let server = Server::start_with(BINARY, setup).await.unwrap_or_else(|error| panic!("{error}"));
-        let project = project(&server).await;
+        let programme = Programme::set_up(&server, server.admin_key().to_owned()).await;
         for flow in FLOWS {
-            let sent = send(&server, "/v1/flows", "application/yaml", Bytes::from_static(flow.as_bytes())).await;
-            assert!(sent["id"].is_string(), "{sent}");
+            programme.flow(flow).await;
         }
-        let source = post(&server, "/v1/sources", &json!({"slug": "shop", "name": "Shop"})).await;
-        let (source, write_key) = (text(&source, "id"), text(&source, "write_key"));
-        Self { server, project, source, write_key }
+        Self { server, programme }
+    }
+}
+
+impl Programme {
+    /// Sets a programme without flows up, in the organization that a key is for.
+    pub async fn set_up(server: &Server, key: String) -> Self {
+        let (client, address) = (Client::default(), server.url(""));
+        let none = String::new;
+        let mut programme = Self { client, address, key, project: none(), source: none(), write_key: none() };
+        programme.project = programme.make_project().await;
+        let source = programme.post("/v1/sources", &json!({"slug": "shop", "name": "Shop"})).await;
+        (programme.source, programme.write_key) = (text(&source, "id"), text(&source, "write_key"));
+        programme
+    }
+
+    /// Calls the API with the organization's key.
+    pub async fn api(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, CallError> {
+        self.client.json(&self.key, method, &format!("{}{path}", self.address), body).await
+    }
+
+    /// Posts JSON with the organization's key.
+    pub async fn post(&self, path: &str, body: &Value) -> Value {
+        self.api(Method::POST, path, Some(body)).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    async fn send(&self, path: &str, kind: &str, body: &'static [u8]) -> Value {
+        let bearer = format!("Bearer {}", self.key);
+        let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
+        let url = format!("{}{path}", self.address);
+        let reply = self.client.send(Method::POST, &url, &headers, Bytes::from_static(body)).await.unwrap();
+        read(Method::POST, path, &reply).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Makes a flow.
+    pub async fn flow(&self, flow: &'static str) {
+        let sent = self.send("/v1/flows", "application/yaml", flow.as_bytes()).await;
+        assert!(sent["id"].is_string(), "{sent}");
+    }
+
+    async fn make_project(&self) -> String {
+        let image = text(&self.send("/v1/images", "image/png", ICON).await, "sha256");
+        let mut project = json!({"slug": SLUG, "name": "Club", "kind": "membership", "balances": {"points": "0"}});
+        let id = text(&self.post("/v1/projects", &project).await, "id");
+        let design = json!({
+            "issuer": "Club",
+            "title": "Club",
+            "description": "Membership card",
+            "images": {"icon": {"x2": image}},
+            "fields": [{"key": "points", "label": "Points", "value": "{{balances.points}}", "place": "header"}],
+        });
+        let template = self.post("/v1/templates", &json!({"project": id, "name": "Card", "design": design})).await;
+        let template = text(&template, "id");
+        self.api(Method::POST, &format!("/v1/templates/{template}/publish"), None).await.unwrap();
+        project["variants"] = json!([{"id": "base", "name": "Base", "template": template}]);
+        self.api(Method::PUT, &format!("/v1/projects/{id}"), Some(&project)).await.unwrap();
+        id
     }
 
     /// Where RudderStack's SDKs send to.
     pub fn data_plane(&self) -> String {
-        self.server.url("/rudderstack")
+        format!("{}/rudderstack", self.address)
     }
 
     /// A webhook for all events; returns its id and its secret.
     pub async fn webhook(&self, url: &str) -> (String, String) {
-        let made = post(&self.server, "/v1/webhooks", &json!({"name": "Sink", "url": url, "project": self.project})).await;
+        let made = self.post("/v1/webhooks", &json!({"name": "Sink", "url": url, "project": self.project})).await;
         (text(&made, "id"), text(&made, "secret"))
     }
 
     /// The pass of a member, once there is one.
     pub async fn pass_of(&self, member: &str) -> Option<Value> {
         let path = format!("/v1/passes?project={}&external_id={member}", self.project);
-        let found = self.server.api(Method::GET, &path, None).await.unwrap();
+        let found = self.api(Method::GET, &path, None).await.unwrap();
         found["data"].get(0).cloned()
     }
 
@@ -101,7 +174,7 @@ impl Club {
     pub async fn events(&self) -> Vec<Value> {
         let (mut events, mut path) = (Vec::new(), "/v1/events?limit=100".to_owned());
         loop {
-            let page = self.server.api(Method::GET, &path, None).await.unwrap();
+            let page = self.api(Method::GET, &path, None).await.unwrap();
             events.extend(page["data"].as_array().unwrap().iter().cloned());
             if page["has_more"] != true {
                 return events;
@@ -110,17 +183,28 @@ impl Club {
         }
     }
 
-    /// The newest source event of which this became, if there is any.
+    /// The newest source event of which one of these became, if there is any.
     pub async fn source_event(&self, statuses: &[&str]) -> Option<Value> {
+        self.source_events_until(statuses, 1).await.pop()
+    }
+
+    /// All source events of which one of these became, newest first.
+    pub async fn source_events(&self, statuses: &[&str]) -> Vec<Value> {
+        self.source_events_until(statuses, usize::MAX).await
+    }
+
+    async fn source_events_until(&self, statuses: &[&str], most: usize) -> Vec<Value> {
         let first = format!("/v1/sources/{}/events?limit=100", self.source);
-        let mut path = first.clone();
+        let (mut path, mut found) = (first.clone(), Vec::new());
         loop {
-            let page = self.server.api(Method::GET, &path, None).await.unwrap();
-            let mut events = page["data"].as_array().unwrap().iter();
-            if let Some(found) = events.find(|event| statuses.contains(&event["status"].as_str().unwrap())) {
-                return Some(found.clone());
-            }
-            path = format!("{first}&cursor={}", page["next_cursor"].as_str()?);
+            let page = self.api(Method::GET, &path, None).await.unwrap();
+            let events = page["data"].as_array().unwrap().iter();
+            found.extend(events.filter(|event| statuses.contains(&event["status"].as_str().unwrap())).cloned());
+            let Some(cursor) = page["next_cursor"].as_str().filter(|_| found.len() < most) else {
+                found.truncate(most);
+                return found;
+            };
+            path = format!("{first}&cursor={cursor}");
         }
     }
 }
@@ -133,30 +217,4 @@ pub fn text(value: &Value, key: &str) -> String {
 /// Posts JSON with the admin key.
 pub async fn post(server: &Server, path: &str, body: &Value) -> Value {
     server.api(Method::POST, path, Some(body)).await.unwrap_or_else(|error| panic!("{error}"))
-}
-
-async fn send(server: &Server, path: &str, kind: &str, body: Bytes) -> Value {
-    let bearer = format!("Bearer {}", server.admin_key());
-    let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
-    let reply = server.client().send(Method::POST, &server.url(path), &headers, body).await.unwrap();
-    read(Method::POST, path, &reply).unwrap_or_else(|error| panic!("{error}"))
-}
-
-async fn project(server: &Server) -> String {
-    let image = text(&send(server, "/v1/images", "image/png", Bytes::from_static(ICON)).await, "sha256");
-    let mut project = json!({"slug": SLUG, "name": "Club", "kind": "membership", "balances": {"points": "0"}});
-    let id = text(&post(server, "/v1/projects", &project).await, "id");
-    let design = json!({
-        "issuer": "Club",
-        "title": "Club",
-        "description": "Membership card",
-        "images": {"icon": {"x2": image}},
-        "fields": [{"key": "points", "label": "Points", "value": "{{balances.points}}", "place": "header"}],
-    });
-    let template = post(server, "/v1/templates", &json!({"project": id, "name": "Card", "design": design})).await;
-    let template = text(&template, "id");
-    server.api(Method::POST, &format!("/v1/templates/{template}/publish"), None).await.unwrap();
-    project["variants"] = json!([{"id": "base", "name": "Base", "template": template}]);
-    server.api(Method::PUT, &format!("/v1/projects/{id}"), Some(&project)).await.unwrap();
-    id
 }
