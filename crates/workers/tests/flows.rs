@@ -462,6 +462,39 @@ async fn what_a_slow_transformation_has_no_room_for_waits_in_the_store_and_keeps
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_organization_has_a_quarter_of_what_is_set_aside_and_the_rest_is_looked_at_again_soon() {
+    let house = House::new().await;
+    let sink = Sink::start(&[], 0).await;
+    slow_flow(&house, &sink.url).await;
+    // Fewer than one transformation may have, and more bytes than an organization may.
+    let long = "x".repeat(64 << 10);
+    let mut ids = Vec::new();
+    for number in 0..120 {
+        let mut event = call("seen", "slow", &json!({"number": number, "long": long}));
+        event["messageId"] = json!(number.to_string());
+        ids.push(house.arrives(&number.to_string(), "slow", event).await);
+    }
+    let workers = house.workers().await;
+    let trace = settled(&house, ids[119], InboxStatus::Waiting).await;
+    assert!(trace["reason"].as_str().unwrap().contains("still running"), "{trace}");
+    let more = seen(&house, "slow", 120).await;
+    let trace = settled(&house, more, InboxStatus::Waiting).await;
+    assert!(trace["reason"].as_str().unwrap().contains("more to do than it can"), "{trace}");
+    let result = house.store.source_event(house.org, more).await.unwrap().unwrap().result.unwrap();
+    assert_eq!(result.due_at, Some(result.at.plus(Duration::from_secs(5))));
+
+    sink.behaviour.gate.add_permits(1_000);
+    settled(&house, ids[119], InboxStatus::Done).await;
+    until("it is looked at again", || async {
+        house.clock.forward(Duration::from_millis(100));
+        house.store.source_event(house.org, more).await.unwrap().unwrap().result.unwrap().status == InboxStatus::Done.number()
+    })
+    .await;
+    assert_eq!(last_seen(&house, "slow").await, "120");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_that_fails_is_tried_again_customer_by_customer() {
     let house = House::new().await;
     let code = "export function transformBatch(events) {

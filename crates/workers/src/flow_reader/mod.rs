@@ -14,19 +14,17 @@
 //! is wrong with the store holds that customer alone: the event waits, and later ones of its key wait behind it.
 
 mod aside;
+mod held;
 mod job;
 mod lanes;
 mod plans;
 pub(crate) mod transform;
 pub(crate) mod workshop;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use domain::{FlowId, OrgId, Timestamp};
-use store::{Hash, InboxEntry, InboxResult, InboxSettlement, InboxStatus, Pulse, Reader, Turns, WaitingKey};
+use store::{Hash, InboxEntry, InboxResult, InboxSettlement, InboxStatus, Pulse, Reader, Turns};
 use tokio::{
     task::{JoinError, JoinSet},
     time::Instant,
@@ -37,6 +35,7 @@ use crate::{
     shard::{End, Shard, dense},
 };
 use aside::{Aside, Placed, Ready};
+use held::Held;
 use job::{Job, Verdict};
 use plans::Plans;
 
@@ -57,21 +56,10 @@ const MAX_HELD_RUNS: i32 = 100;
 
 type Key = (OrgId, Hash);
 
-/// What waits in the store of a key and is not set aside here.
-#[derive(Debug, Clone, Copy)]
-struct Held {
-    /// The earliest event of it.
-    seq: u64,
-    /// When that one is due.
-    due: Timestamp,
-    /// When all of it is.
-    all_due: Timestamp,
-}
-
 struct FlowReader {
     shard: Shard,
     plans: Plans,
-    held: HashMap<Key, Held>,
+    held: Held,
     aside: Aside,
     watermark: u64,
     /// Whether there may be events that wait and are due.
@@ -99,13 +87,11 @@ impl FlowReader {
         // What waited for a transformation waits for nothing any more, and what is behind it for nothing but that.
         shard.insist("hasten waiting events", || backend.hasten_inbox(shard.lease, shard.house.now())).await?;
         let keys = shard.insist("read waiting keys", || backend.waiting_keys(number)).await?;
-        let held = |key: WaitingKey| Held { seq: key.first, due: key.due_at, all_due: key.all_due_at };
-        let held = keys.into_iter().map(|key| ((key.org, key.order_key), held(key))).collect();
         let watermark = marks.get(usize::from(number)).copied().unwrap_or(0);
         Ok(Self {
             shard,
             plans: Plans::default(),
-            held,
+            held: Held::new(&keys),
             aside: Aside::default(),
             watermark,
             look_for_due: true,
@@ -184,8 +170,7 @@ impl FlowReader {
             self.carry_out(entries, None).await?;
         }
         if all {
-            // All that waited of these was come to, and what waits on is not due yet.
-            self.held.retain(|_, held| held.all_due > now);
+            self.held.came_to(now);
         }
         Ok(some)
     }
@@ -216,7 +201,7 @@ impl FlowReader {
             if self.aside.again(entry.id) {
                 continue;
             }
-            if let Some(due) = self.behind(&entry, now) {
+            if let Some(due) = self.held.behind(&entry, now) {
                 self.look_for_due |= due <= now;
                 settlement.results.push((entry.org, entry.id, behind(&entry, due, now, BEHIND)));
                 continue;
@@ -226,7 +211,7 @@ impl FlowReader {
                 Placed::Ready(one) => ready.push(one),
                 Placed::Aside => {}
                 Placed::Full(entry) => {
-                    let due = self.hold_key((entry.org, entry.order_key), entry.position.seq, now, CROWDED_FOR);
+                    let due = self.held.hold((entry.org, entry.order_key), entry.position.seq, now, CROWDED_FOR);
                     settlement.results.push((entry.org, entry.id, behind(&entry, due, now, CROWDED)));
                 }
             }
@@ -239,7 +224,7 @@ impl FlowReader {
         let (now, mut jobs) = (house.now(), Vec::with_capacity(events.len()));
         for Ready { entry, plans, made } in events {
             // While it was aside, an earlier one was held.
-            match self.behind(&entry, now) {
+            match self.held.behind(&entry, now) {
                 Some(due) => settlement.results.push((entry.org, entry.id, behind(&entry, due, now, BEHIND))),
                 None => jobs.push(Job::new(&entry, &plans, &made, &*house.entropy, now)),
             }
@@ -310,40 +295,11 @@ impl FlowReader {
         InboxSettlement { lease: self.shard.lease, results: Vec::new(), owners: Vec::new(), watermark }
     }
 
-    /// Until when an event has to wait because an earlier one of its key does: until all that waits of its key is due, so that it
-    /// comes after it. One that is read for the first time waits in any case, so that it overtakes nothing that is due already
-    /// and was not come to yet.
-    fn behind(&mut self, entry: &InboxEntry, now: Timestamp) -> Option<Timestamp> {
-        let held = self.held.get_mut(&(entry.org, entry.order_key))?;
-        let goes = entry.position.seq <= held.seq || (entry.result.is_some() && held.due <= now);
-        (!goes).then(|| held.wait_behind(now))
-    }
-
     fn hold(&mut self, job: &Job, now: Timestamp) -> InboxResult {
-        let due = self.hold_key(job.key, job.seq, now, HOLD);
+        let due = self.held.hold(job.key, job.seq, now, HOLD);
         let mut result = job.result(InboxStatus::Waiting, now);
         result.due_at = Some(due);
         result
-    }
-
-    /// Lets an event wait so long, and what is behind it; or behind an earlier one that waits. Answers with until when.
-    fn hold_key(&mut self, key: Key, seq: u64, now: Timestamp, pause: Duration) -> Timestamp {
-        let due = now.plus(pause);
-        let held = self.held.entry(key).or_insert(Held { seq, due, all_due: due });
-        // One that was due before this was come to is done with.
-        if seq > held.seq && held.due > now {
-            return held.wait_behind(now);
-        }
-        *held = Held { seq, due, all_due: held.all_due.max(due) };
-        due
-    }
-}
-
-impl Held {
-    /// Lets one more wait behind all that does; answers with until when.
-    fn wait_behind(&mut self, now: Timestamp) -> Timestamp {
-        self.all_due = self.all_due.max(now);
-        self.all_due
     }
 }
 

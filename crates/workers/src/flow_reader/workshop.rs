@@ -316,3 +316,102 @@ impl Feed for Turn<'_> {
         self.shop.answer(self.id, self.awaited, [Some(transformed)]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::OrgId;
+    use outbound::{
+        http::{Roots, Settings},
+        policy::AddressPolicy,
+    };
+    use script::Program;
+    use serde_json::json;
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn shop() -> Arc<Workshop> {
+        let settings = Settings::new(AddressPolicy::default(), Roots::only(&[]).unwrap());
+        Workshop::new(Client::new(settings).unwrap())
+    }
+
+    /// Events of so many customers for a transformation, and where they are answered.
+    fn pieces(transformation: u128, customers: u8) -> (Vec<Piece>, UnboundedReceiver<Ran>) {
+        let (out, answers) = unbounded_channel();
+        let code = "export function transformEvent(event) { return event; }";
+        let id = TransformationId::from_uuid(Uuid::from_u128(transformation));
+        let program = Program::load(code, Arc::default(), Entry::Event);
+        let piece = |customer: u8| Piece {
+            transformation: Transformation { id, version: 1, program: program.clone() },
+            event: SourceEventId::from_uuid(Uuid::from_u128(customer.into())),
+            key: (OrgId::from_uuid(Uuid::from_u128(1)), [customer; 16]),
+            payload: json!({}),
+            source: None,
+            received_at: Timestamp::from_seconds(1_800_000_000),
+            alone: false,
+            out: out.clone(),
+        };
+        ((0..customers).map(piece).collect(), answers)
+    }
+
+    /// Lets tasks come as far as they can: there is one thread for all of them.
+    async fn settle() {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn those_that_are_stuck_share_few_runs_and_the_others_go_on() {
+        let shop = shop();
+        assert_eq!((shop.room.available_permits(), shop.stuck.available_permits()), (16, 4));
+        // As if four that are stuck were running.
+        let running = Arc::clone(&shop.stuck).acquire_many_owned(4).await.unwrap();
+        let stuck: Vec<_> = (1..=20).map(|id| pieces(id, 3)).collect();
+        let mut waiting = Vec::new();
+        for (pieces, answers) in stuck {
+            let id = pieces[0].transformation.id;
+            shop.put(pieces);
+            shop.benches.lock().get_mut(&id).unwrap().stops = STOPS;
+            waiting.push(answers);
+        }
+        settle().await;
+        assert_eq!(shop.room.available_permits(), RUNS, "none of them has a run");
+        assert!(shop.benches.lock().values().all(|bench| bench.queue.len() == 3 && !bench.has_room()), "one waits for each");
+        let (healthy, mut answers) = pieces(99, 1);
+        shop.put(healthy);
+        assert!(matches!(answers.recv().await, Some((_, _, Some(Transformed::Kept(_))))));
+        assert!(waiting.iter_mut().all(|answers| answers.try_recv().is_err()));
+
+        drop(running);
+        for answers in &mut waiting {
+            for _ in 0..3 {
+                assert!(answers.recv().await.is_some(), "their turn comes");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn more_runs_of_one_join_only_where_room_is_left_for_others_to_begin() {
+        let shop = shop();
+        let (pieces, mut answers) = pieces(1, 3);
+        let id = pieces[0].transformation.id;
+        // As if others were running, so that only what is kept free is left.
+        let others = Arc::clone(&shop.room).acquire_many_owned(8).await.unwrap();
+        shop.put(pieces);
+        let runs = || shop.benches.lock().get(&id).unwrap().runs;
+        shop.join(id);
+        assert_eq!(runs(), 1, "eight are left for others");
+        drop(others);
+        shop.join(id);
+        shop.join(id);
+        shop.join(id);
+        assert_eq!(runs(), 4);
+        shop.join(id);
+        assert_eq!(runs(), 4, "no more of one");
+        for _ in 0..3 {
+            assert!(answers.recv().await.is_some());
+        }
+    }
+}
