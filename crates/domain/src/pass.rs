@@ -54,6 +54,10 @@ pub struct Pass {
     /// Its own fields.
     #[serde(default)]
     pub fields: BTreeMap<String, FieldValue>,
+    /// Of a boarding pass: as of when each of its fields is, or was removed, by the time of the source event that a flow followed,
+    /// else that of the change. The passes of a flight are told one by one; by this the newest is known. Missing of earlier versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields_as_of: BTreeMap<String, Timestamp>,
     /// Points, stamps and money by name.
     #[serde(default)]
     pub balances: BTreeMap<String, Amount>,

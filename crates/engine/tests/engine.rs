@@ -7,8 +7,8 @@ use std::{
 };
 
 use domain::{
-    Action, Amount, Answer, Clock, Command, CommandId, ContactId, ContactInput, ContactRef, EventKind, IdempotencyKey, IfExists,
-    Lifecycle, Pass, PassChange, PassId, PassRef, RefusedScan, RejectCode, Timestamp, UninstallReason, Void, Wallet,
+    Action, Amount, Answer, Clock, Command, CommandId, ContactId, ContactInput, ContactRef, EventKind, FieldDef, IdempotencyKey,
+    IfExists, Lifecycle, Pass, PassChange, PassId, PassRef, RefusedScan, RejectCode, Timestamp, UninstallReason, Void, Wallet,
 };
 use engine::{Engine, EngineError};
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ use store::LoggedEvent;
 
 mod house;
 
-use house::{House, START, System, futures_all, house};
+use house::{House, START, System, futures_all, house, house_with};
 
 #[tokio::test]
 async fn a_key_happens_once_and_answers_the_same() {
@@ -423,6 +423,36 @@ async fn what_is_planned_is_said_once_in_its_order_and_not_after_the_end() {
         let taken = house.engine.submit(house.command(plan("x", 60, None))).await.is_ok();
         assert_eq!(taken, number < Pass::MAX_PLANNED, "{number}");
     }
+}
+
+#[tokio::test]
+async fn a_boarding_pass_knows_as_of_when_it_has_each_field() {
+    let house = house_with(|project| {
+        project.kind = domain::ProjectKind::BoardingPass;
+        let field = |key: &str| serde_json::from_value::<FieldDef>(serde_json::json!({"key": key, "label": key})).unwrap();
+        project.fields = vec![field("gate"), field("seat")];
+    })
+    .await;
+    let text = |text: &str| domain::FieldValue::Text(text.to_owned());
+    let issue = domain::Issue { fields: BTreeMap::from([("gate".to_owned(), text("A1"))]), ..house.issue("a") };
+    let pass = house.did(Action::Issue(Box::new(issue))).await;
+    let issued = pass.fields_as_of["gate"];
+    assert_eq!((pass.fields_as_of.len(), issued), (1, pass.issued_at));
+    let second = |second: i64| Timestamp::from_micros(START + second * 1_000_000);
+    let say = async |fields: &[(&str, Option<&str>)], told: Option<i64>| {
+        house.clock.0.fetch_add(60_000_000, Ordering::Relaxed);
+        let fields = fields.iter().map(|(key, value)| ((*key).to_owned(), value.map(text))).collect();
+        let change = Box::new(PassChange { fields, ..PassChange::default() });
+        let update = Action::Update { pass: PassRef::Id(pass.id), change, expected_version: None };
+        let told = told.map(|at| domain::Told { at: second(at), late: domain::Late::Apply });
+        *house.engine.submit(Command { told, ..house.command(update) }).await.unwrap().pass.unwrap()
+    };
+    let held = say(&[("gate", Some("A1")), ("seat", Some("12C"))], Some(50)).await;
+    assert_eq!((held.fields_as_of["gate"], held.fields_as_of["seat"]), (issued, second(50)), "the same again is no change");
+    let held = say(&[("gate", Some("B7"))], None).await;
+    assert_eq!((held.fields_as_of["gate"], held.fields_as_of["seat"]), (held.updated_at, second(50)));
+    let held = say(&[("seat", None)], Some(100)).await;
+    assert_eq!((held.fields.contains_key("seat"), held.fields_as_of["seat"]), (false, second(100)), "that it has none is known");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 //! the wide logo of the same shape.
 
 mod class;
+mod facts;
 mod notice;
 mod object;
 mod patch;
@@ -20,6 +21,7 @@ use google_wallet::{IdError, ResourceId, Vertical};
 
 pub(crate) use class::PROTECTED as PROTECTED_OF_CLASS;
 pub use class::{google_class, shared_class};
+pub use facts::{FlightFact, flight_facts, with_flight_facts};
 pub use notice::{google_class_notice, google_notice};
 pub(crate) use notice::{noticed, tells_of_flight};
 pub(crate) use object::PROTECTED as PROTECTED_OF_OBJECT;

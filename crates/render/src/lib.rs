@@ -33,8 +33,9 @@ pub use apple::{AppleContext, AssetsError, MESSAGE_FIELD, apple, apple_assets, a
 pub use check::{CheckError, Finding, MISFIT_RULE, check_design, sample_contact, sample_pass};
 pub use export::export_pass;
 pub use google::{
-    GoogleContext, class_id, flight_of, google_class, google_class_notice, google_message, google_notice, google_object,
-    google_patch, has_flights, object_id, sample_flight, shared_class, vertical,
+    FlightFact, GoogleContext, class_id, flight_facts, flight_of, google_class, google_class_notice, google_message,
+    google_notice, google_object, google_patch, has_flights, object_id, sample_flight, shared_class, vertical,
+    with_flight_facts,
 };
 pub use import::{Import, ImportError, ImportNote, ImportOptions, ImportedPicture, Outcome, import_pass};
 pub use loss::{Loss, System, loss_report};

@@ -155,6 +155,35 @@ fn every_flight_of_a_template_has_a_class_that_its_passes_share() {
 }
 
 #[test]
+fn what_a_pass_says_of_its_flight_is_known_by_its_own_fields() {
+    let google = json!({"origin": {"terminal": "T{{fields.terminal}}"}, "destination": {"terminal": "9"},
+                        "infoModuleData": {"labelValueRows": [{"columns": [{"value": "{{contact.name}}"}]}]}});
+    let mut input = input("flight_tags", &json!({"google": google}), &[("terminal", "text", "2"), ("note", "text", "")]);
+    let time = |text: &str| text.parse::<domain::Timestamp>().unwrap();
+    let (told, later) = (time("2026-12-01T10:00:00Z"), time("2026-12-02T10:00:00Z"));
+    for (key, at) in [("gate", told), ("boards", told), ("seat", later), ("note", later)] {
+        input.pass.fields_as_of.insert(key.to_owned(), at);
+    }
+    let image_url = |hash: &str| hash.to_owned();
+    let context = GoogleContext { issuer_id: "3388000000012345678", language: "en", callback_url: None, image_url: &image_url };
+    let class = google_class(&input.view(), &context).unwrap();
+    let facts = render::flight_facts(&input.view(), &class);
+    let of = |place: &str| facts.iter().find(|fact| fact.place == place);
+    assert_eq!(of("origin.gate").map(|fact| (&fact.value, fact.since)), Some((&json!("A12"), Some(told))));
+    assert_eq!(of("localBoardingDateTime").unwrap().since, Some(told));
+    assert_eq!(of("origin.terminal").unwrap().value, "T2");
+    assert_eq!(of("origin.terminal").unwrap().since, Some(input.pass.issued_at), "as it was issued");
+    let odd = ["destination.terminal", "infoModuleData.labelValueRows"];
+    assert!(odd.iter().all(|place| of(place).is_none()), "the same of all, or of the holder: {facts:?}");
+    assert!(facts.iter().all(|fact| fact.since != Some(later)), "neither seat nor note is the flight's");
+
+    let (gate, nothing) = (json!("B7"), json!(null));
+    let other = render::with_flight_facts(&class, [("origin.gate", &gate), ("localBoardingDateTime", &nothing)]).unwrap();
+    let other = serde_json::to_value(other).unwrap();
+    assert_eq!((&other["origin"]["gate"], &other["localBoardingDateTime"]), (&json!("B7"), &json!(null)));
+}
+
+#[test]
 fn a_deleted_pass_of_a_flight_says_nothing_of_it() {
     let mut input = input("flight_tags", &json!({}), &[]);
     input.pass.lifecycle = serde_json::from_value(json!({"state": "deleted", "at": "2026-11-20T09:30:00Z"})).unwrap();

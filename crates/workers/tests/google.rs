@@ -441,6 +441,7 @@ async fn with_flights() -> (House, GoogleServer) {
         {"key": "number", "label": "Flight", "type": "number", "default": 101},
         {"key": "departs", "label": "Departs", "type": "time", "default": "2026-12-24T08:15:00+01:00"},
         {"key": "gate", "label": "Gate", "default": "A12"},
+        {"key": "seat", "label": "Seat"},
     ]);
     let fields = serde_json::from_value(fields).unwrap();
     let project = Project { kind: ProjectKind::BoardingPass, fields, ..(*stored.value).clone() };
@@ -495,6 +496,76 @@ async fn each_flight_is_a_class_that_follows_the_newest_of_its_passes() {
     submit(&house, Action::Delete { pass: PassRef::Id(one.id) }).await;
     until("it is void", async || boarding(&google, &one).unwrap()["state"] == "INACTIVE").await;
     assert_eq!(class_of(&one), flight);
+    workers.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_said_a_flights_gate_last_is_right_about_it() {
+    let (house, google) = with_flights().await;
+    let workers = house.workers().await;
+    let (one, two) = (house.issued("one", Validity::default()).await, house.issued("two", Validity::default()).await);
+    for pass in [&one, &two] {
+        until("the boarding pass", async || boarding(&google, pass).is_some()).await;
+        is_settled(&house, pass).await;
+    }
+    let flight = boarding(&google, &one).unwrap()["classId"].as_str().unwrap().to_owned();
+    let gate = || google.get("flightClass", &flight).unwrap()["origin"]["gate"].clone();
+    let patches = || google.arrivals().iter().filter(|arrival| arrival.path.contains("/flightClass")).count();
+    let tell = async |pass: &Pass, field: &str, value: &str| {
+        house.clock.forward(Duration::from_secs(60));
+        say(&house, pass, field, value.into()).await;
+    };
+    // What is said to a holder comes after the class of their pass.
+    let is_brought = async |pass: &Pass, text: &str| {
+        notify(&house, pass, text).await;
+        until("what came after", async || boarding(&google, pass).is_some_and(|object| object.to_string().contains(text))).await;
+    };
+    tell(&one, "gate", "B7").await;
+    until("the new gate", async || gate() == "B7").await;
+    let before = patches();
+    // The other, which still has the old gate, changes otherwise.
+    tell(&two, "seat", "12C").await;
+    is_brought(&two, "Seat 12C").await;
+    assert_eq!((gate(), patches()), ("B7".into(), before), "the flight is as it was");
+    tell(&two, "gate", "B9").await;
+    until("the gate after that", async || gate() == "B9").await;
+    workers.drain(Duration::from_secs(5)).await;
+
+    // While nobody tells Google, all of it happens.
+    tell(&two, "gate", "C1").await;
+    tell(&one, "gate", "C2").await;
+    tell(&two, "seat", "14A").await;
+    let workers = house.workers().await;
+    for pass in [&one, &two] {
+        is_brought(pass, "Good evening").await;
+    }
+    assert_eq!(gate(), "C2");
+    redesign(&house, |design| design.colors.background = Some("#102030".to_owned())).await;
+    tell(&two, "seat", "15F").await;
+    until("the new design", async || google.get("flightClass", &flight).unwrap()["hexBackgroundColor"] == "#102030").await;
+    is_brought(&two, "Seat 15F").await;
+    assert_eq!(gate(), "C2");
+    workers.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_passenger_leaves_google_too() {
+    let (house, google) = with_flights().await;
+    redesign(&house, |design| {
+        design.semantics.insert("seats".to_owned(), serde_json::json!([{"seatNumber": "{{fields.seat}}"}]));
+    })
+    .await;
+    let workers = house.workers().await;
+    let pass = house.issued("one", Validity::default()).await;
+    say(&house, &pass, "seat", "12C".into()).await;
+    until("the seat", async || boarding(&google, &pass).is_some_and(|object| object.to_string().contains("12C"))).await;
+    is_settled(&house, &pass).await;
+    let contact = domain::ContactRef::Id(pass.contact.unwrap());
+    house.engine.submit(house.command(Action::EraseContact { contact })).await.unwrap();
+    until("it is void", async || boarding(&google, &pass).unwrap()["state"] == "INACTIVE").await;
+    let left = boarding(&google, &pass).unwrap().to_string();
+    assert!(!left.contains("12C"), "{left}");
+    is_settled(&house, &pass).await;
     workers.drain(Duration::from_secs(5)).await;
 }
 

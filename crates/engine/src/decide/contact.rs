@@ -164,6 +164,7 @@ pub(super) fn erase(draft: &mut Draft<'_>, reference: &ContactRef) -> Result<Ans
         let mut pass = before.clone();
         pass.external_id = None;
         pass.fields.clear();
+        pass.fields_as_of.clear();
         pass.balances.clear();
         pass.message = None;
         pass.planned.clear();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     Amount, Answer, ContactId, ContactInput, Facts, FieldValue, IfExists, Issue, Lifecycle, Pass, PassChange, PassRef, Project,
-    Reactivation, Reject, RejectCode, TemplateStatus, Timestamp, Uses, Validity, Variant, VariantId, Void,
+    ProjectKind, Reactivation, Reject, RejectCode, TemplateStatus, Timestamp, Uses, Validity, Variant, VariantId, Void,
 };
 
 use super::{Draft, contact, update};
@@ -25,6 +25,9 @@ pub(super) fn issue(draft: &mut Draft<'_>, issue: &Issue) -> Result<Answer, Reje
     check_validity(&issue.validity, draft.now)?;
     let fields = initial_fields(&project, &issue.fields)?;
     let balances = initial_balances(&project, &issue.balances)?;
+    let as_of = draft.as_of();
+    let is_shared = project.kind == ProjectKind::BoardingPass;
+    let fields_as_of = fields.keys().filter(|_| is_shared).map(|key| (key.clone(), as_of)).collect();
     let holder = holder(draft, issue.contact.as_ref(), issue.new_contact)?;
     let shard = (draft.view.shard)(holder.map_or(issue.id.uuid(), |contact| contact.uuid()));
     let pass = Pass {
@@ -46,6 +49,7 @@ pub(super) fn issue(draft: &mut Draft<'_>, issue: &Issue) -> Result<Answer, Reje
         validity: issue.validity,
         uses: Uses { count: 0, limit: issue.uses_limit.or(variant.uses_limit).or(project.uses_limit), day: None },
         fields,
+        fields_as_of,
         balances,
         message: None,
         planned: Vec::new(),
@@ -58,7 +62,7 @@ pub(super) fn issue(draft: &mut Draft<'_>, issue: &Issue) -> Result<Answer, Reje
         undone: Vec::new(),
         issued_at: draft.now,
         updated_at: draft.now,
-        as_of: Some(draft.as_of()),
+        as_of: Some(as_of),
     };
     draft.put_pass(None, &pass);
     draft.event(Facts::PassCreated, true, &pass);

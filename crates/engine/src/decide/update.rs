@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     Amount, Answer, BalanceChange, Contact, ContactInput, Facts, Lifecycle, Message, Pass, PassChange, PassRef, Project,
-    Reactivation, Reject, RejectCode, TemplateId, VariantId,
+    ProjectKind, Reactivation, Reject, RejectCode, TemplateId, VariantId,
 };
 
 use super::{Draft, contact, issue, lifecycle};
@@ -33,7 +33,7 @@ pub(super) fn update(
         set_variant(draft, &mut pass, &project, variant, &mut news)?;
     }
     set_external_id(draft, &mut pass, change, &mut news)?;
-    set_fields(&mut pass, &project, change, &mut news)?;
+    set_fields(draft, &mut pass, &project, change, &mut news)?;
     set_balances(&mut pass, &project, change, &mut news)?;
     set_validity(draft, &mut pass, change, &mut news)?;
     set_holder(draft, &mut pass, change, &mut news)?;
@@ -119,24 +119,24 @@ fn set_external_id(draft: &Draft<'_>, pass: &mut Pass, change: &PassChange, news
     Ok(())
 }
 
-fn set_fields(pass: &mut Pass, project: &Project, change: &PassChange, news: &mut News) -> Result<(), Reject> {
+fn set_fields(draft: &Draft<'_>, pass: &mut Pass, project: &Project, change: &PassChange, news: &mut News) -> Result<(), Reject> {
     for (key, value) in &change.fields {
-        let held = pass.fields.get(key);
-        match value {
+        let is_new = match value {
             Some(value) => {
                 issue::check_field(project, key, value)?;
-                if held != Some(value) {
-                    pass.fields.insert(key.clone(), value.clone());
-                    news.changed.push(format!("fields.{key}"));
-                }
+                let is_new = pass.fields.get(key) != Some(value);
+                is_new.then(|| pass.fields.insert(key.clone(), value.clone()));
+                is_new
             }
             None if project.field(key).is_some_and(|def| def.required) => {
                 return Err(Reject::new(RejectCode::Invalid, format!("fields.{key}"), "is required and cannot be removed"));
             }
-            None => {
-                if pass.fields.remove(key).is_some() {
-                    news.changed.push(format!("fields.{key}"));
-                }
+            None => pass.fields.remove(key).is_some(),
+        };
+        if is_new {
+            news.changed.push(format!("fields.{key}"));
+            if project.kind == ProjectKind::BoardingPass {
+                pass.fields_as_of.insert(key.clone(), draft.as_of());
             }
         }
     }

@@ -5,12 +5,12 @@
 //! Google keeps a list of them for each vertical and none for generic passes; a text among the modules never notifies.
 //! Public source: <https://developers.google.com/wallet/retail/loyalty-cards/use-cases/trigger-push-notifications>.
 
-use domain::{Design, DesignField, Text};
+use domain::{Design, DesignField};
 use google_wallet::{Class, Object, Vertical};
 use serde_json::{Map, Value, json};
 
+use super::facts::{OF_FLIGHT, names, tag};
 use super::slots::{Slot, Slotted, slots};
-use super::travel::has_flights;
 use crate::PassView;
 
 /// Fields of a pass that have a place in an object's own parts.
@@ -18,33 +18,19 @@ const EVENT: [&str; 4] = ["seat", "row", "section", "gate"];
 const FLIGHT: [&str; 2] = ["seat", "boarding_group"];
 const TRANSIT: [&str; 3] = ["origin", "destination", "departure"];
 
-/// What of a flight's class notifies: the parts, with the tags that they are made from. The scheduled departure is not among them,
-/// for with another one it is another flight.
-const OF_FLIGHT: [(&[&str], &[&str]); 6] = [
-    (&["origin", "gate"], &["departureGate"]),
-    (&["destination", "gate"], &["destinationGate"]),
-    (&["localBoardingDateTime"], &["currentBoardingDate", "originalBoardingDate"]),
-    (&["localEstimatedOrActualDepartureDateTime"], &["currentDepartureDate"]),
-    (&["localScheduledArrivalDateTime"], &["originalArrivalDate", "currentArrivalDate"]),
-    (&["localEstimatedOrActualArrivalDateTime"], &["currentArrivalDate"]),
-];
-
 /// The values of a flight's class whose change notifies, those that it has none of as null; none where the design announces no
 /// such change, by a field with a change message that shows the same.
 #[must_use]
-pub fn google_class_notice(view: &PassView<'_>, class: &Class) -> Option<Map<String, Value>> {
-    let design = &view.template.design;
-    if view.is_blank() || !has_flights(view.project, design) {
-        return None;
-    }
+pub fn google_class_notice(design: &Design, class: &Class) -> Option<Map<String, Value>> {
     let value = serde_json::to_value(class).ok()?;
     let mut noticed = json!({});
     let announced = |tags: &[&str]| design.fields.iter().any(|field| tells_of(field, design, tags));
-    for (path, _) in OF_FLIGHT.iter().filter(|(_, tags)| announced(tags)) {
-        let told = path.iter().try_fold(&value, |value, key| value.get(key)).cloned().unwrap_or_default();
-        match path {
+    for shared in OF_FLIGHT.iter().filter(|shared| shared.notifies && announced(shared.tags)) {
+        let place = shared.place;
+        let told = place.iter().try_fold(&value, |value, key| value.get(key)).cloned().unwrap_or_default();
+        match place {
             [part, key] => noticed[*part][*key] = told,
-            _ => noticed[path[0]] = told,
+            _ => noticed[place[0]] = told,
         }
     }
     match noticed {
@@ -55,13 +41,12 @@ pub fn google_class_notice(view: &PassView<'_>, class: &Class) -> Option<Map<Str
 
 /// Whether a field announces a change of what all passes of a flight share.
 pub(crate) fn tells_of_flight(field: &DesignField, design: &Design) -> bool {
-    OF_FLIGHT.iter().any(|(_, tags)| tells_of(field, design, tags))
+    OF_FLIGHT.iter().any(|shared| shared.notifies && tells_of(field, design, shared.tags))
 }
 
 /// Whether a field with a change message shows what one of these tags says.
 fn tells_of(field: &DesignField, design: &Design, tags: &[&str]) -> bool {
-    let texts = tags.iter().filter_map(|tag| design.semantics.get(*tag)?.as_str()).filter_map(|text| Text::parse(text).ok());
-    let names: Vec<String> = texts.flat_map(|text| text.names().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let names: Vec<String> = tags.iter().filter_map(|name| tag(design, name)).flat_map(names).collect();
     field.change_message.is_some() && field.value.names().any(|name| names.iter().any(|it| it == name))
 }
 

@@ -102,12 +102,15 @@ fn common(view: &PassView<'_>, context: &GoogleContext<'_>, slotted: &[Slotted<'
     })
 }
 
-/// The class that a pass belongs to; empty for a deleted one of a flight, which stays with the flight that it was for.
+/// The class that a pass belongs to; empty for a void one that names no flight any more, be it deleted or its holder erased: it
+/// stays with the flight that it was for.
 fn class_of(view: &PassView<'_>, context: &GoogleContext<'_>) -> Result<String, RenderError> {
-    match has_flights(view.project, &view.template.design) {
-        false => Ok(class_id(context.issuer_id, view.template)?.to_string()),
-        true if view.is_blank() => Ok(String::new()),
-        true => Ok(google_class(view, context)?.common().id.clone()),
+    if !has_flights(view.project, &view.template.design) {
+        return Ok(class_id(context.issuer_id, view.template)?.to_string());
+    }
+    match google_class(view, context) {
+        Err(RenderError::Flight(_)) if view.pass.lifecycle.is_void() => Ok(String::new()),
+        class => Ok(class?.common().id.clone()),
     }
 }
 

@@ -6,7 +6,7 @@ use domain::Timestamp;
 use serde::{Deserialize, Serialize};
 use store::{NOTIFICATIONS, NOTIFICATIONS_WITHIN};
 
-use super::shapes::Shapes;
+use super::{flight::Facts, shapes::Shapes};
 
 /// First pause after a thing failed; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
@@ -19,9 +19,9 @@ pub(super) struct Memory {
     /// Of a class: what was sent last, hashed.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) fingerprint: String,
-    /// Of a flight's class: when the pass that it was last drawn from was changed, microseconds since 1970.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) drawn_from: Option<i64>,
+    /// Of a flight's class: what its passes said of the flight last.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) facts: Facts,
     /// Of a flight's class: by which version of the template.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) drawn_by: Option<u32>,

@@ -16,6 +16,7 @@
 
 mod drift;
 mod dry_run;
+mod flight;
 mod flight_news;
 mod introduce;
 mod lane;

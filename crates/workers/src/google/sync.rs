@@ -14,13 +14,14 @@ use google_wallet::{
     rest::{Api, Kind, Quota, RestError, Verdict},
 };
 use http::Request;
-use render::{CodeSigner, GoogleContext, PassView};
+use render::{CodeSigner, FlightFact, GoogleContext, PassView};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use store::{GoogleOutcome, GoogleThingRow};
 use uuid::Uuid;
 
 use super::{
+    flight::{self, Facts},
     flight_news,
     lane::{Lane, Outcome},
     line::Came,
@@ -47,13 +48,32 @@ impl From<End> for Fault {
 pub(super) type Step<T> = Result<T, Fault>;
 
 /// A class as it is now.
+#[derive(Clone)]
 pub(super) struct Drawn {
     pub(super) thing: Uuid,
     pub(super) class: Class,
-    /// Of a flight: when the pass that it was drawn from was changed, microseconds since 1970.
-    from: Option<i64>,
+    /// Of a flight: the pass that it was drawn from, and what that says of it.
+    said: Option<(PassId, Vec<FlightFact>)>,
+    /// Of a flight: what is true of it.
+    facts: Facts,
     /// Of a flight: the values whose change notifies.
     pub(super) noticed: Option<Map<String, Value>>,
+}
+
+impl Drawn {
+    fn shared(thing: Uuid, class: Class) -> Self {
+        Self { thing, class, said: None, facts: Facts::new(), noticed: None }
+    }
+
+    /// With what was said last of the flight, whichever pass said it.
+    fn true_of(&self, template: &Template, held: &Memory) -> Step<Self> {
+        let Some((by, said)) = &self.said else { return Ok(self.clone()) };
+        let facts = flight::newest(&held.facts, *by, said);
+        let class = render::with_flight_facts(&self.class, facts.iter().map(|(place, fact)| (place.as_str(), &fact.value)));
+        let class = class.map_err(|error| Fault::Later(format!("the class cannot be drawn: {error}")))?;
+        let noticed = render::google_class_notice(&template.design, &class);
+        Ok(Self { thing: self.thing, class, said: None, facts, noticed })
+    }
 }
 
 /// What became of an object.
@@ -146,20 +166,21 @@ impl Lane {
         let project = config.and_then(|config| config.project(pass.project));
         let template = config.and_then(|config| config.templates.get(&pass.template.uuid()));
         let (Some(project), Some(template)) = (project, template) else { return Ok(()) };
-        let never_there = pass.google.created_at.is_none() && pass.google.first_installed_at.is_none();
-        if pass.lifecycle.is_deleted() && row.synced_seq == 0 && never_there {
-            return Ok(());
-        }
         let codes = self.codes(config.map_or(0, |config| *config.scan_key_numbers().end()))?;
         let view = PassView { project, template: &template.value, pass: &pass, contact: contact.as_ref(), codes: Some(&codes) };
-        let class = self.class_of(&view)?;
+        let object = self.draw(|context| render::google_object(&view, context))?;
+        let has_class = !object.common().class_id.is_empty();
+        let never_there = pass.google.created_at.is_none() && pass.google.first_installed_at.is_none();
+        if (pass.lifecycle.is_deleted() || !has_class) && row.synced_seq == 0 && never_there {
+            return Ok(());
+        }
+        let class = if has_class { Some(self.class_of(&view)?) } else { None };
         if let Some(class) = &class {
             // A message that comes with the change notifies of both.
             let has_message = pass.message.as_ref().is_some_and(|message| memory.message_at < Some(message.at.as_micros()));
             let told = self.keep_class(&template.value, class, has_message).await?;
             flight_news::count_in(memory, &pass, &told);
         }
-        let object = self.draw(|context| render::google_object(&view, context))?;
         let noticed = render::google_notice(&view, &object);
         let news = self.news(row, memory, &object, &pass, noticed).await?;
         let mut put = self.put_object(row, memory, &object, &pass, news.is_some()).await?;
@@ -222,7 +243,8 @@ impl Lane {
         if notify {
             patch.insert("notifyPreference".to_owned(), "NOTIFY_ON_UPDATE".into());
         }
-        let mut insert_next = row.synced_seq == 0 && !pass.lifecycle.is_deleted();
+        let is_blank = pass.lifecycle.is_deleted() || object.common().class_id.is_empty();
+        let mut insert_next = row.synced_seq == 0 && !is_blank;
         let mut is_missing = false;
         for _ in 0..4 {
             if insert_next {
@@ -236,7 +258,7 @@ impl Lane {
                 continue;
             }
             match self.request(|api| api.patch(kind, &id, &patch)).await?.0 {
-                Verdict::NotFound if pass.lifecycle.is_deleted() => return Ok(Put::Changed),
+                Verdict::NotFound if is_blank => return Ok(Put::Changed),
                 Verdict::NotFound => (insert_next, is_missing) = (true, true),
                 // Somebody else notifies too: it counts for both.
                 Verdict::QuotaExceeded { .. } if notify => {
@@ -255,9 +277,13 @@ impl Lane {
         Err(Fault::Later("Google says that the object is there, and that it is not".to_owned()))
     }
 
+    /// Has a class sent anew. What its passes said of a flight is true still.
     async fn forget_class(&self, thing: Uuid) -> Result<(), End> {
         self.classes.lock().await.remove(&thing);
-        self.note_class(thing, Memory::default()).await
+        let backend = self.shard.house.store.backend();
+        let row = self.shard.insist("read a class", || backend.google_thing(self.org, thing)).await?;
+        let facts = row.map(|row| Memory::read(&row.body).facts).unwrap_or_default();
+        self.note_class(thing, Memory { facts, ..Memory::default() }).await
     }
 
     /// Sends the last message to the holder, unless Google has it. The third within a day is the last that notifies.
@@ -344,37 +370,32 @@ impl Lane {
         }
     }
 
-    /// The class of a pass; nothing for a deleted one of a flight, which stays with the flight that it was for.
-    fn class_of(&self, view: &PassView<'_>) -> Step<Option<Drawn>> {
+    /// The class of a pass.
+    fn class_of(&self, view: &PassView<'_>) -> Step<Drawn> {
         let (template, has_flights) = (view.template, render::has_flights(view.project, &view.template.design));
-        if has_flights && view.pass.lifecycle.is_deleted() {
-            return Ok(None);
-        }
         let class = self.draw(|context| render::google_class(view, context))?;
         let thing = store::google_class_thing(template.id, &class.common().id);
-        let noticed = render::google_class_notice(view, &class);
-        Ok(Some(Drawn { thing, class, from: has_flights.then(|| view.pass.updated_at.as_micros()), noticed }))
+        let said = has_flights.then(|| (view.pass.id, render::flight_facts(view, &class)));
+        Ok(Drawn { said, ..Drawn::shared(thing, class) })
     }
 
     /// Sees to it that Google has a class as it is now: one request per version of it. Gives when a flight's class notified;
     /// `quiet` keeps it from doing so now.
     async fn keep_class(&self, template: &Template, drawn: &Drawn, quiet: bool) -> Step<Vec<i64>> {
-        let fingerprint = fingerprint(&drawn.class)?;
         let thing = drawn.thing;
         let mut known = self.classes.lock().await;
-        if known.get(&thing) == Some(&fingerprint) {
+        if let Some(known) = known.get(&thing)
+            && *known == fingerprint(&drawn.class)?
+        {
             return Ok(Vec::new());
         }
         let backend = self.shard.house.store.backend();
         let row = self.shard.insist("read a class", || backend.google_thing(self.org, thing)).await?;
         let mut held = row.as_ref().map(|row| Memory::read(&row.body)).unwrap_or_default();
-        // Of a flight, the pass that was changed last knows the gate: one that nobody told since does not put it back. With a new
-        // design it may, for the one that knew may be gone; whoever knows better is asked for too.
-        let by = drawn.from.map(|_| template.version);
-        if drawn.from < held.drawn_from && by == held.drawn_by && !held.fingerprint.is_empty() {
-            return Ok(held.notified);
-        }
-        if held.fingerprint != fingerprint || (drawn.from, by) != (held.drawn_from, held.drawn_by) {
+        let by = drawn.said.is_some().then_some(template.version);
+        let drawn = &drawn.true_of(template, &held)?;
+        let fingerprint = fingerprint(&drawn.class)?;
+        if held.fingerprint != fingerprint || (&drawn.facts, by) != (&held.facts, held.drawn_by) {
             if held.fingerprint != fingerprint {
                 // Another design is no news of the flight.
                 let quiet = quiet || by != held.drawn_by;
@@ -382,8 +403,8 @@ impl Lane {
                 self.put_class(&drawn.class, row.is_some(), notify, &mut held).await?;
             }
             let (noticed, notified) = (flight_news::told(drawn)?, held.notified.clone());
-            let (fingerprint, drawn_from) = (fingerprint.clone(), drawn.from);
-            let memory = Memory { fingerprint, drawn_from, drawn_by: by, noticed, notified, ..Memory::default() };
+            let (fingerprint, facts) = (fingerprint.clone(), drawn.facts.clone());
+            let memory = Memory { fingerprint, facts, drawn_by: by, noticed, notified, ..Memory::default() };
             self.note_class(thing, memory).await?;
         }
         // as many as there are templates; flights come and go, so they are looked up
@@ -447,7 +468,7 @@ impl Lane {
                 continue;
             }
             let class = match self.draw(|context| render::shared_class(project, template, context)) {
-                Ok(Some(class)) => Ok(Drawn { thing, class, from: None, noticed: None }),
+                Ok(Some(class)) => Ok(Drawn::shared(thing, class)),
                 Ok(None) => continue,
                 Err(fault) => Err(fault),
             };
