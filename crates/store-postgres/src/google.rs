@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use deadpool_postgres::Pool;
 use domain::{OrgId, Timestamp};
-use store::{ChangedPass, GoogleSettlement, GoogleThingRow, GoogleWants};
+use store::{ChangedPass, GoogleSettlement, GoogleThingRow, GoogleWants, Lease};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -173,5 +173,14 @@ pub(crate) async fn settle(pool: &Pool, settlement: &GoogleSettlement) -> Attemp
         ],
     )
     .await?;
+    held(&answer, lease)
+}
+
+/// Forgets things under the lease.
+pub(crate) async fn forget(pool: &Pool, lease: Lease, org: OrgId, things: &[Uuid]) -> Attempt<()> {
+    const SQL: &str = "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE shard = $1 AND epoch = $2 FOR KEY SHARE),
+        gone AS (DELETE FROM google_things WHERE org = $3 AND thing = ANY ($4) AND EXISTS (SELECT 1 FROM fence))
+        SELECT count(*) FROM fence";
+    let answer = query(pool, SQL, &[&to_shard(lease.shard), &lease.epoch, &org.uuid(), &things]).await?;
     held(&answer, lease)
 }

@@ -524,6 +524,9 @@ impl Backend for Postgres {
     async fn settle_google(&self, settlement: GoogleSettlement) -> Result<()> {
         Ok(google::settle(&self.pool, &settlement).await?)
     }
+    async fn forget_google(&self, lease: Lease, org: OrgId, things: Vec<Uuid>) -> Result<()> {
+        Ok(google::forget(&self.pool, lease, org, &things).await?)
+    }
 
     async fn capture(&self, row: CaptureRow, keep: u32) -> Result<()> {
         Ok(captures::capture(&self.pool, &row, keep).await?)

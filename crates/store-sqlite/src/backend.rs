@@ -564,6 +564,9 @@ impl Backend for Sqlite {
     async fn settle_google(&self, settlement: GoogleSettlement) -> Result<()> {
         self.write(move |db| google::settle(db, &settlement)).await
     }
+    async fn forget_google(&self, lease: Lease, org: OrgId, things: Vec<Uuid>) -> Result<()> {
+        self.write(move |db| google::forget(db, lease, org, &things)).await
+    }
 
     async fn capture(&self, row: CaptureRow, keep: u32) -> Result<()> {
         self.write(move |db| upkeep::capture(db, &row, keep)).await

@@ -2,7 +2,7 @@
 
 use domain::{OrgId, Timestamp};
 use rusqlite::{Connection, Row, params};
-use store::{ChangedPass, GoogleSettlement, GoogleThingRow, GoogleWants, Reader};
+use store::{ChangedPass, GoogleSettlement, GoogleThingRow, GoogleWants, Lease, Reader};
 use uuid::Uuid;
 
 use crate::{
@@ -131,6 +131,16 @@ pub(crate) fn settle(db: &Connection, settlement: &GoogleSettlement) -> Result<W
         let (org, thing) = (key(outcome.org), outcome.thing.into_bytes());
         let seen = outcome.seen_due_at.map(Timestamp::as_micros);
         statement.execute(params![org, thing, account, outcome.synced_seq, retry_at, outcome.body, seen])?;
+    }
+    Ok(Written::Done(()))
+}
+
+/// Forgets things under the lease.
+pub(crate) fn forget(db: &Connection, lease: Lease, org: OrgId, things: &[Uuid]) -> Result<Written<()>> {
+    leases::check(db, lease)?;
+    let mut statement = db.prepare_cached("DELETE FROM google_things WHERE org = ?1 AND thing = ?2")?;
+    for thing in things {
+        statement.execute(params![key(org), thing.into_bytes()])?;
     }
     Ok(Written::Done(()))
 }

@@ -426,6 +426,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn ask_google(&self, rows: Vec<GoogleThingRow>, again: bool) -> Result<()>;
     /// Writes outcomes.
     async fn settle_google(&self, settlement: GoogleSettlement) -> Result<()>;
+    /// Forgets things that nothing is to be done for any more; those that there are not are passed over.
+    async fn forget_google(&self, lease: Lease, org: OrgId, things: Vec<Uuid>) -> Result<()>;
 
     // Rings.
 

@@ -68,7 +68,7 @@ macro_rules! conformance_tests {
             wallets: devices_are_walked_in_their_order, owed_pushes_come_due, devices_see_their_passes, stale_devices_are_found_once, failed_pushes_come_due,
                 passes_sharing_a_number_come_together, a_pass_on_many_devices_is_walked_in_parts;
             google: changed_passes_tell_who_is_held, what_google_shall_hear_comes_due_until_it_knows,
-                a_change_meanwhile_stays_due, what_is_asked_for_meanwhile_stays_due,
+                a_change_meanwhile_stays_due, what_is_asked_for_meanwhile_stays_due, what_is_over_is_forgotten,
                 things_of_a_lost_lease_are_refused;
             upkeep: the_epoch_stays, migrating_again_changes_nothing, rings_keep_their_newest,
                 old_inbox_rows_go_once_read, old_events_go_once_nobody_needs_them, forgotten_keys_may_be_used_again,

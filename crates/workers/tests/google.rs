@@ -617,6 +617,16 @@ async fn missed_call_backs_of_flights_are_repaired_too() {
     google.hold(&format!("{ISSUER}.{}", pass.id)).unwrap();
     let active = async || house.store.pass(house.org, pass.id).await.unwrap().unwrap().google.active;
     until("the install is found", async || active().await == 1).await;
+
+    let class = boarding(&google, &pass).unwrap()["classId"].as_str().unwrap().to_owned();
+    let thing = store::google_class_thing(pass.template, &class);
+    let known = async || house.store.backend().google_thing(house.org, thing).await.unwrap().is_some();
+    assert!(known().await);
+    // A month after its departure, the class is forgotten; what Google has stays.
+    let over = "2027-01-24T08:00:00Z".parse::<domain::Timestamp>().unwrap();
+    house.clock.forward(Duration::from_micros(u64::try_from(over.as_micros() - house.clock.now().as_micros()).unwrap()));
+    until("the flight is forgotten", async || !known().await).await;
+    assert!(google.get("flightClass", &class).is_some() && boarding(&google, &pass).is_some());
     workers.drain(Duration::from_secs(5)).await;
 }
 

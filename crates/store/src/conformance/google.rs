@@ -141,6 +141,24 @@ pub async fn what_is_asked_for_meanwhile_stays_due(backend: &Shared) {
     assert_eq!((moved[0].synced_seq, moved[0].body.as_str()), (11, "told"), "what is remembered stays");
 }
 
+/// Things that are over are forgotten, of one organization and under the lease alone.
+pub async fn what_is_over_is_forgotten(backend: &Shared) {
+    let lost = lease(backend, 0, "a").await;
+    let held = lease(backend, 0, "b").await;
+    let told = [10, 11, 12].map(|n| outcome(n, Some(1), None, "told")).to_vec();
+    settle(backend, held, told).await;
+    let refused = backend.forget_google(lost, org(), vec![uuid(10)]).await;
+    assert!(matches!(refused, Err(StoreError::LeaseLost { shard: 0 })), "{refused:?}");
+    backend.forget_google(held, other_org(), vec![uuid(10)]).await.unwrap();
+    backend.forget_google(held, org(), vec![uuid(11), uuid(12), uuid(99)]).await.unwrap();
+    backend.forget_google(held, org(), Vec::new()).await.unwrap();
+    let mut left = Vec::new();
+    for n in [10, 11, 12] {
+        left.push(backend.google_thing(org(), uuid(n)).await.unwrap().is_some());
+    }
+    assert_eq!(left, [true, false, false]);
+}
+
 /// Whoever lost the lease writes nothing.
 pub async fn things_of_a_lost_lease_are_refused(backend: &Shared) {
     let lost = lease(backend, 0, "a").await;

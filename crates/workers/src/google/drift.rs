@@ -25,7 +25,7 @@ use crate::shard::End;
 
 /// Objects on one page of Google's list.
 const PAGE: u32 = 200;
-/// How long after its departure a flight is compared still.
+/// How long after its departure a flight is compared still; then what is remembered of its class is forgotten.
 const FLOWN_WITHIN: Duration = Duration::from_secs(30 * 86_400);
 /// What happened so recently may not be in Google's list yet, or be on its way to us.
 const SETTLES_WITHIN: Duration = Duration::from_secs(300);
@@ -93,6 +93,7 @@ async fn compare(lane: &Lane, started: Timestamp, report: &mut GoogleDrift) -> R
 }
 
 /// Compares the flights of some templates, which Google lists, and has Google call us where it called an address of before.
+/// Google keeps classes for ever; we forget those of flights that are long over, whichever template they were of.
 async fn compare_flights(
     lane: &Lane,
     templates: &HashSet<TemplateId>,
@@ -109,10 +110,15 @@ async fn compare_flights(
             return Ok(());
         }
         let list = read_list(&body)?;
+        let mut over = Vec::new();
         for class in list["resources"].as_array().into_iter().flatten() {
             let Some(id) = class["id"].as_str().and_then(|id| id.parse::<ResourceId>().ok()) else { continue };
-            let is_ours = |(template, leaves): (TemplateId, &str)| templates.contains(&template) && leaves >= since.as_str();
-            if !render::flight_of(&id).is_some_and(is_ours) {
+            let Some((template, leaves)) = render::flight_of(&id) else { continue };
+            if leaves < since.as_str() {
+                over.push(store::google_class_thing(template, id.as_str()));
+                continue;
+            }
+            if !templates.contains(&template) {
                 continue;
             }
             if callback.is_some_and(|callback| class["callbackOptions"]["url"] != callback) {
@@ -121,6 +127,10 @@ async fn compare_flights(
                 lane.request(|api| api.patch(Kind::Class(Vertical::Flight), &id, &keys)).await?;
             }
             compare_class(lane, &id, Vertical::Flight, started, report).await?;
+        }
+        if !over.is_empty() {
+            let (shard, backend) = (&lane.shard, lane.shard.house.store.backend());
+            shard.insist("forget flights", || backend.forget_google(shard.lease, lane.org, over.clone())).await?;
         }
         match next_page(&list, page.as_deref()) {
             Some(next) => page = Some(next),
