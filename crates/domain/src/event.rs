@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Actor, Amount, BackfillId, BatchId, Cause, Confidence, Contact, ContactId, EventId, Extension, Message, MessageFault,
-    MessageRef, OrgId, Outgoing, Pass, PassId, ProjectId, ProjectKind, RefusedScan, ScanInput, Sighting, SignerId, SyncId,
-    TargetId, Timestamp, UninstallReason, VariantId, VisitKind, Wallet,
+    Actor, Amount, BackfillId, BatchId, Cause, Confidence, Contact, ContactId, EventId, Extension, Message, MessageEnd,
+    MessageFault, MessageRef, OrgId, Outgoing, Pass, PassId, ProjectId, ProjectKind, RefusedScan, ScanInput, Sighting, SignerId,
+    SyncId, TargetId, Timestamp, UninstallReason, VariantId, VisitKind, Wallet,
 };
 
 /// A place in a log: dense and rising within its shard.
@@ -169,6 +169,13 @@ pub enum Facts {
     PassNotified {
         /// What.
         message: Message,
+    },
+    /// A message that was planned is not going to be shown.
+    PassMessageDropped {
+        /// It.
+        message: Message,
+        /// Why.
+        reason: MessageEnd,
     },
     /// A pass's validity ended.
     PassExpired,
@@ -357,6 +364,9 @@ pub enum EventKind {
     /// The holder was told something.
     #[serde(rename = "pass.notified")]
     PassNotified,
+    /// A message that was planned is not going to be shown.
+    #[serde(rename = "pass.message_dropped")]
+    PassMessageDropped,
     /// A pass's validity ended.
     #[serde(rename = "pass.expired")]
     PassExpired,
@@ -421,7 +431,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, with its stable number in the store and its name.
-    const TABLE: [(Self, i16, &'static str); 30] = [
+    const TABLE: [(Self, i16, &'static str); 31] = [
         (Self::PassCreated, 1, "pass.created"),
         (Self::PassRendered, 2, "pass.rendered"),
         (Self::PassInstalled, 3, "pass.installed"),
@@ -432,6 +442,7 @@ impl EventKind {
         (Self::PassScanRefused, 8, "pass.scan_refused"),
         (Self::PassScanUndone, 13, "pass.scan_undone"),
         (Self::PassNotified, 9, "pass.notified"),
+        (Self::PassMessageDropped, 14, "pass.message_dropped"),
         (Self::PassExpired, 10, "pass.expired"),
         (Self::PassRevoked, 11, "pass.revoked"),
         (Self::PassDeleted, 12, "pass.deleted"),
@@ -504,6 +515,7 @@ impl Facts {
             Self::PassScanUndone { .. } => EventKind::PassScanUndone,
             Self::ScanUnknown { .. } => EventKind::ScanUnknown,
             Self::PassNotified { .. } => EventKind::PassNotified,
+            Self::PassMessageDropped { .. } => EventKind::PassMessageDropped,
             Self::PassExpired => EventKind::PassExpired,
             Self::PassRevoked { .. } => EventKind::PassRevoked,
             Self::PassDeleted => EventKind::PassDeleted,

@@ -41,7 +41,8 @@ pub use installation::{Confidence, Installation, InstallationState, Report, Unin
 pub use message::{Channel, MESSAGES, MessageFault, MessageNews, MessageOrder, MessageRef, Outgoing, normalise_phone};
 pub use org::{ApiKey, Organization, Scope, Users};
 pub use pass::{
-    DayUses, Holding, Lifecycle, LifecycleBits, LinkCode, Message, Origin, Pass, Place, Sighting, Status, Uses, Validity,
+    DayUses, Holding, Lifecycle, LifecycleBits, LinkCode, Message, MessageEnd, Origin, Pass, Place, Sighting, Status, Uses,
+    Validity,
 };
 pub use project::{FieldDef, FieldType, Project, ProjectKind, Variant, VariantId};
 pub use scan::{Booking, Extension, OfflineScan, Proof, RefusedScan, ScanInput, ScanOrder, ScanRecord, ScanRules, ScannerMay};

@@ -199,6 +199,37 @@ pub struct Message {
     pub until: Option<Timestamp>,
 }
 
+/// Why a message that was planned is not going to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageEnd {
+    /// Somebody thought better of it.
+    Cancelled,
+    /// It was not worth showing any more when its turn came.
+    Missed,
+    /// The pass's last use is spent.
+    Used,
+    /// The pass's validity has ended.
+    Expired,
+    /// The pass was called back.
+    Revoked,
+    /// The pass was removed.
+    Deleted,
+}
+
+impl MessageEnd {
+    /// What ends the messages of a pass that stands so; nothing while it is not void.
+    pub const fn of(lifecycle: &Lifecycle) -> Option<Self> {
+        match lifecycle {
+            Lifecycle::Inactive | Lifecycle::Active => None,
+            Lifecycle::Used { .. } => Some(Self::Used),
+            Lifecycle::Expired { .. } => Some(Self::Expired),
+            Lifecycle::Revoked { .. } => Some(Self::Revoked),
+            Lifecycle::Deleted { .. } => Some(Self::Deleted),
+        }
+    }
+}
+
 /// How a pass came about.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Origin {

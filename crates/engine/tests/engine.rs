@@ -7,8 +7,9 @@ use std::{
 };
 
 use domain::{
-    Action, Amount, Answer, Clock, Command, CommandId, ContactId, ContactInput, ContactRef, EventKind, FieldDef, IdempotencyKey,
-    IfExists, Lifecycle, Pass, PassChange, PassId, PassRef, RefusedScan, RejectCode, Timestamp, UninstallReason, Void, Wallet,
+    Action, Amount, Answer, Clock, Command, CommandId, ContactId, ContactInput, ContactRef, EventKind, Facts, FieldDef,
+    IdempotencyKey, IfExists, Lifecycle, MessageEnd, Pass, PassChange, PassId, PassRef, RefusedScan, RejectCode, Timestamp,
+    UninstallReason, Void, Wallet,
 };
 use engine::{Engine, EngineError};
 use proptest::prelude::*;
@@ -384,6 +385,13 @@ async fn what_is_planned_is_said_once_in_its_order_and_not_after_the_end() {
     };
     let due = |second: i64| house.store.backend().due_passes(0, at(second), 10);
     let held = async || house.store.pass(house.org, pass.id).await.unwrap().unwrap();
+    let dropped = async || {
+        let told = house.events(pass.id).await.into_iter().filter_map(|event| match event.facts {
+            Facts::PassMessageDropped { message, reason } => Some((message.text, reason)),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
     for (text, second, until) in [("late", 30, None), ("early", 10, Some(15)), ("missed", 20, Some(25))] {
         house.did(plan(text, second, until)).await;
     }
@@ -406,21 +414,34 @@ async fn what_is_planned_is_said_once_in_its_order_and_not_after_the_end() {
     assert_eq!((now.message.clone().unwrap().text.as_str(), now.planned.len()), ("late", 0), "what nobody would see is left out");
     let told = house.kinds(pass.id).await.into_iter().filter(|kind| *kind == EventKind::PassNotified).count();
     assert_eq!(told, 2);
+    assert_eq!(dropped().await, [("missed".to_owned(), MessageEnd::Missed)]);
     assert!(due(1_000).await.unwrap().is_empty());
 
     house.did(plan("never", 50, None)).await;
     house.did(Action::CancelNotices { pass: PassRef::Id(pass.id) }).await;
+    assert_eq!(dropped().await.last(), Some(&("never".to_owned(), MessageEnd::Cancelled)));
     assert!(due(1_000).await.unwrap().is_empty());
     house.did(plan("never", 50, None)).await;
     house.did(Action::Revoke { pass: PassRef::Id(pass.id), reason: None }).await;
     assert!(held().await.planned.is_empty(), "a pass that is over says nothing more");
+    assert_eq!(dropped().await.last(), Some(&("never".to_owned(), MessageEnd::Revoked)), "and this is told");
     for number in 0..=Pass::MAX_PLANNED {
         let refused = house.engine.submit(house.command(plan("x", 60, None))).await.is_err();
         assert!(refused, "{number}: nothing can be planned for it");
     }
     house.did(Action::Activate { pass: PassRef::Id(pass.id) }).await;
+    house.did(plan("tomorrow", 5_000, None)).await;
+    let ends = PassChange { expires_at: Some(Some(at(1_000))), ..PassChange::default() };
+    house.did(Action::Update { pass: PassRef::Id(pass.id), change: Box::new(ends), expected_version: None }).await;
+    house.clock.0.store(at(1_000).as_micros(), Ordering::Relaxed);
+    house.outcome(sweep()).await;
+    assert_eq!(dropped().await.last(), Some(&("tomorrow".to_owned(), MessageEnd::Expired)));
+    let last = house.kinds(pass.id).await;
+    assert!(last.ends_with(&[EventKind::PassExpired, EventKind::PassMessageDropped]), "{last:?}");
+    let lasts = PassChange { expires_at: Some(None), ..PassChange::default() };
+    house.did(Action::Update { pass: PassRef::Id(pass.id), change: Box::new(lasts), expected_version: None }).await;
     for number in 0..=Pass::MAX_PLANNED {
-        let taken = house.engine.submit(house.command(plan("x", 60, None))).await.is_ok();
+        let taken = house.engine.submit(house.command(plan("x", 6_000, None))).await.is_ok();
         assert_eq!(taken, number < Pass::MAX_PLANNED, "{number}");
     }
 }

@@ -284,6 +284,7 @@ pub(crate) const fn title(kind: EventKind) -> &'static str {
         EventKind::PassScanRefused => "Pass Scan Refused",
         EventKind::PassScanUndone => "Pass Scan Undone",
         EventKind::PassNotified => "Pass Notified",
+        EventKind::PassMessageDropped => "Pass Message Dropped",
         EventKind::PassExpired => "Pass Expired",
         EventKind::PassRevoked => "Pass Revoked",
         EventKind::PassDeleted => "Pass Deleted",

@@ -60,6 +60,7 @@ impl Word {
             | Facts::PassScanRefused { .. }
             | Facts::ScanUnknown { .. }
             | Facts::PassNotified { .. }
+            | Facts::PassMessageDropped { .. }
             | Facts::ContactCreated
             | Facts::ContactUpdated
             | Facts::ContactErased

@@ -1,8 +1,8 @@
 //! A decision in the making.
 
 use domain::{
-    Answer, Command, Contact, ContactId, Event, EventId, Facts, Image, Installation, Lifecycle, Pass, PassId, PassRef, Position,
-    ProjectImage, Reject, RejectCode, Timestamp, VariantImage, Wallet,
+    Answer, Command, Contact, ContactId, Event, EventId, Facts, Image, Installation, Lifecycle, Message, MessageEnd, Pass,
+    PassId, PassRef, Position, ProjectImage, Reject, RejectCode, Timestamp, VariantImage, Wallet,
 };
 use store::NewEvent;
 
@@ -24,6 +24,8 @@ pub(super) struct Draft<'a> {
     erased: Vec<ContactId>,
     /// Changes of contacts' wallet status, told after what brought them about.
     turned: Vec<(Facts, Contact)>,
+    /// Planned messages that nobody will see, told after what brought that about.
+    dropped: Vec<(PassId, Message, MessageEnd)>,
 }
 
 impl<'a> Draft<'a> {
@@ -40,6 +42,7 @@ impl<'a> Draft<'a> {
             events: Vec::new(),
             erased: Vec::new(),
             turned: Vec::new(),
+            dropped: Vec::new(),
         }
     }
 
@@ -100,12 +103,13 @@ impl<'a> Draft<'a> {
 
     /// Counts a change of a pass; `content` when a wallet shows it. `Last-Modified` rises by at least a second then.
     /// A void pass counts in no wallet, so no removal of it is held: it would seem to come back when the pass does.
-    pub(super) fn touch_pass(&self, pass: &mut Pass, content: bool) {
-        if pass.lifecycle.is_void() {
+    pub(super) fn touch_pass(&mut self, pass: &mut Pass, content: bool) {
+        if let Some(end) = MessageEnd::of(&pass.lifecycle) {
             pass.apple.held_until = None;
             pass.google.held_until = None;
             pass.unknown.held_until = None;
-            pass.planned.clear();
+            let planned = std::mem::take(&mut pass.planned);
+            self.drop_messages(pass.id, planned, end);
         }
         pass.version += 1;
         pass.updated_at = self.now.max(pass.updated_at);
@@ -114,6 +118,11 @@ impl<'a> Draft<'a> {
             pass.as_of = pass.as_of.max(Some(self.as_of()));
             pass.last_modified = self.now.as_seconds().max(pass.last_modified + 1);
         }
+    }
+
+    /// Notes that messages which were planned for a pass are not going to be shown.
+    pub(super) fn drop_messages(&mut self, pass: PassId, messages: Vec<Message>, end: MessageEnd) {
+        self.dropped.extend(messages.into_iter().map(|message| (pass, message, end)));
     }
 
     /// How new what is decided is: when it happened by the clock of whoever told it, which may be wrong, but not later than now.
@@ -240,8 +249,13 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn finish(mut self, answer: Answer) -> Decision {
-        // The status changes now, even by what comes late from a reader.
+        // Messages end and the status changes now, even by what comes late from a reader.
         self.happened_at = None;
+        for (pass, message, reason) in std::mem::take(&mut self.dropped) {
+            if let Some(pass) = self.left(pass).cloned() {
+                self.event(Facts::PassMessageDropped { message, reason }, false, &pass);
+            }
+        }
         for (facts, contact) in std::mem::take(&mut self.turned) {
             self.contact_event(facts, &contact);
         }

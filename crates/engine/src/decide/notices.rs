@@ -1,9 +1,9 @@
 //! Messages to the holder, at once or planned.
 //!
 //! A planned message is kept with its pass and makes it due: whoever looks at the pass then, the sweep at the latest, sends it in
-//! the same commit. A pass that is over says nothing more: what was planned is dropped.
+//! the same commit. A pass that is over says nothing more: what was planned is dropped, and an event says so.
 
-use domain::{Answer, Facts, Message, Pass, PassRef, Reject, RejectCode, Timestamp};
+use domain::{Answer, Facts, Message, MessageEnd, Pass, PassRef, Reject, RejectCode, Timestamp};
 
 use super::{
     Draft,
@@ -34,7 +34,7 @@ pub(super) fn notify(
     Ok(Draft::done(&pass, false))
 }
 
-fn plan(draft: &Draft<'_>, pass: &mut Pass, message: Message) -> Result<(), Reject> {
+fn plan(draft: &mut Draft<'_>, pass: &mut Pass, message: Message) -> Result<(), Reject> {
     if pass.lifecycle.is_void() {
         return Err(Reject::new(RejectCode::NotAllowed, "at", "the pass is over: nothing can be planned for it"));
     }
@@ -54,7 +54,8 @@ pub(super) fn cancel(draft: &mut Draft<'_>, reference: &PassRef) -> Result<Answe
         return Ok(Draft::unchanged(&before));
     }
     let mut pass = before.clone();
-    pass.planned.clear();
+    let planned = std::mem::take(&mut pass.planned);
+    draft.drop_messages(pass.id, planned, MessageEnd::Cancelled);
     draft.touch_pass(&mut pass, false);
     draft.put_pass(Some(&before), &pass);
     Ok(Draft::done(&pass, false))
@@ -70,7 +71,9 @@ impl Draft<'_> {
         let before = pass.clone();
         let due: Vec<Message> = pass.planned.drain(..due).collect();
         let now = self.now;
-        let shown: Vec<_> = due.into_iter().filter(|message| message.until.is_none_or(|until| until > now)).collect();
+        let is_shown = |message: &Message| message.until.is_none_or(|until| until > now);
+        let (shown, missed): (Vec<_>, Vec<_>) = due.into_iter().partition(is_shown);
+        self.drop_messages(pass.id, missed, MessageEnd::Missed);
         if shown.is_empty() {
             self.touch_pass(pass, false);
             self.put_pass(Some(&before), pass);

@@ -17,9 +17,9 @@ use std::{
 };
 
 use domain::{
-    Action, Actor, Amount, BalanceChange, Cause, Clock, Command, CommandId, ContactId, ContactInput, Design, Entropy, EventKind,
-    IfExists, Issue, LinkCode, OrgId, Organization, Pass, PassChange, PassId, PassRef, Project, ProjectId, ProjectKind,
-    RejectCode, Sighting, Template, TemplateId, TemplateStatus, Text, Timestamp, Validity, Variant, Wallet,
+    Action, Actor, Amount, BalanceChange, Cause, Clock, Command, CommandId, ContactId, ContactInput, Design, Entropy, Event,
+    EventKind, IfExists, Issue, LinkCode, OrgId, Organization, Pass, PassChange, PassId, PassRef, Project, ProjectId,
+    ProjectKind, RejectCode, Sighting, Template, TemplateId, TemplateStatus, Text, Timestamp, Validity, Variant, Wallet,
 };
 use engine::{Engine, EngineError, Outcome};
 use store::{Backend, ConfigChange, MasterKey, Store};
@@ -164,9 +164,12 @@ impl House {
     pub fn scan(&self, pass: PassId) -> Action {
         Action::Scan { passes: vec![PassRef::Id(pass)], order: Box::default() }
     }
-    pub async fn kinds(&self, pass: PassId) -> Vec<EventKind> {
+    pub async fn events(&self, pass: PassId) -> Vec<Event> {
         let events = self.store.events_of_pass(self.org, pass, 0, 1_000).await.unwrap();
-        events.into_iter().map(|event| event.whole().unwrap().kind()).collect()
+        events.into_iter().map(|event| event.whole().unwrap()).collect()
+    }
+    pub async fn kinds(&self, pass: PassId) -> Vec<EventKind> {
+        self.events(pass).await.iter().map(Event::kind).collect()
     }
 }
 

@@ -122,8 +122,8 @@ fn as_text(problem: Problem) -> Problem {
 
 /// Tell the holder something.
 ///
-/// At once, or at a time: then it waits in the pass (`planned_messages`), over restarts, until it is sent or cancelled, or the
-/// pass is over.
+/// At once, or at a time: then it waits in the pass (`planned_messages`), over restarts, until it is sent (`pass.notified`), or
+/// cancelled, missed because `until` had come, or the pass is over: then the event `pass.message_dropped` says so and why.
 #[utoipa::path(post, path = "/v1/passes/{pass}/notify", tag = "Passes", security(("key" = ["passes_write"])),
     params(("pass" = IdText, Path, description = "Its id.")),
     request_body = Notice, responses((status = 200, body = View, description = "As it is now.")))]

@@ -228,6 +228,8 @@ pub(crate) enum EventType {
     PassScanUndone,
     #[schema(rename = "pass.notified")]
     PassNotified,
+    #[schema(rename = "pass.message_dropped")]
+    PassMessageDropped,
     #[schema(rename = "pass.expired")]
     PassExpired,
     #[schema(rename = "pass.revoked")]

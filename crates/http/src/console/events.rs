@@ -53,7 +53,12 @@ fn tone(kind: &str) -> &'static str {
     match kind {
         "pass.created" | "pass.installed" | "pass.activated" | "message.delivered" => "good",
         "pass.revoked" | "pass.deleted" | "pass.scan_refused" | "scan.unknown" | "message.failed" | "webhook.disabled" => "bad",
-        "pass.uninstalled" | "pass.expired" | "message.unknown" | "webhook.failing" | "signer.expiring" => "warn",
+        "pass.uninstalled"
+        | "pass.expired"
+        | "pass.message_dropped"
+        | "message.unknown"
+        | "webhook.failing"
+        | "signer.expiring" => "warn",
         "pass.updated" | "pass.scanned" | "pass.notified" | "message.requested" | "message.sent" => "busy",
         _ => "quiet",
     }
@@ -88,7 +93,12 @@ pub(super) fn says(event: &Value) -> String {
     };
     let mut said: Vec<String> = Vec::new();
     for name in ["wallet", "text", "reason", "detail", "refused", "previous_variant", "channel", "to"] {
-        let value = if name == "channel" || name == "to" { facts["message"].get(name) } else { facts.get(name) };
+        let of_message = match name {
+            "channel" | "to" => true,
+            "text" => text(event, "/type").starts_with("pass."),
+            _ => false,
+        };
+        let value = if of_message { facts["message"].get(name) } else { facts.get(name) };
         said.extend(value.filter(|value| !value.is_null() && !value.is_object()).map(plain));
     }
     said.push(listed(&facts["changed"]));
