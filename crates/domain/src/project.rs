@@ -163,6 +163,17 @@ pub struct FieldDef {
     pub on_form: bool,
 }
 
+impl FieldDef {
+    /// Why a value does not fit, or nothing when it does. A field that every pass must have is not had by a blank text.
+    pub fn misfit(&self, value: &FieldValue) -> Option<&'static str> {
+        let is_blank = matches!(value, FieldValue::Text(text) if text.trim().is_empty());
+        match self.field_type.misfit(value) {
+            None if self.required && is_blank => Some("is required: give it a text that is not empty"),
+            misfit => misfit,
+        }
+    }
+}
+
 /// What a field holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -184,7 +184,7 @@ fn initial_fields(project: &Project, given: &BTreeMap<String, FieldValue>) -> Re
 pub(super) fn check_field(project: &Project, key: &str, value: &FieldValue) -> Result<(), Reject> {
     let invalid = |message: String| Reject::new(RejectCode::Invalid, format!("fields.{key}"), message);
     let def = project.field(key).ok_or_else(|| invalid(format!("project {} has no such field", project.slug)))?;
-    match def.field_type.misfit(value) {
+    match def.misfit(value) {
         Some(why) => Err(invalid(why.to_owned())),
         None => Ok(()),
     }

@@ -90,7 +90,7 @@ impl LinkInput {
             fault("variant".to_owned(), "no such variant of this project");
         }
         for (key, value) in &self.fields {
-            match project.field(key).map(|field| field.field_type.misfit(value)) {
+            match project.field(key).map(|field| field.misfit(value)) {
                 None => fault(format!("fields.{key}"), "no such field of this project"),
                 Some(Some(misfit)) => fault(format!("fields.{key}"), misfit),
                 Some(None) => {}

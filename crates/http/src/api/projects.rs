@@ -203,6 +203,13 @@ impl View {
     }
 }
 
+impl From<FieldInput> for FieldDef {
+    fn from(it: FieldInput) -> Self {
+        let FieldInput { key, label, field_type, required, default, on_form } = it;
+        Self { key, label, field_type, required, default, on_form }
+    }
+}
+
 impl ProjectInput {
     fn check(mut self, id: ProjectId, created_at: Timestamp, app: &App, catalog: &OrgCatalog) -> Result<Project, Problem> {
         let mut faults = Vec::new();
@@ -219,21 +226,13 @@ impl ProjectInput {
             uses_limit: it.uses_limit,
             scan: it.scan,
         };
-        let field = |it: FieldInput| FieldDef {
-            key: it.key,
-            label: it.label,
-            field_type: it.field_type,
-            required: it.required,
-            default: it.default,
-            on_form: it.on_form,
-        };
         Ok(Project {
             id,
             slug: self.slug,
             name: text::name(self.name, "name")?,
             kind: self.kind,
             variants: self.variants.into_iter().map(variant).collect(),
-            fields: self.fields.into_iter().map(field).collect(),
+            fields: self.fields.into_iter().map(FieldDef::from).collect(),
             balances: self.balances,
             uses_limit: self.uses_limit,
             scan: self.scan,
@@ -284,7 +283,8 @@ impl ProjectInput {
             if text::name(field.label.clone(), "").is_err() {
                 fault(format!("fields.{index}.label"), "expected 1 to 200 characters");
             }
-            if let Some(misfit) = field.default.as_ref().and_then(|value| field.field_type.misfit(value)) {
+            let misfit = field.default.as_ref().and_then(|value| FieldDef::from(field.clone()).misfit(value));
+            if let Some(misfit) = misfit {
                 fault(format!("fields.{index}.default"), misfit);
             }
         }

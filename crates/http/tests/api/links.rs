@@ -118,6 +118,73 @@ async fn a_link_of_ours_issues_on_the_first_visit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_printed_leads_to_a_project_that_has_another_slug_now() {
+    let mut club = Club::start(json!({})).await;
+    let made = club.server.post(&format!("{}/links", club.path), json!({"fields": {"tier": "Gold"}})).await.expect(200);
+    let query = made["url"].as_str().unwrap().split_once('?').unwrap().1.to_owned();
+    // It names the project by its slug, and nothing else here is about it.
+    let flow = format!("/v1/flows/{}", club.server.get("/v1/flows").await.expect(200)["data"][0]["id"].as_str().unwrap());
+    club.server.call(&club.server.admin, "DELETE", &flow, &Value::Null).await.expect(204);
+    for slug in ["circle", "round"] {
+        club.project["slug"] = json!(slug);
+        club.rule(json!({})).await;
+    }
+    for (old, method) in [("club", "GET"), ("circle", "GET"), ("club", "POST")] {
+        let reply = club.server.send(method, &format!("/e/{old}?{query}"), &FORM, String::new()).await;
+        assert_eq!((reply.status.as_u16(), reply.header("location")), (308, format!("/e/round?{query}").as_str()), "{old}");
+        assert!(reply.header("cache-control").contains("no-store"), "another project may come to be there");
+    }
+    let page = club.server.send("GET", &format!("/e/round?{query}"), &[], "").await;
+    let issued = club.server.send("POST", "/e/round", &FORM, hidden(&page.text())).await;
+    assert_eq!(issued.status.as_u16(), 303, "the link holds: {}", issued.text());
+
+    // A page that is closed leads nowhere, and who comes to have the slug has it.
+    let status = async |slug: &str| club.server.send("GET", &format!("/e/{slug}"), &[], "").await.status.as_u16();
+    let other = json!({"slug": "circle", "name": "Circle", "kind": "membership", "enrolment": true});
+    let other = club.server.post("/v1/projects", other).await.expect(201);
+    assert_ne!(status("circle").await, 308);
+    let path = format!("/v1/projects/{}", other["id"].as_str().unwrap());
+    club.server.call(&club.server.admin, "DELETE", &path, &Value::Null).await.expect(204);
+    assert_eq!(status("circle").await, 404, "it is not given back");
+    assert_eq!(status("club").await, 308);
+    let mut closed = club.project.clone();
+    closed["enrolment"] = json!(false);
+    club.server.call(&club.server.admin, "PUT", &club.path, &closed).await.expect(200);
+    assert_eq!((status("club").await, status("round").await), (404, 404));
+    let mut back = club.project.clone();
+    back["slug"] = json!("club");
+    club.server.call(&club.server.admin, "PUT", &club.path, &back).await.expect(200);
+    assert_eq!((status("club").await, status("round").await), (200, 308), "back where it was");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_required_text_is_not_had_by_an_empty_one() {
+    let mut club = Club::start(json!({})).await;
+    let fields = json!([{"key": "tier", "label": "Tier", "required": true}]);
+    club.project["fields"] = fields.clone();
+    club.rule(json!({})).await;
+    let project = club.path.rsplit('/').next().unwrap().to_owned();
+    let issue = |tier: &str| json!({"project": project, "external_id": "m-9", "fields": {"tier": tier}});
+    for blank in ["", " \t"] {
+        let refused = club.server.post("/v1/passes", issue(blank)).await;
+        refused.problem(422);
+        assert!(refused.text().contains("fields.tier") && refused.text().contains("is required"), "{}", refused.text());
+    }
+    let pass = club.server.post("/v1/passes", issue("Gold")).await.expect(201);
+    let path = format!("/v1/passes/{}", pass["id"].as_str().unwrap());
+    let refused = club.server.call(&club.server.admin, "PATCH", &path, &json!({"fields": {"tier": ""}})).await;
+    refused.problem(422);
+    assert!(refused.text().contains("fields.tier"), "{}", refused.text());
+    let refused = club.server.post(&format!("{}/links", club.path), json!({"fields": {"tier": ""}})).await;
+    assert_eq!(refused.problem(422), "invalid");
+    let mut blank = club.project.clone();
+    blank["fields"][0]["default"] = json!("");
+    let refused = club.server.call(&club.server.admin, "PUT", &club.path, &blank).await;
+    refused.problem(422);
+    assert!(refused.text().contains("fields.0.default"), "{}", refused.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_link_for_many_issues_as_many_as_it_says_whoever_comes_at_once() {
     let club = Club::start(json!({})).await;
     let links = format!("{}/links", club.path);
