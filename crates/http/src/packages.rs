@@ -115,12 +115,6 @@ fn google_pass(app: &App, org: OrgId, issuer: &str, view: &PassView<'_>) -> Resu
     Ok((render::google_class(view, &context)?, render::google_object(view, &context)?))
 }
 
-/// Whether Google can have a pass: its project has an issuer there and, where it is for a flight, it says which by now.
-pub(crate) fn is_for_google(app: &App, org: OrgId, view: &PassView<'_>) -> bool {
-    let Some(issuer) = view.project.google_issuer.as_deref() else { return false };
-    !matches!(google_pass(app, org, issuer, view), Err(render::RenderError::Flight(_)))
-}
-
 /// Does work on a thread where it holds nobody up, when it is its turn.
 async fn in_turn<T: Send + 'static>(
     turns: &Semaphore,

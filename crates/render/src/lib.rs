@@ -34,7 +34,7 @@ pub use check::{CheckError, Finding, MISFIT_RULE, check_design, sample_contact, 
 pub use export::export_pass;
 pub use google::{
     FlightFact, GoogleContext, class_id, flight_facts, flight_of, google_class, google_class_notice, google_message,
-    google_notice, google_object, google_patch, has_flights, object_id, sample_flight, shared_class, vertical,
+    google_notice, google_object, google_patch, has_flights, object_id, sample_flight, shared_class, unnamed_flight, vertical,
     with_flight_facts,
 };
 pub use import::{Import, ImportError, ImportNote, ImportOptions, ImportedPicture, Outcome, import_pass};

@@ -6,6 +6,7 @@ use domain::{
     Amount, Confidence, ContactId, FieldValue, Holding, Lifecycle, Pass, PassId, ProjectId, Status, TemplateId, Timestamp,
     UninstallReason,
 };
+use render::PassView;
 use serde::{Deserialize, Serialize};
 use store::OrgCatalog;
 use utoipa::ToSchema;
@@ -146,8 +147,11 @@ struct Links {
     page: String,
     /// Its Apple package; null when its project has no Apple passes.
     apple: Option<String>,
-    /// Leads to Google's save page; null when its project has no Google passes.
+    /// Leads to Google's save page; null when its project has no Google passes, or Google would not take this one yet.
     google: Option<String>,
+    /// What a boarding pass has yet to say of its flight before Google takes it: `the flight's number, the scheduled departure`.
+    /// Null when nothing is missing.
+    google_needs: Option<String>,
 }
 
 /// A pass in wallets.
@@ -227,9 +231,16 @@ impl View {
     pub(crate) fn of(app: &App, catalog: &OrgCatalog, pass: &Pass) -> Self {
         let project = catalog.project(pass.project);
         let page = app.url(&format!("/p/{}", pass.code));
+        let template = catalog.templates.get(&pass.template.uuid()).map(|stored| &*stored.value);
+        // A flight is not named by who flies.
+        let view =
+            project.zip(template).map(|(project, template)| PassView { project, template, pass, contact: None, codes: None });
+        let unnamed = view.as_ref().and_then(render::unnamed_flight);
+        let is_for_google = unnamed.is_none() && project.is_some_and(|it| it.google_issuer.is_some());
         let links = Links {
             apple: project.filter(|it| it.apple_pass_type.is_some()).map(|_| format!("{page}/apple")),
-            google: project.filter(|it| it.google_issuer.is_some()).map(|_| format!("{page}/google")),
+            google: is_for_google.then(|| format!("{page}/google")),
+            google_needs: unnamed.filter(|_| !pass.lifecycle.is_void()),
             page,
         };
         let (state_since, state_reason) = match &pass.lifecycle {

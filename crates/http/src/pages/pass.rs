@@ -79,10 +79,11 @@ pub(super) async fn show(
     };
     let address = app.url(&format!("/p/{}", found.pass.code));
     let title = view.text(&design.template.value.design.title);
+    let is_unnamed = render::unnamed_flight(&view).is_some();
     let wallets = Wallets {
         apple: design.project.apple_pass_type.is_some(),
-        google: packages::is_for_google(&app, found.org, &view),
-        google_later: design.project.google_issuer.is_some(),
+        google: design.project.google_issuer.is_some() && !is_unnamed,
+        google_later: is_unnamed,
     };
     let body = html! {
         main.pass-page {
@@ -109,7 +110,7 @@ impl Wallets {
             Device::Ios if self.apple => None,
             Device::Android if self.google => None,
             Device::Ios if self.google => Some("This pass is for Google Wallet: open this page on an Android phone."),
-            _ if self.google_later && !self.google => {
+            _ if self.google_later => {
                 Some("Google Wallet takes this pass once its flight is settled: come back to this page then.")
             }
             Device::Android if self.apple => Some("This pass is for Apple Wallet: open this page on an iPhone."),

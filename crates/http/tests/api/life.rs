@@ -36,6 +36,36 @@ async fn the_same_request_again_gives_the_same_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_boarding_pass_has_a_way_to_google_once_it_names_its_flight() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let mut project = json!({"slug": "air", "name": "Air", "kind": "boarding_pass", "google_issuer": "3388000000000000001",
+        "fields": [{"key": "departs", "label": "Departs", "type": "time"}]});
+    let made = server.post("/v1/projects", project.clone()).await.expect(201);
+    let mut design = Things::design(things.id("sha256"));
+    design["fields"] = json!([]);
+    design["semantics"] = json!({"airlineCode": "XX", "flightNumber": 101, "departureAirportCode": "BER",
+        "destinationAirportCode": "OSL", "originalDepartureDate": "{{fields.departs}}"});
+    let template = json!({"project": made["id"], "name": "Boarding pass", "design": design});
+    let template = server.post("/v1/templates", template).await.expect(201);
+    server.post(&format!("/v1/templates/{}/publish", template["id"].as_str().unwrap()), Value::Null).await.expect(200);
+    project["variants"] = json!([{"id": "base", "name": "Base", "template": template["id"]}]);
+    let path = format!("/v1/projects/{}", made["id"].as_str().unwrap());
+    server.call(&server.admin, "PUT", &path, &project).await.expect(200);
+
+    let pass = server.post("/v1/passes", json!({"project": made["id"]})).await.expect(201);
+    let links = &pass["links"];
+    assert_eq!((&links["google"], &links["google_needs"]), (&Value::Null, &json!("the scheduled departure")));
+    let path = format!("/v1/passes/{}", pass["id"].as_str().unwrap());
+    let departs = json!({"fields": {"departs": "2026-12-24T08:15:00+01:00"}});
+    let named = server.call(&server.admin, "PATCH", &path, &departs).await.expect(200);
+    let google = format!("{}/google", named["links"]["page"].as_str().unwrap());
+    assert_eq!((&named["links"]["google"], &named["links"]["google_needs"]), (&json!(google), &Value::Null));
+    let other = server.get(&format!("/v1/passes/{}", things.id("pass"))).await.expect(200);
+    assert_eq!(other["links"]["google_needs"], Value::Null, "it is for no flight");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pass_lives_and_its_versions_guard_it() {
     let server = Server::start().await;
     let things = server.furnish().await;

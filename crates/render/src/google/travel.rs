@@ -261,6 +261,18 @@ pub(super) fn flight_id(issuer_id: &str, template: &Template, class: &FlightClas
     Ok(ResourceId::new(issuer_id, &suffix)?)
 }
 
+/// What a pass does not say of its flight, and Google requires, in words; nothing where Google takes the pass.
+#[must_use]
+pub fn unnamed_flight(view: &PassView<'_>) -> Option<String> {
+    let issuer_id = view.project.google_issuer.as_deref().filter(|_| has_flights(view.project, &view.template.design))?;
+    let image_url = |hash: &str| hash.to_owned();
+    let context = GoogleContext { issuer_id, language: "en", callback_url: None, image_url: &image_url };
+    match super::google_class(view, &context) {
+        Err(RenderError::Flight(missing)) => Some(missing),
+        _ => None,
+    }
+}
+
 /// Which of our templates a class is one flight of, and when that flight was to leave by the airport's clock, as digits in
 /// the order of a date (`20261120T183000`): the other way round of what its id is made of.
 #[must_use]
