@@ -12,7 +12,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use domain::{Clock as _, ContactRef, Entropy, Timestamp};
 use house::{House, START, System};
 use serde_json::{Value, json};
-use store::{Backend, MasterKey, Store, moving::MoveError};
+use store::{Backend, MasterKey, NameKind, Store, moving::MoveError};
 
 /// Gives out so many bytes and breaks off then.
 struct Breaking<'b>(&'b [u8], usize);
@@ -251,6 +251,29 @@ async fn what_has_a_key_happens_once_also_after_the_move() {
     let one = store.sharing(org, target, &keyed_alike[..1]).await.unwrap();
     assert_eq!(one[&contact], [contact, shares], "who is one record with them there is known without being told anew");
     assert_eq!(backend.count_mirrored(org, sync, domain::BatchId::mint(now, &System)).await.unwrap(), (1, 1));
+}
+
+#[tokio::test]
+async fn where_a_page_was_moves_along_and_refuses_nothing() {
+    let house = peopled().await;
+    let (org, now, transfer) = (house.org, house.clock.now(), MasterKey::mint(&System));
+    let names = ["old", "taken"].map(|slug| (NameKind::FormerEnrolment, slug.as_bytes().to_vec(), house.project.uuid()));
+    let change = store::ConfigChange { org, actor: "{}".to_owned(), now, names: names.to_vec(), removed_names: Vec::new() };
+    let catalog = house.store.catalog();
+    let stored = &catalog.org(org).unwrap().projects[&house.project.uuid()];
+    assert!(house.store.put(&change, &*stored.value, stored.revision).await.unwrap());
+    let mut file = Vec::new();
+    house.store.export(&[org], &transfer, true, now, &mut file).await.unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let (backend, store) = empty(&folder).await;
+    let kind = NameKind::FormerEnrolment.number();
+    let other = (domain::OrgId::mint(now, &System), house.project.uuid());
+    let theirs = store::DirectoryRow { kind, name: b"taken".to_vec(), org: other.0, target: other.1 };
+    backend.write_config(store::ConfigWrite { names: vec![theirs], now, ..store::ConfigWrite::default() }).await.unwrap();
+    store.import(&transfer, now, || Ok(&file[..])).await.unwrap();
+    assert_eq!(backend.look_up(kind, b"old").await.unwrap(), Some((org, house.project.uuid())));
+    assert_eq!(backend.look_up(kind, b"taken").await.unwrap(), Some(other), "who has it keeps it");
 }
 
 /// What an export of the first release had not: frames of keys and notes, who wrote it, and what passes and flows have since.

@@ -94,6 +94,8 @@ pub enum NameKind {
     ForeignSerial = 8,
     /// An inspector bin's name → itself.
     InspectorBin = 9,
+    /// A slug that a project had an enrolment page at → the project, until another has its page there.
+    FormerEnrolment = 10,
 }
 
 impl NameKind {

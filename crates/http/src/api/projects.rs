@@ -92,7 +92,8 @@ struct ProjectInput {
     /// Google issuer id under which its classes and objects live; null means no Google passes.
     #[serde(default)]
     google_issuer: Option<String>,
-    /// Whether `/e/{slug}` issues passes to whoever fills in the form; the slug is then unique on the whole server.
+    /// Whether `/e/{slug}` issues passes to whoever fills in the form; the slug is then unique on the whole server. With another
+    /// slug, the address of before leads to the new one until another project has its page there.
     #[serde(default)]
     enrolment: bool,
     /// Who may take a pass there, and when.
@@ -375,6 +376,22 @@ fn enrolment_name(project: &Project) -> Option<Vec<u8>> {
     project.enrolment.then(|| project.slug.as_bytes().to_vec())
 }
 
+/// The slugs that a project had its enrolment page at before.
+async fn former_names(app: &App, org: OrgId, id: ProjectId) -> Result<Vec<Vec<u8>>, Problem> {
+    const PAGE: u32 = 1_000;
+    let kind = NameKind::FormerEnrolment.number();
+    let (mut found, mut after) = (Vec::new(), (kind, Vec::new()));
+    loop {
+        let page = app.store.backend().names(org, &after, PAGE).await?;
+        let theirs = page.iter().filter(|row| row.kind == kind && row.target == id.uuid());
+        found.extend(theirs.map(|row| row.name.clone()));
+        match page.last() {
+            Some(last) if page.len() == PAGE as usize && last.kind == kind => after = (kind, last.name.clone()),
+            _ => return Ok(found),
+        }
+    }
+}
+
 /// Make a project.
 ///
 /// Its templates are made afterwards (they belong to it) and named by its variants with `PUT /v1/projects/{project}`.
@@ -392,7 +409,9 @@ async fn create(
     let now = app.now();
     let project = body.value.check(ProjectId::mint(now, &*app.entropy), now, &app, &*config::org(&app, can.org)?)?;
     let mut change = config::change(&app, &can);
-    change.names.extend(enrolment_name(&project).map(|name| (NameKind::Enrolment, name, project.id.uuid())));
+    let name = enrolment_name(&project);
+    change.removed_names.extend(name.as_deref().map(|name| (NameKind::FormerEnrolment, name)));
+    change.names.extend(name.clone().map(|name| (NameKind::Enrolment, name, project.id.uuid())));
     let write = app.store.config_write(&change, &project, 0, false)?;
     let shown = Shown::new(format!("/v1/projects/{}", project.id), View::of(&project));
     once.write(&app, &can, &body.bytes, write, shown).await
@@ -474,8 +493,11 @@ async fn replace(
     let (before, after) = (enrolment_name(&stored.value), enrolment_name(&project));
     let mut change = config::change(&app, &can);
     if before != after {
-        change.removed_names.extend(before.as_deref().map(|name| (NameKind::Enrolment, name)));
-        change.names.extend(after.map(|name| (NameKind::Enrolment, name, id.uuid())));
+        let former = before.iter().chain(&after).map(|name| (NameKind::FormerEnrolment, name.as_slice()));
+        change.removed_names.extend(before.as_deref().map(|name| (NameKind::Enrolment, name)).into_iter().chain(former));
+        // Printed addresses go on leading here.
+        change.names.extend(before.clone().map(|name| (NameKind::FormerEnrolment, name, id.uuid())));
+        change.names.extend(after.clone().map(|name| (NameKind::Enrolment, name, id.uuid())));
     }
     let row = app.store.config_write(&change, &project, stored.revision, false)?;
     redraw::write(&app, &can, &catalog, &row, |template| redraw::shows_change(template, &stored.value, &project)).await?;
@@ -502,8 +524,9 @@ async fn delete(
     let mut after = OrgCatalog::clone(&catalog);
     after.projects.remove(&id.uuid());
     flows::survive(&catalog, &after)?;
-    let name = enrolment_name(&stored.value);
+    let (name, former) = (enrolment_name(&stored.value), former_names(&app, can.org, id).await?);
     let mut change = config::change(&app, &can);
     change.removed_names.extend(name.as_deref().map(|name| (NameKind::Enrolment, name)));
+    change.removed_names.extend(former.iter().map(|name| (NameKind::FormerEnrolment, name.as_slice())));
     config::remove(&app, &change, stored).await
 }

@@ -33,14 +33,21 @@ use crate::{
 /// Longest slug that is looked up, in bytes.
 const MAX_SLUG_BYTES: usize = 64;
 
-async fn find(app: &App, slug: &str) -> Result<Option<(OrgId, Arc<Project>)>, Problem> {
+async fn find(app: &App, kind: NameKind, slug: &str) -> Result<Option<(OrgId, Arc<Project>)>, Problem> {
     if slug.len() > MAX_SLUG_BYTES {
         return Ok(None);
     }
-    let Some((org, id)) = app.store.look_up(NameKind::Enrolment, slug.as_bytes()).await? else { return Ok(None) };
+    let Some((org, id)) = app.store.look_up(kind, slug.as_bytes()).await? else { return Ok(None) };
     let catalog = app.store.catalog();
     let project = catalog.org(org).and_then(|catalog| catalog.project(ProjectId::from_uuid(id))).cloned();
     Ok(project.filter(|project| project.enrolment).map(|project| (org, project)))
+}
+
+/// The way from where a project's page was to where it is, with all that the address carries and a form that was sent there.
+async fn moved(app: &App, slug: &str, uri: &Uri) -> Result<Response, Problem> {
+    let Some((_, project)) = find(app, NameKind::FormerEnrolment, slug).await? else { return Ok(missing("enrolment form")) };
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Ok(private(Redirect::permanent(&format!("/e/{}{query}", project.slug)).into_response()))
 }
 
 /// The form, or what a link leads to.
@@ -50,7 +57,7 @@ pub(super) async fn show(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let Some((org, project)) = find(&app, &slug).await? else { return Ok(missing("enrolment form")) };
+    let Some((org, project)) = find(&app, NameKind::Enrolment, &slug).await? else { return moved(&app, &slug, &uri).await };
     let query = Query::<Vec<(String, String)>>::try_from_uri(&uri).map(|query| query.0).unwrap_or_default();
     let referrer = headers.get(header::REFERER).and_then(|value| value.to_str().ok());
     let arrival = link::find(&app, org, &project, &query)?;
@@ -74,9 +81,10 @@ pub(super) async fn submit(
     PathParam(slug): PathParam<String>,
     client: Client,
     headers: HeaderMap,
+    uri: Uri,
     sent: Result<Sent<Vec<(String, String)>>, FormRejection>,
 ) -> Result<Response, Problem> {
-    let Some((org, project)) = find(&app, &slug).await? else { return Ok(missing("enrolment form")) };
+    let Some((org, project)) = find(&app, NameKind::Enrolment, &slug).await? else { return moved(&app, &slug, &uri).await };
     let Sent(pairs) = sent.map_err(|fault| Problem::Malformed(fault.body_text()))?;
     if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
         return Err(Problem::Malformed("the form was sent from another site: open it here and send it again".to_owned()));

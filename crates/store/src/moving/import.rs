@@ -10,8 +10,8 @@ use domain::{Contact, ContactId, ContactRef, OrgId, PassRef, Timestamp};
 
 use super::{Frame, MoveError, Moved, MovedEvent, MovedInstallation, MovedName, MovedPass, MovedResource, Tally, file::Frames};
 use crate::{
-    Changes, Committed, ConfigWrite, DirectoryRow, Lease, Log, MasterKey, NewEvent, OrgCatalog, Reader, ResourceRow, States,
-    Store, StoreError, Touch, error::Result,
+    Changes, Committed, ConfigWrite, DirectoryRow, Lease, Log, MasterKey, NameKind, NewEvent, OrgCatalog, Reader, ResourceRow,
+    States, Store, StoreError, Touch, error::Result,
 };
 
 /// Who holds the shards while an organization is taken in.
@@ -70,7 +70,9 @@ impl Store {
                     }
                     for name in names {
                         let bytes = STANDARD.decode(&name.name).map_err(|_| MoveError::Damaged("a name".to_owned()))?;
-                        if self.backend.look_up(name.kind, &bytes).await?.is_some_and(|(of, _)| of != org) {
+                        // Where a page once was is worth no refusal.
+                        let is_needed = name.kind != NameKind::FormerEnrolment.number();
+                        if is_needed && self.backend.look_up(name.kind, &bytes).await?.is_some_and(|(of, _)| of != org) {
                             let what = "a name of it (a pass type, an issuer, a page, a key) is another organization's here";
                             return Err(MoveError::Refused(what.to_owned()));
                         }
