@@ -6,8 +6,8 @@
 //! - [`rest`]: requests to the REST interface as values, and what an answer means.
 //! - [`callback`]: who saved or deleted a pass, proven by Google's signature.
 //!
-//! Time is handed in, nothing is sent. Public sources: the discovery document of `walletobjects` v1 (revision 20260806)
-//! and the guides under <https://developers.google.com/wallet>.
+//! Time is handed in, nothing is sent. Public sources: the discovery document of `walletobjects` v1 (revision 20260806, at
+//! <https://walletobjects.googleapis.com/$discovery/rest?version=v1>) and the guides under <https://developers.google.com/wallet>.
 
 mod account;
 pub mod callback;

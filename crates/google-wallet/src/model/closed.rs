@@ -1,9 +1,10 @@
 //! What may stand under a key wherever in a class or object it occurs: closed words, addresses, places, codes and times.
 //!
 //! It looks at the JSON as it is sent, so that what is not typed here is checked too. A key that means several things at
-//! different places (`type`, `date`) is checked by the object that it stands in. Google takes the words in capitals, and most of
+//! different places (`type`, `state`) is checked by the object that it stands in. Google takes the words in capitals, and most of
 //! them in the older spelling (`multipleHolders`); both are let through.
-//! Public source: the enumerations of the `walletobjects` v1 discovery document.
+//! Public source: the enumerations of the `walletobjects` v1 discovery document, revision 20260806, at
+//! <https://walletobjects.googleapis.com/$discovery/rest?version=v1>.
 
 use serde_json::{Map, Value};
 
@@ -15,7 +16,7 @@ const MAX_DEPTH: usize = 32;
 /// Words by the key that they stand under. What Google calls `…UNSPECIFIED` says nothing and is refused by most methods.
 #[rustfmt::skip]
 const WORDS: &[(&str, &[&str])] = &[
-    ("activityStatus", &["NOT_ACTIVATED", "ACTIVATED", "EXPIRED", "DEACTIVATED"]),
+    ("action", &["S2AP", "SIGN_UP"]),
     ("algorithm", &["TOTP_SHA1"]),
     ("animationType", &["FOIL_SHIMMER"]),
     ("boardingDoor", &["FRONT", "BACK"]),
@@ -35,7 +36,9 @@ const WORDS: &[(&str, &[&str])] = &[
         &[
             "GENERIC_SEASON_PASS", "GENERIC_UTILITY_BILLS", "GENERIC_PARKING_PASS", "GENERIC_VOUCHER", "GENERIC_GYM_MEMBERSHIP",
             "GENERIC_LIBRARY_MEMBERSHIP", "GENERIC_RESERVATIONS", "GENERIC_AUTO_INSURANCE", "GENERIC_HOME_INSURANCE",
-            "GENERIC_ENTRY_TICKET", "GENERIC_RECEIPT", "GENERIC_LOYALTY_CARD", "GENERIC_OTHER",
+            "GENERIC_ENTRY_TICKET", "GENERIC_RECEIPT", "GENERIC_LOYALTY_CARD", "GENERIC_BUSINESS_CARD", "GENERIC_BARCODE_PASS",
+            "GENERIC_MEMBERSHIP_CARD", "GENERIC_STUDENT_CARD", "GENERIC_TRANSIT_PASS", "GENERIC_VEHICLE_REGISTRATION",
+            "GENERIC_OTHER",
         ],
     ),
     ("messageType", &["TEXT", "TEXT_AND_NOTIFY"]),
@@ -52,12 +55,25 @@ const WORDS: &[(&str, &[&str])] = &[
     ("seatClassPolicy", &["CABIN_BASED", "CLASS_BASED", "TIER_BASED", "SEAT_CLASS_POLICY_OTHER"]),
     ("seatLabel", &["SEAT"]),
     ("sectionLabel", &["SECTION", "THEATER"]),
+    (
+        "signupSharedDatas",
+        &[
+            "FIRST_NAME", "LAST_NAME", "STREET_ADDRESS", "ADDRESS_LINE_1", "ADDRESS_LINE_2", "ADDRESS_LINE_3", "CITY", "STATE",
+            "ZIPCODE", "COUNTRY", "EMAIL", "PHONE",
+        ],
+    ),
     ("ticketStatus", &["USED", "REFUNDED", "EXCHANGED"]),
     ("transitOption", &["ORIGIN_AND_DESTINATION_NAMES", "ORIGIN_AND_DESTINATION_CODES", "ORIGIN_NAME"]),
     ("transitType", &["BUS", "RAIL", "TRAM", "FERRY", "OTHER"]),
     ("tripType", &["ROUND_TRIP", "ONE_WAY"]),
     ("viewUnlockRequirement", &["UNLOCK_NOT_REQUIRED", "UNLOCK_REQUIRED_TO_VIEW"]),
 ];
+/// The `state` of what has one of its own, by the key that it stands under.
+const STATES: &[(&str, &[&str])] =
+    &[("activationStatus", &["NOT_ACTIVATED", "ACTIVATED"]), ("discoverableProgram", &["TRUSTED_TESTERS", "LIVE", "DISABLED"])];
+/// Spellings of earlier times that do not follow from the word.
+const OLD_SPELLINGS: [(&str, &str); 4] =
+    [("EAN_13", "EAN13"), ("PDF_417", "PDF417"), ("QR_CODE", "qrcode"), ("NOT_ACTIVATED", "not_activated")];
 /// The `type` of a barcode.
 const BARCODES: &[&str] = &[
     "AZTEC",
@@ -111,6 +127,10 @@ impl Check {
                 ("barcode", Value::Object(code)) => self.word(&format!("{path}.type"), code.get("type"), BARCODES),
                 (name, Value::Object(image)) if is_image(name) && !IMAGES.iter().any(|source| image.contains_key(*source)) => {
                     self.add(Severity::Refused, &path, "image_address", "give its address as sourceUri.uri");
+                }
+                (name, Value::Object(part)) if STATES.iter().any(|(key, _)| *key == name) => {
+                    let words = STATES.iter().find(|(key, _)| *key == name).map_or(&[][..], |(_, words)| words);
+                    self.word(&format!("{path}.state"), part.get("state"), words);
                 }
                 ("rotatingBarcode", Value::Object(code)) => self.word(&format!("{path}.type"), code.get("type"), ROTATING),
                 _ => {}
@@ -166,8 +186,8 @@ impl Check {
 
     fn word(&mut self, path: &str, word: Option<&Value>, words: &[&str]) {
         let Some(word) = word.and_then(Value::as_str) else { return };
-        let plain = |word: &str| word.chars().filter(|c| *c != '_').map(|c| c.to_ascii_uppercase()).collect::<String>();
-        if !words.iter().any(|known| plain(known) == plain(word)) {
+        let is_meant = |known: &str| word == known || word == older(known) || OLD_SPELLINGS.contains(&(known, word));
+        if !words.iter().any(|known| is_meant(known)) {
             let mend = format!("`{}`: Google knows {}", shown(word), words.join(", "));
             self.add(Severity::Refused, path, "unknown_word", mend);
         }
@@ -183,6 +203,16 @@ impl Check {
             }
         }
     }
+}
+
+/// A word as Google spelt it before: `multipleHolders`.
+fn older(word: &str) -> String {
+    let mut parts = word.split('_').map(str::to_ascii_lowercase);
+    let first = parts.next().unwrap_or_default();
+    parts.fold(first, |before, part| match part.split_at_checked(1) {
+        Some((initial, rest)) => before + &initial.to_ascii_uppercase() + rest,
+        None => before,
+    })
 }
 
 /// As much of a text as a message holds.
@@ -261,6 +291,8 @@ mod tests {
             "merchantLocations": [{"latitude": -90, "longitude": 180.0}], "passConstraints": {"nfcConstraint": ["BLOCK_PAYMENT"]},
             "validTimeInterval": {"start": {"date": "2026-11-20"}, "end": {"date": "2026-11-20T18:30:00.5+05:30"}},
             "localBoardingDateTime": "2026-11-20T18:30", "messages": [{"messageType": "TEXT"}], "state": "ACTIVE", "unheard": "NOPE",
+            "rotatingBarcode": {"type": "PDF417"}, "genericType": "GENERIC_STUDENT_CARD", "activationStatus": {"state": "activated"},
+            "discoverableProgram": {"state": "trustedTesters", "merchantSignupInfo": {"signupSharedDatas": ["ADDRESS_LINE_1"]}},
         });
         assert_eq!(found(&thing), []);
     }
@@ -274,6 +306,7 @@ mod tests {
             "imageModulesData": [{"mainImage": {"sourceUri": {"uri": "http://example.com/a.png"}}}],
             "validTimeInterval": {"end": {"date": "tomorrow"}}, "localBoardingDateTime": "2026-11-20T18:30:00Z",
             "balance": {"micros": "1.5", "currencyCode": "euro"}, "countryCode": "DEU",
+            "viewUnlockRequirement": "unlock_required_to_view", "activationStatus": {"state": "EXPIRED"},
             "deep": {"targetUri": {"uri": "https://"}}, "programLogo": {"contentDescription": {}},
         });
         let wanted = [
@@ -290,6 +323,8 @@ mod tests {
             ("x.balance.micros", "micros"),
             ("x.balance.currencyCode", "currency"),
             ("x.countryCode", "country"),
+            ("x.viewUnlockRequirement", "unknown_word"),
+            ("x.activationStatus.state", "unknown_word"),
             ("x.deep.targetUri.uri", "address"),
             ("x.programLogo", "image_address"),
         ];

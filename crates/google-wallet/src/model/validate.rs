@@ -285,16 +285,22 @@ impl Check {
                 self.add(Severity::Refused, field, "airport_code", format!("`{code}`: give the three letters of IATA, as BER"));
             }
         }
-        self.carrier_code(carrier);
+        self.carrier_code(carrier, "carrier");
+        let operating = class.flight_header.as_ref().and_then(|header| header.operating_carrier.as_ref());
+        self.carrier_code(operating, "operatingCarrier");
     }
 
-    fn carrier_code(&mut self, carrier: Option<&super::FlightCarrier>) {
+    fn carrier_code(&mut self, carrier: Option<&super::FlightCarrier>, of: &str) {
         let Some(carrier) = carrier else { return };
+        if carrier.carrier_iata_code.is_some() && carrier.carrier_icao_code.is_some() {
+            let mend = "give exactly one of carrierIataCode and carrierIcaoCode";
+            self.add(Severity::Refused, &format!("flightHeader.{of}"), "carrier_code", mend);
+        }
         let codes = [(&carrier.carrier_iata_code, 2, "carrierIataCode"), (&carrier.carrier_icao_code, 3, "carrierIcaoCode")];
         for (code, length, key) in codes {
             if code.as_ref().is_some_and(|code| code.len() != length || !code.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
                 let mend = format!("give the {length} characters of the airline's code");
-                self.add(Severity::Refused, &format!("flightHeader.carrier.{key}"), "carrier_code", mend);
+                self.add(Severity::Refused, &format!("flightHeader.{of}.{key}"), "carrier_code", mend);
             }
         }
     }
@@ -405,6 +411,16 @@ mod tests {
         let class = json!({"localScheduledDepartureDateTime": "2026-11-20T20:00:00-05:00"});
         let findings = Class::from_value(Vertical::Flight, class).unwrap().validate();
         assert!(findings.iter().any(|finding| finding.rule == "local_time"), "{findings:?}");
+    }
+
+    #[test]
+    fn a_carrier_has_exactly_one_code() {
+        let carrier = json!({"carrierIataCode": "XX", "carrierIcaoCode": "XXX"});
+        let header = json!({"carrier": carrier, "operatingCarrier": {"carrierIataCode": "XXX"}, "flightNumber": "1"});
+        let class = Class::from_value(Vertical::Flight, json!({"flightHeader": header})).unwrap();
+        let findings = class.validate().into_iter().filter(|finding| finding.rule == "carrier_code");
+        let places = ["carrier", "operatingCarrier.carrierIataCode"].map(|key| format!("flightClass.flightHeader.{key}"));
+        assert_eq!(findings.map(|finding| finding.path).collect::<Vec<_>>(), places);
     }
 
     #[test]
