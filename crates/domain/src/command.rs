@@ -108,6 +108,9 @@ pub enum Cause {
         flow: FlowId,
         /// The step.
         step: String,
+        /// Through which organizations the source event came, where those told.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        via: Vec<OrgId>,
     },
     /// A row of a batch.
     Batch {
@@ -122,6 +125,16 @@ pub enum Cause {
     Wallet,
     /// A due time.
     Schedule,
+}
+
+impl Cause {
+    /// Through which organizations what led to it came.
+    pub fn via(&self) -> &[OrgId] {
+        match self {
+            Self::SourceEvent { via, .. } => via,
+            _ => &[],
+        }
+    }
 }
 
 /// What is wished.

@@ -22,6 +22,7 @@ mod template;
 mod text;
 mod time;
 mod value;
+mod via;
 mod zone;
 
 pub use amount::{Amount, AmountError};
@@ -58,4 +59,5 @@ pub use template::{
 pub use text::{Text, TextError};
 pub use time::{Clock, Timestamp, TimestampError};
 pub use value::FieldValue;
+pub use via::Via;
 pub use zone::{ZoneError, ZoneName};

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::{
-    Amount, ContactId, Entropy, Extension, FieldValue, PassId, ProjectId, RefusedScan, TemplateId, Timestamp, UninstallReason,
-    VariantId, Wallet, base62,
+    Amount, ContactId, Entropy, Extension, FieldValue, OrgId, PassId, ProjectId, RefusedScan, TemplateId, Timestamp,
+    UninstallReason, VariantId, Wallet, base62,
 };
 
 /// One issued card. Personal, and sealed at rest.
@@ -242,6 +242,9 @@ pub struct Origin {
     /// Address of the client that caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
+    /// Whose pass it mirrors: the organizations that its making was told through.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<OrgId>,
 }
 
 /// Who looked at or installed a pass, as far as the request tells.

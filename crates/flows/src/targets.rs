@@ -383,6 +383,7 @@ fn order(over: Over, now: Timestamp, entropy: &dyn Entropy) -> Order<'_> {
             id: SourceEventId::from_uuid(nil),
             flow: domain::FlowId::from_uuid(nil),
             step: String::new(),
+            via: Vec::new(),
         },
         key: IdempotencyKey { principal: String::new(), key: String::new(), fingerprint: [0; 32], keep_image: false },
         at: now,
@@ -390,6 +391,7 @@ fn order(over: Over, now: Timestamp, entropy: &dyn Entropy) -> Order<'_> {
         name: String::new(),
         spans_from: now,
         told: None,
+        via: Vec::new(),
         is_lenient: over == Over::Rows,
         entropy,
     }

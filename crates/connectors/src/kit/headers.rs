@@ -10,7 +10,7 @@ pub const MAX_HEADERS: usize = 32;
 pub const MAX_BYTES: usize = 8 * 1024;
 
 /// Headers that belong to the connection or that we set ourselves.
-const RESERVED: [&str; 20] = [
+const RESERVED: [&str; 22] = [
     "connection",
     "content-encoding",
     "content-length",
@@ -19,6 +19,8 @@ const RESERVED: [&str; 20] = [
     "host",
     "http2-settings",
     "keep-alive",
+    "passbridge-pass-via",
+    "passbridge-via",
     "proxy-authenticate",
     "proxy-authorization",
     "proxy-connection",

@@ -21,6 +21,7 @@ pub(crate) mod template;
 pub(crate) mod told;
 pub mod tracking;
 pub(crate) mod vendor;
+pub mod via;
 pub(crate) mod webhook;
 
 pub use crm::{Field, State};

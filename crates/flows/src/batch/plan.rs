@@ -82,6 +82,7 @@ impl BatchPlan {
             name: number.to_string(),
             spans_from: ticket.created_at,
             told: None,
+            via: Vec::new(),
             is_lenient: true,
             entropy: ticket.entropy,
         };

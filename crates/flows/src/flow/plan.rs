@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::{
     Amount, Channel, Entropy, FlowId, IfExists, Late, OrgId, Project, ProjectId, SourceEventId, SourceId, Timestamp, VariantId,
+    Via,
 };
 use script::text::Text;
 use serde::Deserialize;
@@ -37,6 +38,8 @@ pub struct Occasion<'o> {
     pub run: u32,
     /// Which of the events it is that a transformation made of one; 0 without.
     pub part: u32,
+    /// Through which organizations it came, where those told.
+    pub via: Option<&'o Via>,
     /// For the secret part of page addresses alone.
     pub entropy: &'o dyn Entropy,
 }
@@ -268,6 +271,12 @@ impl Plan {
     #[must_use]
     pub fn project(&self) -> ProjectId {
         self.project.id
+    }
+
+    /// Whether a step of it may issue a pass.
+    #[must_use]
+    pub fn issues(&self) -> bool {
+        self.steps.iter().any(|step| step.action == StepAction::Issue)
     }
 
     /// How far its turns lie apart, where it has a rate.

@@ -61,6 +61,7 @@ fn occasion() -> Occasion<'static> {
         occurred_at: Some("2026-11-20T09:30:00Z".parse().unwrap()),
         run: 0,
         part: 0,
+        via: None,
         entropy: &Sevens,
     }
 }
@@ -143,6 +144,7 @@ fn an_event_becomes_a_pass() {
             occurred_at: None,
             run: 1,
             part: 0,
+            via: None,
             entropy: &Sevens,
         },
     );

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::{
     Action, Actor, Amount, BalanceChange, Cause, Command, ContactInput, ContactRef, Entropy, FieldValue, IdempotencyKey, Issue,
     LinkCode, MessageOrder, OfflineScan, OrgId, Origin, PassChange, PassRef, Project, Reactivation, Report, ScanInput, ScanOrder,
-    Timestamp, Told, UninstallReason, Validity, VariantId, Wallet,
+    Timestamp, Told, UninstallReason, Validity, VariantId, Via, Wallet,
 };
 use script::text::Text;
 use serde_json::Value;
@@ -38,6 +38,8 @@ pub(crate) struct Order<'o> {
     pub(crate) spans_from: Timestamp,
     /// When what led to it happened, where somebody else's clock tells.
     pub(crate) told: Option<Told>,
+    /// Whose pass is mirrored.
+    pub(crate) via: Vec<OrgId>,
     /// Whether a contact or a balance that is not told is simply left out.
     pub(crate) is_lenient: bool,
     /// For the secret part of page addresses alone.
@@ -62,7 +64,12 @@ impl<'o> Order<'o> {
         Self {
             org,
             actor: Actor::Source { id: source },
-            cause: Cause::SourceEvent { id: event, flow, step: step.clone() },
+            cause: Cause::SourceEvent {
+                id: event,
+                flow,
+                step: step.clone(),
+                via: occasion.via.map_or_else(Vec::new, |via| via.event.clone()),
+            },
             // What was applied binds, also when the flow was edited since: the fingerprint says nothing of the content.
             key: IdempotencyKey { principal: format!("flow/{flow}"), key, fingerprint: [0; 32], keep_image: false },
             at: received_at,
@@ -70,6 +77,7 @@ impl<'o> Order<'o> {
             name: format!("{flow}/{step}/{run}{part}"),
             spans_from: occasion.occurred_at.unwrap_or(received_at),
             told: occasion.occurred_at.map(|at| Told { at, late: plan.late }),
+            via: occasion.via.map_or_else(Vec::new, Via::all),
             is_lenient: false,
             entropy: occasion.entropy,
         }
@@ -265,7 +273,7 @@ impl Work<'_> {
             validity: Validity { starts_at, expires_at },
             uses_limit,
             inactive,
-            origin: origin(self.event),
+            origin: origin(self.event, &self.order.via),
             if_exists: self.step.if_exists,
             undoes: None,
         })))
@@ -412,7 +420,7 @@ impl Work<'_> {
 }
 
 /// Campaign, referrer and address, where the tracking libraries put them.
-fn origin(event: &Value) -> Origin {
+fn origin(event: &Value, via: &[OrgId]) -> Origin {
     let text = |pointer: &str| {
         let found =
             event.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty() && text.len() <= MAX_TEXT_BYTES);
@@ -423,5 +431,5 @@ fn origin(event: &Value) -> Origin {
         .into_iter()
         .filter_map(|(utm, key)| Some((utm.to_owned(), text(&format!("/context/campaign/{key}"))?)))
         .collect();
-    Origin { utm, referrer: text("/context/page/referrer"), ip: text("/context/ip") }
+    Origin { utm, referrer: text("/context/page/referrer"), ip: text("/context/ip"), via: via.to_vec() }
 }

@@ -208,6 +208,7 @@ fn occasion(app: &App, org: OrgId) -> Occasion<'_> {
         occurred_at: None,
         run: 0,
         part: 0,
+        via: None,
         entropy: &*app.entropy,
     }
 }

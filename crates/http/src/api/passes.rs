@@ -272,7 +272,7 @@ impl IssueInput {
             validity: Validity { starts_at: self.starts_at, expires_at: self.expires_at },
             uses_limit: self.uses_limit,
             inactive: self.inactive,
-            origin: Origin { utm: self.utm, referrer: self.referrer, ip: None },
+            origin: Origin { utm: self.utm, referrer: self.referrer, ip: None, via: Vec::new() },
             if_exists: self.if_exists,
             undoes: None,
         })))

@@ -52,6 +52,7 @@ pub(super) async fn resolve(app: &App, entry: &InboxEntry, trace: &mut Value) ->
             occurred_at: entry.occurred_at,
             run: entry.run(),
             part,
+            via: None,
             entropy: &*app.entropy,
         };
         add(flow, &plan.run(&input, &occasion).preview());

@@ -227,10 +227,12 @@ async fn taken(app: &Arc<App>, door: Door<'_>, request: Request) -> Result<Greet
     let authentic = (connector.verify)(inbound, &lock).map_err(|why| damage.map_or_else(|| refused(why), Refusal::damaged))?;
     let fresh = SourceEventId::mint(received_at, &*app.entropy).uuid();
     let arrival = kit::Arrival { received_at, fresh, strict: source.strict, settings: &source.settings };
-    let decoded = match damage {
+    let mut decoded = match damage {
         Some(damage) => Decoded::packed(&authentic, source.strict, &damage.to_string()),
         None => (connector.decode)(&authentic, &arrival),
     };
+    let via = kit::via::read(&authentic.inbound().headers);
+    decoded.events.iter_mut().for_each(|event| kit::via::keep(&mut event.payload, &via));
     write_down(app, org, source.id, received_at, decoded).await.map(|answer| Greeting { answer, headers: Vec::new() })
 }
 

@@ -162,6 +162,7 @@ impl Form {
             utm: utm.take(MAX_UTM).map(|(name, value)| (cut(name), cut(value))).collect(),
             referrer: Some(self.value(REFERRER)).filter(|referrer| !referrer.is_empty()).map(cut),
             ip: None,
+            via: Vec::new(),
         }
     }
 

@@ -119,22 +119,22 @@ impl Programme {
         self.api(Method::POST, path, Some(body)).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    async fn send(&self, path: &str, kind: &str, body: &'static [u8]) -> Value {
+    async fn send(&self, path: &str, kind: &str, body: Bytes) -> Value {
         let bearer = format!("Bearer {}", self.key);
         let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
         let url = format!("{}{path}", self.address);
-        let reply = self.client.send(Method::POST, &url, &headers, Bytes::from_static(body)).await.unwrap();
+        let reply = self.client.send(Method::POST, &url, &headers, body).await.unwrap();
         read(Method::POST, path, &reply).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Makes a flow.
-    pub async fn flow(&self, flow: &'static str) {
-        let sent = self.send("/v1/flows", "application/yaml", flow.as_bytes()).await;
+    pub async fn flow(&self, flow: &str) {
+        let sent = self.send("/v1/flows", "application/yaml", Bytes::copy_from_slice(flow.as_bytes())).await;
         assert!(sent["id"].is_string(), "{sent}");
     }
 
     async fn make_project(&self) -> String {
-        let image = text(&self.send("/v1/images", "image/png", ICON).await, "sha256");
+        let image = text(&self.send("/v1/images", "image/png", Bytes::from_static(ICON)).await, "sha256");
         let mut project = json!({"slug": SLUG, "name": "Club", "kind": "membership", "balances": {"points": "0"}});
         let id = text(&self.post("/v1/projects", &project).await, "id");
         let design = json!({
@@ -217,4 +217,14 @@ pub fn text(value: &Value, key: &str) -> String {
 /// Posts JSON with the admin key.
 pub async fn post(server: &Server, path: &str, body: &Value) -> Value {
     server.api(Method::POST, path, Some(body)).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A key for an organization that has none yet.
+pub async fn key_of(server: &Server, organization: &str) -> String {
+    let bearer = format!("Bearer {}", server.admin_key());
+    let headers =
+        [("authorization", bearer.as_str()), ("content-type", "application/json"), ("passbridge-organization", organization)];
+    let body = json!({"name": "All", "scopes": ["admin"]}).to_string();
+    let made = server.client().send(Method::POST, &server.url("/v1/keys"), &headers, body.into()).await.unwrap();
+    text(&read(Method::POST, "/v1/keys", &made).unwrap_or_else(|error| panic!("{error}")), "secret")
 }

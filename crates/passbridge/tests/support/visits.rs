@@ -8,17 +8,17 @@ use std::{
 };
 
 use domain::TargetId;
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use testkit::{
-    http::{Client, read},
+    http::Client,
     server::Server,
     sink::{Behaviour, Received, Sink},
 };
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    Club, Programme,
+    Club, Programme, key_of,
     load::{Dice, Load, SETTLE, check_deliveries, settle},
     text,
 };
@@ -174,19 +174,6 @@ impl Visits {
 async fn is_left_alone(server: &Server) -> bool {
     let metrics = server.client().send(Method::GET, &server.url("/metrics"), &[], "".into()).await.unwrap();
     String::from_utf8_lossy(&metrics.body).lines().any(|line| line.starts_with("targets_left_alone_total "))
-}
-
-/// A key for an organization that has none yet.
-async fn key_of(server: &Server, organization: &str) -> String {
-    let bearer = format!("Bearer {}", server.admin_key());
-    let headers = [
-        (header::AUTHORIZATION.as_str(), bearer.as_str()),
-        (header::CONTENT_TYPE.as_str(), "application/json"),
-        ("passbridge-organization", organization),
-    ];
-    let body = json!({"name": "Museum", "scopes": ["admin"]}).to_string();
-    let made = server.client().send(Method::POST, &server.url("/v1/keys"), &headers, body.into()).await.unwrap();
-    text(&read(Method::POST, "/v1/keys", &made).unwrap_or_else(|error| panic!("{error}")), "secret")
 }
 
 /// Sends visit after visit, each request until it is acknowledged, until told to stop.

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use domain::{Answer, Command, ContactId, Entropy, FlowId, OrgId, PassRef, SourceEventId, Timestamp};
+use domain::{Answer, Command, ContactId, Entropy, FlowId, OrgId, PassRef, SourceEventId, Timestamp, Via};
 use engine::{EngineError, Outcome};
 use flows::{
     flow::{Marks, NotMatched, Occasion, OnError, Place, Plan, Run, StepOutcome, Wait, cancel, is_waiting, still, waiting_since},
     transform,
 };
 use script::Transformed;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use store::{InboxEntry, InboxResult, InboxStatus};
 
@@ -225,6 +226,7 @@ impl Job {
                 return job;
             }
         };
+        let via = event.get("via").and_then(|via| Via::deserialize(via).ok()).unwrap_or_default();
         let occasion = Occasion {
             org: entry.org,
             source: entry.source,
@@ -233,13 +235,15 @@ impl Job {
             occurred_at: entry.occurred_at,
             run: job.run,
             part: 0,
+            via: Some(&via),
             entropy,
         };
         for plan in plans.plans.iter().filter(|plan| plan.listens_to(entry.source)) {
             let before = job.tracks.len();
-            match plans.transformations.get(&plan.id()) {
-                None => job.track(plan.run(&event, &occasion), turn(plan)),
-                Some(transformation) => job.transformed(plan, made.of(transformation.id), &occasion),
+            match (came_back(&via, entry.org, plan), plans.transformations.get(&plan.id())) {
+                (Some(why), _) => job.track(not_matched(plan, why.to_owned()), None),
+                (None, None) => job.track(plan.run(&event, &occasion), turn(plan)),
+                (None, Some(transformation)) => job.transformed(plan, made.of(transformation.id), &occasion),
             }
             let version = plans.versions.get(&plan.id());
             let transformation = plans.transformations.get(&plan.id()).map(|it| it.version);
@@ -291,11 +295,6 @@ impl Job {
 
     /// Runs a flow on what its transformation made of the event.
     fn transformed(&mut self, plan: &Plan, made: Option<&Transformed>, occasion: &Occasion<'_>) {
-        let not_matched = |reason: String| Run {
-            flow: plan.slug().to_owned(),
-            not_matched: Some(NotMatched { detail: reason.clone(), reason }),
-            steps: Vec::new(),
-        };
         match made {
             Some(Transformed::Kept(events)) => {
                 for (part, event) in (0..).zip(events) {
@@ -305,14 +304,14 @@ impl Job {
                     }
                 }
             }
-            Some(Transformed::Dropped) => self.track(not_matched("its transformation dropped the event".to_owned()), None),
+            Some(Transformed::Dropped) => self.track(not_matched(plan, "its transformation dropped the event".to_owned()), None),
             Some(Transformed::Failed(fault)) => {
                 let why = format!("its transformation failed at {}", transform::reason(fault));
-                self.track(not_matched(why.clone()), None);
+                self.track(not_matched(plan, why.clone()), None);
                 self.park(format!("flow {}: {why}", plan.slug()));
             }
             None => {
-                self.track(not_matched("its transformation did not end".to_owned()), None);
+                self.track(not_matched(plan, "its transformation did not end".to_owned()), None);
                 self.park(format!("flow {}: its transformation did not end", plan.slug()));
             }
         }
@@ -483,6 +482,24 @@ impl Job {
         let due_at = self.due_at().filter(|_| status == InboxStatus::Delayed);
         InboxResult { status: status.number(), runs: self.runs(), due_at, at: now, trace: trace.to_string() }
     }
+}
+
+/// Why a flow does nothing about an event that was told from one Passbridge to the next: it is this organization's own news.
+fn came_back(via: &Via, org: OrgId, plan: &Plan) -> Option<&'static str> {
+    if via.event.contains(&org) {
+        Some("the event came back: it was told here, and by webhooks from one Passbridge to the next")
+    } else if via.event.len() >= Via::MOST {
+        Some("the event was told by webhooks from one Passbridge to the next sixteen times: it goes no further")
+    } else if via.pass.contains(&org) && plan.issues() {
+        Some("the pass mirrors one that was issued here: none is issued for it")
+    } else {
+        None
+    }
+}
+
+fn not_matched(plan: &Plan, reason: String) -> Run {
+    let not_matched = Some(NotMatched { detail: reason.clone(), reason });
+    Run { flow: plan.slug().to_owned(), not_matched, steps: Vec::new() }
 }
 
 /// The turns that a flow's events have to take.

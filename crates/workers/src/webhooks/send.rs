@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use connectors::{
     catalog::Destination,
-    kit::{Outcome, Reply, Request, Sent, Verdict, retry},
+    kit::{Outcome, Reply, Request, Sent, Verdict, retry, via},
 };
 use domain::{DeliveryId, Event, Timestamp};
 use http::HeaderMap;
@@ -32,7 +32,7 @@ const KEEP_HEADERS: usize = 48;
 /// Statuses by which a receiver says that it has too much (RFC 9110, RFC 6585).
 const BUSY: [u16; 3] = [429, 502, 503];
 /// Headers of a user's that may hold credentials are kept without their values, but for signatures.
-const SHOWN: [&str; 12] = [
+const SHOWN: [&str; 14] = [
     "content-type",
     "user-agent",
     "x-passkit-signature",
@@ -45,6 +45,8 @@ const SHOWN: [&str; 12] = [
     "webhook-signature",
     "content-length",
     "accept",
+    "passbridge-via",
+    "passbridge-pass-via",
 ];
 
 /// An event that is owed to a target.
@@ -144,7 +146,10 @@ impl Delivery {
             return self.conclude(house, at, &Tried::unsent("its shape is not known here".to_owned()));
         };
         let request = match made::request(house, self, dialect, secrets, &way.client, at).await {
-            Ok(Some(request)) => request,
+            Ok(Some(mut request)) => {
+                via::mark(&mut request.headers, &self.event);
+                request
+            }
             Ok(None) => return Attempted { row: None, then: Then::Over },
             Err(why) => return self.conclude(house, at, &Tried::unsent(why)),
         };
