@@ -12,8 +12,30 @@ pub struct Row {
     /// The column by which it replaces the row with its key, unless that has more in it. Without it, what is there stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest_by: Option<String>,
+    /// Which columns of its table are emptied where it has no value for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clears: Option<Clears>,
     /// Its values by column. Null clears a column that is there.
     pub values: BTreeMap<String, Cell>,
+}
+
+/// Columns that a row says wholly, so that what it has no value for is nothing. Those of types that we do not make are never among
+/// them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Clears {
+    /// Those that another table has too.
+    Like {
+        /// The other table.
+        like: String,
+        /// Columns that are left alone all the same.
+        but: Vec<String>,
+    },
+    /// Those whose names begin so.
+    Beginning {
+        /// The beginnings.
+        beginning: Vec<String>,
+    },
 }
 
 /// A value.

@@ -114,6 +114,59 @@ async fn events_are_rows_and_persons_and_passes_are_as_they_are() {
     workers.drain(PATIENCE).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn traits_of_any_name_have_columns_and_what_is_gone_is_cleared() {
+    let warehouse = Warehouse::new(Cluster::shared().await.unwrap()).await;
+    let house = House::new().await;
+    let target = warehouse.destination(&house).await;
+    let workers = house.workers().await;
+    // Every table has a `ctid`, and says itself when its rows were written.
+    let names = json!({"ctid": "(0,1)", "xmin": 5, "received_at": "soon", "名前": "花子", "Größe": "groß", "gone": "soon"});
+    person(&house, "person-1", names).await;
+    person(&house, "person-2", json!({"gone": "stays"})).await;
+    let users = "SELECT concat_ws('|', _ctid, _xmin, \"名前\", \"größe\", gone) FROM passbridge.users ORDER BY id";
+    let rows = async |expected: [&str; 2]| {
+        let expected = expected.map(|row| Some(row.to_owned()));
+        until("the rows say so", || async { warehouse.try_column(users).await.as_deref() == Some(&expected[..]) }).await;
+    };
+    rows(["(0,1)|5|花子|groß|soon", "stays"]).await;
+    execute(&warehouse.whole, "ALTER TABLE passbridge.users ADD COLUMN notes text DEFAULT 'theirs'").await.unwrap();
+    let input = json!({"external_id": "person-1", "traits": {"gone": null, "xmin": null}});
+    let input: ContactInput = serde_json::from_value(input).unwrap();
+    let new_id = ContactId::mint(house.clock.now(), &house::System);
+    house.engine.submit(house.command(Action::PutContact { new_id, input })).await.unwrap();
+    rows(["(0,1)|花子|groß", "stays"]).await;
+    let notes = "SELECT notes FROM passbridge.users WHERE id = 'person-1'";
+    assert_eq!(warehouse.one(notes).await.as_deref(), Some("theirs"), "a column of their own is left alone");
+    let first = backfilled(&house, target).await;
+    assert_eq!((first.matched, first.drifted), (2, 0), "{first:?}");
+    execute(&warehouse.whole, "UPDATE passbridge.users SET gone = 'again' WHERE id = 'person-1'").await.unwrap();
+    let second = backfilled(&house, target).await;
+    assert_eq!((second.matched, second.drifted), (1, 1), "{second:?}");
+    rows(["(0,1)|花子|groß", "stays"]).await;
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_too_many_costs_its_event_alone() {
+    let warehouse = Warehouse::new(Cluster::shared().await.unwrap()).await;
+    let columns: String = (0..1_599).map(|number| format!(", c{number} boolean")).collect();
+    let table = format!("CREATE SCHEMA passbridge; CREATE TABLE passbridge.identifies (id text PRIMARY KEY{columns})");
+    execute(&warehouse.whole, &table).await.unwrap();
+    let house = House::new().await;
+    let target = warehouse.destination(&house).await;
+    house.issued("1", Validity::default()).await;
+    let workers = house.workers().await;
+    until("the pass is a row", || async {
+        warehouse.one("SELECT count(*) FROM passbridge.tracks").await.as_deref() == Some("1")
+    })
+    .await;
+    until("the person is given up", || async { ended(&house, target, AttemptOutcome::Failed).await == 1 }).await;
+    let failed = house.attempts(target).await.into_iter().find(|attempt| attempt.outcome == 3).unwrap();
+    assert_eq!(failed.error.as_deref(), Some("the receiver refused it: SQLSTATE 54011"));
+    workers.drain(PATIENCE).await;
+}
+
 /// Lets a backfill run to its end.
 async fn backfilled(house: &House, target: TargetId) -> BackfillProgress {
     let (begun, write) = house.store.begin_backfill(house.org, target, false, house.clock.now()).unwrap();

@@ -14,15 +14,25 @@ use super::{Field, Owed, crm, tracking::destination as tracking, vendor};
 const MAX_NAME_BYTES: usize = 63;
 /// How deep objects are taken apart; what is deeper stays JSON.
 const MAX_DEPTH: usize = 4;
+/// Names of columns that every table of PostgreSQL has already.
+/// Source: <https://www.postgresql.org/docs/current/ddl-system-columns.html>.
+const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
+/// What says when a row of `users` was written, whatever traits a contact has.
+const WRITTEN: [&str; 3] = ["contact_version", "received_at", "uuid_ts"];
 
-/// A row: its table, and its values by column. With `newest_by` it stands in the place of what is there, unless that has more in
-/// this column; without it what is there stays.
-fn row(table: &str, newest_by: Option<&str>, values: &Map<String, Value>) -> Value {
-    let mut row = json!({ "table": table, "values": values });
-    if let Some(by) = newest_by {
-        row["newest_by"] = by.into();
-    }
-    row
+/// A row that is written once: its table, and its values by column.
+fn row(table: &str, values: &Map<String, Value>) -> Value {
+    json!({ "table": table, "values": values })
+}
+
+/// A row that stands in the place of what is there, unless that has more in the column `newest_by`. What it has no value for is
+/// cleared in the columns that such rows fill.
+fn newest(table: &str, newest_by: &str, values: &Map<String, Value>) -> Value {
+    let clears = match table {
+        "users" => json!({ "like": "identifies", "but": ["received_at", "uuid_ts"] }),
+        _ => json!({ "beginning": ["field_", "balance_"] }),
+    };
+    json!({ "table": table, "values": values, "newest_by": newest_by, "clears": clears })
 }
 
 /// Every event of a pass, a contact or a reader has a row.
@@ -40,13 +50,13 @@ pub(crate) fn of(owed: &Owed<'_>, target: &Target, now: Timestamp) -> Vec<Value>
             let mut traits = traits(contact, target);
             let mut identify = traits.clone();
             identify.extend(common(event, user.as_deref(), now));
-            rows.push(row("identifies", None, &identify));
+            rows.push(row("identifies", &identify));
             if let Some(user) = user {
                 named(&mut traits, &user, contact);
                 traits.insert("contact_version".to_owned(), contact.version.into());
                 traits.insert("received_at".to_owned(), time(event.recorded_at));
                 traits.insert("uuid_ts".to_owned(), time(now));
-                rows.push(row("users", Some("contact_version"), &traits));
+                rows.push(newest("users", "contact_version", &traits));
             }
         }
         None => {
@@ -56,10 +66,10 @@ pub(crate) fn of(owed: &Owed<'_>, target: &Target, now: Timestamp) -> Vec<Value>
             track.insert("event_text".to_owned(), vendor::title(event.kind()).into());
             let mut own = properties(event);
             own.extend(track.iter().map(|(name, value)| (name.clone(), value.clone())));
-            rows.push(row("tracks", None, &track));
-            rows.push(row(&name, None, &own));
+            rows.push(row("tracks", &track));
+            rows.push(row(&name, &own));
             if let Some(pass) = &event.image.pass {
-                rows.push(row("passes", Some("pass_version"), &pass_row(event, pass, user.as_deref(), now)));
+                rows.push(newest("passes", "pass_version", &pass_row(event, pass, user.as_deref(), now)));
             }
         }
     }
@@ -71,7 +81,7 @@ pub(crate) fn user(contact: &Contact, target: &Target) -> Option<Value> {
     let user = crm::key(contact, &target.settings).ok()?;
     let mut traits = traits(contact, target);
     named(&mut traits, &user, contact);
-    Some(row("users", None, &traits))
+    Some(newest("users", "contact_version", &traits))
 }
 
 fn named(traits: &mut Map<String, Value>, user: &str, contact: &Contact) {
@@ -103,7 +113,7 @@ fn common(event: &Event, user: Option<&str>, now: Timestamp) -> Map<String, Valu
     out
 }
 
-/// What is known of a person. What is none any more is null.
+/// What is known of a person. Traits that are called like what says when a row was written are left out.
 fn traits(contact: &Contact, target: &Target) -> Map<String, Value> {
     let mut out = Map::new();
     let fields = tracking::state(contact, target).map(|state| state.fields).unwrap_or_default();
@@ -114,7 +124,10 @@ fn traits(contact: &Contact, target: &Target) -> Map<String, Value> {
             Field::Time(at) => time(at),
             Field::Nothing => Value::Null,
         };
-        out.insert(column(&name), value);
+        let name = column(&name);
+        if !WRITTEN.contains(&name.as_str()) {
+            out.insert(name, value);
+        }
     }
     out
 }
@@ -184,27 +197,28 @@ fn pass_row(event: &Event, pass: &Pass, user: Option<&str>, now: Timestamp) -> M
     out
 }
 
-/// A name as warehouses write it: `walletStatus` and `Wallet Status` are `wallet_status`.
+/// A name as warehouses write it: `walletStatus` and `Wallet Status` are `wallet_status`. Letters of any script stay, so that
+/// names in one of them do not become one column.
 pub(crate) fn column(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 4);
     let mut before = ' ';
     for c in name.chars() {
-        if c.is_ascii_alphanumeric() {
-            let begins = c.is_ascii_uppercase() && (before.is_ascii_lowercase() || before.is_ascii_digit());
+        if c.is_alphanumeric() {
+            let begins = c.is_uppercase() && (before.is_lowercase() || before.is_numeric());
             if begins && !out.ends_with('_') {
                 out.push('_');
             }
-            out.push(c.to_ascii_lowercase());
+            out.extend(c.to_lowercase());
         } else if !out.is_empty() && !out.ends_with('_') {
             out.push('_');
         }
         before = c;
     }
     let mut out = out.trim_end_matches('_').to_owned();
-    if out.is_empty() || out.starts_with(|c: char| c.is_ascii_digit()) {
+    if out.is_empty() || out.starts_with(char::is_numeric) || SYSTEM_COLUMNS.contains(&out.as_str()) {
         out.insert(0, '_');
     }
-    out.truncate(MAX_NAME_BYTES);
+    out.truncate(out.floor_char_boundary(MAX_NAME_BYTES));
     out
 }
 
@@ -268,12 +282,20 @@ mod tests {
             ("HTMLBody", "htmlbody"),
             ("2nd choice", "_2nd_choice"),
             ("", "_"),
-            ("é", "_"),
+            ("👍", "_"),
             ("_private_", "private"),
+            ("Größe", "größe"),
+            ("名前", "名前"),
+            ("датаРождения", "дата_рождения"),
+            ("ctid", "_ctid"),
+            ("X Max", "x_max"),
+            ("xMIN", "x_min"),
+            ("XMIN", "_xmin"),
         ] {
             assert_eq!(column(name), expected, "{name}");
         }
         assert_eq!(column(&"x".repeat(80)).len(), MAX_NAME_BYTES);
+        assert_eq!(column(&"é".repeat(80)).len(), MAX_NAME_BYTES - 1, "cut between letters");
     }
 
     #[test]

@@ -21,8 +21,8 @@ pub(super) const MOST: usize = 500;
 /// Bytes of one transaction.
 const MAX_BYTES: usize = 4 << 20;
 /// Classes of SQLSTATE, and codes, that are laid to a row: wrong data, violated constraints, what is raised by triggers, too
-/// much in a row.
-const OF_ROWS: [&str; 4] = ["22", "23", "P0", "54000"];
+/// much in a row, a name that would be a column too many.
+const OF_ROWS: [&str; 5] = ["22", "23", "P0", "54000", "54011"];
 
 pub(super) fn check(target: &Target, credentials: &Credentials) -> Result<(), SettingProblem> {
     vendor::require(target, credentials, &[USER.name, PASSWORD.name])?;

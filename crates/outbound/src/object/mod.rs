@@ -238,7 +238,12 @@ mod tests {
 
     fn row(table: &str, id: &str, day: &str) -> Row {
         let values = [("id", Cell::Text(id.to_owned())), ("received_at", Cell::Time { time: format!("{day}T10:00:00Z") })];
-        Row { table: table.to_owned(), newest_by: None, values: values.map(|(name, cell)| (name.to_owned(), cell)).into() }
+        Row {
+            table: table.to_owned(),
+            newest_by: None,
+            clears: None,
+            values: values.map(|(name, cell)| (name.to_owned(), cell)).into(),
+        }
     }
 
     #[test]

@@ -127,6 +127,7 @@ mod tests {
         let row = |table: &str, id: &str, version: i64, newest: bool| Row {
             table: table.to_owned(),
             newest_by: newest.then(|| "version".to_owned()),
+            clears: None,
             values: BTreeMap::from([("id".to_owned(), Cell::Text(id.to_owned())), ("version".to_owned(), Cell::Whole(version))]),
         };
         let rows =

@@ -134,7 +134,7 @@ pub async fn write(client: &Client, place: &Place, batch: &Batch, deadline: Dura
     let writing = async {
         let session = session::open(client, place, deadline, &progress).await?;
         let columns = schema::prepare(&session, batch).await?;
-        insert::all(&session, batch, &columns).await
+        insert::all(&session, &schema::cleared(batch, &columns), &columns).await
     };
     match tokio::time::timeout(deadline, writing).await {
         Ok(outcome) => outcome,
@@ -157,7 +157,7 @@ pub async fn compare(
         let session = session::open(client, place, deadline, &progress).await?;
         let batch = Batch { schema: comparison.schema.clone(), rows: comparison.compare.clone() };
         let columns = schema::present(&session, &batch).await?;
-        compare::all(&session, &batch, &columns).await
+        compare::all(&session, &schema::cleared(&batch, &columns), &columns).await
     };
     match tokio::time::timeout(deadline, comparing).await {
         Ok(outcome) => outcome,

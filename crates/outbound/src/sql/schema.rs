@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokio_postgres::types::Type;
 
 use super::{Batch, Unwritten, quoted, session::Session};
-use crate::rows::{Kind, Row, columns};
+use crate::rows::{Cell, Clears, Kind, Row, columns};
 
 /// How often what another writer made meanwhile is read anew.
 const TRIES: usize = 3;
@@ -47,9 +47,38 @@ pub(super) async fn prepare(session: &Session, batch: &Batch) -> Result<Columns,
     }
 }
 
-/// The columns that there are, of the tables that the rows go to.
+/// The columns that there are, of the tables that the rows go to and of those that they clear like.
 pub(super) async fn present(session: &Session, batch: &Batch) -> Result<Columns, Unwritten> {
-    read(session, &batch.schema, &wanted(batch)).await
+    let mut wanted = wanted(batch);
+    for row in &batch.rows {
+        if let Some(Clears::Like { like, .. }) = &row.clears {
+            wanted.entry(like).or_default();
+        }
+    }
+    read(session, &batch.schema, &wanted).await
+}
+
+/// The rows with nothing in each column that they clear.
+pub(super) fn cleared(batch: &Batch, columns: &Columns) -> Batch {
+    let mut batch = batch.clone();
+    for row in &mut batch.rows {
+        let (Some(clears), Some(there)) = (&row.clears, columns.get(&row.table)) else { continue };
+        for (name, _) in there.iter().filter(|(name, kind)| is_ours(kind) && clears.has(name, columns)) {
+            row.values.entry(name.clone()).or_insert(Cell::Null(()));
+        }
+    }
+    batch
+}
+
+impl Clears {
+    fn has(&self, name: &str, columns: &Columns) -> bool {
+        match self {
+            Self::Like { like, but } => {
+                columns.get(like).is_some_and(|like| like.contains_key(name)) && !but.iter().any(|but| but == name)
+            }
+            Self::Beginning { beginning } => beginning.iter().any(|beginning| name.starts_with(beginning)),
+        }
+    }
 }
 
 /// Whether a column is of a type that we make.
@@ -129,7 +158,27 @@ mod tests {
     use super::*;
 
     fn row(table: &str, values: &str) -> Row {
-        Row { table: table.to_owned(), newest_by: None, values: serde_json::from_str(values).unwrap() }
+        Row { table: table.to_owned(), newest_by: None, clears: None, values: serde_json::from_str(values).unwrap() }
+    }
+
+    #[test]
+    fn what_a_row_says_wholly_is_cleared() {
+        let columns =
+            |names: &[(&str, &str)]| names.iter().map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned())).collect();
+        let users =
+            columns(&[("id", "text"), ("vip", "text"), ("city", "text"), ("notes", "text"), ("at", "text"), ("t", "date")]);
+        let identifies = columns(&[("id", "text"), ("vip", "text"), ("city", "text"), ("at", "text"), ("t", "date")]);
+        let there = HashMap::from([("users".to_owned(), users), ("identifies".to_owned(), identifies)]);
+        let cleared = |clears: Clears| {
+            let row = Row { clears: Some(clears), ..row("users", r#"{"id": "1", "city": "Ulm"}"#) };
+            let batch = cleared(&Batch { schema: "events".to_owned(), rows: vec![row] }, &there);
+            batch.rows[0].values.iter().map(|(name, value)| (name.clone(), *value == Cell::Null(()))).collect::<Vec<_>>()
+        };
+        let expected = |names: &[(&str, bool)]| names.iter().map(|(name, null)| ((*name).to_owned(), *null)).collect::<Vec<_>>();
+        let like = Clears::Like { like: "identifies".to_owned(), but: vec!["at".to_owned()] };
+        assert_eq!(cleared(like), expected(&[("city", false), ("id", false), ("vip", true)]), "notes are somebody else's");
+        let beginning = Clears::Beginning { beginning: vec!["no".to_owned()] };
+        assert_eq!(cleared(beginning), expected(&[("city", false), ("id", false), ("notes", true)]));
     }
 
     #[test]
