@@ -227,8 +227,8 @@ const tell = async (installed, passId, identifiers, device, info) => {
         headers: { "X-Token": getSecret("crm") },
         body: JSON.stringify({ installed, customer: identifiers.customerId, device, count: info.activeRegistrationCount }),
     });
-    console.log("answered", answer.status);
-    if (!answer.ok) throw new Error("answered " + answer.status + " for " + identifiers.customerId);
+    console.log("answered", answer.status, getSecret("crm"));
+    if (!answer.ok) throw new Error("answered " + answer.status + " for " + identifiers.customerId + " " + getSecret("crm"));
 };
 export default (context) => context.register("runtime.wallet.passUpdater", {
     OnPassInstalled: (passId, passType, identifiers, device, info) => tell(true, passId, identifiers, device, info),
@@ -249,8 +249,9 @@ async fn code_of_one_s_own_is_run_with_its_secrets_and_tried_again() {
     let attempt = house.attempts(target).await.remove(0);
     assert!(attempt.error.as_ref().unwrap().starts_with("the code failed at connector:"), "{attempt:?}");
     let detail: Value = serde_json::from_slice(&house.store.open_detail(&attempt).unwrap().unwrap()).unwrap();
-    assert_eq!(detail["log"], json!(["answered 500"]));
-    assert!(detail["fault"].as_str().unwrap().contains("answered 500 for person-1"));
+    assert_eq!(detail["log"], json!(["answered 500 ***"]));
+    assert!(detail["fault"].as_str().unwrap().contains("answered 500 for person-1 ***"));
+    assert!(!detail.to_string().contains("hush"), "{detail}");
     house.clock.forward(Duration::from_secs(30));
     until("it went through", || async { ended(&house, target, AttemptOutcome::Delivered).await == 1 }).await;
     remove(&house, &pass, Wallet::Apple, "phone").await;

@@ -197,6 +197,9 @@ pub struct Earlier {
     pub until: Option<Timestamp>,
 }
 
+/// Characters of the shortest credential that is masked.
+const MASKED: usize = 4;
+
 /// Credentials among the settings of a target, by their names.
 #[derive(Clone, Default)]
 pub struct Credentials(BTreeMap<String, Zeroizing<String>>);
@@ -209,6 +212,23 @@ impl Credentials {
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+    /// A text with `***` in the place of each credential that stands in it as it is, also where the text ends within one: what
+    /// code of the target's owner logs is cut. One of fewer than four characters is in too many texts to tell, and stays.
+    pub fn mask(&self, text: &str) -> String {
+        let mut values: Vec<&str> = self.iter().map(|(_, value)| value).filter(|value| value.chars().count() >= MASKED).collect();
+        // The longest first: one may be part of another.
+        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        let mut text = text.to_owned();
+        for value in values {
+            text = text.replace(value, "***");
+            let begun = value.char_indices().map(|(at, _)| &value[..at]).skip(MASKED);
+            if let Some(begun) = begun.filter(|begun| text.ends_with(begun)).last() {
+                text.truncate(text.len() - begun.len());
+                text.push_str("***");
+            }
+        }
+        text
     }
 }
 
@@ -289,6 +309,21 @@ mod tests {
         let key = WriteKey::new("wk_0123456789").unwrap();
         let shown = format!("{:?} {:?} {:?} {:?}", secret, Secrets::one(secret.clone()), key, key.hash());
         assert!(!shown.contains("BwcH") && !shown.contains("wk_") && !shown.contains('7'), "{shown}");
+    }
+
+    #[test]
+    fn what_is_said_is_masked() {
+        let all = [("secret.crm", "s3cr-éts3cr"), ("secret.long", "s3cr-éts3cr-and-more"), ("secret.short", "abc")];
+        let all: Credentials = all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        for (said, shown) in [
+            ("GET /?k=s3cr-éts3cr: 500", "GET /?k=***: 500"),
+            ("s3cr-éts3cr-and-more", "***"),
+            ("cut at s3cr-éts3cr-and", "cut at ***"),
+            ("cut at s3cr-é", "cut at ***"),
+            ("abc and s3c", "abc and s3c"),
+        ] {
+            assert_eq!(all.mask(said), shown, "{said}");
+        }
     }
 
     #[test]

@@ -82,6 +82,7 @@ async fn one(client: &Client, target: &Target, credentials: Credentials, call: C
         return Some(Tried::never("it has no code".to_owned()));
     };
     let connector = Connector::new(code);
+    let hidden = credentials.clone();
     let host: Arc<dyn Host> = Arc::new(WithSecrets { outside: Outside::new(client.clone()), credentials });
     let (point, function) = (call.point, call.function);
     let shown = json!({ "point": point, "function": function, "device": argument(&call, "device") });
@@ -91,14 +92,14 @@ async fn one(client: &Client, target: &Target, credentials: Credentials, call: C
         Ok(Err(_)) => (Err(("connector".to_owned(), "the code ended in a panic of its engine".to_owned())), Vec::new()),
         Err(_) => (Err(("connector".to_owned(), "the code did not end and was left".to_owned())), Vec::new()),
     };
-    let lines: Vec<String> = log.into_iter().map(|line| line.text).collect();
+    let lines: Vec<String> = log.into_iter().map(|line| hidden.mask(&line.text)).collect();
     let mut more = vec![("call", shown), ("log", json!(lines))];
     let (outcome, error) = match result {
         Ok(false) => return None,
         Ok(true) => (Outcome::Delivered, None),
         Err((place, said)) => {
             // What the code says may repeat values of the event; the place does not.
-            more.push(("fault", json!(said)));
+            more.push(("fault", json!(hidden.mask(&said))));
             (Outcome::later(), Some(format!("the code failed at {place}")))
         }
     };
