@@ -28,7 +28,12 @@ impl Body {
     pub fn compile(payload: &Payload) -> Result<Option<Self>, Vec<Problem>> {
         let (made, content) = match payload {
             Payload::Template { text, content } => {
-                let text = Text::compile(text, Size::MESSAGE).map_err(|why| vec![Problem::new("template.text", why)])?;
+                let compile = match content {
+                    Content::Json | Content::Text => Text::compile,
+                    Content::Xml => Text::html,
+                    Content::Form => Text::form,
+                };
+                let text = compile(text, Size::MESSAGE).map_err(|why| vec![Problem::new("template.text", why)])?;
                 (Made::Text(Box::new(text)), *content)
             }
             Payload::Mapping(mapping) => {
@@ -94,6 +99,10 @@ mod tests {
         assert_eq!(made, json!({"who": "Ada \"Countess\"", "none": null, "n": [1, 2]}));
         let plain = json!({"template": {"text": "{{ traits.name }}!", "content": "text"}});
         assert_eq!(fill(plain, &event).unwrap(), "Ada \"Countess\"!");
+        let xml = json!({"template": {"text": "<n>{{ traits.name }}</n>", "content": "xml"}});
+        assert_eq!(fill(xml, &event).unwrap(), "<n>Ada &quot;Countess&quot;</n>");
+        let form = json!({"template": {"text": "n={{ traits.name }}&m=1", "content": "form"}});
+        assert_eq!(fill(form, &event).unwrap(), "n=Ada%20%22Countess%22&m=1");
         let mapping = json!({"mapping": {"kind": {"@path": "$.type"}, "fixed": 1}});
         assert_eq!(fill(mapping, &event).unwrap(), r#"{"kind":"pass.installed","fixed":1}"#);
         let code: Payload = serde_json::from_value(json!({"transformation": "mine"})).unwrap();

@@ -40,6 +40,14 @@ impl Size {
     pub const REQUEST: Self = Self { source: 16 * 1_024, result: 256 * 1_024, growing: 16 };
 }
 
+/// What is done to values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Escape {
+    None,
+    Html,
+    Form,
+}
+
 /// A text ready to be rendered.
 pub struct Text {
     environment: Environment<'static>,
@@ -52,18 +60,26 @@ impl Text {
     /// # Errors
     /// What is wrong and in which line.
     pub fn compile(text: &str, size: Size) -> Result<Self, String> {
-        Self::prepare(text, size, false)
+        Self::prepare(text, size, Escape::None)
     }
 
-    /// Compiles a page of HTML, in which values are escaped.
+    /// Compiles a page of HTML, or XML, in which values are escaped.
     ///
     /// # Errors
     /// As of [`Self::compile`].
     pub fn html(text: &str, size: Size) -> Result<Self, String> {
-        Self::prepare(text, size, true)
+        Self::prepare(text, size, Escape::Html)
     }
 
-    fn prepare(text: &str, size: Size, html: bool) -> Result<Self, String> {
+    /// Compiles the fields of a form, in which values are percent-encoded; what the filter `url` encoded stays as it is.
+    ///
+    /// # Errors
+    /// As of [`Self::compile`].
+    pub fn form(text: &str, size: Size) -> Result<Self, String> {
+        Self::prepare(text, size, Escape::Form)
+    }
+
+    fn prepare(text: &str, size: Size, escape: Escape) -> Result<Self, String> {
         if text.len() > size.source {
             return Err(format!("a text has at most {} bytes here, this one has {}", size.source, text.len()));
         }
@@ -72,11 +88,13 @@ impl Text {
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(32);
+        let html = escape == Escape::Html;
         environment.set_auto_escape_callback(move |_| if html { AutoEscape::Html } else { AutoEscape::None });
-        environment.set_formatter(|out, state, value| {
+        environment.set_formatter(move |out, _, value| {
             let text = plain(value);
-            match state.auto_escape() {
-                AutoEscape::Html if !value.is_safe() => write!(out, "{}", HtmlEscape(&text)),
+            match escape {
+                Escape::Html if !value.is_safe() => write!(out, "{}", HtmlEscape(&text)),
+                Escape::Form if !(value.is_safe() && text.bytes().all(is_encoded)) => out.write_str(&percent_encoded(&text)),
                 _ => out.write_str(&text),
             }
             .map_err(minijinja::Error::from)
@@ -131,7 +149,7 @@ fn add_filters(environment: &mut Environment<'static>) {
     environment.add_filter("join", filters::join);
     environment.add_filter("number", number);
     environment.add_filter("tojson", filters::tojson);
-    environment.add_filter("url", |text: &Jinja| percent_encoded(&plain(text)));
+    environment.add_filter("url", |text: &Jinja| Jinja::from_safe_string(percent_encoded(&plain(text))));
     environment.add_test("defined", minijinja::tests::is_defined);
     environment.add_test("undefined", minijinja::tests::is_undefined);
     environment.add_test("none", minijinja::tests::is_none);
@@ -178,6 +196,10 @@ fn plain(value: &Jinja) -> String {
         Ok(it @ (Value::Number(_) | Value::Bool(_) | Value::Array(_))) => js::string(&it),
         _ => value.to_string(),
     }
+}
+
+fn is_encoded(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)
 }
 
 /// Text with all but the unreserved characters of RFC 3986 (2.3) encoded, so that it is one part of a path or a query.
@@ -321,6 +343,16 @@ mod tests {
         assert_eq!(
             page.render(&json!({"name": "<Ada> & \"co\"", "n": 1.0})).unwrap(),
             "<b>&lt;Ada&gt; &amp; &quot;co&quot;</b> 1"
+        );
+    }
+
+    #[test]
+    fn fields_of_forms_are_encoded_once() {
+        let form =
+            Text::form("name={{ name }}&again={{ name | url }}&n={{ n }}{{ nobody }}&all={{ list | tojson }}", Size::MESSAGE);
+        assert_eq!(
+            form.unwrap().render(&json!({"name": "Ada & co=1%", "n": 1.0, "list": ["1%"]})).unwrap(),
+            "name=Ada%20%26%20co%3D1%25&again=Ada%20%26%20co%3D1%25&n=1&all=%5B%221%25%22%5D"
         );
     }
 

@@ -47,9 +47,9 @@ pub(super) enum ContentInput {
     Json,
     /// `text/plain`
     Text,
-    /// `application/xml`
+    /// `application/xml`; values are escaped
     Xml,
-    /// `application/x-www-form-urlencoded`
+    /// `application/x-www-form-urlencoded`; values are percent-encoded
     Form,
 }
 
