@@ -11,6 +11,9 @@ use crate::Problem;
 /// The most minutes between two runs: four weeks.
 const MAX_MINUTES: u32 = 4 * 7 * 24 * 60;
 
+/// The begin of 2024, which has a 29th of February.
+const A_LEAP_YEAR: Timestamp = Timestamp::from_micros(1_704_067_200_000_000);
+
 /// When a saved batch runs by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
@@ -45,7 +48,11 @@ impl Schedule {
                 Err(Problem::new("every_minutes", format!("expected 1 to {MAX_MINUTES}")))
             }
             Self::Every { .. } => Ok(()),
-            Self::Cron { cron, zone } => crontab(cron, zone).map(drop),
+            Self::Cron { cron, zone } => {
+                crontab(cron, zone)?;
+                let comes = self.after(A_LEAP_YEAR).is_some();
+                comes.then_some(()).ok_or_else(|| Problem::new("cron", "never comes: no month has such a day"))
+            }
         }
     }
 
@@ -108,6 +115,8 @@ mod tests {
             (cron("99 * * * *", "UTC"), "cron"),
             (cron("* * * *", "UTC"), "cron"),
             (cron("", "UTC"), "cron"),
+            (cron("0 0 30 2 *", "UTC"), "cron"),
+            (cron("0 0 31 4,6,9,11 *", "Europe/Berlin"), "cron"),
             (cron("* * * * *", "Mars/Olympus"), "zone"),
             (Schedule::Every { every_minutes: 0 }, "every_minutes"),
             (Schedule::Every { every_minutes: MAX_MINUTES + 1 }, "every_minutes"),
@@ -115,6 +124,7 @@ mod tests {
             assert_eq!(wrong.check().unwrap_err().path, place, "{wrong:?}");
         }
         assert!(cron("0 3 L * *", "America/New_York").check().is_ok());
+        assert!(cron("0 3 29 2 *", "Asia/Kathmandu").check().is_ok());
         assert!(serde_json::from_str::<Schedule>(r#"{"every_minutes": 5, "cron": "* * * * *"}"#).is_err());
     }
 }
