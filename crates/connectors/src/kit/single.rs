@@ -186,11 +186,11 @@ pub(crate) fn decode_all<'a>(
     decoded
 }
 
-/// The body as JSON text without blanks around it, checked for its grammar.
+/// The body as JSON text without blanks around it, nor the byte order mark that some tools write before it.
 pub(crate) fn text_of(body: &[u8]) -> Result<&str, Wrong> {
     let text = std::str::from_utf8(body)
         .map_err(|error| Wrong::new("", format!("byte {} is not UTF-8: send JSON as UTF-8", error.valid_up_to())))?;
-    let text = text.trim_ascii();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii();
     if text.is_empty() {
         return Err(Wrong::new("", "the body is empty: send JSON"));
     }
@@ -294,4 +294,15 @@ pub(crate) fn envelope(parts: &[(&str, Option<Cow<'_, str>>)]) -> String {
         }
     }
     out.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        assert_eq!(text_of(b"\xef\xbb\xbf {\"a\": 1}\n").unwrap(), "{\"a\": 1}");
+        assert!(text_of(b"\xef\xbb\xbf").is_err() && text_of(b"\xff\xfe{\0").is_err());
+    }
 }
