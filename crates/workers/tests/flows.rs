@@ -519,6 +519,27 @@ async fn a_batch_that_fails_is_tried_again_customer_by_customer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blank_text_for_a_required_field_parks_the_event_and_names_the_field() {
+    let house = House::new().await;
+    let catalog = house.store.catalog();
+    let stored = &catalog.org(house.org).unwrap().projects[&house.project.uuid()];
+    let mut project = (*stored.value).clone();
+    project.fields = serde_json::from_value(json!([{"key": "seat", "label": "Seat", "required": true}])).unwrap();
+    assert!(house.store.put(&house.change(), &project, stored.revision).await.unwrap());
+    let card = json!([{"id": "card", "action": "issue", "external_id": "$.userId", "fields": {"seat": "$.properties.seat"}}]);
+    house.flow(json!({"slug": "sign-up", "project": "club", "when": {"event": "signed_up"}, "steps": card})).await;
+    let workers = house.workers().await;
+    for (user, seat, status) in [("ann", "12C", InboxStatus::Done), ("bob", "", InboxStatus::Parked)] {
+        let id = house.arrives(user, user, call("signed_up", user, &json!({"seat": seat}))).await;
+        let trace = settled(&house, id, status).await.to_string();
+        let is_told = trace.contains("fields.seat") && trace.contains("is required");
+        assert_eq!(is_told, status == InboxStatus::Parked, "{trace}");
+    }
+    assert!(pass_of(&house, "ann").await.is_some() && pass_of(&house, "bob").await.is_none());
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flow_that_does_not_fit_any_more_parks_the_events_that_it_is_for_and_no_others() {
     let house = House::new().await;
     let card = json!([{"id": "card", "action": "issue", "if_exists": "update"}]);
