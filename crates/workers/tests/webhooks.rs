@@ -3,7 +3,7 @@
 
 mod house;
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use axum::{
     Json, Router,
@@ -554,6 +554,63 @@ async fn what_waits_for_a_dead_receiver_is_held_back_after_the_first_failures() 
     })
     .await;
     assert!((10..40).contains(&sink.count()), "not all of what waited was sent: {}", sink.count());
+    workers.drain(PATIENCE).await;
+}
+
+/// A webhook fails until it is left alone, is tried by a single request and left alone for longer, in one life after another; the
+/// last ends in the middle of such a request, and then it is well again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_that_broke_down_is_tried_by_one_through_kills_and_misses_nothing() {
+    const PASSES: usize = 30;
+    const PERMITS: usize = 1_000;
+    let house = House::new().await;
+    let sink = Sink::start(&[500; 2_000], PERMITS).await;
+    let id = house.target_with(&sink.url, native(|_| ())).await;
+    for number in 0..PASSES {
+        house.issued(&number.to_string(), Validity::default()).await;
+    }
+    let backend = house.store.backend();
+    let put_off = async || {
+        let rows = backend.deliveries(house.org, Some(id), None, 1_000).await.unwrap();
+        let after = |seconds| house.clock.now().plus(Duration::from_secs(seconds));
+        // What is claimed is due a minute later, what failed for the second time four at the earliest.
+        let is_claimed = |row: &DeliveryRow| (after(45)..after(120)).contains(&row.due_at);
+        rows.len() == PASSES && rows.iter().all(|row| row.due_at > after(0) && !is_claimed(row))
+    };
+    let due = async |what: &str, condition: &dyn Fn() -> bool| {
+        until(what, || async {
+            house.clock.forward(Duration::from_millis(200));
+            condition()
+        })
+        .await;
+    };
+    for life in 0..2 {
+        let doomed = house.doomed("one", house::quick()).await;
+        let before = sink.count();
+        due("it fails ten times", &|| sink.count() >= before + 10).await;
+        until("all are put off", || async { put_off().await }).await;
+        let failed = sink.count();
+        if life == 1 {
+            // Whoever tries it now gets no answer.
+            sink.behaviour.gate.forget_permits(PERMITS);
+        }
+        due("it is tried", &|| sink.count() > failed).await;
+        if life == 0 {
+            until("all are put off again", || async { put_off().await }).await;
+        }
+        assert_eq!(sink.count(), failed + 1, "by one alone");
+        doomed.vanish();
+    }
+    sink.behaviour.statuses.lock().clear();
+    sink.behaviour.gate.add_permits(PERMITS);
+    let workers = house.workers().await;
+    until("all are delivered", || async {
+        house.clock.forward(Duration::from_millis(500));
+        let log = house.attempts(id).await;
+        log.iter().filter(|row| row.outcome == 1).map(|row| row.delivery).collect::<HashSet<_>>().len() == PASSES
+    })
+    .await;
+    assert_eq!(sink.by_delivery().len(), PASSES, "under the ids that they had");
     workers.drain(PATIENCE).await;
 }
 

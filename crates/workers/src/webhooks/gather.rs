@@ -70,6 +70,7 @@ pub(super) async fn fly(
         return attempted.unwrap_or_else(|| again(&house, &delivery));
     }
     if let Some(due) = delivery.waits_for(&house, &lane).await {
+        lane.tries_nothing(ticket);
         return later(&delivery, due);
     }
     let (answer, answered) = oneshot::channel();
@@ -161,7 +162,7 @@ async fn serve(house: Arc<House>, lane: Arc<Lane>, pace: Pace) {
             let probes = batch.iter().any(|waiting| waiting.ticket == Ticket::Probe);
             let ticket = if probes { Ticket::Probe } else { Ticket::Usual };
             let attempted = match lane.may_go(house.now(), ticket) {
-                Ok(()) => service::send(&house, &lane, &deliveries).await,
+                Ok(_) => service::send(&house, &lane, &deliveries).await,
                 Err(due) => deliveries.iter().map(|delivery| later(delivery, due)).collect(),
             };
             for (waiting, attempted) in batch.into_iter().zip(attempted) {

@@ -238,22 +238,27 @@ impl Lane {
         }
         let ticket = self.probe(now)?;
         if let Err(later) = self.take_a_time(now, again) {
-            // One that has to wait for its second tries nothing: the next that comes may.
-            if ticket == Ticket::Probe {
-                self.probe_until.store(i64::MIN, Ordering::Relaxed);
-            }
+            self.tries_nothing(ticket);
             return Err(later);
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Ok(ticket)
     }
 
-    /// Whether one that got a place may still go: others may have failed while it waited. Else when to look again.
-    pub(super) fn may_go(&self, now: Timestamp, ticket: Ticket) -> Result<(), Timestamp> {
+    /// As what one that got a place may still go: others may have failed while it waited. Else when to look again.
+    pub(super) fn may_go(&self, now: Timestamp, ticket: Ticket) -> Result<Ticket, Timestamp> {
         match ticket {
-            Ticket::Probe => Ok(()),
-            Ticket::Tried => self.left_alone(now, true),
-            Ticket::Usual => self.left_alone(now, false).and_then(|()| self.probe(now).map(|_| ())),
+            Ticket::Probe => Ok(ticket),
+            Ticket::Tried => self.left_alone(now, true).map(|()| ticket),
+            Ticket::Usual => self.left_alone(now, false).and_then(|()| self.probe(now)),
+        }
+    }
+
+    /// One that was let through has to wait after all, for its second, its turn or a place. Where it was to try the target, the next
+    /// that comes may.
+    pub(super) fn tries_nothing(&self, ticket: Ticket) {
+        if ticket == Ticket::Probe {
+            self.probe_until.store(i64::MIN, Ordering::Relaxed);
         }
     }
 
@@ -471,15 +476,19 @@ mod tests {
         let waiting = (0..).take_while(|_| lane.enter(NOW, false, false).is_ok()).count();
         assert_eq!(waiting, usize::try_from(*WAITING.end()).unwrap());
         let failed = |now| Lesson { failed: true, now, ..went_well(MILLI) };
-        assert_eq!(lane.may_go(NOW, Ticket::Usual), Ok(()));
+        assert_eq!(lane.may_go(NOW, Ticket::Usual), Ok(Ticket::Usual));
         (0..BREAK_AFTER).for_each(|_| assert!(!lane.learn(failed(NOW))));
         let until = NOW.plus(FIRST_BREAK);
         assert_eq!(lane.may_go(NOW, Ticket::Usual), Err(until));
-        assert_eq!((lane.enter(NOW, true, true), lane.may_go(NOW, Ticket::Tried)), (Ok(Ticket::Tried), Ok(())));
+        assert_eq!((lane.enter(NOW, true, true), lane.may_go(NOW, Ticket::Tried)), (Ok(Ticket::Tried), Ok(Ticket::Tried)));
         (0..waiting).for_each(|_| lane.leave());
         assert_eq!(lane.enter(until, true, false), Ok(Ticket::Probe));
-        assert_eq!(lane.may_go(until, Ticket::Probe), Ok(()));
+        assert_eq!(lane.may_go(until, Ticket::Probe), Ok(Ticket::Probe));
         assert!(lane.may_go(until, Ticket::Usual).is_err(), "one is enough");
+        lane.tries_nothing(Ticket::Usual);
+        assert!(lane.may_go(until, Ticket::Usual).is_err(), "another than that");
+        lane.tries_nothing(Ticket::Probe);
+        assert_eq!(lane.may_go(until, Ticket::Usual), Ok(Ticket::Probe), "it has to wait for its turn, and the next tries");
     }
 
     #[test]

@@ -108,6 +108,7 @@ impl Default for WebhookSettings {
 struct Flight {
     delivery: Delivery,
     lane: Arc<Lane>,
+    ticket: Ticket,
     /// Set by the task when it may send, or by the pump when it takes the delivery back; whoever is first.
     decided: Arc<AtomicBool>,
     task: AbortHandle,
@@ -345,7 +346,7 @@ impl Pump {
         let task = fly(Arc::clone(&self.shard.house), delivery.clone(), Arc::clone(&lane), ticket, Arc::clone(&decided));
         let task = self.tasks.spawn(task);
         self.ids.insert(task.id(), id);
-        self.flights.insert(id, Flight { delivery, lane, decided, task, seq, kept, since: Instant::now(), again: None });
+        self.flights.insert(id, Flight { delivery, lane, ticket, decided, task, seq, kept, since: Instant::now(), again: None });
     }
 
     /// Notes a delivery for later.
@@ -422,6 +423,7 @@ impl Pump {
         if let Some(seq) = flight.seq {
             self.book.closed(seq);
         }
+        flight.lane.tries_nothing(flight.ticket);
         self.land(row.id);
         Some(row)
     }
@@ -475,6 +477,7 @@ impl Pump {
                 // It is due, so it is claimed next, and due again at once for whoever comes after a crash.
                 flight.kept = true;
             } else {
+                flight.lane.tries_nothing(flight.ticket);
                 self.land(id);
             }
             self.keep_for(&delivery, delivery.attempts, now);

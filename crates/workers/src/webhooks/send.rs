@@ -112,7 +112,7 @@ impl Delivery {
     pub(crate) async fn waits(&self, house: &House, lane: &Lane, ticket: Ticket) -> Option<Timestamp> {
         match lane.may_go(house.now(), ticket) {
             Err(due) => Some(due),
-            Ok(()) => self.waits_for(house, lane).await,
+            Ok(ticket) => self.waits_for(house, lane).await.inspect(|_| lane.tries_nothing(ticket)),
         }
     }
 
