@@ -148,6 +148,39 @@ async fn traits_of_any_name_have_columns_and_what_is_gone_is_cleared() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contacts_with_one_address_are_one_row_whoever_changed_more_often() {
+    let warehouse = Warehouse::new(Cluster::shared().await.unwrap()).await;
+    let house = House::new().await;
+    let settings = json!({"user": warehouse.user, "tls": "off", "key": "email"});
+    let password = [("password", warehouse.password.as_str())];
+    let target = destination(&house, "postgresql", &warehouse.url, settings, &password).await;
+    let workers = house.workers().await;
+    let mut passes = Vec::new();
+    for number in 0..2 {
+        passes.push(house.issued(&number.to_string(), Validity::default()).await);
+        let input: ContactInput =
+            serde_json::from_value(json!({"external_id": format!("person-{number}"), "email": "home@example.com"})).unwrap();
+        let new_id = ContactId::mint(house.clock.now(), &house::System);
+        house.engine.submit(house.command(Action::PutContact { new_id, input })).await.unwrap();
+    }
+    for change in 0..5 {
+        person(&house, "person-0", json!({"change": change})).await;
+    }
+    let row = "SELECT wallet_status FROM passbridge.users WHERE id = 'home@example.com'";
+    install(&house, &passes[0], Wallet::Apple, "phone").await;
+    until("the first is told", || async { warehouse.one(row).await.as_deref() == Some("apple") }).await;
+    install(&house, &passes[1], Wallet::Google, "").await;
+    until("both count", || async { warehouse.one(row).await.as_deref() == Some("both") }).await;
+    backfilled(&house, target).await;
+    let again = backfilled(&house, target).await;
+    assert_eq!((again.matched, again.repaired, again.drifted), (2, 0, 0), "{again:?}");
+    execute(&warehouse.whole, "UPDATE passbridge.users SET wallet_status = 'none'").await.unwrap();
+    assert!(backfilled(&house, target).await.drifted > 0);
+    assert_eq!(warehouse.one(row).await.as_deref(), Some("both"));
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_column_too_many_costs_its_event_alone() {
     let warehouse = Warehouse::new(Cluster::shared().await.unwrap()).await;
     let columns: String = (0..1_599).map(|number| format!(", c{number} boolean")).collect();

@@ -56,7 +56,7 @@ pub(crate) fn of(owed: &Owed<'_>, target: &Target, now: Timestamp) -> Vec<Value>
                 traits.insert("contact_version".to_owned(), contact.version.into());
                 traits.insert("received_at".to_owned(), time(event.recorded_at));
                 traits.insert("uuid_ts".to_owned(), time(now));
-                rows.push(newest("users", "contact_version", &traits));
+                rows.push(newest("users", order(target), &traits));
             }
         }
         None => {
@@ -81,7 +81,13 @@ pub(crate) fn user(contact: &Contact, target: &Target) -> Option<Value> {
     let user = crm::key(contact, &target.settings).ok()?;
     let mut traits = traits(contact, target);
     named(&mut traits, &user, contact);
-    Some(newest("users", "contact_version", &traits))
+    Some(newest("users", order(target), &traits))
+}
+
+/// By what the newest row of `users` is told: each contact counts its own versions, so that those who share a key are told by when
+/// they were looked at.
+fn order(target: &Target) -> &'static str {
+    if crm::may_share(target) { "uuid_ts" } else { "contact_version" }
 }
 
 fn named(traits: &mut Map<String, Value>, user: &str, contact: &Contact) {

@@ -81,14 +81,23 @@ fn differs(contacts: &[&Contact], target: &Target, reply: &Reply) -> Result<Diff
         return Err(format!("PostgreSQL could not compare its rows (SQLSTATE {sqlstate})"));
     }
     let rows = body.as_array().ok_or("there was no answer to what the tables hold")?;
-    let other: HashMap<&str, String> = rows.iter().filter_map(|row| Some((row["id"].as_str()?, columns(row)))).collect();
+    let shared = crm::may_share(target);
+    let other: HashMap<&str, String> = rows.iter().filter_map(|row| Some((row["id"].as_str()?, columns(row, shared)?))).collect();
     let one = |contact: &&Contact| other.get(crm::key(contact, &target.settings).ok()?.replace('\0', "").as_str()).cloned();
     Ok(contacts.iter().map(one).collect())
 }
 
-fn columns(row: &Value) -> String {
-    let names: Vec<&str> = row["columns"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    if names.is_empty() { Holds::MISSING.to_owned() } else { names.join(", ") }
+/// The columns that are held otherwise, where any are. Of a row that shows another of the contacts who share its key, only the
+/// wallets are this one's too.
+fn columns(row: &Value, shared: bool) -> Option<String> {
+    let mut names: Vec<&str> = row["columns"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if names.is_empty() {
+        return Some(Holds::MISSING.to_owned());
+    }
+    if shared && names.contains(&"contact_id") {
+        names.retain(|name| name.starts_with("wallet_") || name.ends_with("_wallet_installed_at"));
+    }
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 pub(super) fn judge(sent: &Sent<'_>) -> Verdict {
