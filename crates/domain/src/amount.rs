@@ -21,6 +21,9 @@ pub enum AmountError {
     /// Out of the range that an amount holds.
     #[error("out of range: an amount holds at most 9223372036854.775807")]
     Overflow,
+    /// A JSON number that readers do not agree on.
+    #[error("a number of so many digits is not exact: give it as text, for example \"123456789012.123456\"")]
+    Inexact,
 }
 
 impl Amount {
@@ -100,9 +103,21 @@ impl<'de> Deserialize<'de> for Amount {
         }
         let text = match Form::deserialize(deserializer)? {
             Form::Text(text) => text,
+            Form::Number(number) if number.is_f64() => plain(number.as_f64().unwrap_or(f64::NAN)).map_err(de::Error::custom)?,
             Form::Number(number) => number.to_string(),
         };
         text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A number as digits. A double keeps any fifteen of them; what has more was perhaps written otherwise.
+fn plain(number: f64) -> Result<String, AmountError> {
+    const EXACT_DIGITS: usize = 15;
+    let text = number.to_string();
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    match text.split_once('.') {
+        Some((_, decimals)) if decimals.len() <= SCALE as usize && digits > EXACT_DIGITS => Err(AmountError::Inexact),
+        _ => Ok(text),
     }
 }
 
@@ -122,6 +137,28 @@ mod tests {
             assert_eq!(text.parse::<Amount>(), Err(AmountError::Malformed), "{text}");
         }
         assert_eq!("99999999999999".parse::<Amount>(), Err(AmountError::Overflow));
+    }
+
+    #[test]
+    fn numbers_are_read_digit_by_digit_or_not_at_all() {
+        for (json, shown) in [
+            ("0.000001", "0.000001"),
+            ("1e-6", "0.000001"),
+            ("-1e2", "-100"),
+            ("123456789.123456", "123456789.123456"),
+            ("123456789012.12", "123456789012.12"),
+            ("9223372036854", "9223372036854"),
+            ("\"123456789012.123456\"", "123456789012.123456"),
+        ] {
+            assert_eq!(serde_json::from_str::<Amount>(json).unwrap().to_string(), shown, "{json}");
+        }
+        for json in ["123456789012.123456", "-9223372036854.775808", "9007199254.740991"] {
+            let error = serde_json::from_str::<Amount>(json).unwrap_err().to_string();
+            assert!(error.contains("as text"), "{json}: {error}");
+        }
+        let long = serde_json::from_str::<Amount>("0.30000000000000004").unwrap_err().to_string();
+        assert!(long.contains("at most 6 after the point"), "{long}");
+        assert!(serde_json::from_str::<Amount>("0.0000001").is_err() && serde_json::from_str::<Amount>("1e300").is_err());
     }
 
     proptest! {
