@@ -23,4 +23,4 @@ pub mod transform;
 
 mod problem;
 
-pub use problem::Problem;
+pub use problem::{Problem, plainly};

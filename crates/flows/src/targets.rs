@@ -340,8 +340,7 @@ pub fn test(
     let planned = match read {
         Ok(step) => check_step(&step, project, "", &mut problems),
         Err(error) => {
-            let path = error.path().to_string();
-            problems.push(Problem::new(if path == "." { String::new() } else { path }, error.inner().to_string()));
+            problems.push(Problem::unread(&error));
             None
         }
     };

@@ -58,7 +58,7 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         if inner.is_data() || serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
             // The line and column are of no use beside a path.
             let text = inner.to_string();
-            let text = plain(text.split(" at line ").next().unwrap_or_default());
+            let text = flows::plainly(text.split(" at line ").next().unwrap_or_default());
             Problem::Invalid(vec![FieldError::new(
                 if path == "." { String::new() } else { path.replace("[", ".").replace("]", "") },
                 text,
@@ -69,29 +69,6 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     })?;
     reader.end().map_err(|error| Problem::Malformed(format!("not JSON: {error}")))?;
     Ok(value)
-}
-
-/// What does not fit in the words of JSON, without the names that our types have.
-fn plain(text: &str) -> String {
-    if let Some((before, _)) = text.split_once("data did not match any variant of untagged enum") {
-        return format!("{before}fits none of the forms that are taken here");
-    }
-    if text == "expected value" {
-        return "expected exactly one of the names that are taken here".to_owned();
-    }
-    for kind in ["struct", "enum", "tuple struct", "unit struct", "newtype struct", "struct variant", "map"] {
-        if let Some((before, rest)) = text.split_once(&format!("expected {kind}"))
-            && rest.is_empty() | rest.starts_with(' ')
-        {
-            let what = if kind == "enum" { "one of the names or forms that are taken here" } else { "an object" };
-            return lists(&format!("{before}expected {what}"));
-        }
-    }
-    lists(text)
-}
-
-fn lists(text: &str) -> String {
-    text.replace("invalid type: sequence", "invalid type: list").replace("expected a sequence", "expected a list")
 }
 
 /// Reads a body of bounded size within bounded time. What is too long is still taken in, up to a bound and without being
@@ -163,24 +140,6 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for QueryParams<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_fault_says_nothing_of_our_types() {
-        let table = [
-            ("invalid type: sequence, expected struct Scan", "invalid type: list, expected an object"),
-            (
-                "invalid type: integer `5`, expected struct Design with 20 elements",
-                "invalid type: integer `5`, expected an object",
-            ),
-            ("data did not match any variant of untagged enum Which", "fits none of the forms that are taken here"),
-            ("invalid type: map, expected a string", "invalid type: map, expected a string"),
-            ("missing field `text`", "missing field `text`"),
-            ("invalid type: map, expected a sequence", "invalid type: map, expected a list"),
-        ];
-        for (told, said) in table {
-            assert_eq!(plain(told), said);
-        }
-    }
 
     #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields)]

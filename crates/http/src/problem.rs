@@ -299,6 +299,8 @@ impl Problem {
     fn detail(&self) -> String {
         match (self, self.code()) {
             (Self::Store(error), "internal" | "unavailable" | "disk_full") => public_reason(error).to_owned(),
+            // As where a body could not be read: with the place.
+            (Self::Rejected(reject), "invalid") if !reject.path.is_empty() => format!("{}: {}", reject.path, reject.message),
             (_, "internal") => "something is wrong on our side; the log has more under this request id".to_owned(),
             _ => self.to_string(),
         }

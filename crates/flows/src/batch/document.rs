@@ -193,8 +193,5 @@ impl Batch {
 }
 
 fn read<T: serde::de::DeserializeOwned>(document: &Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(document).map_err(|error| {
-        let path = error.path().to_string();
-        Problem::new(if path == "." { String::new() } else { path }, error.inner().to_string())
-    })
+    serde_path_to_error::deserialize(document).map_err(|error| Problem::unread(&error))
 }

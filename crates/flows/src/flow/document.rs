@@ -323,10 +323,7 @@ impl Flow {
     /// # Errors
     /// The first key that is unknown, missing or of the wrong type, with its place.
     pub fn from_json(document: &Value) -> Result<Self, Problem> {
-        serde_path_to_error::deserialize(document).map_err(|error| {
-            let path = error.path().to_string();
-            Problem::new(if path == "." { String::new() } else { path }, error.inner().to_string())
-        })
+        serde_path_to_error::deserialize(document).map_err(|error| Problem::unread(&error))
     }
 
     /// Reads a flow from YAML.

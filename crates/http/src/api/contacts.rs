@@ -224,7 +224,7 @@ async fn put(
         return Err(Problem::field("", "give an external_id or an email: they say who it is"));
     }
     let action = Action::PutContact { new_id: ContactId::mint(app.now(), &*app.entropy), input: body.value };
-    let outcome = once.submit(&app, &can, &body.bytes, action).await?;
+    let outcome = once.submit(&app, &can, &body.bytes, action).await.map_err(of_body)?;
     let view = View::of(&*outcome.contact.ok_or(ERASED)?);
     let created = matches!(outcome.answer, Answer::Done { created: true, .. });
     let shown = if created {
@@ -233,6 +233,19 @@ async fn put(
         Shown::at(i64::try_from(view.version).unwrap_or_default(), view)
     };
     Ok(Acted::new(outcome.replayed, shown))
+}
+
+/// A fault of a contact by its place in a body that is one.
+fn of_body(problem: Problem) -> Problem {
+    match problem {
+        Problem::Rejected(mut reject) => {
+            if let Some(place) = reject.path.strip_prefix("contact.") {
+                reject.path = place.to_owned();
+            }
+            Problem::Rejected(reject)
+        }
+        other => other,
+    }
 }
 
 /// List contacts.

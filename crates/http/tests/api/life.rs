@@ -140,6 +140,20 @@ async fn what_does_not_fit_is_said_in_the_words_of_json() {
     assert_eq!(scan["message"], "invalid type: list, expected an object");
     let email = said("/v1/contacts", json!({"email": "a@example.com\r\nBcc: b@example.com"})).await;
     assert!(email["message"].as_str().unwrap().contains("line break"), "{email}");
+    assert_eq!(email["path"], "email", "by its place in the body");
+    let (path, nobody) = (format!("/v1/passes/{}", things.id("pass")), json!({"contact": {"email": "@"}}));
+    let refused = server.call(&server.admin, "PATCH", &path, &nobody).await.json();
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.starts_with("contact.email: is no e-mail address"), "{detail}");
+    let flow = said("/v1/flows", json!([])).await;
+    assert_eq!(flow["message"], "invalid type: list, expected an object");
+    let late = said("/v1/flows", json!({"slug": "f", "project": "p", "when": {}, "steps": [], "late": []})).await;
+    assert_eq!(
+        late,
+        json!({"path": "late", "message": "invalid type: list, expected one of the names or forms that are taken here"})
+    );
+    let auth = said("/v1/webhooks", json!({"name": "w", "url": "https://example.com", "auth": ""})).await;
+    assert_eq!(auth, json!({"path": "auth", "message": "invalid type: string \"\", expected an object"}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
