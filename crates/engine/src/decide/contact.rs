@@ -126,6 +126,10 @@ fn check(input: &ContactInput) -> Result<(), Reject> {
         if !email.contains('@') {
             return invalid("email", "is no e-mail address: it has no @");
         }
+        // a line break would reach the header of a mail, and no address that is given out has a space
+        if email.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return invalid("email", "is no e-mail address: it holds a space, a line break or a control character");
+        }
         // what stands in none, and lists of several
         let whole = email.rsplit_once('@').is_some_and(|(local, domain)| {
             let plain = !local.contains('@') && !email.contains([',', ';', '<', '>']);
@@ -133,10 +137,6 @@ fn check(input: &ContactInput) -> Result<(), Reject> {
         });
         if !whole {
             return invalid("email", "is no e-mail address: expected one, such as name@example.com");
-        }
-        // a line break would reach the header of a mail, and no address that is given out has a space
-        if email.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return invalid("email", "is no e-mail address: it holds a space, a line break or a control character");
         }
     }
     if input.traits.len() > MAX_TRAITS {
