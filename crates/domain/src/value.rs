@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a text, a number, true or false")]
 pub enum FieldValue {
-    /// A number, kept digit by digit.
+    /// A number: an integer of 64 bits, else the double that is nearest, which JSON gives back as it was told.
     Number(serde_json::Number),
     /// A flag.
     Flag(bool),
@@ -44,5 +44,18 @@ impl fmt::Display for FieldValue {
 impl From<&str> for FieldValue {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_given_back_to_the_last_digit() {
+        for text in ["0.10110000000000001", "1234.5600000000002", "9007199254740993", "-0.11320000000000001"] {
+            let value: FieldValue = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&value).unwrap(), text);
+        }
     }
 }
