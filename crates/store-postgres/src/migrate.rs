@@ -28,11 +28,11 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0013_repeats.sql"),
     include_str!("../migrations/0014_asked_again.sql"),
     include_str!("../migrations/0015_owed_to_a_target.sql"),
-    include_str!("../migrations/0018_installed.sql"),
-    include_str!("../migrations/0020_records.sql"),
-    include_str!("../migrations/0022_pages_of_the_owed.sql"),
-    include_str!("../migrations/0024_waiting_in_order.sql"),
-    include_str!("../migrations/0023_lines.sql"),
+    include_str!("../migrations/0016_installed.sql"),
+    include_str!("../migrations/0017_records.sql"),
+    include_str!("../migrations/0018_pages_of_the_owed.sql"),
+    include_str!("../migrations/0019_waiting_in_order.sql"),
+    include_str!("../migrations/0020_lines.sql"),
 ];
 
 /// Where the schema's number is. Its one row is also what two nodes that migrate at once take turns on.

@@ -42,7 +42,7 @@ async fn whoever_was_found_stays_the_first_and_the_others_come_behind() {
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
     let driver = tokio::spawn(connection);
     client.batch_execute(AS_BEFORE).await.unwrap();
-    client.batch_execute(include_str!("../migrations/0023_lines.sql")).await.unwrap();
+    client.batch_execute(include_str!("../migrations/0020_lines.sql")).await.unwrap();
     drop(client);
     driver.await.unwrap().unwrap();
 

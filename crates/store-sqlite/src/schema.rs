@@ -22,10 +22,10 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0013_repeats.sql"),
     include_str!("../migrations/0014_asked_again.sql"),
     include_str!("../migrations/0015_owed_to_a_target.sql"),
-    include_str!("../migrations/0018_installed.sql"),
-    include_str!("../migrations/0020_records.sql"),
-    include_str!("../migrations/0022_pages_of_the_owed.sql"),
-    include_str!("../migrations/0023_lines.sql"),
+    include_str!("../migrations/0016_installed.sql"),
+    include_str!("../migrations/0017_records.sql"),
+    include_str!("../migrations/0018_pages_of_the_owed.sql"),
+    include_str!("../migrations/0019_lines.sql"),
 ];
 
 /// Marks the file as ours in its header: "PBdg".
