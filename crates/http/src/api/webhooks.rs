@@ -339,7 +339,12 @@ impl WebhookInput {
             return Err(Problem::field(format!("templates.{at}"), "no such template"));
         }
         if let Some(kind) = self.events.iter().flatten().find(|kind| !(destination.wants)(**kind)) {
-            return Err(Problem::field("events", format!("this shape has no word for {}", kind.name())));
+            let why = format!(
+                "webhooks of the dialect {} cannot tell {}: leave it out, or name another dialect",
+                self.dialect,
+                kind.name()
+            );
+            return Err(Problem::field("events", why));
         }
         if self.events.as_ref().is_some_and(Vec::is_empty) {
             return Err(Problem::field("events", "name at least one, or leave it out for all"));

@@ -57,10 +57,13 @@ async fn listed(desk: &Desk, sheet: &Sheet) -> Result<Response, Fault> {
     let row = |it: &Value| {
         let id = text(it, "/id");
         let destination = text(it, "/destination");
-        let name = destinations.iter().find(|it| text(it, "/id") == destination).map_or(destination, |it| text(it, "/name"));
+        let found = destinations.iter().find(|it| text(it, "/id") == destination);
         vec![
             html! { a href=(page_of(id)) { (time(desk, &it["created_at"])) } },
-            html! { a href=(Room::Destinations.page_of(destination)) { (name) } },
+            html! {
+                @if let Some(found) = found { a href=(Room::Destinations.page_of(destination)) { (text(found, "/name")) } }
+                @else { span.soft { "deleted" } }
+            },
             html! { (chip(text(it, "/state"))) @if let Some(trouble) = it["trouble"].as_str() { br; span.soft { (trouble) } } },
             counts(it),
             turns(id, text(it, "/state")),
