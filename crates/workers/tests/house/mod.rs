@@ -425,7 +425,7 @@ impl House {
 
 /// Waits for a condition; the limit only ends a test that hangs.
 pub(crate) async fn until<Fut: Future<Output = bool>>(what: &str, condition: impl Fn() -> Fut) {
-    let limit = tokio::time::Instant::now() + Duration::from_secs(180);
+    let limit = tokio::time::Instant::now() + Duration::from_secs(60);
     while !condition().await {
         assert!(tokio::time::Instant::now() < limit, "waited too long: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
