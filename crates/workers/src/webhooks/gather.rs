@@ -133,20 +133,30 @@ impl Gathered {
     /// Takes the next batch, without those that were taken back.
     fn take(&self, pace: Pace) -> Vec<Waiting> {
         let mut queue = self.0.lock();
-        let mut batch = Vec::new();
-        while batch.len() < pace.events {
-            // What was sent together and failed is sent together again, so that whatever names a batch by what is in it finds it.
-            let tried = batch.first().map(|first: &Waiting| first.delivery.attempts);
-            let joins = |waiting: &mut Waiting| tried.is_none_or(|tried| tried == waiting.delivery.attempts);
-            let Some(waiting) = queue.waiting.pop_front_if(joins) else { break };
-            if !waiting.decided.swap(true, Ordering::AcqRel) {
-                batch.push(waiting);
-            }
-        }
+        let is_ours = |waiting: &Waiting| !waiting.decided.swap(true, Ordering::AcqRel);
+        let mut batch = next(&mut queue.waiting, pace.events, |waiting| waiting.delivery.attempts, is_ours);
+        drop(queue);
         // Their tasks come in any order.
         batch.sort_by_key(|waiting| (waiting.delivery.event.recorded_at, waiting.delivery.event.position));
         batch
     }
+}
+
+/// Takes at most so many that were tried as often as the first, wherever they wait, and forgets those on the way that are not ours
+/// any more. What was sent together and failed is sent together again: whatever names a batch by what is in it finds it, and
+/// nothing new fails for what failed before. Those that wait for a service that was away were tried as often as it happened to
+/// each, so they go in as many batches as there are such numbers, however they stand among each other.
+fn next<T>(waiting: &mut VecDeque<T>, most: usize, tried: impl Fn(&T) -> i32, is_ours: impl Fn(&T) -> bool) -> Vec<T> {
+    let mut batch: Vec<T> = Vec::new();
+    for one in std::mem::take(waiting) {
+        let joins = batch.len() < most && batch.first().is_none_or(|first| tried(first) == tried(&one));
+        if !joins {
+            waiting.push_back(one);
+        } else if is_ours(&one) {
+            batch.push(one);
+        }
+    }
+    batch
 }
 
 /// Sends what waits until nothing does.
@@ -184,5 +194,26 @@ impl Drop for Unserved {
             queue.is_served = false;
             queue.waiting.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_were_tried_as_often_go_together_wherever_they_wait() {
+        let mut waiting: VecDeque<_> = [(1, 3), (2, 0), (3, 3), (4, 1), (5, 0), (6, 3), (7, 3)].into();
+        let mut batch = || next(&mut waiting, 3, |(_, tried)| *tried, |(name, _)| *name != 1);
+        let batches = [batch(), batch(), batch(), batch()];
+        assert_eq!(batches.concat().len(), 6, "the first was taken back, and the others go once");
+        assert_eq!(batches, [vec![(2, 0), (5, 0)], vec![(3, 3), (6, 3), (7, 3)], vec![(4, 1)], vec![]]);
+    }
+
+    #[test]
+    fn a_batch_is_no_longer_than_the_service_takes() {
+        let mut waiting: VecDeque<_> = (0..5).collect();
+        let mut batch = || next(&mut waiting, 2, |_| 0, |_| true);
+        assert_eq!([batch(), batch(), batch()], [vec![0, 1], vec![2, 3], vec![4]]);
     }
 }
