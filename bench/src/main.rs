@@ -103,7 +103,9 @@ enum Part {
     Flows,
     /// From an accepted event to its webhook.
     Delivery,
-    /// Webhooks at a steady rate, to many endpoints, beside hostile ones, and asleep.
+    /// Webhooks at a steady rate, and the most of them.
+    Steady,
+    /// Webhooks to many endpoints, beside hostile ones, and asleep.
     Webhooks,
     /// A template published to many phones, lists, pages.
     Wallets,
@@ -164,6 +166,12 @@ struct RunArguments {
     /// Installed passes that a template is published to
     #[arg(long)]
     devices: Option<u64>,
+    /// Events a second of the webhooks' steady rate
+    #[arg(long)]
+    rate: Option<u64>,
+    /// Seconds of the webhooks' steady rate
+    #[arg(long)]
+    seconds: Option<f64>,
 }
 
 fn main() -> Result<()> {
@@ -182,6 +190,8 @@ fn run(arguments: &RunArguments) -> Result<()> {
     let mut size = if arguments.full { FULL } else { QUICK };
     size.passes = arguments.passes.unwrap_or(size.passes);
     size.devices = arguments.devices.unwrap_or(size.devices);
+    size.webhook_rate = arguments.rate.unwrap_or(size.webhook_rate);
+    size.webhook_seconds = arguments.seconds.unwrap_or(size.webhook_seconds);
     let folder = tempfile::tempdir_in(&arguments.folder)?;
     let (folder, server) = (folder.path(), arguments.server.as_path());
     let part = |part, title: &str, measure: &dyn Fn() -> Result<Vec<Line>>| -> Result<()> {
@@ -198,7 +208,8 @@ fn run(arguments: &RunArguments) -> Result<()> {
     part(Part::Intake, "Durable intake over HTTP, closed loop, 64 connections", &|| intake::run(size, server, folder))?;
     part(Part::Flows, "Mappings and code, one core", &|| flows::run(size, folder, arguments.peers.as_deref()))?;
     part(Part::Delivery, "Delivery, SQLite", &|| delivery::run(size, server, folder))?;
-    part(Part::Webhooks, "Webhooks", &|| webhooks::run(size, server, folder))?;
+    part(Part::Steady, "Webhooks at a steady rate", &|| webhooks::run_steady(size, server, folder))?;
+    part(Part::Webhooks, "Webhooks to many", &|| webhooks::run(size, server, folder))?;
     part(Part::Wallets, "Phones, SQLite", &|| wallets::run(size, server, folder))?;
     part(Part::Google, "Google", &|| google::run(size, folder))?;
     part(Part::Batch, "A CSV of rows becomes passes, SQLite", &|| batch::run(size, server, folder))?;

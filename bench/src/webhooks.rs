@@ -16,6 +16,8 @@ use crate::stats::Line;
 
 /// Events of a request.
 const BATCH: u64 = 10;
+/// Events that are sent to see the most.
+const MOST: u64 = 30_000;
 /// Endpoints of the wide case.
 const ENDPOINTS: u32 = 100;
 /// Of these, in the hostile case: some never answer, some late, one without end.
@@ -25,13 +27,19 @@ const FEW: u32 = 10;
 /// How long a server that has nothing to do is looked at.
 const SLEEP: Duration = Duration::from_secs(20);
 
-pub(crate) fn run(size: Size, binary: &Path, folder: &Path) -> Result<Vec<Line>> {
+/// A steady rate to one endpoint, and the most that it gets.
+pub(crate) fn run_steady(size: Size, binary: &Path, folder: &Path) -> Result<Vec<Line>> {
     let mut lines = steady(size, &Installation::sqlite(binary, folder, "webhooks-sqlite")?, "SQLite", None)?;
     let mut postgres = Postgres::start()?;
     postgres.count_statements()?;
     let installation = Installation::postgres(binary, folder, "webhooks-postgres", postgres.database()?)?;
     lines.extend(steady(size, &installation, "PostgreSQL", Some(&postgres))?);
-    lines.extend(wide(size, &Installation::sqlite(binary, folder, "webhooks-wide")?)?);
+    Ok(lines)
+}
+
+/// Many endpoints, hostile and sleeping ones.
+pub(crate) fn run(size: Size, binary: &Path, folder: &Path) -> Result<Vec<Line>> {
+    let mut lines = wide(size, &Installation::sqlite(binary, folder, "webhooks-wide")?)?;
     lines.extend(hostile(size, binary, folder)?);
     lines.extend(asleep(size, binary, folder)?);
     Ok(lines)
@@ -60,8 +68,18 @@ impl<'a> House<'a> {
         Ok(())
     }
 
-    /// Events that issue passes, and processor seconds until all is done that they cause. Every endpoint must get every event.
+    /// Events at a rate that issue passes, and processor seconds until all is done that they cause. Every endpoint must get every
+    /// event.
     fn events(&mut self, rate: u64, seconds: f64, batch: u64, endpoints: u32) -> Result<(Outcome, f64)> {
+        self.send(&[("--rate", rate.to_string()), ("--seconds", seconds.to_string())], batch, endpoints)
+    }
+
+    /// The same for so many events, as fast as they are accepted.
+    fn burst(&mut self, events: u64, batch: u64, endpoints: u32) -> Result<(Outcome, f64)> {
+        self.send(&[("--events", events.to_string())], batch, endpoints)
+    }
+
+    fn send(&mut self, much: &[(&'static str, String)], batch: u64, endpoints: u32) -> Result<(Outcome, f64)> {
         let counted = Counted { server: &self.server.process, database: self.database };
         counted.settle()?;
         let before = counted.seconds()?;
@@ -69,9 +87,8 @@ impl<'a> House<'a> {
             ("--event", "membership_signed_up".to_owned()),
             ("--first", self.next.to_string()),
             ("--batch", batch.to_string()),
-            ("--rate", rate.to_string()),
-            ("--seconds", seconds.to_string()),
         ];
+        arguments.extend_from_slice(much);
         if endpoints > 0 {
             arguments.push(("--sink", self.sink.to_string()));
             arguments.push(("--endpoints", endpoints.to_string()));
@@ -99,6 +116,8 @@ fn steady(size: Size, installation: &Installation, name: &str, postgres: Option<
     let start = work()?;
     let (with, cpu) = house.events(rate, seconds, BATCH, 1)?;
     let end = work()?;
+    let (most, _) = house.burst(MOST, BATCH, 1)?;
+    let memory = house.server.process.peak_bytes()? as f64 / 1e6;
     house.server.stop()?;
     let (bare, all) = (bare_cpu / without.events as f64 * 1000.0, cpu / with.events as f64 * 1000.0);
     let aims = if postgres.is_some() { [0.25, 0.5] } else { [0.15, 0.35] };
@@ -114,6 +133,12 @@ fn steady(size: Size, installation: &Installation, name: &str, postgres: Option<
         Line::new(format!("{name}: accepted → webhook, p50"), with.delivery_p50_ms, "ms"),
         Line::new(format!("{name}: accepted → webhook, p99"), with.delivery_p99_ms, "ms").at_most(100.0),
         Line::new(format!("{name}: the last webhook after the last event"), with.delivered_seconds - with.seconds, "s"),
+        Line::new(
+            format!("{name}: the most, {MOST} events as fast as they are accepted, from event to webhook"),
+            most.delivered as f64 / most.delivered_seconds,
+            "/s",
+        ),
+        Line::new(format!("{name}: resident memory at its peak, all of this"), memory, "MB"),
     ];
     if let (Some(before), Some(between), Some(start), Some(end)) = (before, between, start, end) {
         let each = |from: f64, to: f64, events: u64| (to - from) / events as f64;
