@@ -569,8 +569,8 @@ async fn an_erased_passenger_leaves_google_too() {
     workers.drain(Duration::from_secs(5)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_new_gate_is_announced_once_to_all_who_fly_and_three_times_a_day() {
+/// Flights whose design announces another gate.
+async fn with_announced_gates() -> (House, GoogleServer) {
     let (house, google) = with_flights().await;
     redesign(&house, |design| {
         let mut gate = DesignField::new("gate", Text::parse("{{fields.gate}}").unwrap(), FieldPlace::Header);
@@ -578,6 +578,60 @@ async fn a_new_gate_is_announced_once_to_all_who_fly_and_three_times_a_day() {
         design.fields.push(gate);
     })
     .await;
+    (house, google)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_gate_is_announced_whatever_comes_with_it() {
+    let (house, google) = with_announced_gates().await;
+    let workers = house.workers().await;
+    let (one, two) = (house.issued("one", Validity::default()).await, house.issued("two", Validity::default()).await);
+    for pass in [&one, &two] {
+        until("the boarding pass", async || boarding(&google, pass).is_some()).await;
+        is_settled(&house, pass).await;
+        install(&house, &google, pass).await;
+    }
+    let shown = |pass: &Pass| -> Vec<Option<String>> {
+        let id = format!("{ISSUER}.{}", pass.id);
+        google.notifications().into_iter().filter(|shown| shown.object == id).map(|shown| shown.text).collect()
+    };
+    let flight = boarding(&google, &one).unwrap()["classId"].as_str().unwrap().to_owned();
+    // The patch is done and its answer lost: it notifies once all the same, and the message comes once after it.
+    google.fail_matching(&format!("flightClass/{ISSUER}"), Fault::LostAfter);
+    house.clock.forward(Duration::from_secs(60));
+    let message = Some("Your lounge is open".to_owned());
+    let change =
+        PassChange { fields: BTreeMap::from([("gate".to_owned(), Some("B7".into()))]), message, ..PassChange::default() };
+    submit(&house, Action::Update { pass: PassRef::Id(one.id), change: Box::new(change), expected_version: None }).await;
+    until("the message", async || shown(&one).len() == 2).await;
+    is_settled(&house, &one).await;
+    assert_eq!(google.get("flightClass", &flight).unwrap()["origin"]["gate"], "B7");
+    assert_eq!(shown(&one), [None, Some("Your lounge is open".to_owned())], "of the gate, and what only this one is told");
+    assert_eq!(shown(&two), [None], "told of the gate, once");
+    workers.drain(Duration::from_secs(5)).await;
+
+    // A new design alone tells nobody anything; a gate that changed before Google heard of either does.
+    redesign(&house, |design| design.colors.background = Some("#102030".to_owned())).await;
+    house.clock.forward(Duration::from_secs(60));
+    say(&house, &two, "seat", "12C".into()).await;
+    let workers = house.workers().await;
+    until("the design", async || google.get("flightClass", &flight).unwrap()["hexBackgroundColor"] == "#102030").await;
+    is_settled(&house, &two).await;
+    assert_eq!((shown(&one).len(), shown(&two).len()), (2, 1));
+    workers.drain(Duration::from_secs(5)).await;
+    redesign(&house, |design| design.colors.background = Some("#405060".to_owned())).await;
+    house.clock.forward(Duration::from_secs(60));
+    say(&house, &two, "gate", "B9".into()).await;
+    let workers = house.workers().await;
+    until("the next gate", async || google.get("flightClass", &flight).unwrap()["origin"]["gate"] == "B9").await;
+    is_settled(&house, &two).await;
+    assert_eq!((shown(&one).len(), shown(&two).len()), (3, 2));
+    workers.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_gate_is_announced_once_to_all_who_fly_and_three_times_a_day() {
+    let (house, google) = with_announced_gates().await;
     let workers = house.workers().await;
     let (one, two) = (house.issued("one", Validity::default()).await, house.issued("two", Validity::default()).await);
     for pass in [&one, &two] {

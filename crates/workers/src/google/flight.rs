@@ -22,6 +22,13 @@ pub(super) struct Fact {
     by: PassId,
 }
 
+impl Fact {
+    /// Whether another says something else of the same.
+    pub(super) fn is_contradicted_by(&self, other: &Self) -> bool {
+        self.source == other.source && self.value != other.value
+    }
+}
+
 /// Facts by their places.
 pub(super) type Facts = BTreeMap<String, Fact>;
 

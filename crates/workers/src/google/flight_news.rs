@@ -1,5 +1,8 @@
 //! New gates and times of a flight, which its class has: a patch of the class asks Google to notify all who hold a pass for it.
 //!
+//! All of them are told whatever else came with the change: a message that one of them is sent, or a new design. That message
+//! notifies as well, since it says something else.
+//!
 //! As of an object, what was told is remembered, the patch is announced in the class's row before it is sent, and after a failure
 //! the class is read back, so that nobody is told twice. What a class told counts among the three notifications a day of each of
 //! its objects.
@@ -9,6 +12,7 @@ use google_wallet::rest::{Kind, Verdict};
 use serde_json::{Map, Value};
 
 use super::{
+    flight::{Fact, Facts},
     lane::Lane,
     memory::Memory,
     news::holds,
@@ -17,7 +21,7 @@ use super::{
 
 impl Lane {
     /// Whether the next patch of a class shall notify; `held` is what is remembered of it.
-    pub(super) async fn flight_news(&self, drawn: &Drawn, held: &mut Memory, quiet: bool) -> Step<bool> {
+    pub(super) async fn flight_news(&self, drawn: &Drawn, held: &mut Memory) -> Step<bool> {
         let (Some(noticed), Some(hash)) = (&drawn.noticed, told(drawn)?) else { return Ok(false) };
         let is_news = held.noticed.as_ref().is_some_and(|known| *known != hash);
         if !is_news {
@@ -28,7 +32,7 @@ impl Lane {
             held.has_notified(now);
             return Ok(false);
         }
-        if quiet || !held.may_notify(now) {
+        if !held.may_notify(now) {
             return Ok(false);
         }
         if held.noticing.as_ref() != Some(&hash) {
@@ -49,6 +53,14 @@ impl Lane {
         let held: Value = serde_json::from_slice(&body).map_err(later)?;
         Ok(noticed.iter().all(|(key, value)| holds(&held[key], value)))
     }
+}
+
+/// Whether something that a class announces is said otherwise than it was held, not just made otherwise by another design.
+pub(super) fn is_otherwise(drawn: &Drawn, held: &Facts) -> bool {
+    let Some(noticed) = drawn.noticed.clone().map(Value::Object) else { return false };
+    let announces = |place: &str| noticed.pointer(&format!("/{}", place.replace('.', "/"))).is_some();
+    let differs = |place: &String, fact: &Fact| held.get(place).is_some_and(|held| held.is_contradicted_by(fact));
+    drawn.facts.iter().any(|(place, fact)| announces(place) && differs(place, fact))
 }
 
 /// What a class tells of its flight, hashed; none where the design announces nothing of it.

@@ -55,7 +55,7 @@ pub(super) struct Drawn {
     /// Of a flight: the pass that it was drawn from, and what that says of it.
     said: Option<(PassId, Vec<FlightFact>)>,
     /// Of a flight: what is true of it.
-    facts: Facts,
+    pub(super) facts: Facts,
     /// Of a flight: the values whose change notifies.
     pub(super) noticed: Option<Map<String, Value>>,
 }
@@ -176,9 +176,7 @@ impl Lane {
         }
         let class = if has_class { Some(self.class_of(&view)?) } else { None };
         if let Some(class) = &class {
-            // A message that comes with the change notifies of both.
-            let has_message = pass.message.as_ref().is_some_and(|message| memory.message_at < Some(message.at.as_micros()));
-            let told = self.keep_class(&template.value, class, has_message).await?;
+            let told = self.keep_class(&template.value, class).await?;
             flight_news::count_in(memory, &pass, &told);
         }
         let noticed = render::google_notice(&view, &object);
@@ -187,7 +185,7 @@ impl Lane {
         if let (Put::ClassIsGone, Some(class)) = (&put, &class) {
             // Somebody else's doing; it is inserted anew.
             self.forget_class(class.thing).await?;
-            self.keep_class(&template.value, class, true).await?;
+            self.keep_class(&template.value, class).await?;
             put = self.put_object(row, memory, &object, &pass, news.is_some()).await?;
         }
         if news.is_some() {
@@ -379,9 +377,8 @@ impl Lane {
         Ok(Drawn { said, ..Drawn::shared(thing, class) })
     }
 
-    /// Sees to it that Google has a class as it is now: one request per version of it. Gives when a flight's class notified;
-    /// `quiet` keeps it from doing so now.
-    async fn keep_class(&self, template: &Template, drawn: &Drawn, quiet: bool) -> Step<Vec<i64>> {
+    /// Sees to it that Google has a class as it is now: one request per version of it. Gives when a flight's class notified.
+    async fn keep_class(&self, template: &Template, drawn: &Drawn) -> Step<Vec<i64>> {
         let thing = drawn.thing;
         let mut known = self.classes.lock().await;
         if let Some(known) = known.get(&thing)
@@ -397,9 +394,9 @@ impl Lane {
         let fingerprint = fingerprint(&drawn.class)?;
         if held.fingerprint != fingerprint || (&drawn.facts, by) != (&held.facts, held.drawn_by) {
             if held.fingerprint != fingerprint {
-                // Another design is no news of the flight.
-                let quiet = quiet || by != held.drawn_by;
-                let notify = self.flight_news(drawn, &mut held, quiet).await?;
+                // Another design is no news of the flight; what else is new comes with it.
+                let is_news = by == held.drawn_by || flight_news::is_otherwise(drawn, &held.facts);
+                let notify = is_news && self.flight_news(drawn, &mut held).await?;
                 self.put_class(&drawn.class, row.is_some(), notify, &mut held).await?;
             }
             let (noticed, notified) = (flight_news::told(drawn)?, held.notified.clone());
@@ -473,7 +470,7 @@ impl Lane {
                 Err(fault) => Err(fault),
             };
             let kept = match class {
-                Ok(class) => self.keep_class(template, &class, true).await.map(drop),
+                Ok(class) => self.keep_class(template, &class).await.map(drop),
                 Err(fault) => Err(fault),
             };
             match kept {
