@@ -27,7 +27,8 @@ pub(crate) use notice::{noticed, tells_of_flight};
 pub(crate) use object::PROTECTED as PROTECTED_OF_OBJECT;
 pub use object::{google_message, google_object};
 pub use patch::google_patch;
-pub use travel::{class_id, flight_of, has_flights, sample_flight, unnamed_flight};
+pub(crate) use travel::unnamed_flight;
+pub use travel::{class_id, flight_of, has_flights, sample_flight};
 
 use crate::PassView;
 

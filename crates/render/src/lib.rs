@@ -7,6 +7,7 @@
 //! - [`picture_set`]: every size that the wallets need of one uploaded picture.
 //! - [`import_pass`] and [`export_pass`]: a design out of a pass, and as the folder that Apple's tools open.
 //! - [`loss_report`]: what a wallet will not show of a design, by system; [`check_design`]: what it would refuse.
+//! - [`offer`]: the wallets that a pass is offered for.
 //!
 //! A field whose value comes out empty is left out. A deleted pass is drawn blank and void: that is all that a phone that
 //! still holds it may learn.
@@ -19,6 +20,7 @@ mod fill;
 mod google;
 mod import;
 mod loss;
+mod offer;
 mod overlay;
 mod picture;
 mod preview;
@@ -34,11 +36,11 @@ pub use check::{CheckError, Finding, MISFIT_RULE, check_design, sample_contact, 
 pub use export::export_pass;
 pub use google::{
     FlightFact, GoogleContext, class_id, flight_facts, flight_of, google_class, google_class_notice, google_message,
-    google_notice, google_object, google_patch, has_flights, object_id, sample_flight, shared_class, unnamed_flight, vertical,
-    with_flight_facts,
+    google_notice, google_object, google_patch, has_flights, object_id, sample_flight, shared_class, vertical, with_flight_facts,
 };
 pub use import::{Import, ImportError, ImportNote, ImportOptions, ImportedPicture, Outcome, import_pass};
 pub use loss::{Loss, System, loss_report};
+pub use offer::{Offer, offer};
 pub use overlay::OverlayError;
 pub use picture::{
     MAX_PICTURE_BYTES, Picture, PictureFault, PictureFormat, PictureNote, PictureSet, PictureUse, picture_set, picture_size,

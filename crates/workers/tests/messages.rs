@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
     Action, Answer, Channel, ContactId, ContactInput, DeliveryId, Event, EventId, EventKind, Facts, FieldValue, IdempotencyKey,
-    MessageFault, MessageNews, MessageOrder, MessageRef, Pass, PassRef, Target, TargetEvents, TargetId, Validity,
+    MessageFault, MessageNews, MessageOrder, MessageRef, Pass, PassChange, PassRef, Project, ProjectKind, Target, TargetEvents,
+    TargetId, Validity,
 };
 use house::{House, System, until};
 use serde_json::{Value, json};
@@ -135,6 +136,45 @@ async fn a_mail_goes_out_with_the_pass_and_what_comes_back_is_noted() {
     assert_eq!(tried.iter().filter(|attempt| attempt.status == Some(451)).count(), 1, "greylisted once");
     let count = there.got().len();
     assert_eq!((count, there.wait_for(2).await.unwrap().len()), (2, 2), "nothing goes out twice");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mail_leads_to_google_once_the_pass_names_its_flight() {
+    let house = House::new().await;
+    let catalog = house.store.catalog();
+    let config = catalog.org(house.org).unwrap();
+    let project = &config.projects[&house.project.uuid()];
+    let fields = serde_json::from_value(json!([{"key": "departs", "label": "Departs", "type": "time"}])).unwrap();
+    let google_issuer = Some("3388000000000000001".to_owned());
+    let flights = Project { kind: ProjectKind::BoardingPass, fields, google_issuer, ..(*project.value).clone() };
+    assert!(house.store.put(&house.change(), &flights, project.revision).await.unwrap());
+    let template = config.templates.values().next().unwrap();
+    let mut design = (*template.value).clone();
+    let tags = json!({"airlineCode": "XX", "flightNumber": 101, "departureAirportCode": "BER", "destinationAirportCode": "OSL",
+        "originalDepartureDate": "{{fields.departs}}"});
+    design.design.semantics = tags.as_object().unwrap().clone();
+    assert!(house.store.put(&house.change(), &design, template.revision).await.unwrap());
+    let there = MailServer::start(&Manner::default()).await.unwrap();
+    let url = format!("smtp+plain://127.0.0.1:{}", there.port);
+    sender(&house, "smtp", &url, Channel::Email, json!({"from": "Air <air@example.com>"}), &[]).await;
+    let anna = member(&house, "1", "anna@example.org", "+4930901820").await;
+    let workers = house.workers().await;
+
+    send(&house, &anna, Channel::Email, None).await;
+    let leads_to = |mail: &Value, wallet: &str| {
+        let html = mail["html"].as_str().unwrap().replace("&#x2f;", "/");
+        html.contains(&format!("/p/{}/{wallet}", anna.code))
+    };
+    let mail = there.wait_for(1).await.unwrap()[0].clone();
+    assert!(leads_to(&mail, "apple") && !leads_to(&mail, "google"), "{mail}");
+    let departs = FieldValue::from("2026-12-24T08:15:00+01:00");
+    let change = PassChange { fields: BTreeMap::from([("departs".to_owned(), Some(departs))]), ..PassChange::default() };
+    let action = Action::Update { pass: PassRef::Id(anna.id), change: Box::new(change), expected_version: None };
+    house.engine.submit(house.command(action)).await.unwrap();
+    send(&house, &anna, Channel::Email, None).await;
+    let mail = there.wait_for(2).await.unwrap()[1].clone();
+    assert!(leads_to(&mail, "apple") && leads_to(&mail, "google"), "{mail}");
     workers.drain(PATIENCE).await;
 }
 

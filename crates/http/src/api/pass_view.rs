@@ -232,15 +232,13 @@ impl View {
         let project = catalog.project(pass.project);
         let page = app.url(&format!("/p/{}", pass.code));
         let template = catalog.templates.get(&pass.template.uuid()).map(|stored| &*stored.value);
-        // A flight is not named by who flies.
         let view =
             project.zip(template).map(|(project, template)| PassView { project, template, pass, contact: None, codes: None });
-        let unnamed = view.as_ref().and_then(render::unnamed_flight);
-        let is_for_google = unnamed.is_none() && project.is_some_and(|it| it.google_issuer.is_some());
+        let offer = view.as_ref().map(render::offer).unwrap_or_default();
         let links = Links {
-            apple: project.filter(|it| it.apple_pass_type.is_some()).map(|_| format!("{page}/apple")),
-            google: is_for_google.then(|| format!("{page}/google")),
-            google_needs: unnamed.filter(|_| !pass.lifecycle.is_void()),
+            apple: offer.apple.then(|| format!("{page}/apple")),
+            google: offer.google.then(|| format!("{page}/google")),
+            google_needs: offer.google_needs.filter(|_| !pass.lifecycle.is_void()),
             page,
         };
         let (state_since, state_reason) = match &pass.lifecycle {

@@ -10,7 +10,7 @@ use domain::{Action, Actor, Cause, Command, CommandId, Contact, LinkCode, OrgId,
 use http::{HeaderMap, Method, StatusCode, header};
 use maud::{Markup, PreEscaped, html};
 use qrcode::{EcLevel, QrCode, render::svg};
-use render::{PassView, PreviewContext, preview_css, preview_html};
+use render::{Offer, PassView, PreviewContext, preview_css, preview_html};
 use store::NameKind;
 
 use super::{is_visit, missing, page, private};
@@ -79,64 +79,49 @@ pub(super) async fn show(
     };
     let address = app.url(&format!("/p/{}", found.pass.code));
     let title = view.text(&design.template.value.design.title);
-    let is_unnamed = render::unnamed_flight(&view).is_some();
-    let wallets = Wallets {
-        apple: design.project.apple_pass_type.is_some(),
-        google: design.project.google_issuer.is_some() && !is_unnamed,
-        google_later: is_unnamed,
-    };
+    let offer = render::offer(&view);
     let body = html! {
         main.pass-page {
             (preview_html(&view, &PreviewContext { image_url: &image_url }))
-            (buttons(&found.pass, device, &address, &wallets))
+            (buttons(&found.pass, device, &address, &offer))
         }
     };
     let style = format!("/p/{}/card.css", found.pass.code);
     Ok(private(page(&title, &[style], &body).into_response()))
 }
 
-/// The wallets that a pass is for.
-struct Wallets {
-    apple: bool,
-    google: bool,
-    /// Google, as soon as the pass says which flight it is for.
-    google_later: bool,
-}
-
-impl Wallets {
-    /// What is said where the device that asks has no button.
-    fn instead(&self, device: Device) -> Option<&'static str> {
-        match device {
-            Device::Ios if self.apple => None,
-            Device::Android if self.google => None,
-            Device::Ios if self.google => Some("This pass is for Google Wallet: open this page on an Android phone."),
-            _ if self.google_later => {
-                Some("Google Wallet takes this pass once its flight is settled: come back to this page then.")
-            }
-            Device::Android if self.apple => Some("This pass is for Apple Wallet: open this page on an iPhone."),
-            _ => None,
+/// What is said where the device that asks has no button.
+fn instead(offer: &Offer, device: Device) -> Option<&'static str> {
+    match device {
+        Device::Ios if offer.apple => None,
+        Device::Android if offer.google => None,
+        Device::Ios if offer.google => Some("This pass is for Google Wallet: open this page on an Android phone."),
+        _ if offer.google_needs.is_some() => {
+            Some("Google Wallet takes this pass once its flight is settled: come back to this page then.")
         }
+        Device::Android if offer.apple => Some("This pass is for Apple Wallet: open this page on an iPhone."),
+        _ => None,
     }
 }
 
 /// The right button for the device that asks; on a desktop both, and a code to open the page on a phone.
-fn buttons(pass: &Pass, device: Device, address: &str, wallets: &Wallets) -> Markup {
+fn buttons(pass: &Pass, device: Device, address: &str, offer: &Offer) -> Markup {
     let (on_ios, on_android) = (device == Device::Ios, device == Device::Android);
     html! {
         section.get aria-label="Get this pass" {
             @if pass.lifecycle.is_void() {
                 p.void-note { "This pass is " (pass.lifecycle.name()) " and cannot be used any more." }
             } @else {
-                @if wallets.apple && !on_android {
+                @if offer.apple && !on_android {
                     a.wallet href=(format!("{address}/apple")) { "Add to Apple Wallet" }
                 }
-                @if wallets.google && !on_ios {
+                @if offer.google && !on_ios {
                     a.wallet href=(format!("{address}/google")) { "Save to Google Wallet" }
                 }
-                @if let Some(words) = wallets.instead(device) {
+                @if let Some(words) = instead(offer, device) {
                     p.void-note { (words) }
                 }
-                @if !on_ios && !on_android && (wallets.apple || wallets.google) {
+                @if !on_ios && !on_android && (offer.apple || offer.google) {
                     figure.qr {
                         (qr(address))
                         figcaption { "Scan with your phone to put the pass there" }

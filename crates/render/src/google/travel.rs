@@ -262,8 +262,7 @@ pub(super) fn flight_id(issuer_id: &str, template: &Template, class: &FlightClas
 }
 
 /// What a pass does not say of its flight, and Google requires, in words; nothing where Google takes the pass.
-#[must_use]
-pub fn unnamed_flight(view: &PassView<'_>) -> Option<String> {
+pub(crate) fn unnamed_flight(view: &PassView<'_>) -> Option<String> {
     let issuer_id = view.project.google_issuer.as_deref().filter(|_| has_flights(view.project, &view.template.design))?;
     let image_url = |hash: &str| hash.to_owned();
     let context = GoogleContext { issuer_id, language: "en", callback_url: None, image_url: &image_url };

@@ -5,6 +5,7 @@
 //! after an answer that did not come) does not know whether it was sent, says so on the pass, and leaves it.
 
 use std::{
+    borrow::Cow,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,7 +20,7 @@ use connectors::{
 };
 use domain::{
     Action, Actor, Cause, Command, CommandId, DeliveryId, Event, Facts, IdempotencyKey, MESSAGES, MessageFault, MessageNews,
-    MessageRef, PassRef, Timestamp,
+    MessageRef, Outgoing, PassRef, Timestamp,
 };
 use engine::EngineError;
 use http::{HeaderMap, HeaderValue};
@@ -27,6 +28,7 @@ use outbound::{
     http::{Failure, Limits},
     mail::{Attachment, Server, Unsent},
 };
+use render::PassView;
 use serde_json::json;
 use store::{StoreError, Wish};
 
@@ -174,8 +176,8 @@ impl<'e> Errand<'e> {
         let secrets = to.secrets.as_ref().map_err(|why| Box::new(Trial::later(why)))?;
         let public_url = &self.house.settings.webhooks.public_url;
         let unsubscribe = self.unsubscribe().map_err(|why| Box::new(Trial::later(&why)))?;
-        let owed =
-            Owed { event: &self.delivery.event, delivery: self.delivery.id, public_url, unsubscribe: unsubscribe.as_deref() };
+        let event = self.as_offered();
+        let owed = Owed { event: &event, delivery: self.delivery.id, public_url, unsubscribe: unsubscribe.as_deref() };
         let sending = (destination.render)(&[owed], to.target(), secrets, self.at).pop();
         let request = sending.ok_or_else(|| Box::new(Trial::never("there is nothing to say")))?.request;
         let request = request.map_err(|why| Box::new(Trial::never(&why)))?;
@@ -183,6 +185,24 @@ impl<'e> Errand<'e> {
             return Err(Box::new(Trial::later(&"the address is none that this destination may call")));
         }
         Ok(request)
+    }
+
+    /// What is said leads to no wallet that would not take the pass as the message shows it: a flight that is not named yet.
+    fn as_offered(&self) -> Cow<'e, Event> {
+        let event = &*self.delivery.event;
+        let (Some(pass), Facts::MessageRequested { message }) = (&event.image.pass, &event.facts) else {
+            return Cow::Borrowed(event);
+        };
+        let catalog = self.house.store.catalog();
+        let config = catalog.org(event.org);
+        let project = config.and_then(|config| config.project(pass.project));
+        let template = config.and_then(|config| config.templates.get(&pass.template.uuid()));
+        let (Some(project), Some(template)) = (project, template) else { return Cow::Borrowed(event) };
+        let offer = render::offer(&PassView { project, template: &template.value, pass, contact: None, codes: None });
+        let mut wallets = message.wallets.clone();
+        wallets.retain(|wallet| offer.has(*wallet));
+        let facts = Facts::MessageRequested { message: Outgoing { wallets, ..message.clone() } };
+        Cow::Owned(Event { facts, ..event.clone() })
     }
 
     /// Where its holder says that they want no more. Whoever tries a sender is somebody else.
