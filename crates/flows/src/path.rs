@@ -19,13 +19,17 @@ pub struct Path {
 }
 
 impl Path {
-    /// Splits a mapping path: an optional `$.` in front, dots, `[0]`, `['key']` and `["key.with.dot"]`.
+    /// Splits a mapping path: an optional `$.` or `$` in front, dots, `[0]`, `['key']` and `["key.with.dot"]`.
     ///
     /// # Errors
     /// A sentence saying what is wrong, when a quote is not closed or the path has more than [`MAX_SEGMENTS`] keys.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let text = text.strip_prefix("$.").unwrap_or(if text == "$" { "" } else { text });
+        let text = match text.strip_prefix('$') {
+            Some(rest) if rest.is_empty() || rest.starts_with('[') => rest,
+            Some(rest) => rest.strip_prefix('.').unwrap_or(text),
+            None => text,
+        };
         let mut keys = Vec::new();
         let mut key = String::new();
         let mut rest = text;
@@ -144,6 +148,9 @@ mod tests {
             ("$.properties.products[1].name", Some(json!("Cake"))),
             ("properties.products.0.name", Some(json!("Tea"))),
             ("properties['a.b']", Some(json!(1))),
+            ("$['properties'][\"a.b\"]", Some(json!(1))),
+            ("$.['properties'].zero", Some(json!(0))),
+            ("$x", None),
             ("properties[\"zero\"]", Some(json!(0))),
             ("properties.products.length", Some(json!(2))),
             ("properties.note.length", Some(json!(2))),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Amount, Channel, FlowId, IfExists as DomainIfExists, Project, Source, SourceId, Timestamp};
+use domain::{Amount, Channel, FieldDef, FlowId, IfExists as DomainIfExists, Project, Source, SourceId, Timestamp};
 use script::text::{Size, Text};
 use serde_json::{Map, Value, json};
 
@@ -183,14 +183,18 @@ impl Checker<'_> {
         let balances: Vec<Option<BalancePlan>> =
             step.balances.iter().map(|(name, change)| self.balance(step.action, name, change)).collect();
         let (message, subject) = (self.message(step.message.as_ref(), "message"), self.message(step.subject.as_ref(), "subject"));
-        let (reason, inactive) =
-            (self.optional(step.reason.as_ref(), "reason"), self.optional(step.inactive.as_ref(), "inactive"));
-        let (wallet, device) = (self.wallet(step), self.optional(step.device.as_ref(), "device"));
-        let (operator, location) =
-            (self.optional(step.operator.as_ref(), "operator"), self.optional(step.location.as_ref(), "location"));
-        let at = self.optional(step.at.as_ref(), "at");
-        let (starts_at, uses_limit) =
-            (self.optional(step.starts_at.as_ref(), "starts_at"), self.optional(step.uses_limit.as_ref(), "uses_limit"));
+        let reason = match step.action {
+            StepAction::RecordUninstall => self.optional(step.reason.as_ref(), "reason", expression::reason),
+            _ => self.optional(step.reason.as_ref(), "reason", expression::text),
+        };
+        let inactive = self.optional(step.inactive.as_ref(), "inactive", expression::flag);
+        let wallet = self.optional(step.wallet.as_ref(), "wallet", expression::wallet);
+        let mut text = |value: &Option<Value>, key| self.optional(value.as_ref(), key, expression::text);
+        let (device, operator) = (text(&step.device, "device"), text(&step.operator, "operator"));
+        let location = text(&step.location, "location");
+        let at = self.optional(step.at.as_ref(), "at", expression::time);
+        let starts_at = self.optional(step.starts_at.as_ref(), "starts_at", expression::time);
+        let uses_limit = self.optional(step.uses_limit.as_ref(), "uses_limit", expression::count);
         let expires = self.expires(step);
         let external_id = self.external_id(step);
         let wait = self.wait(step);
@@ -279,7 +283,7 @@ impl Checker<'_> {
             };
             self.wrong(key, format!("has no meaning for this action{hint}"));
         }
-        if notify && step.message.is_none() {
+        if notify && step.message.as_ref().is_none_or(|text| text.trim().is_empty()) {
             self.wrong("message", "missing: the text for the holder");
         }
         if send && step.channel.is_none() {
@@ -296,20 +300,31 @@ impl Checker<'_> {
         Expression::compile(value, path, self.problems)
     }
 
-    /// An expression that may be left out; null stands for itself.
-    fn optional(&mut self, value: Option<&Value>, key: &str) -> Option<Option<Expression>> {
-        let path = self.at(key);
-        lift(value.map(|value| self.expression(value, &path)))
-    }
-
-    fn wallet(&mut self, step: &Step) -> Option<Option<Expression>> {
-        let found = self.optional(step.wallet.as_ref(), "wallet")?;
-        if let Some(constant) = found.as_ref().and_then(|it| it.mapping().constant())
-            && let Err(why) = expression::wallet(constant)
-        {
-            self.wrong("wallet", why);
+    /// An expression whose value, where it is the same for every event, can be read.
+    fn typed<T>(
+        &mut self,
+        value: &Value,
+        path: &str,
+        reader: impl FnOnce(&Value) -> Result<Option<T>, String>,
+    ) -> Option<Expression> {
+        let found = self.expression(value, path)?;
+        let constant = found.mapping().constant().filter(|constant| !constant.is_null());
+        if let Some(Err(why)) = constant.map(reader) {
+            self.problems.push(Problem::new(path, why));
+            return None;
         }
         Some(found)
+    }
+
+    /// An expression that may be left out; null stands for itself.
+    fn optional<T>(
+        &mut self,
+        value: Option<&Value>,
+        key: &str,
+        reader: impl FnOnce(&Value) -> Result<Option<T>, String>,
+    ) -> Option<Option<Expression>> {
+        let path = self.at(key);
+        lift(value.map(|value| self.typed(value, &path, reader)))
     }
 
     fn texts(&mut self, options: &[&str], path: &str) -> Option<Texts> {
@@ -326,7 +341,8 @@ impl Checker<'_> {
         };
         let mut one = |value: &Option<Value>, key: &str| {
             let path = problem::key(&path, key);
-            lift(value.as_ref().map(|value| self.expression(value, &path).map(|expression| Texts(vec![expression]))))
+            let reader = if key == "pass" { expression::pass } else { expression::text };
+            lift(value.as_ref().map(|value| self.typed(value, &path, reader).map(|expression| Texts(vec![expression]))))
         };
         let (pass, external_id) = (one(&find.pass, "pass"), one(&find.external_id, "external_id"));
         let (contact, email) = (one(&find.contact, "contact"), one(&find.email, "email"));
@@ -346,7 +362,11 @@ impl Checker<'_> {
             None | Some(Value::Null) => Some(ExternalId::None),
             Some(value) => {
                 let path = self.at("external_id");
-                Some(ExternalId::From(self.expression(value, &path)?))
+                let found = self.typed(value, &path, expression::text)?;
+                if step.action == StepAction::Issue && found.mapping().constant().is_some_and(expression::is_blank) {
+                    self.wrong("external_id", "is blank; without it a repeated event would issue another pass");
+                }
+                Some(ExternalId::From(found))
             }
         }
     }
@@ -377,7 +397,7 @@ impl Checker<'_> {
             let at = problem::key(&path, key);
             match members.get(key) {
                 Some(Value::Null) => Some(Texts::default()),
-                Some(value) => self.expression(value, &at).map(|expression| Texts(vec![expression])),
+                Some(value) => self.typed(value, &at, expression::text).map(|expression| Texts(vec![expression])),
                 // An update changes what is written; an issue knows where a person's details usually stand.
                 None if issue => self.texts(defaults, &at),
                 None => Some(Texts::default()),
@@ -385,14 +405,15 @@ impl Checker<'_> {
         };
         let (external_id, email) = (part("external_id", &["$.userId"]), part("email", &EMAIL));
         let (name, phone) = (part("name", &NAME), part("phone", &PHONE));
-        let traits = lift(members.get("traits").map(|traits| self.expression(traits, &problem::key(&path, "traits"))));
+        let traits =
+            lift(members.get("traits").map(|traits| self.typed(traits, &problem::key(&path, "traits"), expression::object)));
         Some(Some(ContactPlan { path, external_id: external_id?, email: email?, name: name?, phone: phone?, traits: traits? }))
     }
 
     fn variant(&mut self, value: Option<&Value>) -> Option<Option<Expression>> {
-        let expression = self.optional(value, "variant")?;
-        if let (Some(Value::String(name)), Some(project)) =
-            (expression.as_ref().and_then(|it| it.mapping().constant()), self.project)
+        let expression = self.optional(value, "variant", expression::text)?;
+        let constant = expression.as_ref().and_then(|it| it.mapping().constant()).and_then(|it| expression::text(it).ok()?);
+        if let (Some(name), Some(project)) = (&constant, self.project)
             && super::plan::find_variant(project, name).is_none()
         {
             let known: Vec<&str> = project.variants.iter().map(|variant| variant.id.as_str()).collect();
@@ -402,12 +423,16 @@ impl Checker<'_> {
     }
 
     fn fields(&mut self, step: &Step) -> Option<Option<Expression>> {
-        let expression = self.optional(step.fields.as_ref(), "fields")?;
+        let expression = self.optional(step.fields.as_ref(), "fields", expression::object)?;
         let (Some(found), Some(project)) = (&expression, self.project) else { return Some(expression) };
-        if let Some(other) = found.mapping().constant().filter(|constant| !constant.is_object()) {
-            let message = format!("expected an object of field keys and values, found {}", kind(other));
-            self.wrong("fields", message);
+        if found.mapping().constant().is_some_and(Value::is_null) {
+            self.wrong("fields", "expected an object of names and values, found null");
             return None;
+        }
+        for (key, constant) in found.mapping().constants() {
+            if let Some(why) = project.field(key).and_then(|def| never_fits(step.action, def, constant)) {
+                self.problems.push(Problem::new(problem::key(&self.at("fields"), key), why));
+            }
         }
         let Some(keys) = found.mapping().keys() else { return Some(expression) };
         let known: Vec<&str> = project.fields.iter().map(|field| field.key.as_str()).collect();
@@ -437,7 +462,7 @@ impl Checker<'_> {
         let words = ["set", "add", "subtract"];
         let options = change.as_object().filter(|options| words.iter().any(|word| options.contains_key(*word)));
         let Some(options) = options else {
-            let amount = self.expression(change, &path)?;
+            let amount = self.typed(change, &path, expression::amount)?;
             return Some(BalancePlan { name: name.to_owned(), amount, direction: Direction::Set, times: None, rounding: None });
         };
         for key in options.keys().filter(|key| !words.contains(&key.as_str()) && !["times", "round"].contains(&key.as_str())) {
@@ -475,7 +500,7 @@ impl Checker<'_> {
             "subtract" => Direction::Subtract,
             _ => Direction::Set,
         };
-        let amount = self.expression(options.get(*word)?, &problem::key(&path, word))?;
+        let amount = self.typed(options.get(*word)?, &problem::key(&path, word), expression::amount)?;
         Some(BalancePlan { name: name.to_owned(), amount, direction, times, rounding })
     }
 
@@ -492,7 +517,7 @@ impl Checker<'_> {
                     None
                 }
             },
-            (at, None) => Some(self.optional(at.as_ref(), "expires_at")?.map_or(Timing::Unset, Timing::At)),
+            (at, None) => Some(self.optional(at.as_ref(), "expires_at", expression::time)?.map_or(Timing::Unset, Timing::At)),
         }
     }
 }
@@ -525,7 +550,7 @@ impl Checker<'_> {
     fn until(&mut self, until: &Value) -> Option<WaitPlan> {
         let (key, found) =
             match until.as_object().and_then(|members| members.iter().next()).filter(|(key, _)| !key.starts_with('@')) {
-                None => return self.expression(until, &self.at("until")).map(WaitPlan::Event),
+                None => return self.typed(until, &self.at("until"), expression::time).map(WaitPlan::Event),
                 Some((key, text)) => (key.as_str(), text.as_str()),
             };
         let place = match (key, found) {
@@ -545,6 +570,17 @@ impl Checker<'_> {
             return None;
         }
         Some(WaitPlan::Place(place))
+    }
+}
+
+/// Why a value that is the same for every event can never be a field's.
+fn never_fits(action: StepAction, def: &FieldDef, constant: &Value) -> Option<String> {
+    let is_needed = def.required && (action != StepAction::Issue || def.default.is_none());
+    let read = if constant.is_null() { Ok(None) } else { expression::field(constant, def.field_type) };
+    match read {
+        Ok(None) if is_needed => Some("is required: it needs a value".to_owned()),
+        Ok(value) => value.and_then(|value| def.misfit(&value)).map(str::to_owned),
+        Err(why) => Some(why),
     }
 }
 

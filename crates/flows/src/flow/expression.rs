@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use domain::{Amount, FieldType, FieldValue, Project, Timestamp, UninstallReason, Wallet};
-use serde_json::Value;
+use domain::{Amount, FieldType, FieldValue, PassId, Project, Timestamp, UninstallReason, Wallet};
+use serde_json::{Map, Value};
 
 use super::MAX_TEXT_BYTES;
 use super::plan::find_variant;
@@ -103,6 +103,28 @@ pub(super) fn text(value: &Value) -> Result<Option<String>, String> {
         return Err(format!("expected a text of at most {MAX_TEXT_BYTES} bytes"));
     }
     Ok((!text.is_empty()).then_some(text))
+}
+
+/// The id of a pass.
+pub(super) fn pass(value: &Value) -> Result<Option<String>, String> {
+    let found = text(value)?;
+    match found.as_ref().map(|id| id.parse::<PassId>()) {
+        Some(Err(_)) => Err(NO_PASS_ID.to_owned()),
+        Some(Ok(_)) | None => Ok(found),
+    }
+}
+
+/// What is wrong with the id of a pass that is none.
+pub(super) const NO_PASS_ID: &str = "expected a pass id: 22 letters and digits, or a UUID";
+
+/// An object of names and values.
+pub(super) fn object(value: &Value) -> Result<Option<Map<String, Value>>, String> {
+    value.as_object().cloned().map(Some).ok_or_else(|| format!("expected an object of names and values, found {}", kind(value)))
+}
+
+/// Whether a value is a text of blanks.
+pub(super) fn is_blank(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
 /// A wallet by its name, however it is written.

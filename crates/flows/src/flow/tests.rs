@@ -442,3 +442,41 @@ proptest! {
         let _ = run(ISSUE, &event).preview();
     }
 }
+
+#[test]
+fn a_constant_that_can_never_be_what_its_place_takes_is_refused() {
+    let mut project = project();
+    for key in ["nickname", "visits"] {
+        project.fields.iter_mut().find(|field| field.key == key).unwrap().required = true;
+    }
+    let problems = |step: &str| -> Vec<String> {
+        let flow = Flow::from_yaml(&steps(step)).unwrap();
+        let id = FlowId::from_uuid(Uuid::from_u128(3));
+        let problems = flow.check(id, &[project.clone()], &[source()]).err().unwrap_or_default();
+        problems.iter().map(|problem| problem.path.strip_prefix("steps[0].").unwrap().to_owned()).collect()
+    };
+    let issue = |more: &str| problems(&format!("\n  - {{ id: a, action: issue, {more} }}\n"));
+    let update = |more: &str| problems(&format!("\n  - {{ id: a, action: update, {more} }}\n"));
+    let both = "fields: { nickname: $.a, visits: $.b";
+    assert_eq!(issue(&format!("{both} }}")), [""; 0]);
+    assert_eq!(issue("fields: { nickname: '', visits: ' ' }"), ["fields.nickname", "fields.visits"]);
+    assert_eq!(issue("fields: { nickname: null, visits: $.b }"), ["fields.nickname"]);
+    assert_eq!(update("fields: { nickname: ' ', visits: null }"), ["fields.nickname", "fields.visits"]);
+    assert_eq!(issue(&format!("{both}, since: abc, vip: maybe }}")), ["fields.since", "fields.vip"]);
+    assert_eq!(issue("fields: { nickname: [1], visits: x }"), ["fields.nickname", "fields.visits"]);
+    assert_eq!(issue(&format!("{both}, since: '', vip: ' TRUE ' }}")), [""; 0], "nothing, and what can be read");
+    let issue = |more: &str| issue(&format!("{both} }}, {more}"));
+    assert_eq!(issue("starts_at: soon, uses_limit: -1, inactive: 7"), ["inactive", "starts_at", "uses_limit"]);
+    assert_eq!(issue("expires_at: later"), ["expires_at"]);
+    assert_eq!(issue("balances: { points: many, credit: { set: [] } }"), ["balances.credit.set", "balances.points"]);
+    assert_eq!(issue("external_id: ' '"), ["external_id"]);
+    assert_eq!(issue("contact: { external_id: 7, name: [x], traits: 5 }"), ["contact.name", "contact.traits"]);
+    assert_eq!(issue("variant: 5"), ["variant"]);
+    let one = |action: &str, more: &str| problems(&format!("\n  - {{ id: a, action: {action}, {more} }}\n"));
+    assert_eq!(one("activate", "find: { pass: x }"), ["find.pass"]);
+    assert_eq!(one("record_install", "wallet: samsung, at: then"), ["wallet", "at"]);
+    assert_eq!(one("record_uninstall", "reason: bored"), ["reason"]);
+    assert_eq!(one("revoke", "reason: bored"), [""; 0]);
+    assert_eq!(one("notify", "message: ' '"), ["message"]);
+    assert_eq!(one("wait", "until: never"), ["until"]);
+}

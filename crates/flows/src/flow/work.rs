@@ -188,7 +188,7 @@ impl Work<'_> {
         if let Some(id) = one(&find.pass) {
             return match id.parse() {
                 Ok(id) => Some(PassRef::Id(id)),
-                Err(_) => self.wrong("find.pass", "expected a pass id: 22 letters and digits, or a UUID"),
+                Err(_) => self.wrong("find.pass", expression::NO_PASS_ID),
             };
         }
         if let Some(external_id) = one(&find.external_id) {
@@ -310,10 +310,7 @@ impl Work<'_> {
             phone: self.text(&plan.phone),
             ..ContactInput::default()
         };
-        let traits = self.read(plan.traits.as_ref(), |value| match value {
-            Value::Object(members) => Ok(Some(members.clone())),
-            other => Err(format!("expected an object, found {}", problem::kind(other))),
-        });
+        let traits = self.read(plan.traits.as_ref(), expression::object);
         for (key, value) in traits.value().into_iter().flatten() {
             contact.traits.extend(FieldValue::from_json(&value).map(|value| (key, value)));
         }
@@ -349,10 +346,7 @@ impl Work<'_> {
     /// all of an object may bring more than the pass shows.
     fn fields(&mut self) -> BTreeMap<String, Option<FieldValue>> {
         let mut out = BTreeMap::new();
-        let members = self.read(self.step.fields.as_ref(), |value| match value {
-            Value::Object(members) => Ok(Some(members.clone())),
-            other => Err(format!("expected an object of field keys and values, found {}", problem::kind(other))),
-        });
+        let members = self.read(self.step.fields.as_ref(), expression::object);
         for (key, value) in members.value().into_iter().flatten() {
             let Some(field) = self.project.field(&key) else { continue };
             let read = if value.is_null() { Ok(None) } else { expression::field(&value, field.field_type) };

@@ -84,7 +84,12 @@ impl Compiler {
 
     /// A plain text: a path, a text with placeholders, or just itself.
     fn text(&mut self, text: &str, at: &Scope) -> Option<Plan> {
-        if text.starts_with("$.") && !text.contains(char::is_whitespace) {
+        if text.starts_with("$.") || text.starts_with("$[") {
+            if has_bare_blank(text.trim_end()) {
+                let message = "begins like a path and goes on with blanks: write a name with blanks as `$['First name']`, \
+                               and what is no path as {\"@literal\": \"the text\"}";
+                return self.wrong(at, message);
+            }
             return self.path(text, at);
         }
         if !text.contains("{{") {
@@ -376,6 +381,22 @@ fn place(members: &mut Vec<(String, Plan)>, keys: &[String], plan: Plan) -> bool
         (Some(_), _) => return false,
     }
     true
+}
+
+/// Whether a path has blanks in it that are not part of a quoted name.
+fn has_bare_blank(text: &str) -> bool {
+    let mut quote = None;
+    let mut before = ' ';
+    for c in text.chars() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            None if matches!(c, '\'' | '"') && before == '[' => quote = Some(c),
+            None if c.is_whitespace() => return true,
+            Some(_) | None => {}
+        }
+        before = c;
+    }
+    false
 }
 
 fn is_from_to(items: &[Value]) -> bool {

@@ -74,6 +74,19 @@ impl Mapping {
         }
     }
 
+    /// Of the result, when it is an object whose keys are fixed, the members that are the same for every payload.
+    #[must_use]
+    pub fn constants(&self) -> Vec<(&str, &Value)> {
+        match &self.plan {
+            Plan::Raw(Value::Object(members)) => members.iter().map(|(name, value)| (name.as_str(), value)).collect(),
+            Plan::Object(members) => members
+                .iter()
+                .filter_map(|(name, plan)| if let Plan::Raw(value) = plan { Some((name.as_str(), value)) } else { None })
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The paths of the event that the mapping looks at, for messages.
     #[must_use]
     pub fn paths(&self) -> Vec<String> {

@@ -43,6 +43,11 @@ fn paths_and_templates() {
         (json!({"@literal": "{{traits.name}} $.x"}), json!({"out": "{{traits.name}} $.x"})),
         (json!({"@literal": {"a": {"@path": "userId"}}}), json!({"out": {"a": "u1"}})),
         (json!("plain"), json!({"out": "plain"})),
+        (json!("$['traits'].name"), json!({"out": "Ada"})),
+        (json!({"@path": "$['traits'][\"name\"]"}), json!({"out": "Ada"})),
+        (json!("$.traits['first name']"), json!({})),
+        (json!("$5 off"), json!({"out": "$5 off"})),
+        (json!({"@literal": "$.50 off"}), json!({"out": "$.50 off"})),
         (json!([1, {"@path": "$.nope"}, null, {"@path": "userId"}]), json!({"out": [1, null, null, "u1"]})),
         (json!({"a": {"@path": "nope"}, "b": null}), json!({"out": {"b": null}})),
         (json!({"@path": "userId", "_metadata": {"label": "x"}}), json!({"out": "u1"})),
@@ -289,5 +294,20 @@ proptest! {
         if let Ok(compiled) = Mapping::compile(&mapping) {
             let _ = compiled.resolve(&payload);
         }
+    }
+}
+
+#[test]
+fn what_begins_like_a_path_is_one_or_is_refused() {
+    for text in ["$.50 off", "$.a b['c']", "$[0] b", "$['a' b]"] {
+        let problems = Mapping::compile(&json!({"out": text})).unwrap_err();
+        assert_eq!((problems.len(), problems[0].path.as_str()), (1, "out"), "{text}: {problems:?}");
+    }
+    let problems = Mapping::compile(&json!({"out": "$.50 off"})).unwrap_err();
+    assert!(problems[0].message.contains("@literal") && problems[0].message.contains("$['First name']"), "{problems:?}");
+    let row = json!({"First name": "Ada"});
+    for text in ["$['First name']", "$.['First name']", " $[\"First name\"]".trim()] {
+        let found = Mapping::compile(&json!(text)).unwrap().resolve(&row).unwrap();
+        assert_eq!(found, Some(json!("Ada")), "{text}");
     }
 }
