@@ -35,7 +35,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
-        let is_json = is_json(request.headers());
+        let (is_json, is_packed) = (is_json(request.headers()), request.headers().contains_key(header::CONTENT_ENCODING));
         let bytes = read_body(request, app.settings.body_bytes).await?;
         if bytes.is_empty() {
             return Ok(Self { value: parse(b"{}")?, bytes });
@@ -43,7 +43,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
         if !is_json {
             return Err(Problem::MediaType("application/json"));
         }
-        Ok(Self { value: parse(&bytes)?, bytes })
+        let value = parse(&bytes).map_err(|problem| match problem {
+            Problem::Malformed(_) if is_packed => Problem::MediaType("application/json without a Content-Encoding"),
+            problem => problem,
+        })?;
+        Ok(Self { value, bytes })
     }
 }
 

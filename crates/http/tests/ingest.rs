@@ -65,8 +65,18 @@ async fn refusals_tell_what_to_change() {
     assert_eq!(post("/ingest/shop", &good, vec![b' '; 4_000 * 1_024 + 1]).await, 413);
     assert_eq!(post("/ingest/shop", &good, gzip(&" ".repeat(5_000 * 1_024))).await, 413);
     assert_eq!(post("/rudderstack/v1/track", &good, gzip("{}")[..12].to_vec()).await, 400);
+    let brotli = b"\x0b\x00\x80{}\x03".to_vec();
+    let packed = [("authorization", good.as_str()), ("content-encoding", "br")];
+    let refused = house.send("POST", "/rudderstack/v1/track", &packed, brotli.clone()).await;
+    assert_eq!(refused.status.as_u16(), 415);
+    assert!(refused.text().contains("gzip"), "{}", refused.text());
     assert_eq!(house.get("/ingest/shop").await.status.as_u16(), 405);
     assert!(kept(&house).await.is_empty());
+    // A webhook's sender would give up for good: it is told that it arrived, and somebody here why it is not read.
+    assert_eq!(house.send("POST", "/ingest/shop", &packed, brotli).await.status.as_u16(), 200);
+    let parked = house.store.source_events(house.org, &InboxFilter::default(), 10).await.unwrap();
+    let why = &parked[0].result.as_ref().unwrap().trace;
+    assert!(why.contains("Content-Encoding"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use domain::{SourceEvent, Timestamp};
 use http::{HeaderMap, Method};
 use uuid::Uuid;
 
-use super::{Settings, WriteKey};
+use super::{InflateError, Settings, WriteKey};
 
 /// By which door a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,12 +171,12 @@ impl Decoded {
     /// Of a request whose body cannot even be unpacked: nobody can mend it by sending it again, so it is kept as it came, in
     /// base64.
     #[must_use]
-    pub fn packed(authentic: &Authentic, strict: bool, why: &str) -> Self {
+    pub fn packed(authentic: &Authentic, strict: bool, why: InflateError) -> Self {
         let body = &authentic.inbound().body;
         let head = &body[..body.len().min(Fault::MAX_RAW_BYTES / 4 * 3)];
         let raw = authentic.blot(&STANDARD.encode(head));
-        let fault = Fault { path: String::new(), message: why.to_owned(), raw };
-        let answer = if strict { Answer { status: 400, text: why.to_owned() } } else { Answer::parked(&fault) };
+        let fault = Fault { path: String::new(), message: why.to_string(), raw };
+        let answer = if strict { Answer { status: why.status(), text: why.to_string() } } else { Answer::parked(&fault) };
         Self { events: Vec::new(), faults: vec![fault], switched_off: 0, answer }
     }
 }

@@ -142,7 +142,8 @@ impl Refusal {
         Self { status, text: Cow::Borrowed(text) }
     }
     fn damaged(error: InflateError) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, text: error.to_string().into() }
+        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+        Self { status, text: error.to_string().into() }
     }
     fn later(text: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
@@ -193,7 +194,7 @@ async fn taken(app: &Arc<App>, door: Door<'_>, request: Request) -> Result<Greet
         None => kit::tracking::MAX_BODY_BYTES,
     };
     let body = read_body(Request::new(body), limit).await.map_err(|problem| unreadable(&problem))?;
-    let (body, damage) = unpacked(door.entrance, body, limit)?;
+    let (body, damage) = unpacked(&shell, body, limit)?;
     let inbound = Inbound { body, ..shell };
     if found.is_none() {
         // Some SDKs show their key in the body alone.
@@ -228,7 +229,7 @@ async fn taken(app: &Arc<App>, door: Door<'_>, request: Request) -> Result<Greet
     let fresh = SourceEventId::mint(received_at, &*app.entropy).uuid();
     let arrival = kit::Arrival { received_at, fresh, strict: source.strict, settings: &source.settings };
     let mut decoded = match damage {
-        Some(damage) => Decoded::packed(&authentic, source.strict, &damage.to_string()),
+        Some(damage) => Decoded::packed(&authentic, source.strict, damage),
         None => (connector.decode)(&authentic, &arrival),
     };
     let via = kit::via::read(&authentic.inbound().headers);
@@ -341,15 +342,12 @@ fn unreadable(problem: &Problem) -> Refusal {
 }
 
 /// A body unpacked; at the webhook entrance one that cannot be is given on as it came, with what is wrong, to be kept.
-fn unpacked(entrance: Entrance, body: Bytes, limit: usize) -> Result<(Bytes, Option<InflateError>), Refusal> {
+fn unpacked(shell: &Inbound, body: Bytes, limit: usize) -> Result<(Bytes, Option<InflateError>), Refusal> {
     let mut damage = None;
-    let inflated = match kit::inflate(&body, limit) {
+    let inflated = match kit::inflate(&body, &shell.headers, limit) {
         Ok(Cow::Borrowed(_)) => None,
         Ok(Cow::Owned(inflated)) => Some(Bytes::from(inflated)),
-        Err(error @ InflateError::TooLarge { .. }) => {
-            return Err(Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, text: error.to_string().into() });
-        }
-        Err(error) if entrance == Entrance::Webhook => {
+        Err(error @ (InflateError::Damaged | InflateError::OtherCoding)) if shell.entrance == Entrance::Webhook => {
             damage = Some(error);
             None
         }
