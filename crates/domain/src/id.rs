@@ -24,9 +24,14 @@ pub struct Id<K>(Uuid, PhantomData<fn() -> K>);
 
 /// Text that is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a {kind} id: expected 22 base62 characters or a UUID")]
+#[error("not {} {kind} id: expected 22 base62 characters or a UUID", article(kind))]
 pub struct IdError {
     kind: &'static str,
+}
+
+/// `a` or `an`, whichever the names below are spoken with.
+fn article(name: &str) -> &'static str {
+    if name.starts_with(['A', 'a', 'e', 'i', 'o']) { "an" } else { "a" }
 }
 
 impl<K: IdKind> Id<K> {
@@ -128,13 +133,13 @@ impl<'de, K: IdKind> Deserialize<'de> for Id<K> {
 
 macro_rules! kinds {
     ($($alias:ident, $marker:ident, $name:literal;)*) => {$(
-        #[doc = concat!("Marks ids of a ", $name, ".")]
+        #[doc = concat!("Marks ids of the kind ", $name, ".")]
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum $marker {}
         impl IdKind for $marker {
             const NAME: &'static str = $name;
         }
-        #[doc = concat!("The id of a ", $name, ".")]
+        #[doc = concat!("An id of the kind ", $name, ".")]
         pub type $alias = Id<$marker>;
     )*};
 }
@@ -180,7 +185,9 @@ mod tests {
         assert_eq!(id.to_string().len(), 22);
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.uuid().to_string().parse(), Ok(id));
-        assert!("nonsense".parse::<PassId>().unwrap_err().to_string().contains("pass id"));
+        assert!("nonsense".parse::<PassId>().unwrap_err().to_string().starts_with("not a pass id:"));
+        assert!("nonsense".parse::<EventId>().unwrap_err().to_string().starts_with("not an event id:"));
+        assert!("nonsense".parse::<KeyId>().unwrap_err().to_string().starts_with("not an API key id:"));
     }
 
     #[test]

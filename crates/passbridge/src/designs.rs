@@ -148,12 +148,11 @@ async fn add(
     let made =
         api.call(Method::POST, "/v1/templates", Some(&json!({"project": project, "name": name, "design": design}))).await?;
     let id = made["id"].as_str().context("the server answered with something else than a template")?;
-    if let Some(variant) = variant {
-        let told = || format!("template {id} is made, but not published for {variant}");
-        api.call(Method::POST, &format!("/v1/templates/{id}/publish"), None).await.with_context(told)?;
-        draw_variant(&api, &project, variant, id).await.with_context(told)?;
-    }
-    server.print(&made)
+    let Some(variant) = variant else { return server.print(&made) };
+    let told = || format!("template {id} is made, but not published for {variant}");
+    api.call(Method::POST, &format!("/v1/templates/{id}/publish"), None).await.with_context(told)?;
+    draw_variant(&api, &project, variant, id).await.with_context(told)?;
+    server.print(&api.call(Method::GET, &format!("/v1/templates/{id}"), None).await?)
 }
 
 /// Lets a variant of a project be drawn with a template; others stay as they are.

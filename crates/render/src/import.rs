@@ -120,7 +120,9 @@ pub enum ImportError {
     #[error("pass.json has none of the styles {}: it draws nothing", Style::KEYS.join(", "))]
     NoStyle,
     /// Its style is not the project's.
-    #[error("it is a {found}, and passes of this project are drawn as {wanted}: import it into a project of the kind {kinds}")]
+    #[error(
+        "its style is {found}, and passes of this project are drawn as {wanted}: import it into a project of the kind {kinds}"
+    )]
     OtherStyle {
         /// The file's.
         found: String,

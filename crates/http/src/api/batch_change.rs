@@ -97,7 +97,20 @@ fn refuse_late(batch: &Batch) -> Result<(), Problem> {
     match BatchState::of(batch) {
         BatchState::Uploaded | BatchState::Checked => Ok(()),
         BatchState::Paused if batch.progress.phase == BatchPhase::Check => Ok(()),
-        other => Err(not_allowed(other)),
+        state => Err(not_allowed(state, instead(state))),
+    }
+}
+
+/// What to do where it is too early or too late for a change.
+const fn instead(state: BatchState) -> &'static str {
+    match state {
+        BatchState::AwaitingRows => "upload them first",
+        BatchState::Reading => "change it when that is done",
+        BatchState::Checking => "pause it first, or change it when that is done",
+        BatchState::Scheduled | BatchState::Running | BatchState::Paused => {
+            "its rows are carried out as it is; cancel it and make another batch to have the rest done otherwise"
+        }
+        _ => "make another batch",
     }
 }
 

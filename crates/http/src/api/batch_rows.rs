@@ -72,7 +72,7 @@ async fn upload(
     let mut batch = find(&app, &can, id).await?;
     let state = BatchState::of(&batch);
     if state != BatchState::AwaitingRows {
-        return Err(not_allowed(state));
+        return Err(not_allowed(state, "its rows are there; make another batch for others"));
     }
     let bundle = BatchId::mint(app.now(), &*app.entropy).uuid();
     let format = format_of(&batch);

@@ -501,7 +501,10 @@ async fn run(
         match BatchState::of(&batch) {
             BatchState::Checked | BatchState::Scheduled => {}
             BatchState::Running => return Ok(Json(View::of(&batch))),
-            other => return Err(not_allowed(other)),
+            BatchState::Paused => return Err(not_allowed(BatchState::Paused, "resume it")),
+            BatchState::AwaitingRows => return Err(not_allowed(BatchState::AwaitingRows, "upload them first")),
+            BatchState::Uploaded => return Err(not_allowed(BatchState::Uploaded, "change it first")),
+            other => return Err(not_allowed(other, "only one that was checked can be run")),
         }
         batch.progress.phase = BatchPhase::Run;
         batch.progress.start_at = None;
@@ -513,8 +516,9 @@ async fn run(
     Err(Problem::raced())
 }
 
-pub(super) fn not_allowed(state: BatchState) -> Problem {
-    Problem::Conflict { code: Conflict::NotAllowed, detail: format!("the batch is {}", state.words()) }
+/// What cannot be done of a batch in this state, and what can be.
+pub(super) fn not_allowed(state: BatchState, todo: &str) -> Problem {
+    Problem::Conflict { code: Conflict::NotAllowed, detail: format!("the batch is {}: {todo}", state.words()) }
 }
 
 async fn turn(app: &App, caller: &Caller, id: BatchId, from: &[JobState], to: JobState) -> Result<Batch, Problem> {
@@ -545,7 +549,9 @@ async fn resume(
     PathParam(id): PathParam<BatchId>,
 ) -> Result<Json<View>, Problem> {
     match BatchState::of(&find(&app, &can, id).await?) {
-        waits @ (BatchState::AwaitingRows | BatchState::Uploaded | BatchState::Checked) => Err(not_allowed(waits)),
+        BatchState::AwaitingRows => Err(not_allowed(BatchState::AwaitingRows, "upload them first")),
+        BatchState::Uploaded => Err(not_allowed(BatchState::Uploaded, "change it first")),
+        BatchState::Checked => Err(not_allowed(BatchState::Checked, "run it")),
         _ => Ok(Json(View::of(&turn(&app, &can, id, &[JobState::Paused], JobState::Running).await?))),
     }
 }

@@ -116,7 +116,9 @@ async fn rows_that_are_held_back_are_looked_at_and_mapped_before_they_are_checke
     let path = format!("/v1/batches/{}", batch["id"].as_str().unwrap());
     assert_eq!(server.get(&format!("{path}/sample")).await.expect(200)["rows"], json!([]), "they are not there yet");
     let change = async |to: Value| server.call(&server.admin, "PATCH", &path, &to).await;
-    assert_eq!(change(json!({})).await.problem(409), "not_allowed");
+    let early = change(json!({})).await;
+    assert_eq!(early.problem(409), "not_allowed");
+    assert!(early.text().contains("waiting for its rows: upload them first"), "{}", early.text());
     let bearer = format!("Bearer {}", server.admin);
     let rows = "Karte;Name\n1;Zoë\n2\n3;Ada\n";
     let kept = server.send("PUT", &format!("{path}/rows?hold=true"), &[("authorization", &bearer)], rows).await.expect(200);

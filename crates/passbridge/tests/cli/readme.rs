@@ -75,6 +75,10 @@ async fn a_new_server_comes_to_a_pass_by_the_words_of_the_readme() {
             let source: Value = serde_json::from_str(&last).unwrap();
             write_key = support::text(&source, "write_key");
         }
+        if line.starts_with("passbridge template add") {
+            let template: Value = serde_json::from_str(&last).unwrap();
+            assert_eq!((&template["status"], &template["version"]), (&"published".into(), &1.into()), "{last}");
+        }
         if line.starts_with("passbridge flow test") {
             assert!(last.contains("\"variant\": \"gold\""), "{last}");
         }

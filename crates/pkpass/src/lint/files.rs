@@ -81,7 +81,7 @@ pub(super) fn check(report: &mut Report, pass: &Value, files: &[File<'_>]) {
             report.lost(
                 file.path,
                 "image_not_shown",
-                format!("a {style} has no {name}"),
+                format!("passes of the style {style} have no {name}"),
                 "leave the file out, or choose another style",
             );
         }

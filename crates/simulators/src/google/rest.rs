@@ -90,10 +90,10 @@ struct Thing<'a> {
 fn one(world: &mut World, method: &str, thing: &Thing<'_>, rest: &[&str], body: &Value) -> Answer {
     let key = (thing.collection.to_owned(), thing.id.to_owned());
     let held = world.things.get(&key).cloned();
-    let is = if thing.collection.ends_with("Class") { "class" } else { "object" };
+    let (a, is) = if thing.collection.ends_with("Class") { ("A", "class") } else { ("An", "object") };
     let (outcome, held) = match (method, rest, held) {
         ("POST", [], Some(_)) => {
-            return refusal(409, "ALREADY_EXISTS", "existingResource", &format!("A {is} with ID {} already exists.", thing.id));
+            return refusal(409, "ALREADY_EXISTS", "existingResource", &format!("{a} {is} with ID {} already exists.", thing.id));
         }
         ("POST", [], None) => (rules::inserted(&world.things, thing.collection, body.clone(), thing.plain), Value::Null),
         (_, _, None) => {
