@@ -175,9 +175,9 @@ async fn what_is_told_late_is_judged_by_when_it_was() {
     assert_eq!(house.refused(order(pass.id, offline(future))).await, RejectCode::Invalid);
 }
 
-/// Scans a pass, and what the scan did.
-async fn scanned(house: &House, pass: PassId) -> ScanRecord {
-    let Answer::Scanned { scan, .. } = house.outcome(house.scan(pass)).await.answer else { panic!() };
+/// What a scan did.
+async fn scanned(house: &House, action: Action) -> ScanRecord {
+    let Answer::Scanned { scan, .. } = house.outcome(action).await.answer else { panic!() };
     let event = house.store.event(house.org, scan).await.unwrap().unwrap().whole().unwrap();
     let Facts::PassScanned { balance_changes, day, extended, .. } = event.facts else { panic!() };
     ScanRecord { id: scan, recorded_at: event.recorded_at, booked: balance_changes, day, extended }
@@ -188,7 +188,7 @@ async fn an_undo_makes_up_for_a_scan_once() {
     let rules = ScanRules { per_day: Some(1), books: vec![booking("5")], ..ScanRules::default() };
     let house = house_of(rules).await;
     let pass = issue(&house, Some(1), "0").await;
-    let record = scanned(&house, pass.id).await;
+    let record = scanned(&house, house.scan(pass.id)).await;
     let scan = record.id;
     let undo = || {
         let key =
@@ -209,6 +209,28 @@ async fn an_undo_makes_up_for_a_scan_once() {
 }
 
 #[tokio::test]
+async fn a_late_scan_that_is_taken_back_leaves_today_as_it_is() {
+    let house = house_of(ScanRules { per_day: Some(1), ..ScanRules::default() }).await;
+    let pass = issue(&house, None, "0").await;
+    let midnight: Timestamp = "2027-01-15T23:00:00Z".parse().unwrap();
+    house.clock.0.store(midnight.as_micros() + HOUR, Ordering::Relaxed);
+    let today = scanned(&house, house.scan(pass.id)).await;
+    let yesterday = Timestamp::from_micros(midnight.as_micros() - 1);
+    let late = scanned(&house, order(pass.id, offline(yesterday))).await;
+    assert_eq!((today.day, late.day), (Some(20_270_116), Some(20_270_115)), "each says the day that it was made on");
+    let undo = |scan: ScanRecord| Action::UndoScan {
+        pass: PassRef::Id(pass.id),
+        scan: Box::new(scan),
+        by: ScanInput::default(),
+        reason: None,
+    };
+    house.did(undo(late)).await;
+    assert_eq!(reason(&house, house.scan(pass.id)).await, Some(RefusedScan::UsedToday));
+    house.did(undo(today)).await;
+    assert_eq!(reason(&house, house.scan(pass.id)).await, None);
+}
+
+#[tokio::test]
 async fn scans_that_extended_a_pass_are_taken_back_in_any_order() {
     for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [0, 2, 1], [1, 2, 0], [2, 0, 1]] {
         let house = house_of(ScanRules { extends_days: Some(10), ..ScanRules::default() }).await;
@@ -219,7 +241,7 @@ async fn scans_that_extended_a_pass_are_taken_back_in_any_order() {
         let mut records = Vec::new();
         for _ in 0..3 {
             house.clock.0.fetch_add(HOUR, Ordering::Relaxed);
-            records.push(scanned(&house, card.id).await);
+            records.push(scanned(&house, house.scan(card.id)).await);
         }
         for nth in order {
             let (scan, by) = (Box::new(records[nth].clone()), ScanInput::default());

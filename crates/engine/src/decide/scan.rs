@@ -38,8 +38,9 @@ pub(super) fn scan(draft: &mut Draft<'_>, passes: &[PassRef], order: &ScanOrder)
         project.as_ref().map_or((&plain, &utc), |project| (project.scan_rules(&before.variant), &project.time_zone));
     check_booking(rules, &order.book)?;
     let mut pass = before.clone();
+    let day = zone.day(at);
     let accepted = admit(&before, order, rules, at)
-        .and_then(|()| count(&mut pass, rules, zone.day(at)))
+        .and_then(|()| count(&mut pass, rules, day))
         .and_then(|()| book(&mut pass, rules, &order.book))
         .and_then(|()| agree(&order.input));
     if let Err(reason) = accepted {
@@ -56,8 +57,8 @@ pub(super) fn scan(draft: &mut Draft<'_>, passes: &[PassRef], order: &ScanOrder)
     let content = pass.lifecycle != before.lifecycle || !booked.is_empty() || extended.is_some();
     draft.touch_pass(&mut pass, content);
     draft.put_pass(Some(&before), &pass);
-    let day = pass.uses.day.map(|uses| uses.day);
-    let facts = Facts::PassScanned { scan: order.input.clone(), remaining, balance_changes: booked.clone(), day, extended };
+    let (input, changed, day) = (order.input.clone(), booked.clone(), Some(day));
+    let facts = Facts::PassScanned { scan: input, remaining, balance_changes: changed, day, extended };
     let scan = draft.event(facts, content, &pass);
     Ok(Answer::Scanned { pass: pass.id, scan, remaining, booked, version: pass.version })
 }
