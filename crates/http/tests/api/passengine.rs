@@ -85,6 +85,26 @@ async fn pages_leave_no_gap_and_repeat_nothing_while_more_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_was_erased_takes_no_place_of_an_answer() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    for number in 0..3 {
+        let body =
+            json!({"project": things.id("project"), "external_id": format!("gone-{number}"), "contact": {"external_id": "gone"}});
+        let pass = server.post("/v1/passes", body).await.expect(201);
+        if number == 2 {
+            server
+                .call(&server.admin, "DELETE", &format!("/v1/contacts/{}", pass["contact"].as_str().unwrap()), &Value::Null)
+                .await;
+        }
+    }
+    let reply = server.get(&format!("{TRIGGERS}?event=pass.created&limit=1")).await;
+    let newest = items(&reply);
+    assert_eq!((newest.len(), &newest[0]["data"]["id"]), (1, &json!(things.id("pass"))), "the newest who is still there");
+    assert_eq!(next(&reply), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn errors_limits_and_preflights_are_passengines() {
     let server = Server::start().await;
     for (query, part) in [

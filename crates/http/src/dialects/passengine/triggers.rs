@@ -28,6 +28,8 @@ use crate::{
 
 /// Most items of an answer, and how many there are unless asked for less.
 const MOST: u32 = 100;
+/// How often one answer looks further back for what was left out of it.
+const LOOKS: usize = 20;
 /// What cursors of this list are sealed for.
 const LIST: &str = "/passengine/api/v1/triggers";
 
@@ -64,13 +66,23 @@ pub(super) async fn list(
 async fn page(app: &App, org: OrgId, wish: &Wish) -> Result<Response, Refused> {
     let kinds = wish.kinds()?;
     let since = wish.since()?;
-    let limit = wish.limit()?;
-    let before = wish.before(app).await?;
-    let found = app.store.newest(org, &Newest { kinds, since, before, limit }).await.map_err(Problem::from)?;
-    let items: Vec<Value> = found.events.iter().filter_map(|event| item(app, event)).collect();
+    let (mut left, mut before, mut has_more) = (wish.limit()?, wish.before(app).await?, true);
+    let mut items: Vec<Value> = Vec::new();
+    // What was erased is left out and takes nobody's place.
+    for _ in 0..LOOKS {
+        if left == 0 || !has_more {
+            break;
+        }
+        let ask = Newest { kinds: kinds.clone(), since, before, limit: left };
+        let found = app.store.newest(org, &ask).await.map_err(Problem::from)?;
+        let told: Vec<Value> = found.events.iter().filter_map(|event| item(app, event)).collect();
+        left = left.saturating_sub(u32::try_from(told.len()).unwrap_or(u32::MAX));
+        items.extend(told);
+        (before, has_more) = (found.before, found.has_more);
+    }
     let mut response = Json(items).into_response();
-    if found.has_more {
-        let place = std::iter::once(app.store.epoch()).chain(found.before);
+    if has_more {
+        let place = std::iter::once(app.store.epoch()).chain(before);
         let next = wish.address(app, &cursor::text(&cursor::words(place)));
         if let Ok(next) = HeaderValue::from_str(&format!("<{next}>; rel=\"next\"")) {
             response.headers_mut().insert(header::LINK, next);
