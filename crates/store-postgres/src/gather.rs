@@ -1,14 +1,16 @@
 //! Calls of one kind that come at the same time are done by one statement.
 //!
 //! One commit wakes the readers of many shards; they ask, and then write down, at the same time. What comes while a
-//! statement runs goes together with the next, so a lone caller waits for nobody and a crowd costs as little as one.
+//! statement runs goes together with the next, and statements of a kind keep a distance from each other, in which more of them
+//! meet: without it a quick database runs one for every caller. So a lone caller waits for nobody, a crowd costs as little as one,
+//! and nobody waits for longer than that distance.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use deadpool_postgres::Pool;
 use parking_lot::Mutex;
 use store::{Result, StoreError};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::error::Attempt;
 
@@ -21,6 +23,8 @@ pub(crate) type Run<Q, A> = fn(Pool, Arc<[Q]>) -> Pin<Box<dyn Future<Output = At
 /// Where calls of one kind meet.
 pub(crate) struct Gather<Q, A> {
     run: Run<Q, A>,
+    /// From the begin of a statement to that of the next, unless that one is full.
+    distance: Duration,
     meeting: Mutex<Meeting<Q, A>>,
 }
 
@@ -48,8 +52,8 @@ impl<Q, A> Drop for Running<Q, A> {
 }
 
 impl<Q: Clone + Send + Sync + 'static, A: Send + 'static> Gather<Q, A> {
-    pub(crate) fn new(run: Run<Q, A>) -> Arc<Self> {
-        Arc::new(Self { run, meeting: Mutex::new(Meeting { waiting: Vec::new(), running: false }) })
+    pub(crate) fn new(distance: Duration, run: Run<Q, A>) -> Arc<Self> {
+        Arc::new(Self { run, distance, meeting: Mutex::new(Meeting { waiting: Vec::new(), running: false }) })
     }
 
     /// Does one call, together with others that come meanwhile. It is done even when whoever asked goes away.
@@ -64,6 +68,11 @@ impl<Q: Clone + Send + Sync + 'static, A: Send + 'static> Gather<Q, A> {
             tokio::spawn(serve(Running { gather: Arc::clone(self), over: false }, pool.clone()));
         }
         answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a statement for several callers broke off".into())))
+    }
+
+    /// Whether no more may go into the next statement.
+    fn is_full(&self) -> bool {
+        self.meeting.lock().waiting.len() >= MOST
     }
 
     /// What goes into the next statement; nothing ends the task, in the same moment in which nobody is seen waiting.
@@ -84,7 +93,7 @@ async fn serve<Q: Clone + Send + Sync + 'static, A: Send + 'static>(mut running:
             running.over = true;
             return;
         }
-        let questions: Arc<[Q]> = questions.into();
+        let (questions, began): (Arc<[Q]>, _) = (questions.into(), Instant::now());
         match (gather.run)(pool.clone(), Arc::clone(&questions)).await {
             Ok(answers) => {
                 for (reply, answer) in replies.into_iter().zip(answers) {
@@ -105,5 +114,57 @@ async fn serve<Q: Clone + Send + Sync + 'static, A: Send + 'static>(mut running:
                 }
             }
         }
+        if !gather.is_full() {
+            tokio::time::sleep_until(began + gather.distance).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::{Options, pool};
+
+    const AN_HOUR: Duration = Duration::from_secs(3_600);
+
+    fn none() -> Pool {
+        pool::make("postgres://nobody@localhost/none", &Options::default()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_comes_alone_waits_for_nobody_nor_do_as_many_as_fill_statements() {
+        let alone = Gather::new(AN_HOUR, |_, asked: Arc<[usize]>| Box::pin(async move { Ok(asked.to_vec()) }));
+        assert_eq!(alone.call(&none(), 7).await.unwrap(), 7);
+        let crowd = Gather::new(AN_HOUR, |_, asked: Arc<[usize]>| Box::pin(async move { Ok(asked.to_vec()) }));
+        let mut calls = JoinSet::new();
+        for number in 0..MOST * 4 {
+            let (crowd, pool) = (Arc::clone(&crowd), none());
+            calls.spawn(async move { (crowd.call(&pool, number).await.unwrap(), number) });
+        }
+        assert!(calls.join_all().await.into_iter().all(|(answer, number)| answer == number), "each has its own answer");
+    }
+
+    #[tokio::test]
+    async fn those_who_come_one_after_another_meet() {
+        const DISTANCE: Duration = Duration::from_millis(10);
+        static STATEMENTS: AtomicU32 = AtomicU32::new(0);
+        let gather = Gather::new(DISTANCE, |_, asked: Arc<[u64]>| {
+            STATEMENTS.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async move { Ok(asked.to_vec()) })
+        });
+        let (since, mut calls) = (Instant::now(), JoinSet::new());
+        for number in 0..100 {
+            let (gather, pool) = (Arc::clone(&gather), none());
+            calls.spawn(async move { (gather.call(&pool, number).await.unwrap(), number) });
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(calls.join_all().await.into_iter().all(|(answer, number)| answer == number), "each has its own answer");
+        let most = since.elapsed().as_millis() / DISTANCE.as_millis() + 1;
+        let statements = STATEMENTS.load(Ordering::Relaxed);
+        assert!(u128::from(statements) <= most, "{statements} statements in the time of {most}");
     }
 }

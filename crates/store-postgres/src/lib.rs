@@ -36,7 +36,7 @@ mod synced;
 mod upkeep;
 mod wallets;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
@@ -60,6 +60,11 @@ pub use pool::Options;
 
 /// How many shards the logs have.
 const SHARDS: u16 = 16;
+
+/// Between two reads of a log, all readers of this node together.
+const READS: Duration = Duration::from_millis(8);
+/// Between two writings of outcomes, which nobody waits for who sent or receives something.
+const OUTCOMES: Duration = Duration::from_millis(20);
 
 /// A PostgreSQL database that holds Passbridge's state.
 pub struct Postgres {
@@ -96,13 +101,15 @@ impl Postgres {
             inbox_hints: log::Hints::default(),
             event_hints: log::Hints::default(),
             cleared: upkeep::Progress::default(),
-            versions: Gather::new(|pool, asked| {
+            versions: Gather::new(Duration::ZERO, |pool, asked| {
                 Box::pin(async move { config::version(&pool).await.map(|version| vec![version; asked.len()]) })
             }),
-            inbox_reads: Gather::new(|pool, asked| Box::pin(async move { log::read_inbox(&pool, &asked).await })),
-            event_reads: Gather::new(|pool, asked| Box::pin(async move { log::read_events(&pool, &asked).await })),
-            inbox_outcomes: Gather::new(|pool, asked| Box::pin(async move { inbox::settle(&pool, &asked).await })),
-            delivery_outcomes: Gather::new(|pool, asked| Box::pin(async move { deliveries::settle(&pool, &asked).await })),
+            inbox_reads: Gather::new(READS, |pool, asked| Box::pin(async move { log::read_inbox(&pool, &asked).await })),
+            event_reads: Gather::new(READS, |pool, asked| Box::pin(async move { log::read_events(&pool, &asked).await })),
+            inbox_outcomes: Gather::new(OUTCOMES, |pool, asked| Box::pin(async move { inbox::settle(&pool, &asked).await })),
+            delivery_outcomes: Gather::new(OUTCOMES, |pool, asked| {
+                Box::pin(async move { deliveries::settle(&pool, &asked).await })
+            }),
             nudger,
         }))
     }
