@@ -71,6 +71,10 @@ pub struct Pass {
     /// newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undone: Vec<Extension>,
+    /// Accepted scans of the days before that of `uses.day`, where a limit per day has to hold for scans that are told late,
+    /// too; the oldest first, at most [`Pass::MAX_EARLIER_DAYS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_days: Vec<DayUses>,
     /// How it came about.
     #[serde(default)]
     pub origin: Origin,
@@ -384,6 +388,41 @@ impl Pass {
         Wallet::ALL.iter().map(|wallet| self.holding(*wallet).active).sum()
     }
 
+    /// Counts an accepted scan for a day. With `oldest`, the oldest day of which a scan may still be told, the days before the
+    /// newest are remembered from it on.
+    pub fn count_use(&mut self, day: u32, oldest: Option<u32>) {
+        self.uses.count = self.uses.count.saturating_add(1);
+        match &mut self.uses.day {
+            Some(newest) if newest.day == day => newest.count = newest.count.saturating_add(1),
+            Some(newest) if newest.day > day => {
+                let place = self.earlier_days.partition_point(|earlier| earlier.day < day);
+                match self.earlier_days.get_mut(place).filter(|earlier| earlier.day == day) {
+                    Some(earlier) => earlier.count = earlier.count.saturating_add(1),
+                    None => self.earlier_days.insert(place, DayUses { day, count: 1 }),
+                }
+            }
+            newest => self.earlier_days.extend(newest.replace(DayUses { day, count: 1 })),
+        }
+        self.earlier_days.retain(|earlier| oldest.is_some_and(|oldest| earlier.day >= oldest));
+        self.earlier_days.drain(..self.earlier_days.len().saturating_sub(Self::MAX_EARLIER_DAYS));
+    }
+
+    /// How many scans were accepted on a day, as far as that is remembered.
+    #[must_use]
+    pub fn uses_of(&self, day: u32) -> u32 {
+        let mut days = self.uses.day.iter().chain(&self.earlier_days);
+        days.find(|uses| uses.day == day).map_or(0, |uses| uses.count)
+    }
+
+    /// Takes back an accepted scan of a day.
+    pub fn take_back_use(&mut self, day: Option<u32>) {
+        self.uses.count = self.uses.count.saturating_sub(1);
+        let mut days = self.uses.day.iter_mut().chain(&mut self.earlier_days);
+        if let Some(uses) = days.find(|uses| Some(uses.day) == day) {
+            uses.count = uses.count.saturating_sub(1);
+        }
+    }
+
     /// Takes back how a scan moved the end of its validity. Where a later scan moved it on, it stays until that is taken back
     /// too, and goes then to where it would be without either. An end that was set otherwise since stays.
     pub fn take_back(&mut self, extension: Extension) {
@@ -433,6 +472,9 @@ impl Pass {
 
     /// Most messages that are planned for one pass.
     pub const MAX_PLANNED: usize = 8;
+
+    /// Most days that accepted scans are remembered of, beside the newest.
+    pub const MAX_EARLIER_DAYS: usize = 32;
 
     /// Most extensions that are remembered as taken back.
     pub const MAX_UNDONE: usize = 16;

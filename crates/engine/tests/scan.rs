@@ -101,10 +101,22 @@ async fn a_pass_for_once_a_day_counts_days_of_its_own_place() {
         house.clock.0.store(at, Ordering::Relaxed);
         assert_eq!(reason(&house, house.scan(pass.id)).await, expected, "{}", Timestamp::from_micros(at));
     }
-    // A reader that was away tells of the day before yesterday's second visit late, and hides nothing of today.
+    // A reader that was away tells of the day before's only visit late, and hides nothing of today.
     let late = Timestamp::from_micros(midnight.as_micros() - 25 * HOUR);
     assert_eq!(reason(&house, order(pass.id, offline(late))).await, None);
     assert_eq!(reason(&house, house.scan(pass.id)).await, Some(RefusedScan::UsedToday));
+    // Another one tells of second visits on that day and on the next.
+    for at in [late.as_micros() - HOUR, midnight.as_micros() - 2 * HOUR] {
+        assert_eq!(reason(&house, order(pass.id, offline(Timestamp::from_micros(at)))).await, Some(RefusedScan::UsedToday));
+    }
+    let pass = house.store.pass(house.org, pass.id).await.unwrap().unwrap();
+    let days: Vec<_> = pass.earlier_days.iter().map(|uses| (uses.day, uses.count)).collect();
+    assert_eq!(days, [(20_270_114, 1), (20_270_115, 1), (20_270_116, 1)]);
+    // Who says a day of which nothing can be told any more need not be remembered.
+    house.clock.0.fetch_add(31 * 24 * HOUR, Ordering::Relaxed);
+    assert_eq!(reason(&house, house.scan(pass.id)).await, None);
+    let pass = house.store.pass(house.org, pass.id).await.unwrap().unwrap();
+    assert_eq!(pass.earlier_days, [], "{:?}", pass.uses);
 }
 
 #[tokio::test]

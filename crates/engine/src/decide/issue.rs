@@ -60,6 +60,7 @@ pub(super) fn issue(draft: &mut Draft<'_>, issue: &Issue) -> Result<Answer, Reje
         google: Default::default(),
         unknown: Default::default(),
         undone: Vec::new(),
+        earlier_days: Vec::new(),
         issued_at: draft.now,
         updated_at: draft.now,
         as_of: Some(as_of),

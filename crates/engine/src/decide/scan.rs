@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
-    Amount, Answer, Booking, DayUses, Extension, Facts, Lifecycle, Pass, PassRef, Proof, RefusedScan, Reject, RejectCode,
-    ScanInput, ScanOrder, ScanRules, Timestamp, ZoneName,
+    Amount, Answer, Booking, Extension, Facts, Lifecycle, Pass, PassRef, Proof, RefusedScan, Reject, RejectCode, ScanInput,
+    ScanOrder, ScanRules, Timestamp, ZoneName,
 };
 
 use super::Draft;
@@ -38,9 +38,9 @@ pub(super) fn scan(draft: &mut Draft<'_>, passes: &[PassRef], order: &ScanOrder)
         project.as_ref().map_or((&plain, &utc), |project| (project.scan_rules(&before.variant), &project.time_zone));
     check_booking(rules, &order.book)?;
     let mut pass = before.clone();
-    let day = zone.day(at);
+    let (day, oldest) = (zone.day(at), zone.day(draft.now.minus(MAX_OFFLINE_AGE)));
     let accepted = admit(&before, order, rules, at)
-        .and_then(|()| count(&mut pass, rules, day))
+        .and_then(|()| count(&mut pass, rules, day, oldest))
         .and_then(|()| book(&mut pass, rules, &order.book))
         .and_then(|()| agree(&order.input));
     if let Err(reason) = accepted {
@@ -115,16 +115,11 @@ fn agree(input: &ScanInput) -> Result<(), RefusedScan> {
     if turned_away { Err(RefusedScan::ByReader) } else { Ok(()) }
 }
 
-fn count(pass: &mut Pass, rules: &ScanRules, day: u32) -> Result<(), RefusedScan> {
-    let so_far = pass.uses.day.filter(|uses| uses.day == day).map_or(0, |uses| uses.count);
-    if rules.per_day.is_some_and(|most| so_far >= most) {
+fn count(pass: &mut Pass, rules: &ScanRules, day: u32, oldest: u32) -> Result<(), RefusedScan> {
+    if rules.per_day.is_some_and(|most| pass.uses_of(day) >= most) {
         return Err(RefusedScan::UsedToday);
     }
-    pass.uses.count = pass.uses.count.saturating_add(1);
-    // A scan that is told late must not hide what was counted for a later day.
-    if pass.uses.day.is_none_or(|uses| uses.day <= day) {
-        pass.uses.day = Some(DayUses { day, count: so_far + 1 });
-    }
+    pass.count_use(day, rules.per_day.map(|_| oldest));
     Ok(())
 }
 

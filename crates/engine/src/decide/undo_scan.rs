@@ -32,10 +32,7 @@ pub(super) fn undo(
     let before = draft.pass(reference)?;
     lifecycle::refuse_deleted(&before)?;
     let mut pass = before.clone();
-    pass.uses.count = pass.uses.count.saturating_sub(1);
-    if let Some(uses) = pass.uses.day.as_mut().filter(|uses| Some(uses.day) == record.day) {
-        uses.count = uses.count.saturating_sub(1);
-    }
+    pass.take_back_use(record.day);
     let mut balance_changes = std::collections::BTreeMap::new();
     for (name, amount) in &record.booked {
         let held = pass.balances.get(name).copied().unwrap_or_default();
