@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{Json, extract::State};
 use domain::{
     Action, Amount, Answer, EventId, Facts, IdempotencyKey, OfflineScan, PassId, PassRef, ProjectId, Proof, RefusedScan,
-    ScanInput, ScanOrder, ScanRecord, Timestamp,
+    RejectCode, ScanInput, ScanOrder, ScanRecord, Timestamp,
 };
 use engine::{EngineError, Outcome};
 use serde::{Deserialize, Serialize};
@@ -338,7 +338,12 @@ fn offline_result(
             Ok(OfflineResult { scan, conflict, replayed: outcome.replayed, result, error: None })
         }
         Err(EngineError::Rejected(reject)) => {
-            let error = Some(FieldError::new(reject.path, reject.message));
+            let error = Some(match reject.code {
+                RejectCode::KeyReused => {
+                    FieldError::new("id", "this reader told another scan under it: give each one of its own")
+                }
+                _ => FieldError::new(reject.path, reject.message),
+            });
             Ok(OfflineResult { scan, conflict: item.accepted == Some(true), replayed: false, result: None, error })
         }
         Err(error) => Err(error.into()),

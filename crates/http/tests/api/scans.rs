@@ -79,6 +79,8 @@ async fn readers_without_a_network_tell_later_and_conflicts_are_named() {
         (&again["results"][0]["replayed"], &again["results"][0]["result"]),
         (&json!(true), &first["results"][0]["result"])
     );
+    let reused = tell("north", json!([{"id": "1", "code": pass, "at": at(20), "accepted": true}])).await;
+    assert_eq!((&reused["results"][0]["error"]["path"], &reused["conflicts"]), (&json!("id"), &json!(1)));
     let other = tell("south", json!([{"id": "1", "code": pass, "at": at(9), "accepted": true}])).await;
     assert_eq!((&other["conflicts"], &other["results"][0]["conflict"]), (&json!(1), &json!(true)));
     assert_eq!(other["results"][0]["result"]["reason"], "already_used");
