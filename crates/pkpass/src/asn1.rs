@@ -146,6 +146,11 @@ pub(crate) fn time(unix_seconds: i64) -> Result<Vec<u8>, Malformed> {
     })
 }
 
+/// A moment (unix seconds) as people read it: `2026-11-20T09:30:00Z`.
+pub(crate) fn written(unix_seconds: i64) -> String {
+    date_time(unix_seconds).map_or_else(|_| format!("{unix_seconds} (unix seconds)"), |time| time.to_string())
+}
+
 /// Reads a `UTCTime` or `GeneralizedTime` into unix seconds.
 pub(crate) fn read_time(tlv: &Tlv<'_>) -> Result<i64, Malformed> {
     let text = std::str::from_utf8(tlv.value).ok().and_then(|text| text.strip_suffix('Z')).ok_or(Malformed)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::asn1::written;
 use crate::assets::sha1_hex;
 use crate::cms::SignedData;
 use crate::read::Package;
@@ -248,11 +249,9 @@ pub(crate) fn holds_intermediate(package: &Package) -> bool {
 fn check_validity(chain: &[&Certificate], now: i64) -> Result<(), String> {
     match chain.iter().find(|certificate| !certificate.is_valid_at(now)) {
         Some(certificate) if now > certificate.not_after() => {
-            Err(format!("`{}` expired at {} (unix seconds)", certificate.name(), certificate.not_after()))
+            Err(format!("`{}` expired at {}", certificate.name(), written(certificate.not_after())))
         }
-        Some(certificate) => {
-            Err(format!("`{}` is valid only from {} (unix seconds)", certificate.name(), certificate.not_before()))
-        }
+        Some(certificate) => Err(format!("`{}` is valid only from {}", certificate.name(), written(certificate.not_before()))),
         None => Ok(()),
     }
 }

@@ -9,6 +9,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use crate::asn1::written;
 use crate::signer::{Chain, ChainError, SignError, Signer};
 use key::Key;
 pub(crate) use request::rsa_key;
@@ -64,7 +65,7 @@ pub enum IdentityError {
     #[error(transparent)]
     Chain(#[from] ChainError),
     /// The certificate is not valid yet.
-    #[error("the certificate `{name}` is valid only from {not_before} (unix seconds); check the clock")]
+    #[error("the certificate `{name}` is valid only from {}; check the clock", written(*.not_before))]
     NotYetValid {
         /// Whose certificate.
         name: String,
@@ -73,7 +74,8 @@ pub enum IdentityError {
     },
     /// The certificate has expired.
     #[error(
-        "the certificate `{name}` expired at {not_after} (unix seconds); renew it in Apple's developer portal and import the new one"
+        "the certificate `{name}` expired at {}; renew it in Apple's developer portal and import the new one",
+        written(*.not_after)
     )]
     Expired {
         /// Whose certificate.
