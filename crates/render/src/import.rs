@@ -274,8 +274,7 @@ fn parts(source: &mut Source<'_>, design: &mut Design, kind: ProjectKind) {
 /// The first barcode that a design knows; the wallets' own fallbacks are added when the pass is drawn.
 fn barcode(source: &mut Source<'_>) -> Option<domain::Barcode> {
     let single = source.take("barcode");
-    let several = source.take("barcodes");
-    let mut all: Vec<Value> = several.and_then(|all| all.as_array().cloned()).unwrap_or_default();
+    let mut all = source.list("barcodes");
     if all.is_empty() {
         all.extend(single);
     }
@@ -304,6 +303,7 @@ fn barcode(source: &mut Source<'_>) -> Option<domain::Barcode> {
             source.notes.left_out(path, "a design has one barcode; phones that cannot draw it get a QR code of the same value");
             continue;
         }
+        source.only(&path, code, &["format", "message", "messageEncoding", "altText"]);
         let value = source.parse(&format!("{path}.message"), value);
         let alt_text = code["altText"].as_str().map(|text| source.parse(&format!("{path}.altText"), text));
         taken = Some(domain::Barcode { format, value, alt_text });
@@ -328,10 +328,17 @@ fn nfc(source: &mut Source<'_>) -> Option<Nfc> {
 
 fn relevance(source: &mut Source<'_>) -> Relevance {
     let mut relevance = Relevance::default();
-    let single = source.take("relevantDate").map(|date| serde_json::json!({"date": date}));
-    let dates = source.take("relevantDates").and_then(|dates| dates.as_array().cloned()).unwrap_or_default();
-    let dates = if dates.is_empty() { single.into_iter().collect() } else { dates };
+    let single = source.take("relevantDate");
+    let mut dates = source.list("relevantDates");
+    match single {
+        Some(single) if dates.is_empty() => dates.push(serde_json::json!({"date": single})),
+        Some(single) if !["date", "relevantDate", "startDate"].iter().any(|key| differ::same(&dates[0][key], &single)) => {
+            source.notes.left_out("relevantDate", "phones that look at it get the first of `relevantDates`");
+        }
+        _ => {}
+    }
     for (index, date) in dates.iter().enumerate() {
+        source.only(&format!("relevantDates[{index}]"), date, &["date", "relevantDate", "startDate", "endDate"]);
         let time = |key: &str| {
             let text = date[key].as_str()?;
             Moment::parse(text).and_then(|moment| Text::parse(&moment.wallet()).ok())
@@ -356,7 +363,7 @@ fn relevance(source: &mut Source<'_>) -> Relevance {
 }
 
 fn places<T>(source: &mut Source<'_>, key: &str, read: impl Fn(&mut Source<'_>, &str, &Value) -> Option<T>) -> Vec<T> {
-    let listed = source.take(key).and_then(|listed| listed.as_array().cloned()).unwrap_or_default();
+    let listed = source.list(key);
     let mut taken = Vec::new();
     for (index, place) in listed.iter().enumerate() {
         let path = format!("{key}[{index}]");

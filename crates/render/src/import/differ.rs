@@ -14,7 +14,7 @@ use crate::{AppleContext, CodeSigner, MESSAGE_FIELD, PassView, apple, sample_con
 const NOBODY: AppleContext<'static> =
     AppleContext { pass_type: "pass.example.sample", team: "SAMPLE1234", web_service_url: "", auth_token: "", image_url: None };
 /// Keys that are drawn by rules of our own: fallbacks for older phones, both spellings of newer ones, what groups passes.
-const BY_RULE: [&str; 7] = ["barcode", "barcodes", "relevantDate", "relevantDates", "beacons", "semantics", "groupingIdentifier"];
+const BY_RULE: [&str; 6] = ["barcode", "barcodes", "relevantDate", "relevantDates", "semantics", "groupingIdentifier"];
 
 /// Why a key is not kept.
 const OTHER_TYPE: &str = "its value is of another type than Apple documents";
@@ -143,7 +143,7 @@ fn difference(wanted: &Value, drawn: Option<&Value>) -> Option<Value> {
 }
 
 /// Whether a phone would see the same.
-fn same(one: &Value, other: &Value) -> bool {
+pub(super) fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
         (Value::Array(one), Value::Array(other)) => {
@@ -158,7 +158,8 @@ fn same(one: &Value, other: &Value) -> bool {
                 let (one, other) = (Moment::parse(one).map(Moment::wallet), Moment::parse(other).map(Moment::wallet));
                 one.is_some() && one == other
             };
-            one == other || colors() || times()
+            let uuids = || uuid::Uuid::parse_str(one).is_ok_and(|one| uuid::Uuid::parse_str(other) == Ok(one));
+            one == other || colors() || times() || uuids()
         }
         (one, other) => one == other,
     }

@@ -25,6 +25,18 @@ const GROUPS: [(&str, FieldPlace); 7] = [
 /// Takes the fields of a style into the design; the foot of a poster stands in the poster alone.
 pub(super) fn read(source: &mut Source<'_>, design: &mut Design, style: &'static str) {
     let mut keys = BTreeSet::new();
+    for style in [style, "posterGeneric"] {
+        let Some(value) = source.peek(style) else { continue };
+        let mut odd: Vec<String> = Vec::new();
+        match value {
+            Value::Object(groups) => {
+                let listed = |group: &&str| groups.get(*group).is_some_and(|fields| !fields.is_array() && !fields.is_null());
+                odd.extend(GROUPS.iter().map(|(group, _)| *group).filter(listed).map(|group| format!("{style}.{group}")));
+            }
+            _ => odd.push(style.to_owned()),
+        }
+        odd.into_iter().for_each(|path| source.notes.left_out(path, "it holds no list of fields"));
+    }
     let groups = |source: &Source<'_>, style: &str, footer: bool| -> Vec<(String, FieldPlace, Vec<Value>)> {
         let of = |(group, place): &(&str, FieldPlace)| {
             let fields = source.peek(style)?[*group].as_array()?.clone();

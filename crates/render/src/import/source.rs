@@ -74,6 +74,25 @@ impl<'n> Source<'n> {
         }
     }
 
+    /// A list; anything else under its key is left out.
+    pub(super) fn list(&mut self, key: &str) -> Vec<Value> {
+        match self.take(key) {
+            Some(Value::Array(list)) => list,
+            None => Vec::new(),
+            Some(_) => {
+                self.notes.left_out(key, "it is no list");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Says which keys of a part are left out because a design has no word for them.
+    pub(super) fn only(&mut self, path: &str, part: &Value, known: &[&str]) {
+        for key in part.as_object().into_iter().flat_map(Map::keys).filter(|key| !known.contains(&key.as_str())) {
+            self.notes.left_out(format!("{path}.{key}"), "a design has no word for it");
+        }
+    }
+
     /// A text as a design has it: braces that are no placeholder are set apart, and what is too long is cut.
     pub(super) fn parse(&mut self, path: &str, text: &str) -> Text {
         parse(path, text, self.notes)

@@ -105,6 +105,26 @@ fn a_built_pass_comes_back_the_same_but_for_what_names_it() {
 }
 
 #[test]
+fn whatever_is_not_taken_over_is_said() {
+    let project = project("membership");
+    let said = |json: Value| {
+        let import = imported(&project, &json.to_string()).unwrap();
+        let left_out = import.notes.into_iter().filter(|note| note.outcome == Outcome::LeftOut);
+        (import.design, left_out.map(|note| note.path).collect::<Vec<_>>())
+    };
+    let (_, left_out) = said(json!({"organizationName": "O", "description": "D", "barcodes": "x", "locations": {"latitude": 1},
+        "beacons": 7, "relevantDates": "2026-11-20T18:30:00Z", "storeCard": {"primaryFields": {"key": "a"}, "backFields": null}}));
+    assert_eq!(left_out, ["barcodes", "relevantDates", "locations", "beacons", "storeCard.primaryFields"]);
+    let beacon = json!({"proximityUUID": "f7826da6-4fa2-4e98-8024-bc5b71e0893e", "major": 1, "x-own": {"y": 1}});
+    let (design, left_out) = said(json!({"organizationName": "O", "description": "D", "storeCard": {},
+        "barcodes": [{"format": "PKBarcodeFormatQR", "message": "1", "messageEncoding": "utf-8", "x-own": 1}],
+        "beacons": [beacon], "relevantDate": "2026-11-19T18:30:00Z",
+        "relevantDates": [{"startDate": "2026-11-20T18:30:00Z", "endDate": "2026-11-20T19:30:00Z", "x-own": 1}]}));
+    assert_eq!(left_out, ["barcodes[0].x-own", "relevantDate", "relevantDates[0].x-own"]);
+    assert_eq!(design.apple["beacons"], json!([beacon]), "kept as it stands");
+}
+
+#[test]
 fn every_style_comes_back() {
     for (kind, rich) in [
         ("coupon", None),
