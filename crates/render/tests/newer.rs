@@ -337,6 +337,8 @@ fn relevance_reaches_both_wallets_as_far_as_each_knows_it() {
         pass["relevantDates"][0],
         json!({"date": "2026-11-20T20:00:00+01:00", "relevantDate": "2026-11-20T20:00:00+01:00"})
     );
+    assert_eq!(pass["relevantDate"], "2026-11-20T20:00:00+01:00", "the first, for phones that know one alone");
+    assert!(input.losses(System::Ios17).contains(&"relevance.dates".to_owned()));
     assert_eq!(pass["maxDistance"], 150.0);
     assert!(pass["locations"][0]["relevantText"].as_str().unwrap().starts_with("Hello M"));
     assert_eq!(pass["beacons"][0]["proximityUUID"], "F7826DA6-4FA2-4E98-8024-BC5B71E0893E");

@@ -4,11 +4,14 @@ use super::{Barcode, BarcodeFormat, Fields, Pass, RelevantDate};
 
 impl Pass {
     /// Adds what makes the pass whole on every system: a QR code after barcodes that only iOS 27 draws, relevant dates
-    /// under the keys of iOS 18 and of iOS 26, and the boarding tags of iOS 26 under both of their names. Doing it twice
-    /// changes nothing.
+    /// under the keys of iOS 18 and of iOS 26 and the first of them under that of older ones, and the boarding tags of iOS 26
+    /// under both of their names. Doing it twice changes nothing.
     pub fn complete_for_every_system(&mut self) {
         self.append_qr_fallback();
         self.relevant_dates.iter_mut().for_each(RelevantDate::spell_both_ways);
+        if self.relevant_date.is_none() {
+            self.relevant_date = self.relevant_dates.first().and_then(|first| first.date.clone().or(first.start_date.clone()));
+        }
         self.semantics.spell_both_ways();
         self.style.fields_mut().spell_both_ways();
         if let Some(poster) = &mut self.poster_generic {

@@ -118,14 +118,16 @@ fn a_pass_is_completed_for_every_system_once() {
         "messageEncoding": "iso-8859-1", "altText": "4006"})
     );
     assert_eq!(value["relevantDates"][0]["relevantDate"], "2026-11-20T20:00Z");
+    assert_eq!(value["relevantDate"], "2026-11-20T20:00Z", "all that iOS 17 knows");
     assert_eq!(value["semantics"]["departureAirportTimeZone"], "Europe/Berlin");
     assert_eq!(value["storeCard"]["primaryFields"][0]["semantics"]["airlineLoungePlaceID"], "L1");
     let once = pass.clone();
     pass.complete_for_every_system();
     assert_eq!(pass, once);
-    let mut plain = card();
+    let mut plain = Pass { relevant_date: Some("2026-11-19T20:00Z".to_owned()), ..card() };
+    let whole = plain.clone();
     plain.complete_for_every_system();
-    assert_eq!(plain, card(), "a pass that is whole is left alone");
+    assert_eq!(plain, whole, "a pass that is whole is left alone");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What Apple Wallet leaves out, by system.
 
-use domain::{BarcodeFormat, Design, DesignField, FieldPlace, ImageRole, ProjectKind, RichStyle};
+use domain::{BarcodeFormat, Design, DesignField, FieldPlace, ImageRole, ProjectKind, RelevantTime, RichStyle};
 use pkpass::model::{BOARDING_LINKS, GUIDE_LINKS};
 
 use super::{APPLE, BEFORE_18, BEFORE_26, BEFORE_27, Losses, System, WATCH, apple_shows};
@@ -122,9 +122,12 @@ fn newer_keys(design: &Design, losses: &mut Losses) {
         };
         losses.add(systems, format!("apple.{key}"), "not shown: this system does not know it");
     }
-    if !design.relevance.dates.is_empty() {
-        losses.add(&[System::Ios17], "relevance.dates", "ignored: several dates are known from iOS 18 on");
-    }
+    let effect = match design.relevance.dates.as_slice() {
+        [] | [RelevantTime::At { .. }] => return,
+        [RelevantTime::Between { .. }] => "the start counts alone: intervals are known from iOS 18 on",
+        _ => "the first alone counts: several dates are known from iOS 18 on",
+    };
+    losses.add(&[System::Ios17], "relevance.dates", effect);
 }
 
 fn watch(design: &Design, losses: &mut Losses) {
