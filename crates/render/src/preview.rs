@@ -7,7 +7,7 @@ use domain::{BarcodeFormat, Design, DesignField, FieldPlace, ImageRole, Lifecycl
 use maud::{Markup, PreEscaped, html};
 
 use crate::loss::apple_shows;
-use crate::values::formatted;
+use crate::values::as_shown;
 use crate::{PassView, barcode};
 
 /// The sheet that all cards share.
@@ -64,18 +64,22 @@ pub fn preview_html(view: &PassView<'_>, context: &PreviewContext<'_>) -> Markup
     }
 }
 
-/// The style sheet of a design's cards: the shared sheet and the design's colours.
+/// The style sheet of a design's cards: the shared sheet and the design's colours. Google Wallet has the background alone of
+/// them, and chooses a text colour that fits it.
 #[must_use]
 pub fn preview_css(design: &Design) -> String {
     let background = color(design.colors.background.as_deref()).unwrap_or(BACKGROUND);
+    let fitting = if contrast(LIGHT_TEXT, background) >= contrast(DARK_TEXT, background) { LIGHT_TEXT } else { DARK_TEXT };
     let readable = |wanted: Option<&str>| match color(wanted) {
         Some(text) if contrast(text, background) >= MIN_CONTRAST => text.to_owned(),
-        _ if contrast(LIGHT_TEXT, background) >= contrast(DARK_TEXT, background) => LIGHT_TEXT.to_owned(),
-        _ => DARK_TEXT.to_owned(),
+        _ => fitting.to_owned(),
     };
     let foreground = readable(design.colors.foreground.as_deref());
     let label = readable(design.colors.label.as_deref().or(design.colors.foreground.as_deref()));
-    format!("{SHEET}.pb-pass{{--pb-background:{background};--pb-foreground:{foreground};--pb-label:{label}}}\n")
+    format!(
+        "{SHEET}.pb-pass{{--pb-background:{background};--pb-foreground:{foreground};--pb-label:{label}}}\n\
+         .pb-google{{--pb-foreground:{fitting};--pb-label:{fitting}}}\n"
+    )
 }
 
 pub(crate) fn style(kind: ProjectKind) -> &'static str {
@@ -92,7 +96,7 @@ pub(crate) fn shown<'a>(view: &PassView<'a>, place: FieldPlace) -> Vec<Shown<'a>
     let design: &'a Design = &view.template.design;
     let of_place = design.fields.iter().filter(|field| field.place == place);
     let show = |field: &'a DesignField| {
-        let value = formatted(&view.value(&field.value)?, field.number.as_ref());
+        let value = as_shown(&view.value(&field.value)?, field);
         Some(Shown { label: &field.label, value })
     };
     of_place.filter_map(show).collect()

@@ -145,7 +145,7 @@ fn lock_screen(view: &PassView<'_>, context: &PreviewContext<'_>) -> Markup {
     let design = &view.template.design;
     let line = design.fields.iter().find_map(|field| {
         let message = field.change_message.as_ref()?;
-        let value = crate::values::formatted(&view.value(&field.value)?, field.number.as_ref());
+        let value = crate::values::as_shown(&view.value(&field.value)?, field);
         Some(message.replace("%@", &value))
     });
     html! {
@@ -204,7 +204,7 @@ fn google_rows<'a>(view: &PassView<'a>) -> (Vec<Vec<Shown<'a>>>, Vec<Shown<'a>>)
         let of_group = slotted.iter().filter(|one| places.contains(&one.field.place));
         let mut values: Vec<Shown<'a>> = of_group
             .filter_map(|one| {
-                let value = crate::values::formatted(&view.value(&one.field.value)?, one.field.number.as_ref());
+                let value = crate::values::as_shown(&view.value(&one.field.value)?, one.field);
                 // The large line of a generic pass has its label as a line of its own.
                 let label = if one.slot == Slot::Header { "" } else { one.field.label.as_str() };
                 Some(Shown { label, value })

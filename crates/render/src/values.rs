@@ -1,6 +1,6 @@
 //! What the placeholders of a design stand for, and how a value is written where the reader's locale is unknown.
 
-use domain::{Amount, FieldType, FieldValue, Lifecycle, NumberFormat, Text, Timestamp};
+use domain::{Amount, DateFormat, DateLength, DesignField, FieldType, FieldValue, Lifecycle, NumberFormat, Text, Timestamp};
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::{Offset, TimeZone};
 use serde_json::Number;
@@ -58,6 +58,29 @@ impl Moment {
             (false, false) => "%-d %b %Y, %H:%M UTC",
         };
         self.written(pattern)
+    }
+
+    /// For people, as much of the day and of the hour as a field asks for.
+    pub(crate) fn styled(self, asked: DateFormat) -> String {
+        let day = match asked.date {
+            Some(DateLength::None) => "",
+            None | Some(DateLength::Short | DateLength::Medium) => "%-d %b %Y",
+            Some(DateLength::Long) => "%-d %B %Y",
+            Some(DateLength::Full) => "%A, %-d %B %Y",
+        };
+        let hour = match asked.time {
+            Some(DateLength::None) => "",
+            None if self.is_day() => "",
+            None | Some(DateLength::Short) => "%H:%M",
+            Some(DateLength::Medium | DateLength::Long | DateLength::Full) => "%H:%M:%S",
+        };
+        let zone = if hour.is_empty() || asked.local || self.is_local() { "" } else { " UTC" };
+        match (day, hour) {
+            ("", "") => self.human(),
+            (day, "") => self.written(day),
+            ("", hour) => self.written(&format!("{hour}{zone}")),
+            (day, hour) => self.written(&format!("{day}, {hour}{zone}")),
+        }
     }
 
     /// As both wallets read it: RFC 3339, whole seconds.
@@ -193,6 +216,19 @@ pub(crate) fn plain(value: &Value) -> String {
 }
 
 /// A value as a field shows it where no device formats it: on the web and in Google's text modules.
+pub(crate) fn as_shown(value: &Value, field: &DesignField) -> String {
+    let time = match (value, &field.number, &field.date) {
+        (Value::Time(time), ..) => Some(*time),
+        (Value::Text(text), None, Some(_)) => Moment::parse(text),
+        _ => None,
+    };
+    match time {
+        Some(time) => time.styled(field.date.unwrap_or_default()),
+        None => formatted(value, field.number.as_ref()),
+    }
+}
+
+/// A number as a field asks for it, and anything else as it is.
 pub(crate) fn formatted(value: &Value, format: Option<&NumberFormat>) -> String {
     let (Some(format), Some(number)) = (format, micros(value)) else {
         return match value {
@@ -302,6 +338,32 @@ mod tests {
         for (value, format, wanted) in table {
             assert_eq!(formatted(&value, format.as_ref()), wanted, "{value:?}");
         }
+    }
+
+    #[test]
+    fn times_are_written_as_the_field_asks() {
+        let field = |value: &str, date: serde_json::Value| -> DesignField {
+            let field = serde_json::json!({"key": "at", "label": "At", "value": value, "place": "back", "date": date});
+            serde_json::from_value(field).unwrap()
+        };
+        let evening = "2026-12-20T18:30:05+01:00";
+        for (text, date, wanted) in [
+            (evening, serde_json::json!({"date": "medium", "time": "short"}), "20 Dec 2026, 18:30"),
+            (evening, serde_json::json!({"date": "long", "time": "none"}), "20 December 2026"),
+            (evening, serde_json::json!({"date": "full", "time": "none"}), "Sunday, 20 December 2026"),
+            (evening, serde_json::json!({"date": "none", "time": "medium"}), "18:30:05"),
+            (evening, serde_json::json!({"date": "none", "time": "none"}), "20 Dec 2026, 18:30"),
+            ("2026-12-20T18:30:00Z", serde_json::json!({}), "20 Dec 2026, 18:30 UTC"),
+            ("2026-12-20T18:30:00Z", serde_json::json!({"date": "none", "time": "short", "local": true}), "18:30"),
+            ("2026-12-20T00:00:00Z", serde_json::json!({}), "20 Dec 2026"),
+            ("at dusk", serde_json::json!({"date": "medium"}), "at dusk"),
+            (evening, serde_json::Value::Null, evening),
+        ] {
+            let field = field(text, date);
+            assert_eq!(as_shown(&Value::Text(text.to_owned()), &field), wanted, "{:?}", field.date);
+        }
+        let known = Value::Time(Moment::parse("2026-12-20T18:30:00Z").unwrap());
+        assert_eq!(as_shown(&known, &field("{{pass.expires_at}}", serde_json::json!({"time": "none"}))), "20 Dec 2026");
     }
 
     #[test]

@@ -250,6 +250,14 @@ fn a_style_sheet_holds_only_colours_that_can_be_read() {
     let input = Input::read("membership_revoked");
     let mut design = input.template.design;
     assert!(preview_css(&design).contains("--pb-background:#F4E9D8;--pb-foreground:#14161a;--pb-label:#14161a"));
+    design.colors = domain::Colors {
+        background: Some("#0F3D38".to_owned()),
+        foreground: Some("#FFEEDD".to_owned()),
+        label: Some("#F3DCAE".to_owned()),
+    };
+    let css = preview_css(&design);
+    assert!(css.contains("--pb-foreground:#FFEEDD;--pb-label:#F3DCAE}"), "as Apple draws it");
+    assert!(css.contains(".pb-google{--pb-foreground:#ffffff;--pb-label:#ffffff}"), "Google Wallet chooses by itself");
     design.colors.background = Some("red}body{display:none".to_owned());
     design.colors.foreground = Some("#222222".to_owned());
     let css = preview_css(&design);

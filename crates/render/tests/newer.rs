@@ -324,6 +324,16 @@ fn a_generic_poster_has_a_foot_of_its_own() {
 }
 
 #[test]
+fn dates_are_written_out_where_no_device_writes_them() {
+    let design = json!({"fields": [{"key": "doors", "label": "Doors", "value": "2026-12-20T18:30:00+01:00", "place": "secondary",
+        "date": {"date": "medium", "time": "none"}}]});
+    let input = input("membership", &design, &[]);
+    let (_, object) = input.google();
+    assert_eq!(object["textModulesData"][0]["body"], "20 Dec 2026", "{object}");
+    assert_eq!(input.apple()["storeCard"]["secondaryFields"][0]["value"], "2026-12-20T18:30:00+01:00", "a phone writes it");
+}
+
+#[test]
 fn relevance_reaches_both_wallets_as_far_as_each_knows_it() {
     let design = json!({"relevance": {
         "dates": [{"at": "{{fields.start}}"}, {"start": "2026-11-20T18:00:00Z", "end": "2026-11-20T22:00:00Z"}, {"at": "{{fields.unset}}"}],

@@ -17,7 +17,7 @@ use super::slots::{Slot, Slotted, slots};
 use super::travel::{self, Tags};
 use super::{GoogleContext, barcode, class_id, google_class, has_flights, object_id, rotating, vertical};
 use crate::overlay::{self, Keys};
-use crate::values::{self, formatted, micros, wallet_time};
+use crate::values::{self, as_shown, micros, wallet_time};
 use crate::{PassView, RenderError, fill, words};
 use domain::ImageRole;
 use serde_json::{Value, json};
@@ -130,7 +130,7 @@ fn texts(view: &PassView<'_>, slotted: &[Slotted<'_>]) -> Vec<TextModule> {
     shown.sort_by_key(|slotted| slotted.field.place.is_behind());
     let module = |slotted: &&Slotted<'_>| {
         let value = view.value(&slotted.field.value)?;
-        let body = formatted(&value, slotted.field.number.as_ref());
+        let body = as_shown(&value, slotted.field);
         let mut module = TextModule::new(slotted.id.as_str(), slotted.field.label.as_str(), body);
         module.header = module.header.filter(|header| !header.is_empty());
         Some(module)
@@ -226,7 +226,7 @@ fn points(view: &PassView<'_>, slotted: &[Slotted<'_>], slot: Slot) -> Option<Lo
         (values::Value::Number(number), None | Some(NumberFormat::Decimal), _) => number.as_i64().map(PointsBalance::whole),
         _ => None,
     };
-    let balance = balance.unwrap_or_else(|| PointsBalance::text(formatted(&value, field.number.as_ref())));
+    let balance = balance.unwrap_or_else(|| PointsBalance::text(as_shown(&value, field)));
     let label = Some(field.label.clone()).filter(|label| !label.is_empty());
     Some(LoyaltyPoints { label, balance: Some(balance), ..LoyaltyPoints::default() })
 }
@@ -248,7 +248,7 @@ fn generic(view: &PassView<'_>, context: &GoogleContext<'_>, slotted: &[Slotted<
     let title = if view.is_blank() { String::new() } else { view.text(&design.title) };
     let title = if title.trim().is_empty() { design.issuer.clone() } else { title };
     let main = slotted.iter().find(|slotted| slotted.slot == Slot::Header).map(|slotted| slotted.field);
-    let header = main.and_then(|field| Some(formatted(&view.value(&field.value)?, field.number.as_ref())));
+    let header = main.and_then(|field| Some(as_shown(&view.value(&field.value)?, field)));
     let subheader =
         main.filter(|field| header.is_some() && !field.label.is_empty()).map(|field| context.localized(field.label.as_str()));
     GenericObject {
