@@ -2,7 +2,7 @@
 
 use deadpool_postgres::Pool;
 use domain::OrgId;
-use store::{AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, ResourceRow, StoreError};
+use store::{AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, ResourceRow, StoreError, Unchanged};
 use uuid::Uuid;
 
 use crate::{
@@ -32,6 +32,7 @@ pub(crate) async fn write(pool: &Pool, write: &ConfigWrite) -> Attempt<ConfigWri
         let rows = open.query(&bump, &[]).await?;
         let version: i64 = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
         claim_results(open, write).await?;
+        expect_unchanged(open, &write.unchanged).await?;
         write_resources(open, &write.resources, version).await?;
         jobs::write(open, &write.jobs).await?;
         write_names(open, write).await?;
@@ -43,6 +44,17 @@ pub(crate) async fn write(pool: &Pool, write: &ConfigWrite) -> Attempt<ConfigWri
         Err(Failed::Conflict) => Ok(ConfigWritten::Conflict),
         Err(failed) => Err(failed),
     }
+}
+
+/// What others wrote before they let the version's row go is seen here: each statement has a snapshot of its own.
+async fn expect_unchanged(open: &Transaction, all: &[Unchanged]) -> Attempt<()> {
+    let changed = open.prepare("SELECT 1 FROM resources WHERE changed > $3 AND org = $1 AND kind = $2 LIMIT 1").await?;
+    for Unchanged { org, kind, since } in all {
+        if !open.query(&changed, &[&org.uuid(), kind, since]).await?.is_empty() {
+            return Err(Failed::Conflict);
+        }
+    }
+    Ok(())
 }
 
 async fn write_resources(open: &Transaction, rows: &[ResourceRow], version: i64) -> Attempt<()> {

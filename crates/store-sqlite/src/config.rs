@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::OrgId;
 use parking_lot::Mutex;
 use rusqlite::{Connection, Row, params};
-use store::{AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, ResourceRow, StoreError};
+use store::{AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, ResourceRow, StoreError, Unchanged};
 use uuid::Uuid;
 
 use crate::{
@@ -102,6 +102,13 @@ pub(crate) fn write(db: &Connection, write: &ConfigWrite) -> Result<Written<Conf
     let version = version(db)? + 1;
     if !claim_results(db, &write.results, write.now)? {
         return Ok(Written::Undone(ConfigWritten::Conflict));
+    }
+    let mut changed =
+        db.prepare_cached("SELECT EXISTS (SELECT 1 FROM resources WHERE changed > ?3 AND org = ?1 AND kind = ?2)")?;
+    for Unchanged { org, kind, since } in &write.unchanged {
+        if changed.query_row(params![key(*org), kind, since], |row| row.get(0))? {
+            return Ok(Written::Undone(ConfigWritten::Conflict));
+        }
     }
     for row in &write.resources {
         if !write_resource(db, row, version)? {

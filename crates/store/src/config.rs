@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     error::{Result, StoreError},
     kinds::ResourceKind,
-    rows::ResourceRow,
+    rows::{ResourceRow, Unchanged},
     syncs::StoredSync,
 };
 
@@ -628,6 +628,10 @@ impl Catalog {
     /// An organization's part.
     pub fn org(&self, org: OrgId) -> Option<&Arc<OrgCatalog>> {
         self.orgs.get(&org)
+    }
+    /// All of one kind in an organization as this snapshot shows it, for a change that is decided on how many there are.
+    pub fn unchanged<T: Resource>(&self, org: OrgId) -> Unchanged {
+        Unchanged { org, kind: T::KIND.number(), since: self.version }
     }
     /// Every organization's part.
     pub fn orgs(&self) -> impl Iterator<Item = (OrgId, &Arc<OrgCatalog>)> {

@@ -57,7 +57,7 @@ macro_rules! conformance_tests {
                 settling_finishes_and_keeps, touched_deliveries_are_remembered, deliveries_and_attempts_are_listed,
                 attempts_are_searched, replays_are_counted, earlier_events_of_a_pass_are_waited_for, deliveries_and_attempts_of_one_moment_are_paged,
                 resends_are_owed_again, a_try_does_not_end_what_was_asked_for_meanwhile;
-            config: resources_change_under_their_revision, slugs_are_unique_until_deleted, names_are_unique,
+            config: resources_change_under_their_revision, what_was_decided_on_must_not_have_changed, slugs_are_unique_until_deleted, names_are_unique,
                 changes_are_told_with_deletions, keys_and_blobs_are_kept, the_audit_is_paged,
                 a_refused_change_writes_nothing, answers_are_kept_with_their_change;
             jobs: jobs_are_written_with_their_change, running_jobs_are_saved_under_a_lease, kinds_of_jobs_are_apart, one_job_is_under_way_for_a_subject, chunks_are_kept_and_dropped,
@@ -73,7 +73,7 @@ macro_rules! conformance_tests {
             upkeep: the_epoch_stays, migrating_again_changes_nothing, rings_keep_their_newest,
                 old_inbox_rows_go_once_read, old_events_go_once_nobody_needs_them, forgotten_keys_may_be_used_again,
                 old_attempts_go;
-            concurrency: logs_stay_dense_under_concurrent_writers, no_update_is_lost, one_of_many_wins_a_name,
+            concurrency: logs_stay_dense_under_concurrent_writers, no_update_is_lost, one_of_many_wins_a_name, no_more_are_made_than_were_counted,
                 many_come_into_one_line;
             model: operations_agree_with_a_simple_model_1, operations_agree_with_a_simple_model_2,
                 operations_agree_with_a_simple_model_3, operations_agree_with_a_simple_model_4;

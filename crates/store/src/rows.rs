@@ -94,6 +94,20 @@ pub struct ConfigWrite {
     pub now: Timestamp,
     /// Jobs to insert (revision 1) or replace (where the stored revision is one less).
     pub jobs: Vec<JobRow>,
+    /// What the change was decided on: where it is not so any more, that is a conflict.
+    pub unchanged: Vec<Unchanged>,
+}
+
+/// All that an organization has of one kind of resource, as it was in a configuration version: none of it was made, changed or
+/// removed since. A change that depends on how many there are says so by this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unchanged {
+    /// Whose.
+    pub org: OrgId,
+    /// The kind, as its number.
+    pub kind: i16,
+    /// The configuration version that was looked at.
+    pub since: i64,
 }
 
 impl ConfigWrite {
@@ -108,6 +122,7 @@ impl ConfigWrite {
         self.blobs.extend(other.blobs);
         self.results.extend(other.results);
         self.jobs.extend(other.jobs);
+        self.unchanged.extend(other.unchanged);
         self.now = self.now.max(other.now);
         self
     }
@@ -118,7 +133,7 @@ impl ConfigWrite {
 pub enum ConfigWritten {
     /// Written; this is the new configuration version.
     Done(i64),
-    /// Somebody else changed one of the rows meanwhile, or was faster with a key.
+    /// Somebody else changed one of the rows meanwhile, or what the change was decided on, or was faster with a key.
     Conflict,
 }
 

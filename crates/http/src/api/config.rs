@@ -9,7 +9,7 @@ use domain::OrgId;
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use serde::Serialize;
 use std::sync::Arc;
-use store::{ConfigChange, OrgCatalog, Resource, Stored};
+use store::{Catalog, ConfigChange, OrgCatalog, Resource, Stored};
 use utoipa::{
     IntoParams,
     openapi::{
@@ -24,7 +24,12 @@ use crate::{App, Problem, auth::Caller};
 
 /// The organization's configuration as last read.
 pub(crate) fn org(app: &App, org: OrgId) -> Result<Arc<OrgCatalog>, Problem> {
-    app.store.catalog().org(org).cloned().ok_or_else(|| Problem::no_such("organization"))
+    part(&app.store.catalog(), org).cloned()
+}
+
+/// An organization's part of the configuration.
+pub(crate) fn part(catalog: &Catalog, org: OrgId) -> Result<&Arc<OrgCatalog>, Problem> {
+    catalog.org(org).ok_or_else(|| Problem::no_such("organization"))
 }
 
 /// A thing by its id.

@@ -10,6 +10,8 @@ use store::ConfigWrite;
 use super::{commands::Once, config::Shown};
 use crate::{App, Problem, auth::Caller};
 
+/// How often what is decided on how many there are is decided again, where others were faster.
+pub(crate) const MAX_RACES: usize = 100;
 /// Says that the answer is the stored one of an earlier request.
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
@@ -72,18 +74,32 @@ impl Once {
         app: &App,
         caller: &Caller,
         body: &[u8],
-        mut write: ConfigWrite,
+        write: ConfigWrite,
         shown: Shown<V>,
     ) -> Result<Made, Problem> {
+        self.write_unless_raced(app, caller, body, write, shown).await?.ok_or_else(Problem::raced)
+    }
+
+    /// As [`Once::write`], for a change that was decided on what there is (`unchanged`): nothing where that is not so any more.
+    /// The configuration has been read anew then, to decide again.
+    pub(crate) async fn write_unless_raced<V: Serialize>(
+        &self,
+        app: &App,
+        caller: &Caller,
+        body: &[u8],
+        mut write: ConfigWrite,
+        shown: Shown<V>,
+    ) -> Result<Option<Made>, Problem> {
         let made = Made::of(&shown)?;
         if let Some(key) = self.key(caller, body) {
             write.results.push(row(app, caller, &key, &made)?);
         }
         if app.store.written(write).await? {
-            return Ok(made);
+            return Ok(Some(made));
         }
+        app.store.refresh().await?;
         // Perhaps the same request was faster on another connection.
-        self.kept(app, caller, body).await?.ok_or_else(Problem::raced)
+        self.kept(app, caller, body).await
     }
 
     /// Keeps the answer to a request that did something which may be done twice.

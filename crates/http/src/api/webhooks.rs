@@ -13,7 +13,7 @@ use domain::{
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::{DeliveryRow, OrgCatalog, Stored, StoredTarget};
+use store::{Catalog, DeliveryRow, OrgCatalog, Stored, StoredTarget, Unchanged};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -21,7 +21,7 @@ use super::{
     commands::Once,
     config::{self, IfMatch, Shown},
     destinations,
-    once::Made,
+    once::{MAX_RACES, Made},
     page::{Page, Paging, sorted_page},
     schema::{self, IdText, TimeText},
     text,
@@ -467,14 +467,29 @@ async fn create(
     if let Some(made) = once.kept(&app, &can, &body.bytes).await? {
         return Ok(made);
     }
-    let catalog = config::org(&app, can.org)?;
-    let target = body.value.check(&app, &can, &catalog, TargetId::mint(app.now(), &*app.entropy), None).await?;
-    let secret = Secret::mint(&*app.entropy);
-    let sealed = vec![seal(&app, can.org, target.id, &secret)?.into()];
-    let stored = app.store.seal_target(can.org, target, sealed)?;
-    let write = app.store.config_write(&config::change(&app, &can), &stored, 0, false)?;
-    let view = created(&stored, &secret, app.now());
-    once.write(&app, &can, &body.bytes, write, Shown::new(format!("/v1/webhooks/{}", stored.target.id), view)).await
+    let (id, secret) = (TargetId::mint(app.now(), &*app.entropy), Secret::mint(&*app.entropy));
+    let sealed = vec![seal(&app, can.org, id, &secret)?.into()];
+    for _ in 0..MAX_RACES {
+        let catalog = app.store.catalog();
+        let org = config::part(&catalog, can.org)?;
+        let target = body.value.clone().check(&app, &can, org, id, None).await?;
+        let stored = app.store.seal_target(can.org, target, sealed.clone())?;
+        let mut write = app.store.config_write(&config::change(&app, &can), &stored, 0, false)?;
+        write.unchanged = counted(&catalog, can.org, &stored.target);
+        let shown = Shown::new(format!("/v1/webhooks/{id}"), created(&stored, &secret, app.now()));
+        if let Some(made) = once.write_unless_raced(&app, &can, &body.bytes, write, shown).await? {
+            return Ok(made);
+        }
+    }
+    Err(Problem::raced())
+}
+
+/// What the place of a webhook was found free in, where there are so many of its shape and no more.
+fn counted(catalog: &Catalog, org: OrgId, target: &Target) -> Vec<Unchanged> {
+    let limited = connectors::catalog::find(&target.dialect)
+        .and_then(|shape| shape.destination)
+        .is_some_and(|destination| destination.profile.most_targets.is_some());
+    limited.then(|| catalog.unchanged::<StoredTarget>(org)).into_iter().collect()
 }
 
 /// List webhooks.
@@ -517,12 +532,19 @@ async fn replace(
     if_match: IfMatch,
     body: Body<WebhookInput>,
 ) -> Result<Shown<View>, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let held = one(&catalog, id)?;
+    let catalog = app.store.catalog();
+    let org = config::part(&catalog, can.org)?;
+    let held = one(org, id)?;
     if_match.check(held.revision)?;
-    let target = body.value.check(&app, &can, &catalog, id, Some(&app.store.open_target(can.org, &held.value)?)).await?;
+    let target = body.value.check(&app, &can, org, id, Some(&app.store.open_target(can.org, &held.value)?)).await?;
     let stored = app.store.seal_target(can.org, target, held.value.sealed_secrets.clone())?;
-    config::put(&app, &config::change(&app, &can), &stored, held.revision).await?;
+    let mut write = app.store.config_write(&config::change(&app, &can), &stored, held.revision, false)?;
+    if stored.target.dialect != held.value.target.dialect {
+        write.unchanged = counted(&catalog, can.org, &stored.target);
+    }
+    if !app.store.written(write).await? {
+        return Err(Problem::raced());
+    }
     Ok(Shown::at(held.revision + 1, View::of(&stored, app.now())))
 }
 

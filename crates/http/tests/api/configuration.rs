@@ -1,5 +1,7 @@
 //! Configuration over the API: projects, templates, flows, sources, webhooks, keys, the audit log.
 
+use std::sync::Arc;
+
 use connectors::kit::{Secret, WriteKey};
 use serde_json::{Value, json};
 use store::StoredTarget;
@@ -370,6 +372,53 @@ async fn a_webhook_has_the_shape_that_it_asks_for() {
         server.post("/v1/webhooks", input(json!({"dialect": "passengine"}))).await.expect(201);
     }
     assert_eq!(server.post("/v1/webhooks", input(json!({"dialect": "passengine"}))).await.problem(409), "limit_reached");
+}
+
+/// Twenty at once, each on a connection of its own, and then twenty that are to become of that shape.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_webhooks_at_once_no_more_are_made_than_an_organization_has() {
+    let server = Arc::new(Server::start().await);
+    let many = async |method: &'static str, paths: Vec<String>| {
+        let start = Arc::new(tokio::sync::Barrier::new(paths.len()));
+        let mut all = tokio::task::JoinSet::new();
+        for path in paths {
+            let (server, start) = (Arc::clone(&server), Arc::clone(&start));
+            let input = json!({"name": "Hook", "url": "https://hooks.example.com/", "dialect": "passengine"});
+            all.spawn(async move {
+                start.wait().await;
+                server.call(&server.admin, method, &path, &input).await
+            });
+        }
+        all.join_all().await
+    };
+    let count = async || {
+        let listed = server.get("/v1/webhooks?limit=100").await.expect(200);
+        listed["data"].as_array().unwrap().iter().filter(|webhook| webhook["dialect"] == "passengine").count()
+    };
+    let replies = many("POST", vec!["/v1/webhooks".to_owned(); 20]).await;
+    for reply in replies.iter().filter(|reply| reply.status != 201) {
+        assert_eq!(reply.problem(409), "limit_reached");
+    }
+    assert_eq!((replies.iter().filter(|reply| reply.status == 201).count(), count().await), (10, 10));
+
+    let listed = server.get("/v1/webhooks?limit=100").await.expect(200);
+    for webhook in listed["data"].as_array().unwrap().iter().skip(5) {
+        let path = format!("/v1/webhooks/{}", webhook["id"].as_str().unwrap());
+        server.call(&server.admin, "DELETE", &path, &Value::Null).await.expect(204);
+    }
+    let mut paths = Vec::new();
+    for _ in 0..20 {
+        let made = server.post("/v1/webhooks", json!({"name": "Hook", "url": "https://hooks.example.com/"})).await;
+        paths.push(made.header("location").to_owned());
+    }
+    let replies = many("PUT", paths).await;
+    for reply in replies.iter().filter(|reply| reply.status != 200) {
+        let code = reply.json()["code"].clone();
+        assert!(["limit_reached", "version_conflict"].contains(&code.as_str().unwrap()), "{}", reply.text());
+    }
+    let became = replies.iter().filter(|reply| reply.status == 200).count();
+    assert!((1..=5).contains(&became), "{became}");
+    assert_eq!(count().await, 5 + became);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,10 @@ use tokio::task::JoinSet;
 use super::fixtures::{
     Shared, commit, contact, day, done, event, hash, id, insert, insert_contact, org, pass, result, source_event, update,
 };
-use crate::{Accepted, CommitRows, Committed, InboxInsert, LoadKeys, Log, NameKind, PassRow, PassWrite, StoreError};
+use crate::{
+    Accepted, CommitRows, Committed, ConfigWrite, ConfigWritten, InboxInsert, LoadKeys, Log, NameKind, PassRow, PassWrite,
+    StoreError, Unchanged,
+};
 
 const WRITERS: u64 = 12;
 const ROUNDS: u64 = 15;
@@ -118,6 +121,32 @@ pub async fn one_of_many_wins_a_name(backend: &Shared) {
     }
     assert_eq!(outcomes.iter().filter(|(_, new)| *new).count(), 1);
     assert!(backend.look_up(NameKind::LinkCode.number(), b"code").await.unwrap().is_some());
+}
+
+/// Many that each count what there is and make one more, of which there may be so many: there are so many, and no more.
+pub async fn no_more_are_made_than_were_counted(backend: &Shared) {
+    const MOST: usize = 3;
+    let mut writers = JoinSet::new();
+    for n in 100..100 + WRITERS {
+        let backend = backend.clone();
+        writers.spawn(async move {
+            loop {
+                let since = backend.config_version().await.unwrap();
+                if backend.config_since(0).await.unwrap().len() >= MOST {
+                    break false;
+                }
+                let row = super::config::resource(n, None);
+                let unchanged = vec![Unchanged { org: org(), kind: row.kind, since }];
+                let write = ConfigWrite { resources: vec![row], unchanged, ..ConfigWrite::default() };
+                if let ConfigWritten::Done(_) = backend.write_config(write).await.unwrap() {
+                    break true;
+                }
+            }
+        });
+    }
+    let made = writers.join_all().await;
+    assert_eq!(made.iter().filter(|made| **made).count(), MOST);
+    assert_eq!(backend.config_since(0).await.unwrap().len(), MOST);
 }
 
 /// Many that come to have one name at the same time all stand in its line, each in a place of its own, and those who leave it

@@ -4,9 +4,11 @@ use domain::{OrgId, Timestamp};
 use uuid::Uuid;
 
 use super::fixtures::{START, Shared, at, key_bytes, org, other_org, uuid};
-use crate::{AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, LoadKeys, ResourceRow, ResultRow, StoreError};
+use crate::{
+    AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, LoadKeys, ResourceRow, ResultRow, StoreError, Unchanged,
+};
 
-fn resource(n: u64, slug: Option<&str>) -> ResourceRow {
+pub(super) fn resource(n: u64, slug: Option<&str>) -> ResourceRow {
     ResourceRow {
         org: org(),
         kind: 3,
@@ -70,6 +72,29 @@ pub async fn resources_change_under_their_revision(backend: &Shared) {
     assert_eq!(backend.write_config(writes(vec![absent])).await.unwrap(), ConfigWritten::Conflict, "there is none");
     assert_eq!(backend.config_version().await.unwrap(), second);
     assert_eq!(backend.config_since(0).await.unwrap(), [ResourceRow { changed: second, ..next }]);
+}
+
+/// A change that was decided on what there was of a kind is none where that has changed since, by whatever was done to any of it.
+pub async fn what_was_decided_on_must_not_have_changed(backend: &Shared) {
+    let seen = written(backend, writes(vec![resource(10, None)])).await;
+    let decided = |n, since| {
+        let unchanged = vec![Unchanged { org: org(), kind: 3, since }];
+        ConfigWrite { unchanged, ..writes(vec![resource(n, None)]) }
+    };
+    let of_kind = ResourceRow { kind: 4, ..resource(20, None) };
+    let of_org = ResourceRow { org: other_org(), ..resource(21, None) };
+    written(backend, writes(vec![of_kind, of_org])).await;
+    let made = written(backend, decided(11, seen)).await;
+    let conflict = async |write| assert_eq!(backend.write_config(write).await.unwrap(), ConfigWritten::Conflict);
+    conflict(decided(12, seen)).await;
+    let renamed = ResourceRow { revision: 2, body: "{}".to_owned(), ..resource(10, None) };
+    let changed = written(backend, writes(vec![renamed])).await;
+    conflict(decided(12, made)).await;
+    let gone = ResourceRow { revision: 2, deleted: true, ..resource(11, None) };
+    let removed = written(backend, writes(vec![gone])).await;
+    conflict(decided(12, changed)).await;
+    assert_eq!(backend.config_version().await.unwrap(), removed, "a conflict writes nothing");
+    written(backend, decided(12, removed)).await;
 }
 
 /// One slug per organization and kind, not counting deleted ones.
@@ -171,6 +196,7 @@ pub async fn a_refused_change_writes_nothing(backend: &Shared) {
         now: START,
         jobs: Vec::new(),
         blobs: Vec::new(),
+        unchanged: Vec::new(),
     };
     taken(backend, whole(resource(21, None), "key-a"), "the name is taken").await;
     taken(backend, whole(resource(21, Some("gold")), "key-c"), "the slug is taken").await;
