@@ -28,6 +28,9 @@ pub struct Contact {
     /// Anything else that was told about the person.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub traits: BTreeMap<String, FieldValue>,
+    /// What was known of the person and was taken away since: whoever was told it has to be told that.
+    #[serde(default, skip_serializing_if = "Cleared::is_empty")]
+    pub gone: Cleared,
     /// The address or number that refused a message, by the way it came. Another address is tried.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bounced: BTreeMap<Channel, String>,
@@ -152,7 +155,7 @@ impl Contact {
     /// Takes over what `input` says; reports whether anything changed.
     pub fn merge(&mut self, input: &ContactInput) -> bool {
         let before = (self.external_id.clone(), self.name.clone(), self.email.clone(), self.phone.clone());
-        let traits = self.traits.clone();
+        let mut traits = self.traits.clone();
         let Cleared { name, email, phone, traits: gone } = &input.cleared;
         for (held, cleared, given) in [
             (&mut self.external_id, false, &input.external_id),
@@ -166,7 +169,16 @@ impl Contact {
         }
         self.traits.retain(|key, _| !gone.contains(key));
         self.traits.extend(input.traits.iter().map(|(key, value)| (key.clone(), value.clone())));
-        before != (self.external_id.clone(), self.name.clone(), self.email.clone(), self.phone.clone()) || traits != self.traits
+        let differs = before != (self.external_id.clone(), self.name.clone(), self.email.clone(), self.phone.clone())
+            || traits != self.traits;
+        self.gone.name = self.name.is_none() && (self.gone.name || before.1.is_some());
+        self.gone.email = self.email.is_none() && (self.gone.email || before.2.is_some());
+        self.gone.phone = self.phone.is_none() && (self.gone.phone || before.3.is_some());
+        traits.retain(|key, _| !self.traits.contains_key(key));
+        self.gone.traits.retain(|key| !self.traits.contains_key(key));
+        let room = Cleared::MAX_TRAITS.saturating_sub(self.gone.traits.len());
+        self.gone.traits.extend(traits.into_keys().take(room));
+        differs
     }
 }
 
@@ -195,16 +207,31 @@ pub struct ContactInput {
 }
 
 /// What is taken from a person.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Cleared {
     /// The name.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub name: bool,
     /// The e-mail address: the person is not found by it any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub email: bool,
     /// The phone number.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub phone: bool,
     /// These traits.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub traits: BTreeSet<String>,
+}
+
+impl Cleared {
+    /// Most traits that are remembered as gone from a person.
+    pub const MAX_TRAITS: usize = 200;
+
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// [`ContactInput`] as JSON: what is not there is left as it is, what is `null` is taken away.

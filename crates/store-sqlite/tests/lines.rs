@@ -45,6 +45,7 @@ async fn person(store: &Store, org: OrgId, external_id: &str) -> ContactId {
         email: Some(ADDRESS.to_owned()),
         phone: None,
         traits: Default::default(),
+        gone: Default::default(),
         bounced: Default::default(),
         wallets: Default::default(),
         erased_at: None,

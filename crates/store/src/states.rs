@@ -799,6 +799,7 @@ fn erased(row: &ContactRow) -> Contact {
         email: None,
         phone: None,
         traits: Default::default(),
+        gone: Default::default(),
         bounced: Default::default(),
         wallets: Default::default(),
         erased_at: Some(row.updated_at),

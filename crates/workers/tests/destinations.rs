@@ -372,6 +372,62 @@ async fn a_backfill_compares_repairs_and_reports() {
     workers.drain(PATIENCE).await;
 }
 
+/// Tells of a person as the API does.
+async fn tell(house: &House, told: Value) {
+    let new_id = ContactId::mint(domain::Clock::now(&*house.clock), &house::System);
+    let input: ContactInput = serde_json::from_value(told).unwrap();
+    house.engine.submit(house.command(Action::PutContact { new_id, input })).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_platform_is_told_what_is_gone() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Tracking).await.unwrap();
+    let target = destination(&house, "segment", &vendor.url(), json!({}), &[("write_key", TOKEN)]).await;
+    let workers = house.workers().await;
+    let told = async |count: usize| {
+        until("it is told", || async { ended(&house, target, AttemptOutcome::Delivered).await == count }).await;
+        let messages = vendor.with(|books| std::mem::take(&mut books.messages));
+        let call = messages.into_values().next().unwrap_or_default();
+        assert!(call.is_null() || call["type"] == "identify", "{call}");
+        call["traits"].clone()
+    };
+    tell(&house, json!({"external_id": "ada", "name": "Ada", "phone": "+44", "traits": {"tier": "gold", "points": 5}})).await;
+    let traits = told(1).await;
+    assert_eq!((&traits["tier"], traits.get("phone")), (&json!("gold"), Some(&json!("+44"))));
+    tell(&house, json!({"external_id": "ada", "phone": null, "traits": {"tier": null, "never": null}})).await;
+    let traits = told(2).await;
+    assert_eq!((&traits["name"], &traits["points"]), (&json!("Ada"), &json!(5)));
+    assert_eq!(
+        (traits.get("tier"), traits.get("phone")),
+        (Some(&Value::Null), Some(&Value::Null)),
+        "null takes it away: {traits}"
+    );
+    assert!(traits.get("never").is_none() && traits.get("email").is_none(), "what never was is not told: {traits}");
+    tell(&house, json!({"external_id": "ada", "traits": {"tier": null}})).await;
+    tell(&house, json!({"external_id": "ada", "traits": {"tier": "silver"}})).await;
+    let traits = told(3).await;
+    assert_eq!((&traits["tier"], traits.get("phone")), (&json!("silver"), Some(&Value::Null)));
+
+    // Who was told nothing of it, for the destination was away, is told by a comparison.
+    assert_eq!(backfilled(&house, target, false).await.matched, 1);
+    let stored = house.store.current().await.unwrap().org(house.org).unwrap().targets[&target.uuid()].clone();
+    let turned = |enabled: bool| {
+        let mut turned = (*stored.value).clone();
+        turned.target.enabled = enabled;
+        turned
+    };
+    assert!(house.store.put(&house.change(), &turned(false), stored.revision).await.unwrap());
+    tell(&house, json!({"external_id": "ada", "traits": {"points": null}})).await;
+    assert!(house.store.put(&house.change(), &turned(true), stored.revision + 1).await.unwrap());
+    let compared = backfilled(&house, target, false).await;
+    let calls = vendor.books().messages;
+    let is_told = |call: &&Value| call["traits"].get("points") == Some(&Value::Null);
+    assert_eq!((compared.looked_at, calls.values().filter(is_told).count() >= 1), (1, true), "{compared:?} {calls:?}");
+    assert_eq!(backfilled(&house, target, false).await.matched, 1);
+    workers.drain(PATIENCE).await;
+}
+
 /// Gives a person an address.
 async fn has_email(house: &House, external_id: &str, email: &str) {
     let new_id = ContactId::mint(domain::Clock::now(&*house.clock), &house::System);

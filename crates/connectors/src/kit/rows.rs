@@ -122,7 +122,7 @@ fn common(event: &Event, user: Option<&str>, now: Timestamp) -> Map<String, Valu
 /// What is known of a person. Traits that are called like what says when a row was written are left out.
 fn traits(contact: &Contact, target: &Target) -> Map<String, Value> {
     let mut out = Map::new();
-    let fields = tracking::state(contact, target).map(|state| state.fields).unwrap_or_default();
+    let fields = tracking::known(contact, target).map(|state| state.fields).unwrap_or_default();
     for (name, field) in fields {
         let value = match field {
             Field::Text(value) => text(&value),

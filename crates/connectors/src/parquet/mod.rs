@@ -26,7 +26,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         profile: retry::Profile::STANDARD,
         pace: Pace { events: destination::MOST, linger: Duration::from_secs(10), pause: Duration::ZERO },
         vendor: Some(Vendor {
-            state: Some(tracking::destination::state),
+            state: Some(tracking::destination::known),
             carrier: Carrier::Objects(destination::bucket),
             ..Vendor::new(destination::check)
         }),

@@ -27,7 +27,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         pace: Pace { events: destination::MOST, linger: Duration::from_millis(50), pause: Duration::from_millis(250) },
         vendor: Some(Vendor {
             takes_url: true,
-            state: Some(tracking::destination::state),
+            state: Some(tracking::destination::known),
             holds: Some(destination::HOLDS),
             carrier: Carrier::Database(destination::account),
             ..Vendor::new(destination::check)

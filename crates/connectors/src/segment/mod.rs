@@ -41,6 +41,6 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         judge: vendor::judge,
         profile: retry::Profile::STANDARD,
         pace: Pace { events: 100, linger: Duration::from_millis(50), pause: Duration::ZERO },
-        vendor: Some(Vendor { state: Some(outgoing::state), ..Vendor::new(destination::check) }),
+        vendor: Some(Vendor { state: Some(outgoing::identified), ..Vendor::new(destination::check) }),
     }),
 };

@@ -33,8 +33,24 @@ pub(crate) fn check(target: &Target, credentials: &Credentials) -> Result<(), Se
     crm::check_key(target)
 }
 
-/// What `identify` says of a contact.
-pub(crate) fn state(contact: &Contact, target: &Target) -> Result<State, String> {
+/// What `identify` says of a contact; what was known of it and is not any more is null, which takes it away.
+/// Source: "Can I remove a trait from a user profile?" in `src/unify/faqs.md` of <https://github.com/segmentio/segment-docs>.
+pub(crate) fn identified(contact: &Contact, target: &Target) -> Result<State, String> {
+    let mut state = known(contact, target)?;
+    let gone = &contact.gone;
+    let own = [("email", gone.email), ("name", gone.name), ("phone", gone.phone)];
+    let names =
+        own.into_iter().filter(|(_, is_gone)| *is_gone).map(|(name, _)| name).chain(gone.traits.iter().map(String::as_str));
+    for name in names {
+        if state.fields.iter().all(|(there, _)| there != name) {
+            state.fields.push((name.to_owned(), Field::Nothing));
+        }
+    }
+    Ok(state)
+}
+
+/// What is known of a contact, by the names of the tracking protocol.
+pub(crate) fn known(contact: &Contact, target: &Target) -> Result<State, String> {
     let [status, apple, google, changed, event] = crm::values(crm::wallets(contact, target), false);
     let text = |value: &Option<String>| value.clone().map(Field::Text);
     let mut fields = Vec::new();
@@ -109,7 +125,7 @@ fn call(owed: &Owed<'_>, target: &Target) -> Value {
     match contact.filter(|_| is_identify(event.kind())) {
         Some(contact) => {
             call.insert("type".to_owned(), "identify".into());
-            let state = state(contact, target).map(|state| state.json(&Value::Null)).unwrap_or_default();
+            let state = identified(contact, target).map(|state| state.json(&Value::Null)).unwrap_or_default();
             call.insert("traits".to_owned(), state.into());
         }
         None => {
