@@ -156,6 +156,37 @@ async fn azure_takes_files_that_are_signed_with_the_key_of_its_account() {
     assert_eq!(found_below(&folder.path().join("wallet/events"), WALLETS).await, [json!(["apple", 10, 10, "2027-01-15"])]);
 }
 
+/// With a token that the account of the key file signed, each file once however often its answer is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn google_takes_files_with_the_token_of_a_service_account() {
+    const EMAIL: &str = "lake@example.iam.gserviceaccount.com";
+    let house = House::new().await;
+    let key_file = || google_wallet::ServiceAccount::development_key_file(EMAIL, "https://oauth2.googleapis.com/token").unwrap();
+    let (right, forged) = (key_file(), key_file());
+    let storage = Objects::google("lake", &right).await.unwrap();
+    let made = async |bucket: &str, key_file: &[u8]| {
+        let settings = json!({"store": "gcs", "bucket": bucket, "prefix": "wallet/events"});
+        destination(&house, "parquet", &storage.url(), settings, &[("key_file", std::str::from_utf8(key_file).unwrap())]).await
+    };
+    let (forged, nowhere) = (made("lake", &forged).await, made("gone", &right).await);
+    let target = made("lake", &right).await;
+    storage.with(|shelf| (shelf.lose, shelf.refuse) = (3, vec![(429, "SlowDown")]));
+    ten_installed(&house).await;
+    let workers = house.workers().await;
+    for (refused, why) in [(forged, "401 AuthenticationRequired"), (nowhere, "404 NoSuchBucket")] {
+        until(why, || async { ended(&house, refused, AttemptOutcome::Retrying).await > 0 }).await;
+        let attempt = house.attempts(refused).await.remove(0);
+        assert_eq!(attempt.error, Some(format!("the storage answered {why}")));
+    }
+    all_delivered(&house, target, 40).await;
+    workers.drain(PATIENCE).await;
+    let shelf = storage.shelf();
+    let folders: std::collections::BTreeSet<&str> = shelf.objects.keys().map(|key| key.rsplit_once('/').unwrap().0).collect();
+    assert_eq!(folders.len(), shelf.objects.len(), "the same events again are the same file: {:?}", shelf.puts);
+    assert!(shelf.refuse.is_empty() && shelf.lose == 0 && shelf.puts.values().any(|puts| *puts > 1), "{:?}", shelf.puts);
+    assert_eq!(found(&storage, WALLETS).await, [json!(["apple", 10, 10, "2027-01-15"])]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_of_the_servers_is_written_as_a_storage_is() {
     let house = House::new().await;
