@@ -1,9 +1,9 @@
 //! The connectors there are, alphabetical. A new one is a folder and a line here.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
-use domain::{Contact, EventKind, Target, Timestamp};
+use domain::{Contact, ContactId, EventKind, Target, Timestamp};
 
 use crate::kit::{
     Account, Answer, Arrival, Authentic, BrokerAccount, Bucket, Credentials, Decoded, Inbound, Lock, Login, Messenger, Owed,
@@ -314,8 +314,12 @@ pub struct Holds {
     /// The request that asks what it holds of these; why not, when it cannot be made.
     pub ask: fn(&[&Contact], &Target, &Secrets) -> Result<Request, String>,
     /// What it holds otherwise of each of them; why that cannot be told, when the reply is none to the question. Total.
-    pub differs: fn(&[&Contact], &Target, &Reply) -> Result<Differences, String>,
+    pub differs: fn(&[&Contact], &Sharing, &Target, &Reply) -> Result<Differences, String>,
 }
+
+/// Who is found by the same key as a contact and is one record with it, itself among them. A contact that is not told of shares its
+/// record with more than are known.
+pub type Sharing = HashMap<ContactId, Vec<ContactId>>;
 
 impl Holds {
     /// What is said of a contact that a service has no record of.

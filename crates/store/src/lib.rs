@@ -52,5 +52,6 @@ pub use publications::{Progress, Publication};
 pub use rows::*;
 pub use states::{Changes, Held, NewEvent, NewResult, RESULT_DAYS, States, StoredResult, Touch};
 pub use store::{AUDITED_BLOB, Capture, ConfigChange, Store, Wake, blob_row};
+pub use synced::MOST_SHARE;
 pub use syncs::{Incremental, Removal, Removed, RemovedAction, StoredSync, SyncScope};
 pub use wishes::Wish;

@@ -10,7 +10,7 @@ use crate::{Catalog, Hash, LoadKeys, Store, error::Result};
 /// Notes that are removed in one transaction.
 const DROPPED_AT_ONCE: u32 = 1_000;
 /// Contacts that one record of a destination is of, at most; those after them are left out of it.
-const MOST_SHARE: u32 = 100;
+pub const MOST_SHARE: u32 = 100;
 
 impl Store {
     /// The hash of what is told, where `state` is the same text for the same state.

@@ -321,6 +321,9 @@ fn salesforce(books: &mut Books, asked: &Asked<'_>) -> Answer {
     if books.token.is_empty() || asked.authorization != format!("Bearer {}", books.token) {
         return (401, None, json!([{"errorCode": "INVALID_SESSION_ID", "message": "Session expired or invalid"}]));
     }
+    if (asked.method, asked.path) == ("GET", "/services/data/v62.0/query") {
+        return salesforce_query(books, asked.query);
+    }
     let wanted = "/services/data/v62.0/composite/sobjects/Contact/Member_Id__c";
     if (asked.method, asked.path) != ("PATCH", wanted) {
         return (404, None, json!([{"errorCode": "NOT_FOUND"}]));
@@ -332,6 +335,58 @@ fn salesforce(books: &mut Books, asked: &Asked<'_>) -> Answer {
     books.batches.push(records.len());
     let results: Vec<Value> = records.iter().map(|record| salesforce_one(books, record)).collect();
     (200, None, results.into())
+}
+
+/// As much of SOQL as asks for fields of contacts by their external ids, which are compared without regard to case. Times are kept
+/// to the second, and written with an offset that has no colon.
+fn salesforce_query(books: &Books, query: &str) -> Answer {
+    if query.len() > 16_000 {
+        return (414, None, json!([{"errorCode": "URI_TOO_LONG"}]));
+    }
+    let malformed = || (400, None, json!([{"errorCode": "MALFORMED_QUERY", "message": "unexpected token"}]));
+    let soql = query.strip_prefix("q=").map(crate::objects::decoded);
+    let parts =
+        soql.as_deref().and_then(|soql| soql.strip_prefix("SELECT ")?.strip_suffix(')')?.split_once(" FROM Contact WHERE "));
+    let Some((fields, condition)) = parts else { return malformed() };
+    let Some(mut keys) = condition.strip_prefix("Member_Id__c IN (").and_then(|list| literals(list, '\'')) else {
+        return malformed();
+    };
+    keys.iter_mut().for_each(|key| *key = key.to_lowercase());
+    let value = |record: &Map<String, Value>, name: &str| match record.get(name) {
+        Some(Value::String(text)) if name.ends_with("_At__c") => format!("{}.000+0000", &text[..19]).into(),
+        held => held.cloned().unwrap_or_default(),
+    };
+    let wanted = books.records.iter().filter(|(key, _)| keys.contains(&key.to_lowercase()));
+    let record = |(_, record): (&String, &Map<String, Value>)| {
+        let fields = fields.split(',').map(|name| (name.to_owned(), value(record, name)));
+        Value::Object(fields.chain([("attributes".to_owned(), json!({"type": "Contact"}))]).collect())
+    };
+    let records: Vec<Value> = wanted.map(record).collect();
+    (200, None, json!({"totalSize": records.len(), "done": true, "records": records}))
+}
+
+/// Texts in quotes with commas between them, as queries and formulas have them.
+fn literals(list: &str, quote: char) -> Option<Vec<String>> {
+    let (mut all, mut letters) = (Vec::new(), list.chars());
+    loop {
+        if letters.next() != Some(quote) {
+            return None;
+        }
+        let mut text = String::new();
+        loop {
+            match letters.next()? {
+                '\\' => text.push(letters.next()?),
+                end if end == quote => break,
+                letter => text.push(letter),
+            }
+        }
+        all.push(text);
+        match letters.next() {
+            None => return Some(all),
+            Some(',') => {}
+            Some(_) => return None,
+        }
+    }
 }
 
 fn salesforce_one(books: &mut Books, record: &Value) -> Value {
@@ -354,6 +409,9 @@ fn airtable(books: &mut Books, asked: &Asked<'_>) -> Answer {
         return (429, Some(30), json!({"errors": [{"error": "RATE_LIMIT_REACHED"}]}));
     }
     let body = asked.json();
+    if (asked.method, asked.path) == ("POST", "/v0/appA1b2C3/Members/listRecords") {
+        return airtable_list(books, &body);
+    }
     let merge = body["performUpsert"]["fieldsToMergeOn"][0].as_str().unwrap_or_default().to_owned();
     let records = body["records"].as_array().cloned().unwrap_or_default();
     let key = |record: &Value| record["fields"][&merge].as_str().unwrap_or_default().to_owned();
@@ -367,6 +425,36 @@ fn airtable(books: &mut Books, asked: &Asked<'_>) -> Answer {
         held.extend(record["fields"].as_object().cloned().unwrap_or_default());
     }
     (200, None, json!({"records": []}))
+}
+
+/// As much of formulas as asks for records by the texts of one field. What is empty is left out of a record.
+fn airtable_list(books: &Books, body: &Value) -> Answer {
+    let invalid = |kind: &str| (422, None, json!({"error": {"type": kind}}));
+    let page = body["pageSize"].as_u64().unwrap_or(100);
+    let formula = body["filterByFormula"].as_str().unwrap_or_default();
+    let inner = formula.strip_prefix("OR(").and_then(|rest| rest.strip_suffix(')')).unwrap_or_default();
+    let Some((field, _)) = inner.strip_prefix('{').and_then(|rest| rest.split_once("}&\"\"=")) else {
+        return invalid("INVALID_FILTER_BY_FORMULA");
+    };
+    let term = format!("{{{field}}}&\"\"=");
+    let Some(keys) = literals(&inner.replacen(&term, "", 1).replace(&format!(",{term}"), ","), '"') else {
+        return invalid("INVALID_FILTER_BY_FORMULA");
+    };
+    if !(1..=100).contains(&page) {
+        return invalid("INVALID_REQUEST");
+    }
+    let names: Vec<&str> = body["fields"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let wanted = books.records.values().filter(|record| record.get(field).is_some_and(|key| keys.iter().any(|it| key == it)));
+    let record = |record: &Map<String, Value>| {
+        let there = record.iter().filter(|(name, value)| names.contains(&name.as_str()) && !value.is_null() && *value != "");
+        json!({"id": "rec", "fields": there.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>()})
+    };
+    let mut records: Vec<Value> = wanted.map(record).collect();
+    if records.len() as u64 > page {
+        records.truncate(usize::try_from(page).unwrap_or_default());
+        return (200, None, json!({"records": records, "offset": "itr/rec"}));
+    }
+    (200, None, json!({"records": records}))
 }
 
 fn tracking(books: &mut Books, asked: &Asked<'_>) -> Answer {

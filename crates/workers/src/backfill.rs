@@ -9,6 +9,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use connectors::catalog::Sharing;
 use domain::{Actor, Cause, Contact, ContactId, Event, EventId, Facts, Image, Position, Target, Timestamp};
 use store::{Backfill, BackfillProgress, Hash, JobState, StoreError};
 use uuid::Uuid;
@@ -232,15 +233,15 @@ impl Walk<'_> {
         }
     }
 
-    /// Contacts with the wallets of those that they are one record with.
-    async fn together(&self, contacts: Vec<Contact>) -> Result<Vec<Contact>, End> {
+    /// Contacts with the wallets of those that they are one record with, and who those are.
+    async fn together(&self, contacts: Vec<Contact>) -> Result<(Vec<Contact>, Sharing), End> {
         if !self.to.vendor().is_some_and(|vendor| vendor.may_share(self.target())) {
-            return Ok(contacts);
+            return Ok((contacts, Sharing::new()));
         }
         let (house, to) = (self.house(), self.to);
         let shared = || {
             let mut contacts = contacts.clone();
-            async move { together(house, to, &mut contacts).await.map(|()| contacts) }
+            async move { together(house, to, &mut contacts).await.map(|sharing| (contacts, sharing)) }
         };
         self.shard.insist("see who shares a record", shared).await
     }
@@ -250,7 +251,7 @@ impl Walk<'_> {
         let ids: Vec<ContactId> = contacts.iter().map(|contact| contact.id).collect();
         let (org, target) = (self.to.org, self.target().id);
         let house = Arc::clone(self.house());
-        let contacts = self.together(contacts).await?;
+        let (contacts, sharing) = self.together(contacts).await?;
         let synced = self.shard.insist("read what was told", || house.store.synced(org, target, &ids)).await?;
         let most = self.to.dialect().map_or(1, |destination| destination.pace.events.max(1));
         let mut hashed = Vec::with_capacity(contacts.len());
@@ -261,7 +262,7 @@ impl Walk<'_> {
         let is_told = |contact: &Contact, hash: &Hash| !everything && synced.get(&contact.id) == Some(hash);
         let told = hashed.iter().filter(|(contact, hash)| hash.as_ref().is_ok_and(|hash| is_told(contact, hash)));
         let told: Vec<&Contact> = told.map(|(contact, _)| contact).filter(|contact| contact.erased_at.is_none()).collect();
-        let mut changed_there = match self.held(&told).await {
+        let mut changed_there = match self.held(&told, &sharing).await {
             Ok(changed) => changed,
             Err(trouble) => return Ok(Err(trouble)),
         };
@@ -299,9 +300,10 @@ impl Walk<'_> {
     }
 
     /// Whom of those that it was told of as they are it holds otherwise, with the fields; where that can be read.
-    async fn held(&self, contacts: &[&Contact]) -> Result<HashMap<ContactId, String>, Trouble> {
+    async fn held(&self, contacts: &[&Contact], sharing: &Sharing) -> Result<HashMap<ContactId, String>, Trouble> {
         let Some(holds) = self.to.vendor().and_then(|vendor| vendor.holds) else { return Ok(HashMap::new()) };
-        let held = held(self.house(), self.to, holds, contacts).await.map_err(|(why, after)| Trouble { why, after })?;
+        let held = held(self.house(), self.to, holds, (contacts, sharing)).await;
+        let held = held.map_err(|(why, after)| Trouble { why, after })?;
         let changed = contacts.iter().zip(held).filter_map(|(contact, other)| Some((contact.id, other?)));
         Ok(changed.collect())
     }
@@ -389,7 +391,7 @@ impl Walk<'_> {
                 present.remove(&contact.id);
             }
         }
-        let present = self.together(present.into_values().collect()).await?;
+        let (present, _) = self.together(present.into_values().collect()).await?;
         let mut present: HashMap<ContactId, Contact> = present.into_iter().map(|contact| (contact.id, contact)).collect();
         let mut changed = Vec::new();
         for (contact, hash) in round {

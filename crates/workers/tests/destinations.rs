@@ -372,6 +372,95 @@ async fn a_backfill_compares_repairs_and_reports() {
     workers.drain(PATIENCE).await;
 }
 
+/// What somebody changed or deleted at a vendor is found, told anew and counted, whatever fields the vendor has.
+async fn a_backfill_finds_drift(
+    vendor: Vendor,
+    kind: &str,
+    settings: Value,
+    credentials: &[(&str, &str)],
+    [status, at]: [&str; 2],
+) {
+    let house = House::new().await;
+    for name in ["0", "1", "2", "O'Neil \"{x}\\", "4", "5"] {
+        let pass = house.issued(name, Validity::default()).await;
+        install(&house, &pass, Wallet::Apple, "phone").await;
+    }
+    let target = destination(&house, kind, &vendor.url(), settings, credentials).await;
+    let workers = house.workers().await;
+    until("all are held", || async { vendor.books().records.len() == 6 }).await;
+    until("all are noted", || async { ended(&house, target, AttemptOutcome::Delivered).await == 6 }).await;
+    let first = backfilled(&house, target, false).await;
+    assert_eq!((first.matched, first.repaired, first.drifted), (6, 0, 0), "{first:?}");
+    vendor.with(|books| {
+        books.records.get_mut("person-0").unwrap().insert(status.to_owned(), json!("none"));
+        books.records.get_mut("person-1").unwrap().insert(at.to_owned(), Value::Null);
+        books.records.get_mut("person-2").unwrap().insert("Notes".to_owned(), json!("theirs"));
+        books.records.remove("person-O'Neil \"{x}\\");
+    });
+    let second = backfilled(&house, target, false).await;
+    assert_eq!((second.matched, second.repaired, second.drifted), (3, 3, 3), "{second:?}");
+    let mut fields: Vec<_> = second.drift.iter().map(|(_, fields)| fields.as_str()).collect();
+    fields.sort_unstable();
+    let mut expected = ["no record", status, at];
+    expected.sort_unstable();
+    assert_eq!(fields, expected);
+    let books = vendor.books();
+    assert!(books.records.values().all(|record| record[status] == "apple" && record[at].is_string()), "{:?}", books.records);
+    assert_eq!((books.records.len(), &books.records["person-2"]["Notes"], books.slowed), (6, &json!("theirs"), 0));
+    assert_eq!(backfilled(&house, target, false).await.matched, 6);
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backfill_finds_what_was_changed_in_a_base() {
+    let settings = json!({"base": "appA1b2C3", "table": "Members"});
+    let vendor = Vendor::start(Service::Airtable).await.unwrap();
+    a_backfill_finds_drift(vendor, "airtable", settings, BY_MEMBER, ["Wallet status", "Apple Wallet installed at"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backfill_finds_what_was_changed_in_an_org() {
+    let settings = json!({"domain": "acme.my.salesforce.com", "client_id": "c", "external_id_field": "Member_Id__c"});
+    let vendor = Vendor::start(Service::Salesforce).await.unwrap();
+    let fields = ["Wallet_Status__c", "Apple_Wallet_Installed_At__c"];
+    a_backfill_finds_drift(vendor, "salesforce", settings, &[("client_secret", TOKEN)], fields).await;
+}
+
+/// A session that ends while it is read is begun anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_org_holds_is_read_with_a_new_token_when_one_is_refused() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Salesforce).await.unwrap();
+    let settings = json!({"domain": "acme.my.salesforce.com", "client_id": "c", "external_id_field": "Member_Id__c"});
+    let target = destination(&house, "salesforce", &vendor.url(), settings, &[("client_secret", TOKEN)]).await;
+    let workers = house.workers().await;
+    let pass = house.issued("1", Validity::default()).await;
+    install(&house, &pass, Wallet::Apple, "phone").await;
+    until("it is noted", || async { ended(&house, target, AttemptOutcome::Delivered).await == 1 }).await;
+    vendor.with(|books| books.token = "another".to_owned());
+    let compared = backfilled(&house, target, false).await;
+    assert_eq!((compared.matched, compared.failures, vendor.books().tokens), (1, 0, 2), "{compared:?}");
+    workers.drain(PATIENCE).await;
+}
+
+/// A token that may write and not read, as those made before were: what was told is what is compared.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_base_that_may_not_be_read_is_compared_with_what_was_told() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Airtable).await.unwrap();
+    let settings = json!({"base": "appA1b2C3", "table": "Members"});
+    let target = destination(&house, "airtable", &vendor.url(), settings, BY_MEMBER).await;
+    let workers = house.workers().await;
+    let pass = house.issued("1", Validity::default()).await;
+    install(&house, &pass, Wallet::Apple, "phone").await;
+    until("it is noted", || async { ended(&house, target, AttemptOutcome::Delivered).await == 1 }).await;
+    let refused = json!({"error": {"type": "INVALID_PERMISSIONS_OR_MODEL_NOT_FOUND"}});
+    vendor.with(|books| (books.records.clear(), books.next.push((403, refused))));
+    let compared = backfilled(&house, target, false).await;
+    assert_eq!((compared.matched, compared.drifted, compared.failures), (1, 0, 0), "{compared:?}");
+    workers.drain(PATIENCE).await;
+}
+
 /// Tells of a person as the API does.
 async fn tell(house: &House, told: Value) {
     let new_id = ContactId::mint(domain::Clock::now(&*house.clock), &house::System);

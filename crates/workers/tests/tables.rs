@@ -179,6 +179,16 @@ async fn contacts_with_one_address_are_one_row_whoever_changed_more_often() {
     execute(&warehouse.whole, "UPDATE passbridge.users SET wallet_status = 'none'").await.unwrap();
     assert!(backfilled(&house, target).await.drifted > 0);
     assert_eq!(warehouse.one(row).await.as_deref(), Some("both"));
+
+    // A row that says it is of somebody else than those who share the address.
+    until("it is told", || async { backfilled(&house, target).await.drifted == 0 }).await;
+    execute(&warehouse.whole, "UPDATE passbridge.users SET contact_id = 'nobody'").await.unwrap();
+    let mended = backfilled(&house, target).await;
+    assert!(mended.drifted > 0 && mended.drift.iter().all(|(_, fields)| fields.contains("contact_id")), "{mended:?}");
+    let owner = warehouse.one("SELECT contact_id FROM passbridge.users").await;
+    assert_ne!(owner.as_deref(), Some("nobody"));
+    let again = backfilled(&house, target).await;
+    assert_eq!((again.matched, again.drifted), (2, 0), "the row of one is that of the other, too: {again:?}");
     workers.drain(PATIENCE).await;
 }
 

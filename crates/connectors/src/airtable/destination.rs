@@ -13,7 +13,7 @@ use crate::kit::{Credentials, Owed, Secrets, Sending, Sent, SettingProblem, Stat
 
 /// Records of one request.
 pub(super) const MOST: usize = 10;
-const VENDOR: &str = "https://api.airtable.com";
+pub(super) const VENDOR: &str = "https://api.airtable.com";
 const NAMES: crm::Names =
     ["Wallet status", "Apple Wallet installed at", "Google Wallet installed at", "Wallet last changed at", "Wallet last event"];
 /// How long Airtable takes nothing after its limit was passed.
@@ -28,12 +28,16 @@ pub(super) fn check(target: &Target, credentials: &Credentials) -> Result<(), Se
     crm::check(target)
 }
 
+pub(super) fn key_field(target: &Target) -> &str {
+    vendor::text(target, KEY_FIELD.name, "Member")
+}
+
 pub(super) fn state(contact: &Contact, target: &Target) -> Result<State, String> {
     crm::state(contact, target, &NAMES)
 }
 
 pub(super) fn render(owed: &[Owed<'_>], target: &Target, secrets: &Secrets, _: Timestamp) -> Vec<Sending> {
-    let key = vendor::text(target, KEY_FIELD.name, "Member");
+    let key = key_field(target);
     let (records, mut out) = crm::records(owed, target, state, |state| {
         let mut fields = serde_json::Map::new();
         fields.insert(key.to_owned(), state.key.clone().into());

@@ -1,6 +1,7 @@
 //! An Airtable table as a destination for wallet statuses. Set-up and limits: `README.md` beside this file.
 
 mod destination;
+mod held;
 pub mod settings;
 
 use std::time::Duration;
@@ -25,6 +26,6 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         judge: destination::judge,
         profile: retry::Profile::STANDARD,
         pace: Pace { events: destination::MOST, linger: Duration::from_millis(50), pause: Duration::from_millis(260) },
-        vendor: Some(Vendor { state: Some(destination::state), ..Vendor::new(destination::check) }),
+        vendor: Some(Vendor { state: Some(destination::state), holds: Some(held::HOLDS), ..Vendor::new(destination::check) }),
     }),
 };

@@ -1,14 +1,14 @@
 //! What can be set for an Airtable destination.
 
 use crate::kit::crm::crm_settings;
-use crate::kit::{Setting, Takes};
+use crate::kit::{Setting, Takes, webhook};
 
 pub(super) const TOKEN: Setting = Setting {
     name: "access_token",
     value: "a personal access token",
     takes: Takes::Secret(512),
     default: "required",
-    about: "With the scope `data.records:write` for the base.",
+    about: "With the scopes `data.records:read` and `data.records:write` for the base.",
 };
 pub(super) const BASE: Setting = Setting {
     name: "base",
@@ -34,6 +34,7 @@ pub(super) const KEY_FIELD: Setting = Setting {
 
 /// The settings.
 pub const SETTINGS: &[Setting] = crm_settings![
+    webhook::BACKFILL_OF_HELD;
     "Wallet status", "Apple Wallet installed at", "Google Wallet installed at", "Wallet last changed at", "Wallet last event";
     TOKEN, BASE, TABLE, KEY_FIELD,
 ];

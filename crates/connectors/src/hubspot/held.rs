@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::destination::{MOST, VENDOR, state, text};
 use super::settings::{KEY_PROPERTY, TOKEN};
-use crate::catalog::{Differences, Holds};
+use crate::catalog::{Differences, Holds, Sharing};
 use crate::kit::{Reply, Request, Secrets, vendor};
 
 const PATH: &str = "/crm/v3/objects/contacts/batch/read";
@@ -31,7 +31,7 @@ fn ask(contacts: &[&Contact], target: &Target, secrets: &Secrets) -> Result<Requ
 }
 
 /// 207 comes where some contacts are not there, which stand among its errors.
-fn differs(contacts: &[&Contact], target: &Target, reply: &Reply) -> Result<Differences, String> {
+fn differs(contacts: &[&Contact], _: &Sharing, target: &Target, reply: &Reply) -> Result<Differences, String> {
     if !matches!(reply.status, 200 | 207) {
         return Err(format!("HubSpot answered {} when it was asked what it holds", reply.status));
     }
@@ -95,7 +95,7 @@ mod tests {
         };
         let answer = |status, body: Value| {
             let reply = Reply { status, headers: HeaderMap::new(), body: Bytes::from(body.to_string()) };
-            differs(&[&contact], &target, &reply)
+            differs(&[&contact], &Sharing::new(), &target, &reply)
         };
         let of = |held: Value| answer(200, json!({"results": [{"id": "7", "properties": held}]})).unwrap().remove(0);
         assert_eq!(of(held("apple", "2026-11-20T10:00:00.123Z")), None);

@@ -182,6 +182,40 @@ pub(crate) fn state(contact: &Contact, target: &Target, names: &Names) -> Result
     Ok(State { key, fields })
 }
 
+/// Whether a vendor holds what it was told. A field that keeps times to the second, the minute or the day holds them cut off.
+pub(crate) fn is_held(wanted: &Field, held: &Value) -> bool {
+    let text = held.as_str().unwrap_or_default();
+    match wanted {
+        Field::Nothing => held.is_null() || held == "",
+        Field::Text(wanted) => wanted == text,
+        Field::Plain(wanted) => wanted == held,
+        Field::Time(wanted) => is_cut_off(*wanted, text),
+    }
+}
+
+fn is_cut_off(wanted: Timestamp, held: &str) -> bool {
+    const MILLISECOND: i64 = 1_000;
+    const UNITS: [i64; 4] = [1, MILLISECOND, 1_000 * MILLISECOND, 60_000 * MILLISECOND];
+    if held.len() == "2026-11-20".len() {
+        return wanted.to_string().starts_with(held);
+    }
+    // Salesforce writes its offset without a colon.
+    let held = held.strip_suffix("+0000").map_or_else(|| held.parse(), |local| format!("{local}Z").parse());
+    let is = |held: Timestamp| {
+        let (wanted, held) = (wanted.as_micros(), held.as_micros());
+        UNITS.iter().any(|unit| held % unit == 0 && wanted.div_euclid(*unit) == held.div_euclid(*unit))
+    };
+    held.is_ok_and(is)
+}
+
+/// The fields of a contact that a vendor holds otherwise, where any are.
+pub(crate) fn other_fields(state: &State, held: impl Fn(&str) -> Value) -> Option<String> {
+    let other = state.fields.iter().filter(|(name, wanted)| !is_held(wanted, &held(name)));
+    let mut names: Vec<&str> = other.map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    Some(names.join(", ")).filter(|names| !names.is_empty())
+}
+
 /// Customer databases are told of wallet statuses, and of contacts that may have got a key.
 pub(crate) const fn wants(kind: EventKind) -> bool {
     matches!(kind, EventKind::ContactWalletStatusChanged | EventKind::ContactUpdated)
@@ -234,6 +268,24 @@ mod tests {
         assert_eq!(found("id").as_deref(), Ok("0000000000000000000001"));
         assert!(found("phone").unwrap_err().contains("no phone"));
         assert!(key(&contact(), &Settings::new()).is_err(), "no external id");
+    }
+
+    #[test]
+    fn a_field_holds_a_time_as_exactly_as_it_can() {
+        let wanted = Field::Time("2026-11-20T10:07:30.123456Z".parse().unwrap());
+        for held in [
+            "2026-11-20T10:07:30.123456Z",
+            "2026-11-20T10:07:30.123Z",
+            "2026-11-20T10:07:30.000+0000",
+            "2026-11-20T11:07:00+01:00",
+            "2026-11-20",
+        ] {
+            assert!(is_held(&wanted, &held.into()), "{held}");
+        }
+        for held in ["2026-11-20T10:07:30.124Z", "2026-11-20T10:07:31Z", "2026-11-20T10:08:00Z", "2026-11-21", "", "soon"] {
+            assert!(!is_held(&wanted, &held.into()), "{held}");
+        }
+        assert!(is_held(&Field::Nothing, &Value::Null) && !is_held(&Field::Text("both".to_owned()), &Value::Null));
     }
 
     #[test]

@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use domain::{Contact, Target, Timestamp};
+use domain::{Contact, ContactId, Target, Timestamp};
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::settings::{AUTHORITIES, PASSWORD, SCHEMA, TLS, USER};
-use crate::catalog::{Differences, Holds};
+use crate::catalog::{Differences, Holds, Sharing};
 use crate::kit::vendor::{self, Record};
 use crate::kit::{
     Account, Credentials, Outcome, Owed, Reply, Request, Secrets, Sending, Sent, SettingProblem, Verdict, crm, rows,
@@ -18,6 +18,8 @@ use crate::kit::{
 
 /// Events of one transaction.
 pub(super) const MOST: usize = 500;
+/// The column that says which contact a row of `users` shows.
+const OWNER: &str = "contact_id";
 /// Bytes of one transaction.
 const MAX_BYTES: usize = 4 << 20;
 /// Classes of SQLSTATE, and codes, that are laid to a row: wrong data, violated constraints, what is raised by triggers, too
@@ -66,11 +68,11 @@ pub(super) const HOLDS: Holds = Holds { most: MOST, paced: false, ask, differs }
 /// The rows of `users` as they should be, to be compared by the server, by the types of its columns.
 fn ask(contacts: &[&Contact], target: &Target, _: &Secrets) -> Result<Request, String> {
     let rows: Vec<Value> = contacts.iter().filter_map(|contact| rows::user(contact, target)).collect();
-    let body = json!({ "schema": vendor::text(target, SCHEMA.name, "passbridge"), "compare": rows }).to_string();
+    let body = json!({ "schema": vendor::text(target, SCHEMA.name, "passbridge"), "compare": rows, "tell": OWNER }).to_string();
     Ok(Request { method: Method::POST, url: target.url.clone(), headers: HeaderMap::new(), body: Bytes::from(body) })
 }
 
-fn differs(contacts: &[&Contact], target: &Target, reply: &Reply) -> Result<Differences, String> {
+fn differs(contacts: &[&Contact], sharing: &Sharing, target: &Target, reply: &Reply) -> Result<Differences, String> {
     let body = vendor::body(reply);
     if reply.status != 200 {
         let sqlstate = body["sqlstate"].as_str().unwrap_or_default();
@@ -82,19 +84,32 @@ fn differs(contacts: &[&Contact], target: &Target, reply: &Reply) -> Result<Diff
     }
     let rows = body.as_array().ok_or("there was no answer to what the tables hold")?;
     let shared = crm::may_share(target);
-    let other: HashMap<&str, String> = rows.iter().filter_map(|row| Some((row["id"].as_str()?, columns(row, shared)?))).collect();
-    let one = |contact: &&Contact| other.get(crm::key(contact, &target.settings).ok()?.replace('\0', "").as_str()).cloned();
+    let mut other: HashMap<&str, Vec<&Value>> = HashMap::new();
+    for row in rows {
+        other.entry(row["id"].as_str().unwrap_or_default()).or_default().push(row);
+    }
+    let one = |contact: &&Contact| {
+        let those = sharing.get(&contact.id).map(Vec::as_slice);
+        let rows = other.get(crm::key(contact, &target.settings).ok()?.replace('\0', "").as_str())?;
+        rows.iter().find_map(|row| columns(row, shared && shows_another(row, those)))
+    };
     Ok(contacts.iter().map(one).collect())
+}
+
+/// Whether a row may show another of the contacts who are one record.
+fn shows_another(row: &Value, those: Option<&[ContactId]>) -> bool {
+    let shown = row["told"].as_str().unwrap_or_default();
+    those.is_none_or(|those| those.iter().any(|id| id.to_string() == shown))
 }
 
 /// The columns that are held otherwise, where any are. Of a row that shows another of the contacts who share its key, only the
 /// wallets are this one's too.
-fn columns(row: &Value, shared: bool) -> Option<String> {
+fn columns(row: &Value, shows_another: bool) -> Option<String> {
     let mut names: Vec<&str> = row["columns"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if names.is_empty() {
         return Some(Holds::MISSING.to_owned());
     }
-    if shared && names.contains(&"contact_id") {
+    if shows_another && names.contains(&OWNER) {
         names.retain(|name| name.starts_with("wallet_") || name.ends_with("_wallet_installed_at"));
     }
     (!names.is_empty()).then(|| names.join(", "))

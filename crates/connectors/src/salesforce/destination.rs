@@ -45,7 +45,7 @@ pub(super) fn check(target: &Target, credentials: &Credentials) -> Result<(), Se
     }
 }
 
-fn host(target: &Target) -> String {
+pub(super) fn host(target: &Target) -> String {
     let domain = format!("https://{}", vendor::text(target, DOMAIN.name, ""));
     vendor::base(target, &domain).to_owned()
 }

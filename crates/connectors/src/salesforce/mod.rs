@@ -1,6 +1,7 @@
 //! Salesforce's records as a destination for wallet statuses. Set-up and limits: `README.md` beside this file.
 
 mod destination;
+mod held;
 pub mod settings;
 
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         vendor: Some(Vendor {
             login: Some(destination::login),
             state: Some(destination::state),
+            holds: Some(held::HOLDS),
             ..Vendor::new(destination::check)
         }),
     }),

@@ -1,7 +1,7 @@
 //! What can be set for a Salesforce destination.
 
 use crate::kit::crm::crm_settings;
-use crate::kit::{Setting, Takes};
+use crate::kit::{Setting, Takes, webhook};
 
 pub(super) const DOMAIN: Setting = Setting {
     name: "domain",
@@ -48,6 +48,7 @@ pub(super) const API_VERSION: Setting = Setting {
 
 /// The settings.
 pub const SETTINGS: &[Setting] = crm_settings![
+    webhook::BACKFILL_OF_HELD;
     "Wallet_Status__c", "Apple_Wallet_Installed_At__c", "Google_Wallet_Installed_At__c", "Wallet_Last_Changed_At__c", "Wallet_Last_Event__c";
     DOMAIN, CLIENT_ID, CLIENT_SECRET, EXTERNAL_ID_FIELD, OBJECT, API_VERSION,
 ];

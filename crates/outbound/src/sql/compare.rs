@@ -14,12 +14,17 @@ use super::{
 use crate::rows::{Cell, Row};
 
 /// The rows that are held otherwise, or not at all.
-pub(super) async fn all(session: &Session, batch: &Batch, columns: &Columns) -> Result<Vec<Difference>, Unwritten> {
+pub(super) async fn all(
+    session: &Session,
+    batch: &Batch,
+    columns: &Columns,
+    tell: Option<&str>,
+) -> Result<Vec<Difference>, Unwritten> {
     let mut different = Vec::new();
     let mut groups: BTreeMap<(&str, Vec<&str>), Vec<&Row>> = BTreeMap::new();
     for row in &batch.rows {
         let Some(there) = columns.get(&row.table) else {
-            different.extend(id(row).map(|id| Difference { id, columns: Vec::new() }));
+            different.extend(id(row).map(|id| Difference { id, columns: Vec::new(), told: None }));
             continue;
         };
         let (names, missing): (Vec<&str>, Vec<&str>) =
@@ -29,17 +34,18 @@ pub(super) async fn all(session: &Session, batch: &Batch, columns: &Columns) -> 
             groups.entry((row.table.as_str(), names)).or_default().push(row);
         } else {
             // A column that is not there holds nothing.
-            different.extend(id(row).map(|id| Difference { id, columns: missing }));
+            different.extend(id(row).map(|id| Difference { id, columns: missing, told: None }));
         }
     }
     for ((table, names), rows) in &groups {
         let Some(there) = columns.get(*table) else { continue };
-        let statement = statement(&batch.schema, table, names, there);
+        let statement = statement(&batch.schema, table, names, there, tell);
         for text in texts(names, rows) {
             for row in session.query(&statement, &[(&text, Type::TEXT)]).await? {
                 let id = row.try_get(0).map_err(|error| Unwritten::of(&error))?;
                 let columns = row.try_get(1).map_err(|error| Unwritten::of(&error))?;
-                different.push(Difference { id, columns });
+                let told = row.try_get(2).map_err(|error| Unwritten::of(&error))?;
+                different.push(Difference { id, columns, told });
             }
         }
     }
@@ -57,7 +63,7 @@ fn id(row: &Row) -> Option<String> {
     }
 }
 
-fn statement(schema: &str, table: &str, names: &[&str], there: &BTreeMap<String, String>) -> String {
+fn statement(schema: &str, table: &str, names: &[&str], there: &BTreeMap<String, String>, tell: Option<&str>) -> String {
     let compared: Vec<&str> = names.iter().copied().filter(|name| *name != "id").collect();
     // Not every type that others give a column has an equality.
     let cast = |name: &str| if there.get(name).is_some_and(|kind| is_ours(kind)) { "" } else { "::text" };
@@ -66,9 +72,10 @@ fn statement(schema: &str, table: &str, names: &[&str], there: &BTreeMap<String,
     let named =
         compared.iter().map(|name| format!("CASE WHEN held.\"id\" IS NOT NULL AND {} THEN {} END", other(name), literal(name)));
     let named = named.collect::<Vec<_>>().join(", ");
+    let told = tell.filter(|name| there.contains_key(*name)).map_or("NULL".to_owned(), |name| format!("held.{}", quoted(name)));
     let any = compared.iter().map(|name| format!(" OR {}", other(name))).collect::<String>();
     format!(
-        "SELECT given.\"id\"::text, array_remove(ARRAY[{named}]::text[], NULL) \
+        "SELECT given.\"id\"::text, array_remove(ARRAY[{named}]::text[], NULL), {told}::text \
          FROM jsonb_to_recordset($1::text::jsonb) AS given({typed}) \
          LEFT JOIN {schema}.{table} AS held ON held.\"id\" = given.\"id\" WHERE held.\"id\" IS NULL{any}",
         typed = typed(names, there),

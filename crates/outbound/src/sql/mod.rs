@@ -70,6 +70,9 @@ pub struct Comparison {
     pub schema: String,
     /// The rows as they should be.
     pub compare: Vec<Row>,
+    /// A column whose value is told of rows that are held otherwise.
+    #[serde(default)]
+    pub tell: Option<String>,
 }
 
 /// A row that is held otherwise.
@@ -79,6 +82,9 @@ pub struct Difference {
     pub id: String,
     /// The columns with another value; none where there is no row of this key.
     pub columns: Vec<String>,
+    /// What there is in the column that is to be told, as text.
+    #[serde(default)]
+    pub told: Option<String>,
 }
 
 /// What the server said instead of taking the rows, or giving them.
@@ -157,7 +163,7 @@ pub async fn compare(
         let session = session::open(client, place, deadline, &progress).await?;
         let batch = Batch { schema: comparison.schema.clone(), rows: comparison.compare.clone() };
         let columns = schema::present(&session, &batch).await?;
-        compare::all(&session, &schema::cleared(&batch, &columns), &columns).await
+        compare::all(&session, &schema::cleared(&batch, &columns), &columns, comparison.tell.as_deref()).await
     };
     match tokio::time::timeout(deadline, comparing).await {
         Ok(outcome) => outcome,

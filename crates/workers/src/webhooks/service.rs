@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use connectors::{
-    catalog::{Descriptor, Destination, Differences, Holds},
+    catalog::{Descriptor, Destination, Differences, Holds, Sharing},
     kit::{Outcome, Owed, Reply, Request, Secrets, Sending, Sent, Token, Verdict, retry},
 };
 use domain::{Contact, ContactId, Event, EventKind, OrgId, Target, TargetId, Timestamp};
@@ -218,10 +218,18 @@ pub(crate) async fn held(
     house: &Arc<House>,
     to: &Ready,
     holds: Holds,
-    contacts: &[&Contact],
+    (contacts, sharing): (&[&Contact], &Sharing),
 ) -> Result<Differences, (String, Option<Duration>)> {
     let at_once = |why: String| (why, None);
+    if contacts.is_empty() {
+        return Ok(Vec::new());
+    }
     let (secrets, way) = to.usable().map_err(at_once)?;
+    let mut secrets = secrets.clone();
+    if let Some(tokens) = &to.tokens {
+        let token = tokens.token(&way.client).await.map_err(|error| at_once(error.to_string()))?;
+        secrets.token = Some(Token::new(token.as_str()));
+    }
     let (Some(connector), Some(destination)) = (to.connector(), to.dialect()) else {
         return Err(at_once("its shape is not known here".to_owned()));
     };
@@ -229,18 +237,25 @@ pub(crate) async fn held(
     let lane = house.dispatcher.lane(to.target());
     let limits = Limits { deadline: house.settings.webhooks.deadline, max_body: READ_BODY };
     let mut all = Vec::with_capacity(contacts.len());
-    for piece in contacts.chunks(holds.most.max(1)) {
+    let (mut pieces, mut renewed) = (contacts.chunks(holds.most.max(1)).peekable(), false);
+    while let Some(piece) = pieces.peek() {
         if holds.paced {
             lane.gathered.turn(destination.pace).await;
         }
-        let request = (holds.ask)(piece, to.target(), secrets).map_err(at_once)?;
+        let request = (holds.ask)(piece, to.target(), &secrets).map_err(at_once)?;
         if !connector.may_call(to.target(), &request.url) {
             return Err(at_once("the address is none that this destination may call".to_owned()));
         }
-        let carried = carry::send(house, vendor.carrier, to, (secrets, &way.client), &request, limits).await.map_err(at_once)?;
+        let carried = carry::send(house, vendor.carrier, to, (&secrets, &way.client), &request, limits).await.map_err(at_once)?;
         let Some(reply) = carried.reply else { return Err(at_once(carried.error.unwrap_or_default())) };
+        if let (401, false, Some(tokens), Some(refused)) = (reply.status, renewed, &to.tokens, &secrets.token) {
+            let token = tokens.renew(&way.client, refused.expose()).await.map_err(|error| at_once(error.to_string()))?;
+            (secrets.token, renewed) = (Some(Token::new(token.as_str())), true);
+            continue;
+        }
         let asked = Sent { request: &request, reply: Some(&reply), records: piece.len(), now: house.now() }.asked();
-        all.extend((holds.differs)(piece, to.target(), &reply).map_err(|why| (why, asked))?);
+        all.extend((holds.differs)(piece, sharing, to.target(), &reply).map_err(|why| (why, asked))?);
+        pieces.next();
     }
     Ok(all)
 }
