@@ -1,12 +1,12 @@
 //! Named ways out of this machine, for receivers that let in known addresses alone: from an address of ours, or through a proxy
-//! by HTTP CONNECT (RFC 9110, 9.3.6).
+//! by HTTP CONNECT (RFC 9110, 9.3.6) or SOCKS 5 (RFC 1928, 1929).
 //!
 //! The operator names them; whoever sends by one sends by it or not at all. The address policy judges the receiver as ever: its
-//! name is resolved here, and CONNECT asks for the address that was judged, never for a name, so that a proxy has nothing to
+//! name is resolved here, and the proxy is asked for the address that was judged, never for a name, so that it has nothing to
 //! resolve that we have not seen. TLS goes end to end through the proxy. The proxy itself is the operator's and may stand in any
 //! network.
 //!
-//! CONNECT is spoken here because its answer has to be read to its last byte and no further (a mail server speaks first), and
+//! Both are spoken here because a proxy's answer has to be read to its last byte and no further (a mail server speaks first), and
 //! because whoever mends it wants to know what the proxy answered.
 
 use std::{fmt, io, net::IpAddr, net::SocketAddr};
@@ -26,6 +26,8 @@ pub const MAX_NAME_BYTES: usize = 64;
 const MAX_ANSWER: usize = 8 * 1_024;
 /// Answers by which a proxy says that it did not reach the address, so that another of the same name is worth a try.
 const UNREACHED: [u16; 3] = [502, 503, 504];
+/// Longest user name and password that SOCKS has room for, in bytes.
+const MAX_SOCKS_LOGIN: usize = 255;
 
 /// A named way out.
 #[derive(Clone, PartialEq, Eq)]
@@ -45,8 +47,18 @@ enum Way {
 pub(crate) struct Proxy {
     pub(crate) host: Host,
     pub(crate) port: u16,
-    authorization: Option<Zeroizing<String>>,
+    speaks: Speech,
 }
+
+/// How a proxy is asked.
+#[derive(Clone, PartialEq, Eq)]
+enum Speech {
+    Connect { authorization: Option<Zeroizing<String>> },
+    Socks { login: Option<Login> },
+}
+
+/// A user's name and password.
+type Login = (Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>);
 
 /// Why an egress cannot be: a sentence without a credential.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,7 +86,8 @@ impl Egress {
         Ok(Self { name: checked(name)?, way: Way::From(address) })
     }
 
-    /// One that sends through a proxy: `http://host:port`, or with `user:password@` before the host, percent-encoded.
+    /// One that sends through a proxy: `http://host:port` for one that takes CONNECT, `socks5://host:port` for SOCKS 5; both also
+    /// with `user:password@` before the host, percent-encoded.
     ///
     /// # Errors
     /// When the name is none, or the address is not that of such a proxy.
@@ -143,48 +156,133 @@ pub(crate) enum Asked {
 
 impl Proxy {
     fn parse(url: &str) -> Result<Self, BadEgress> {
-        let bad = |why: &str| BadEgress(format!("the proxy's address {why}: expected http://host:port"));
+        let bad = |why: &str| BadEgress(format!("the proxy's address {why}: expected http://host:port or socks5://host:port"));
         let uri: Uri = url.parse().map_err(|_| bad("cannot be read"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(bad("does not begin with http://, the one kind of proxy there is (HTTP CONNECT; TLS goes through it)"));
-        }
+        let socks = match uri.scheme_str() {
+            Some("http") => false,
+            Some("socks5") => true,
+            Some("socks5h") => {
+                return Err(bad("begins with socks5h://, which leaves names to the proxy; they are resolved here"));
+            }
+            Some("https") => {
+                return Err(bad("begins with https://; proxies that are spoken to over TLS themselves are not supported"));
+            }
+            _ => return Err(bad("does not begin with http:// (HTTP CONNECT) or socks5://, the kinds of proxies there are")),
+        };
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(bad("has a path"));
         }
         let authority = uri.authority().ok_or_else(|| bad("has no host"))?;
         let port = authority.port_u16().filter(|port| *port != 0).ok_or_else(|| bad("has no port"))?;
         let host = Host::parse(authority.host()).map_err(|_| bad("has a host that is none"))?;
-        let authorization = authority.as_str().rsplit_once('@').map(|(login, _)| basic(login));
-        Ok(Self { host, port, authorization })
+        let login = authority.as_str().rsplit_once('@').map(|(login, _)| decoded(login));
+        let speaks = if socks {
+            let fits = |(user, password): &Login| [user, password].iter().all(|it| (1..=MAX_SOCKS_LOGIN).contains(&it.len()));
+            if !login.as_ref().is_none_or(fits) {
+                return Err(bad("has a user or password that SOCKS has no room for (1 to 255 bytes each)"));
+            }
+            Speech::Socks { login }
+        } else {
+            Speech::Connect { authorization: login.as_ref().map(basic) }
+        };
+        Ok(Self { host, port, speaks })
     }
 
     /// Asks for an address over a connection to the proxy.
     pub(crate) async fn ask(&self, mut stream: TcpStream, address: SocketAddr) -> Asked {
-        let proof = self.authorization.as_ref().map(|basic| format!("Proxy-Authorization: {}\r\n", basic.as_str()));
-        let proof = Zeroizing::new(proof.unwrap_or_default());
-        let request = Zeroizing::new(format!("CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n{}\r\n", proof.as_str()));
-        let broke_off = |error: io::Error| Asked::No(format!("the proxy broke off: {}", error.kind()));
-        if let Err(error) = stream.write_all(request.as_bytes()).await {
-            return broke_off(error);
-        }
-        match status(&mut stream).await {
-            Ok(Some(200..=299)) => Asked::Open(stream),
-            Ok(Some(407)) => Asked::No("the proxy answered 407: it does not take the login that is configured for it".to_owned()),
-            Ok(Some(status)) if UNREACHED.contains(&status) => {
-                Asked::Unreached(format!("the proxy answered {status}: it does not reach the receiver"))
-            }
-            Ok(Some(status)) => Asked::No(format!("the proxy answered {status} to CONNECT")),
-            Ok(None) => Asked::No("what the proxy answered is no HTTP".to_owned()),
-            Err(error) => broke_off(error),
+        let asked = match &self.speaks {
+            Speech::Connect { authorization } => return connect(stream, address, authorization.as_ref()).await,
+            Speech::Socks { login } => socks(&mut stream, address, login.as_ref()).await,
+        };
+        match asked {
+            Ok(None) => Asked::Open(stream),
+            Ok(Some(other)) => other,
+            Err(error) => broke_off(&error),
         }
     }
 }
 
-fn basic(login: &str) -> Zeroizing<String> {
+fn broke_off(error: &io::Error) -> Asked {
+    Asked::No(format!("the proxy broke off: {}", error.kind()))
+}
+
+/// Asks by HTTP CONNECT.
+async fn connect(mut stream: TcpStream, address: SocketAddr, authorization: Option<&Zeroizing<String>>) -> Asked {
+    let proof = authorization.map(|basic| format!("Proxy-Authorization: {}\r\n", basic.as_str()));
+    let proof = Zeroizing::new(proof.unwrap_or_default());
+    let request = Zeroizing::new(format!("CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n{}\r\n", proof.as_str()));
+    if let Err(error) = stream.write_all(request.as_bytes()).await {
+        return broke_off(&error);
+    }
+    match status(&mut stream).await {
+        Ok(Some(200..=299)) => Asked::Open(stream),
+        Ok(Some(407)) => Asked::No("the proxy answered 407: it does not take the login that is configured for it".to_owned()),
+        Ok(Some(status)) if UNREACHED.contains(&status) => {
+            Asked::Unreached(format!("the proxy answered {status}: it does not reach the receiver"))
+        }
+        Ok(Some(status)) => Asked::No(format!("the proxy answered {status} to CONNECT")),
+        Ok(None) => Asked::No("what the proxy answered is no HTTP".to_owned()),
+        Err(error) => broke_off(&error),
+    }
+}
+
+/// Asks by SOCKS 5. What it says where it does not open the way; nothing where it is open.
+async fn socks(stream: &mut TcpStream, address: SocketAddr, login: Option<&Login>) -> io::Result<Option<Asked>> {
+    const VERSION: u8 = 5;
+    const PASSWORD: u8 = 2;
+    let no = |why: &str| Ok(Some(Asked::No(why.to_owned())));
+    let methods: &[u8] = if login.is_some() { &[VERSION, 2, 0, PASSWORD] } else { &[VERSION, 1, 0] };
+    stream.write_all(methods).await?;
+    match ([stream.read_u8().await?, stream.read_u8().await?], login) {
+        ([VERSION, 0], _) => {}
+        ([VERSION, PASSWORD], Some((user, password))) => {
+            let length = |part: &[u8]| u8::try_from(part.len()).unwrap_or(u8::MAX);
+            let mut proof = Zeroizing::new(vec![1, length(user)]);
+            proof.extend_from_slice(user);
+            proof.push(length(password));
+            proof.extend_from_slice(password);
+            stream.write_all(&proof).await?;
+            if [stream.read_u8().await?, stream.read_u8().await?][1] != 0 {
+                return no("the proxy does not take the login that is configured for it");
+            }
+        }
+        ([VERSION, _], _) => return no("the proxy wants a login, and not the one that is configured for it"),
+        _ => return no("what the proxy answered is no SOCKS 5"),
+    }
+    let mut request = vec![VERSION, 1, 0];
+    match address.ip() {
+        IpAddr::V4(ip) => request.extend([1].iter().chain(&ip.octets())),
+        IpAddr::V6(ip) => request.extend([4].iter().chain(&ip.octets())),
+    }
+    request.extend(address.port().to_be_bytes());
+    stream.write_all(&request).await?;
+    let [version, reply, _, kind] =
+        [stream.read_u8().await?, stream.read_u8().await?, stream.read_u8().await?, stream.read_u8().await?];
+    // Where it sends from, which has to be read and is of no use.
+    let bound = match kind {
+        1 => 4,
+        4 => 16,
+        3 => usize::from(stream.read_u8().await?),
+        _ => return no("what the proxy answered is no SOCKS 5"),
+    };
+    stream.read_exact(&mut vec![0; bound + 2]).await?;
+    Ok(match (version, reply) {
+        (VERSION, 0) => None,
+        (VERSION, 1 | 3..=6 | 8) => Some(Asked::Unreached(format!("the proxy answered {reply}: it does not reach the receiver"))),
+        (VERSION, 2) => Some(Asked::No("the proxy answered 2: its rules do not allow the receiver".to_owned())),
+        (VERSION, _) => Some(Asked::No(format!("the proxy answered {reply} to CONNECT"))),
+        _ => Some(Asked::No("what the proxy answered is no SOCKS 5".to_owned())),
+    })
+}
+
+fn decoded(login: &str) -> Login {
     let (user, password) = login.split_once(':').unwrap_or((login, ""));
-    let mut pair = Zeroizing::new(percent_decode_str(user).collect::<Vec<u8>>());
-    pair.push(b':');
-    pair.extend(percent_decode_str(password));
+    let [user, password] = [user, password].map(|part| Zeroizing::new(percent_decode_str(part).collect::<Vec<u8>>()));
+    (user, password)
+}
+
+fn basic((user, password): &Login) -> Zeroizing<String> {
+    let pair = Zeroizing::new([user.as_slice(), b":", password.as_slice()].concat());
     Zeroizing::new(format!("Basic {}", STANDARD.encode(&*pair)))
 }
 
@@ -214,15 +312,19 @@ mod tests {
         let proxy = egress.proxy().unwrap();
         assert_eq!((&proxy.host, proxy.port), (&Host::Name("proxy.example.com".to_owned()), 3128));
         let expected = format!("Basic {}", STANDARD.encode("us@er:p:ss"));
-        assert_eq!(proxy.authorization.as_ref().unwrap().as_str(), expected);
+        let Speech::Connect { authorization: Some(authorization) } = &proxy.speaks else { panic!("a login") };
+        assert_eq!(authorization.as_str(), expected);
         assert_eq!(format!("{egress:?}"), r#"Egress(office through Name("proxy.example.com"):3128)"#);
     }
 
     #[test]
     fn what_is_no_egress_is_refused_without_its_password() {
         for (name, proxy, part) in [
-            ("office", "socks5://u:hush@proxy:1080", "does not begin with http://"),
-            ("office", "https://u:hush@proxy:443", "does not begin with http://"),
+            ("office", "socks4://u:hush@proxy:1080", "does not begin with http://"),
+            ("office", "socks5h://u:hush@proxy:1080", "leaves names to the proxy"),
+            ("office", "socks5://:hush@proxy:1080", "1 to 255 bytes each"),
+            ("office", "socks5://u:hush@proxy", "has no port"),
+            ("office", "https://u:hush@proxy:443", "over TLS themselves"),
             ("office", "http://u:hush@proxy", "has no port"),
             ("office", "http://u:hush@proxy:8080/path", "has a path"),
             ("office", "hush", "does not begin"),

@@ -68,14 +68,57 @@ async fn tls_goes_end_to_end_through_the_proxy_to_the_address_that_was_judged() 
     assert!(matches!(refused, Failure::Tls { reason: TlsReason::WrongHost, .. }), "{refused}");
 }
 
+/// By SOCKS 5, with a login and none.
+#[tokio::test]
+async fn tls_goes_end_to_end_through_socks_to_the_address_that_was_judged() {
+    let authority = Authority::new("Test").unwrap();
+    let good = TlsSink::start(&authority.leaf("localhost", Fault::None).unwrap(), None).await.unwrap();
+    let proxy = Proxy::start(Manner::Connect(Some(PROOF.to_owned()))).await.unwrap();
+    let by = |login: &str| {
+        client(Egress::through("office", &proxy.socks_url(login)).unwrap(), &Roots::only(&[authority.root()]).unwrap())
+    };
+    assert_eq!(by(LOGIN).send(post(&good.url()), AMPLE).await.unwrap().status, 200);
+    proxy.behave(Manner::Connect(None));
+    for login in ["", LOGIN] {
+        assert_eq!(by(login).send(post(&good.url()), AMPLE).await.unwrap().status, 200, "{login}");
+    }
+    let asked = proxy.asked();
+    assert!(asked.iter().all(|to| to.parse::<SocketAddr>().is_ok_and(|to| to.ip().is_loopback())), "{asked:?}");
+}
+
+#[tokio::test]
+async fn what_a_socks_proxy_answers_is_told_and_nothing_leaves_by_another_way() {
+    let sink = Sink::start(Behaviour::Answer(http::StatusCode::OK)).await.unwrap();
+    let proxy = Proxy::start(Manner::Connect(Some(PROOF.to_owned()))).await.unwrap();
+    let by = |login: &str| client(Egress::through("office", &proxy.socks_url(login)).unwrap(), &nobody());
+    for (manner, login, part) in [
+        (Manner::Connect(Some(PROOF.to_owned())), "us%40er:wrong@", "does not take the login"),
+        (Manner::Connect(Some(PROOF.to_owned())), "", "the proxy wants a login"),
+        (Manner::Answer(2), LOGIN, "its rules do not allow the receiver"),
+        (Manner::Answer(4), LOGIN, "it does not reach the receiver"),
+        (Manner::Answer(7), LOGIN, "the proxy answered 7"),
+        (Manner::Close, LOGIN, "the proxy broke off"),
+    ] {
+        proxy.behave(manner.clone());
+        let failure = by(login).send(post(&sink.url("/hook")), AMPLE).await.unwrap_err();
+        let text = failure.to_string();
+        assert!(matches!(&failure, Failure::Egress { name, .. } if name == "office"), "{manner:?}: {text}");
+        assert!(text.contains(part) && !text.contains("wrong"), "{manner:?}: {text}");
+        assert!(!failure.may_have_arrived(), "{manner:?}: {text}");
+    }
+    assert_eq!(sink.count(), 0);
+}
+
 #[tokio::test]
 async fn what_is_forbidden_is_not_asked_of_the_proxy() {
     let proxy = Proxy::start(Manner::Connect(None)).await.unwrap();
-    let settings = Settings::new(AddressPolicy::default(), nobody());
-    let client = Client::new(settings).unwrap().with_egress(through(&proxy, "")).unwrap();
-    for url in ["http://127.0.0.1:8080/", "http://169.254.169.254/", "http://localhost:8080/", "http://10.0.0.1/"] {
-        let failure = client.send(post(url), AMPLE).await.unwrap_err();
-        assert!(matches!(failure, Failure::Forbidden(_)), "{url}: {failure}");
+    for address in [proxy.url(""), proxy.socks_url("")] {
+        let settings = Settings::new(AddressPolicy::default(), nobody());
+        let client = Client::new(settings).unwrap().with_egress(Egress::through("office", &address).unwrap()).unwrap();
+        for url in ["http://127.0.0.1:8080/", "http://169.254.169.254/", "http://localhost:8080/", "http://10.0.0.1/"] {
+            let failure = client.send(post(url), AMPLE).await.unwrap_err();
+            assert!(matches!(failure, Failure::Forbidden(_)), "{url}: {failure}");
+        }
     }
     assert_eq!(proxy.asked(), Vec::<String>::new());
 }

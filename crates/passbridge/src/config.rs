@@ -397,7 +397,7 @@ mod tests {
         assert_eq!(row.value["office"]["proxy"], "http://us@proxy.example.com:3128");
         for (wrong, part) in [
             ("[egress.a]", "egress.a: give either"),
-            ("[egress.a]\nproxy = \"socks5://x:1\"", "does not begin with http://"),
+            ("[egress.a]\nproxy = \"ftp://x:1\"", "does not begin with http://"),
             ("[egress.\"A b\"]\nsource_address = \"127.0.0.2\"", "lower case letters"),
             ("[egress.a]\nsource = \"127.0.0.2\"", "unknown field"),
             (

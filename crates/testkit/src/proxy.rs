@@ -1,4 +1,4 @@
-//! A proxy that takes HTTP CONNECT (RFC 9110, 9.3.6), on a loopback port of its own.
+//! A proxy that takes HTTP CONNECT (RFC 9110, 9.3.6) and SOCKS 5 (RFC 1928, 1929), on a loopback port of its own.
 
 use std::{
     io,
@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use data_encoding::BASE64;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -15,12 +16,16 @@ use tokio::{
 /// Most bytes of a request.
 const MAX_HEAD: usize = 8 * 1_024;
 
+/// The first byte of all that is said by SOCKS 5.
+const SOCKS: u8 = 5;
+
 /// What a proxy does with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Manner {
-    /// Connects, for whoever has this `Proxy-Authorization`, where one is said; the others it answers 407.
+    /// Connects, for whoever has this `Proxy-Authorization`, where one is said; the others it answers 407. By SOCKS its login is the
+    /// one that stands in it.
     Connect(Option<String>),
-    /// Answers with this status.
+    /// Answers with this status; of SOCKS, with this reply.
     Answer(u16),
     /// Never answers.
     Hang,
@@ -90,6 +95,11 @@ impl Proxy {
         format!("http://{login}{}", self.address)
     }
 
+    /// Its address as a proxy's that is spoken to by SOCKS 5, with a login or none.
+    pub fn socks_url(&self, login: &str) -> String {
+        format!("socks5://{login}{}", self.address)
+    }
+
     /// Changes what it does from the next request on.
     pub fn behave(&self, manner: Manner) {
         *locked(&self.shared.manner) = manner;
@@ -101,8 +111,60 @@ impl Proxy {
     }
 }
 
+/// What follows the first byte.
+async fn serve_socks(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
+    let read = async |stream: &mut TcpStream| -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::from(stream.read_u8().await?)];
+        stream.read_exact(&mut bytes).await?;
+        Ok(bytes)
+    };
+    let methods = read(&mut stream).await?;
+    let manner = locked(&shared.manner).clone();
+    if let Manner::Connect(Some(proof)) = &manner {
+        if !methods.contains(&2) {
+            return stream.write_all(&[SOCKS, 0xFF]).await;
+        }
+        stream.write_all(&[SOCKS, 2]).await?;
+        let version = stream.read_u8().await?;
+        let login = [read(&mut stream).await?, read(&mut stream).await?].join(&b':');
+        let is_proven = version == 1 && *proof == format!("Basic {}", BASE64.encode(&login));
+        stream.write_all(&[1, u8::from(!is_proven)]).await?;
+        if !is_proven {
+            return Ok(());
+        }
+    } else {
+        stream.write_all(&[SOCKS, 0]).await?;
+    }
+    let mut head = [0; 4];
+    stream.read_exact(&mut head).await?;
+    let ip = match head {
+        [SOCKS, 1, 0, 1] => std::net::IpAddr::from(stream.read_u32().await?.to_be_bytes()),
+        [SOCKS, 1, 0, 4] => std::net::IpAddr::from(stream.read_u128().await?.to_be_bytes()),
+        _ => return stream.write_all(&[SOCKS, 8, 0, 1, 0, 0, 0, 0, 0, 0]).await,
+    };
+    let to = SocketAddr::new(ip, stream.read_u16().await?);
+    locked(&shared.asked).push(to.to_string());
+    let answer = |reply: u8| [SOCKS, reply, 0, 1, 127, 0, 0, 1, 0, 80];
+    match manner {
+        Manner::Connect(_) => {
+            let Ok(mut onward) = TcpStream::connect(to).await else { return stream.write_all(&answer(5)).await };
+            stream.write_all(&answer(0)).await?;
+            tokio::io::copy_bidirectional(&mut stream, &mut onward).await.map(drop)
+        }
+        Manner::Answer(reply) => stream.write_all(&answer(u8::try_from(reply).unwrap_or(1))).await,
+        Manner::Hang => {
+            std::future::pending::<()>().await;
+            Ok(())
+        }
+        Manner::Close => Ok(()),
+    }
+}
+
 async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
-    let mut head = Vec::new();
+    let mut head = vec![stream.read_u8().await?];
+    if head == [SOCKS] {
+        return serve_socks(stream, shared).await;
+    }
     while !head.ends_with(b"\r\n\r\n") && head.len() < MAX_HEAD {
         head.push(stream.read_u8().await?);
     }
