@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use connectors::catalog::{self, CONNECTORS, Descriptor};
 use connectors::kit::{
-    Arrival, Decoded, Earlier, Entrance, Inbound, KeyHash, Lock, Owed, Refused, Reply, Secret, Secrets, Sending, Sent, Settings,
-    SharedSecret, Token,
+    Arrival, Bodies, Decoded, Earlier, Entrance, Inbound, KeyHash, Lock, Owed, Refused, Reply, Secret, Secrets, Sending, Sent,
+    Settings, SharedSecret, Token,
 };
-use domain::{Actor, Cause, DeliveryId, Entropy, Event, Facts, Image, Position, Target, TargetId, Timestamp};
+use domain::{Actor, Cause, DeliveryId, Entropy, Event, Facts, Image, Position, Target, TargetId, Timestamp, UninstallName};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -321,11 +321,21 @@ fn tell(
         .iter()
         .map(|event| {
             let delivery = DeliveryId::of(event.id.uuid(), target.id.uuid());
-            Owed { event, delivery, public_url: "https://passes.example.com", unsubscribe: Some(UNSUBSCRIBE) }
+            Owed { event, delivery, public_url: "https://passes.example.com", unsubscribe: Some(UNSUBSCRIBE), bodies: None }
         })
         .collect();
     let sendings = (destination.render)(&owed, &target, &secrets, NOW.parse().unwrap());
     assert_eq!(sendings, (destination.render)(&owed, &target, &secrets, NOW.parse().unwrap()), "same input, same output");
+    // Bodies that another target of the shape made are those that this one would have made, whatever is set for either.
+    let bodies: Vec<Bodies> = events.iter().map(|_| Bodies::default()).collect();
+    let shared: Vec<Owed<'_>> = owed.iter().zip(&bodies).map(|(owed, bodies)| Owed { bodies: Some(bodies), ..*owed }).collect();
+    let mut other = Target { settings: BTreeMap::new(), post_only: !target.post_only, ..target.clone() };
+    other.uninstall_name = match target.uninstall_name {
+        UninstallName::Uninstalled => UninstallName::RecordUpdated,
+        UninstallName::RecordUpdated => UninstallName::Uninstalled,
+    };
+    drop((destination.render)(&shared, &other, &secrets, NOW.parse().unwrap()));
+    assert_eq!(sendings, (destination.render)(&shared, &target, &secrets, NOW.parse().unwrap()), "{}", case.display());
     assert!(sendings.is_empty() || events.iter().any(|event| (destination.wants)(event.kind())), "{}", case.display());
     let mut got = String::new();
     for sending in &sendings {

@@ -1,6 +1,10 @@
 //! The two logs in domain words: source events in, events out.
 
-use std::{borrow::Cow, collections::VecDeque};
+use std::{
+    borrow::Cow,
+    collections::VecDeque,
+    sync::{Arc, OnceLock},
+};
 
 use domain::{
     Actor, Cause, Event, EventId, EventKind, Facts, Image, OrgId, PassId, Position, SourceEvent, SourceEventId, SourceId,
@@ -10,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Accepted, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Reader, Repeats, Store, StoreError,
+    Accepted, DataKey, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Reader, Repeats, Store,
+    StoreError,
     error::Result,
     rows::{EventRow, Hash},
     states::{EVENT_CONTEXT, context, damaged, parse},
@@ -53,6 +58,8 @@ pub enum LoggedEvent {
 pub struct SealedUnder {
     subject: Uuid,
     data_key: Option<Vec<u8>>,
+    /// The key once it was opened: much is sealed about an event that is owed to many.
+    opened: OnceLock<Arc<DataKey>>,
 }
 
 /// What is left of an event after erasure.
@@ -416,7 +423,7 @@ impl Store {
             facts: body.facts.into_owned(),
             image: body.image.into_owned(),
         };
-        let under = SealedUnder { subject: row.subject, data_key: row.data_key.clone() };
+        let under = SealedUnder { subject: row.subject, data_key: row.data_key.clone(), opened: OnceLock::new() };
         Ok(LoggedEvent::Whole(Box::new(event), under))
     }
 
@@ -425,8 +432,14 @@ impl Store {
     pub fn seal_detail(&self, event: &Event, under: &SealedUnder, detail: &[u8]) -> Result<(Uuid, Vec<u8>)> {
         let detail = packed(detail);
         let Some(wrapped) = &under.data_key else { return Ok((under.subject, detail)) };
-        let key = self.keyring.open_data_key(event.org, under.subject, wrapped)?;
-        Ok((under.subject, self.keyring.seal(&key, &context(b"attempt", event.id.uuid()), &detail)?))
+        let key = match under.opened.get() {
+            Some(key) => key,
+            None => {
+                let key = self.keyring.open_data_key(event.org, under.subject, wrapped)?;
+                under.opened.get_or_init(|| Arc::new(key))
+            }
+        };
+        Ok((under.subject, self.keyring.seal(key, &context(b"attempt", event.id.uuid()), &detail)?))
     }
 
     /// Opens what [`Store::seal_detail`] sealed; nothing after erasure.

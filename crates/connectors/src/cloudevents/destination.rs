@@ -18,14 +18,15 @@ pub(super) fn render(owed: &[Owed<'_>], target: &Target, secrets: &Secrets, atte
     let binary = settings::text(&target.settings, "mode") == Some("binary");
     webhook::render(owed, target, secrets, attempt_at, |owed| {
         if binary {
-            let mut message = Told::json(&told::data(owed.event, owed.public_url))?;
+            let mut message = Told::same(owed, "cloudevents binary", || Some(told::data(owed.event, owed.public_url)))?;
             for (name, value) in attributes(owed.event) {
                 let name = HeaderName::try_from(format!("ce-{name}")).ok()?;
                 message.headers.push((name, quoted(value.as_str().unwrap_or_default())));
             }
             return Some(message);
         }
-        Told::json(&whole(owed)).map(|message| Told { media: "application/cloudevents+json", ..message })
+        Told::same(owed, "cloudevents", || Some(whole(owed)))
+            .map(|message| Told { media: "application/cloudevents+json", ..message })
     })
 }
 

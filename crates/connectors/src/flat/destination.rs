@@ -12,7 +12,9 @@ pub(super) const fn wants(_: EventKind) -> bool {
 }
 
 pub(super) fn render(owed: &[Owed<'_>], target: &Target, secrets: &Secrets, attempt_at: Timestamp) -> Vec<Sending> {
-    webhook::render(owed, target, secrets, attempt_at, |owed| Told::json(&flat(owed.event, owed.public_url)))
+    webhook::render(owed, target, secrets, attempt_at, |owed| {
+        Told::same(owed, "flat", || Some(flat(owed.event, owed.public_url)))
+    })
 }
 
 /// Where a member is not known it is left out, so that a tool does not overwrite what it has.

@@ -30,7 +30,7 @@ pub use inbound::{Answer, Arrival, Authentic, Decoded, Entrance, Fault, Inbound,
 pub use inflate::{InflateError, inflate};
 pub use lock::Lock;
 pub use message::{Came, Hear, Heard, Mail, Messenger, SMTP_COMMAND, Told, status_path};
-pub use outbound::{Outcome, Owed, Pace, Reply, Request, Sending, Sent, Verdict, judge};
+pub use outbound::{Bodies, Outcome, Owed, Pace, Reply, Request, Sending, Sent, Verdict, judge};
 pub use secret::{Credentials, Earlier, KeyHash, Secret, SecretError, Secrets, SharedSecret, Token, WriteKey};
 pub use settings::{Setting, SettingProblem, Settings, Takes, check as check_settings, find as find_setting, table};
 pub(crate) use single::{ENABLED, MAX_BODY_BYTES, STRICT, Track, USER, Wrong, decode_all, decode_one};

@@ -1,6 +1,7 @@
 //! A request that we owe somebody, and what their reply means.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +21,28 @@ pub struct Owed<'a> {
     pub public_url: &'a str,
     /// Of a message to its holder: the page where they say that they want no more of them.
     pub unsubscribe: Option<&'a str>,
+    /// What was made of the event for other targets already; without it each makes its own.
+    pub bodies: Option<&'a Bodies>,
 }
+
+impl Owed<'_> {
+    /// The body that a shape makes of the event for whichever target: made once for all of them, under the shape's name.
+    pub(crate) fn body(&self, shape: &'static str, make: impl FnOnce() -> Option<Bytes>) -> Option<Bytes> {
+        let Some(Bodies(made)) = self.bodies else { return make() };
+        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, body)) = made.iter().find(|(of, _)| *of == shape) {
+            return Some(body.clone());
+        }
+        let body = make()?;
+        made.push((shape, body.clone()));
+        Some(body)
+    }
+}
+
+/// The bodies that shapes made of one event, by their names, so that an event that is owed to many targets is put into words
+/// once.
+#[derive(Debug, Default)]
+pub struct Bodies(Mutex<Vec<(&'static str, Bytes)>>);
 
 /// A request, ready to be sent.
 #[derive(Clone, PartialEq, Eq)]

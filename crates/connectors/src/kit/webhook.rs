@@ -25,8 +25,18 @@ pub(crate) struct Told {
 impl Told {
     /// A JSON body, sent by POST.
     pub(crate) fn json(body: &impl serde::Serialize) -> Option<Self> {
-        let body = serde_json::to_vec(body).ok()?.into();
-        Some(Self { method: Method::POST, media: "application/json", headers: Vec::new(), body })
+        Some(Self::of(serde_json::to_vec(body).ok()?.into()))
+    }
+    /// A JSON body that is the same for every target of a shape.
+    pub(crate) fn same<B: serde::Serialize>(
+        owed: &Owed<'_>,
+        shape: &'static str,
+        body: impl FnOnce() -> Option<B>,
+    ) -> Option<Self> {
+        owed.body(shape, || Some(serde_json::to_vec(&body()?).ok()?.into())).map(Self::of)
+    }
+    fn of(body: Bytes) -> Self {
+        Self { method: Method::POST, media: "application/json", headers: Vec::new(), body }
     }
     /// With one header more.
     pub(crate) fn with(mut self, name: &'static str, value: String) -> Self {

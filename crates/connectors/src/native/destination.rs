@@ -12,7 +12,9 @@ pub(super) const fn wants(_: EventKind) -> bool {
 }
 
 pub(super) fn render(owed: &[Owed<'_>], target: &Target, secrets: &Secrets, attempt_at: Timestamp) -> Vec<Sending> {
-    webhook::render(owed, target, secrets, attempt_at, |owed| Told::json(&body(owed.event, owed.public_url)))
+    webhook::render(owed, target, secrets, attempt_at, |owed| {
+        Told::same(owed, "native", || Some(body(owed.event, owed.public_url)))
+    })
 }
 
 /// An event in our own shape.

@@ -33,7 +33,7 @@ fn word(event: &Event) -> Option<&'static str> {
 pub(super) fn render(owed: &[Owed<'_>], target: &Target, secrets: &Secrets, attempt_at: Timestamp) -> Vec<Sending> {
     webhook::render(owed, target, secrets, attempt_at, |owed| {
         let name = word(owed.event)?;
-        let message = Told::json(&told(owed.event, owed.public_url)?)?;
+        let message = Told::same(owed, "passengine", || told(owed.event, owed.public_url))?;
         let tag = signature::hex_hmac(&secrets.current, &message.body);
         Some(message.with("x-passengine-signature", tag).with("x-2pass-event", name.to_owned()))
     })

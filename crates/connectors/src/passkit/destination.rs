@@ -1,7 +1,7 @@
 //! Events as PassKit would send them, signed, and what a receiver's reply means.
 
 use bytes::Bytes;
-use domain::{DeliveryId, Event, EventKind, Facts, Lifecycle, Target, Timestamp, UninstallName};
+use domain::{Event, EventKind, Facts, Lifecycle, Target, Timestamp, UninstallName};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::record::record;
@@ -122,15 +122,16 @@ pub fn body(event: &Event, uninstall: UninstallName) -> Option<Bytes> {
 
 /// The request that tells an event to a target; nothing when there is no word for it. Only the Standard Webhooks
 /// timestamp and signature differ from one attempt to the next.
-pub fn render(event: &Event, target: &Target, secrets: &Secrets, delivery: DeliveryId, attempt_at: Timestamp) -> Option<Request> {
-    let method = if target.post_only { Method::POST } else { Word::of(event)?.method() };
-    let body = body(event, target.uninstall_name)?;
+pub fn render(owed: &Owed<'_>, target: &Target, secrets: &Secrets, attempt_at: Timestamp) -> Option<Request> {
+    let word = Word::of(owed.event)?;
+    let method = if target.post_only { Method::POST } else { word.method() };
+    let body = owed.body(word.name(target.uninstall_name), || body(owed.event, target.uninstall_name))?;
     let mut headers = HeaderMap::with_capacity(6 + target.headers.len());
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::USER_AGENT, AGENT);
     headers.insert(SIGNATURE, value(&signature::hex_hmac(&secrets.current, &body))?);
     if !target.without_standard_headers {
-        let id = delivery.to_string();
+        let id = owed.delivery.to_string();
         headers.insert(STANDARD_SIGNATURE, value(&signature::standard(secrets, &id, attempt_at, &body))?);
         headers.insert(TIMESTAMP, HeaderValue::from(attempt_at.as_seconds()));
         headers.insert(ID, value(&id)?);
@@ -151,7 +152,7 @@ pub fn judge(reply: Option<&Reply>, now: Timestamp) -> Outcome {
 
 pub(super) fn render_all(owed: &[Owed<'_>], target: &Target, secrets: &Secrets, attempt_at: Timestamp) -> Vec<Sending> {
     let one = |(index, owed): (usize, &Owed<'_>)| {
-        render(owed.event, target, secrets, owed.delivery, attempt_at).map(|request| Sending::of_one(request, index))
+        render(owed, target, secrets, attempt_at).map(|request| Sending::of_one(request, index))
     };
     owed.iter().enumerate().filter_map(one).collect()
 }

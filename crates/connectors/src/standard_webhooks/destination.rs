@@ -14,7 +14,8 @@ pub(super) const fn wants(_: EventKind) -> bool {
 pub(super) fn render(owed: &[Owed<'_>], target: &Target, secrets: &Secrets, attempt_at: Timestamp) -> Vec<Sending> {
     webhook::render(owed, target, secrets, attempt_at, |owed| {
         let event = owed.event;
-        let data = told::data(event, owed.public_url);
-        Told::json(&json!({ "type": told::name(event), "timestamp": event.occurred_at, "data": data }))
+        let data = || told::data(event, owed.public_url);
+        let body = || json!({ "type": told::name(event), "timestamp": event.occurred_at, "data": data() });
+        Told::same(owed, "standard-webhooks", || Some(body()))
     })
 }

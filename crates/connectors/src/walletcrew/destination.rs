@@ -45,14 +45,18 @@ pub(super) fn render(owed: &[Owed<'_>], target: &Target, secrets: &Secrets, atte
     let base64 = settings::text(&target.settings, "signature_encoding") == Some("base64");
     webhook::render(owed, target, secrets, attempt_at, |owed| {
         let (event, name) = (owed.event, word(owed.event)?);
-        let message = Told::json(&json!({
-            "id": event.id.to_string(),
-            "timestamp": event.occurred_at,
-            "tenantId": event.org.to_string(),
-            "eventType": name,
-            "operationId": event.id.to_string(),
-            "properties": properties(event)?,
-        }))?;
+        let body = || {
+            let properties = properties(event)?;
+            Some(json!({
+                "id": event.id.to_string(),
+                "timestamp": event.occurred_at,
+                "tenantId": event.org.to_string(),
+                "eventType": name,
+                "operationId": event.id.to_string(),
+                "properties": properties,
+            }))
+        };
+        let message = Told::same(owed, "walletcrew", body)?;
         let sign = if base64 { signature::base64_hmac } else { signature::hex_hmac };
         let tag = sign(&secrets.current, &message.body);
         Some(message.with("x-neostore-signature", tag))

@@ -352,7 +352,7 @@ impl Shape {
             return None;
         }
         let delivery = DeliveryId::of(event.id.uuid(), self.target.id.uuid());
-        let owed = [Owed { event, delivery, public_url: &app.settings.public_url, unsubscribe: None }];
+        let owed = [Owed { event, delivery, public_url: &app.settings.public_url, unsubscribe: None, bodies: None }];
         let request = (self.destination.render)(&owed, &self.target, &self.secrets, app.now()).pop()?.request.ok()?;
         let header = |(name, value): (&http::HeaderName, &HeaderValue)| {
             (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())

@@ -57,6 +57,7 @@ pub(super) async fn run(
             delivery: delivery.id,
             public_url: &house.settings.webhooks.public_url,
             unsubscribe: None,
+            bodies: None,
         };
         let Some(call) = which(&owed, to.target()) else {
             attempted.push(Attempted { row: None, then: Then::Over });

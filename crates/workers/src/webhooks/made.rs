@@ -33,7 +33,8 @@ pub(super) async fn request(
     at: Timestamp,
 ) -> Result<Option<Request>, String> {
     let public_url = &house.settings.webhooks.public_url;
-    let owed = Owed { event: &delivery.event, delivery: delivery.id, public_url, unsubscribe: None };
+    let owed =
+        Owed { event: &delivery.event, delivery: delivery.id, public_url, unsubscribe: None, bodies: Some(&delivery.bodies) };
     let target = delivery.to.target();
     match body(house, delivery, client).await? {
         Body::Shapes => (shape.render)(&[owed], target, secrets, at).pop().map(|sending| sending.request).transpose(),

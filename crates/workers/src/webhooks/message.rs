@@ -177,7 +177,8 @@ impl<'e> Errand<'e> {
         let public_url = &self.house.settings.webhooks.public_url;
         let unsubscribe = self.unsubscribe().map_err(|why| Box::new(Trial::later(&why)))?;
         let event = self.as_offered();
-        let owed = Owed { event: &event, delivery: self.delivery.id, public_url, unsubscribe: unsubscribe.as_deref() };
+        let owed =
+            Owed { event: &event, delivery: self.delivery.id, public_url, unsubscribe: unsubscribe.as_deref(), bodies: None };
         let sending = (destination.render)(&[owed], to.target(), secrets, self.at).pop();
         let request = sending.ok_or_else(|| Box::new(Trial::never("there is nothing to say")))?.request;
         let request = request.map_err(|why| Box::new(Trial::never(&why)))?;

@@ -33,6 +33,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use connectors::kit::Bodies;
 use domain::{DeliveryId, Event, Facts, TargetId, Timestamp, Users};
 use outbound::{egress::Egress, object};
 use store::{Catalog, DeliveryOver, DeliveryRow, DeliverySettlement, EventRow, LoggedEvent, Reader, SealedUnder, StoreError};
@@ -302,7 +303,7 @@ impl Pump {
     /// Starts the deliveries of a new event; how many are under way.
     fn begin(&mut self, catalog: &Catalog, event: &Arc<Event>, under: &Arc<SealedUnder>) -> usize {
         let house = Arc::clone(&self.shard.house);
-        let (mut begun, mut view) = (0, None);
+        let (mut begun, mut view, bodies) = (0, None, Arc::<Bodies>::default());
         for stored in targets::owed(catalog, event) {
             let id = DeliveryId::of(event.id.uuid(), stored.value.target.id.uuid());
             if self.touched.contains(&id) || self.flights.contains_key(&id) {
@@ -316,6 +317,7 @@ impl Pump {
                 id,
                 event: Arc::clone(event),
                 under: Arc::clone(under),
+                bodies: Arc::clone(&bodies),
                 to,
                 attempts: 0,
                 behind: false,
@@ -378,20 +380,21 @@ impl Pump {
         let mut whole = HashMap::new();
         for logged in events {
             if let LoggedEvent::Whole(event, under) = logged {
-                whole.insert(event.id, (Arc::new(*event), Arc::new(under)));
+                whole.insert(event.id, (Arc::new(*event), Arc::new(under), Arc::<Bodies>::default()));
             }
         }
         for row in rows {
             let Some(row) = self.not_under_way(row) else { continue };
             let stored = catalog.org(row.org).and_then(|config| config.targets.get(&row.target.uuid()));
             match (whole.get(&row.event), stored) {
-                (Some((event, under)), Some(stored)) => {
+                (Some((event, under, bodies)), Some(stored)) => {
                     let to = house.dispatcher.targets.ready(house, row.org, stored);
                     let (event, under) = (Arc::clone(event), Arc::clone(under));
                     self.resume(Delivery {
                         id: row.id,
                         event,
                         under,
+                        bodies: Arc::clone(bodies),
                         to,
                         attempts: row.attempts,
                         behind: row.behind,
@@ -400,7 +403,7 @@ impl Pump {
                 }
                 // The event was erased or its target removed: there is nothing to send, or nobody to send it to.
                 (event, _) => {
-                    if let Some((event, _)) = event {
+                    if let Some((event, ..)) = event {
                         shard.insist("note that a message has no sender", || message::unsent(house, event, NO_SENDER)).await?;
                     }
                     self.book.over(row.over());

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use connectors::{
     catalog::Destination,
-    kit::{Outcome, Reply, Request, Sent, Verdict, retry, via},
+    kit::{Bodies, Outcome, Reply, Request, Sent, Verdict, retry, via},
 };
 use domain::{DeliveryId, Event, Timestamp};
 use http::HeaderMap;
@@ -55,6 +55,8 @@ pub(crate) struct Delivery {
     pub(crate) id: DeliveryId,
     pub(crate) event: Arc<Event>,
     pub(crate) under: Arc<SealedUnder>,
+    /// What was made of the event for its other targets.
+    pub(crate) bodies: Arc<Bodies>,
     pub(crate) to: Arc<Ready>,
     /// Attempts made before.
     pub(crate) attempts: i32,

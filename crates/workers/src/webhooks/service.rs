@@ -494,7 +494,7 @@ impl Batch<'_> {
     }
 
     fn owed<'s>(&'s self, ids: &[domain::DeliveryId], number: usize) -> Owed<'s> {
-        Owed { event: &self.events[number], delivery: ids[number], public_url: &self.public_url, unsubscribe: None }
+        Owed { event: &self.events[number], delivery: ids[number], public_url: &self.public_url, unsubscribe: None, bodies: None }
     }
 
     /// Sends one request, and what it means.

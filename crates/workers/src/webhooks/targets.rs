@@ -30,6 +30,8 @@ pub(crate) struct Ready {
     pub(crate) stored: Stored<StoredTarget>,
     /// The target with its headers opened; without them when they cannot be.
     target: Target,
+    /// Its connector; nothing when this version of us does not know it.
+    connector: Option<&'static Descriptor>,
     /// The secrets, or why they cannot be used.
     pub(crate) secrets: Result<Secrets, String>,
     /// The condition under which an event is sent. One that this version of us cannot read lets everything pass.
@@ -61,7 +63,7 @@ impl Ready {
     }
     /// Its connector; nothing when this version of us does not know it.
     pub(crate) fn connector(&self) -> Option<&'static Descriptor> {
-        catalog::find(&self.target.dialect)
+        self.connector
     }
     /// What makes it a service of its own, when it is one.
     pub(crate) fn vendor(&self) -> Option<Vendor> {
@@ -74,7 +76,7 @@ impl Ready {
     }
     /// The shape that it is told in; nothing when this version of us does not know it.
     pub(crate) fn dialect(&self) -> Option<&'static Destination> {
-        dialect(&self.target)
+        self.connector?.destination.as_ref()
     }
 }
 
@@ -105,6 +107,7 @@ impl Targets {
         let ready = Arc::new(Ready {
             org,
             stored: stored.clone(),
+            connector: catalog::find(&target.dialect),
             target,
             secrets,
             filter,
