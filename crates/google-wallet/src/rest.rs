@@ -4,6 +4,7 @@
 //! requests per second and project, and no headers about it.
 //! Public source: <https://developers.google.com/wallet/reference/rest>.
 
+mod batch;
 mod judge;
 mod shape;
 mod token;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
+pub use batch::{Part, batch, read_batch};
 pub use judge::{Quota, Verdict, judge};
 pub use shape::Shape;
 pub use token::{AccessToken, MAX_TOKEN_SECONDS, SCOPE, TokenError, read_token, token_request, token_request_for};

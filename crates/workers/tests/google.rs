@@ -430,6 +430,54 @@ async fn the_limit_holds_and_every_change_arrives_once() {
     assert!(arrivals.iter().all(|arrival| arrival.status == 200), "nothing was refused");
     let about = |pass: &Pass| arrivals.iter().filter(|arrival| arrival.path.ends_with(&pass.id.to_string())).count();
     assert!(passes.iter().all(|pass| about(pass) == 1), "each was patched once");
+    let together: usize = google.batches().iter().sum();
+    assert!(together * 2 > arrivals.len(), "{together} of {} went in batches", arrivals.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_whose_answer_is_lost_is_read_back_and_done_once() {
+    let (house, google) = with_google().await;
+    let mut passes = Vec::new();
+    for number in 0..8 {
+        passes.push(house.issued(&number.to_string(), Validity::default()).await);
+    }
+    google.fail_matching("giftCardObject", Fault::LostAfter);
+    let workers = house.workers().await;
+    until("all are there", async || {
+        house.clock.forward(Duration::from_secs(1));
+        google.count("giftCardObject") == passes.len() && house.mark(Reader::Google).await >= 8
+    })
+    .await;
+    for pass in &passes {
+        submit(&house, Action::Revoke { pass: PassRef::Id(pass.id), reason: None }).await;
+    }
+    until("all are void", async || {
+        house.clock.forward(Duration::from_secs(1));
+        passes.iter().all(|pass| {
+            let object = google.get("giftCardObject", &format!("{ISSUER}.{}", pass.id));
+            object.is_some_and(|object| object["state"] == "INACTIVE")
+        })
+    })
+    .await;
+    workers.drain(Duration::from_secs(5)).await;
+    assert!(google.arrivals().iter().any(|arrival| arrival.status == 0), "one was lost");
+    assert!(!google.batches().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_batch_is_taken_each_goes_alone() {
+    let (house, google) = with_google().await;
+    google.refuse_batches(true);
+    let mut passes = Vec::new();
+    for number in 0..8 {
+        passes.push(house.issued(&number.to_string(), Validity::default()).await);
+    }
+    let workers = house.workers().await;
+    for pass in &passes {
+        has_state(&google, pass, "ACTIVE").await;
+    }
+    workers.drain(Duration::from_secs(5)).await;
+    assert!(google.batches().is_empty() && google.arrivals().iter().all(|arrival| arrival.status == 200));
 }
 
 /// A house whose passes are for flights; which, the pass says.

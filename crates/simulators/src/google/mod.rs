@@ -5,6 +5,7 @@
 //! be told to fail, to cut the line after it has done what it was asked, and to keep quiet about what holders do.
 //! Public sources: the discovery document of `walletobjects` v1 and the guides under <https://developers.google.com/wallet>.
 
+mod batch;
 mod callback;
 mod holder;
 mod rest;
@@ -120,6 +121,9 @@ struct World {
     notified: Vec<Notification>,
     mute: bool,
     sent: u64,
+    /// How many requests were in each batch.
+    batches: Vec<usize>,
+    takes_no_batch: bool,
 }
 
 struct State {
@@ -277,6 +281,17 @@ impl GoogleServer {
         self.state.world.lock().arrivals.clone()
     }
 
+    /// How many requests were in each batch so far; those that came alone are in none.
+    #[must_use]
+    pub fn batches(&self) -> Vec<usize> {
+        self.state.world.lock().batches.clone()
+    }
+
+    /// Whether batches are refused, as at an address that has nothing.
+    pub fn refuse_batches(&self, refuse: bool) {
+        self.state.world.lock().takes_no_batch = refuse;
+    }
+
     /// The most requests that arrived within any second, its end not included.
     #[must_use]
     pub fn most_in_a_second(&self) -> usize {
@@ -372,6 +387,9 @@ async fn answer(state: &State, request: Request<Incoming>) -> Option<Response<Fu
     };
     let body = body.to_bytes();
     let path = head.uri.path();
+    if (&head.method, path) == (&Method::POST, batch::PATH) {
+        return batch::answer(state, &head.headers, &body);
+    }
     let answer = match (&head.method, path) {
         (&Method::POST, "/token") => state.accounts.lock().grant(&body, &state.token_url(), state.now()),
         (&Method::GET, "/gp/m/issuer/keys") => {

@@ -12,7 +12,7 @@ use http::Request;
 use outbound::http::Limits;
 use parking_lot::Mutex;
 
-use super::pacer::Pacer;
+use super::{pacer::Pacer, post::Post};
 use crate::shard::House;
 
 /// The bounds of one request; a page of a thousand objects is long.
@@ -37,6 +37,7 @@ pub(super) enum Came {
 pub(super) struct Line {
     pub(super) account: Arc<ServiceAccount>,
     pub(super) pacer: Arc<Pacer>,
+    post: Post,
     token: tokio::sync::Mutex<Option<(AccessToken, i64)>>,
     rest: Mutex<Rest>,
 }
@@ -49,7 +50,7 @@ struct Rest {
 
 impl Line {
     pub(super) fn new(account: Arc<ServiceAccount>, pacer: Arc<Pacer>) -> Self {
-        Self { account, pacer, token: tokio::sync::Mutex::default(), rest: Mutex::default() }
+        Self { account, pacer, post: Post::default(), token: tokio::sync::Mutex::default(), rest: Mutex::default() }
     }
 
     /// Until when the line rests, if it does.
@@ -90,14 +91,14 @@ impl Line {
             if self.rests_until(house.now()).is_some() {
                 return Came::NotSent("the line rests".to_owned());
             }
-            let sent = house.client.send(request, LIMITS).await;
+            let sent = self.post.send(&house.client, request, LIMITS).await;
             drop(slot);
             let reply = match sent {
                 Ok(reply) => reply,
-                Err(failure) => {
+                Err(why) => {
                     self.rest(house);
                     metrics::counter!("google_requests_total", "outcome" => "no_answer").increment(1);
-                    return Came::Nothing(failure.to_string());
+                    return Came::Nothing(why);
                 }
             };
             let verdict = rest::judge(reply.status, &reply.body);

@@ -11,8 +11,8 @@
 //! Everything converges from rows: what is not settled is done again, and can be. The one thing that must not be done
 //! twice, a message that notifies, is announced in the row before it is sent and looked for at Google before it is repeated.
 //!
-//! Google's `/batch` address is not used: the limit counts what is inside a batch, so it would save connections alone, and
-//! those are kept open anyway.
+//! Requests that may go at the same moment go as one, to Google's `/batch` address; each takes its slot of the 20 all the same, as
+//! Google counts what is inside.
 
 mod drift;
 mod dry_run;
@@ -25,6 +25,7 @@ mod memory;
 mod news;
 mod notice;
 mod pacer;
+mod post;
 mod roots;
 mod shapes;
 mod sync;
