@@ -874,6 +874,42 @@ async fn a_sheet_has_a_row_for_every_event_and_computes_none_of_them() {
     workers.drain(PATIENCE).await;
 }
 
+/// As the connector's README has it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sheet_keeps_a_row_with_the_wallet_status_of_every_contact() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Sheets).await.unwrap();
+    let token_uri = format!("{}/oauth2/token", vendor.url());
+    let key = google_wallet::ServiceAccount::development_key_file("sheets@example.iam.gserviceaccount.com", &token_uri).unwrap();
+    let settings = json!({"spreadsheet": "1AbC-d_E", "sheet": "Club's cards", "key": "contact.external_id",
+        "columns": "occurred_at,contact.external_id,contact.email,contact.wallet_status"});
+    let credentials = [("key_file", std::str::from_utf8(&key).unwrap())];
+    let target = destination(&house, "google-sheets", &vendor.url(), settings, &credentials).await;
+    let stored = house.store.current().await.unwrap().org(house.org).unwrap().targets[&target.uuid()].clone();
+    let mut only = (*stored.value).clone();
+    only.target.events = TargetEvents::Only(vec![domain::EventKind::ContactWalletStatusChanged]);
+    assert!(house.store.put(&house.change(), &only, stored.revision).await.unwrap());
+    let workers = house.workers().await;
+    let mut passes = Vec::new();
+    for number in 0..3 {
+        let pass = house.issued(&number.to_string(), Validity::default()).await;
+        install(&house, &pass, Wallet::Apple, "phone").await;
+        passes.push(pass);
+    }
+    install(&house, &passes[1], Wallet::Google, "").await;
+    remove(&house, &passes[2], Wallet::Apple, "phone").await;
+    let expected = ["person-0 apple", "person-1 both", "person-2 none"];
+    until("each has one row, with the present", || async {
+        house.clock.forward(Duration::from_secs(60));
+        let said = |row: &Vec<Value>| format!("{} {}", row[2].as_str().unwrap(), row[4].as_str().unwrap());
+        let mut rows: Vec<String> = vendor.books().rows.iter().map(said).collect();
+        rows.sort_unstable();
+        rows == expected
+    })
+    .await;
+    workers.drain(PATIENCE).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sheet_with_a_key_has_one_row_for_each_value_of_it_that_shows_the_newest_event() {
     let house = House::new().await;

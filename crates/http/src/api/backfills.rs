@@ -101,7 +101,7 @@ struct View {
     #[schema(minimum = 0)]
     repaired: u64,
     /// How many of those it held otherwise although it had been told: somebody changed them there. Found where what it holds can be
-    /// read: of `postgresql` (its table `users`) and `hubspot`.
+    /// read: of `postgresql` (its table `users`), `hubspot`, `salesforce` and `airtable`.
     #[schema(minimum = 0)]
     drifted: u64,
     /// How many it will not take.
