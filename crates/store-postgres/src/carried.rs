@@ -1,7 +1,7 @@
 //! What goes along when an organization moves, page by page.
 
 use deadpool_postgres::Pool;
-use domain::{BatchId, ContactId, OrgId, PassId, SourceId, SyncId, TargetId, Timestamp};
+use domain::{BatchId, ContactId, OrgId, PassId, SyncId, TargetId, Timestamp};
 use store::{DedupeRow, Hash, ResultRow};
 use uuid::Uuid;
 
@@ -29,16 +29,20 @@ pub(crate) async fn results(
     rows.iter().map(result).collect()
 }
 
-/// Message ids of source events.
-pub(crate) async fn dedupe(pool: &Pool, org: OrgId, after: (SourceId, Hash), limit: u32) -> Attempt<Vec<DedupeRow>> {
+/// Message ids of source events; a place is a source and an id.
+pub(crate) async fn dedupe(pool: &Pool, org: OrgId, after: &[u8], limit: u32) -> Attempt<(Vec<DedupeRow>, Vec<u8>)> {
     const SQL: &str = "SELECT source, dedupe, id, expires_at FROM inbox_keys WHERE org = $1 AND (source, dedupe) > ($2, $3) \
         ORDER BY source, dedupe LIMIT $4";
-    let rows = query(pool, SQL, &[&org.uuid(), &after.0.uuid(), &Uuid::from_bytes(after.1), &i64::from(limit)]).await?;
+    let place = after.split_at_checked(16).map(|(source, dedupe)| [source, dedupe].map(|half| Uuid::from_slice(half).ok()));
+    let [source, dedupe] = place.unwrap_or_default().map(Option::unwrap_or_default);
+    let rows = query(pool, SQL, &[&org.uuid(), &source, &dedupe, &i64::from(limit)]).await?;
     let read = |row| {
         let mut columns = Columns::of(row);
         Ok(DedupeRow { org, source: columns.id()?, dedupe: columns.hash()?, id: columns.id()?, until: columns.time()? })
     };
-    rows.iter().map(read).collect()
+    let rows = rows.iter().map(read).collect::<Attempt<Vec<DedupeRow>>>()?;
+    let behind = rows.last().map_or(after.to_vec(), |last| [*last.source.uuid().as_bytes(), last.dedupe].concat());
+    Ok((rows, behind))
 }
 
 /// Keeps message ids.

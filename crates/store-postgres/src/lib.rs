@@ -40,8 +40,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    BatchId, ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SourceId, SyncId, TargetId,
-    Timestamp,
+    BatchId, ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SyncId, TargetId, Timestamp,
 };
 use store::{
     Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
@@ -482,7 +481,7 @@ impl Backend for Postgres {
     async fn results_after(&self, org: OrgId, after: (String, String), now: Timestamp, limit: u32) -> Result<Vec<ResultRow>> {
         Ok(carried::results(&self.pool, org, &after, now, limit).await?)
     }
-    async fn dedupe_after(&self, org: OrgId, after: (SourceId, Hash), limit: u32) -> Result<Vec<DedupeRow>> {
+    async fn dedupe_after(&self, org: OrgId, after: &[u8], limit: u32) -> Result<(Vec<DedupeRow>, Vec<u8>)> {
         Ok(carried::dedupe(&self.pool, org, after, limit).await?)
     }
     async fn keep_dedupe(&self, rows: Vec<DedupeRow>) -> Result<()> {

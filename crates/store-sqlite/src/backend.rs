@@ -4,8 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use domain::{
-    BatchId, ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SourceId, SyncId, TargetId,
-    Timestamp,
+    BatchId, ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SyncId, TargetId, Timestamp,
 };
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -21,7 +20,9 @@ use uuid::Uuid;
 use crate::{
     carried, commit, config, deliveries, fault,
     folder::Folder,
-    google, inbox, jobs, leases, load, log, mirrored, names, nodes,
+    google, inbox, jobs,
+    keys::{Keys, KeysAside},
+    leases, load, log, mirrored, names, nodes,
     readers::Readers,
     schema, synced,
     upkeep::{self, Cursors},
@@ -44,11 +45,14 @@ pub struct Options {
     pub reader_cache_kib: u32,
     /// Pages of 4 KiB that the database may grow to; past them the disk counts as full.
     pub max_pages: Option<u32>,
+    /// How much of the index of keys stands in memory, ten bytes and a few more each, until it is taken over.
+    pub keys_aside: KeysAside,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { readers: 3, writer_cache_kib: 16 << 10, reader_cache_kib: 1 << 10, max_pages: None }
+        let keys_aside = KeysAside { least: 1 << 16, most: 1 << 19 };
+        Self { readers: 3, writer_cache_kib: 16 << 10, reader_cache_kib: 1 << 10, max_pages: None, keys_aside }
     }
 }
 
@@ -56,6 +60,7 @@ impl Default for Options {
 pub struct Sqlite {
     writer: Writer,
     readers: Readers,
+    keys: Arc<Keys>,
     cursors: Arc<Mutex<Cursors>>,
     config: Arc<config::Known>,
 }
@@ -68,9 +73,10 @@ impl Sqlite {
     pub fn open(path: &Path, options: &Options) -> Result<Arc<Self>> {
         let folder = Folder::lock(path)?;
         let database = folder.database();
-        let writer = Writer::start(folder, options)?;
-        let readers = Readers::start(&database, options)?;
-        Ok(Arc::new(Self { writer, readers, cursors: Arc::default(), config: Arc::default() }))
+        let keys = Arc::new(Keys::new(options.keys_aside));
+        let writer = Writer::start(folder, keys.clone(), options)?;
+        let readers = Readers::start(&database, keys.clone(), options)?;
+        Ok(Arc::new(Self { writer, readers, keys, cursors: Arc::default(), config: Arc::default() }))
     }
 
     async fn write<T, F>(&self, work: F) -> Result<T>
@@ -126,7 +132,8 @@ impl Backend for Sqlite {
         "sqlite"
     }
     async fn migrate(&self, _now: Timestamp) -> Result<()> {
-        self.writer.alone(schema::migrate).await
+        let keys = self.keys.clone();
+        self.writer.alone(move |db| schema::migrate(db).and_then(|()| keys.read(db))).await
     }
     async fn log_epoch(&self) -> Result<u64> {
         self.read(|db| config::meta(db, "log_epoch")).await.map(|epoch| epoch as u64)
@@ -144,7 +151,8 @@ impl Backend for Sqlite {
         self.sweep(move |db, cursors| upkeep::attempts(db, keep, cursors)).await?;
         self.sweep(move |db, cursors| upkeep::results(db, now, cursors)).await?;
         self.sweep(move |db, _| upkeep::chunks(db, now)).await?;
-        self.sweep(move |db, cursors| upkeep::dedupe(db, now, cursors)).await
+        let keys = self.keys.clone();
+        self.sweep(move |db, cursors| upkeep::dedupe(db, &keys, now, cursors)).await
     }
     async fn close(&self) {
         self.readers.close();
@@ -177,8 +185,8 @@ impl Backend for Sqlite {
         self.read(config::org_keys).await
     }
     async fn look_up(&self, kind: i16, name: &[u8]) -> Result<Option<(OrgId, Uuid)>> {
-        let name = name.to_vec();
-        self.read(move |db| config::look_up(db, kind, &name)).await
+        let (keys, name) = (self.keys.clone(), name.to_vec());
+        self.read(move |db| config::look_up(db, &keys, kind, &name)).await
     }
     async fn audit(&self, org: OrgId, before: Option<Uuid>, limit: u32) -> Result<Vec<AuditRow>> {
         self.read(move |db| config::audit(db, org, before, limit)).await
@@ -198,7 +206,8 @@ impl Backend for Sqlite {
         if let Some(row) = rows.iter().find(|row| row.shard >= SHARDS) {
             return Err(no_shard(row.shard));
         }
-        self.write(move |db| inbox::accept(db, &rows)).await
+        let keys = self.keys.clone();
+        self.write(move |db| inbox::accept(db, &keys, &rows)).await
     }
     async fn read_inbox(&self, shard: u16, after: u64, limit: u32) -> Result<Vec<InboxRow>> {
         self.read_near(move |db| inbox::next(db, shard, after, limit)).await
@@ -230,17 +239,18 @@ impl Backend for Sqlite {
     }
 
     async fn load(&self, keys: &LoadKeys) -> Result<LoadedRows> {
-        let keys = keys.clone();
+        let (index, keys) = (self.keys.clone(), keys.clone());
         if load::is_short(&keys) {
-            return self.read_near(move |db| load::load(db, &keys)).await;
+            return self.read_near(move |db| load::load(db, &index, &keys)).await;
         }
-        self.read(move |db| load::load(db, &keys)).await
+        self.read(move |db| load::load(db, &index, &keys)).await
     }
     async fn commit(&self, rows: CommitRows) -> Result<Committed> {
         if let Some(row) = rows.events.iter().find(|row| row.position.shard >= SHARDS) {
             return Err(no_shard(row.position.shard));
         }
-        self.write(move |db| commit::commit(db, &rows)).await
+        let keys = self.keys.clone();
+        self.write(move |db| commit::commit(db, &keys, &rows)).await
     }
     async fn unlined(&self) -> Result<Vec<OrgId>> {
         self.read(names::unlined).await
@@ -270,7 +280,8 @@ impl Backend for Sqlite {
         self.read(move |db| load::list_contacts(db, org, after, limit)).await
     }
     async fn line(&self, org: OrgId, name: Hash, behind: Option<ContactId>, limit: u32) -> Result<Vec<ContactId>> {
-        self.read(move |db| names::line(db, org, name, behind, limit)).await
+        let keys = self.keys.clone();
+        self.read(move |db| names::line(db, &keys, org, name, behind, limit)).await
     }
     async fn find_contacts(&self, org: OrgId, wallets: i16, after: Option<ContactId>, limit: u32) -> Result<Vec<ContactRow>> {
         self.read(move |db| load::find_contacts(db, org, wallets, after, limit)).await
@@ -514,11 +525,13 @@ impl Backend for Sqlite {
     async fn results_after(&self, org: OrgId, after: (String, String), now: Timestamp, limit: u32) -> Result<Vec<ResultRow>> {
         self.read(move |db| carried::results(db, org, &after, now, limit)).await
     }
-    async fn dedupe_after(&self, org: OrgId, after: (SourceId, Hash), limit: u32) -> Result<Vec<DedupeRow>> {
-        self.read(move |db| carried::dedupe(db, org, after, limit)).await
+    async fn dedupe_after(&self, org: OrgId, after: &[u8], limit: u32) -> Result<(Vec<DedupeRow>, Vec<u8>)> {
+        let after = after.to_vec();
+        self.read(move |db| carried::dedupe(db, org, &after, limit)).await
     }
     async fn keep_dedupe(&self, rows: Vec<DedupeRow>) -> Result<()> {
-        self.write(move |db| carried::keep_dedupe(db, &rows)).await
+        let keys = self.keys.clone();
+        self.write(move |db| carried::keep_dedupe(db, &keys, &rows)).await
     }
     async fn places(&self, org: OrgId, contacts: &[ContactId]) -> Result<Vec<(ContactId, i64)>> {
         let contacts = contacts.to_vec();

@@ -1,11 +1,13 @@
 //! What goes along when an organization moves, page by page.
 
-use domain::{BatchId, ContactId, OrgId, PassId, SourceId, SyncId, TargetId, Timestamp};
+use domain::{BatchId, ContactId, OrgId, PassId, SyncId, TargetId, Timestamp};
 use rusqlite::{Connection, params};
 use store::{DedupeRow, Hash, ResultRow};
 
 use crate::{
     fault::Result,
+    inbox,
+    keys::Keys,
     load,
     row::{Columns, all, key},
     writer::Written,
@@ -27,26 +29,26 @@ pub(crate) fn results(
     all(statement.query(params![key(org), after.0, after.1, now.as_micros(), limit])?, load::result_row)
 }
 
-/// Message ids of source events.
-pub(crate) fn dedupe(db: &Connection, org: OrgId, after: (SourceId, Hash), limit: u32) -> Result<Vec<DedupeRow>> {
-    let mut statement = db.prepare_cached(
-        "SELECT source, dedupe, id, until FROM dedupe WHERE org = ?1 AND (source, dedupe) > (?2, ?3)
-         ORDER BY source, dedupe LIMIT ?4",
-    )?;
-    all(statement.query(params![key(org), key(after.0), after.1, limit])?, |row| {
-        let mut columns = Columns::new(row, "dedupe", "source, dedupe, id, until");
-        Ok(DedupeRow { org, source: columns.id()?, dedupe: columns.value()?, id: columns.id()?, until: columns.time()? })
-    })
+/// Message ids of source events, as they came.
+pub(crate) fn dedupe(db: &Connection, org: OrgId, after: &[u8], limit: u32) -> Result<(Vec<DedupeRow>, Vec<u8>)> {
+    let mut last = after.try_into().map_or(0, i64::from_be_bytes);
+    let mut statement =
+        db.prepare_cached("SELECT n, source, dedupe, id, until FROM dedupe WHERE org = ?1 AND n > ?2 ORDER BY n LIMIT ?3")?;
+    let mut found = statement.query(params![key(org), last, limit])?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        let mut columns = Columns::new(row, "dedupe", "n, source, dedupe, id, until");
+        last = columns.value()?;
+        let (source, dedupe) = (columns.id()?, columns.value()?);
+        rows.push(DedupeRow { org, source, dedupe, id: columns.id()?, until: columns.time()? });
+    }
+    Ok((rows, last.to_be_bytes().to_vec()))
 }
 
 /// Keeps message ids.
-pub(crate) fn keep_dedupe(db: &Connection, rows: &[DedupeRow]) -> Result<Written<()>> {
-    let mut keep = db.prepare_cached(
-        "INSERT INTO dedupe (org, source, dedupe, id, until) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (org, source, dedupe) DO NOTHING",
-    )?;
+pub(crate) fn keep_dedupe(db: &Connection, keys: &Keys, rows: &[DedupeRow]) -> Result<Written<()>> {
     for row in rows {
-        keep.execute(params![key(row.org), key(row.source), row.dedupe, key(row.id), row.until.as_micros()])?;
+        inbox::claim(db, keys, row)?;
     }
     Ok(Written::Done(()))
 }

@@ -1,20 +1,22 @@
 //! Commits of the engine.
 
-use domain::{OrgId, PassId, Position, Timestamp};
+use domain::{OrgId, Position, ProjectId, Timestamp};
 use rusqlite::{Connection, params};
-use store::{CommitRows, Committed, ContactWrite, InstallationRow, NameKind, PassRow, PassWrite, ResultRow, StoreError};
+use store::{CommitRows, Committed, ContactWrite, Hash, InstallationRow, PassRow, PassState, PassWrite, ResultRow, StoreError};
 use uuid::Uuid;
 
 use crate::{
-    fault::{Result, is_unique},
+    codes,
+    fault::Result,
+    keys::Keys,
     log, names,
-    row::key,
+    row::{Columns, first, key},
     writer::Written,
 };
 
 /// Writes all of it, or tells of a conflict.
-pub(crate) fn commit(db: &Connection, rows: &CommitRows) -> Result<Written<Committed>> {
-    Ok(match write(db, rows)? {
+pub(crate) fn commit(db: &Connection, keys: &Keys, rows: &CommitRows) -> Result<Written<Committed>> {
+    Ok(match write(db, keys, rows)? {
         None => Written::Undone(Committed::Conflict),
         Some(positions) if rows.destroyed_keys.is_empty() => Written::Done(Committed::Done(positions)),
         Some(positions) => Written::Erased(Committed::Done(positions)),
@@ -22,10 +24,11 @@ pub(crate) fn commit(db: &Connection, rows: &CommitRows) -> Result<Written<Commi
 }
 
 /// Nothing where somebody else was faster.
-fn write(db: &Connection, rows: &CommitRows) -> Result<Option<Vec<Position>>> {
+fn write(db: &Connection, keys: &Keys, rows: &CommitRows) -> Result<Option<Vec<Position>>> {
     destroy_keys(db, &rows.destroyed_keys)?;
-    let won =
-        claim_results(db, &rows.results, rows.now)? && add_keys(db, &rows.data_keys)? && write_contacts(db, &rows.contacts)?;
+    let won = claim_results(db, &rows.results, rows.now)?
+        && add_keys(db, &rows.data_keys)?
+        && write_contacts(db, keys, &rows.contacts)?;
     if !won {
         return Ok(None);
     }
@@ -35,7 +38,7 @@ fn write(db: &Connection, rows: &CommitRows) -> Result<Option<Vec<Position>>> {
     }
     let positions = log::append(db, &rows.events)?;
     for pass in &rows.passes {
-        if !write_pass(db, pass, &positions)? {
+        if !write_pass(db, keys, pass, &positions)? {
             return Ok(None);
         }
     }
@@ -83,7 +86,7 @@ pub(crate) fn claim_results(db: &Connection, rows: &[ResultRow], now: Timestamp)
     Ok(true)
 }
 
-fn write_contacts(db: &Connection, writes: &[ContactWrite]) -> Result<bool> {
+fn write_contacts(db: &Connection, index: &Keys, writes: &[ContactWrite]) -> Result<bool> {
     let mut insert = db.prepare_cached(
         "INSERT INTO contacts (org, id, version, created_at, updated_at, body, wallets) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (org, id) DO NOTHING",
@@ -104,11 +107,11 @@ fn write_contacts(db: &Connection, writes: &[ContactWrite]) -> Result<bool> {
             return Ok(false);
         }
         // A new one has no names that it could keep or give up.
-        kept.push(if expected.is_some() { names::keep(db, row.org, row.id, keys)? } else { Vec::new() });
+        kept.push(if expected.is_some() { names::keep(db, index, row.org, row.id, keys)? } else { Vec::new() });
     }
     for (ContactWrite { row, keys, .. }, kept) in writes.iter().zip(&kept) {
         for name in keys.iter().filter(|name| !kept.contains(&name.hash)) {
-            if !names::claim(db, row.org, row.id, name)? {
+            if !names::claim(db, index, row.org, row.id, name)? {
                 return Ok(false);
             }
         }
@@ -142,7 +145,7 @@ fn write_installation(db: &Connection, row: &InstallationRow) -> Result<()> {
 }
 
 /// False where the pass is not as it was loaded, or its external id belongs to another.
-fn write_pass(db: &Connection, write: &PassWrite, positions: &[Position]) -> Result<bool> {
+fn write_pass(db: &Connection, keys: &Keys, write: &PassWrite, positions: &[Position]) -> Result<bool> {
     let row = &write.row;
     let content_seq = match write.content_event {
         None => None,
@@ -152,10 +155,17 @@ fn write_pass(db: &Connection, write: &PassWrite, positions: &[Position]) -> Res
         }
     };
     let Some(expected) = write.expected else {
-        return Ok(insert_pass(db, row, content_seq)? && add_code(db, row.org, row.id, write.code.as_deref())?);
+        if !insert_pass(db, row, content_seq)? || !move_external(db, keys, row, None)? {
+            return Ok(false);
+        }
+        if let Some(code) = &write.code {
+            codes::add(db, keys, row.org, row.id, code.as_bytes())?;
+        }
+        return Ok(true);
     };
+    let Some(before) = external_before(db, row, expected)? else { return Ok(false) };
     let mut statement = db.prepare_cached(
-        "UPDATE OR IGNORE passes SET project = ?3, shard = ?4, version = ?5, content_seq = coalesce(?6, content_seq),
+        "UPDATE passes SET project = ?3, shard = ?4, version = ?5, content_seq = coalesce(?6, content_seq),
              contact = ?7, external = ?8, state = ?9, due_at = ?10, issued_at = ?11, updated_at = ?12, subject = ?13, body = ?14,
              installed = ?15
          WHERE org = ?1 AND id = ?2 AND version = ?16",
@@ -178,7 +188,7 @@ fn write_pass(db: &Connection, write: &PassWrite, positions: &[Position]) -> Res
         row.installed,
         expected
     ])?;
-    Ok(written == 1)
+    Ok(written == 1 && move_external(db, keys, row, before)?)
 }
 
 fn insert_pass(db: &Connection, row: &PassRow, content_seq: Option<i64>) -> Result<bool> {
@@ -207,12 +217,30 @@ fn insert_pass(db: &Connection, row: &PassRow, content_seq: Option<i64>) -> Resu
     Ok(written == 1)
 }
 
-fn add_code(db: &Connection, org: OrgId, pass: PassId, code: Option<&str>) -> Result<bool> {
-    let Some(code) = code else { return Ok(true) };
-    let mut statement = db.prepare_cached("INSERT INTO directory (kind, name, org, target) VALUES (?1, ?2, ?3, ?4)")?;
-    match statement.execute(params![NameKind::LinkCode.number(), code.as_bytes(), key(org), key(pass)]) {
-        Ok(_) => Ok(true),
-        Err(error) if is_unique(&error) => Err(StoreError::Taken("the link code".to_owned()).into()),
-        Err(error) => Err(error.into()),
+/// The external id by which a pass is found; nothing where there is no such version of the pass.
+fn external_before(db: &Connection, row: &PassRow, version: i64) -> Result<Option<Option<(ProjectId, Hash)>>> {
+    let mut statement =
+        db.prepare_cached("SELECT project, external, state FROM passes WHERE org = ?1 AND id = ?2 AND version = ?3")?;
+    first(statement.query(params![key(row.org), key(row.id), version])?, |row| {
+        let mut columns = Columns::new(row, "passes", "project, external, state");
+        let (project, external) = (columns.id()?, columns.value()?);
+        Ok(found_by(project, external, columns.value()?))
+    })
+}
+
+/// By which external id a pass is found: a deleted one by none.
+fn found_by(project: ProjectId, external: Option<Hash>, state: i16) -> Option<(ProjectId, Hash)> {
+    external.filter(|_| state != PassState::Deleted.number()).map(|external| (project, external))
+}
+
+/// Lets a pass be found by its external id instead of another; false where that belongs to another pass.
+fn move_external(db: &Connection, keys: &Keys, row: &PassRow, before: Option<(ProjectId, Hash)>) -> Result<bool> {
+    let after = found_by(row.project, row.external, row.state);
+    if before == after {
+        return Ok(true);
     }
+    if let Some(before) = before {
+        codes::release_external(db, keys, row.org, before, row.id)?;
+    }
+    after.map_or(Ok(true), |after| codes::claim_external(db, keys, row.org, after, row.id))
 }

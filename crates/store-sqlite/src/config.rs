@@ -5,13 +5,15 @@ use std::sync::Arc;
 use domain::OrgId;
 use parking_lot::Mutex;
 use rusqlite::{Connection, Row, params};
-use store::{AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, ResourceRow, StoreError, Unchanged};
+use store::{AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, NameKind, ResourceRow, StoreError, Unchanged};
 use uuid::Uuid;
 
 use crate::{
+    codes,
     commit::claim_results,
     fault::{Fault, Result, is_unique},
     jobs,
+    keys::Keys,
     row::{Columns, all, first, key},
     writer::Written,
 };
@@ -221,7 +223,10 @@ pub(crate) fn org_keys(db: &Connection) -> Result<Vec<(OrgId, Vec<u8>)>> {
 }
 
 /// What a name stands for.
-pub(crate) fn look_up(db: &Connection, kind: i16, name: &[u8]) -> Result<Option<(OrgId, Uuid)>> {
+pub(crate) fn look_up(db: &Connection, keys: &Keys, kind: i16, name: &[u8]) -> Result<Option<(OrgId, Uuid)>> {
+    if kind == NameKind::LinkCode.number() {
+        return codes::holder(db, keys, name);
+    }
     let mut statement = db.prepare_cached("SELECT org, target FROM directory WHERE kind = ?1 AND name = ?2")?;
     first(statement.query(params![kind, name])?, |row| {
         let mut columns = Columns::new(row, "directory", "org, target");
@@ -229,11 +234,11 @@ pub(crate) fn look_up(db: &Connection, kind: i16, name: &[u8]) -> Result<Option<
     })
 }
 
-/// [`store::Backend::names`]; 4 are link codes.
+/// [`store::Backend::names`].
 pub(crate) fn names(db: &Connection, org: OrgId, after: &(i16, Vec<u8>), limit: u32) -> Result<Vec<DirectoryRow>> {
     let mut statement = db.prepare_cached(
         "SELECT kind, name, org, target FROM directory
-         WHERE (kind, name) > (?2, ?3) AND org = ?1 AND kind <> 4 ORDER BY kind, name LIMIT ?4",
+         WHERE (kind, name) > (?2, ?3) AND org = ?1 ORDER BY kind, name LIMIT ?4",
     )?;
     all(statement.query(params![key(org), after.0, after.1, limit])?, |row| {
         let mut columns = Columns::new(row, "directory", "kind, name, org, target");

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use domain::{OrgId, Position, SourceEventId, Timestamp};
 use rusqlite::{Connection, Row, params};
 use store::{
-    Accepted, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Lease, Reader, Repeats, Turns,
-    WaitingKey,
+    Accepted, DedupeRow, InboxFilter, InboxInsert, InboxResult, InboxRow, InboxSettlement, InboxStatus, Lease, Reader, Repeats,
+    Turns, WaitingKey,
 };
 
 use crate::{
     backend::SHARDS,
     fault::Result,
+    keys::{Keys, Kind},
     leases,
     log::Heads,
     row::{Columns, all, end, first, key, place, pos},
@@ -20,26 +21,22 @@ use crate::{
 };
 
 /// Takes rows in; duplicates keep the id of the first.
-pub(crate) fn accept(db: &Connection, rows: &[InboxInsert]) -> Result<Written<Vec<Accepted>>> {
+pub(crate) fn accept(db: &Connection, keys: &Keys, rows: &[InboxInsert]) -> Result<Written<Vec<Accepted>>> {
     let mut heads = Heads::new(INBOX);
     let mut accepted = Vec::with_capacity(rows.len());
-    let mut claim = db.prepare_cached(
-        "INSERT INTO dedupe (org, source, dedupe, id, until) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (org, source, dedupe) DO NOTHING",
-    )?;
     let mut data_key = db.prepare_cached("INSERT INTO data_keys (org, subject, wrapped) VALUES (?1, ?2, ?3)")?;
     let mut insert = db.prepare_cached(
         "INSERT INTO inbox (pos, org, id, source, order_key, received_at, occurred_at, name, body)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
     for row in rows {
-        let (org, id, source) = (key(row.org), key(row.id), key(row.source));
-        if claim.execute(params![org, source, row.dedupe, id, row.dedupe_until.as_micros()])? == 0 {
-            let first = claimed(db, row)?;
+        let message = DedupeRow { org: row.org, source: row.source, dedupe: row.dedupe, id: row.id, until: row.dedupe_until };
+        if let Some(first) = claim(db, keys, &message)? {
             repeated(db, row, first)?;
             accepted.push(Accepted::Duplicate(first));
             continue;
         }
+        let (org, id, source) = (key(row.org), key(row.id), key(row.source));
         let position = Position { shard: row.shard, seq: heads.next(db, row.shard)? };
         let times = (row.received_at.as_micros(), row.occurred_at.map(Timestamp::as_micros));
         insert.execute(params![pos(position), org, id, source, row.order_key, times.0, times.1, row.name, row.body])?;
@@ -55,11 +52,19 @@ pub(crate) fn accept(db: &Connection, rows: &[InboxInsert]) -> Result<Written<Ve
     Ok(Written::Done(accepted))
 }
 
-fn claimed(db: &Connection, row: &InboxInsert) -> Result<SourceEventId> {
-    let mut statement = db.prepare_cached("SELECT id FROM dedupe WHERE org = ?1 AND source = ?2 AND dedupe = ?3")?;
-    let mut rows = statement.query(params![key(row.org), key(row.source), row.dedupe])?;
-    let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-    Columns::new(row, "dedupe", "id").id()
+/// Notes a message id, unless it is known: then whose it is.
+pub(crate) fn claim(db: &Connection, keys: &Keys, message: &DedupeRow) -> Result<Option<SourceEventId>> {
+    let (org, source) = (key(message.org), key(message.source));
+    let mut known = db.prepare_cached("SELECT id FROM dedupe WHERE n = ?1 AND org = ?2 AND source = ?3 AND dedupe = ?4")?;
+    let first = keys.find(db, Kind::Dedupe, &[&source, &message.dedupe], |n| {
+        first(known.query(params![n, org, source, message.dedupe])?, |row| Columns::new(row, "dedupe", "id").id())
+    })?;
+    if first.is_none() {
+        let mut note = db.prepare_cached("INSERT INTO dedupe (org, source, dedupe, id, until) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        note.execute(params![org, source, message.dedupe, key(message.id), message.until.as_micros()])?;
+        keys.add(Kind::Dedupe, &[&source, &message.dedupe], db.last_insert_rowid());
+    }
+    Ok(first)
 }
 
 fn repeated(db: &Connection, row: &InboxInsert, first: SourceEventId) -> Result<()> {

@@ -7,6 +7,10 @@
 //! Durability is `synchronous=FULL`: an answer means that the rows survive a power cut. The write-ahead log is copied into
 //! the database by the writer when it has nothing else to do, or when it has grown past a bound.
 //!
+//! What is looked up by a key without an order (message ids, external ids, names, codes of pages) is appended like everything
+//! else; a narrow index of hashes says which rows a key may mean and is brought up to date many keys at a time (`keys`), so that
+//! an event costs in a large store about what it costs in a small one.
+//!
 //! Erasure is real: deleted content is overwritten with zeros (`secure_delete=ON`; the cheaper `FAST` leaves traces on
 //! freed pages, the tests look for them), and a commit that destroys data keys is answered only after the log, which
 //! still held the keys, was copied and cut to nothing. A reader can hold that up for two seconds; then the answer is given,
@@ -17,6 +21,7 @@
 
 mod backend;
 mod carried;
+mod codes;
 mod commit;
 mod config;
 mod deliveries;
@@ -25,6 +30,7 @@ mod folder;
 mod google;
 mod inbox;
 mod jobs;
+mod keys;
 mod leases;
 mod load;
 mod log;
@@ -40,3 +46,4 @@ mod wallets;
 mod writer;
 
 pub use backend::{Options, Sqlite};
+pub use keys::KeysAside;

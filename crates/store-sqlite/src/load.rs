@@ -7,8 +7,9 @@ use rusqlite::{Connection, Row, params};
 use store::{ContactRow, LoadKeys, LoadedRows, PassFilter, PassRow, PassState, ResultRow};
 
 use crate::{
-    config,
+    codes, config,
     fault::Result,
+    keys::Keys,
     names,
     row::{Columns, all, first, key},
     wallets,
@@ -97,14 +98,14 @@ pub(crate) fn is_short(keys: &LoadKeys) -> bool {
 }
 
 /// Everything under the keys.
-pub(crate) fn load(db: &Connection, keys: &LoadKeys) -> Result<LoadedRows> {
+pub(crate) fn load(db: &Connection, index: &Keys, keys: &LoadKeys) -> Result<LoadedRows> {
     let mut found = LoadedRows { config_version: config::version(db)?, ..LoadedRows::default() };
     let mut contacts: BTreeSet<(OrgId, ContactId)> = keys.contacts.iter().copied().collect();
     let mut holders: BTreeSet<(OrgId, ContactId)> = keys.passes_of.iter().copied().collect();
     let named: BTreeSet<_> = keys.contact_keys.iter().chain(&keys.passes_of_keys).copied().collect();
     let with_passes: BTreeSet<_> = keys.passes_of_keys.iter().copied().collect();
     for (org, hash) in named {
-        if let Some(contact) = names::holder(db, org, hash)? {
+        if let Some(contact) = names::holder(db, index, org, hash)? {
             found.contact_keys.push((org, hash, contact));
             contacts.insert((org, contact));
             if with_passes.contains(&(org, hash)) {
@@ -113,7 +114,7 @@ pub(crate) fn load(db: &Connection, keys: &LoadKeys) -> Result<LoadedRows> {
         }
     }
     contacts.extend(&holders);
-    found.passes = passes(db, keys, &holders)?;
+    found.passes = passes(db, index, keys, &holders)?;
     contacts.extend(found.passes.iter().filter_map(|pass| Some((pass.org, pass.contact?))));
     let mut contact = db.prepare_cached(select_contacts!("WHERE c.org = ?1 AND c.id = ?2"))?;
     for (org, id) in contacts {
@@ -131,18 +132,15 @@ pub(crate) fn load(db: &Connection, keys: &LoadKeys) -> Result<LoadedRows> {
 }
 
 /// Passes by id, by external id and of contacts, each once.
-fn passes(db: &Connection, keys: &LoadKeys, holders: &BTreeSet<(OrgId, ContactId)>) -> Result<Vec<PassRow>> {
+fn passes(db: &Connection, index: &Keys, keys: &LoadKeys, holders: &BTreeSet<(OrgId, ContactId)>) -> Result<Vec<PassRow>> {
     let mut found = Vec::new();
     let mut by_id = db.prepare_cached(select_passes!("WHERE p.org = ?1 AND p.id = ?2"))?;
-    let ids: BTreeSet<_> = keys.passes.iter().copied().collect();
+    let mut ids: BTreeSet<_> = keys.passes.iter().copied().collect();
+    for (org, project, external) in &keys.externals {
+        ids.extend(codes::external(db, index, *org, *project, *external)?.map(|(_, pass)| (*org, pass)));
+    }
     for (org, id) in ids {
         found.extend(first(by_id.query(params![key(org), key(id)])?, read_pass)?);
-    }
-    let mut by_external = db.prepare_cached(select_passes!(
-        "WHERE p.org = ?1 AND p.project = ?2 AND p.external = ?3 AND p.external IS NOT NULL AND p.state <> 5"
-    ))?;
-    for (org, project, external) in &keys.externals {
-        found.extend(first(by_external.query(params![key(*org), key(*project), external])?, read_pass)?);
     }
     let mut of_contact = db.prepare_cached(select_passes!("WHERE p.org = ?1 AND p.contact = ?2"))?;
     for (org, contact) in holders {

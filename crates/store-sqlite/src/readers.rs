@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use store::StoreError;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::{Options, fault::Result, schema, writer::closed};
+use crate::{Options, fault::Result, keys::Keys, schema, writer::closed};
 
 /// Reads that are let into the queue; more wait outside.
 const QUEUE_CALLS: usize = 1_024;
@@ -30,13 +30,14 @@ type Work = Box<dyn FnOnce(&Connection) + Send>;
 pub(crate) struct Readers {
     queue: Mutex<Option<Sender<Work>>>,
     room: Semaphore,
+    keys: Arc<Keys>,
     /// Nothing once closed.
     near: Mutex<Option<Vec<Connection>>>,
 }
 
 impl Readers {
     /// Opens the connections and starts a thread for each.
-    pub(crate) fn start(path: &Path, options: &Options) -> Result<Self> {
+    pub(crate) fn start(path: &Path, keys: Arc<Keys>, options: &Options) -> Result<Self> {
         let (queue, work) = channel();
         let work = Arc::new(Mutex::new(work));
         for number in 0..options.readers.max(1) {
@@ -47,7 +48,7 @@ impl Readers {
             thread.spawn(run).map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?;
         }
         let near = (0..NEAR).map(|_| open(path, options)).collect::<Result<_>>()?;
-        Ok(Self { queue: Mutex::new(Some(queue)), room: Semaphore::new(QUEUE_CALLS), near: Mutex::new(Some(near)) })
+        Ok(Self { queue: Mutex::new(Some(queue)), room: Semaphore::new(QUEUE_CALLS), keys, near: Mutex::new(Some(near)) })
     }
 
     /// Runs a short `read` of few rows, mostly ones that were just written, on the thread that asks.
@@ -58,7 +59,7 @@ impl Readers {
     {
         let free = self.near.lock().as_mut().and_then(Vec::pop);
         let Some(db) = free else { return self.call(read).await };
-        let found = on_one_state(&db, read);
+        let found = on_one_state(&db, &self.keys, read);
         if let Some(near) = self.near.lock().as_mut() {
             near.push(db);
         }
@@ -73,7 +74,8 @@ impl Readers {
     {
         let _room = self.room.acquire().await.map_err(|_| closed())?;
         let (reply, answer) = oneshot::channel();
-        let work = move |db: &Connection| drop(reply.send(on_one_state(db, read).map_err(StoreError::from)));
+        let keys = self.keys.clone();
+        let work = move |db: &Connection| drop(reply.send(on_one_state(db, &keys, read).map_err(StoreError::from)));
         let queue = self.queue.lock().clone().ok_or_else(closed)?;
         queue.send(Box::new(work)).map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
@@ -86,7 +88,8 @@ impl Readers {
     }
 }
 
-fn on_one_state<T>(db: &Connection, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+fn on_one_state<T>(db: &Connection, keys: &Keys, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    let _hold = keys.hold();
     db.prepare_cached("BEGIN")?.execute([])?;
     let found = read(db);
     db.prepare_cached("ROLLBACK")?.execute([])?;

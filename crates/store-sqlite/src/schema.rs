@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior, config::DbConfig, params};
 use store::{Reader, StoreError};
 
-use crate::{backend::SHARDS, fault::Result};
+use crate::{backend::SHARDS, fault::Result, keys};
 
 /// Every step, in order. A step that was released is never changed.
 const STEPS: &[&str] = &[
@@ -26,7 +26,11 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0017_records.sql"),
     include_str!("../migrations/0018_pages_of_the_owed.sql"),
     include_str!("../migrations/0019_lines.sql"),
+    include_str!("../migrations/0020_keys.sql"),
 ];
+
+/// How many steps are done when the index of keys is made.
+const KEYS: usize = 20;
 
 /// Marks the file as ours in its header: "PBdg".
 const APPLICATION: i64 = 0x5042_6467;
@@ -71,6 +75,9 @@ pub(crate) fn migrate(db: &Connection) -> Result<()> {
         transaction.execute_batch(sql)?;
         if step == 0 {
             start(&transaction)?;
+        }
+        if step + 1 == KEYS {
+            keys::index(&transaction)?;
         }
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", step as i64 + 1)?;

@@ -4,11 +4,12 @@
 
 use domain::{OrgId, Timestamp};
 use rusqlite::{Connection, params};
-use store::{CaptureRow, InboxStatus, Reader, Retention};
+use store::{CaptureRow, Hash, InboxStatus, Reader, Retention};
 
 use crate::{
     backend::SHARDS,
     fault::Result,
+    keys::{Keys, Kind},
     leases,
     row::{Columns, all, key, place},
     writer::Written,
@@ -29,7 +30,7 @@ pub(crate) struct Cursors {
     events: Vec<i64>,
     attempts: i64,
     results: i64,
-    dedupe: (Vec<u8>, Vec<u8>, Vec<u8>),
+    dedupe: i64,
 }
 
 /// Whether anything went.
@@ -149,23 +150,19 @@ pub(crate) fn chunks(db: &Connection, now: Timestamp) -> Result<Written<bool>> {
 }
 
 /// Dedupe keys past their time.
-pub(crate) fn dedupe(db: &Connection, now: Timestamp, cursors: &mut Cursors) -> Result<Written<bool>> {
-    let mut next = db.prepare_cached(
-        "SELECT org, source, dedupe, until FROM dedupe WHERE (org, source, dedupe) > (?1, ?2, ?3)
-         ORDER BY org, source, dedupe LIMIT ?4",
-    )?;
-    let (org, source, hash) = &cursors.dedupe;
-    let rows = all(next.query(params![org, source, hash, NARROW])?, |row| {
-        let mut columns = Columns::new(row, "dedupe", "org, source, dedupe, until");
-        let place: (Vec<u8>, Vec<u8>, Vec<u8>) = (columns.value()?, columns.value()?, columns.value()?);
-        Ok((place, columns.time()?))
+pub(crate) fn dedupe(db: &Connection, keys: &Keys, now: Timestamp, cursors: &mut Cursors) -> Result<Written<bool>> {
+    let mut next = db.prepare_cached("SELECT n, source, dedupe, until FROM dedupe WHERE n > ?1 ORDER BY n LIMIT ?2")?;
+    let rows = all(next.query(params![cursors.dedupe, NARROW])?, |row| {
+        let mut columns = Columns::new(row, "dedupe", "n, source, dedupe, until");
+        let (n, source, hash): (i64, [u8; 16], Hash) = (columns.value()?, columns.value()?, columns.value()?);
+        Ok((n, source, hash, columns.time()?))
     })?;
-    let more = rows.len() as i64 == NARROW;
-    cursors.dedupe = rows.last().filter(|_| more).map(|(place, _)| place.clone()).unwrap_or_default();
-    let mut forget = db.prepare_cached("DELETE FROM dedupe WHERE org = ?1 AND source = ?2 AND dedupe = ?3")?;
+    cursors.dedupe = if rows.len() as i64 == NARROW { rows.last().map_or(0, |row| row.0) } else { 0 };
+    let mut forget = db.prepare_cached("DELETE FROM dedupe WHERE n = ?1")?;
     let mut count = 0;
-    for ((org, source, hash), _) in rows.into_iter().filter(|(_, until)| *until <= now) {
-        count += forget.execute(params![org, source, hash])?;
+    for (n, source, hash, _) in rows.into_iter().filter(|(.., until)| *until <= now) {
+        count += forget.execute([n])?;
+        keys.remove(Kind::Dedupe, &[&source, &hash], n);
     }
     Ok(went(count))
 }

@@ -6,7 +6,10 @@
 
 use std::{
     path::Path,
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
     time::Duration,
 };
 
@@ -18,6 +21,7 @@ use crate::{
     Options,
     fault::{Fault, Result, named},
     folder::Folder,
+    keys::Keys,
     schema,
 };
 
@@ -121,11 +125,11 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Opens the database for writing and starts the thread, which holds the folder until it ends.
-    pub(crate) fn start(folder: Folder, options: &Options) -> Result<Self> {
+    pub(crate) fn start(folder: Folder, keys: Arc<Keys>, options: &Options) -> Result<Self> {
         let db = open(&folder.database(), options)?;
         let (queue, calls) = channel();
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
-        let run = Thread { db, calls, folder, dirty: false, cut: false };
+        let run = Thread { db, keys, calls, folder, dirty: false, cut: false };
         thread.spawn(move || run.run()).map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?;
         Ok(Self { queue, room: Semaphore::new(QUEUE_CALLS) })
     }
@@ -212,6 +216,7 @@ fn open(path: &Path, options: &Options) -> Result<Connection> {
 
 struct Thread {
     db: Connection,
+    keys: Arc<Keys>,
     calls: Receiver<Message>,
     folder: Folder,
     /// Whether something was committed since the log was last copied whole.
@@ -300,6 +305,7 @@ impl Thread {
                 if self.db.transaction_state(None::<&str>).is_ok_and(|state| state != TransactionState::None) {
                     let _ = self.execute("ROLLBACK");
                 }
+                self.keys.undo(0);
             }
         }
         for call in group {
@@ -317,7 +323,7 @@ impl Thread {
 
     /// Runs the calls without savepoints; nothing when one of several has to be undone.
     fn all_or_nothing(&self, group: &mut [Box<dyn Call>]) -> Result<Option<bool>, rusqlite::Error> {
-        self.execute("BEGIN IMMEDIATE")?;
+        self.begin()?;
         let alone = group.len() == 1;
         let (mut kept, mut erased) = (false, false);
         for call in group {
@@ -327,20 +333,21 @@ impl Thread {
                 Ran::Nothing => {}
                 Ran::Failed(code) if self.db.is_autocommit() => return Err(rusqlite::Error::SqliteFailure(code, None)),
                 Ran::Undo | Ran::Failed(_) => {
-                    self.execute("ROLLBACK")?;
+                    self.end(false)?;
                     return Ok(alone.then_some(false));
                 }
             }
         }
-        self.execute(if kept { "COMMIT" } else { "ROLLBACK" })?;
+        self.end(kept)?;
         Ok(Some(erased))
     }
 
     /// Runs each call in a savepoint of its own.
     fn one_by_one(&self, group: &mut [Box<dyn Call>]) -> Result<bool, rusqlite::Error> {
-        self.execute("BEGIN IMMEDIATE")?;
+        self.begin()?;
         let (mut kept, mut erased) = (false, false);
         for call in group {
+            let mark = self.keys.mark();
             self.execute("SAVEPOINT call")?;
             match call.run(&self.db) {
                 Ran::Keep => kept = true,
@@ -348,12 +355,32 @@ impl Thread {
                 Ran::Nothing => {}
                 // A full disk or a fault in reading or writing ends the whole transaction.
                 Ran::Failed(code) if self.db.is_autocommit() => return Err(rusqlite::Error::SqliteFailure(code, None)),
-                Ran::Undo | Ran::Failed(_) => self.execute("ROLLBACK TO call")?,
+                Ran::Undo | Ran::Failed(_) => {
+                    self.execute("ROLLBACK TO call")?;
+                    self.keys.undo(mark);
+                }
             }
             self.execute("RELEASE call")?;
         }
-        self.execute(if kept { "COMMIT" } else { "ROLLBACK" })?;
+        self.end(kept)?;
         Ok(erased)
+    }
+
+    fn begin(&self) -> Result<(), rusqlite::Error> {
+        self.keys.begin();
+        self.execute("BEGIN IMMEDIATE")
+    }
+
+    fn end(&self, kept: bool) -> Result<(), rusqlite::Error> {
+        if kept {
+            self.keys.write(&self.db)?;
+            self.execute("COMMIT")?;
+            self.keys.committed();
+        } else {
+            self.execute("ROLLBACK")?;
+            self.keys.undo(0);
+        }
+        Ok(())
     }
 
     fn execute(&self, sql: &str) -> Result<(), rusqlite::Error> {

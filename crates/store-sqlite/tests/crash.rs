@@ -12,7 +12,7 @@ use std::{
 use domain::{EventId, Id, OrgId, Position, SourceEventId, Timestamp};
 use rusqlite::Connection;
 use store::{Accepted, Backend, CommitRows, Committed, EventRow, InboxInsert, Log, StoreError, conformance::START};
-use store_sqlite::{Options, Sqlite};
+use store_sqlite::{KeysAside, Options, Sqlite};
 use uuid::Uuid;
 
 const CHILD: &str = "--write-until-killed";
@@ -40,6 +40,11 @@ fn main() {
         }
         _ => runtime.block_on(kill_and_look()),
     }
+}
+
+/// Few keys in memory, so that many are taken over when the process dies.
+fn options() -> Options {
+    Options { keys_aside: KeysAside { least: 40, most: 40 }, ..Options::default() }
 }
 
 fn number(n: u64) -> Uuid {
@@ -85,7 +90,7 @@ fn event(n: u64) -> EventRow {
 
 /// Writes from several tasks; prints each acknowledgement: what, its number, its position.
 async fn write_until_killed(folder: &Path, start: u64) {
-    let store = Sqlite::open(folder, &Options::default()).unwrap();
+    let store = Sqlite::open(folder, &options()).unwrap();
     store.migrate(START).await.unwrap();
     let store: Arc<dyn Backend> = store;
     let mut tasks = tokio::task::JoinSet::new();
@@ -129,7 +134,7 @@ async fn kill_and_look() {
         for _ in 0..ACKNOWLEDGED + 37 * kill as usize {
             assert!(lines.read_line(&mut text).unwrap() > 0, "the process ended by itself");
         }
-        let taken = Sqlite::open(folder.path(), &Options::default()).map(|_| ());
+        let taken = Sqlite::open(folder.path(), &options()).map(|_| ());
         let Err(StoreError::Locked(why)) = taken else { panic!("the folder belongs to the process: {taken:?}") };
         assert!(why.contains(&child.id().to_string()), "{why}");
         child.kill().unwrap();
@@ -149,13 +154,15 @@ async fn kill_and_look() {
 
 /// Everything acknowledged is there under its number, nothing is missing between, and the file is whole.
 async fn look(folder: &Path, inbox: &BTreeMap<u64, u64>, events: &BTreeMap<u64, u64>) {
-    let store = Sqlite::open(folder, &Options::default()).expect("the dead process's lock is gone");
+    let store = Sqlite::open(folder, &options()).expect("the dead process's lock is gone");
     store.migrate(START).await.unwrap();
     let stored: Vec<(u64, SourceEventId)> =
         store.read_inbox(0, 0, 1_000_000).await.unwrap().iter().map(|row| (row.position.seq, row.id)).collect();
     assert!(stored.iter().map(|(seq, _)| *seq).eq(1..=store.heads(Log::Inbox).await.unwrap()[0]));
     for (seq, n) in inbox {
         assert_eq!(stored[*seq as usize - 1].1.uuid(), number(*n), "source event {n} was acknowledged");
+        let again = store.accept(vec![source_event(*n)]).await.unwrap();
+        assert_eq!(again, [Accepted::Duplicate(Id::from_uuid(number(*n)))], "source event {n} is known");
     }
     let stored: Vec<(u64, EventId, OrgId)> =
         store.read_events(0, 0, 1_000_000).await.unwrap().iter().map(|row| (row.position.seq, row.id, row.org)).collect();

@@ -8,9 +8,12 @@ use std::{
     sync::Arc,
 };
 
-use domain::{Id, IdKind, OrgId, Position, Timestamp};
+use domain::{Id, IdKind, OrgId, PassId, Position, Timestamp};
 use rusqlite::Connection;
-use store::{Accepted, Backend, CommitRows, Committed, InboxInsert, Lease, Log, StoreError, conformance::START};
+use store::{
+    Accepted, Backend, CommitRows, Committed, ContactKey, ContactRow, ContactWrite, InboxInsert, Lease, LoadKeys, Log, PassRow,
+    PassWrite, StoreError, conformance::START,
+};
 use store_sqlite::{Options, Sqlite};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -98,6 +101,87 @@ async fn a_database_of_another_program_is_left_alone() {
     let result = Sqlite::open(folder.path(), &Options::default()).map(|_| ());
     assert!(matches!(&result, Err(StoreError::Corrupt(text)) if text.contains("another program")), "{result:?}");
     assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+fn pass(n: u64) -> PassWrite {
+    let row = PassRow {
+        org: org(),
+        id: id(n),
+        project: id(3),
+        shard: 0,
+        version: 1,
+        content_seq: 0,
+        contact: Some(id(n)),
+        external: Some(row(n, 0).dedupe),
+        state: 1,
+        installed: 0,
+        due_at: None,
+        issued_at: START,
+        updated_at: START,
+        subject: Uuid::nil(),
+        data_key: None,
+        body: vec![9; 40],
+    };
+    PassWrite { row, expected: None, content_event: None, code: Some(format!("code-{n}")) }
+}
+
+fn contact(n: u64, names: &[u64]) -> ContactWrite {
+    let name = |n: &u64| ContactKey { hash: row(*n, 0).dedupe, required: false, place: None };
+    let row = ContactRow {
+        org: org(),
+        id: id(n),
+        version: 1,
+        created_at: START,
+        updated_at: START,
+        wallets: 0,
+        data_key: None,
+        body: vec![8; 40],
+    };
+    ContactWrite { row, expected: None, keys: names.iter().map(name).collect() }
+}
+
+/// What was known by a key under an earlier release is known by it, and its key is not free.
+#[tokio::test]
+async fn keys_of_an_earlier_release_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), &Options::default()).await;
+    store.accept((10..60).map(|n| row(n, 10)).collect()).await.unwrap();
+    let mut deleted = pass(60);
+    deleted.row.state = 5;
+    let rows = CommitRows {
+        passes: (10..60).map(pass).chain([deleted]).collect(),
+        contacts: (10..60).map(|n| contact(n, &[n, 1_000])).collect(),
+        ..CommitRows::default()
+    };
+    assert!(matches!(store.commit(rows).await.unwrap(), Committed::Done(_)));
+    store.close().await;
+    Connection::open(folder.path().join(DATABASE)).unwrap().execute_batch(include_str!("before_keys.sql")).unwrap();
+
+    let store = open(folder.path(), &Options::default()).await;
+    for n in 10..60 {
+        let id_of_pass: PassId = id(n);
+        let again = InboxInsert { id: id(n + 500), ..row(n, 10) };
+        assert_eq!(store.accept(vec![again]).await.unwrap(), [Accepted::Duplicate(id(n))]);
+        assert_eq!(store.look_up(4, format!("code-{n}").as_bytes()).await.unwrap(), Some((org(), id_of_pass.uuid())));
+        let keys = LoadKeys {
+            externals: vec![(org(), id(3), row(n, 0).dedupe)],
+            contact_keys: vec![(org(), row(n, 0).dedupe)],
+            ..LoadKeys::default()
+        };
+        let loaded = store.load(&keys).await.unwrap();
+        assert_eq!(loaded.passes.iter().map(|pass| pass.id).collect::<Vec<_>>(), [id(n)]);
+        assert_eq!(loaded.contact_keys, [(org(), row(n, 0).dedupe, id(n))]);
+        let twice = PassWrite { row: PassRow { id: id(n + 500), ..pass(n).row }, ..pass(n + 500) };
+        let rows = CommitRows { passes: vec![twice], ..CommitRows::default() };
+        assert!(matches!(store.commit(rows).await.unwrap(), Committed::Conflict));
+    }
+    let line = store.line(org(), row(1_000, 0).dedupe, None, 100).await.unwrap();
+    assert_eq!(line, (10..60).map(id).collect::<Vec<_>>());
+    assert_eq!(store.line(org(), row(1_000, 0).dedupe, Some(id(10)), 1).await.unwrap(), [id(11)]);
+    let free = PassWrite { row: PassRow { state: 1, id: id(600), ..pass(60).row }, ..pass(600) };
+    let rows = CommitRows { passes: vec![free], ..CommitRows::default() };
+    assert!(matches!(store.commit(rows).await.unwrap(), Committed::Done(_)), "a deleted pass has no external id");
+    assert_eq!(store.accept(vec![row(700, 10)]).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -2,8 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{
-    BatchId, ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SourceId, SyncId, TargetId,
-    Timestamp,
+    BatchId, ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SyncId, TargetId, Timestamp,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -387,8 +386,8 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Results under idempotency keys after a principal and a key, those that have not expired by `now`.
     async fn results_after(&self, org: OrgId, after: (String, String), now: Timestamp, limit: u32) -> Result<Vec<ResultRow>>;
-    /// Message ids of source events after a source and an id.
-    async fn dedupe_after(&self, org: OrgId, after: (SourceId, Hash), limit: u32) -> Result<Vec<DedupeRow>>;
+    /// Message ids of source events behind a place, and the place behind them; the first place is empty, others are this store's own.
+    async fn dedupe_after(&self, org: OrgId, after: &[u8], limit: u32) -> Result<(Vec<DedupeRow>, Vec<u8>)>;
     /// Keeps message ids; one that is known stays as it is.
     async fn keep_dedupe(&self, rows: Vec<DedupeRow>) -> Result<()>;
     /// The places of those among these contacts that came to have a name after others.

@@ -1,6 +1,6 @@
 //! What goes along when an organization moves.
 
-use domain::{SourceId, Timestamp};
+use domain::Timestamp;
 
 use super::fixtures::{Shared, at, day, hash, id, org, other_org, result, source_event};
 use crate::{Accepted, CommitRows, Committed, DedupeRow, InboxInsert, ResultRow};
@@ -27,18 +27,19 @@ pub async fn what_moves_is_walked_whole_and_keys_are_kept(backend: &Shared) {
     backend.accept(vec![first.clone(), source_event(11, 0)]).await.unwrap();
     let moved = DedupeRow { org: other_org(), source: id(71), dedupe: hash(5), id: id(900), until: day(30) };
     backend.keep_dedupe(vec![moved.clone(), DedupeRow { id: id(901), ..moved.clone() }]).await.unwrap();
-    let mut after: (SourceId, _) = (id(0), [0; 16]);
-    let mut known = Vec::new();
+    let (mut after, mut known) = (Vec::new(), Vec::new());
     loop {
-        let page = backend.dedupe_after(org(), after, 1).await.unwrap();
-        let Some(last) = page.last() else { break };
-        after = (last.source, last.dedupe);
+        let (page, behind) = backend.dedupe_after(org(), &after, 1).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        after = behind;
         known.extend(page.into_iter().map(|row| (row.id, row.until)));
     }
     let until = |row: &InboxInsert| -> Timestamp { row.dedupe_until };
     known.sort_unstable();
     assert_eq!(known, [(first.id, until(&first)), (id(11), until(&source_event(11, 0)))]);
-    assert_eq!(backend.dedupe_after(other_org(), (id(0), [0; 16]), 9).await.unwrap(), [moved]);
+    assert_eq!(backend.dedupe_after(other_org(), &[], 9).await.unwrap().0, [moved]);
     let again = InboxInsert { org: other_org(), source: id(71), dedupe: hash(5), ..source_event(12, 0) };
     assert_eq!(backend.accept(vec![again]).await.unwrap(), [Accepted::Duplicate(id(900))], "it came before the move");
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, io::Write};
 
-use domain::{Answer, ContactId, ContactRef, IdempotencyKey, OrgId, PassId, PassRef, SourceId, SyncId, TargetId, Timestamp};
+use domain::{Answer, ContactId, ContactRef, IdempotencyKey, OrgId, PassId, PassRef, SyncId, TargetId, Timestamp};
 use uuid::Uuid;
 
 use super::{Frame, MoveError, Moved, MovedMessageId, MovedResult, Tally, file::Writer};
@@ -34,11 +34,13 @@ impl Store {
             let results = rows.into_iter().map(|row| self.open_result(row)).collect::<Moved<_>>()?;
             writer.frame(&Frame::Results { org, results })?;
         }
-        let mut after = (SourceId::from_uuid(Uuid::nil()), [0; 16]);
+        let mut after = Vec::new();
         loop {
-            let rows = self.backend.dedupe_after(org, after, NARROW).await?;
-            let Some(last) = rows.last() else { break };
-            after = (last.source, last.dedupe);
+            let (rows, behind) = self.backend.dedupe_after(org, &after, NARROW).await?;
+            if rows.is_empty() {
+                break;
+            }
+            after = behind;
             tally.keys += rows.len() as u64;
             let moved = |row: DedupeRow| {
                 let DedupeRow { source, dedupe, id, until, .. } = row;
