@@ -6,8 +6,8 @@ mod house;
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use domain::{
-    Action, Amount, Answer, Booking, Command, EventKind, Facts, IdempotencyKey, OfflineScan, Pass, PassId, PassRef, Proof,
-    RefusedScan, RejectCode, ScanInput, ScanOrder, ScanRecord, ScanRules, ScannerMay, Timestamp,
+    Action, Actor, Amount, Answer, Booking, Command, EventKind, Facts, IdempotencyKey, OfflineScan, Pass, PassId, PassRef, Proof,
+    RefusedScan, RejectCode, ScanInput, ScanOrder, ScanRecord, ScanRules, ScannerMay, SourceId, Timestamp,
 };
 use house::{House, START, futures_all, house_with};
 use proptest::prelude::*;
@@ -185,6 +185,18 @@ async fn what_is_told_late_is_judged_by_when_it_was() {
     assert_eq!(house.store.pass(house.org, other.id).await.unwrap().unwrap().uses.count, 0, "and the use is still there");
     let future = Timestamp::from_micros(START + 24 * HOUR);
     assert_eq!(house.refused(order(pass.id, offline(future))).await, RejectCode::Invalid);
+
+    let old = Timestamp::from_micros(before).minus(Duration::from_secs(400 * 86_400));
+    assert_eq!(
+        house.refused(order(other.id, offline(old))).await,
+        RejectCode::Invalid,
+        "no scanner is without a network so long"
+    );
+    let source = Actor::Source { id: SourceId::from_uuid(other.id.uuid()) };
+    let mirrored = Command { actor: source, ..house.command(order(other.id, offline(old))) };
+    assert!(matches!(house.engine.submit(mirrored).await.unwrap().answer, Answer::Scanned { .. }));
+    let events = house.store.events_of_pass(house.org, other.id, 0, 100).await.unwrap();
+    assert_eq!(events.into_iter().next_back().unwrap().whole().unwrap().occurred_at, old, "as of the other platform's time");
 }
 
 /// What a scan did.

@@ -822,6 +822,17 @@ fn mirrored() -> Vec<Mirrored> {
             vec!["created", "installed unknown", "uninstalled unknown told"],
         ),
         (
+            "walletcrew",
+            vec![
+                walletcrew("1", "Pass:Scanned", 1, None),
+                json!({"id": "2", "timestamp": "2025-03-01T09:00:00Z", "eventType": "Pass:Scanned", "properties": {
+                    "passId": "p1", "passType": "loyalty", "identifiers": {"customerId": "ada"}}}),
+            ],
+            "none",
+            // the older came last, from long before there was a pass here
+            vec!["created", "scanned", "scanned"],
+        ),
+        (
             "passengine",
             vec![
                 passengine("pass.created", "active", 0, &Value::Null),

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
-    Amount, Answer, Booking, Extension, Facts, Lifecycle, Pass, PassRef, Proof, RefusedScan, Reject, RejectCode, ScanInput,
-    ScanOrder, ScanRules, Timestamp, ZoneName,
+    Actor, Amount, Answer, Booking, Extension, Facts, Lifecycle, Pass, PassRef, Proof, RefusedScan, Reject, RejectCode,
+    ScanInput, ScanOrder, ScanRules, Timestamp, ZoneName,
 };
 
 use super::Draft;
@@ -79,7 +79,9 @@ fn made_at(draft: &Draft<'_>, input: &ScanInput) -> Result<Timestamp, Reject> {
     if offline.at > draft.now.plus(MAX_CLOCK_AHEAD) {
         return Err(Reject::new(RejectCode::Invalid, "at", "lies in the future: set the scanner's clock"));
     }
-    if offline.at < draft.now.minus(MAX_OFFLINE_AGE) {
+    // A platform that is mirrored tells of what it counted, however long ago: a replay of its account begins at the beginning.
+    let is_mirrored = matches!(draft.command.actor, Actor::Source { .. });
+    if offline.at < draft.now.minus(MAX_OFFLINE_AGE) && !is_mirrored {
         return Err(Reject::new(RejectCode::Invalid, "at", "is more than 30 days ago"));
     }
     Ok(offline.at.min(draft.now))
