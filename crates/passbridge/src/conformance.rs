@@ -38,7 +38,7 @@ Examples:
   passbridge conformance google https://passes.example.com/google/callback --class 3388.club --object 3388.card-1 \\
       --keys-port 9443 --held-command './is-saved card-1'
 
-Cases that lack something (a second pass, a way to change the pass, a push service) are skipped and say what they lack. Ends
+Cases that lack something (a second pass, a way to change or end the pass, a push service) are skipped and say what they lack. Ends
 with 1 when a case fails.")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -63,6 +63,9 @@ pub(crate) struct Args {
     /// A shell command that changes the pass, so that its package differs; PASS_TYPE and SERIAL are in its environment
     #[arg(long, value_name = "COMMAND")]
     update_command: Option<String>,
+    /// A shell command that ends the pass for good (revokes or deletes it), played last; with the same environment
+    #[arg(long, value_name = "COMMAND")]
+    end_command: Option<String>,
     /// Seconds that a change may take until it is listed and pushed
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     patience: u64,
@@ -103,14 +106,13 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (pass, named) = pass(args)?;
     let other = args.other.as_deref().map(|file| read(file).map(|(other, _)| other)).transpose()?;
     let service = service(args.url.as_deref(), named.as_deref())?;
-    let update = match (&args.update_command, &pass) {
-        (Some(command), Some(pass)) => Some(update(command.clone(), pass.clone())),
-        _ => None,
-    };
+    let by = |command: &Option<String>| Some(by_command(command.clone()?, pass.clone()?));
+    let (update, end) = (by(&args.update_command), by(&args.end_command));
     let apns = apns(args).await?.map(Arc::new);
     let run = LinkCode::mint(&SystemEntropy).to_string();
     let patience = Duration::from_secs(args.patience);
-    let subject = Subject { service, pass, other, update, apns, phones: usize::from(args.phones), patience, run };
+    let (phones, now) = (usize::from(args.phones), SystemClock.now().as_seconds());
+    let subject = Subject { service, pass, other, update, end, apns, phones, patience, now, run };
     let network = network(&args.root)?;
     if !args.json {
         say(&format!("{} as phones see it", subject.service));
@@ -176,7 +178,7 @@ fn service(given: Option<&str>, named: Option<&str>) -> anyhow::Result<String> {
     Ok(there.map_or(given.clone(), plain))
 }
 
-fn update(command: String, pass: Credential) -> Update {
+fn by_command(command: String, pass: Credential) -> Update {
     Arc::new(move || {
         let mut shell = tokio::process::Command::new("sh");
         shell.args(["-c", &command]).env("PASS_TYPE", &pass.pass_type).env("SERIAL", &pass.serial);

@@ -72,9 +72,15 @@ async fn our_own_server_passes_whole() {
         club.server.url(""),
         club.server.admin_key()
     );
+    let end = format!(
+        "PASSBRIDGE_URL={} PASSBRIDGE_KEY={} {BINARY} api POST /v1/passes/{id}/revoke '{{}}'",
+        club.server.url(""),
+        club.server.admin_key()
+    );
     let port = port.to_string();
     let push = ["--apns-port", &port, "--apns-authority", "apns.pem", "--apns-clients", "root.pem"];
-    let arguments = ["--pass", "one.pkpass", "--other", "two.pkpass", "--update-command", &update, "--phones", "30"];
+    let arguments =
+        ["--pass", "one.pkpass", "--other", "two.pkpass", "--update-command", &update, "--end-command", &end, "--phones", "30"];
     let lines = kit(at, &[&arguments[..], &push].concat()).await.unwrap_or_else(|error| panic!("{error}"));
     let (sums, cases) = lines.split_last().unwrap();
     let others: Vec<_> = cases.iter().filter(|case| case["verdict"] != "passed").collect();

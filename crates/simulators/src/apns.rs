@@ -111,6 +111,8 @@ impl Answer {
 
 struct State {
     answers: Mutex<HashMap<String, Answer>>,
+    /// Pushes to tokens whose answer was set.
+    asked: Mutex<HashMap<String, u64>>,
     refused: Mutex<Vec<CertificateDer<'static>>>,
     pushes: broadcast::Sender<Push>,
     requests: AtomicU64,
@@ -173,6 +175,7 @@ impl ApnsServer {
         let addr = listener.local_addr()?;
         let state = Arc::new(State {
             answers: Mutex::default(),
+            asked: Mutex::default(),
             refused: Mutex::default(),
             pushes: broadcast::channel(MAX_UNREAD_PUSHES).0,
             requests: AtomicU64::new(0),
@@ -197,7 +200,14 @@ impl ApnsServer {
 
     /// Sets what a token is answered from now on.
     pub fn answer(&self, token: &str, answer: Answer) {
+        self.state.asked.lock().insert(token.to_ascii_lowercase(), 0);
         self.state.answers.lock().insert(token.to_ascii_lowercase(), answer);
+    }
+
+    /// Pushes that came for a token whose answer was set, since it was.
+    #[must_use]
+    pub fn asked(&self, token: &str) -> u64 {
+        self.state.asked.lock().get(&token.to_ascii_lowercase()).copied().unwrap_or_default()
     }
 
     /// Answers every push with this certificate (DER) by 403 from now on, as after its revocation.
@@ -304,6 +314,9 @@ async fn push(
         return refuse(StatusCode::BAD_REQUEST, "BadDeviceToken");
     }
 
+    if let Some(count) = state.asked.lock().get_mut(&token.to_ascii_lowercase()) {
+        *count += 1;
+    }
     let of_token = || state.answers.lock().get(&token.to_ascii_lowercase()).copied().unwrap_or_default();
     let answer = refused.unwrap_or_else(of_token);
     match answer {

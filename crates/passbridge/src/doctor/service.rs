@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::LinkCode;
+use domain::{Clock as _, LinkCode};
 use pkpass::{Limits, MIME_PKPASS, Package, Severity};
 use serde_json::{Value, json};
 use simulators::{
@@ -14,7 +14,10 @@ use super::{
     Args, package,
     report::{Line, Report},
 };
-use crate::{conformance::network, system::SystemEntropy};
+use crate::{
+    conformance::network,
+    system::{SystemClock, SystemEntropy},
+};
 
 const SERVICE: &str = "https://developer.apple.com/documentation/walletpasses/adding-a-web-service-to-update-passes";
 const DISTRIBUTING: &str = "https://developer.apple.com/documentation/walletpasses/distributing-and-updating-a-pass";
@@ -66,9 +69,11 @@ pub(super) async fn asked(network: &Network, url: &str, pass: Option<Credential>
         pass,
         other: None,
         update: None,
+        end: None,
         apns: None,
         phones: 1,
         patience: Duration::ZERO,
+        now: SystemClock.now().as_seconds(),
         run: LinkCode::mint(&SystemEntropy).to_string(),
     };
     let all = play(&subject, network, Depth::Look, |_| ()).await;

@@ -95,6 +95,20 @@ impl<'a> Bench<'a> {
         update().await.map_err(|why| Short::Without(format!("the pass could not be changed: {why}")))
     }
 
+    /// Has the pass ended by its owner.
+    pub(super) async fn end(&self) -> Result<(), Short> {
+        let Some(end) = &self.subject.end else {
+            return Err(Short::Without("it takes a way to end the pass for good".to_owned()));
+        };
+        end().await.map_err(|why| Short::Without(format!("the pass could not be ended: {why}")))
+    }
+
+    /// Whether the server is on this machine, where phones would not come.
+    pub(super) fn is_local(&self) -> bool {
+        let host = self.subject.service.strip_prefix("http://").map(|rest| rest.split(['/', ':']).next().unwrap_or(rest));
+        matches!(host, Some("localhost" | "127.0.0.1" | "["))
+    }
+
     /// Unregisters what a case left registered. What cannot be is said by the cases that are about it.
     pub(super) async fn tidy(&self) {
         let left = std::mem::take(&mut *self.held.lock());

@@ -5,6 +5,8 @@ use super::callback::CallbackId;
 use super::{crowd, fetch, list, registration, update};
 
 const SERVICE: &str = "https://developer.apple.com/documentation/walletpasses/adding-a-web-service-to-update-passes";
+const PACKAGE: &str = "https://developer.apple.com/documentation/walletpasses/building-a-pass";
+const APNS: &str = "https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns";
 const SEND: &str = "https://developer.apple.com/documentation/walletpasses/send-an-updated-pass";
 const REGISTER: &str = "https://developer.apple.com/documentation/walletpasses/register-a-pass-for-update-notifications";
 const UNREGISTER: &str = "https://developer.apple.com/documentation/walletpasses/unregister-a-pass-for-update-notifications";
@@ -34,6 +36,7 @@ pub struct Case {
 pub(super) enum Id {
     Https,
     Whole,
+    Acceptable,
     WithoutToken,
     UnknownSerial,
     HttpDate,
@@ -63,6 +66,8 @@ pub(super) enum Id {
     IdentityStays,
     Pushes,
     TokenRotation,
+    DeadToken,
+    Ended,
     /// Of Google's side.
     Callback(CallbackId),
 }
@@ -71,6 +76,7 @@ pub(super) async fn play(case: &Case, bench: &Bench<'_>) -> Outcome {
     match case.id {
         Id::Https => fetch::https(bench).await,
         Id::Whole => fetch::whole(bench).await,
+        Id::Acceptable => fetch::acceptable(bench).await,
         Id::WithoutToken => fetch::without_token(bench).await,
         Id::UnknownSerial => fetch::unknown_serial(bench).await,
         Id::HttpDate => fetch::http_date(bench).await,
@@ -100,6 +106,8 @@ pub(super) async fn play(case: &Case, bench: &Bench<'_>) -> Outcome {
         Id::IdentityStays => update::identity_stays(bench).await,
         Id::Pushes => update::pushes(bench).await,
         Id::TokenRotation => update::token_rotation(bench).await,
+        Id::DeadToken => update::dead_token(bench).await,
+        Id::Ended => update::ended(bench).await,
         Id::Callback(_) => Err(Short::Without("it is about Google's call-backs".to_owned())),
     }
 }
@@ -123,6 +131,16 @@ pub static CASES: &[Case] = &[
         source: SEND,
         only_looks: true,
         id: Id::Whole,
+    },
+    Case {
+        name: "package",
+        demand: "the pass is one that phones take: complete, signed by its own certificate, and as Apple's rules have it",
+        why: "the phone says that the pass cannot be installed, or keeps the old one, and not why",
+        mend: "see what is said of each place; `passbridge doctor FILE.pkpass` says more",
+        source: PACKAGE,
+        // It writes nothing; whoever only looks is told of the package by the doctor itself.
+        only_looks: false,
+        id: Id::Acceptable,
     },
     Case {
         name: "fetch_wrong_token",
@@ -384,5 +402,23 @@ pub static CASES: &[Case] = &[
         source: REGISTER,
         only_looks: false,
         id: Id::TokenRotation,
+    },
+    Case {
+        name: "dead_token",
+        demand: "a push token that APNs answered with 410 is pushed to no more",
+        why: "Apple slows down or shuts out whoever goes on pushing to tokens that it called dead, and all phones wait",
+        mend: "end the registration on 410 Unregistered; the phone registers anew if it still has the pass",
+        source: APNS,
+        only_looks: false,
+        id: Id::DeadToken,
+    },
+    Case {
+        name: "ended",
+        demand: "a pass that its owner ended is listed, and fetched as void or expired",
+        why: "no wallet lets a pass be removed: answered 401 or 404, phones go on showing it as valid",
+        mend: "go on answering phones that are registered, with `voided` or an `expirationDate` that is over",
+        source: SEND,
+        only_looks: false,
+        id: Id::Ended,
     },
 ];

@@ -2,7 +2,7 @@
 //!
 //! Each case says what Apple demands, what came, and why it matters to a holder. Cases register phones under device ids of
 //! their own and unregister them again, so that a server in use is left as it was found; [`Depth::Look`] plays only those that
-//! write nothing at all. What only its owner can do, changing a pass, is handed in, as is a push service to watch.
+//! write nothing at all. What only its owner can do, changing and ending a pass, is handed in, as is a push service to watch.
 //!
 //! [`play_callbacks`] does the same for the other wallet: a Google that calls back, and lies.
 //!
@@ -56,7 +56,8 @@ impl Credential {
     }
 }
 
-/// Changes the pass at its server so that its package differs, and returns once that is done; the text says why it could not.
+/// Changes the pass at its server so that its package differs, or ends it, and returns once that is done; the text says why it could
+/// not.
 pub type Update = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 /// What is tested, and what helps to test it.
@@ -69,12 +70,16 @@ pub struct Subject {
     pub other: Option<Credential>,
     /// How the pass is changed.
     pub update: Option<Update>,
+    /// How the pass is ended for good: revoked, or deleted.
+    pub end: Option<Update>,
     /// The push service that the server pushes to.
     pub apns: Option<Arc<ApnsServer>>,
     /// Phones at once in the crowded cases.
     pub phones: usize,
     /// How long a change may take from its owner's side to the list and to the push service.
     pub patience: Duration,
+    /// The time, in seconds since 1970; certificates are judged by it.
+    pub now: i64,
     /// Sets the device ids of this run apart from those of others; letters and digits.
     pub run: String,
 }

@@ -8,13 +8,17 @@ use tokio::time::Instant;
 
 use super::bench::{Bench, Outcome, Phone, Short, broken, expect, read, told};
 use super::fetch::parts;
-use crate::apns::{ApnsServer, Push};
+use crate::apns::{Answer, ApnsServer, Push};
 
 /// Pause between looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How often two updates are made: one pair of them will fall into one second of the server's clock.
 const PAIRS: usize = 4;
 const SECOND: Duration = Duration::from_secs(1);
+/// After every registration: the start of the year 2100, in milliseconds since 1970.
+const LATER: u64 = 4_102_444_800_000;
+/// Updates after which a dead token would have been pushed to again.
+const MORE: usize = 2;
 
 /// The tag of the list once it names the pass.
 async fn seen(bench: &Bench<'_>, phone: &Phone<'_>, tag: &str) -> Result<String, Short> {
@@ -121,6 +125,49 @@ pub(super) async fn token_rotation(bench: &Bench<'_>) -> Outcome {
     bench.update().await?;
     woken(&mut pushes, &phone.token, bench.subject.patience).await?;
     Ok("the push goes to the token that was given last".to_owned())
+}
+
+pub(super) async fn dead_token(bench: &Bench<'_>) -> Outcome {
+    let (pass, dead, alive, apns) = (bench.pass()?, bench.phone(), bench.phone(), apns(bench)?);
+    dead.join(pass).await?;
+    alive.join(pass).await?;
+    apns.answer(&dead.token, Answer::Unregistered { timestamp_ms: LATER });
+    let mut pushes = apns.pushes();
+    bench.update().await?;
+    woken(&mut pushes, &alive.token, bench.subject.patience).await?;
+    let limit = Instant::now() + bench.subject.patience;
+    while apns.asked(&dead.token) == 0 {
+        if Instant::now() >= limit {
+            return broken("the phone is never pushed to, another with the same pass is");
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    for _ in 0..MORE {
+        bench.update().await?;
+        woken(&mut pushes, &alive.token, bench.subject.patience).await?;
+    }
+    match apns.asked(&dead.token) {
+        1 => Ok("pushed to once, and no more after 410".to_owned()),
+        count => broken(format!("after 410 it was pushed to again: {count} times in {} updates", MORE + 1)),
+    }
+}
+
+pub(super) async fn ended(bench: &Bench<'_>) -> Outcome {
+    let (pass, phone) = (bench.pass()?, bench.phone());
+    phone.join(pass).await?;
+    let tag = phone.lists(pass, None).await?;
+    let (old, date) = bench.fetched().await?;
+    bench.end().await?;
+    seen(bench, &phone, &tag).await?;
+    let exchange = bench.fetch(&[("if-modified-since", &date)]).await?;
+    expect(&exchange, &[StatusCode::OK])?;
+    let new = read(&exchange)?;
+    let expiry = |json: &serde_json::Value| json["expirationDate"].as_str().map(str::to_owned);
+    match expiry(&new.json) {
+        _ if new.voided => Ok("listed, and fetched as void".to_owned()),
+        Some(date) if Some(&date) != expiry(&old.json).as_ref() => Ok(format!("listed, and fetched as expired since {date}")),
+        _ => broken("the package is neither void nor expired"),
+    }
 }
 
 async fn woken(pushes: &mut Receiver<Push>, token: &str, patience: Duration) -> Result<(), Short> {

@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, unreachable_pub, reason = "a test")]
 
-#[path = "../package/mod.rs"]
-mod package;
 mod push;
 mod service;
 
@@ -16,11 +14,13 @@ use simulators::conformance::{CASES, Credential, Depth, Played, Subject, Verdict
 use simulators::iphone::Network;
 
 use push::Pushing;
-use service::{Fault, House, TYPE, token_of};
+use service::{Fault, House, NOW, TYPE, token_of};
 
 /// Every way in which the service can be broken, and the case that is about it. Those that peers were found with say where.
 const BROKEN: &[(Fault, &str)] = &[
     (Fault::WrongType, "fetch"),
+    (Fault::SignedByAnother, "package"),
+    (Fault::FieldTwice, "package"),
     (Fault::AnyToken, "fetch_wrong_token"),
     (Fault::FallsOverUnknownSerial, "fetch_unknown_serial"),
     (Fault::DateIsNumber, "http_date"),
@@ -54,6 +54,9 @@ const BROKEN: &[(Fault, &str)] = &[
     (Fault::NewTokenOnUpdate, "identity_stays"),
     (Fault::NeverPushes, "push"),
     (Fault::KeepsOldPushToken, "token_rotation"),
+    (Fault::PushesToTheDead, "dead_token"),
+    (Fault::ForgetsEnded, "ended"),
+    (Fault::EndsSilently, "ended"),
 ];
 
 fn credential(serial: &str) -> Credential {
@@ -63,7 +66,7 @@ fn credential(serial: &str) -> Credential {
 async fn played(fault: Option<Fault>, depth: Depth) -> Vec<Played> {
     let pushing = Pushing::start().await;
     let house = House::open(fault, pushing.sender()).await;
-    let changing = Arc::clone(&house);
+    let (changing, ending) = (Arc::clone(&house), Arc::clone(&house));
     let subject = Subject {
         service: house.url.clone(),
         pass: Some(credential("A/1")),
@@ -75,9 +78,17 @@ async fn played(fault: Option<Fault>, depth: Depth) -> Vec<Played> {
                 Ok(())
             })
         })),
+        end: Some(Arc::new(move || {
+            let house = Arc::clone(&ending);
+            Box::pin(async move {
+                house.end("A/1").await;
+                Ok(())
+            })
+        })),
         apns: Some(Arc::clone(&pushing.apns)),
         phones: 20,
         patience: Duration::from_millis(400),
+        now: NOW,
         run: "test".to_owned(),
     };
     let all = play(&subject, &Network::new(&[]).unwrap(), depth, |_| ()).await;
@@ -121,9 +132,11 @@ async fn http_elsewhere_fails_and_what_is_missing_is_said() {
         pass: Some(credential("A/1")),
         other: None,
         update: None,
+        end: None,
         apns: None,
         phones: 2,
         patience: Duration::from_millis(1),
+        now: NOW,
         run: "test".to_owned(),
     };
     let all = play(&subject, &Network::new(&[]).unwrap(), Depth::Whole, |_| ()).await;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use outbound::http::{Client, Identity, Limits, Protocol, Roots, Settings};
+use outbound::http::{Client, Identity as ClientIdentity, Limits, Protocol, Roots, Settings};
 use outbound::policy::AddressPolicy;
+use pkpass::Identity;
 use pkpass::development::{Authority, Validity};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject as _};
 use simulators::apns::ApnsServer;
@@ -36,8 +37,19 @@ struct Issued {
     pass: (Vec<CertificateDer<'static>>, Vec<u8>),
 }
 
+static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| Authority::create("conformance", VALIDITY).unwrap());
+
+/// What signs passes of the service's type, and what those of another.
+static IDENTITIES: LazyLock<[Identity; 2]> =
+    LazyLock::new(|| [TYPE, "pass.example.other"].map(|of| AUTHORITY.issue_identity(of, "TEAM123456", VALIDITY).unwrap()));
+
+/// What signs passes.
+pub fn identity(is_right: bool) -> &'static Identity {
+    &IDENTITIES[usize::from(!is_right)]
+}
+
 static ISSUED: LazyLock<Issued> = LazyLock::new(|| {
-    let authority = Authority::create("conformance", VALIDITY).unwrap();
+    let authority = &*AUTHORITY;
     let server = authority.issue_tls_server(&["localhost"], VALIDITY).unwrap();
     let pass = authority.issue_pass_type(TYPE, "TEAM123456", VALIDITY).unwrap();
     let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
@@ -53,7 +65,7 @@ impl Pushing {
     pub async fn start() -> Self {
         let Issued { root, server, pass } = &*ISSUED;
         let apns = ApnsServer::start(vec![server.0.clone()], server.1.clone(), root).await.unwrap();
-        let identity = Identity::new(pass.0.clone(), pass.1.clone());
+        let identity = ClientIdentity::new(pass.0.clone(), pass.1.clone());
         let policy = AddressPolicy { allow_loopback: true, ..AddressPolicy::default() };
         let settings = Settings::new(policy, Roots::only(std::slice::from_ref(root)).unwrap());
         let client = Client::new(Settings { identity: Some(identity), protocol: Protocol::Http2, ..settings }).unwrap();
@@ -66,9 +78,11 @@ impl Pushing {
 }
 
 impl Sender {
-    pub async fn push(&self, token: &str) {
+    /// Wakes a phone; whether its token is alive.
+    pub async fn push(&self, token: &str) -> bool {
         let request = Request::post(format!("{}/3/device/{token}", self.url)).header("apns-topic", TYPE);
         let reply = self.client.send(request.body(Bytes::from_static(b"{}")).unwrap(), LIMITS).await.unwrap();
-        assert!(reply.status.is_success(), "{}", reply.status);
+        assert!(reply.status.is_success() || reply.status == 410, "{}", reply.status);
+        reply.status != 410
     }
 }

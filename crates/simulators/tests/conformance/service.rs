@@ -14,10 +14,12 @@ use axum::routing::{get, post};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::package;
-use crate::push::Sender;
+use crate::push::{Sender, identity};
 
 pub const TYPE: &str = "pass.example.conformance";
+/// When packages are signed and judged, in seconds since 1970: 2026-01-01.
+pub const NOW: i64 = 1_767_225_600;
+const ICON: &[u8] = include_bytes!("../../../passbridge/assets/icon@3x.png");
 const MIME: &str = "application/vnd.apple.pkpass";
 const MANY: usize = 10;
 
@@ -25,6 +27,9 @@ const MANY: usize = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     WrongType,
+    /// Signed by the certificate of another pass type.
+    SignedByAnother,
+    FieldTwice,
     /// pass-converter: that there is a header is enough.
     AnyToken,
     FallsOverUnknownSerial,
@@ -70,11 +75,15 @@ pub enum Fault {
     NeverPushes,
     /// vapor-community/wallet, django-walletpass: a known registration keeps its old push token.
     KeepsOldPushToken,
+    PushesToTheDead,
+    ForgetsEnded,
+    EndsSilently,
 }
 
 #[derive(Default)]
 struct Pass {
     updates: u64,
+    is_over: bool,
     /// The number of the last change of all.
     changed: u64,
 }
@@ -111,7 +120,7 @@ impl House {
         let url = format!("http://{}/apple", listener.local_addr().unwrap());
         let mut books = Books { changes: 2, ..Books::default() };
         for (number, serial) in ["A/1", "B"].into_iter().enumerate() {
-            books.passes.insert(serial.to_owned(), Pass { updates: 0, changed: number as u64 + 1 });
+            books.passes.insert(serial.to_owned(), Pass { changed: number as u64 + 1, ..Pass::default() });
         }
         let house = Arc::new(Self { url, fault, books: Mutex::new(books), busy: AtomicUsize::new(0), pushes });
         let app = Router::new()
@@ -133,6 +142,12 @@ impl House {
         self.books.lock().registrations.values().filter(|it| it.active).count()
     }
 
+    /// Ends a pass for good, and wakes its phones.
+    pub async fn end(&self, serial: &str) {
+        self.books.lock().passes.get_mut(serial).unwrap().is_over = true;
+        self.update(serial).await;
+    }
+
     /// Changes a pass and wakes its phones.
     pub async fn update(&self, serial: &str) {
         let tokens: Vec<String> = {
@@ -149,7 +164,10 @@ impl House {
         };
         if !self.is(Fault::NeverPushes) {
             for token in tokens {
-                self.pushes.push(&token).await;
+                let is_dead = !self.pushes.push(&token).await;
+                if is_dead && !self.is(Fault::PushesToTheDead) {
+                    self.books.lock().registrations.retain(|_, it| it.push_token != token);
+                }
             }
         }
     }
@@ -291,6 +309,9 @@ async fn fetch(
     if !house.may(&headers, &serial) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
+    if pass.is_over && house.is(Fault::ForgetsEnded) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     if method == Method::HEAD && house.is(Fault::NoHead) {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
@@ -309,24 +330,33 @@ async fn fetch(
         }
     }
     let mime = if house.is(Fault::WrongType) { "application/zip" } else { MIME };
-    let mut response = ([("content-type", mime)], packed(&house, &serial, pass.updates)).into_response();
+    let mut response = ([("content-type", mime)], packed(&house, &serial, pass)).into_response();
     if !house.is(Fault::NoDate) {
         response.headers_mut().insert("last-modified", date.parse().unwrap());
     }
     response
 }
 
-fn packed(house: &House, serial: &str, updates: u64) -> Vec<u8> {
+fn packed(house: &House, serial: &str, pass: &Pass) -> Vec<u8> {
+    let updates = pass.updates;
     let mut token = token_of(serial);
     if house.is(Fault::NewTokenOnUpdate) {
         token = format!("{token}-{updates}");
     }
-    let pass = json!({
+    let voided = pass.is_over && !house.is(Fault::EndsSilently);
+    let mut pass = json!({
         "formatVersion": 1, "passTypeIdentifier": TYPE, "serialNumber": serial, "teamIdentifier": "TEAM123456",
         "organizationName": "Bean & Co", "description": "Card", "webServiceURL": house.url, "authenticationToken": token,
+        "voided": voided,
         "storeCard": { "headerFields": [{ "key": "points", "label": "POINTS", "value": updates }] },
     });
-    package::package(&pass, |_| ())
+    if house.is(Fault::FieldTwice) {
+        pass["storeCard"]["backFields"] = json!([{ "key": "points", "label": "POINTS", "value": 1 }]);
+    }
+    let signer = identity(!house.is(Fault::SignedByAnother));
+    let icon = |name: &str| (name.to_owned(), Bytes::from_static(ICON));
+    let assets = pkpass::Assets::prepare([icon("icon.png"), icon("icon@2x.png"), icon("icon@3x.png")]).unwrap();
+    pkpass::build(pass.to_string().as_bytes(), &assets, signer, NOW).unwrap()
 }
 
 async fn personalize(State(house): State<Shared>) -> StatusCode {
