@@ -199,7 +199,7 @@ async fn import(server: &Server, file: &Path, query: &str) -> anyhow::Result<()>
 }
 
 /// A folder as an archive; links are not followed.
-fn pack(folder: &Path) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn pack(folder: &Path) -> anyhow::Result<Vec<u8>> {
     let mut files = Vec::new();
     let mut bytes = 0;
     let mut folders = vec![(folder.to_owned(), String::new())];

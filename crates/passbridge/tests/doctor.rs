@@ -92,6 +92,21 @@ fn a_pass_is_judged_as_a_phone_would() {
     fs::write(at.join("no.pkpass"), b"GIF89a").unwrap();
     let (output, text) = doctor(at, &["no.pkpass"]);
     assert!(!output.status.success() && text.contains("not a readable ZIP"), "{text}");
+    fs::write(at.join("icon.txt"), b"GIF89a").unwrap();
+    let (output, text) = doctor(at, &["icon.txt"]);
+    assert!(!output.status.success() && text.contains("it is no pass (.pkpass), no design"), "{text}");
+
+    // unpacked, as it is while somebody works on it
+    let unpacked = at.join("Card.pass");
+    fs::create_dir(&unpacked).unwrap();
+    for (name, file) in pkpass::Package::parse(&good, &pkpass::Limits::PASS).unwrap().files() {
+        fs::write(unpacked.join(name), file).unwrap();
+    }
+    let (output, text) = doctor(at, &["Card.pass", "--root", "root.pem"]);
+    assert!(output.status.success() && text.contains("nothing is amiss"), "{text}");
+    fs::remove_file(unpacked.join("signature")).unwrap();
+    let (output, text) = doctor(at, &["Card.pass"]);
+    assert!(!output.status.success() && text.contains("passbridge template import"), "{text}");
 }
 
 fn openssl(at: &Path, arguments: &str, last: &str) {

@@ -1,7 +1,8 @@
 //! A certificate, an intermediate or a `.p12`.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use domain::Clock as _;
+use pkpass::IdentityError;
 use serde_json::json;
 
 use super::{Args, report::Report, roots};
@@ -16,7 +17,12 @@ pub(super) fn of_file(args: &Args, name: &str, bytes: &[u8]) -> anyhow::Result<R
     let (roots, now) = (roots(args)?, SystemClock.now().as_seconds());
     let roots: Vec<&[u8]> = roots.iter().map(Vec::as_slice).collect();
     let found = pkpass::lint_certificates(bytes, password, &roots, now);
-    let (findings, leaf) = found.with_context(|| name.to_owned())?;
+    let (findings, leaf) = match found {
+        Err(IdentityError::NoCertificate("file")) => {
+            bail!("{name}: it is no pass (.pkpass), no design (JSON) and no certificate (.cer, PEM or .p12)")
+        }
+        found => found.with_context(|| name.to_owned())?,
+    };
     let mut report = Report::new(name, findings.into_iter().map(Into::into).collect());
     if let Some(leaf) = leaf {
         let days = leaf.not_after().saturating_sub(now).div_euclid(86_400);

@@ -76,7 +76,7 @@ async fn examine(args: &Args) -> anyhow::Result<Vec<Report>> {
         }
         bail!("{subject}: no such file, no address and no template's id");
     }
-    let bytes = read(path)?;
+    let bytes = if path.is_dir() { packed(path)? } else { read(path)? };
     if bytes.starts_with(ZIP) || has_extension(path, "pkpass") || has_extension(path, "pkpasses") {
         let mut reports = package::of_file(args, path, &bytes)?;
         if args.service {
@@ -88,6 +88,17 @@ async fn examine(args: &Args) -> anyhow::Result<Vec<Report>> {
         return server::trial(args, subject, &bytes).await;
     }
     Ok(vec![certificate::of_file(args, subject, &bytes)?])
+}
+
+/// A pass that was unpacked.
+fn packed(folder: &Path) -> anyhow::Result<Vec<u8>> {
+    if !folder.join("signature").exists() {
+        let name = folder.display();
+        bail!(
+            "{name}: a folder without a signature: take it in with `passbridge template import`, and ask for the template's id"
+        );
+    }
+    crate::designs::pack(folder)
 }
 
 fn has_extension(path: &Path, wanted: &str) -> bool {
