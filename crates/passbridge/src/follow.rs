@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{Method, StatusCode};
 use outbound::http::{Limits, Open};
 use serde::Deserialize;
@@ -231,7 +232,10 @@ pub(crate) async fn inspector(server: &Server, command: InspectorCommand) -> any
         Some(id) => format!("the inspector has no request {id} (any more)"),
         None => "the inspector has taken nothing yet".to_owned(),
     })?;
-    let body = taken["body"].as_str().unwrap_or_default();
+    let body = match taken["base64"].as_str() {
+        Some(bytes) => STANDARD.decode(bytes).context("the request's body cannot be read")?,
+        None => taken["body"].as_str().unwrap_or_default().as_bytes().to_vec(),
+    };
     if taken["size"].as_u64() != Some(body.len() as u64) {
         bail!("only a part of this request's body was kept ({} of {} bytes): it cannot be sent again", body.len(), taken["size"]);
     }
@@ -247,7 +251,7 @@ pub(crate) async fn inspector(server: &Server, command: InspectorCommand) -> any
     let path = taken["path"].as_str().and_then(|path| path.strip_prefix("/inspect/"));
     let below = path.and_then(|path| path.split_once("/in")).map_or("", |(_, below)| below);
     let url = format!("{}{below}", to.trim_end_matches('/'));
-    let reply = api.pass_on(method, &url, &headers, body.to_owned(), LIMITS).await?;
+    let reply = api.pass_on(method, &url, &headers, body, LIMITS).await?;
     let said = String::from_utf8_lossy(&reply.body).into_owned();
     let answer = json!({"url": url, "status": reply.status.as_u16(), "body": said});
     server.print(&answer)?;

@@ -210,6 +210,26 @@ async fn what_listen_forwards_is_verified_by_standard_webhooks_libraries() {
     }
 }
 
+/// `passbridge inspector replay` sends what came, byte for byte.
+#[tokio::test]
+async fn what_an_inspector_took_is_sent_again_as_it_came() {
+    let club = Club::open(Database::Sqlite).await;
+    let sink = Sink::start(Behaviour::Answer(StatusCode::OK)).await.unwrap();
+    let inspector = support::post(&club.server, "/v1/inspectors", &json!({"name": "Bin"})).await;
+    let (id, url) = (support::text(&inspector, "id"), support::text(&inspector, "url"));
+    // Cut within a letter: the sign that stands for it in a text has as many bytes.
+    let body = bytes::Bytes::from_static(b"\xf0\x9f\x98");
+    let url = club.server.url(&format!("{}/below", &url[url.find("/inspect").unwrap()..]));
+    let taken = club.server.client().send(Method::PUT, &url, &[], body.clone()).await.unwrap();
+    assert_eq!(taken.status, StatusCode::OK);
+    let arguments = ["inspector", "replay", &id, "--to", &sink.url("/again"), "--server", &club.server.url(""), "--key"];
+    let mut program = testkit::server::program(support::BINARY);
+    let output = program.args(arguments).arg(club.server.admin_key()).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let received = sink.received_from(0);
+    assert_eq!((received.len(), &received[0].body), (1, &body));
+}
+
 #[tokio::test]
 async fn hostile_sinks_hold_nobody_up() {
     let club = Club::open(Database::Sqlite).await;

@@ -167,7 +167,8 @@ async fn get(
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = InspectedRequests)]
 struct Requests {
-    /// The newest 200 at most, newest first, each with method, path, headers, body and what its signatures are worth.
+    /// The newest 200 at most, newest first, each with method, path, headers, body (in `base64` too where it is no
+    /// text) and what its signatures are worth.
     #[schema(value_type = Vec<Object>)]
     data: Vec<Captured>,
 }

@@ -12,22 +12,24 @@ use std::{collections::BTreeMap, sync::Arc};
 use aws_lc_rs::constant_time;
 use axum::{
     Json, Router,
-    body::Bytes,
-    extract::{OriginalUri, Query, State},
+    extract::{OriginalUri, Query, Request, State},
     response::{IntoResponse, Response},
     routing::{any, get},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{EventIdKind, Id, OrgId, Timestamp};
-use http::{HeaderMap, Method, StatusCode, Uri, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use serde::{Deserialize, Serialize};
 use store::{NameKind, StoreError, StoredInspector};
 
-use crate::{App, Client, PathParam, Problem, auth};
+use crate::{App, Client, PathParam, Problem, auth, extract::read_body};
 
 /// How many requests a bin keeps.
 const KEPT: u32 = 200;
 /// Most bytes of a body that are kept; the rest is counted.
 const MAX_BODY_BYTES: usize = 64 * 1024;
+/// Most bytes of a body that is taken.
+const MAX_TAKEN_BYTES: usize = 2 * 1024 * 1024;
 /// Most headers that are kept.
 const MAX_HEADERS: usize = 64;
 const MAX_BIN_BYTES: usize = 64;
@@ -58,6 +60,9 @@ pub(crate) struct Captured {
     headers: BTreeMap<String, String>,
     /// The body as text; bytes that are no UTF-8 are replaced.
     body: String,
+    /// The body as it came, in base64, where it is no text in UTF-8 and kept whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base64: Option<String>,
     /// Bytes of the whole body.
     size: usize,
     /// What its signatures turned out to be.
@@ -108,11 +113,9 @@ async fn take_below(
     PathParam((bin, _)): PathParam<(String, String)>,
     uri: OriginalUri,
     client: Client,
-    method: Method,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Result<Response, Problem> {
-    take(state, PathParam(bin), uri, client, method, headers, body).await
+    take(state, PathParam(bin), uri, client, request).await
 }
 
 async fn take(
@@ -120,27 +123,41 @@ async fn take(
     PathParam(bin): PathParam<String>,
     OriginalUri(uri): OriginalUri,
     client: Client,
-    method: Method,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Result<Response, Problem> {
     let Bin { org, .. } = find(&app, &bin).await?;
     let at = app.now();
-    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let (method, headers) = (request.method().clone(), request.headers().clone());
+    let body = read_body(request, MAX_TAKEN_BYTES).await?;
+    let is_whole_text = std::str::from_utf8(&body).is_ok();
     let captured = Captured {
         id: String::new(),
         at,
         method: method.to_string(),
         path: uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
         from: client.ip.map(|ip| ip.to_string()).unwrap_or_default(),
-        headers: headers.iter().take(MAX_HEADERS).map(|(name, value)| (name.to_string(), text(value))).collect(),
+        headers: as_shown(&headers),
         body: String::from_utf8_lossy(&body[..body.len().min(MAX_BODY_BYTES)]).into_owned(),
+        base64: (!is_whole_text && body.len() <= MAX_BODY_BYTES).then(|| STANDARD.encode(&body)),
         size: body.len(),
         signatures: signature::check(&app, org, &bin, &headers, &body),
     };
     let json = serde_json::to_vec(&captured).map_err(|error| StoreError::Internal(error.to_string()))?;
     app.store.capture(org, &StoredInspector::ring(&bin), at, &json, KEPT).await?;
     Ok((StatusCode::OK, "taken\n").into_response())
+}
+
+/// Headers by name; one that came several times as the list that it stands for.
+fn as_shown(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let mut shown = BTreeMap::<String, String>::new();
+    for (name, value) in headers.iter().take(MAX_HEADERS) {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        match shown.get_mut(name.as_str()) {
+            Some(held) => held.extend([", ", &*value]),
+            None => drop(shown.insert(name.to_string(), value.into_owned())),
+        }
+    }
+    shown
 }
 
 /// What a bin of an organization has taken, newest first.

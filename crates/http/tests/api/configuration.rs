@@ -724,6 +724,14 @@ async fn an_inspector_shows_what_came_to_whoever_may_look() {
         assert_eq!((valid(header, "hello"), valid(header, "other")), (right, 0), "{header}: {taken}");
     }
     assert_eq!(taken["data"].as_array().unwrap().len(), 10);
+    let in_the_open = path(&open["url"]);
+    let headers = [("x-part", "one"), ("x-part", "two")];
+    server.send("POST", &in_the_open, &headers, b"\xf0\x9f\x98".as_slice()).await.text();
+    let held = server.get(&format!("/v1/inspectors/{}/requests", open["id"].as_str().unwrap())).await.expect(200);
+    let bytes = held["data"].as_array().unwrap().iter().find(|it| it["size"] == 3).unwrap();
+    assert_eq!((&bytes["base64"], &bytes["headers"]["x-part"]), (&json!("8J+Y"), &json!("one, two")));
+    assert_eq!(taken["data"][0]["base64"], Value::Null, "a text is one");
+    assert_eq!(server.send("POST", &in_the_open, &[], vec![b' '; 2_097_153]).await.problem(413), "too_large");
     let look = async |path: &str| server.send("GET", path, &[], "").await;
     assert_eq!(look(&path(&open["page_url"])).await.status.as_u16(), 200);
     assert_eq!(look(&path(&keyed["page_url"])).await.problem(404), "not_found");
