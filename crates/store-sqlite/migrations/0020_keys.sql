@@ -48,10 +48,12 @@ CREATE TABLE contact_keys (
     place INTEGER NOT NULL,
     contact BLOB NOT NULL
 ) STRICT;
-INSERT INTO contact_keys (org, hash, place, contact) SELECT org, hash, place, contact FROM before;
+-- In the order of this index, which is then appended to: sorting it for a large store takes as much memory.
+CREATE INDEX contact_keys_of_contact ON contact_keys (org, contact, hash);
+INSERT INTO contact_keys (org, hash, place, contact)
+    SELECT org, hash, place, contact FROM before INDEXED BY contact_keys_contact ORDER BY org, contact, hash;
 DROP TABLE before;
 CREATE UNIQUE INDEX contact_keys_behind ON contact_keys (org, hash, place) WHERE place <> 0;
-CREATE INDEX contact_keys_contact ON contact_keys (org, contact, hash);
 
 -- Of passes' pages. The directory keeps the names that are few.
 CREATE TABLE codes (

@@ -33,7 +33,8 @@ pub(crate) fn named(error: &rusqlite::Error) -> StoreError {
             StoreError::Locked(format!("{text}; another program is using the database file: close it"))
         }
         ErrorCode::DatabaseCorrupt => StoreError::Corrupt(format!(
-            "{text}; stop the server, keep a copy of the data folder, and restore the last backup or run SQLite's .recover"
+            "{text}; stop the server, keep a copy of the data folder, and restore the last backup or run SQLite's .recover, then \
+             `DELETE FROM key_index; DELETE FROM key_tail;` on what it recovered, so that the next start makes both anew"
         )),
         ErrorCode::NotADatabase => {
             StoreError::Corrupt(format!("{text}; the file is no SQLite database: restore the last backup"))

@@ -37,8 +37,8 @@ const MORE: usize = 64;
 const CUT: i64 = 16;
 /// Of how many rows one has its entry in memory.
 const SHARE: usize = 40;
-/// Entries that are sorted at a time when the index is made.
-const SORTED: usize = 1 << 20;
+/// Entries that are sorted at a time when the index is made: each time most of its pages are written.
+const SORTED: usize = 1 << 22;
 
 /// The hash of a key, then four times the number of its row and the kind.
 type Entry = [u8; ENTRY];
@@ -61,7 +61,7 @@ pub(crate) enum Kind {
 pub struct KeysAside {
     /// No entry is taken over before there are so many.
     pub least: usize,
-    /// However many rows there are.
+    /// However many rows there are; not below `least`.
     pub most: usize,
 }
 
@@ -137,7 +137,7 @@ fn place(entry: &Entry) -> i64 {
 
 impl Keys {
     pub(crate) fn new(aside: KeysAside) -> Self {
-        Self { aside, state: RwLock::default() }
+        Self { aside: KeysAside { most: aside.most.max(aside.least), ..aside }, state: RwLock::default() }
     }
 
     /// Keeps what is in memory now there for somebody who is about to read, until this is dropped.
@@ -339,6 +339,12 @@ impl Keys {
         *self.state.write() = state;
         Ok(())
     }
+}
+
+/// Whether there is no entry at all.
+pub(crate) fn has_no_index(db: &Connection) -> Result<bool> {
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM key_index) AND NOT EXISTS (SELECT 1 FROM key_tail)";
+    Ok(db.query_row(sql, [], |row| row.get(0))?)
 }
 
 /// Makes the index of the rows that there are.

@@ -29,9 +29,6 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0020_keys.sql"),
 ];
 
-/// How many steps are done when the index of keys is made.
-const KEYS: usize = 20;
-
 /// Marks the file as ours in its header: "PBdg".
 const APPLICATION: i64 = 0x5042_6467;
 
@@ -76,13 +73,16 @@ pub(crate) fn migrate(db: &Connection) -> Result<()> {
         if step == 0 {
             start(&transaction)?;
         }
-        if step + 1 == KEYS {
-            keys::index(&transaction)?;
-        }
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", step as i64 + 1)?;
         transaction.commit()?;
         tracing::info!(step = step + 1, "database schema brought up to date");
+    }
+    // After the step that brings it, and where it was lost with damaged pages.
+    if keys::has_no_index(db)? {
+        let transaction = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
+        keys::index(&transaction)?;
+        transaction.commit()?;
     }
     Ok(())
 }

@@ -140,9 +140,8 @@ fn contact(n: u64, names: &[u64]) -> ContactWrite {
     ContactWrite { row, expected: None, keys: names.iter().map(name).collect() }
 }
 
-/// What was known by a key under an earlier release is known by it, and its key is not free.
-#[tokio::test]
-async fn keys_of_an_earlier_release_are_found() {
+/// A folder with fifty messages, passes and contacts, and a pass that is deleted.
+async fn filled() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), &Options::default()).await;
     store.accept((10..60).map(|n| row(n, 10)).collect()).await.unwrap();
@@ -155,9 +154,16 @@ async fn keys_of_an_earlier_release_are_found() {
     };
     assert!(matches!(store.commit(rows).await.unwrap(), Committed::Done(_)));
     store.close().await;
-    Connection::open(folder.path().join(DATABASE)).unwrap().execute_batch(include_str!("before_keys.sql")).unwrap();
+    folder
+}
 
-    let store = open(folder.path(), &Options::default()).await;
+/// What a folder is changed by behind our back.
+fn change(folder: &Path, sql: &str) {
+    Connection::open(folder.join(DATABASE)).unwrap().execute_batch(sql).unwrap();
+}
+
+/// Every key of a [`filled`] folder means what it meant, and is taken.
+async fn all_keys_hold(store: &Sqlite) {
     for n in 10..60 {
         let id_of_pass: PassId = id(n);
         let again = InboxInsert { id: id(n + 500), ..row(n, 10) };
@@ -182,6 +188,21 @@ async fn keys_of_an_earlier_release_are_found() {
     let rows = CommitRows { passes: vec![free], ..CommitRows::default() };
     assert!(matches!(store.commit(rows).await.unwrap(), Committed::Done(_)), "a deleted pass has no external id");
     assert_eq!(store.accept(vec![row(700, 10)]).await.unwrap().len(), 1);
+}
+
+/// What was known by a key under an earlier release is known by it, and its key is not free.
+#[tokio::test]
+async fn keys_of_an_earlier_release_are_found() {
+    let folder = filled().await;
+    change(folder.path(), include_str!("before_keys.sql"));
+    all_keys_hold(&*open(folder.path(), &Options::default()).await).await;
+}
+
+#[tokio::test]
+async fn an_index_of_keys_that_was_lost_is_made_anew() {
+    let folder = filled().await;
+    change(folder.path(), "DELETE FROM key_index; DELETE FROM key_tail;");
+    all_keys_hold(&*open(folder.path(), &Options::default()).await).await;
 }
 
 #[tokio::test]
