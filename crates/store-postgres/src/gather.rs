@@ -2,15 +2,19 @@
 //!
 //! One commit wakes the readers of many shards; they ask, and then write down, at the same time. What comes while a
 //! statement runs goes together with the next, and statements of a kind keep a distance from each other, in which more of them
-//! meet: without it a quick database runs one for every caller. So a lone caller waits for nobody, a crowd costs as little as one,
-//! and nobody waits for longer than that distance.
+//! meet: without it a quick database runs one for every caller. So who comes after a while waits for nobody, a crowd costs as
+//! little as one, and what a call waits for beside statements is not longer than that distance. As many as fill a statement do not
+//! wait for it.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use deadpool_postgres::Pool;
 use parking_lot::Mutex;
 use store::{Result, StoreError};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 
 use crate::error::Attempt;
 
@@ -26,6 +30,8 @@ pub(crate) struct Gather<Q, A> {
     /// From the begin of a statement to that of the next, unless that one is full.
     distance: Duration,
     meeting: Mutex<Meeting<Q, A>>,
+    /// Told when as many wait as fill a statement.
+    full: Notify,
 }
 
 struct Meeting<Q, A> {
@@ -53,7 +59,12 @@ impl<Q, A> Drop for Running<Q, A> {
 
 impl<Q: Clone + Send + Sync + 'static, A: Send + 'static> Gather<Q, A> {
     pub(crate) fn new(distance: Duration, run: Run<Q, A>) -> Arc<Self> {
-        Arc::new(Self { run, distance, meeting: Mutex::new(Meeting { waiting: Vec::new(), running: false }) })
+        Arc::new(Self {
+            run,
+            distance,
+            meeting: Mutex::new(Meeting { waiting: Vec::new(), running: false }),
+            full: Notify::new(),
+        })
     }
 
     /// Does one call, together with others that come meanwhile. It is done even when whoever asked goes away.
@@ -62,6 +73,9 @@ impl<Q: Clone + Send + Sync + 'static, A: Send + 'static> Gather<Q, A> {
         let is_first = {
             let mut meeting = self.meeting.lock();
             meeting.waiting.push((question, reply));
+            if meeting.waiting.len() == MOST {
+                self.full.notify_one();
+            }
             !std::mem::replace(&mut meeting.running, true)
         };
         if is_first {
@@ -114,8 +128,12 @@ async fn serve<Q: Clone + Send + Sync + 'static, A: Send + 'static>(mut running:
                 }
             }
         }
-        if !gather.is_full() {
-            tokio::time::sleep_until(began + gather.distance).await;
+        if !gather.distance.is_zero() && !gather.is_full() {
+            // That it was full before costs a distance once.
+            tokio::select! {
+                () = gather.full.notified() => {}
+                () = tokio::time::sleep_until(began + gather.distance) => {}
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 
-use super::{API, State, refusal, respond, rest};
+use super::{API, Fault, State, refusal, respond, rest};
 
 /// Where batches are taken.
 pub(super) const PATH: &str = "/batch";
@@ -34,7 +34,16 @@ pub(super) fn answer(state: &State, headers: &HeaderMap, body: &Bytes) -> Option
     let Some(parts) = parts.filter(|parts| parts.len() <= MAX_PARTS) else {
         return Some(no_batch());
     };
-    state.world.lock().batches.push(parts.len());
+    let fault = {
+        let mut world = state.world.lock();
+        world.batches.push(parts.len());
+        world.fault_at.take_if(|(text, _)| text == PATH).map(|(_, fault)| fault)
+    };
+    match fault {
+        Some(Fault::Status(code)) => return Some(respond(&refusal(code, "UNAVAILABLE", "backendError", "Backend error."))),
+        Some(Fault::LostBefore) => return None,
+        Some(Fault::LostAfter) | None => {}
+    }
     let outer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let mut answers = String::new();
     for part in parts {
@@ -48,6 +57,9 @@ pub(super) fn answer(state: &State, headers: &HeaderMap, body: &Bytes) -> Option
              HTTP/1.1 {status}\r\nContent-Type: application/json; charset=UTF-8\r\nContent-Length: {}\r\n\r\n{body}\r\n",
             body.len()
         ));
+    }
+    if fault.is_some() {
+        return None;
     }
     answers.push_str(&format!("--{BOUNDARY}--\r\n"));
     let mut response = Response::new(Full::new(Bytes::from(answers)));
@@ -79,9 +91,15 @@ fn one(state: &State, outer: Option<&str>, part: &str) -> Result<(String, Status
     let method: Method = read.method.and_then(|method| method.parse().ok()).ok_or(Stop::NoRequest)?;
     let path = read.path.and_then(|path| path.strip_prefix(API)).filter(|_| is_request).ok_or(Stop::NoRequest)?;
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let own = read.headers.iter().find(|header| header.name.eq_ignore_ascii_case("authorization"));
-    let token = own.and_then(|header| std::str::from_utf8(header.value).ok()).or(outer);
-    let call = rest::Call { method: &method, path, query, body: request[begins..].trim_end().as_bytes(), token };
+    let length = header(read.headers, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let body = request.as_bytes().get(begins..begins + length).ok_or(Stop::NoRequest)?;
+    let token = header(read.headers, "authorization").or(outer);
+    let call = rest::Call { method: &method, path, query, body, token, in_batch: true };
     let (status, body) = rest::take(state, &call).ok_or(Stop::Cut)?;
     Ok((id.to_owned(), status, body.to_string()))
+}
+
+fn header<'h>(headers: &[httparse::Header<'h>], name: &str) -> Option<&'h str> {
+    let found = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+    std::str::from_utf8(found.value).ok()
 }

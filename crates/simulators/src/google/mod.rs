@@ -107,6 +107,8 @@ pub struct Arrival {
     pub path: String,
     /// What was answered; 0 where the line was cut.
     pub status: u16,
+    /// Whether it came with others.
+    pub in_batch: bool,
 }
 
 /// Everything it knows. Classes and objects by collection (`loyaltyClass`) and id.
@@ -247,7 +249,7 @@ impl GoogleServer {
         self.state.world.lock().faults.extend(faults);
     }
 
-    /// The next request whose path contains a text fails so.
+    /// The next request whose path contains a text fails so; with `/batch`, the next batch as a whole.
     pub fn fail_matching(&self, text: &str, fault: Fault) {
         self.state.world.lock().fault_at = Some((text.to_owned(), fault));
     }
@@ -399,8 +401,14 @@ async fn answer(state: &State, request: Request<Incoming>) -> Option<Response<Fu
         _ => match path.strip_prefix(API) {
             Some(path) => {
                 let token = head.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-                let call =
-                    rest::Call { method: &head.method, path, query: head.uri.query().unwrap_or_default(), body: &body, token };
+                let call = rest::Call {
+                    method: &head.method,
+                    path,
+                    query: head.uri.query().unwrap_or_default(),
+                    body: &body,
+                    token,
+                    in_batch: false,
+                };
                 rest::take(state, &call)?
             }
             None => refusal(404, "NOT_FOUND", "notFound", "There is nothing at this address."),

@@ -13,8 +13,15 @@ use outbound::http::{Client, Limits};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-/// Statuses that are said of whoever asks, and so hold for every request of a batch.
-const OF_ALL: [StatusCode; 2] = [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
+/// Statuses by which a server says that it takes no batch, so that nothing of it was done.
+const NO_BATCH: [StatusCode; 6] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::NOT_FOUND,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::GONE,
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    StatusCode::NOT_IMPLEMENTED,
+];
 
 /// What came of a request; words where nobody knows.
 type Answer = Result<Part, String>;
@@ -68,12 +75,16 @@ impl Post {
             let unread = || "the answer to the batch that it was in says nothing of it".to_owned();
             return parts.into_iter().map(|part| part.ok_or_else(unread)).collect();
         }
-        if OF_ALL.contains(&reply.status) || reply.status.is_server_error() {
+        if NO_BATCH.contains(&reply.status) {
+            tracing::warn!(status = %reply.status, "Google takes no batch; requests go one by one");
+            self.takes_no_batch.store(true, Ordering::Relaxed);
+            return join_all(requests.into_iter().map(|request| alone(client, request, limits))).await;
+        }
+        if reply.status.is_client_error() || reply.status.is_server_error() {
+            // It is said of whoever asks, and so of every request.
             return vec![Ok(Part { status: reply.status, body: reply.body }); requests.len()];
         }
-        tracing::warn!(status = %reply.status, "Google takes no batch; requests go one by one");
-        self.takes_no_batch.store(true, Ordering::Relaxed);
-        join_all(requests.into_iter().map(|request| alone(client, request, limits))).await
+        vec![Err(format!("the batch that it was in was answered {}", reply.status)); requests.len()]
     }
 }
 

@@ -147,15 +147,16 @@ impl Gathered {
 /// nothing new fails for what failed before. Those that wait for a service that was away were tried as often as it happened to
 /// each, so they go in as many batches as there are such numbers, however they stand among each other.
 fn next<T>(waiting: &mut VecDeque<T>, most: usize, tried: impl Fn(&T) -> i32, is_ours: impl Fn(&T) -> bool) -> Vec<T> {
-    let mut batch: Vec<T> = Vec::new();
-    for one in std::mem::take(waiting) {
-        let joins = batch.len() < most && batch.first().is_none_or(|first| tried(first) == tried(&one));
-        if !joins {
-            waiting.push_back(one);
+    let (mut batch, mut passed) = (Vec::new(), Vec::new());
+    while batch.len() < most {
+        let Some(one) = waiting.pop_front() else { break };
+        if batch.first().is_some_and(|first| tried(first) != tried(&one)) {
+            passed.push(one);
         } else if is_ours(&one) {
             batch.push(one);
         }
     }
+    passed.into_iter().rev().for_each(|one| waiting.push_front(one));
     batch
 }
 
