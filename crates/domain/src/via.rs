@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::OrgId;
 
 /// The organizations that an event and its pass have come through, each of which told the next by a webhook. What comes back to one
-/// of them has gone in a circle.
+/// of them has gone in a circle. A circle in which somebody drops the headers that carry these is not recognised and has no end.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Via {

@@ -4,8 +4,7 @@
 use std::borrow::Cow;
 
 use aws_lc_rs::digest;
-use domain::{PassId, SourceEvent, Timestamp};
-use serde_json::Value;
+use domain::{SourceEvent, Timestamp};
 use uuid::Uuid;
 
 use super::json::{self, Kind, Object, Writer};
@@ -19,8 +18,6 @@ pub(crate) const MAX_EVENT_BYTES: usize = 1_024 * 1_024;
 pub(crate) const MAX_EVENTS: usize = 10_000;
 /// Longest id that is kept as it is, in bytes; of longer ones a hash is.
 const MAX_ID_BYTES: usize = 200;
-/// Characters of a pass's id as we write it.
-const PASS_ID_CHARS: usize = 22;
 /// Longest name of an event that is kept, in characters.
 const MAX_NAME_CHARS: usize = 120;
 
@@ -264,14 +261,6 @@ pub(crate) fn user<'a>(settings: &Settings, properties: &'a str, else_at: &[&str
     settings::text(settings, USER.name).and_then(|path| first(properties, &[path])).or_else(|| first(properties, else_at))
 }
 
-/// Of a pass whose own external id is the id of a Passbridge's pass: that one, which it mirrors. Mirrors of mirrors have it too, so
-/// that a circle of them ends with one pass each even where somebody between them drops their marks.
-pub(crate) fn mirrors(text: &str, paths: &[&str]) -> Vec<(&'static str, String)> {
-    let id = first(text, paths).filter(|id| id.len() == PASS_ID_CHARS);
-    let ours = id.filter(|id| id.parse::<PassId>().is_ok_and(|id| id.uuid().get_version_num() == 7));
-    ours.map(|id| ("mirrors", Value::from(&*id).to_string())).into_iter().collect()
-}
-
 /// A time at the first of the paths where there is one.
 pub(crate) fn time(text: &str, paths: &[&str]) -> Option<Timestamp> {
     paths.iter().find_map(|path| super::tracking::time::parse(json::at(text, path)?))
@@ -315,16 +304,5 @@ mod tests {
     fn a_byte_order_mark_is_passed_over() {
         assert_eq!(text_of(b"\xef\xbb\xbf {\"a\": 1}\n").unwrap(), "{\"a\": 1}");
         assert!(text_of(b"\xef\xbb\xbf").is_err() && text_of(b"\xff\xfe{\0").is_err());
-    }
-
-    #[test]
-    fn a_mirror_is_told_by_the_id_of_the_pass_that_it_mirrors() {
-        let of = |id: &str| mirrors(&serde_json::json!({ "externalId": id }).to_string(), &["externalId"]);
-        let ours = PassId::from_uuid(Uuid::from_u128(0x019a_0000_0000_7000_8000_0000_0000_0001)).to_string();
-        assert_eq!(of(&ours), [("mirrors", format!("\"{ours}\""))]);
-        let random = PassId::from_uuid(Uuid::from_u128(0x019a_0000_0000_4000_8000_0000_0000_0001));
-        let others = ["ABC123", "", &random.to_string(), &random.uuid().to_string(), &ours[1..]];
-        assert!(others.into_iter().all(|id| of(id).is_empty()), "what somebody else's customers are called is no id of ours");
-        assert!(mirrors("{}", &["externalId"]).is_empty());
     }
 }

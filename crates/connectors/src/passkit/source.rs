@@ -54,7 +54,7 @@ fn read<'a>(text: &'a str, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, W
         happened: happened(&name, pass),
         name,
         properties: Cow::Borrowed(pass),
-        context: single::mirrors(pass, &["externalId"]),
+        context: Vec::new(),
     }))
 }
 

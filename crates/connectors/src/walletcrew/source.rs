@@ -42,7 +42,7 @@ fn read<'a>(text: &'a str, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, W
         traits: single::traits(data, TRAITS),
         order: single::first(data, &["passId", "id"]),
         properties: Cow::Borrowed(data),
-        context: single::mirrors(data, &["identifiers.passId"]),
+        context: Vec::new(),
         happened: single::time(text, &["timestamp", "date", "createdAt"]),
     }))
 }
