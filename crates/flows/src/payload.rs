@@ -5,7 +5,8 @@ use domain::{Content, Payload};
 use script::text::{Size, Text};
 use serde_json::Value;
 
-use crate::{Problem, mapping::Mapping};
+use crate::Problem;
+use crate::mapping::{Mapping, Rules};
 
 /// A payload ready to be filled.
 #[derive(Debug)]
@@ -26,6 +27,14 @@ impl Body {
     /// # Errors
     /// Every mistake with its place.
     pub fn compile(payload: &Payload) -> Result<Option<Self>, Vec<Problem>> {
+        Self::compile_by(payload, Rules::Saving)
+    }
+
+    /// Compiles a payload as strictly as is asked for.
+    ///
+    /// # Errors
+    /// Every mistake with its place.
+    pub fn compile_by(payload: &Payload, rules: Rules) -> Result<Option<Self>, Vec<Problem>> {
         let (made, content) = match payload {
             Payload::Template { text, content } => {
                 let compile = match content {
@@ -38,7 +47,7 @@ impl Body {
             }
             Payload::Mapping(mapping) => {
                 let under = |problems: Vec<Problem>| problems.into_iter().map(|it| it.under("mapping")).collect::<Vec<_>>();
-                (Made::Mapping(Mapping::compile(mapping).map_err(under)?), Content::Json)
+                (Made::Mapping(Mapping::compile_by(mapping, rules).map_err(under)?), Content::Json)
             }
             Payload::Transformation(_) => return Ok(None),
         };

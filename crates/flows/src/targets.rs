@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::Problem;
 use crate::flow::{Order, Step, StepAction, check_step, command, described, fits};
-use crate::mapping::Mapping;
+use crate::mapping::{Mapping, Rules};
 use crate::problem;
 
 /// How deep a sample is looked into for values.
@@ -338,7 +338,7 @@ pub fn test(
     let mut problems = Vec::new();
     let read: Result<Step, _> = serde_path_to_error::deserialize(Value::Object(step));
     let planned = match read {
-        Ok(step) => check_step(&step, project, "", &mut problems),
+        Ok(step) => check_step(&step, project, "", Rules::Saving, &mut problems),
         Err(error) => {
             problems.push(Problem::unread(&error));
             None

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{BatchPlan, columns, rows::Format};
 use crate::Problem;
 use crate::flow::{IfExists, Step, StepAction, check_step, from_yaml};
+use crate::mapping::Rules;
 use crate::problem;
 
 /// A batch as it is written and stored. What it says is checked by [`Batch::check`].
@@ -141,6 +142,14 @@ impl Batch {
     /// # Errors
     /// Every mistake with its place in the document, and every column that `map` names and the file does not have.
     pub fn check(&self, projects: &[Project], known: Option<&[String]>) -> Result<BatchPlan, Vec<Problem>> {
+        self.check_by(Rules::Saving, projects, known)
+    }
+
+    /// Checks the batch as strictly as is asked for and prepares it to run.
+    ///
+    /// # Errors
+    /// Every mistake with its place in the document.
+    pub fn check_by(&self, rules: Rules, projects: &[Project], known: Option<&[String]>) -> Result<BatchPlan, Vec<Problem>> {
         let mut problems = Vec::new();
         let is_it = |project: &&Project| project.slug == self.project || self.project.parse() == Ok(project.id);
         let Some(project) = projects.iter().find(is_it) else {
@@ -154,7 +163,7 @@ impl Batch {
         }
         columns::unnamed(self, known, &mut problems);
         let step = self.step(&map).map_err(|problem| problems.push(problem)).ok();
-        let planned = step.and_then(|step| check_step(&step, project, "map", &mut problems));
+        let planned = step.and_then(|step| check_step(&step, project, "map", rules, &mut problems));
         match planned {
             Some(step) if problems.is_empty() => Ok(BatchPlan::new(project.clone(), step, map)),
             _ => Err(problems),

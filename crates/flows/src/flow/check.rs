@@ -15,6 +15,7 @@ use super::wait::{self, Place, WaitPlan};
 use super::{MAX_ID_CHARS, MAX_STEPS};
 use crate::Problem;
 use crate::fql::{Compiled, Condition};
+use crate::mapping::Rules;
 use crate::problem::{self, kind};
 
 const CALLS: [&str; 6] = ["track", "identify", "page", "screen", "group", "alias"];
@@ -34,6 +35,14 @@ impl Flow {
     /// # Errors
     /// Every mistake with its place in the document.
     pub fn check(&self, id: FlowId, projects: &[Project], sources: &[Source]) -> Result<Plan, Vec<Problem>> {
+        self.check_by(Rules::Saving, id, projects, sources)
+    }
+
+    /// Checks the flow as strictly as is asked for and prepares it to run.
+    ///
+    /// # Errors
+    /// Every mistake with its place in the document.
+    pub fn check_by(&self, rules: Rules, id: FlowId, projects: &[Project], sources: &[Source]) -> Result<Plan, Vec<Problem>> {
         let mut problems = Vec::new();
         let slug = !self.slug.is_empty()
             && self.slug.len() <= MAX_ID_CHARS
@@ -64,7 +73,7 @@ impl Flow {
                     format!("another step is called `{}` already", problem::clip(&step.id, 40)),
                 ));
             }
-            let mut checker = Checker { project, path, problems: &mut problems };
+            let mut checker = Checker { project, path, rules, problems: &mut problems };
             steps.extend(checker.step(step));
         }
         let rate = self.rate.as_deref().map(expression::rate).transpose().map_err(|why| problems.push(Problem::new("rate", why)));
@@ -147,14 +156,21 @@ fn check_condition(condition: &Value, path: &str, problems: &mut Vec<Problem>) -
 }
 
 /// Checks a step that stands at `path` of its document.
-pub(crate) fn check_step(step: &Step, project: &Project, path: &str, problems: &mut Vec<Problem>) -> Option<PlanStep> {
-    Checker { project: Some(project), path: path.to_owned(), problems }.step(step)
+pub(crate) fn check_step(
+    step: &Step,
+    project: &Project,
+    path: &str,
+    rules: Rules,
+    problems: &mut Vec<Problem>,
+) -> Option<PlanStep> {
+    Checker { project: Some(project), path: path.to_owned(), rules, problems }.step(step)
 }
 
 /// Checks one step.
 struct Checker<'c> {
     project: Option<&'c Project>,
     path: String,
+    rules: Rules,
     problems: &'c mut Vec<Problem>,
 }
 
@@ -283,7 +299,7 @@ impl Checker<'_> {
             };
             self.wrong(key, format!("has no meaning for this action{hint}"));
         }
-        if notify && step.message.as_ref().is_none_or(|text| text.trim().is_empty()) {
+        if notify && step.message.as_ref().is_none_or(|text| self.is_saving() && text.trim().is_empty()) {
             self.wrong("message", "missing: the text for the holder");
         }
         if send && step.channel.is_none() {
@@ -296,8 +312,13 @@ impl Checker<'_> {
         }
     }
 
+    /// Whether constants are judged now rather than when the step runs.
+    fn is_saving(&self) -> bool {
+        self.rules == Rules::Saving
+    }
+
     fn expression(&mut self, value: &Value, path: &str) -> Option<Expression> {
-        Expression::compile(value, path, self.problems)
+        Expression::compile(value, path, self.rules, self.problems)
     }
 
     /// An expression whose value, where it is the same for every event, can be read.
@@ -308,7 +329,7 @@ impl Checker<'_> {
         reader: impl FnOnce(&Value) -> Result<Option<T>, String>,
     ) -> Option<Expression> {
         let found = self.expression(value, path)?;
-        let constant = found.mapping().constant().filter(|constant| !constant.is_null());
+        let constant = found.mapping().constant().filter(|constant| self.is_saving() && !constant.is_null());
         if let Some(Err(why)) = constant.map(reader) {
             self.problems.push(Problem::new(path, why));
             return None;
@@ -363,7 +384,10 @@ impl Checker<'_> {
             Some(value) => {
                 let path = self.at("external_id");
                 let found = self.typed(value, &path, expression::text)?;
-                if step.action == StepAction::Issue && found.mapping().constant().is_some_and(expression::is_blank) {
+                if self.is_saving()
+                    && step.action == StepAction::Issue
+                    && found.mapping().constant().is_some_and(expression::is_blank)
+                {
                     self.wrong("external_id", "is blank; without it a repeated event would issue another pass");
                 }
                 Some(ExternalId::From(found))
@@ -425,11 +449,11 @@ impl Checker<'_> {
     fn fields(&mut self, step: &Step) -> Option<Option<Expression>> {
         let expression = self.optional(step.fields.as_ref(), "fields", expression::object)?;
         let (Some(found), Some(project)) = (&expression, self.project) else { return Some(expression) };
-        if found.mapping().constant().is_some_and(Value::is_null) {
+        if self.is_saving() && found.mapping().constant().is_some_and(Value::is_null) {
             self.wrong("fields", "expected an object of names and values, found null");
             return None;
         }
-        for (key, constant) in found.mapping().constants() {
+        for (key, constant) in found.mapping().constants().into_iter().filter(|_| self.rules == Rules::Saving) {
             if let Some(why) = project.field(key).and_then(|def| never_fits(step.action, def, constant)) {
                 self.problems.push(Problem::new(problem::key(&self.at("fields"), key), why));
             }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::MAX_TEXT_BYTES;
 use super::plan::find_variant;
 use crate::Problem;
-use crate::mapping::Mapping;
+use crate::mapping::{Mapping, Rules};
 use crate::problem::kind;
 use crate::targets::Takes;
 
@@ -49,8 +49,8 @@ impl<T> Given<T> {
 }
 
 impl Expression {
-    pub(super) fn compile(value: &Value, path: &str, problems: &mut Vec<Problem>) -> Option<Self> {
-        match Mapping::compile(value) {
+    pub(super) fn compile(value: &Value, path: &str, rules: Rules, problems: &mut Vec<Problem>) -> Option<Self> {
+        match Mapping::compile_by(value, rules) {
             Ok(mapping) => Some(Self { mapping, path: path.to_owned() }),
             Err(found) => {
                 problems.extend(found.into_iter().map(|problem| problem.under(path)));

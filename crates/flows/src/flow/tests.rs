@@ -480,3 +480,15 @@ fn a_constant_that_can_never_be_what_its_place_takes_is_refused() {
     assert_eq!(one("notify", "message: ' '"), ["message"]);
     assert_eq!(one("wait", "until: never"), ["until"]);
 }
+
+#[test]
+fn a_stored_flow_is_not_refused_for_its_constants() {
+    for more in ["uses_limit: -1", "external_id: ' '", "external_id: $.50 off", "fields: { nickname: $.a, visits: x }"] {
+        let step = format!("\n  - {{ id: a, action: issue, {more} }}\n");
+        let flow = Flow::from_yaml(&steps(&step)).unwrap();
+        let id = FlowId::from_uuid(Uuid::from_u128(3));
+        assert!(flow.check(id, &[project()], &[source()]).is_err(), "{more}");
+        let stored = flow.check_by(crate::mapping::Rules::Stored, id, &[project()], &[source()]);
+        assert!(stored.is_ok(), "{more}: {:?}", stored.err());
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Insert, MAX_DEPTH, MAX_NODES, MAX_REPLACE_CHARS, Plan, Replacement, Template};
+use super::{Insert, MAX_DEPTH, MAX_NODES, MAX_REPLACE_CHARS, Plan, Replacement, Rules, Template};
 use crate::path::Path;
 use crate::problem::{self, kind};
 use script::{jq::Jq, js};
@@ -11,8 +11,8 @@ use crate::Problem;
 
 const DIRECTIVES: &str = "@path, @template, @literal, @if, @coalesce, @arrayPath, @case, @replace, @merge, @transform, @flatten, @json, @excludeWhenNull and @jq";
 
-pub(super) fn compile(mapping: &Value) -> Result<Plan, Vec<Problem>> {
-    let mut compiler = Compiler { problems: Vec::new(), nodes: 0 };
+pub(super) fn compile(mapping: &Value, rules: Rules) -> Result<Plan, Vec<Problem>> {
+    let mut compiler = Compiler { problems: Vec::new(), nodes: 0, rules };
     let plan = match mapping {
         Value::Array(items) if is_from_to(items) => compiler.pairs(items),
         _ => compiler.value(mapping, &Scope { path: String::new(), depth: 0, sugar: true }),
@@ -44,6 +44,7 @@ impl Scope {
 struct Compiler {
     problems: Vec<Problem>,
     nodes: usize,
+    rules: Rules,
 }
 
 impl Compiler {
@@ -85,12 +86,18 @@ impl Compiler {
     /// A plain text: a path, a text with placeholders, or just itself.
     fn text(&mut self, text: &str, at: &Scope) -> Option<Plan> {
         if text.starts_with("$.") || text.starts_with("$[") {
-            if has_bare_blank(text.trim_end()) {
-                let message = "begins like a path and goes on with blanks: write a name with blanks as `$['First name']`, \
+            let is_quoted = (text.starts_with("$['") || text.starts_with("$[\""))
+                && (self.rules == Rules::Saving || Path::parse(text).is_ok());
+            let is_path = (text.starts_with("$.") || is_quoted) && !has_bare_blank(text.trim_end());
+            if is_path {
+                return self.path(text, at);
+            }
+            if self.rules == Rules::Saving {
+                let message = "begins like a path and is none: no blanks outside quotes, and only a quote after `$[`; \
+                               write a name with blanks as `$['First name']`, \
                                and what is no path as {\"@literal\": \"the text\"}";
                 return self.wrong(at, message);
             }
-            return self.path(text, at);
         }
         if !text.contains("{{") {
             return Some(Plan::Raw(Value::from(text)));

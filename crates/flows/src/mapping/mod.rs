@@ -40,6 +40,15 @@ pub const MAX_OUTPUT_VALUES: usize = 100_000;
 /// The most bytes of text that resolving may make or copy.
 pub const MAX_OUTPUT_BYTES: usize = 4 * 1024 * 1024;
 
+/// How strictly a document is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rules {
+    /// It is about to be saved or is tried: what can never do what its author meant is refused.
+    Saving,
+    /// It was saved, perhaps when less was refused: what worked then goes on working.
+    Stored,
+}
+
 /// A mapping ready to be resolved.
 #[derive(Debug, Clone)]
 pub struct Mapping {
@@ -52,7 +61,15 @@ impl Mapping {
     /// # Errors
     /// Every mistake with its place, relative to `mapping`.
     pub fn compile(mapping: &Value) -> Result<Self, Vec<Problem>> {
-        compile::compile(mapping).map(|plan| Self { plan })
+        Self::compile_by(mapping, Rules::Saving)
+    }
+
+    /// Compiles a mapping as strictly as is asked for.
+    ///
+    /// # Errors
+    /// Every mistake with its place, relative to `mapping`.
+    pub fn compile_by(mapping: &Value, rules: Rules) -> Result<Self, Vec<Problem>> {
+        compile::compile(mapping, rules).map(|plan| Self { plan })
     }
 
     /// What the mapping makes of a payload. None: nothing, as when a path leads nowhere.

@@ -310,4 +310,9 @@ fn what_begins_like_a_path_is_one_or_is_refused() {
         let found = Mapping::compile(&json!(text)).unwrap().resolve(&row).unwrap();
         assert_eq!(found, Some(json!("Ada")), "{text}");
     }
+    for text in ["$.50 off", "$[x]", "$[0] b"] {
+        assert!(Mapping::compile(&json!(text)).is_err(), "{text}");
+        let stored = Mapping::compile_by(&json!(text), Rules::Stored).unwrap();
+        assert_eq!(stored.resolve(&row).unwrap(), Some(json!(text)), "what was saved before stays what it was");
+    }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::{Actor, OrgId, Project, Timestamp};
 use flows::batch::{Batch as Document, EmptyCells, Schedule, line};
+use flows::mapping::Rules;
 use outbound::{
     http::Failure,
     sql::{Column, Place, Query, Reading, Since, Unwritten},
@@ -141,7 +142,8 @@ pub(crate) async fn begin_due(shard: &Shard) -> Result<(), End> {
 async fn begin(shard: &Shard, org: OrgId, sync: &StoredSync, projects: &[Project], now: Timestamp) -> Result<(), End> {
     let store = &shard.house.store;
     let document = Document::from_json(&sync.document).ok();
-    let Some(project) = document.and_then(|document| Some(document.check(projects, None).ok()?.project())) else {
+    let Some(project) = document.and_then(|document| Some(document.check_by(Rules::Stored, projects, None).ok()?.project()))
+    else {
         const WHY: &str = "its project is gone, or does not fit its map any more";
         tracing::warn!(sync = %sync.id, "a sync cannot be run: {WHY}");
         return notice::cannot_begin(shard, org, sync.id, &sync.name, WHY).await;

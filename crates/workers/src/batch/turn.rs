@@ -7,6 +7,7 @@ use engine::{EngineError, Outcome};
 use flows::{
     Problem,
     batch::{Batch as Document, BatchPlan, Layout, Place, Report, Row, Ticket},
+    mapping::Rules,
 };
 use store::{Batch, BatchPhase, BatchStart, BatchTally, BatchWork, CHUNK_BYTES, Chunk, JobState};
 use tokio::time::Instant;
@@ -79,7 +80,7 @@ async fn plan(shard: &Shard, batch: &Batch, document: &Document, layout: &Layout
         .map(|config| config.projects.values().map(|stored| (*stored.value).clone()).collect())
         .unwrap_or_default();
     let words = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    Ok(document.check(&projects, layout.known()).map_err(words))
+    Ok(document.check_by(Rules::Stored, &projects, layout.known()).map_err(words))
 }
 
 /// A batch on its turn.

@@ -8,6 +8,7 @@ use std::{
 use domain::{FlowId, OrgId, Project, Source, SourceId, Timestamp};
 use flows::{
     flow::{Audience, Flow, Label, Plan},
+    mapping::Rules,
     transform::Transformation,
 };
 use script::{Entry, Program};
@@ -128,7 +129,7 @@ fn compile(org: OrgId, config: &OrgCatalog) -> OrgPlans {
 
 fn check(id: FlowId, document: &Value, projects: &[Project], sources: &[Source]) -> Result<Plan, (Option<Box<Flow>>, String)> {
     let flow: Flow = serde_json::from_value(document.clone()).map_err(|error| (None, error.to_string()))?;
-    flow.check(id, projects, sources).map_err(|problems| {
+    flow.check_by(Rules::Stored, id, projects, sources).map_err(|problems| {
         let why = problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect::<Vec<_>>().join("; ");
         (Some(Box::new(flow)), why)
     })

@@ -12,6 +12,7 @@ use connectors::{
 use domain::{Event, EventKind, OrgId, Target, TargetId};
 use flows::{
     fql::{self, Compiled},
+    mapping::Rules,
     payload::Body,
 };
 use google_wallet::{ServiceAccount, rest::token_request_for};
@@ -99,7 +100,7 @@ impl Targets {
             (Err(why), _) => (stored.value.target.clone(), Err(why)),
         };
         let filter = target.filter.as_deref().and_then(|text| fql::parse(text).ok()?.compile().ok());
-        let body = target.payload.as_ref().map_or(Ok(None), Body::compile);
+        let body = target.payload.as_ref().map_or(Ok(None), |payload| Body::compile_by(payload, Rules::Stored));
         let body = body.map_err(|problems| problems.first().map(ToString::to_string).unwrap_or_default());
         let way = house.ways.of(org, target.egress.as_deref());
         let proof = Proof::of(&target, way.as_ref().map_or(&house.client, |way| &way.client));
