@@ -6,8 +6,8 @@ mod house;
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use domain::{
-    Action, Actor, Amount, Answer, Booking, Command, EventKind, Facts, IdempotencyKey, OfflineScan, Pass, PassId, PassRef, Proof,
-    RefusedScan, RejectCode, ScanInput, ScanOrder, ScanRecord, ScanRules, ScannerMay, SourceId, Timestamp,
+    Action, Actor, Amount, Answer, Booking, Command, ContactRef, EventKind, Facts, IdempotencyKey, OfflineScan, Pass, PassId,
+    PassRef, Proof, RefusedScan, RejectCode, ScanInput, ScanOrder, ScanRecord, ScanRules, ScannerMay, SourceId, Timestamp,
 };
 use house::{House, START, futures_all, house_with};
 use proptest::prelude::*;
@@ -112,11 +112,19 @@ async fn a_pass_for_once_a_day_counts_days_of_its_own_place() {
     let pass = house.store.pass(house.org, pass.id).await.unwrap().unwrap();
     let days: Vec<_> = pass.earlier_days.iter().map(|uses| (uses.day, uses.count)).collect();
     assert_eq!(days, [(20_270_114, 1), (20_270_115, 1), (20_270_116, 1)]);
+    let (id, contact) = (pass.id, pass.contact.unwrap());
     // Who says a day of which nothing can be told any more need not be remembered.
     house.clock.0.fetch_add(31 * 24 * HOUR, Ordering::Relaxed);
     assert_eq!(reason(&house, house.scan(pass.id)).await, None);
     let pass = house.store.pass(house.org, pass.id).await.unwrap().unwrap();
     assert_eq!(pass.earlier_days, [], "{:?}", pass.uses);
+    // The days of somebody who was erased are nobody's business.
+    house.clock.0.fetch_add(24 * HOUR, Ordering::Relaxed);
+    assert_eq!(reason(&house, house.scan(id)).await, None);
+    let days = async || house.store.pass(house.org, id).await.unwrap().unwrap().earlier_days.len();
+    assert_eq!(days().await, 1);
+    house.outcome(Action::EraseContact { contact: ContactRef::Id(contact) }).await;
+    assert_eq!(days().await, 0);
 }
 
 #[tokio::test]

@@ -178,6 +178,8 @@ pub(super) fn erase(draft: &mut Draft<'_>, reference: &ContactRef) -> Result<Ans
         pass.balances.clear();
         pass.message = None;
         pass.planned.clear();
+        pass.undone.clear();
+        pass.earlier_days.clear();
         pass.origin = Default::default();
         pass.rendered = None;
         pass.installed = None;
