@@ -152,6 +152,17 @@ impl Contact {
         }
     }
 
+    /// Of what is gone of it, remembers what none of several contacts has: those of one record that all of them are found by,
+    /// which would lose what is another's.
+    pub fn spare_what_is_had<'c>(&mut self, all: impl IntoIterator<Item = &'c Self>) {
+        for contact in all {
+            self.gone.name &= contact.name.is_none();
+            self.gone.email &= contact.email.is_none();
+            self.gone.phone &= contact.phone.is_none();
+            self.gone.traits.retain(|name| !contact.traits.contains_key(name));
+        }
+    }
+
     /// Takes over what `input` says; reports whether anything changed.
     pub fn merge(&mut self, input: &ContactInput) -> bool {
         let before = (self.external_id.clone(), self.name.clone(), self.email.clone(), self.phone.clone());

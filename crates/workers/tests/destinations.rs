@@ -517,6 +517,31 @@ async fn a_data_platform_is_told_what_is_gone() {
     workers.drain(PATIENCE).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_gone_of_one_is_not_taken_from_another_with_the_same_key() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Tracking).await.unwrap();
+    let person = |id: &str, traits: Value| json!({"external_id": id, "email": "home@example.com", "name": id, "traits": traits});
+    tell(&house, person("ann", json!({"tier": "gold", "size": "M"}))).await;
+    tell(&house, person("bob", json!({"tier": "silver"}))).await;
+    let settings = json!({"key": "email"});
+    let target = destination(&house, "segment", &vendor.url(), settings, &[("write_key", TOKEN)]).await;
+    let workers = house.workers().await;
+    // Both are told of: it is known who shares a record.
+    backfilled(&house, target, false).await;
+    vendor.with(|books| books.messages.clear());
+    tell(&house, json!({"external_id": "ann", "name": null, "traits": {"tier": null, "size": null}})).await;
+    let told = || {
+        let calls = vendor.books().messages;
+        let mut traits = calls.into_values().map(|call| call["traits"].clone());
+        traits.find(|traits| traits.get("size") == Some(&Value::Null))
+    };
+    until("it is told", || async { told().is_some() }).await;
+    let traits = told().unwrap();
+    assert_eq!((traits.get("name"), traits.get("tier")), (None, None), "the other has a name and a tier: {traits}");
+    workers.drain(PATIENCE).await;
+}
+
 /// Gives a person an address.
 async fn has_email(house: &House, external_id: &str, email: &str) {
     let new_id = ContactId::mint(domain::Clock::now(&*house.clock), &house::System);

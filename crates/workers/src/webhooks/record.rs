@@ -10,7 +10,8 @@ use super::targets::Ready;
 use crate::shard::House;
 
 /// Gives contacts that a destination finds by the same key, an e-mail address for one, each other's wallets: they are one record
-/// there, which is to say what all of them have, whoever of them is told of. Who shares a record with whom.
+/// there, which is to say what all of them have, whoever of them is told of, and to lose nothing that one of them has. Who shares
+/// a record with whom.
 pub(crate) async fn together<'c>(
     house: &House,
     to: &Ready,
@@ -42,6 +43,7 @@ pub(crate) async fn together<'c>(
         // Also of somebody who is not among them, being one too many: the record is theirs.
         if !those.is_empty() {
             contact.share_wallets(those.iter().copied());
+            contact.spare_what_is_had(those.iter().copied());
         }
         if ids.len() < MOST_SHARE as usize {
             together.entry(id).or_default().extend(those.iter().map(|other| other.id).filter(|other| *other != id));

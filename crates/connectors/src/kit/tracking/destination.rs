@@ -39,9 +39,8 @@ pub(crate) fn identified(contact: &Contact, target: &Target) -> Result<State, St
     let mut state = known(contact, target)?;
     let gone = &contact.gone;
     let own = [("email", gone.email), ("name", gone.name), ("phone", gone.phone)];
-    let names =
-        own.into_iter().filter(|(_, is_gone)| *is_gone).map(|(name, _)| name).chain(gone.traits.iter().map(String::as_str));
-    for name in names {
+    let traits = gone.traits.iter().map(String::as_str).filter(|name| !["email", "name", "phone"].contains(name));
+    for name in own.into_iter().filter(|(_, is_gone)| *is_gone).map(|(name, _)| name).chain(traits) {
         if state.fields.iter().all(|(there, _)| there != name) {
             state.fields.push((name.to_owned(), Field::Nothing));
         }
