@@ -1,6 +1,6 @@
 //! The person who holds passes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -178,7 +178,9 @@ impl Contact {
                 held.clone_from(given);
             }
         }
-        self.traits.retain(|key, _| !gone.contains(key));
+        for key in gone {
+            self.traits.remove(key);
+        }
         self.traits.extend(input.traits.iter().map(|(key, value)| (key.clone(), value.clone())));
         let differs = before != (self.external_id.clone(), self.name.clone(), self.email.clone(), self.phone.clone())
             || traits != self.traits;
@@ -187,8 +189,8 @@ impl Contact {
         self.gone.phone = self.phone.is_none() && (self.gone.phone || before.3.is_some());
         traits.retain(|key, _| !self.traits.contains_key(key));
         self.gone.traits.retain(|key| !self.traits.contains_key(key));
-        let room = Cleared::MAX_TRAITS.saturating_sub(self.gone.traits.len());
-        self.gone.traits.extend(traits.into_keys().take(room));
+        self.gone.traits.extend(traits.into_keys().filter(|key| key.len() <= Cleared::MAX_NAME_BYTES));
+        self.gone.traits.drain(..self.gone.traits.len().saturating_sub(Cleared::MAX_TRAITS));
         differs
     }
 }
@@ -230,14 +232,16 @@ pub struct Cleared {
     /// The phone number.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub phone: bool,
-    /// These traits.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub traits: BTreeSet<String>,
+    /// These traits, each once. Of those that are gone from a person the newest stand last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub traits: Vec<String>,
 }
 
 impl Cleared {
-    /// Most traits that are remembered as gone from a person.
+    /// Most traits that are remembered as gone from a person: the newest.
     pub const MAX_TRAITS: usize = 200;
+    /// Longest name of a trait that is remembered as gone, in bytes: all of them fit into a call of a data platform.
+    pub const MAX_NAME_BYTES: usize = 100;
 
     /// Whether nothing is.
     pub fn is_empty(&self) -> bool {
@@ -294,4 +298,41 @@ impl ContactInput {
 /// An e-mail address in the form it is compared in: trimmed and lower case.
 pub fn normalise_email(email: &str) -> String {
     email.trim().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn the_newest_of_what_is_gone_is_remembered() {
+        let person = json!({
+            "id": ContactId::from_uuid(Uuid::nil()), "version": 1,
+            "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+        });
+        let mut contact: Contact = serde_json::from_value(person).unwrap();
+        let mut tell = |name: &str, value: Value| {
+            let told: ContactInput = serde_json::from_value(json!({ "traits": { name: value } })).unwrap();
+            contact.merge(&told);
+            contact.gone.traits.clone()
+        };
+        for number in (0..=Cleared::MAX_TRAITS).rev() {
+            tell(&format!("{number:03}"), json!(1));
+            tell(&format!("{number:03}"), Value::Null);
+        }
+        let long = "x".repeat(Cleared::MAX_NAME_BYTES + 1);
+        tell(&long, json!(1));
+        let gone = tell(&long, Value::Null);
+        assert_eq!(
+            (gone.len(), gone[0].as_str(), gone[199].as_str()),
+            (200, "199", "000"),
+            "the oldest went, the long is not kept"
+        );
+        let gone = tell("100", json!(1));
+        assert_eq!((gone.len(), gone.contains(&"100".to_owned())), (199, false), "it is there again");
+        assert_eq!(tell("100", Value::Null).last().map(String::as_str), Some("100"));
+    }
 }
