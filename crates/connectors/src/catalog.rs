@@ -54,6 +54,11 @@ pub fn find(slug: &str) -> Option<&'static Descriptor> {
     CONNECTORS.iter().find(|connector| connector.slug == slug)
 }
 
+/// Whether events of that connector's sources tell of another platform's passes, which is what its preset mirrors.
+pub fn is_mirror(slug: &str) -> bool {
+    find(slug).is_some_and(|connector| connector.presets.iter().any(|preset| preset.slug == "mirrors-passes"))
+}
+
 /// What a connector is and can do.
 #[derive(Debug, Clone, Copy)]
 pub struct Descriptor {
@@ -350,4 +355,16 @@ pub struct Call {
     pub function: &'static str,
     /// Its arguments by name, in their order.
     pub arguments: Vec<(&'static str, serde_json::Value)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirrors_are_other_platforms() {
+        let mirrors: Vec<_> = CONNECTORS.iter().map(|connector| connector.slug).filter(|slug| is_mirror(slug)).collect();
+        assert_eq!(mirrors, ["passengine", "passkit", "passslot", "walletcrew"]);
+        assert!(!is_mirror("segment") && !is_mirror("nobody"));
+    }
 }

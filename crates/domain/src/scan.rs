@@ -148,6 +148,8 @@ pub struct ScanOrder {
     pub proof: Proof,
     /// The first 16 hexadecimal digits of the SHA-256 of what was read, for the record of an unknown one.
     pub read: Option<String>,
+    /// Whether a platform whose account is mirrored tells of what it counted, however long ago.
+    pub is_mirrored: bool,
 }
 
 /// What a barcode proves by itself.

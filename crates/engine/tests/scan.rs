@@ -200,8 +200,13 @@ async fn what_is_told_late_is_judged_by_when_it_was() {
         RejectCode::Invalid,
         "no scanner is without a network so long"
     );
-    let source = Actor::Source { id: SourceId::from_uuid(other.id.uuid()) };
-    let mirrored = Command { actor: source, ..house.command(order(other.id, offline(old))) };
+    let by_source = |told: ScanOrder| Command {
+        actor: Actor::Source { id: SourceId::from_uuid(other.id.uuid()) },
+        ..house.command(order(other.id, told))
+    };
+    let refused = house.engine.submit(by_source(offline(old))).await;
+    assert!(refused.is_err(), "a source may be anybody with a write key");
+    let mirrored = by_source(ScanOrder { is_mirrored: true, ..offline(old) });
     assert!(matches!(house.engine.submit(mirrored).await.unwrap().answer, Answer::Scanned { .. }));
     let events = house.store.events_of_pass(house.org, other.id, 0, 100).await.unwrap();
     assert_eq!(events.into_iter().next_back().unwrap().whole().unwrap().occurred_at, old, "as of the other platform's time");

@@ -392,6 +392,7 @@ fn order(over: Over, now: Timestamp, entropy: &dyn Entropy) -> Order<'_> {
         told: None,
         via: Vec::new(),
         is_lenient: over == Over::Rows,
+        is_mirrored: false,
         entropy,
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Draft<'a> {
     pub(super) happened_at: Option<Timestamp>,
     /// When passes came into wallets or left them, where that is known to be earlier than now.
     pub(super) counted_at: Option<Timestamp>,
-    pub(super) command: &'a Command,
+    command: &'a Command,
     passes: Vec<Pass>,
     contacts: Vec<Contact>,
     installations: Vec<Installation>,

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
-    Actor, Amount, Answer, Booking, Extension, Facts, Lifecycle, Pass, PassRef, Proof, RefusedScan, Reject, RejectCode,
-    ScanInput, ScanOrder, ScanRules, Timestamp, ZoneName,
+    Amount, Answer, Booking, Extension, Facts, Lifecycle, Pass, PassRef, Proof, RefusedScan, Reject, RejectCode, ScanInput,
+    ScanOrder, ScanRules, Timestamp, ZoneName,
 };
 
 use super::Draft;
@@ -21,7 +21,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 pub(super) fn scan(draft: &mut Draft<'_>, passes: &[PassRef], order: &ScanOrder) -> Result<Answer, Reject> {
     check(&order.input)?;
-    let at = made_at(draft, &order.input)?;
+    let at = made_at(draft, order)?;
     let found = passes.iter().find(|pass| draft.view.states.find_pass(draft.view.org, pass).is_some());
     let Some(reference) = found.filter(|_| order.proof != Proof::Forged) else {
         draft.happened_at = Some(at);
@@ -74,14 +74,13 @@ pub(super) fn check(input: &ScanInput) -> Result<(), Reject> {
 }
 
 /// When the pass was presented: now, or when a scanner without a network says.
-fn made_at(draft: &Draft<'_>, input: &ScanInput) -> Result<Timestamp, Reject> {
-    let Some(offline) = &input.offline else { return Ok(draft.now) };
+fn made_at(draft: &Draft<'_>, order: &ScanOrder) -> Result<Timestamp, Reject> {
+    let Some(offline) = &order.input.offline else { return Ok(draft.now) };
     if offline.at > draft.now.plus(MAX_CLOCK_AHEAD) {
         return Err(Reject::new(RejectCode::Invalid, "at", "lies in the future: set the scanner's clock"));
     }
-    // A platform that is mirrored tells of what it counted, however long ago: a replay of its account begins at the beginning.
-    let is_mirrored = matches!(draft.command.actor, Actor::Source { .. });
-    if offline.at < draft.now.minus(MAX_OFFLINE_AGE) && !is_mirrored {
+    // A replay of a mirrored account begins at the beginning.
+    if offline.at < draft.now.minus(MAX_OFFLINE_AGE) && !order.is_mirrored {
         return Err(Reject::new(RejectCode::Invalid, "at", "is more than 30 days ago"));
     }
     Ok(offline.at.min(draft.now))

@@ -84,6 +84,7 @@ impl BatchPlan {
             told: None,
             via: Vec::new(),
             is_lenient: true,
+            is_mirrored: false,
             entropy: ticket.entropy,
         };
         command(&self.project, &self.step, row, order)

@@ -40,6 +40,8 @@ pub struct Occasion<'o> {
     pub part: u32,
     /// Through which organizations it came, where those told.
     pub via: Option<&'o Via>,
+    /// Whether its source is another platform whose account is mirrored.
+    pub is_mirrored: bool,
     /// For the secret part of page addresses alone.
     pub entropy: &'o dyn Entropy,
 }

@@ -62,6 +62,7 @@ fn occasion() -> Occasion<'static> {
         run: 0,
         part: 0,
         via: None,
+        is_mirrored: false,
         entropy: &Sevens,
     }
 }
@@ -145,6 +146,7 @@ fn an_event_becomes_a_pass() {
             run: 1,
             part: 0,
             via: None,
+            is_mirrored: false,
             entropy: &Sevens,
         },
     );

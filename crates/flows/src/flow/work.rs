@@ -42,6 +42,8 @@ pub(crate) struct Order<'o> {
     pub(crate) via: Vec<OrgId>,
     /// Whether a contact or a balance that is not told is simply left out.
     pub(crate) is_lenient: bool,
+    /// Whether it comes of another platform whose account is mirrored.
+    pub(crate) is_mirrored: bool,
     /// For the secret part of page addresses alone.
     pub(crate) entropy: &'o dyn Entropy,
 }
@@ -79,6 +81,7 @@ impl<'o> Order<'o> {
             told: occasion.occurred_at.map(|at| Told { at, late: plan.late }),
             via: occasion.via.map_or_else(Vec::new, Via::all),
             is_lenient: false,
+            is_mirrored: occasion.is_mirrored,
             entropy: occasion.entropy,
         }
     }
@@ -224,7 +227,8 @@ impl Work<'_> {
         let (operator, device, location) = (one(&step.operator), one(&step.device), one(&step.location));
         let offline = Some(OfflineScan { at: self.happened_at(), accepted: true });
         let input = ScanInput { operator, device, location, offline };
-        let order = ScanOrder { input, project: Some(self.project.id), ..ScanOrder::default() };
+        let order =
+            ScanOrder { input, project: Some(self.project.id), is_mirrored: self.order.is_mirrored, ..ScanOrder::default() };
         Some(Action::Scan { passes: vec![pass?], order: Box::new(order) })
     }
 

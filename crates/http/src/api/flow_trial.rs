@@ -84,7 +84,9 @@ async fn test(can: Can<scope::ConfigRead>, State(app): State<Arc<App>>, body: Bo
     };
     let flow = Flow::from_json(&document).map_err(|problem| under(vec![problem]))?;
     let plan = checked(&flow, id, &catalog).map_err(under)?;
-    let occasion = occasion(&app, can.org);
+    let sender = came.as_ref().and_then(|(source, _)| catalog.sources.get(&source.uuid()));
+    let is_mirrored = sender.is_some_and(|stored| connectors::catalog::is_mirror(&stored.value.kind));
+    let occasion = Occasion { is_mirrored, ..occasion(&app, can.org) };
     let asks = can.key.may(Scope::PassesRead);
     let through = match plan.transformation() {
         Some(name) => transformations::of_flow(&catalog, name)?,
@@ -209,6 +211,7 @@ fn occasion(app: &App, org: OrgId) -> Occasion<'_> {
         run: 0,
         part: 0,
         via: None,
+        is_mirrored: false,
         entropy: &*app.entropy,
     }
 }

@@ -237,7 +237,7 @@ async fn scan(
         _ => return Err(Problem::field("code", "give either what was read as code, or the id of a pass")),
     };
     let input = ScanInput { operator, device, location, offline: None };
-    let order = Box::new(ScanOrder { input, book, project, proof: reading.proof, read });
+    let order = Box::new(ScanOrder { input, book, project, proof: reading.proof, read, is_mirrored: false });
     let action = Action::Scan { passes: reading.passes, order };
     let outcome = once.submit(&app, &can, &body.bytes, action).await?;
     Ok(Acted::new(outcome.replayed, Json(ScanResult::of(&app, &catalog, &outcome)?)))
@@ -297,7 +297,14 @@ async fn batch(
             offline: item.accepted.map(|accepted| OfflineScan { at: item.at, accepted }),
         };
         let (project, book) = (batch.project, item.book.clone());
-        let order = Box::new(ScanOrder { input, book, project, proof: reading.proof, read: Some(digest_of(&item.code)) });
+        let order = Box::new(ScanOrder {
+            input,
+            book,
+            project,
+            proof: reading.proof,
+            read: Some(digest_of(&item.code)),
+            is_mirrored: false,
+        });
         commands.push(command(&app, &can, Some(key), Action::Scan { passes: reading.passes, order }));
     }
     let verdicts = app.engine.submit_all(commands).await;

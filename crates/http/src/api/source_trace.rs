@@ -53,6 +53,10 @@ pub(super) async fn resolve(app: &App, entry: &InboxEntry, trace: &mut Value) ->
             run: entry.run(),
             part,
             via: None,
+            is_mirrored: catalog
+                .sources
+                .get(&entry.source.uuid())
+                .is_some_and(|stored| connectors::catalog::is_mirror(&stored.value.kind)),
             entropy: &*app.entropy,
         };
         add(flow, &plan.run(&input, &occasion).preview());

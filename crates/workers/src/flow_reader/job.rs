@@ -236,6 +236,7 @@ impl Job {
             run: job.run,
             part: 0,
             via: Some(&via),
+            is_mirrored: plans.sources.get(&entry.source).is_some_and(|source| connectors::catalog::is_mirror(&source.kind)),
             entropy,
         };
         for plan in plans.plans.iter().filter(|plan| plan.listens_to(entry.source)) {
