@@ -139,7 +139,8 @@ impl Default for Config {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Way {
-    /// An HTTP proxy that takes CONNECT: `http://host:port`, or `http://user:password@host:port` with both percent-encoded. It is
+    /// An HTTP proxy that takes CONNECT, `http://host:port`, or one for SOCKS 5, `socks5://host:port`; with a login as
+    /// `http://user:password@host:port`, both percent-encoded. It is
     /// asked for the receiver's address, resolved and judged here, never for a name; TLS goes through it end to end.
     proxy: Option<String>,
     /// An address of this machine to send from. Receivers need an address of the same version of IP.
