@@ -74,7 +74,7 @@ impl Moment {
             None | Some(DateLength::Short) => "%H:%M",
             Some(DateLength::Medium | DateLength::Long | DateLength::Full) => "%H:%M:%S",
         };
-        let zone = if hour.is_empty() || asked.local || self.is_local() { "" } else { " UTC" };
+        let zone = if hour.is_empty() || asked.local || self.offset != Offset::UTC { "" } else { " UTC" };
         match (day, hour) {
             ("", "") => self.human(),
             (day, "") => self.written(day),
@@ -356,6 +356,7 @@ mod tests {
             ("2026-12-20T18:30:00Z", serde_json::json!({}), "20 Dec 2026, 18:30 UTC"),
             ("2026-12-20T18:30:00Z", serde_json::json!({"date": "none", "time": "short", "local": true}), "18:30"),
             ("2026-12-20T00:00:00Z", serde_json::json!({}), "20 Dec 2026"),
+            ("2026-12-20T00:00:00Z", serde_json::json!({"time": "short"}), "20 Dec 2026, 00:00 UTC"),
             ("at dusk", serde_json::json!({"date": "medium"}), "at dusk"),
             (evening, serde_json::Value::Null, evening),
         ] {
