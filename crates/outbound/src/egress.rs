@@ -256,8 +256,17 @@ async fn socks(stream: &mut TcpStream, address: SocketAddr, login: Option<&Login
     }
     request.extend(address.port().to_be_bytes());
     stream.write_all(&request).await?;
-    let [version, reply, _, kind] =
-        [stream.read_u8().await?, stream.read_u8().await?, stream.read_u8().await?, stream.read_u8().await?];
+    // One that refuses may close right behind its reply.
+    match [stream.read_u8().await?, stream.read_u8().await?] {
+        [VERSION, 0] => {}
+        [VERSION, reply @ (1 | 3..=6 | 8)] => {
+            return Ok(Some(Asked::Unreached(format!("the proxy answered {reply}: it does not reach the receiver"))));
+        }
+        [VERSION, 2] => return no("the proxy answered 2: its rules do not allow the receiver"),
+        [VERSION, reply] => return no(&format!("the proxy answered {reply} to CONNECT")),
+        _ => return no("what the proxy answered is no SOCKS 5"),
+    }
+    let [_, kind] = [stream.read_u8().await?, stream.read_u8().await?];
     // Where it sends from, which has to be read and is of no use.
     let bound = match kind {
         1 => 4,
@@ -266,13 +275,7 @@ async fn socks(stream: &mut TcpStream, address: SocketAddr, login: Option<&Login
         _ => return no("what the proxy answered is no SOCKS 5"),
     };
     stream.read_exact(&mut vec![0; bound + 2]).await?;
-    Ok(match (version, reply) {
-        (VERSION, 0) => None,
-        (VERSION, 1 | 3..=6 | 8) => Some(Asked::Unreached(format!("the proxy answered {reply}: it does not reach the receiver"))),
-        (VERSION, 2) => Some(Asked::No("the proxy answered 2: its rules do not allow the receiver".to_owned())),
-        (VERSION, _) => Some(Asked::No(format!("the proxy answered {reply} to CONNECT"))),
-        _ => Some(Asked::No("what the proxy answered is no SOCKS 5".to_owned())),
-    })
+    Ok(None)
 }
 
 fn decoded(login: &str) -> Login {
