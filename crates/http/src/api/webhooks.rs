@@ -543,6 +543,7 @@ async fn replace(
         write.unchanged = counted(&catalog, can.org, &stored.target);
     }
     if !app.store.written(write).await? {
+        app.store.refresh().await?;
         return Err(Problem::raced());
     }
     Ok(Shown::at(held.revision + 1, View::of(&stored, app.now())))

@@ -153,7 +153,7 @@ fn as_shown(headers: &HeaderMap) -> BTreeMap<String, String> {
     for (name, value) in headers.iter().take(MAX_HEADERS) {
         let value = String::from_utf8_lossy(value.as_bytes());
         match shown.get_mut(name.as_str()) {
-            Some(held) => held.extend([if *name == axum::http::header::COOKIE { "; " } else { ", " }, &*value]),
+            Some(held) => held.extend([if *name == header::COOKIE { "; " } else { ", " }, &*value]),
             None => drop(shown.insert(name.to_string(), value.into_owned())),
         }
     }

@@ -94,7 +94,7 @@ fn one(state: &State, outer: Option<&str>, part: &str) -> Result<(String, Status
     let length = header(read.headers, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     let body = request.as_bytes().get(begins..begins + length).ok_or(Stop::NoRequest)?;
     let token = header(read.headers, "authorization").or(outer);
-    let call = rest::Call { method: &method, path, query, body, token, in_batch: true };
+    let call = rest::Call { method: &method, path, query, body, token };
     let (status, body) = rest::take(state, &call).ok_or(Stop::Cut)?;
     Ok((id.to_owned(), status, body.to_string()))
 }

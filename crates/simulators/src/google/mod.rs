@@ -107,8 +107,6 @@ pub struct Arrival {
     pub path: String,
     /// What was answered; 0 where the line was cut.
     pub status: u16,
-    /// Whether it came with others.
-    pub in_batch: bool,
 }
 
 /// Everything it knows. Classes and objects by collection (`loyaltyClass`) and id.
@@ -401,14 +399,8 @@ async fn answer(state: &State, request: Request<Incoming>) -> Option<Response<Fu
         _ => match path.strip_prefix(API) {
             Some(path) => {
                 let token = head.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-                let call = rest::Call {
-                    method: &head.method,
-                    path,
-                    query: head.uri.query().unwrap_or_default(),
-                    body: &body,
-                    token,
-                    in_batch: false,
-                };
+                let call =
+                    rest::Call { method: &head.method, path, query: head.uri.query().unwrap_or_default(), body: &body, token };
                 rest::take(state, &call)?
             }
             None => refusal(404, "NOT_FOUND", "notFound", "There is nothing at this address."),

@@ -19,7 +19,6 @@ pub(super) struct Call<'a> {
     pub(super) query: &'a str,
     pub(super) body: &'a [u8],
     pub(super) token: Option<&'a str>,
-    pub(super) in_batch: bool,
 }
 
 /// Answers a call, or cuts the line.
@@ -39,7 +38,7 @@ pub(super) fn take(state: &State, call: &Call<'_>) -> Option<Answer> {
     let mut world = state.world.lock();
     if world.arrivals.len() < MAX_ARRIVALS {
         let (method, path) = (call.method.to_string(), call.path.to_owned());
-        world.arrivals.push(Arrival { at: now, method, path, status, in_batch: call.in_batch });
+        world.arrivals.push(Arrival { at: now, method, path, status });
     }
     answer
 }

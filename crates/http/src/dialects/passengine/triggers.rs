@@ -28,8 +28,9 @@ use crate::{
 
 /// Most items of an answer, and how many there are unless asked for less.
 const MOST: u32 = 100;
-/// How often one answer looks further back for what was left out of it.
+/// How often one answer looks further back for what was left out of it, and at how many at a time.
 const LOOKS: usize = 20;
+const MOST_LOOKED_AT: u32 = 500;
 /// What cursors of this list are sealed for.
 const LIST: &str = "/passengine/api/v1/triggers";
 
@@ -66,19 +67,26 @@ pub(super) async fn list(
 async fn page(app: &App, org: OrgId, wish: &Wish) -> Result<Response, Refused> {
     let kinds = wish.kinds()?;
     let since = wish.since()?;
-    let (mut left, mut before, mut has_more) = (wish.limit()?, wish.before(app).await?, true);
-    let mut items: Vec<Value> = Vec::new();
-    // What was erased is left out and takes nobody's place.
+    let (most, mut before, mut has_more) = (wish.limit()? as usize, wish.before(app).await?, true);
+    let (mut items, mut look): (Vec<Value>, _) = (Vec::new(), wish.limit()?);
+    // What was erased is left out and takes nobody's place; where much of it was, more is looked at each time.
     for _ in 0..LOOKS {
-        if left == 0 || !has_more {
+        if items.len() == most || !has_more {
             break;
         }
-        let ask = Newest { kinds: kinds.clone(), since, before, limit: left };
+        let ask = Newest { kinds: kinds.clone(), since, before: before.clone(), limit: look };
         let found = app.store.newest(org, &ask).await.map_err(Problem::from)?;
-        let told: Vec<Value> = found.events.iter().filter_map(|event| item(app, event)).collect();
-        left = left.saturating_sub(u32::try_from(told.len()).unwrap_or(u32::MAX));
-        items.extend(told);
-        (before, has_more) = (found.before, found.has_more);
+        let mut events = found.events.iter();
+        for event in events.by_ref() {
+            let at = event.position();
+            before[usize::from(at.shard)] = at.seq;
+            items.extend(item(app, event));
+            if items.len() == most {
+                break;
+            }
+        }
+        has_more = found.has_more || events.len() > 0;
+        look = look.saturating_mul(2).min(MOST_LOOKED_AT);
     }
     let mut response = Json(items).into_response();
     if has_more {
