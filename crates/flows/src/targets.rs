@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::Problem;
-use crate::flow::{Order, Step, StepAction, check_step, command, described, fits};
+use crate::flow::{Order, PlanStep, Step, StepAction, check_step, command, described, fits};
 use crate::mapping::{Mapping, Rules};
 use crate::problem;
 
@@ -338,23 +338,34 @@ pub fn test(
     let mut problems = Vec::new();
     let read: Result<Step, _> = serde_path_to_error::deserialize(Value::Object(step));
     let planned = match read {
-        Ok(step) => check_step(&step, project, "", Rules::Saving, &mut problems),
+        Ok(step) => planned(&step, project, &mut problems),
         Err(error) => {
             problems.push(Problem::unread(&error));
             None
         }
     };
-    let resolved = match planned.filter(|_| problems.is_empty()) {
-        None => None,
-        Some(step) => match command(project, &step, sample, order(over, now, entropy)) {
-            Ok(command) => Some(described(&command.action)),
-            Err(found) => {
-                problems.extend(found);
-                None
-            }
-        },
-    };
+    let mut resolved = None;
+    match planned.map(|step| command(project, &step, sample, order(over, now, entropy))) {
+        Some(Ok(command)) if problems.is_empty() => resolved = Some(described(&command.action)),
+        Some(Err(found)) => {
+            let is_new = |problem: &Problem| problems.iter().all(|known| known.path != problem.path);
+            let found: Vec<_> = found.into_iter().filter(is_new).collect();
+            problems.extend(found);
+        }
+        Some(Ok(_)) | None => {}
+    }
     Tested { resolved, problems, values }
+}
+
+/// A step as it would be saved. One that is refused for its constants is tried all the same, so that whatever is wrong is told at
+/// once.
+fn planned(step: &Step, project: &Project, problems: &mut Vec<Problem>) -> Option<PlanStep> {
+    let saved = check_step(step, project, "", Rules::Saving, problems);
+    if problems.is_empty() {
+        return saved;
+    }
+    let mut others = Vec::new();
+    check_step(step, project, "", Rules::Stored, &mut others).filter(|_| others.is_empty())
 }
 
 fn find_values(map: &Map<String, Value>, prefix: &str, sample: &Value, out: &mut BTreeMap<String, Value>) {

@@ -651,6 +651,14 @@ async fn takes(house: &House, slug: &str, inbound: Inbound) -> Vec<SourceEventId
     takes_as(house, slug, inbound, Settings::default()).await
 }
 
+/// Makes the house's source one of that connector.
+async fn source_is(house: &House, kind: &str) {
+    let catalog = house.store.catalog();
+    let stored = &catalog.org(house.org).unwrap().sources[&house.source.uuid()];
+    let source = domain::Source { kind: kind.to_owned(), ..(*stored.value).clone() };
+    assert!(house.store.put(&house.change(), &source, stored.revision).await.unwrap());
+}
+
 /// As `takes`, of a source with settings.
 async fn takes_as(house: &House, slug: &str, inbound: Inbound, settings: Settings) -> Vec<SourceEventId> {
     let source = connectors::catalog::find(slug).unwrap().source.unwrap();
@@ -874,6 +882,7 @@ async fn log_of(house: &House, pass: &Pass) -> Vec<String> {
 async fn what_a_mirrored_account_tells_of_installs_and_scans_is_what_stands_here_in_the_end() {
     for (slug, sent, status, log) in mirrored() {
         let house = House::new().await;
+        source_is(&house, slug).await;
         let preset = connectors::catalog::find(slug).unwrap().presets[0];
         let flow = flows::flow::Flow::from_yaml(preset.flow).unwrap();
         house.flow(flows::flow::Flow { project: "club".to_owned(), ..flow }.to_json().unwrap()).await;
