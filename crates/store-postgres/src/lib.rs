@@ -60,10 +60,14 @@ pub use pool::Options;
 /// How many shards the logs have.
 const SHARDS: u16 = 16;
 
-/// Between two reads of a log, all readers of this node together.
-const READS: Duration = Duration::from_millis(8);
-/// Between two writings of outcomes, which nobody waits for who sent or receives something.
-const OUTCOMES: Duration = Duration::from_millis(20);
+/// Between two reads of the inbox, by all readers of this node together: what just came in waits for it.
+const INBOX_READS: Duration = Duration::from_millis(2);
+/// Between two reads of the events.
+const EVENT_READS: Duration = Duration::from_millis(8);
+/// Between two writings of what became of source events: a shard's next but one batch waits for it.
+const INBOX_OUTCOMES: Duration = Duration::from_millis(12);
+/// Between two writings of what became of deliveries, which nobody waits for.
+const DELIVERY_OUTCOMES: Duration = Duration::from_millis(20);
 
 /// A PostgreSQL database that holds Passbridge's state.
 pub struct Postgres {
@@ -103,10 +107,12 @@ impl Postgres {
             versions: Gather::new(Duration::ZERO, |pool, asked| {
                 Box::pin(async move { config::version(&pool).await.map(|version| vec![version; asked.len()]) })
             }),
-            inbox_reads: Gather::new(READS, |pool, asked| Box::pin(async move { log::read_inbox(&pool, &asked).await })),
-            event_reads: Gather::new(READS, |pool, asked| Box::pin(async move { log::read_events(&pool, &asked).await })),
-            inbox_outcomes: Gather::new(OUTCOMES, |pool, asked| Box::pin(async move { inbox::settle(&pool, &asked).await })),
-            delivery_outcomes: Gather::new(OUTCOMES, |pool, asked| {
+            inbox_reads: Gather::new(INBOX_READS, |pool, asked| Box::pin(async move { log::read_inbox(&pool, &asked).await })),
+            event_reads: Gather::new(EVENT_READS, |pool, asked| Box::pin(async move { log::read_events(&pool, &asked).await })),
+            inbox_outcomes: Gather::new(INBOX_OUTCOMES, |pool, asked| {
+                Box::pin(async move { inbox::settle(&pool, &asked).await })
+            }),
+            delivery_outcomes: Gather::new(DELIVERY_OUTCOMES, |pool, asked| {
                 Box::pin(async move { deliveries::settle(&pool, &asked).await })
             }),
             nudger,
