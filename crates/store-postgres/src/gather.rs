@@ -1,10 +1,10 @@
 //! Calls of one kind that come at the same time are done by one statement.
 //!
 //! One commit wakes the readers of many shards; they ask, and then write down, at the same time. What comes while a
-//! statement runs goes together with the next, and statements of a kind keep a distance from each other, in which more of them
-//! meet: without it a quick database runs one for every caller. So who comes after a while waits for nobody, a crowd costs as
-//! little as one, and what a call waits for beside statements is not longer than that distance. As many as fill a statement do not
-//! wait for it.
+//! statement runs goes together with the next. Where nobody waits for the outcome, statements of a kind keep a distance from each
+//! other besides, in which more of them meet: without it a quick database runs one for every caller. So who comes after a while
+//! waits for nobody, a crowd costs as little as one, and what a call waits for beside statements is not longer than that distance.
+//! As many as fill a statement do not wait for it.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 

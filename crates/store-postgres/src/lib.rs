@@ -60,12 +60,8 @@ pub use pool::Options;
 /// How many shards the logs have.
 const SHARDS: u16 = 16;
 
-/// Between two reads of the inbox, by all readers of this node together: what just came in waits for it.
-const INBOX_READS: Duration = Duration::from_millis(2);
-/// Between two reads of the events.
-const EVENT_READS: Duration = Duration::from_millis(8);
-/// Between two writings of what became of source events: a shard's next but one batch waits for it.
-const INBOX_OUTCOMES: Duration = Duration::from_millis(12);
+/// Of what a webhook waits for: any distance adds up along the way to it.
+const AT_ONCE: Duration = Duration::ZERO;
 /// Between two writings of what became of deliveries, which nobody waits for.
 const DELIVERY_OUTCOMES: Duration = Duration::from_millis(20);
 
@@ -104,14 +100,12 @@ impl Postgres {
             inbox_hints: log::Hints::default(),
             event_hints: log::Hints::default(),
             cleared: upkeep::Progress::default(),
-            versions: Gather::new(Duration::ZERO, |pool, asked| {
+            versions: Gather::new(AT_ONCE, |pool, asked| {
                 Box::pin(async move { config::version(&pool).await.map(|version| vec![version; asked.len()]) })
             }),
-            inbox_reads: Gather::new(INBOX_READS, |pool, asked| Box::pin(async move { log::read_inbox(&pool, &asked).await })),
-            event_reads: Gather::new(EVENT_READS, |pool, asked| Box::pin(async move { log::read_events(&pool, &asked).await })),
-            inbox_outcomes: Gather::new(INBOX_OUTCOMES, |pool, asked| {
-                Box::pin(async move { inbox::settle(&pool, &asked).await })
-            }),
+            inbox_reads: Gather::new(AT_ONCE, |pool, asked| Box::pin(async move { log::read_inbox(&pool, &asked).await })),
+            event_reads: Gather::new(AT_ONCE, |pool, asked| Box::pin(async move { log::read_events(&pool, &asked).await })),
+            inbox_outcomes: Gather::new(AT_ONCE, |pool, asked| Box::pin(async move { inbox::settle(&pool, &asked).await })),
             delivery_outcomes: Gather::new(DELIVERY_OUTCOMES, |pool, asked| {
                 Box::pin(async move { deliveries::settle(&pool, &asked).await })
             }),
