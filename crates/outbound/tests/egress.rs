@@ -94,6 +94,7 @@ async fn what_a_socks_proxy_answers_is_told_and_nothing_leaves_by_another_way() 
     for (manner, login, part) in [
         (Manner::Connect(Some(PROOF.to_owned())), "us%40er:wrong@", "does not take the login"),
         (Manner::Connect(Some(PROOF.to_owned())), "", "the proxy wants a login"),
+        // Two bytes, and it closes: what it said is told, not that it broke off.
         (Manner::Answer(2), LOGIN, "its rules do not allow the receiver"),
         (Manner::Answer(4), LOGIN, "it does not reach the receiver"),
         (Manner::Answer(7), LOGIN, "the proxy answered 7"),

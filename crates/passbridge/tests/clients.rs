@@ -228,6 +228,16 @@ async fn what_an_inspector_took_is_sent_again_as_it_came() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let received = sink.received_from(0);
     assert_eq!((received.len(), &received[0].body), (1, &body));
+
+    // Kept up to the first byte of its last letter, and what stands for that is as long as the letter.
+    let cut = format!("{}€", "a".repeat(65_535));
+    let taken = club.server.client().send(Method::PUT, &url, &[], cut.into_bytes().into()).await.unwrap();
+    assert_eq!(taken.status, StatusCode::OK);
+    let mut program = testkit::server::program(support::BINARY);
+    let output = program.args(arguments).arg(club.server.admin_key()).output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("only a part of this request's body was kept"), "{said}");
+    assert_eq!(sink.count(), 1);
 }
 
 #[tokio::test]

@@ -151,7 +151,8 @@ async fn serve_socks(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
             stream.write_all(&answer(0)).await?;
             tokio::io::copy_bidirectional(&mut stream, &mut onward).await.map(drop)
         }
-        Manner::Answer(reply) => stream.write_all(&answer(u8::try_from(reply).unwrap_or(1))).await,
+        // One that refuses may leave out where it would have sent from.
+        Manner::Answer(reply) => stream.write_all(&answer(u8::try_from(reply).unwrap_or(1))[..2]).await,
         Manner::Hang => {
             std::future::pending::<()>().await;
             Ok(())

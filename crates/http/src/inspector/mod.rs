@@ -192,3 +192,19 @@ async fn show(
     let address = app.url(&format!("/inspect/{bin}/in"));
     Ok(([(header::CACHE_CONTROL, "no-store")], page::page(&bin, &address, &requests)).into_response())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A list is joined by commas (RFC 9110, 5.3); the pieces of a cookie by semicolons (RFC 9113, 8.2.3).
+    #[test]
+    fn what_came_in_several_lines_is_shown_as_the_one_that_they_stand_for() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("accept", "text/html"), ("cookie", "a=1"), ("accept", "*/*"), ("cookie", "b=2")] {
+            headers.append(name, value.parse().unwrap());
+        }
+        let shown = as_shown(&headers);
+        assert_eq!((shown["accept"].as_str(), shown["cookie"].as_str()), ("text/html, */*", "a=1; b=2"));
+    }
+}
