@@ -7,11 +7,15 @@ use std::{fmt, io};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsConnector;
 
 use crate::egress::{self, Asked, Egress, Proxy};
+use crate::http::{TlsReason, classify};
 use crate::policy::{AddressPolicy, Host, Refusal, Target};
+use crate::socket::Socket;
 
 /// Addresses of one name that are considered; the rest is ignored.
 const MAX_ADDRESSES: usize = 16;
@@ -56,12 +60,20 @@ pub(crate) struct Dialler {
     names: Arc<dyn Names>,
     lookups: Arc<Semaphore>,
     /// By which way it goes out; none is the machine's own.
-    egress: Option<Arc<Egress>>,
+    exit: Option<Exit>,
+}
+
+/// The way out that all connections take.
+#[derive(Debug, Clone)]
+pub(crate) struct Exit {
+    pub(crate) egress: Arc<Egress>,
+    /// How TLS is spoken to its proxy.
+    pub(crate) tls: Arc<rustls::ClientConfig>,
 }
 
 impl Dialler {
-    pub(crate) fn new(policy: AddressPolicy, names: Arc<dyn Names>, egress: Option<Arc<Egress>>) -> Self {
-        Self { policy: Arc::new(policy), names, lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)), egress }
+    pub(crate) fn new(policy: AddressPolicy, names: Arc<dyn Names>, exit: Option<Exit>) -> Self {
+        Self { policy: Arc::new(policy), names, lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)), exit }
     }
 
     pub(crate) fn policy(&self) -> &AddressPolicy {
@@ -92,8 +104,8 @@ impl Dialler {
     }
 
     /// A connection to the first of these addresses, which were judged, by the egress alone where there is one.
-    pub(crate) async fn connect(&self, addresses: &[SocketAddr]) -> Result<TcpStream, DialError> {
-        let Some(egress) = &self.egress else { return race(addresses, None).await };
+    pub(crate) async fn connect(&self, addresses: &[SocketAddr]) -> Result<Socket, DialError> {
+        let Some(Exit { egress, tls }) = &self.exit else { return race(addresses, None).await.map(Socket::Tcp) };
         let fails = |why: String| DialError::Egress(egress.name().to_owned(), why);
         if let Some(source) = egress.source() {
             egress.check().map_err(|error| fails(format!("its address cannot be sent from: {error}")))?;
@@ -102,16 +114,16 @@ impl Dialler {
                 let version = if source.is_ipv4() { "IPv4" } else { "IPv6" };
                 return Err(fails(format!("it sends by {version}, and the receiver has no such address")));
             }
-            return race(&same, Some(source)).await;
+            return race(&same, Some(source)).await.map(Socket::Tcp);
         }
         match egress.proxy() {
-            Some(proxy) => self.through(proxy, addresses).await.map_err(fails),
-            None => race(addresses, None).await,
+            Some(proxy) => self.through(proxy, tls, addresses).await.map_err(fails),
+            None => race(addresses, None).await.map(Socket::Tcp),
         }
     }
 
     /// A connection through a proxy. The operator named it, so it is not judged.
-    async fn through(&self, proxy: &Proxy, addresses: &[SocketAddr]) -> Result<TcpStream, String> {
+    async fn through(&self, proxy: &Proxy, tls: &Arc<rustls::ClientConfig>, addresses: &[SocketAddr]) -> Result<Socket, String> {
         let at = match &proxy.host {
             Host::Address(address) => vec![SocketAddr::new(*address, proxy.port)],
             Host::Name(name) => {
@@ -125,6 +137,7 @@ impl Dialler {
                 DialError::Connect(error) => format!("its proxy is not reached: {}", error.kind()),
                 _ => "its proxy is not reached".to_owned(),
             })?;
+            let stream = if proxy.https { encrypted(proxy, tls, stream).await? } else { Socket::Tcp(stream) };
             match proxy.ask(stream, *address).await {
                 Asked::Open(stream) => return Ok(stream),
                 Asked::Unreached(why) => last = why,
@@ -149,6 +162,17 @@ impl Dialler {
             Err(_) => Err(DialError::Dns("the resolver has stopped".to_owned())),
         }
     }
+}
+
+/// TLS to a proxy, which has to prove that it is the one that was named.
+async fn encrypted(proxy: &Proxy, tls: &Arc<rustls::ClientConfig>, stream: TcpStream) -> Result<Socket, String> {
+    let fails = |reason: TlsReason| format!("the TLS connection to its proxy failed: {}", reason.words());
+    let name = match &proxy.host {
+        Host::Address(address) => ServerName::from(*address),
+        Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| fails(TlsReason::Name))?,
+    };
+    let handshake = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await;
+    handshake.map(|tls| Socket::Proxied(Box::new(tls))).map_err(|error| fails(classify::handshake_reason(&error)))
 }
 
 /// The first address that accepts a connection. Each gets a head start over the next, so that one which swallows

@@ -1,10 +1,11 @@
 //! Named ways out of this machine, for receivers that let in known addresses alone: from an address of ours, or through a proxy
-//! by HTTP CONNECT (RFC 9110, 9.3.6) or SOCKS 5 (RFC 1928, 1929).
+//! by HTTP CONNECT (RFC 9110, 9.3.6), plain or over TLS, or SOCKS 5 (RFC 1928, 1929).
 //!
 //! The operator names them; whoever sends by one sends by it or not at all. The address policy judges the receiver as ever: its
 //! name is resolved here, and the proxy is asked for the address that was judged, never for a name, so that it has nothing to
 //! resolve that we have not seen. TLS goes end to end through the proxy. The proxy itself is the operator's and may stand in any
-//! network.
+//! network; one that is spoken to over TLS proves its name by a certificate that the system's roots vouch for, before it is told a
+//! login or an address.
 //!
 //! Both are spoken here because a proxy's answer has to be read to its last byte and no further (a mail server speaks first), and
 //! because whoever mends it wants to know what the proxy answered.
@@ -15,10 +16,12 @@ use ::http::Uri;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 use zeroize::Zeroizing;
 
+use crate::http::classify;
 use crate::policy::Host;
+use crate::socket::Socket;
 
 /// Longest name of an egress, in bytes.
 pub const MAX_NAME_BYTES: usize = 64;
@@ -47,6 +50,8 @@ enum Way {
 pub(crate) struct Proxy {
     pub(crate) host: Host,
     pub(crate) port: u16,
+    /// Whether it is spoken to over TLS.
+    pub(crate) https: bool,
     speaks: Speech,
 }
 
@@ -86,8 +91,8 @@ impl Egress {
         Ok(Self { name: checked(name)?, way: Way::From(address) })
     }
 
-    /// One that sends through a proxy: `http://host:port` for one that takes CONNECT, `socks5://host:port` for SOCKS 5; both also
-    /// with `user:password@` before the host, percent-encoded.
+    /// One that sends through a proxy: `http://host:port` for one that takes CONNECT, `https://host:port` for one that does over TLS,
+    /// `socks5://host:port` for SOCKS 5; all also with `user:password@` before the host, percent-encoded.
     ///
     /// # Errors
     /// When the name is none, or the address is not that of such a proxy.
@@ -147,7 +152,7 @@ pub(crate) fn bound(address: IpAddr) -> io::Result<TcpSocket> {
 /// What came of asking a proxy for an address.
 pub(crate) enum Asked {
     /// What is sent now goes there.
-    Open(TcpStream),
+    Open(Socket),
     /// It did not reach that address.
     Unreached(String),
     /// It does not do it for any address.
@@ -156,18 +161,16 @@ pub(crate) enum Asked {
 
 impl Proxy {
     fn parse(url: &str) -> Result<Self, BadEgress> {
-        let bad = |why: &str| BadEgress(format!("the proxy's address {why}: expected http://host:port or socks5://host:port"));
+        let bad = |why: &str| BadEgress(format!("the proxy's address {why}: expected http://, https:// or socks5://host:port"));
         let uri: Uri = url.parse().map_err(|_| bad("cannot be read"))?;
-        let socks = match uri.scheme_str() {
-            Some("http") => false,
-            Some("socks5") => true,
+        let (socks, https) = match uri.scheme_str() {
+            Some("http") => (false, false),
+            Some("https") => (false, true),
+            Some("socks5") => (true, false),
             Some("socks5h") => {
                 return Err(bad("begins with socks5h://, which leaves names to the proxy; they are resolved here"));
             }
-            Some("https") => {
-                return Err(bad("begins with https://; proxies that are spoken to over TLS themselves are not supported"));
-            }
-            _ => return Err(bad("does not begin with http:// (HTTP CONNECT) or socks5://, the kinds of proxies there are")),
+            _ => return Err(bad("does not begin with http:// or https:// (HTTP CONNECT) or socks5://, the kinds there are")),
         };
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(bad("has a path"));
@@ -185,11 +188,11 @@ impl Proxy {
         } else {
             Speech::Connect { authorization: login.as_ref().map(basic) }
         };
-        Ok(Self { host, port, speaks })
+        Ok(Self { host, port, https, speaks })
     }
 
     /// Asks for an address over a connection to the proxy.
-    pub(crate) async fn ask(&self, mut stream: TcpStream, address: SocketAddr) -> Asked {
+    pub(crate) async fn ask(&self, mut stream: Socket, address: SocketAddr) -> Asked {
         let asked = match &self.speaks {
             Speech::Connect { authorization } => return connect(stream, address, authorization.as_ref()).await,
             Speech::Socks { login } => socks(&mut stream, address, login.as_ref()).await,
@@ -203,17 +206,20 @@ impl Proxy {
 }
 
 fn broke_off(error: &io::Error) -> Asked {
+    // In TLS 1.3 one that wants to know who we are says so only after the handshake.
+    if let Some(alert) = classify::find::<rustls::Error>(error) {
+        return Asked::No(format!("its proxy ended the TLS connection: {}", classify::tls_reason(alert).words()));
+    }
     Asked::No(format!("the proxy broke off: {}", error.kind()))
 }
 
 /// Asks by HTTP CONNECT.
-async fn connect(mut stream: TcpStream, address: SocketAddr, authorization: Option<&Zeroizing<String>>) -> Asked {
+async fn connect(mut stream: Socket, address: SocketAddr, authorization: Option<&Zeroizing<String>>) -> Asked {
     let proof = authorization.map(|basic| format!("Proxy-Authorization: {}\r\n", basic.as_str()));
     let proof = Zeroizing::new(proof.unwrap_or_default());
     let request = Zeroizing::new(format!("CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n{}\r\n", proof.as_str()));
-    if let Err(error) = stream.write_all(request.as_bytes()).await {
-        return broke_off(&error);
-    }
+    // What one said before it hung up tells more than that it did.
+    let _ = stream.write_all(request.as_bytes()).await;
     match status(&mut stream).await {
         Ok(Some(200..=299)) => Asked::Open(stream),
         Ok(Some(407)) => Asked::No("the proxy answered 407: it does not take the login that is configured for it".to_owned()),
@@ -227,7 +233,7 @@ async fn connect(mut stream: TcpStream, address: SocketAddr, authorization: Opti
 }
 
 /// Asks by SOCKS 5. What it says where it does not open the way; nothing where it is open.
-async fn socks(stream: &mut TcpStream, address: SocketAddr, login: Option<&Login>) -> io::Result<Option<Asked>> {
+async fn socks(stream: &mut Socket, address: SocketAddr, login: Option<&Login>) -> io::Result<Option<Asked>> {
     const VERSION: u8 = 5;
     const PASSWORD: u8 = 2;
     let no = |why: &str| Ok(Some(Asked::No(why.to_owned())));
@@ -290,7 +296,7 @@ fn basic((user, password): &Login) -> Zeroizing<String> {
 }
 
 /// Reads the head of an answer and nothing behind it: its status, unless it is no HTTP/1.
-async fn status(stream: &mut TcpStream) -> io::Result<Option<u16>> {
+async fn status(stream: &mut Socket) -> io::Result<Option<u16>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
@@ -327,7 +333,7 @@ mod tests {
             ("office", "socks5h://u:hush@proxy:1080", "leaves names to the proxy"),
             ("office", "socks5://:hush@proxy:1080", "1 to 255 bytes each"),
             ("office", "socks5://u:hush@proxy", "has no port"),
-            ("office", "https://u:hush@proxy:443", "over TLS themselves"),
+            ("office", "https://u:hush@proxy", "has no port"),
             ("office", "http://u:hush@proxy", "has no port"),
             ("office", "http://u:hush@proxy:8080/path", "has a path"),
             ("office", "hush", "does not begin"),

@@ -16,6 +16,7 @@ pub mod mail;
 pub mod object;
 pub mod policy;
 pub mod rows;
+mod socket;
 pub mod sql;
 pub mod stream;
 pub mod tables;

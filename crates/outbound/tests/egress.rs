@@ -13,7 +13,7 @@ use http::Request;
 use outbound::{
     Names,
     egress::Egress,
-    http::{Client, Failure, Limits, Phase, Roots, Settings, TlsReason},
+    http::{Client, Failure, Identity, Limits, Phase, Roots, Settings, TlsReason},
     mail::{Mail, Mailer, Server},
     policy::AddressPolicy,
 };
@@ -110,10 +110,67 @@ async fn what_a_socks_proxy_answers_is_told_and_nothing_leaves_by_another_way() 
     assert_eq!(sink.count(), 0);
 }
 
+/// The receiver's TLS goes through the proxy's; the proxy is told a login only once it has proven who it is.
+#[tokio::test]
+async fn a_proxy_over_tls_proves_itself_before_it_is_told_anything() {
+    let authority = Authority::new("Test").unwrap();
+    let roots = Roots::only(&[authority.root()]).unwrap();
+    let sink = TlsSink::start(&authority.leaf("localhost", Fault::None).unwrap(), None).await.unwrap();
+    let start = async |fault, clients: Option<&Authority>| {
+        let manner = Manner::Connect(Some(PROOF.to_owned()));
+        Proxy::start_tls(manner, &authority.leaf("localhost", fault).unwrap(), clients).await.unwrap()
+    };
+    let by = |url: &str| client(Egress::through("office", url).unwrap(), &roots);
+    let proxy = start(Fault::None, None).await;
+    let plain = Sink::start(Behaviour::Answer(http::StatusCode::OK)).await.unwrap();
+    for url in [sink.url(), plain.url("/hook")] {
+        assert_eq!(by(&proxy.tls_url(LOGIN)).send(post(&url), AMPLE).await.unwrap().status, 200, "{url}");
+    }
+    assert!(proxy.asked().iter().all(|to| to.parse::<SocketAddr>().is_ok_and(|to| to.ip().is_loopback())), "{:?}", proxy.asked());
+    let fails = async |proxy: &Proxy, url: &str| match by(url).send(post(&sink.url()), AMPLE).await {
+        Err(failure @ Failure::Egress { .. }) => {
+            assert!(!failure.may_have_arrived() && proxy.asked().is_empty(), "{failure}");
+            failure.to_string()
+        }
+        other => panic!("{other:?}"),
+    };
+    for (fault, part) in [
+        (Fault::Expired, "its certificate has expired"),
+        (Fault::NotYetValid, "not valid yet"),
+        (Fault::OtherHost, "for another host name"),
+        (Fault::SelfSigned, "not issued by a trusted authority"),
+    ] {
+        let proxy = start(fault, None).await;
+        let text = fails(&proxy, &proxy.tls_url(LOGIN)).await;
+        assert!(text.contains("the TLS connection to its proxy failed") && text.contains(part), "{text}");
+    }
+    let asking = start(Fault::None, Some(&authority)).await;
+    let text = fails(&asking, &asking.tls_url(LOGIN)).await;
+    assert!(text.contains("it wants a client certificate"), "{text}");
+}
+
+/// Not ours to the receiver, and not the receiver's: what we show there is not shown to the proxy.
+#[tokio::test]
+async fn a_certificate_for_the_receiver_goes_through_a_proxy_over_tls() {
+    let authority = Authority::new("Test").unwrap();
+    let roots = Roots::only(&[authority.root()]).unwrap();
+    let leaf = |host| authority.leaf(host, Fault::None).unwrap();
+    let sink = TlsSink::start(&leaf("localhost"), Some(&authority)).await.unwrap();
+    let proxy = Proxy::start_tls(Manner::Connect(None), &leaf("localhost"), None).await.unwrap();
+    let ours = leaf("passbridge");
+    let identity = Identity::from_pem(&ours.certificate, &ours.key).unwrap();
+    let client = client(Egress::through("office", &proxy.tls_url("")).unwrap(), &roots).with_identity(identity).unwrap();
+    assert_eq!(client.send(post(&sink.url()), AMPLE).await.unwrap().status, 200);
+    let asking = Proxy::start_tls(Manner::Connect(None), &leaf("localhost"), Some(&authority)).await.unwrap();
+    let client = client.with_egress(Egress::through("office", &asking.tls_url("")).unwrap()).unwrap();
+    let failure = client.send(post(&sink.url()), AMPLE).await.unwrap_err();
+    assert!(failure.to_string().contains("it wants a client certificate"), "{failure}");
+}
+
 #[tokio::test]
 async fn what_is_forbidden_is_not_asked_of_the_proxy() {
     let proxy = Proxy::start(Manner::Connect(None)).await.unwrap();
-    for address in [proxy.url(""), proxy.socks_url("")] {
+    for address in [proxy.url(""), proxy.tls_url(""), proxy.socks_url("")] {
         let settings = Settings::new(AddressPolicy::default(), nobody());
         let client = Client::new(settings).unwrap().with_egress(Egress::through("office", &address).unwrap()).unwrap();
         for url in ["http://127.0.0.1:8080/", "http://169.254.169.254/", "http://localhost:8080/", "http://10.0.0.1/"] {

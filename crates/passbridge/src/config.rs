@@ -139,9 +139,9 @@ impl Default for Config {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Way {
-    /// An HTTP proxy that takes CONNECT, `http://host:port`, or one for SOCKS 5, `socks5://host:port`; with a login as
-    /// `http://user:password@host:port`, both percent-encoded. It is
-    /// asked for the receiver's address, resolved and judged here, never for a name; TLS goes through it end to end.
+    /// An HTTP proxy that takes CONNECT, `http://host:port`, or `https://host:port` where it is spoken to over TLS, or one for
+    /// SOCKS 5, `socks5://host:port`; with a login as `http://user:password@host:port`, both percent-encoded. It is asked for
+    /// the receiver's address, resolved and judged here, never for a name; TLS goes through it end to end.
     proxy: Option<String>,
     /// An address of this machine to send from. Receivers need an address of the same version of IP.
     source_address: Option<IpAddr>,

@@ -1,4 +1,5 @@
-//! A proxy that takes HTTP CONNECT (RFC 9110, 9.3.6) and SOCKS 5 (RFC 1928, 1929), on a loopback port of its own.
+//! A proxy that takes HTTP CONNECT (RFC 9110, 9.3.6) and SOCKS 5 (RFC 1928, 1929), plain or over TLS, on a loopback port of
+//! its own.
 
 use std::{
     io,
@@ -8,10 +9,13 @@ use std::{
 
 use data_encoding::BASE64;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
+use tokio_rustls::TlsAcceptor;
+
+use crate::tls::{Authority, Failed, Leaf};
 
 /// Most bytes of a request.
 const MAX_HEAD: usize = 8 * 1_024;
@@ -66,20 +70,38 @@ impl Proxy {
         Self::start_at(manner, SocketAddr::from(([127, 0, 0, 1], 0))).await
     }
 
+    /// Starts a proxy that is spoken to over TLS. With an authority it wants a certificate of that from whoever calls.
+    ///
+    /// # Errors
+    /// When no port is free, or the certificate cannot be used.
+    pub async fn start_tls(manner: Manner, leaf: &Leaf, clients: Option<&Authority>) -> Result<Self, Failed> {
+        let acceptor = leaf.acceptor(clients)?;
+        Ok(Self::listen(manner, SocketAddr::from(([127, 0, 0, 1], 0)), Some(acceptor)).await?)
+    }
+
     /// Starts a proxy at an address, for one that comes back.
     ///
     /// # Errors
     /// When it is taken.
     pub async fn start_at(manner: Manner, address: SocketAddr) -> io::Result<Self> {
+        Self::listen(manner, address, None).await
+    }
+
+    async fn listen(manner: Manner, address: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared { manner: Mutex::new(manner), asked: Mutex::default() });
         let for_all = Arc::clone(&shared);
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let shared = Arc::clone(&for_all);
+                let (shared, tls) = (Arc::clone(&for_all), tls.clone());
                 // What breaks off is the tester's wish or the client's affair.
-                tokio::spawn(async move { serve(stream, &shared).await.ok() });
+                tokio::spawn(async move {
+                    match tls {
+                        Some(tls) => serve(tls.accept(stream).await.ok()?, &shared).await.ok(),
+                        None => serve(stream, &shared).await.ok(),
+                    }
+                });
             }
         });
         Ok(Self { address, shared, accepting })
@@ -93,6 +115,11 @@ impl Proxy {
     /// Its address as a proxy's, with a login or none.
     pub fn url(&self, login: &str) -> String {
         format!("http://{login}{}", self.address)
+    }
+
+    /// Its address as a proxy's that is spoken to over TLS, with a login or none.
+    pub fn tls_url(&self, login: &str) -> String {
+        format!("https://{login}localhost:{}", self.address.port())
     }
 
     /// Its address as a proxy's that is spoken to by SOCKS 5, with a login or none.
@@ -112,8 +139,8 @@ impl Proxy {
 }
 
 /// What follows the first byte.
-async fn serve_socks(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
-    let read = async |stream: &mut TcpStream| -> io::Result<Vec<u8>> {
+async fn serve_socks<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, shared: &Shared) -> io::Result<()> {
+    let read = async |stream: &mut S| -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; usize::from(stream.read_u8().await?)];
         stream.read_exact(&mut bytes).await?;
         Ok(bytes)
@@ -161,7 +188,7 @@ async fn serve_socks(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
     }
 }
 
-async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, shared: &Shared) -> io::Result<()> {
     let mut head = vec![stream.read_u8().await?];
     if head == [SOCKS] {
         return serve_socks(stream, shared).await;

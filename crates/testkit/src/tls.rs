@@ -54,6 +54,22 @@ pub struct Leaf {
 }
 
 impl Leaf {
+    /// A server's end of TLS with it, which wants a certificate of this authority from whoever calls, where there is one.
+    pub(crate) fn acceptor(&self, clients: Option<&Authority>) -> Result<TlsAcceptor, Failed> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.root())?;
+                builder.with_client_cert_verifier(WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?)
+            }
+        };
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.pkcs8.clone()));
+        Ok(TlsAcceptor::from(Arc::new(builder.with_single_cert(self.chain.clone(), key)?)))
+    }
+
     fn of(certificate: &rcgen::Certificate, key: &KeyPair) -> Self {
         let chain = vec![certificate.der().clone()];
         Self { certificate: certificate.pem(), key: key.serialize_pem(), chain, pkcs8: key.serialize_der() }
@@ -121,18 +137,7 @@ impl TlsSink {
     /// # Errors
     /// When no port is free, or the certificate cannot be used.
     pub async fn start(leaf: &Leaf, clients: Option<&Authority>) -> Result<Self, Failed> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-        let builder = match clients {
-            None => builder.with_no_client_auth(),
-            Some(authority) => {
-                let mut roots = RootCertStore::empty();
-                roots.add(authority.root())?;
-                builder.with_client_cert_verifier(WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?)
-            }
-        };
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf.pkcs8.clone()));
-        let acceptor = TlsAcceptor::from(Arc::new(builder.with_single_cert(leaf.chain.clone(), key)?));
+        let acceptor = leaf.acceptor(clients)?;
         Self::listen(move |stream, taken| {
             let acceptor = acceptor.clone();
             async move {

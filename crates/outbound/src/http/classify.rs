@@ -41,12 +41,15 @@ pub(super) fn unnameable(target: &Target) -> Failure {
 }
 
 pub(crate) fn of_handshake(error: &io::Error, target: &Target) -> Failure {
-    let reason = match find::<rustls::Error>(error) {
+    Failure::Tls { host: host_of(target), reason: handshake_reason(error), detail: error.to_string() }
+}
+
+pub(crate) fn handshake_reason(error: &io::Error) -> TlsReason {
+    match find::<rustls::Error>(error) {
         Some(inner) => tls_reason(inner),
         None if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => TlsReason::Closed,
         None => TlsReason::Other,
-    };
-    Failure::Tls { host: host_of(target), reason, detail: error.to_string() }
+    }
 }
 
 pub(crate) fn tls_reason(error: &rustls::Error) -> TlsReason {

@@ -15,7 +15,6 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -25,6 +24,7 @@ use super::classify;
 use super::failure::{Failure, Phase};
 use crate::dial::Dialler;
 use crate::policy::{Host, Target};
+use crate::socket::Socket;
 
 tokio::task_local! {
     /// The request on whose behalf the pool connects.
@@ -126,8 +126,8 @@ impl Service<Uri> for Connector {
 
 /// A connection, plain or encrypted.
 pub(super) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>, LateAlert),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>, LateAlert),
 }
 
 /// A TLS error after the handshake. In TLS 1.3 a server judges our certificate only then, and HTTP/2 passes the error on

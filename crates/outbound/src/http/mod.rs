@@ -22,7 +22,7 @@ use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
-use crate::dial::{Dialler, Names, SystemNames};
+use crate::dial::{Dialler, Exit, Names, SystemNames};
 use crate::egress::Egress;
 use crate::policy::AddressPolicy;
 use connector::{Call, Connector};
@@ -146,7 +146,9 @@ impl Client {
     /// When the identity's key does not belong to its certificate, or cannot be read.
     pub fn new(settings: Settings) -> Result<Self, BadIdentity> {
         let tls = Arc::new(tls::configuration(&settings.roots, settings.identity.as_ref(), settings.protocol)?);
-        let dialler = Dialler::new(settings.policy.clone(), Arc::clone(&settings.names), settings.egress.clone());
+        let exit = |egress| tls::of_another_protocol(&settings.roots).map(|tls| Exit { egress, tls: Arc::new(tls) });
+        let exit = settings.egress.clone().map(exit).transpose()?;
+        let dialler = Dialler::new(settings.policy.clone(), Arc::clone(&settings.names), exit);
         let connector = Connector::new(dialler.clone(), Arc::clone(&tls));
         let inner = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())

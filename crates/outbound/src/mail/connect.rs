@@ -14,13 +14,13 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::{Login, MAX_SAID_BYTES, Said, Security, Server, Unsent};
 use crate::dial::Dialler;
 use crate::http::{classify, connector};
+use crate::socket::Socket;
 
 /// Most bytes of an answer. lettre reads one anew with every line that it has, so that a long one costs much.
 const MAX_ANSWER: usize = 8 * 1_024;
@@ -121,7 +121,7 @@ fn cut(text: &str) -> String {
 }
 
 /// Greeting, EHLO and STARTTLS, up to the point where TLS begins.
-async fn start_tls(tcp: &mut TcpStream, hello: &str) -> Result<(), Broken> {
+async fn start_tls(tcp: &mut Socket, hello: &str) -> Result<(), Broken> {
     expect(tcp, "CONNECT", 220).await?;
     say(tcp, &format!("EHLO {hello}\r\n")).await?;
     let offered = expect(tcp, "EHLO", 250).await?;
@@ -133,12 +133,12 @@ async fn start_tls(tcp: &mut TcpStream, hello: &str) -> Result<(), Broken> {
     expect(tcp, "STARTTLS", 220).await.map(|_| ())
 }
 
-async fn say(tcp: &mut TcpStream, line: &str) -> Result<(), Broken> {
+async fn say(tcp: &mut Socket, line: &str) -> Result<(), Broken> {
     tcp.write_all(line.as_bytes()).await.map_err(|error| broke_off("EHLO", &error).into())
 }
 
 /// Reads one answer, which may have several lines.
-async fn expect(tcp: &mut TcpStream, command: &'static str, wanted: u16) -> Result<String, Broken> {
+async fn expect(tcp: &mut Socket, command: &'static str, wanted: u16) -> Result<String, Broken> {
     let (mut answer, mut line_from) = (Vec::new(), 0);
     loop {
         let byte = tcp.read_u8().await.map_err(|error| broke_off(command, &error))?;
@@ -162,8 +162,8 @@ async fn expect(tcp: &mut TcpStream, command: &'static str, wanted: u16) -> Resu
 }
 
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 /// What lettre speaks over: ours, with a cap on what the server answers.

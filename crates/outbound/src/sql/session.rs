@@ -14,7 +14,6 @@ use std::{
 use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     task::JoinHandle,
 };
 use tokio_postgres::{
@@ -29,6 +28,7 @@ use super::{MAX_READ_BYTES, Place, Unwritten, tls_failure};
 use crate::{
     http::{Client, Failure, Phase, Progress, Roots, classify, tls},
     policy::{Host, Refusal, Rule, Target},
+    socket::Socket,
 };
 
 /// An open connection. What was begun is taken back by the server when it is dropped.
@@ -143,7 +143,7 @@ fn connector(
 
 /// A connection of which only so much is read.
 pub(super) struct Capped {
-    stream: TcpStream,
+    stream: Socket,
     left: Arc<AtomicUsize>,
 }
 

@@ -2,16 +2,14 @@
 
 use std::{io, sync::Arc};
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{Reason, Refused, Unsent};
 use crate::{
     http::{Client, Failure, Phase, Progress, Roots, TlsReason, classify, connector, tls},
     policy::{Refusal, Rule, Target},
+    socket::Socket,
 };
 
 /// What is read and written.
@@ -19,7 +17,7 @@ pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for T {}
 
 /// Opens a connection to a server that was judged by its address. `encrypted`: whether TLS will follow.
-pub(super) async fn dial(client: &Client, target: &Target, encrypted: bool, progress: &Progress) -> Result<TcpStream, Failure> {
+pub(super) async fn dial(client: &Client, target: &Target, encrypted: bool, progress: &Progress) -> Result<Socket, Failure> {
     if client.policy().https_only && !encrypted {
         return Err(Failure::Forbidden(Refusal::new(classify::host_of(target), Rule::HttpsOnly)));
     }
@@ -34,9 +32,9 @@ pub(super) async fn encrypt(
     client: &Client,
     target: &Target,
     authorities: Option<&str>,
-    stream: TcpStream,
+    stream: Socket,
     progress: &Progress,
-) -> Result<TlsStream<TcpStream>, Failure> {
+) -> Result<TlsStream<Socket>, Failure> {
     progress.enter(Phase::Tls);
     let wrong = |detail: String| Failure::Tls { host: classify::host_of(target), reason: TlsReason::BadCertificate, detail };
     let roots = match authorities {
