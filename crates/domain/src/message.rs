@@ -67,8 +67,8 @@ pub struct Outgoing {
     pub channel: Channel,
     /// To which address or number.
     pub to: String,
-    /// The wallets that the pass's project is for. Which of them the message leads to is judged when it is sent, by the pass as it was
-    /// when the message was asked for.
+    /// The wallets that the pass's project is for. Which of them the message leads to is judged when it is sent, by the pass as it is
+    /// then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wallets: Vec<Wallet>,
     /// The subject of an e-mail instead of the sender's.

@@ -139,9 +139,8 @@ async fn a_mail_goes_out_with_the_pass_and_what_comes_back_is_noted() {
     workers.drain(PATIENCE).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mail_leads_to_google_once_the_pass_names_its_flight() {
-    let house = House::new().await;
+/// Makes the house's project one of flights, whose passes name theirs by the field `departs`.
+async fn fly(house: &House) {
     let catalog = house.store.catalog();
     let config = catalog.org(house.org).unwrap();
     let project = &config.projects[&house.project.uuid()];
@@ -155,6 +154,24 @@ async fn a_mail_leads_to_google_once_the_pass_names_its_flight() {
         "originalDepartureDate": "{{fields.departs}}"});
     design.design.semantics = tags.as_object().unwrap().clone();
     assert!(house.store.put(&house.change(), &design, template.revision).await.unwrap());
+}
+
+async fn names_its_flight(house: &House, pass: &Pass) {
+    let departs = FieldValue::from("2026-12-24T08:15:00+01:00");
+    let change = PassChange { fields: BTreeMap::from([("departs".to_owned(), Some(departs))]), ..PassChange::default() };
+    let action = Action::Update { pass: PassRef::Id(pass.id), change: Box::new(change), expected_version: None };
+    house.engine.submit(house.command(action)).await.unwrap();
+}
+
+fn leads_to(mail: &Value, pass: &Pass, wallet: &str) -> bool {
+    let html = mail["html"].as_str().unwrap().replace("&#x2f;", "/");
+    html.contains(&format!("/p/{}/{wallet}", pass.code))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mail_leads_to_google_once_the_pass_names_its_flight() {
+    let house = House::new().await;
+    fly(&house).await;
     let there = MailServer::start(&Manner::default()).await.unwrap();
     let url = format!("smtp+plain://127.0.0.1:{}", there.port);
     sender(&house, "smtp", &url, Channel::Email, json!({"from": "Air <air@example.com>"}), &[]).await;
@@ -162,19 +179,56 @@ async fn a_mail_leads_to_google_once_the_pass_names_its_flight() {
     let workers = house.workers().await;
 
     send(&house, &anna, Channel::Email, None).await;
-    let leads_to = |mail: &Value, wallet: &str| {
-        let html = mail["html"].as_str().unwrap().replace("&#x2f;", "/");
-        html.contains(&format!("/p/{}/{wallet}", anna.code))
-    };
     let mail = there.wait_for(1).await.unwrap()[0].clone();
-    assert!(leads_to(&mail, "apple") && !leads_to(&mail, "google"), "{mail}");
-    let departs = FieldValue::from("2026-12-24T08:15:00+01:00");
-    let change = PassChange { fields: BTreeMap::from([("departs".to_owned(), Some(departs))]), ..PassChange::default() };
-    let action = Action::Update { pass: PassRef::Id(anna.id), change: Box::new(change), expected_version: None };
-    house.engine.submit(house.command(action)).await.unwrap();
+    assert!(leads_to(&mail, &anna, "apple") && !leads_to(&mail, &anna, "google"), "{mail}");
+    names_its_flight(&house, &anna).await;
     send(&house, &anna, Channel::Email, None).await;
     let mail = there.wait_for(2).await.unwrap()[1].clone();
-    assert!(leads_to(&mail, "apple") && leads_to(&mail, "google"), "{mail}");
+    assert!(leads_to(&mail, &anna, "apple") && leads_to(&mail, &anna, "google"), "{mail}");
+    workers.drain(PATIENCE).await;
+}
+
+/// A message that waits for its server, its rate or a node is judged when it is tried.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mail_goes_by_the_pass_and_its_holder_as_they_are_when_it_is_tried() {
+    let house = House::new().await;
+    fly(&house).await;
+    let there = MailServer::start(&Manner::default()).await.unwrap();
+    let url = format!("smtp+plain://127.0.0.1:{}", there.port);
+    sender(&house, "smtp", &url, Channel::Email, json!({"from": "Air <air@example.com>"}), &[]).await;
+    let named = member(&house, "1", "anna@example.org", "+4930901820").await;
+    let deleted = member(&house, "2", "bert@example.org", "+4930901821").await;
+    let silent = member(&house, "3", "cora@example.org", "+4930901822").await;
+    let given_away = member(&house, "4", "dora@example.org", "+4930901823").await;
+    for pass in [&named, &deleted, &silent, &given_away] {
+        send(&house, pass, Channel::Email, None).await;
+    }
+    names_its_flight(&house, &named).await;
+    let wish = Action::SetWanted { contact: silent.contact.unwrap(), channel: Channel::Email, wanted: false };
+    house.engine.submit(house.command(wish)).await.unwrap();
+    house.engine.submit(house.command(Action::Delete { pass: PassRef::Id(deleted.id) })).await.unwrap();
+    let other = ContactInput { external_id: Some("person-5".to_owned()), ..ContactInput::default() };
+    let new_contact = Some(ContactId::mint(domain::Clock::now(&*house.clock), &System));
+    let change = PassChange { contact: Some(other), new_contact, ..PassChange::default() };
+    let action = Action::Update { pass: PassRef::Id(given_away.id), change: Box::new(change), expected_version: None };
+    house.engine.submit(house.command(action)).await.unwrap();
+    let workers = house.workers().await;
+
+    let failed = [EventKind::MessageRequested, EventKind::MessageFailed];
+    for (pass, fault, said) in [
+        (&deleted, MessageFault::Undelivered, Some("its pass was deleted")),
+        (&silent, MessageFault::Unsubscribed, None),
+        (&given_away, MessageFault::Undelivered, Some("its pass is somebody else's now")),
+    ] {
+        until("it is noted that nobody is told", || async { kinds(&house, pass).await == failed }).await;
+        let facts = timeline(&house, pass).await.pop().unwrap().facts;
+        let Facts::MessageFailed { reason, detail, .. } = &facts else { panic!("{facts:?}") };
+        assert_eq!((*reason, detail.as_deref()), (fault, said));
+    }
+    let sent = [EventKind::MessageRequested, EventKind::MessageSent];
+    until("the mail went out", || async { kinds(&house, &named).await == sent }).await;
+    let got = there.got();
+    assert!(got.len() == 1 && leads_to(&got[0], &named, "google"), "{got:?}");
     workers.drain(PATIENCE).await;
 }
 

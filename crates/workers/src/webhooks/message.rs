@@ -148,7 +148,7 @@ impl<'e> Errand<'e> {
             self.note_for_good(failed(MessageFault::Undelivered, why)).await;
             return self.delivery.expire(self.house, why);
         }
-        let request = match self.request() {
+        let request = match self.request().await {
             Ok(request) => request,
             Err(trial) => return self.conclude(None, *trial).await,
         };
@@ -168,7 +168,7 @@ impl<'e> Errand<'e> {
         self.conclude(Some(request), trial).await
     }
 
-    fn request(&self) -> Result<Request, Box<Trial>> {
+    async fn request(&self) -> Result<Request, Box<Trial>> {
         let to = &self.delivery.to;
         let (Some(connector), Some(destination)) = (to.connector(), to.dialect()) else {
             return Err(Box::new(Trial::later(&"its shape is not known here")));
@@ -176,7 +176,7 @@ impl<'e> Errand<'e> {
         let secrets = to.secrets.as_ref().map_err(|why| Box::new(Trial::later(why)))?;
         let public_url = &self.house.settings.webhooks.public_url;
         let unsubscribe = self.unsubscribe().map_err(|why| Box::new(Trial::later(&why)))?;
-        let event = self.as_offered();
+        let event = self.as_it_is().await?;
         let owed =
             Owed { event: &event, delivery: self.delivery.id, public_url, unsubscribe: unsubscribe.as_deref(), bodies: None };
         let sending = (destination.render)(&[owed], to.target(), secrets, self.at).pop();
@@ -188,22 +188,36 @@ impl<'e> Errand<'e> {
         Ok(request)
     }
 
-    /// What is said leads to no wallet that would not take the pass as the message shows it: a flight that is not named yet.
-    fn as_offered(&self) -> Cow<'e, Event> {
+    /// By the pass and its holder as they are now, for it may be long since the message was asked for: nobody is told of a pass
+    /// that was deleted, nor whoever wants nothing more, and what is said leads to no wallet that would not take the pass, as a
+    /// flight that is not named.
+    async fn as_it_is(&self) -> Result<Cow<'e, Event>, Box<Trial>> {
         let event = &*self.delivery.event;
-        let (Some(pass), Facts::MessageRequested { message }) = (&event.image.pass, &event.facts) else {
-            return Cow::Borrowed(event);
+        let (Some(id), Facts::MessageRequested { message }) = (event.pass, &event.facts) else {
+            return Ok(Cow::Borrowed(event));
         };
+        let found = self.house.store.pass_with_contact(event.org, id).await.map_err(|why| Box::new(Trial::later(&why)))?;
+        let never = |reason, said: &str| Err(Box::new(Trial::of(Came::Never { reason, said: said.to_owned() })));
+        let Some((pass, holder)) = found.filter(|(pass, _)| !pass.lifecycle.is_deleted()) else {
+            return never(MessageFault::Undelivered, "its pass was deleted");
+        };
+        match holder.filter(|holder| Some(holder.id) == event.contact) {
+            _ if message.test => {}
+            None => return never(MessageFault::Undelivered, "its pass is somebody else's now"),
+            Some(holder) if holder.erased_at.is_some() => return never(MessageFault::NoAddress, "the person was erased"),
+            Some(holder) if !holder.wants(message.channel) => return never(MessageFault::Unsubscribed, ""),
+            Some(_) => {}
+        }
         let catalog = self.house.store.catalog();
         let config = catalog.org(event.org);
         let project = config.and_then(|config| config.project(pass.project));
         let template = config.and_then(|config| config.templates.get(&pass.template.uuid()));
-        let (Some(project), Some(template)) = (project, template) else { return Cow::Borrowed(event) };
-        let offer = render::offer(&PassView { project, template: &template.value, pass, contact: None, codes: None });
+        let (Some(project), Some(template)) = (project, template) else { return Ok(Cow::Borrowed(event)) };
+        let offer = render::offer(&PassView { project, template: &template.value, pass: &pass, contact: None, codes: None });
         let mut wallets = message.wallets.clone();
         wallets.retain(|wallet| offer.has(*wallet));
         let facts = Facts::MessageRequested { message: Outgoing { wallets, ..message.clone() } };
-        Cow::Owned(Event { facts, ..event.clone() })
+        Ok(Cow::Owned(Event { facts, ..event.clone() }))
     }
 
     /// Where its holder says that they want no more. Whoever tries a sender is somebody else.
