@@ -29,9 +29,11 @@ pub enum Service {
     /// key one bad input refuses all, with another property it is told apart with 207. And its batch read, within the same
     /// limits: whom it does not have is among the errors of a 207.
     HubSpot,
-    /// Salesforce's upsert of collections: at most 200 records, each answered by itself, under a token by client credentials.
+    /// Salesforce's upsert of collections: at most 200 records of one kind, each answered by itself unless all or none are wanted,
+    /// an external id once whatever its case, under a token by client credentials, as many calls a day as it has.
     Salesforce,
-    /// Airtable's upsert of records: at most ten, five requests a second, all or nothing.
+    /// Airtable's upsert of records: at most ten, all or nothing; five requests a second, and none for half a minute after one too
+    /// many.
     Airtable,
     /// A tracking API: batches of at most 500 KB, calls of at most 32 KB, Basic authentication.
     Tracking,
@@ -77,7 +79,10 @@ pub struct Books {
     pub most_rows: usize,
     /// The token in force; whoever changes it makes those that were given out worthless.
     pub token: String,
+    /// Calls of the day that are left.
+    pub calls_left: Option<usize>,
     recent: Vec<Instant>,
+    closed_until: Option<Instant>,
 }
 
 /// A running fake; ends when dropped.
@@ -321,6 +326,14 @@ fn salesforce(books: &mut Books, asked: &Asked<'_>) -> Answer {
     if books.token.is_empty() || asked.authorization != format!("Bearer {}", books.token) {
         return (401, None, json!([{"errorCode": "INVALID_SESSION_ID", "message": "Session expired or invalid"}]));
     }
+    match &mut books.calls_left {
+        None => {}
+        Some(0) => {
+            let message = "TotalRequests Limit exceeded.";
+            return (403, None, json!([{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": message}]));
+        }
+        Some(left) => *left -= 1,
+    }
     if (asked.method, asked.path) == ("GET", "/services/data/v62.0/query") {
         return salesforce_query(books, asked.query);
     }
@@ -328,13 +341,39 @@ fn salesforce(books: &mut Books, asked: &Asked<'_>) -> Answer {
     if (asked.method, asked.path) != ("PATCH", wanted) {
         return (404, None, json!([{"errorCode": "NOT_FOUND"}]));
     }
-    let records = asked.json()["records"].as_array().cloned().unwrap_or_default();
+    let body = asked.json();
+    let bad = |code: &str, message: String| (400, None, json!([{"errorCode": code, "message": message}]));
+    let Some(records) = body["records"].as_array().filter(|records| !records.is_empty()) else {
+        return bad("JSON_PARSER_ERROR", "records are wanted".to_owned());
+    };
     if records.len() > 200 {
-        return (400, None, json!([{"errorCode": "EXCEEDED_MAX_SIZE_REQUEST"}]));
+        return bad(
+            "EXCEEDED_MAX_SIZE_REQUEST",
+            "record limit reached. cannot submit more than 200 records in this operation".to_owned(),
+        );
+    }
+    let names = records.iter().filter_map(Value::as_object).flat_map(Map::keys).filter(|name| *name != "attributes");
+    let known = |name: &&String| books.properties.is_empty() || *name == "Member_Id__c" || books.properties.contains(name);
+    if let Some(name) = names.clone().find(|name| !known(name)) {
+        return bad("INVALID_FIELD", format!("No such column '{name}' on sobject of type Contact"));
+    }
+    let before = books.records.clone();
+    let mut results: Vec<Value> = records.iter().map(|record| salesforce_one(books, record, records)).collect();
+    if body["allOrNone"] == true && results.iter().any(|result| result["success"] != true) {
+        books.records = before;
+        let rolled_back = |result: &mut Value| {
+            if result["success"] == true {
+                *result = salesforce_refused("ALL_OR_NONE_OPERATION_ROLLED_BACK", "rolled back because not all were valid");
+            }
+        };
+        results.iter_mut().for_each(rolled_back);
     }
     books.batches.push(records.len());
-    let results: Vec<Value> = records.iter().map(|record| salesforce_one(books, record)).collect();
     (200, None, results.into())
+}
+
+fn salesforce_refused(code: &str, message: &str) -> Value {
+    json!({"success": false, "errors": [{"statusCode": code, "message": message, "fields": []}]})
 }
 
 /// As much of SOQL as asks for fields of contacts by their external ids, which are compared without regard to case. Times are kept
@@ -389,42 +428,76 @@ fn literals(list: &str, quote: char) -> Option<Vec<String>> {
     }
 }
 
-fn salesforce_one(books: &mut Books, record: &Value) -> Value {
-    let refused =
-        |code: &str| json!({"success": false, "errors": [{"statusCode": code, "message": "not this one", "fields": []}]});
-    let Some(key) = record["Member_Id__c"].as_str() else { return refused("MISSING_ARGUMENT") };
-    if record["attributes"]["type"] != "Contact" || books.refused.iter().any(|refused| refused == key) {
-        return refused("REQUIRED_FIELD_MISSING");
+/// An external id finds its record whatever its case, unless its field says otherwise.
+fn salesforce_one(books: &mut Books, record: &Value, all: &[Value]) -> Value {
+    let Some(key) = record["Member_Id__c"].as_str() else {
+        return salesforce_refused("MISSING_ARGUMENT", "Member_Id__c not specified");
+    };
+    if record["attributes"]["type"] != "Contact" {
+        return salesforce_refused("INVALID_TYPE", "not of the type in the address");
     }
-    let held = books.records.entry(key.to_owned()).or_default();
+    let is_same = |other: &str| other.to_lowercase() == key.to_lowercase();
+    if all.iter().filter(|other| other["Member_Id__c"].as_str().is_some_and(is_same)).count() > 1 {
+        return salesforce_refused("DUPLICATE_VALUE", &format!("Duplicate external id specified: {key}"));
+    }
+    if books.refused.iter().any(|refused| refused == key) {
+        return salesforce_refused("REQUIRED_FIELD_MISSING", "Required fields are missing: [LastName]");
+    }
+    let found = books.records.keys().find(|held| is_same(held)).cloned();
+    let is_new = found.is_none();
+    let held = books.records.entry(found.unwrap_or_else(|| key.to_owned())).or_default();
     held.extend(record.as_object().cloned().unwrap_or_default().into_iter().filter(|(name, _)| name != "attributes"));
-    json!({"id": "003", "success": true, "errors": []})
+    json!({"id": "003", "success": true, "errors": [], "created": is_new})
 }
 
+/// How long Airtable lets nothing in after one request too many
+/// (<https://airtable.com/developers/web/api/rate-limits>). It does not say so in a header.
+const AIRTABLE_PENALTY: Duration = Duration::from_secs(30);
+
+/// Errors by <https://airtable.com/developers/web/api/errors>.
 fn airtable(books: &mut Books, asked: &Asked<'_>) -> Answer {
+    let error = |status: u16, kind: &str, message: &str| (status, None, json!({"error": {"type": kind, "message": message}}));
     if asked.authorization != format!("Bearer {TOKEN}") {
-        return (401, None, json!({"error": {"type": "AUTHENTICATION_REQUIRED"}}));
+        return error(401, "AUTHENTICATION_REQUIRED", "Authentication required");
     }
-    if !fits(books, 5, Duration::from_secs(1)) {
-        return (429, Some(30), json!({"errors": [{"error": "RATE_LIMIT_REACHED"}]}));
+    let is_closed = books.closed_until.is_some_and(|until| Instant::now() < until);
+    if is_closed || !fits(books, 5, Duration::from_secs(1)) {
+        if !is_closed {
+            books.closed_until = Some(Instant::now() + AIRTABLE_PENALTY);
+        }
+        let message = "Rate limit exceeded. Please try again later";
+        return (429, None, json!({"errors": [{"error": "RATE_LIMIT_REACHED", "message": message}]}));
     }
     let body = asked.json();
-    if (asked.method, asked.path) == ("POST", "/v0/appA1b2C3/Members/listRecords") {
-        return airtable_list(books, &body);
+    match (asked.method, asked.path) {
+        ("POST", "/v0/appA1b2C3/Members/listRecords") => return airtable_list(books, &body),
+        ("PATCH", "/v0/appA1b2C3/Members") => {}
+        _ => return (404, None, json!({"error": "NOT_FOUND"})),
     }
-    let merge = body["performUpsert"]["fieldsToMergeOn"][0].as_str().unwrap_or_default().to_owned();
     let records = body["records"].as_array().cloned().unwrap_or_default();
-    let key = |record: &Value| record["fields"][&merge].as_str().unwrap_or_default().to_owned();
-    let is_bad = records.iter().any(|record| books.refused.contains(&key(record)));
-    if records.is_empty() || records.len() > 10 || is_bad || asked.path != "/v0/appA1b2C3/Members" {
-        return (422, None, json!({"error": {"type": "INVALID_RECORDS"}}));
+    if !(1..=10).contains(&records.len()) {
+        return error(422, "INVALID_RECORDS", "1 to 10 records can be written by one request");
+    }
+    let merge: Vec<&str> =
+        body["performUpsert"]["fieldsToMergeOn"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let &[merge] = merge.as_slice() else {
+        return error(422, "INVALID_REQUEST_UNKNOWN", "this table is told by one field which record is meant");
+    };
+    let names = records.iter().filter_map(|record| record["fields"].as_object()).flat_map(Map::keys);
+    if let Some(name) = names.clone().find(|name| !books.properties.is_empty() && !books.properties.contains(name)) {
+        return error(422, "UNKNOWN_FIELD_NAME", &format!("Unknown field name: \"{name}\""));
+    }
+    let key = |record: &Value| record["fields"][merge].as_str().unwrap_or_default().to_owned();
+    if records.iter().map(key).any(|key| key.is_empty() || books.refused.contains(&key)) {
+        return error(422, "INVALID_VALUE_FOR_COLUMN", "no record, or more than one, is meant");
     }
     books.batches.push(records.len());
+    let created = records.iter().map(key).filter(|key| !books.records.contains_key(key)).collect::<Vec<_>>();
     for record in &records {
         let held = books.records.entry(key(record)).or_default();
         held.extend(record["fields"].as_object().cloned().unwrap_or_default());
     }
-    (200, None, json!({"records": []}))
+    (200, None, json!({"records": records, "createdRecords": created, "updatedRecords": []}))
 }
 
 /// As much of formulas as asks for records by the texts of one field. What is empty is left out of a record.

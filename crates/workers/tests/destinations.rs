@@ -161,6 +161,47 @@ async fn a_batch_that_is_refused_whole_is_taken_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_finds_the_calls_of_a_day_used_up_goes_when_there_are_some_again() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Salesforce).await.unwrap();
+    let settings = json!({"domain": "acme.my.salesforce.com", "client_id": "c", "external_id_field": "Member_Id__c"});
+    let target = destination(&house, "salesforce", &vendor.url(), settings, &[("client_secret", TOKEN)]).await;
+    vendor.with(|books| books.calls_left = Some(0));
+    let workers = house.workers().await;
+    let pass = house.issued("1", Validity::default()).await;
+    install(&house, &pass, Wallet::Apple, "phone").await;
+    until("it is put off", || async { ended(&house, target, AttemptOutcome::Retrying).await == 1 }).await;
+    let tried = house.attempts(target).await.remove(0);
+    assert_eq!((tried.status, vendor.books().records.len()), (Some(403), 0));
+    assert!(tried.next_at.unwrap() >= tried.at.plus(Duration::from_secs(15 * 60)), "{tried:?}");
+    vendor.with(|books| books.calls_left = Some(1));
+    house.clock.forward(Duration::from_secs(20 * 60));
+    until("it is held", || async { ended(&house, target, AttemptOutcome::Delivered).await == 1 }).await;
+    assert_eq!(vendor.books().records["person-1"]["Wallet_Status__c"], "apple");
+    workers.drain(PATIENCE).await;
+}
+
+/// A field that the table does not have: Airtable's words say which.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_field_that_a_base_does_not_have_is_named() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Airtable).await.unwrap();
+    let there = ["Member", "Wallet status", "Apple Wallet installed at", "Google Wallet installed at", "Wallet last event"];
+    vendor.with(|books| books.properties = there.map(str::to_owned).to_vec());
+    let target =
+        destination(&house, "airtable", &vendor.url(), json!({"base": "appA1b2C3", "table": "Members"}), BY_MEMBER).await;
+    let workers = house.workers().await;
+    let pass = house.issued("1", Validity::default()).await;
+    install(&house, &pass, Wallet::Apple, "phone").await;
+    until("it is given up", || async { ended(&house, target, AttemptOutcome::Failed).await == 1 }).await;
+    let attempt = house.attempts(target).await.remove(0);
+    let said = String::from_utf8(house.store.open_detail(&attempt).unwrap().unwrap().to_vec()).unwrap();
+    assert!(said.contains("UNKNOWN_FIELD_NAME") && said.contains("Wallet last changed at"), "{said}");
+    assert_eq!(attempt.status, Some(422));
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn data_platforms_get_calls_in_batches() {
     let house = House::new().await;
     let vendor = Vendor::start(Service::Tracking).await.unwrap();
@@ -441,6 +482,41 @@ async fn what_an_org_holds_is_read_with_a_new_token_when_one_is_refused() {
     let compared = backfilled(&house, target, false).await;
     assert_eq!((compared.matched, compared.failures, vendor.books().tokens), (1, 0, 2), "{compared:?}");
     workers.drain(PATIENCE).await;
+}
+
+/// A service that is asked too often what it holds is left alone as long as after a write too many.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_that_was_passed_by_reading_is_kept_like_one_by_writing() {
+    let org = json!({"domain": "acme.my.salesforce.com", "client_id": "c", "external_id_field": "Member_Id__c"});
+    let base = json!({"base": "appA1b2C3", "table": "Members"});
+    let too_often = json!({"errors": [{"error": "RATE_LIMIT_REACHED"}]});
+    let used_up = json!([{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}]);
+    for (service, kind, settings, secret, refused, pause) in [
+        (Service::Airtable, "airtable", base, BY_MEMBER, (429, too_often), 30),
+        (Service::Salesforce, "salesforce", org, &[("client_secret", TOKEN)][..], (403, used_up), 15 * 60),
+    ] {
+        let house = House::new().await;
+        let vendor = Vendor::start(service).await.unwrap();
+        let target = destination(&house, kind, &vendor.url(), settings, secret).await;
+        let workers = house.workers().await;
+        let pass = house.issued("1", Validity::default()).await;
+        install(&house, &pass, Wallet::Apple, "phone").await;
+        until("it is noted", || async { ended(&house, target, AttemptOutcome::Delivered).await == 1 }).await;
+        vendor.with(|books| books.next.push(refused));
+        let begun = begin(&house, target, false).await;
+        let held = async || house.store.job::<BackfillProgress>(house.org, begun.id).await.unwrap().unwrap();
+        until("it waits", || async { held().await.progress.failures == 1 }).await;
+        let progress = held().await.progress;
+        let waits = progress.not_before.unwrap().since(begun.created_at);
+        assert!(waits >= Duration::from_secs(pause), "{kind}: {progress:?}");
+        until("it is done", || async {
+            house.clock.forward(Duration::from_secs(60));
+            held().await.state == JobState::Done
+        })
+        .await;
+        assert_eq!(held().await.progress.matched, 1, "{kind}");
+        workers.drain(PATIENCE).await;
+    }
 }
 
 /// A token that may write and not read, as those made before were: what was told is what is compared.

@@ -253,11 +253,25 @@ pub(crate) async fn held(
             (secrets.token, renewed) = (Some(Token::new(token.as_str())), true);
             continue;
         }
-        let asked = Sent { request: &request, reply: Some(&reply), records: piece.len(), now: house.now() }.asked();
-        all.extend((holds.differs)(piece, sharing, to.target(), &reply).map_err(|why| (why, asked))?);
+        let sent = Sent { request: &request, reply: Some(&reply), records: piece.len(), now: house.now() };
+        let differs = (holds.differs)(piece, sharing, to.target(), &reply);
+        all.extend(differs.map_err(|why| (why, pause(&sent, destination)))?);
         pieces.next();
     }
     Ok(all)
+}
+
+/// How long a service that did not answer a question wants to be left alone: as after a write that it would not hear of, for its
+/// limits count both.
+fn pause(sent: &Sent<'_>, destination: &Destination) -> Option<Duration> {
+    let asked = match (destination.judge)(sent) {
+        Verdict::Each(outcomes) => outcomes.into_iter().find_map(|outcome| match outcome {
+            Outcome::Retry { after } => after,
+            _ => None,
+        }),
+        Verdict::Split(_) | Verdict::Renew => None,
+    };
+    asked.or_else(|| sent.asked())
 }
 
 /// The events with their contacts as they are now, where the destination holds a state.
