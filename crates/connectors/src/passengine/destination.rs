@@ -81,7 +81,8 @@ fn data(event: &Event, public_url: &str) -> Option<Value> {
         Facts::PassScanned { scan, .. } => data["scan"] = scan_object(event, scan, &"accepted"),
         Facts::PassScanRefused { scan, reason } => data["scan"] = scan_object(event, scan, reason),
         Facts::PassActivated => data["previousStatus"] = "revoked".into(),
-        Facts::PassExpired | Facts::PassRevoked { .. } => data["previousStatus"] = "active".into(),
+        Facts::PassExpired => data["previousStatus"] = "active".into(),
+        Facts::PassRevoked { .. } => data["previousStatus"] = before(pass, event.occurred_at).into(),
         _ => {}
     }
     Some(data)
@@ -89,6 +90,14 @@ fn data(event: &Event, public_url: &str) -> Option<Value> {
 
 fn scan_object(event: &Event, scan: &domain::ScanInput, result: &impl serde::Serialize) -> Value {
     json!({ "id": event.id.to_string(), "at": millis(event.occurred_at), "result": result, "scanner": scan.operator, "location": scan.location })
+}
+
+/// What a pass was when it was revoked at a time.
+fn before(pass: &Pass, at: Timestamp) -> &'static str {
+    if pass.validity.expires_at.is_some_and(|end| end <= at) {
+        return "expired";
+    }
+    if pass.uses.limit.is_some_and(|most| pass.uses.count >= most) { "used" } else { "active" }
 }
 
 const fn status(pass: &Pass) -> &'static str {
