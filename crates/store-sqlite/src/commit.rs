@@ -1,5 +1,7 @@
 //! Commits of the engine.
 
+use std::collections::BTreeSet;
+
 use domain::{OrgId, Position, ProjectId, Timestamp};
 use rusqlite::{Connection, params};
 use store::{CommitRows, Committed, ContactWrite, Hash, InstallationRow, PassRow, PassState, PassWrite, ResultRow, StoreError};
@@ -46,12 +48,19 @@ fn write(db: &Connection, keys: &Keys, rows: &CommitRows) -> Result<Option<Vec<P
 }
 
 fn destroy_keys(db: &Connection, subjects: &[(OrgId, Uuid)]) -> Result<()> {
+    if subjects.is_empty() {
+        return Ok(());
+    }
     let mut own = db.prepare_cached("DELETE FROM data_keys WHERE org = ?1 AND subject = ?2")?;
     // Told which index: the planner would walk all keys of the organization.
     let mut owned = db.prepare_cached("DELETE FROM data_keys INDEXED BY data_keys_owner WHERE org = ?1 AND owner = ?2")?;
+    let mut inspected = db.prepare_cached("DELETE FROM captures WHERE org = ?1 AND ring LIKE 'inspector/%'")?;
     for (org, subject) in subjects {
         own.execute(params![key(*org), subject.as_bytes()])?;
         owned.execute(params![key(*org), subject.as_bytes()])?;
+    }
+    for org in subjects.iter().map(|(org, _)| *org).collect::<BTreeSet<_>>() {
+        inspected.execute([key(org)])?;
     }
     Ok(())
 }

@@ -363,9 +363,12 @@ pub struct StoredInspector {
 }
 
 impl StoredInspector {
+    /// How the names of rings begin in which requests are kept; adapters have it in their SQL.
+    pub(crate) const RINGS: &str = "inspector/";
+
     /// The ring in which the newest requests that it took are kept.
     pub fn ring(bin: &str) -> String {
-        format!("inspector/{bin}")
+        format!("{}{bin}", Self::RINGS)
     }
 }
 

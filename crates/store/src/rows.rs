@@ -572,7 +572,8 @@ pub struct CommitRows {
     pub installations: Vec<InstallationRow>,
     /// New data keys: organization, subject, wrapped key. One that is there already is a conflict.
     pub data_keys: Vec<(OrgId, Uuid, Vec<u8>)>,
-    /// Subjects whose data keys are destroyed, with those of the source events that they own; before new ones are added.
+    /// Subjects whose data keys are destroyed, with those of the source events that they own; before new ones are added. Requests
+    /// that inspectors of their organizations took go with them: what stands in those, and of whom, nobody knows.
     pub destroyed_keys: Vec<(OrgId, Uuid)>,
     /// Events, appended to their shard's log in this order.
     pub events: Vec<EventRow>,

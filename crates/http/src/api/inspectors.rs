@@ -174,6 +174,8 @@ struct Requests {
 }
 
 /// Read what an inspector has taken, newest first.
+///
+/// Erasing a contact empties the inspectors of the organization.
 #[utoipa::path(get, path = "/v1/inspectors/{inspector}/requests", tag = "Inspectors", security(("key" = ["config_read"])),
     params(("inspector" = IdText, Path, description = "Its id.")),
     responses((status = 200, body = Requests, description = "The newest.")))]

@@ -248,9 +248,15 @@ async fn an_erased_person_is_gone_from_every_answer() {
     assert_eq!((&changed["id"], &changed["email"]), (&contact["id"], &json!("grace@example.com")));
     let issue = json!({"project": things.id("project"), "contact": {"external_id": "u-9"}, "external_id": "card-9"});
     let pass = server.post("/v1/passes", issue).await.expect(201);
+    let bin = server.post("/v1/inspectors", json!({"name": "Bin"})).await.expect(201);
+    let taken = format!("/v1/inspectors/{}/requests", bin["id"].as_str().unwrap());
+    let into = bin["url"].as_str().unwrap().strip_prefix("http://localhost:8080").unwrap();
+    server.send("POST", into, &[], put.to_string()).await.text();
+    assert!(server.get(&taken).await.text().contains("Grace"));
     let path = format!("/v1/contacts/{}", contact["id"].as_str().unwrap());
     server.call(&server.admin, "DELETE", &path, &Value::Null).await.expect(204);
     for path in [
+        taken,
         path.clone(),
         format!("/v1/passes/{}", pass["id"].as_str().unwrap()),
         "/v1/events".to_owned(),

@@ -45,6 +45,7 @@ pub(super) async fn lock_and_claim(open: &Transaction, statements: &Statements, 
         async { rows(open, &statements.names_of, old.len(), &[&old_contacts.0, &old_contacts.1]).await },
         async { count(open, &statements.destroy_keys, batch.destroyed.len(), &[&destroyed.0, &destroyed.1]).await },
         async { count(open, &statements.destroy_owned, batch.destroyed.len(), &[&destroyed.0, &destroyed.1]).await },
+        async { count(open, &statements.destroy_inspected, batch.destroyed.len(), &[&destroyed.0]).await },
         async { count(open, &statements.add_keys, keys.0.len(), &[&keys.0, &keys.1, &wrapped]).await },
         write_contacts(open, &statements.insert_contacts, &new),
         write_contacts(open, &statements.replace_contacts, &old),
@@ -53,13 +54,15 @@ pub(super) async fn lock_and_claim(open: &Transaction, statements: &Statements, 
         write_installations(open, &statements.write_installations, batch),
     );
     // In the order in which they were sent: the first error is the cause of those that follow it.
-    let (begun, contacts, passes, names, destroyed, owned, added, inserted, replaced, coded, claimed, installed) = answers;
+    let (begun, contacts, passes, names, destroyed, owned, inspected, added, inserted, replaced, coded, claimed, installed) =
+        answers;
     begun?;
     check_contacts(batch, &contacts?)?;
     let locked = Locked::of(&passes?, &names?)?;
     check_passes(batch, &locked)?;
     destroyed?;
     owned?;
+    inspected?;
     let written = (added?, inserted?, replaced?);
     let coded = coded?;
     let claimed = claimed?;

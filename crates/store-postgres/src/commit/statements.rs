@@ -28,6 +28,8 @@ const DESTROY_OWNED: &str = "DELETE FROM data_keys WHERE ctid = ANY (ARRAY( \
     CROSS JOIN LATERAL (SELECT id FROM inbox_results f WHERE f.org = t.org AND f.owner = t.owner OFFSET 0) f \
     CROSS JOIN LATERAL (SELECT ctid AS place FROM data_keys k WHERE k.org = t.org AND k.subject = f.id FOR UPDATE) k))";
 
+const DESTROY_INSPECTED: &str = "DELETE FROM captures WHERE org = ANY ($1::uuid[]) AND ring LIKE 'inspector/%'";
+
 const ADD_KEYS: &str = "INSERT INTO data_keys (org, subject, wrapped) \
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bytea[]) ON CONFLICT DO NOTHING";
 
@@ -142,6 +144,7 @@ pub(super) struct Statements {
     pub(super) names_of: Statement,
     pub(super) destroy_keys: Statement,
     pub(super) destroy_owned: Statement,
+    pub(super) destroy_inspected: Statement,
     pub(super) add_keys: Statement,
     pub(super) insert_contacts: Statement,
     pub(super) replace_contacts: Statement,
@@ -165,6 +168,7 @@ impl Statements {
             names_of: open.prepare(NAMES_OF).await?,
             destroy_keys: open.prepare(DESTROY_KEYS).await?,
             destroy_owned: open.prepare(DESTROY_OWNED).await?,
+            destroy_inspected: open.prepare(DESTROY_INSPECTED).await?,
             add_keys: open.prepare(ADD_KEYS).await?,
             insert_contacts: open.prepare(INSERT_CONTACTS).await?,
             replace_contacts: open.prepare(REPLACE_CONTACTS).await?,

@@ -7,8 +7,8 @@ use super::fixtures::{
     key_bytes, lease, org, other_org, pass, result, update, uuid,
 };
 use crate::{
-    CommitRows, ContactWrite, DELETED, InstallationRow, LoadKeys, Log, NameKind, PassRow, PassWrite, PushOutcome, PushSettlement,
-    ResultRow, StoreError,
+    CaptureRow, CommitRows, ContactWrite, DELETED, InstallationRow, LoadKeys, Log, NameKind, PassRow, PassWrite, PushOutcome,
+    PushSettlement, ResultRow, StoreError, StoredInspector,
 };
 
 async fn stored_pass(backend: &Shared, n: u64) -> Option<PassRow> {
@@ -317,6 +317,24 @@ pub async fn data_keys_are_made_once_and_destroyed(backend: &Shared) {
         CommitRows { destroyed_keys: vec![(org(), uuid(10))], data_keys: vec![(org(), uuid(10), key_bytes(5))], ..commit() };
     done(backend, rows).await;
     assert_eq!(stored_pass(backend, 10).await.unwrap().data_key, Some(key_bytes(5)), "destroyed first, then made");
+    what_inspectors_took_goes_with_whoever_is_destroyed(backend).await;
+}
+
+/// Whoever is destroyed may stand in any request that an inspector took.
+async fn what_inspectors_took_goes_with_whoever_is_destroyed(backend: &Shared) {
+    let rings = [(org(), "one"), (org(), "two"), (other_org(), "three")].map(|(org, bin)| (org, StoredInspector::ring(bin)));
+    for (org, ring) in rings.iter().cloned().chain([(org(), "apple log".to_owned())]) {
+        backend.capture(CaptureRow { org, ring, id: uuid(1), at: at(1), body: vec![1] }, 9).await.unwrap();
+    }
+    let held = async |org, ring: &str| backend.captures(org, ring, 9).await.unwrap().len();
+    let counts = async || {
+        let [one, two, theirs] = &rings;
+        [held(org(), &one.1).await, held(org(), &two.1).await, held(theirs.0, &theirs.1).await, held(org(), "apple log").await]
+    };
+    done(backend, commit()).await;
+    assert_eq!(counts().await, [1, 1, 1, 1]);
+    done(backend, CommitRows { destroyed_keys: vec![(org(), uuid(10))], ..commit() }).await;
+    assert_eq!(counts().await, [0, 0, 1, 1]);
 }
 
 /// A page's code belongs to one pass in the world.
