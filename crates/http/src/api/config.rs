@@ -9,7 +9,7 @@ use domain::OrgId;
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use serde::Serialize;
 use std::sync::Arc;
-use store::{Catalog, ConfigChange, OrgCatalog, Resource, Stored};
+use store::{Catalog, ConfigChange, ConfigWrite, OrgCatalog, Resource, Stored};
 use utoipa::{
     IntoParams,
     openapi::{
@@ -20,6 +20,7 @@ use utoipa::{
 };
 use uuid::Uuid;
 
+use super::once::MAX_RACES;
 use crate::{App, Problem, auth::Caller};
 
 /// The organization's configuration as last read.
@@ -50,6 +51,26 @@ pub(crate) fn change<'a>(app: &App, caller: &Caller) -> ConfigChange<'a> {
 /// Writes a new thing (revision 0) or a change of one that was read at a revision.
 pub(crate) async fn put<T: Resource>(app: &App, change: &ConfigChange<'_>, value: &T, revision: i64) -> Result<(), Problem> {
     if app.store.put(change, value, revision).await? { Ok(()) } else { Err(Problem::raced()) }
+}
+
+/// Decides a change on the configuration as it is, and writes it; once more where what it was decided on (`unchanged`) was
+/// changed by others before it was written, which `decide` says by nothing.
+pub(crate) async fn settled<V, F>(app: &App, decide: impl Fn(Arc<Catalog>) -> F) -> Result<V, Problem>
+where
+    F: Future<Output = Result<Option<V>, Problem>>,
+{
+    for _ in 0..MAX_RACES {
+        if let Some(done) = decide(app.store.catalog()).await? {
+            return Ok(done);
+        }
+        app.store.refresh().await?;
+    }
+    Err(Problem::raced())
+}
+
+/// Writes a change; nothing where it was decided on what is not so any more.
+pub(crate) async fn write_unless_raced<V>(app: &App, write: ConfigWrite, done: V) -> Result<Option<V>, Problem> {
+    Ok(app.store.written(write).await?.then_some(done))
 }
 
 /// Removes a thing.

@@ -19,7 +19,7 @@ use outbound::{
     stream::{kafka, nats},
 };
 use serde::{Deserialize, Serialize};
-use store::{LoggedEvent, OrgCatalog, SealedSecret, Stored, StoredTarget};
+use store::{Catalog, LoggedEvent, OrgCatalog, SealedSecret, Stored, StoredTarget};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -430,15 +430,19 @@ async fn create(
     if let Some(made) = once.kept(&app, &can, &body.bytes).await? {
         return Ok(made);
     }
-    let catalog = config::org(&app, can.org)?;
-    let asked = body.value.check(&app, &can, &catalog, TargetId::mint(app.now(), &*app.entropy), None).await?;
-    let signs = vendor(&asked.target).is_some_and(|vendor| vendor.signs);
-    let secret = Secret::mint(&*app.entropy);
-    let secrets = vec![webhooks::seal(&app, can.org, asked.target.id, &secret)?.into()];
-    let stored = sealed(&app, &can, asked, secrets)?;
-    let write = app.store.config_write(&config::change(&app, &can), &stored, 0, false)?;
-    let view = View { secret: signs.then(|| secret.expose().to_owned()), ..View::of(&stored) };
-    once.write(&app, &can, &body.bytes, write, Shown::new(format!("/v1/destinations/{}", stored.target.id), view)).await
+    let (id, secret) = (TargetId::mint(app.now(), &*app.entropy), Secret::mint(&*app.entropy));
+    let (app, can, once, body, secret) = (&app, &can, &once, &body, &secret);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let asked = body.value.clone().check(app, can, config::part(&catalog, can.org)?, id, None).await?;
+        let signs = vendor(&asked.target).is_some_and(|vendor| vendor.signs);
+        let secrets = vec![webhooks::seal(app, can.org, id, secret)?.into()];
+        let stored = sealed(app, can, asked, secrets)?;
+        let mut write = app.store.config_write(&config::change(app, can), &stored, 0, false)?;
+        write.unchanged.extend(webhooks::named(&catalog, can.org, &stored.target));
+        let view = View { secret: signs.then(|| secret.expose().to_owned()), ..View::of(&stored) };
+        once.write_unless_raced(app, can, &body.bytes, write, Shown::new(format!("/v1/destinations/{id}"), view)).await
+    })
+    .await
 }
 
 /// List destinations.
@@ -480,17 +484,22 @@ async fn replace(
     if_match: IfMatch,
     body: Body<DestinationInput>,
 ) -> Result<Shown<View>, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let stored = one(&catalog, id)?;
-    if_match.check(stored.revision)?;
-    let held = Held {
-        target: app.store.open_target(can.org, &stored.value)?,
-        credentials: app.store.open_settings(can.org, &stored.value)?,
-    };
-    let asked = body.value.check(&app, &can, &catalog, id, Some(&held)).await?;
-    let changed = sealed(&app, &can, asked, stored.value.sealed_secrets.clone())?;
-    config::put(&app, &config::change(&app, &can), &changed, stored.revision).await?;
-    Ok(Shown::at(stored.revision + 1, View::of(&changed)))
+    let (app, can, body) = (&app, &can, &body);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let org = config::part(&catalog, can.org)?;
+        let stored = one(org, id)?;
+        if_match.check(stored.revision)?;
+        let held = Held {
+            target: app.store.open_target(can.org, &stored.value)?,
+            credentials: app.store.open_settings(can.org, &stored.value)?,
+        };
+        let asked = body.value.clone().check(app, can, org, id, Some(&held)).await?;
+        let changed = sealed(app, can, asked, stored.value.sealed_secrets.clone())?;
+        let mut write = app.store.config_write(&config::change(app, can), &changed, stored.revision, false)?;
+        write.unchanged.extend(webhooks::named(&catalog, can.org, &changed.target));
+        config::write_unless_raced(app, write, Shown::at(stored.revision + 1, View::of(&changed))).await
+    })
+    .await
 }
 
 /// Delete a destination.

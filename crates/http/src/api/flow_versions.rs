@@ -7,7 +7,7 @@ use domain::{FlowId, Timestamp};
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
-use store::{OrgCatalog, Stored, StoredFlow, StoredFlowVersion};
+use store::{Catalog, OrgCatalog, Stored, StoredFlow, StoredFlowVersion};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -67,19 +67,22 @@ fn published_at(held: &Stored<StoredFlow>) -> Timestamp {
     held.value.published_at.unwrap_or(held.updated_at)
 }
 
-/// Puts another document in the place of a flow's, and keeps that as an earlier version: all in one commit.
+/// Puts another document in the place of a flow's, and keeps that as an earlier version: all in one commit. Nothing where it was
+/// raced by a change of what it names.
 pub(super) async fn supersede(
     app: &App,
     caller: &Caller,
-    catalog: &OrgCatalog,
+    catalog: &Catalog,
     held: &Stored<StoredFlow>,
     mut next: StoredFlow,
-) -> Result<Shown<View>, Problem> {
+) -> Result<Option<Shown<View>>, Problem> {
     let (now, change) = (app.now(), config::change(app, caller));
+    let org = config::part(catalog, caller.org)?;
+    let unchanged = flows::named(catalog, caller.org);
     if next.document == held.value.document {
         (next.version, next.published_at) = (Some(held.version()), Some(published_at(held)));
         let write = app.store.config_write(&change, &next, held.revision, false)?;
-        return written(app, catalog, held, next, write).await;
+        return written(app, org, held, next, store::ConfigWrite { unchanged, ..write }).await;
     }
     let document = serde_json::to_vec(&held.value.document).map_err(|error| Problem::Internal(error.to_string()))?;
     let blob = store::blob_row(caller.org, "application/json", document, now);
@@ -95,13 +98,13 @@ pub(super) async fn supersede(
         .store
         .config_write(&change, &next, held.revision, false)?
         .and(app.store.config_write(&change, &version, 0, false)?)
-        .and(store::ConfigWrite { blobs: vec![blob], ..store::ConfigWrite::default() });
-    let mut kept: Vec<_> = superseded(catalog, next.id).collect();
+        .and(store::ConfigWrite { blobs: vec![blob], unchanged, ..store::ConfigWrite::default() });
+    let mut kept: Vec<_> = superseded(org, next.id).collect();
     kept.sort_unstable_by_key(|stored| Reverse(stored.value.version));
     for oldest in kept.iter().skip(MAX_VERSIONS - 1) {
         write = write.and(app.store.config_write(&change, &*oldest.value, oldest.revision, true)?);
     }
-    written(app, catalog, held, next, write).await
+    written(app, org, held, next, write).await
 }
 
 async fn written(
@@ -110,12 +113,9 @@ async fn written(
     held: &Stored<StoredFlow>,
     next: StoredFlow,
     write: store::ConfigWrite,
-) -> Result<Shown<View>, Problem> {
-    if !app.store.written(write).await? {
-        return Err(Problem::raced());
-    }
+) -> Result<Option<Shown<View>>, Problem> {
     let revision = held.revision + 1;
-    Ok(Shown::at(revision, View::of(&next, revision, catalog)))
+    config::write_unless_raced(app, write, Shown::at(revision, View::of(&next, revision, catalog))).await
 }
 
 /// The flow with another draft, or none.
@@ -145,7 +145,7 @@ async fn put_draft(
     let document = draft.flow.to_json().map_err(|problem| flows::refused(vec![problem]))?;
     let next = with_draft(held, Some(document));
     let write = app.store.config_write(&config::change(&app, &can), &next, held.revision, false)?;
-    written(&app, &catalog, held, next, write).await
+    written(&app, &catalog, held, next, write).await?.ok_or_else(Problem::raced)
 }
 
 /// Drop the draft of a flow.
@@ -179,14 +179,18 @@ async fn publish(
     PathParam(id): PathParam<FlowId>,
     if_match: IfMatch,
 ) -> Result<Shown<View>, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let held = config::one(&catalog.flows, id.uuid(), "flow")?;
-    if_match.check(held.revision)?;
-    let no_draft = || Problem::Conflict { code: Conflict::NotAllowed, detail: "there is no draft to publish".to_owned() };
-    let draft = held.value.draft.clone().ok_or_else(no_draft)?;
-    let flow = flows::from_document(&draft, id, &catalog)?;
-    let next = flows::followed_by(Some(&held.value), id, &flow, draft, app.now());
-    supersede(&app, &can, &catalog, held, StoredFlow { draft: None, ..next }).await
+    let (app, can) = (&app, &can);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let org = config::part(&catalog, can.org)?;
+        let held = config::one(&org.flows, id.uuid(), "flow")?;
+        if_match.check(held.revision)?;
+        let no_draft = || Problem::Conflict { code: Conflict::NotAllowed, detail: "there is no draft to publish".to_owned() };
+        let draft = held.value.draft.clone().ok_or_else(no_draft)?;
+        let flow = flows::from_document(&draft, id, org)?;
+        let next = flows::followed_by(Some(&held.value), id, &flow, draft, app.now());
+        supersede(app, can, &catalog, held, StoredFlow { draft: None, ..next }).await
+    })
+    .await
 }
 
 /// List the versions of a flow, newest first.
@@ -260,11 +264,15 @@ async fn restore(
     PathParam((id, number)): PathParam<(FlowId, i64)>,
     if_match: IfMatch,
 ) -> Result<Shown<View>, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let held = config::one(&catalog.flows, id.uuid(), "flow")?;
-    if_match.check(held.revision)?;
-    let document = whole(&app, &can, held, &catalog, number).await?.document;
-    let flow = flows::from_document(&document, id, &catalog)?;
-    let next = flows::followed_by(Some(&held.value), id, &flow, document, app.now());
-    supersede(&app, &can, &catalog, held, next).await
+    let (app, can) = (&app, &can);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let org = config::part(&catalog, can.org)?;
+        let held = config::one(&org.flows, id.uuid(), "flow")?;
+        if_match.check(held.revision)?;
+        let document = whole(app, can, held, org, number).await?.document;
+        let flow = flows::from_document(&document, id, org)?;
+        let next = flows::followed_by(Some(&held.value), id, &flow, document, app.now());
+        supersede(app, can, &catalog, held, next).await
+    })
+    .await
 }

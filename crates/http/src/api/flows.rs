@@ -7,12 +7,12 @@ use axum::{
     extract::{FromRequest, Request, State},
 };
 use bytes::Bytes;
-use domain::{FlowId, Project, Source, Timestamp};
+use domain::{FlowId, OrgId, Project, Source, Timestamp};
 use flows::flow::{Flow, Plan};
 use http::{StatusCode, header};
 use serde::Serialize;
 use serde_json::Value;
-use store::{OrgCatalog, StoredFlow};
+use store::{Catalog, OrgCatalog, StoredFlow, StoredTransformation, Unchanged};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -163,6 +163,12 @@ pub(super) fn from_document(document: &Value, id: FlowId, catalog: &OrgCatalog) 
     Ok(flow)
 }
 
+/// What a flow that may run was found to name.
+pub(super) fn named(catalog: &Catalog, org: OrgId) -> Vec<Unchanged> {
+    let transformations = catalog.unchanged::<StoredTransformation>(org);
+    vec![catalog.unchanged::<Project>(org), catalog.unchanged::<Source>(org), transformations]
+}
+
 /// What keeps a document from running.
 pub(super) fn problems(document: &Value, id: FlowId, catalog: &OrgCatalog) -> Vec<FieldError> {
     match from_document(document, id, catalog) {
@@ -199,7 +205,7 @@ pub(super) fn survive(before: &OrgCatalog, after: &OrgCatalog) -> Result<(), Pro
 }
 
 impl Written {
-    fn stored(self, id: FlowId, catalog: &OrgCatalog, held: Option<&StoredFlow>, now: Timestamp) -> Result<StoredFlow, Problem> {
+    fn stored(&self, id: FlowId, catalog: &OrgCatalog, held: Option<&StoredFlow>, now: Timestamp) -> Result<StoredFlow, Problem> {
         if let Err(problems) = checked(&self.flow, id, catalog) {
             return Err(refused(match &self.yaml {
                 Some(yaml) => Flow::locate(yaml, problems),
@@ -243,11 +249,17 @@ async fn create(
         return Ok(made);
     }
     let now = app.now();
-    let catalog = config::org(&app, can.org)?;
-    let flow = written.stored(FlowId::mint(now, &*app.entropy), &catalog, None, now)?;
-    let view = View::of(&flow, 1, &catalog);
-    let write = app.store.config_write(&config::change(&app, &can), &flow, 0, false)?;
-    once.write(&app, &can, &bytes, write, Shown::new(format!("/v1/flows/{}", flow.id), view)).await
+    let id = FlowId::mint(now, &*app.entropy);
+    let (app, can, once, written, bytes) = (&app, &can, &once, &written, &bytes);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let org = config::part(&catalog, can.org)?;
+        let flow = written.stored(id, org, None, now)?;
+        let shown = Shown::new(format!("/v1/flows/{id}"), View::of(&flow, 1, org));
+        let mut write = app.store.config_write(&config::change(app, can), &flow, 0, false)?;
+        write.unchanged = named(&catalog, can.org);
+        once.write_unless_raced(app, can, bytes, write, shown).await
+    })
+    .await
 }
 
 /// List flows.
@@ -291,11 +303,15 @@ async fn replace(
     if_match: IfMatch,
     written: Written,
 ) -> Result<Shown<View>, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let held = config::one(&catalog.flows, id.uuid(), "flow")?;
-    if_match.check(held.revision)?;
-    let flow = written.stored(id, &catalog, Some(&held.value), app.now())?;
-    flow_versions::supersede(&app, &can, &catalog, held, flow).await
+    let (app, can, written) = (&app, &can, &written);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let org = config::part(&catalog, can.org)?;
+        let held = config::one(&org.flows, id.uuid(), "flow")?;
+        if_match.check(held.revision)?;
+        let flow = written.stored(id, org, Some(&held.value), app.now())?;
+        flow_versions::supersede(app, can, &catalog, held, flow).await
+    })
+    .await
 }
 
 /// Delete a flow.

@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
-use domain::{SignerId, Timestamp};
+use domain::{Project, SignerId, Timestamp};
 use google_wallet::ServiceAccount;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::{GoogleThingRow, NameKind, StoredGoogleAccount};
+use store::{Catalog, GoogleThingRow, NameKind, StoredGoogleAccount};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
@@ -174,16 +174,22 @@ async fn delete(
     PathParam(id): PathParam<SignerId>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let stored = config::one(&catalog.google_accounts, id.uuid(), "Google account")?;
-    if_match.check(stored.revision)?;
-    let issuer = &stored.value.issuer;
-    if let Some(user) = catalog.projects.values().find(|it| it.value.google_issuer.as_ref() == Some(issuer)) {
-        return Err(Problem::Conflict { code: Conflict::InUse, detail: format!("the project {} uses it", user.value.slug) });
-    }
-    let mut change = config::change(&app, &can);
-    change.removed_names.push((NameKind::GoogleIssuer, issuer.as_bytes()));
-    config::remove(&app, &change, stored).await
+    let (app, can) = (&app, &can);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let org = config::part(&catalog, can.org)?;
+        let stored = config::one(&org.google_accounts, id.uuid(), "Google account")?;
+        if_match.check(stored.revision)?;
+        let issuer = &stored.value.issuer;
+        if let Some(user) = org.projects.values().find(|it| it.value.google_issuer.as_ref() == Some(issuer)) {
+            return Err(Problem::Conflict { code: Conflict::InUse, detail: format!("the project {} uses it", user.value.slug) });
+        }
+        let mut change = config::change(app, can);
+        change.removed_names.push((NameKind::GoogleIssuer, issuer.as_bytes()));
+        let mut write = app.store.config_write(&change, &*stored.value, stored.revision, true)?;
+        write.unchanged = vec![catalog.unchanged::<Project>(can.org)];
+        config::write_unless_raced(app, write, StatusCode::NO_CONTENT).await
+    })
+    .await
 }
 
 /// What Google's list of objects says about holders, compared with what its call-backs told.

@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{Json, extract::State};
 use domain::{
     Amount, EnrolmentRules, Entropy, FieldDef, FieldType, FieldValue, OrgId, Project, ProjectId, ProjectKind, ScanRules,
-    TemplateId, Timestamp, Variant, VariantId, ZoneName,
+    Template, TemplateId, Timestamp, Variant, VariantId, ZoneName,
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::{NameKind, OrgCatalog, Stored};
+use store::{Catalog, NameKind, OrgCatalog, Stored, StoredFlow, StoredGoogleAccount, StoredSigner, Unchanged};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -407,14 +407,20 @@ async fn create(
         return Ok(made);
     }
     let now = app.now();
-    let project = body.value.check(ProjectId::mint(now, &*app.entropy), now, &app, &*config::org(&app, can.org)?)?;
-    let mut change = config::change(&app, &can);
-    let name = enrolment_name(&project);
-    change.removed_names.extend(name.as_deref().map(|name| (NameKind::FormerEnrolment, name)));
-    change.names.extend(name.clone().map(|name| (NameKind::Enrolment, name, project.id.uuid())));
-    let write = app.store.config_write(&change, &project, 0, false)?;
-    let shown = Shown::new(format!("/v1/projects/{}", project.id), View::of(&project));
-    once.write(&app, &can, &body.bytes, write, shown).await
+    let id = ProjectId::mint(now, &*app.entropy);
+    let (app, can, once, body) = (&app, &can, &once, &body);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let project = body.value.clone().check(id, now, app, config::part(&catalog, can.org)?)?;
+        let mut change = config::change(app, can);
+        let name = enrolment_name(&project);
+        change.removed_names.extend(name.as_deref().map(|name| (NameKind::FormerEnrolment, name)));
+        change.names.extend(name.clone().map(|name| (NameKind::Enrolment, name, id.uuid())));
+        let mut write = app.store.config_write(&change, &project, 0, false)?;
+        write.unchanged = named(&catalog, can.org);
+        let shown = Shown::new(format!("/v1/projects/{id}"), View::of(&project));
+        once.write_unless_raced(app, can, &body.bytes, write, shown).await
+    })
+    .await
 }
 
 /// List projects.
@@ -446,6 +452,12 @@ fn with(catalog: &OrgCatalog, stored: &Stored<Project>, project: &Project) -> Or
     let mut after = catalog.clone();
     after.projects.insert(project.id.uuid(), Stored { value: Arc::new(project.clone()), ..stored.clone() });
     after
+}
+
+/// What a project was found to name.
+fn named(catalog: &Catalog, org: OrgId) -> Vec<Unchanged> {
+    let accounts = catalog.unchanged::<StoredGoogleAccount>(org);
+    vec![catalog.unchanged::<Template>(org), catalog.unchanged::<StoredSigner>(org), accounts]
 }
 
 /// Refuses to take from passes what wallets know them by.
@@ -481,27 +493,34 @@ async fn replace(
     if_match: IfMatch,
     body: Body<ProjectInput>,
 ) -> Result<Shown<View>, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let stored = config::one(&catalog.projects, id.uuid(), "project")?;
-    if_match.check(stored.revision)?;
-    let project = body.value.check(id, stored.value.created_at, &app, &catalog)?;
-    if project.kind != stored.value.kind {
-        return Err(Problem::field("kind", "cannot change once the project exists: make another project"));
-    }
-    flows::survive(&catalog, &with(&catalog, stored, &project))?;
-    keep_identities(&app, can.org, &stored.value, &project).await?;
-    let (before, after) = (enrolment_name(&stored.value), enrolment_name(&project));
-    let mut change = config::change(&app, &can);
-    if before != after {
-        let former = before.iter().chain(&after).map(|name| (NameKind::FormerEnrolment, name.as_slice()));
-        change.removed_names.extend(before.as_deref().map(|name| (NameKind::Enrolment, name)).into_iter().chain(former));
-        // Printed addresses go on leading here.
-        change.names.extend(before.clone().map(|name| (NameKind::FormerEnrolment, name, id.uuid())));
-        change.names.extend(after.clone().map(|name| (NameKind::Enrolment, name, id.uuid())));
-    }
-    let row = app.store.config_write(&change, &project, stored.revision, false)?;
-    redraw::write(&app, &can, &catalog, &row, |template| redraw::shows_change(template, &stored.value, &project)).await?;
-    Ok(Shown::at(stored.revision + 1, View::of(&project)))
+    let (app, can, body) = (&app, &can, &body);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let org = config::part(&catalog, can.org)?;
+        let stored = config::one(&org.projects, id.uuid(), "project")?;
+        if_match.check(stored.revision)?;
+        let project = body.value.clone().check(id, stored.value.created_at, app, org)?;
+        if project.kind != stored.value.kind {
+            return Err(Problem::field("kind", "cannot change once the project exists: make another project"));
+        }
+        flows::survive(org, &with(org, stored, &project))?;
+        keep_identities(app, can.org, &stored.value, &project).await?;
+        let (before, after) = (enrolment_name(&stored.value), enrolment_name(&project));
+        let mut change = config::change(app, can);
+        if before != after {
+            let former = before.iter().chain(&after).map(|name| (NameKind::FormerEnrolment, name.as_slice()));
+            change.removed_names.extend(before.as_deref().map(|name| (NameKind::Enrolment, name)).into_iter().chain(former));
+            // Printed addresses go on leading here.
+            change.names.extend(before.clone().map(|name| (NameKind::FormerEnrolment, name, id.uuid())));
+            change.names.extend(after.clone().map(|name| (NameKind::Enrolment, name, id.uuid())));
+        }
+        let mut row = app.store.config_write(&change, &project, stored.revision, false)?;
+        row.unchanged = named(&catalog, can.org);
+        row.unchanged.push(catalog.unchanged::<StoredFlow>(can.org));
+        let shows_it = |template: &Template| redraw::shows_change(template, &stored.value, &project);
+        let is_done = redraw::write(app, can, org, row, shows_it).await?;
+        Ok(is_done.then(|| Shown::at(stored.revision + 1, View::of(&project))))
+    })
+    .await
 }
 
 /// Delete a project.
@@ -515,18 +534,24 @@ async fn delete(
     PathParam(id): PathParam<ProjectId>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let stored = config::one(&catalog.projects, id.uuid(), "project")?;
-    if_match.check(stored.revision)?;
-    if !app.store.backend().passes(can.org, Some(id), None, None, 1).await?.is_empty() {
-        return Err(Problem::Conflict { code: Conflict::InUse, detail: "the project has passes".to_owned() });
-    }
-    let mut after = OrgCatalog::clone(&catalog);
-    after.projects.remove(&id.uuid());
-    flows::survive(&catalog, &after)?;
-    let (name, former) = (enrolment_name(&stored.value), former_names(&app, can.org, id).await?);
-    let mut change = config::change(&app, &can);
-    change.removed_names.extend(name.as_deref().map(|name| (NameKind::Enrolment, name)));
-    change.removed_names.extend(former.iter().map(|name| (NameKind::FormerEnrolment, name.as_slice())));
-    config::remove(&app, &change, stored).await
+    let (app, can) = (&app, &can);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let org = config::part(&catalog, can.org)?;
+        let stored = config::one(&org.projects, id.uuid(), "project")?;
+        if_match.check(stored.revision)?;
+        if !app.store.backend().passes(can.org, Some(id), None, None, 1).await?.is_empty() {
+            return Err(Problem::Conflict { code: Conflict::InUse, detail: "the project has passes".to_owned() });
+        }
+        let mut after = OrgCatalog::clone(org);
+        after.projects.remove(&id.uuid());
+        flows::survive(org, &after)?;
+        let (name, former) = (enrolment_name(&stored.value), former_names(app, can.org, id).await?);
+        let mut change = config::change(app, can);
+        change.removed_names.extend(name.as_deref().map(|name| (NameKind::Enrolment, name)));
+        change.removed_names.extend(former.iter().map(|name| (NameKind::FormerEnrolment, name.as_slice())));
+        let mut write = app.store.config_write(&change, &*stored.value, stored.revision, true)?;
+        write.unchanged = vec![catalog.unchanged::<StoredFlow>(can.org)];
+        config::write_unless_raced(app, write, StatusCode::NO_CONTENT).await
+    })
+    .await
 }

@@ -2,49 +2,33 @@
 //! Their templates are published again as they are, so that phones are woken and Google is told as after a new design.
 
 use domain::{Project, ProjectKind, Template, TemplateStatus};
-use store::{ConfigWrite, OrgCatalog, Progress, Stored};
+use store::{ConfigWrite, OrgCatalog, Progress};
 
 use super::config;
 use crate::{App, Problem, auth::Caller};
 
-/// How often a change is tried again that the progress of a publication came in between of.
-const MAX_RACES: usize = 20;
-
-/// Writes a change and has the passes of these templates drawn anew, all in one commit.
+/// Writes a change and has the passes of these templates drawn anew, all in one commit. False where others were faster with any
+/// of it, or a publication came on meanwhile.
 pub(super) async fn write(
     app: &App,
     caller: &Caller,
     catalog: &OrgCatalog,
-    change: &ConfigWrite,
+    change: ConfigWrite,
     shows_it: impl Fn(&Template) -> bool,
-) -> Result<(), Problem> {
+) -> Result<bool, Problem> {
     let published = catalog.templates.values().filter(|stored| stored.value.status == TemplateStatus::Published);
-    let anew: Vec<&Stored<Template>> = published.filter(|stored| shows_it(&stored.value)).collect();
-    for _ in 0..MAX_RACES {
-        let mut write = change.clone();
-        for stored in &anew {
-            let old = &*stored.value;
-            let published_at = old.published_at.or(Some(stored.updated_at));
-            let template = Template { redrawn: old.redrawn.saturating_add(1), published_at, ..old.clone() };
-            let progress = Progress::new(old.id, old.project, old.version, false);
-            let (_, jobs) = app.store.publish(caller.org, progress, app.now()).await?;
-            let row = app.store.config_write(&config::change(app, caller), &template, stored.revision, false)?;
-            write = write.and(row).and(jobs);
-        }
-        if app.store.written(write).await? {
-            return Ok(());
-        }
-        // Who else changed the project or a template is told apart from a publication that merely came on.
-        let now = config::org(app, caller.org)?;
-        if anew.is_empty() || anew.iter().any(|it| revision_of(&now, it) != it.revision) {
-            break;
-        }
+    let anew = published.filter(|stored| shows_it(&stored.value));
+    let mut write = change;
+    for stored in anew {
+        let old = &*stored.value;
+        let published_at = old.published_at.or(Some(stored.updated_at));
+        let template = Template { redrawn: old.redrawn.saturating_add(1), published_at, ..old.clone() };
+        let progress = Progress::new(old.id, old.project, old.version, false);
+        let (_, jobs) = app.store.publish(caller.org, progress, app.now()).await?;
+        let row = app.store.config_write(&config::change(app, caller), &template, stored.revision, false)?;
+        write = write.and(row).and(jobs);
     }
-    Err(Problem::raced())
-}
-
-fn revision_of(catalog: &OrgCatalog, stored: &Stored<Template>) -> i64 {
-    catalog.templates.get(&stored.value.id.uuid()).map_or(0, |it| it.revision)
+    Ok(app.store.written(write).await?)
 }
 
 /// Whether passes of a template show what differs between two states of their project.

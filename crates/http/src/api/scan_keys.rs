@@ -6,7 +6,7 @@ use axum::{Json, Router, extract::State, routing::get};
 use domain::OrgId;
 use http::{HeaderName, header};
 use serde::{Deserialize, Serialize};
-use store::{OrgCatalog, ScanKeys};
+use store::{Catalog, OrgCatalog, ScanKeys};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -108,17 +108,21 @@ async fn renew(
     if_match: IfMatch,
     body: Body<Renewal>,
 ) -> Result<Json<View>, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let (numbers, revision) = (catalog.scan_key_numbers(), catalog.scan_keys.values().next().map_or(0, |stored| stored.revision));
-    let spent =
-        || Problem::Conflict { code: Conflict::InUse, detail: "the keys were renewed 255 times, which is all".to_owned() };
-    if_match.check(revision)?;
-    let current = numbers.end().checked_add(1).ok_or_else(spent)?;
-    let oldest = if body.value.retire_older { current } else { *numbers.start() };
-    let keys = ScanKeys { id: can.org, current, oldest };
-    let row = app.store.config_write(&config::change(&app, &can), &keys, revision, false)?;
-    redraw::write(&app, &can, &catalog, &row, redraw::shows_signature).await?;
-    Ok(Json(View::of(&app, can.org, &*config::org(&app, can.org)?, false)?))
+    let (app, can, body) = (&app, &can, &body);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let org = config::part(&catalog, can.org)?;
+        let (numbers, revision) = (org.scan_key_numbers(), org.scan_keys.values().next().map_or(0, |stored| stored.revision));
+        let spent =
+            || Problem::Conflict { code: Conflict::InUse, detail: "the keys were renewed 255 times, which is all".to_owned() };
+        if_match.check(revision)?;
+        let current = numbers.end().checked_add(1).ok_or_else(spent)?;
+        let oldest = if body.value.retire_older { current } else { *numbers.start() };
+        let keys = ScanKeys { id: can.org, current, oldest };
+        let row = app.store.config_write(&config::change(app, can), &keys, revision, false)?;
+        Ok(redraw::write(app, can, org, row, redraw::shows_signature).await?.then_some(()))
+    })
+    .await?;
+    Ok(Json(View::of(app, can.org, &*config::org(app, can.org)?, false)?))
 }
 
 async fn public(

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use base64::Engine as _;
-use domain::{SignerId, Timestamp};
+use domain::{Project, SignerId, Timestamp};
 use http::StatusCode;
 use pkpass::{Certificate, Identity};
 use serde::{Deserialize, Serialize};
-use store::{Ending, NameKind, PreviousSigner, Stored, StoredSigner};
+use store::{Catalog, Ending, NameKind, PreviousSigner, Stored, StoredSigner};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
@@ -345,14 +345,20 @@ async fn delete(
     PathParam(id): PathParam<SignerId>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let stored = config::one(&catalog.signers, id.uuid(), "signer")?;
-    if_match.check(stored.revision)?;
-    let pass_type = &stored.value.pass_type;
-    if let Some(user) = catalog.projects.values().find(|it| it.value.apple_pass_type.as_ref() == Some(pass_type)) {
-        return Err(Problem::Conflict { code: Conflict::InUse, detail: format!("the project {} uses it", user.value.slug) });
-    }
-    let mut change = config::change(&app, &can);
-    change.removed_names.push((NameKind::PassType, pass_type.as_bytes()));
-    config::remove(&app, &change, stored).await
+    let (app, can) = (&app, &can);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let org = config::part(&catalog, can.org)?;
+        let stored = config::one(&org.signers, id.uuid(), "signer")?;
+        if_match.check(stored.revision)?;
+        let pass_type = &stored.value.pass_type;
+        if let Some(user) = org.projects.values().find(|it| it.value.apple_pass_type.as_ref() == Some(pass_type)) {
+            return Err(Problem::Conflict { code: Conflict::InUse, detail: format!("the project {} uses it", user.value.slug) });
+        }
+        let mut change = config::change(app, can);
+        change.removed_names.push((NameKind::PassType, pass_type.as_bytes()));
+        let mut write = app.store.config_write(&change, &*stored.value, stored.revision, true)?;
+        write.unchanged = vec![catalog.unchanged::<Project>(can.org)];
+        config::write_unless_raced(app, write, StatusCode::NO_CONTENT).await
+    })
+    .await
 }

@@ -10,7 +10,7 @@ use connectors::{
 use domain::{FieldValue, OrgId, Source, SourceId, Timestamp};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::{NameKind, OrgCatalog, Stored};
+use store::{Catalog, NameKind, OrgCatalog, Stored, StoredFlow};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -284,18 +284,23 @@ async fn replace(
     if_match: IfMatch,
     body: Body<SourceInput>,
 ) -> Result<Shown<View>, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let stored = config::one(&catalog.sources, id.uuid(), "source")?;
-    if_match.check(stored.revision)?;
-    if body.value.kind != stored.value.kind {
-        return Err(Problem::field("kind", format!("it is {} and stays so: make another source", stored.value.kind)));
-    }
-    let source = body.value.check(&app, can.org, (*stored.value).clone())?;
-    let mut after = OrgCatalog::clone(&catalog);
-    after.sources.insert(id.uuid(), Stored { value: Arc::new(source.clone()), ..stored.clone() });
-    flows::survive(&catalog, &after)?;
-    config::put(&app, &config::change(&app, &can), &source, stored.revision).await?;
-    Ok(Shown::at(stored.revision + 1, View::of(&app, &source)))
+    let (app, can, body) = (&app, &can, &body);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let org = config::part(&catalog, can.org)?;
+        let stored = config::one(&org.sources, id.uuid(), "source")?;
+        if_match.check(stored.revision)?;
+        if body.value.kind != stored.value.kind {
+            return Err(Problem::field("kind", format!("it is {} and stays so: make another source", stored.value.kind)));
+        }
+        let source = body.value.clone().check(app, can.org, (*stored.value).clone())?;
+        let mut after = OrgCatalog::clone(org);
+        after.sources.insert(id.uuid(), Stored { value: Arc::new(source.clone()), ..stored.clone() });
+        flows::survive(org, &after)?;
+        let mut write = app.store.config_write(&config::change(app, can), &source, stored.revision, false)?;
+        write.unchanged = vec![catalog.unchanged::<StoredFlow>(can.org)];
+        config::write_unless_raced(app, write, Shown::at(stored.revision + 1, View::of(app, &source))).await
+    })
+    .await
 }
 
 /// Delete a source.
@@ -309,16 +314,22 @@ async fn delete(
     PathParam(id): PathParam<SourceId>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let stored = config::one(&catalog.sources, id.uuid(), "source")?;
-    if_match.check(stored.revision)?;
-    let mut after = OrgCatalog::clone(&catalog);
-    after.sources.remove(&id.uuid());
-    flows::survive(&catalog, &after)?;
-    let name = id.uuid();
-    let mut change = config::change(&app, &can);
-    change.removed_names.push((NameKind::Source, name.as_bytes()));
-    config::remove(&app, &change, stored).await
+    let (app, can) = (&app, &can);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let org = config::part(&catalog, can.org)?;
+        let stored = config::one(&org.sources, id.uuid(), "source")?;
+        if_match.check(stored.revision)?;
+        let mut after = OrgCatalog::clone(org);
+        after.sources.remove(&id.uuid());
+        flows::survive(org, &after)?;
+        let name = id.uuid();
+        let mut change = config::change(app, can);
+        change.removed_names.push((NameKind::Source, name.as_bytes()));
+        let mut write = app.store.config_write(&change, &*stored.value, stored.revision, true)?;
+        write.unchanged = vec![catalog.unchanged::<StoredFlow>(can.org)];
+        config::write_unless_raced(app, write, StatusCode::NO_CONTENT).await
+    })
+    .await
 }
 
 /// How a write key is rotated.

@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use domain::{Design, OrgId, Project, ProjectId, PublicationId, Template, TemplateId, TemplateStatus, Timestamp};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::{OrgCatalog, Stored, StoredDraft, StoredVersion};
+use store::{Catalog, OrgCatalog, Stored, StoredDraft, StoredVersion};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -437,25 +437,30 @@ async fn delete(
     PathParam(id): PathParam<TemplateId>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let stored = config::one(&catalog.templates, id.uuid(), "template")?;
-    if_match.check(version(stored, catalog.draft_of(id)))?;
-    let in_use = |detail: &str| Problem::Conflict { code: Conflict::InUse, detail: detail.to_owned() };
-    let project = catalog.project(stored.value.project);
-    if project.is_some_and(|project| project.variants.iter().any(|variant| variant.template == id)) {
-        return Err(in_use("a variant of its project names it: change the project first"));
-    }
-    let published = stored.value.status == TemplateStatus::Published;
-    if published && !app.store.backend().passes(can.org, Some(stored.value.project), None, None, 1).await?.is_empty() {
-        return Err(in_use("its project has passes, and they may have been drawn with it"));
-    }
-    let change = config::change(&app, &can);
-    let mut write = app.store.config_write(&change, &*stored.value, stored.revision, true)?;
-    if let Some(draft) = catalog.draft_of(id) {
-        write = write.and(app.store.config_write(&change, &*draft.value, draft.revision, true)?);
-    }
-    for version in catalog.versions.values().filter(|version| version.value.template == id) {
-        write = write.and(app.store.config_write(&change, &*version.value, version.revision, true)?);
-    }
-    if app.store.written(write).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::raced()) }
+    let (app, can) = (&app, &can);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let org = config::part(&catalog, can.org)?;
+        let stored = config::one(&org.templates, id.uuid(), "template")?;
+        if_match.check(version(stored, org.draft_of(id)))?;
+        let in_use = |detail: &str| Problem::Conflict { code: Conflict::InUse, detail: detail.to_owned() };
+        let project = org.project(stored.value.project);
+        if project.is_some_and(|project| project.variants.iter().any(|variant| variant.template == id)) {
+            return Err(in_use("a variant of its project names it: change the project first"));
+        }
+        let published = stored.value.status == TemplateStatus::Published;
+        if published && !app.store.backend().passes(can.org, Some(stored.value.project), None, None, 1).await?.is_empty() {
+            return Err(in_use("its project has passes, and they may have been drawn with it"));
+        }
+        let change = config::change(app, can);
+        let mut write = app.store.config_write(&change, &*stored.value, stored.revision, true)?;
+        if let Some(draft) = org.draft_of(id) {
+            write = write.and(app.store.config_write(&change, &*draft.value, draft.revision, true)?);
+        }
+        for version in org.versions.values().filter(|version| version.value.template == id) {
+            write = write.and(app.store.config_write(&change, &*version.value, version.revision, true)?);
+        }
+        write.unchanged = vec![catalog.unchanged::<Project>(can.org)];
+        config::write_unless_raced(app, write, StatusCode::NO_CONTENT).await
+    })
+    .await
 }

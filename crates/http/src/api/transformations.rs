@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
-use domain::{Payload, SourceEventId, SourceId, Target, Timestamp, TransformationId};
+use domain::{OrgId, Payload, SourceEventId, SourceId, Target, Timestamp, TransformationId};
 use flows::transform::{self, Arrived, Transformation};
 use http::StatusCode;
 use script::{Entry, Fault, Host, Limits, Program, Warning};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use store::{OrgCatalog, Stored, StoredTransformation};
+use store::{Catalog, ConfigWrite, OrgCatalog, Stored, StoredFlow, StoredTarget, StoredTransformation};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -220,11 +220,16 @@ async fn create(
         return Ok(made);
     }
     let now = app.now();
-    let written = body.value.stored(TransformationId::mint(now, &*app.entropy), now)?;
-    let (stored, warnings) = checked(&config::org(&app, can.org)?, written).await?;
-    let write = app.store.config_write(&config::change(&app, &can), &stored, 0, false)?;
-    let shown = Shown::new(format!("/v1/transformations/{}", stored.id), View::of(&stored, 1, warnings));
-    once.write(&app, &can, &body.bytes, write, shown).await
+    let id = TransformationId::mint(now, &*app.entropy);
+    let (app, can, once, body) = (&app, &can, &once, &body);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let written = body.value.clone().stored(id, now)?;
+        let (stored, warnings) = checked(config::part(&catalog, can.org)?, written).await?;
+        let write = app.store.config_write(&config::change(app, can), &stored, 0, false)?;
+        let shown = Shown::new(format!("/v1/transformations/{id}"), View::of(&stored, 1, warnings));
+        once.write_unless_raced(app, can, &body.bytes, relying(&catalog, can.org, write), shown).await
+    })
+    .await
 }
 
 /// List transformations and libraries.
@@ -267,32 +272,44 @@ async fn replace(
     if_match: IfMatch,
     body: Body<TransformationInput>,
 ) -> Result<Shown<View>, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let held = config::one(&catalog.transformations, id.uuid(), "transformation")?;
-    if_match.check(held.revision)?;
-    if body.value.library != held.value.library {
-        return Err(Problem::field("library", "cannot be changed: make another one"));
-    }
-    let written = body.value.stored(id, held.value.created_at)?;
-    if written.slug != held.value.slug {
-        unused(&catalog, &held.value)?;
-    }
-    if held.value.enabled && !written.enabled {
-        makes_nothing(&catalog, &held.value)?;
-    }
-    change(&app, &can, &catalog, written, held.revision).await
+    let (app, can, body) = (&app, &can, &body);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let org = config::part(&catalog, can.org)?;
+        let held = config::one(&org.transformations, id.uuid(), "transformation")?;
+        if_match.check(held.revision)?;
+        if body.value.library != held.value.library {
+            return Err(Problem::field("library", "cannot be changed: make another one"));
+        }
+        let written = body.value.clone().stored(id, held.value.created_at)?;
+        if written.slug != held.value.slug {
+            unused(org, &held.value)?;
+        }
+        if held.value.enabled && !written.enabled {
+            makes_nothing(org, &held.value)?;
+        }
+        change(app, can, &catalog, written, held.revision).await
+    })
+    .await
+}
+
+/// A change that was decided on what imports it and what it imports, and on what runs through it.
+fn relying(catalog: &Catalog, org: OrgId, write: ConfigWrite) -> ConfigWrite {
+    let users = [catalog.unchanged::<StoredFlow>(org), catalog.unchanged::<StoredTarget>(org)];
+    let unchanged = users.into_iter().chain([catalog.unchanged::<StoredTransformation>(org)]).collect();
+    ConfigWrite { unchanged, ..write }
 }
 
 async fn change(
     app: &Arc<App>,
     can: &Can<scope::ConfigWrite>,
-    catalog: &Arc<OrgCatalog>,
+    catalog: &Catalog,
     written: StoredTransformation,
     revision: i64,
-) -> Result<Shown<View>, Problem> {
-    let (stored, warnings) = checked(catalog, written).await?;
-    config::put(app, &config::change(app, can), &stored, revision).await?;
-    Ok(Shown::at(revision + 1, View::of(&stored, revision + 1, warnings)))
+) -> Result<Option<Shown<View>>, Problem> {
+    let (stored, warnings) = checked(config::part(catalog, can.org)?, written).await?;
+    let write = app.store.config_write(&config::change(app, can), &stored, revision, false)?;
+    let shown = Shown::at(revision + 1, View::of(&stored, revision + 1, warnings));
+    config::write_unless_raced(app, relying(catalog, can.org, write), shown).await
 }
 
 /// Publish a draft.
@@ -307,13 +324,16 @@ async fn publish(
     PathParam(id): PathParam<TransformationId>,
     if_match: IfMatch,
 ) -> Result<Shown<View>, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let held = config::one(&catalog.transformations, id.uuid(), "transformation")?;
-    if_match.check(held.revision)?;
-    let mut written = (*held.value).clone();
-    let no_draft = || Problem::Conflict { code: Conflict::NotAllowed, detail: "there is no draft to publish".to_owned() };
-    written.code = written.draft.take().ok_or_else(no_draft)?;
-    change(&app, &can, &catalog, written, held.revision).await
+    let (app, can) = (&app, &can);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let held = config::one(&config::part(&catalog, can.org)?.transformations, id.uuid(), "transformation")?;
+        if_match.check(held.revision)?;
+        let mut written = (*held.value).clone();
+        let no_draft = || Problem::Conflict { code: Conflict::NotAllowed, detail: "there is no draft to publish".to_owned() };
+        written.code = written.draft.take().ok_or_else(no_draft)?;
+        change(app, can, &catalog, written, held.revision).await
+    })
+    .await
 }
 
 /// Refuses while a flow, a webhook or a destination names it.
@@ -349,15 +369,20 @@ async fn delete(
     PathParam(id): PathParam<TransformationId>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    let catalog = config::org(&app, can.org)?;
-    let stored = config::one(&catalog.transformations, id.uuid(), "transformation")?;
-    if_match.check(stored.revision)?;
-    unused(&catalog, &stored.value)?;
-    if stored.value.library {
-        let (catalog, gone) = (Arc::clone(&catalog), Arc::clone(&stored.value));
-        blocking(move || dependents(&catalog, gone.id, &Arc::new(libraries(&catalog, &gone, false)))).await??;
-    }
-    config::remove(&app, &config::change(&app, &can), stored).await
+    let (app, can) = (&app, &can);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let org = config::part(&catalog, can.org)?;
+        let stored = config::one(&org.transformations, id.uuid(), "transformation")?;
+        if_match.check(stored.revision)?;
+        unused(org, &stored.value)?;
+        if stored.value.library {
+            let (org, gone) = (Arc::clone(org), Arc::clone(&stored.value));
+            blocking(move || dependents(&org, gone.id, &Arc::new(libraries(&org, &gone, false)))).await??;
+        }
+        let write = app.store.config_write(&config::change(app, can), &*stored.value, stored.revision, true)?;
+        config::write_unless_raced(app, relying(&catalog, can.org, write), StatusCode::NO_CONTENT).await
+    })
+    .await
 }
 
 /// Events to try code on.

@@ -13,7 +13,7 @@ use domain::{
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::{Catalog, DeliveryRow, OrgCatalog, Stored, StoredTarget, Unchanged};
+use store::{Catalog, DeliveryRow, OrgCatalog, Stored, StoredTarget, StoredTransformation, Unchanged};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -476,6 +476,7 @@ async fn create(
         let stored = app.store.seal_target(can.org, target, sealed.clone())?;
         let mut write = app.store.config_write(&config::change(&app, &can), &stored, 0, false)?;
         write.unchanged = counted(&catalog, can.org, &stored.target);
+        write.unchanged.extend(named(&catalog, can.org, &stored.target));
         let shown = Shown::new(format!("/v1/webhooks/{id}"), created(&stored, &secret, app.now()));
         if let Some(made) = once.write_unless_raced(&app, &can, &body.bytes, write, shown).await? {
             return Ok(made);
@@ -490,6 +491,11 @@ fn counted(catalog: &Catalog, org: OrgId, target: &Target) -> Vec<Unchanged> {
         .and_then(|shape| shape.destination)
         .is_some_and(|destination| destination.profile.most_targets.is_some());
     limited.then(|| catalog.unchanged::<StoredTarget>(org)).into_iter().collect()
+}
+
+/// What a target was found to name.
+pub(super) fn named(catalog: &Catalog, org: OrgId, target: &Target) -> Option<Unchanged> {
+    matches!(target.payload, Some(Payload::Transformation(_))).then(|| catalog.unchanged::<StoredTransformation>(org))
 }
 
 /// List webhooks.
@@ -532,21 +538,22 @@ async fn replace(
     if_match: IfMatch,
     body: Body<WebhookInput>,
 ) -> Result<Shown<View>, Problem> {
-    let catalog = app.store.catalog();
-    let org = config::part(&catalog, can.org)?;
-    let held = one(org, id)?;
-    if_match.check(held.revision)?;
-    let target = body.value.check(&app, &can, org, id, Some(&app.store.open_target(can.org, &held.value)?)).await?;
-    let stored = app.store.seal_target(can.org, target, held.value.sealed_secrets.clone())?;
-    let mut write = app.store.config_write(&config::change(&app, &can), &stored, held.revision, false)?;
-    if stored.target.dialect != held.value.target.dialect {
-        write.unchanged = counted(&catalog, can.org, &stored.target);
-    }
-    if !app.store.written(write).await? {
-        app.store.refresh().await?;
-        return Err(Problem::raced());
-    }
-    Ok(Shown::at(held.revision + 1, View::of(&stored, app.now())))
+    let (app, can, body) = (&app, &can, &body);
+    config::settled(app, |catalog: Arc<Catalog>| async move {
+        let org = config::part(&catalog, can.org)?;
+        let held = one(org, id)?;
+        if_match.check(held.revision)?;
+        let former = app.store.open_target(can.org, &held.value)?;
+        let target = body.value.clone().check(app, can, org, id, Some(&former)).await?;
+        let stored = app.store.seal_target(can.org, target, held.value.sealed_secrets.clone())?;
+        let mut write = app.store.config_write(&config::change(app, can), &stored, held.revision, false)?;
+        if stored.target.dialect != held.value.target.dialect {
+            write.unchanged = counted(&catalog, can.org, &stored.target);
+        }
+        write.unchanged.extend(named(&catalog, can.org, &stored.target));
+        config::write_unless_raced(app, write, Shown::at(held.revision + 1, View::of(&stored, app.now()))).await
+    })
+    .await
 }
 
 /// Delete a webhook.

@@ -15,6 +15,7 @@ mod links;
 mod messages;
 mod passengine;
 mod pictures;
+mod races;
 mod redraw;
 mod scans;
 mod server;
