@@ -120,6 +120,22 @@ async fn a_schedule_runs_a_query_again_and_missed_times_once() {
     workers.drain(PATIENCE).await;
 }
 
+/// Syncs are looked at once a minute at least, and when one is due, which another look does not put off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_made_between_two_looks_is_kept_to_the_second() {
+    let (house, warehouse) = (House::new().await, Warehouse::with(1).await);
+    let into_the_minute = house.now().as_seconds().rem_euclid(60);
+    house.clock.forward(Duration::from_secs(u64::try_from((100 - into_the_minute) % 60).unwrap()));
+    let workers = house.workers().await;
+    let sync = warehouse.sync(&house, MEMBERS, Some(json!({"cron": "* * * * *"})));
+    assert!(house.store.put(&house.change(), &sync, 0).await.unwrap());
+    house.clock.forward(Duration::from_secs(20));
+    until("it runs", || async { !house.runs(&sync).await.is_empty() }).await;
+    let begun = house.runs(&sync).await.pop().unwrap().created_at;
+    assert!(begun.as_seconds().rem_euclid(60) < 30, "the minute began long before {begun}");
+    workers.drain(PATIENCE).await;
+}
+
 /// A run reads what changed since the last one that came to its end without a failed row.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_changed_is_read_and_what_failed_is_read_again() {

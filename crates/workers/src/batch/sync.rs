@@ -21,6 +21,10 @@ use crate::shard::{End, House, Shard};
 
 /// Rows of a trial.
 const TRIED_ROWS: usize = 10;
+/// How long after it was looked which syncs are due it is looked again, at the latest.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked whether a run is over that holds back the next.
+const HELD_BACK_EVERY: Duration = Duration::from_secs(5);
 
 /// Which rows of a sync's query are wanted.
 pub(super) enum Wanted {
@@ -112,9 +116,10 @@ fn mark_of(cell: &Value) -> Option<String> {
 }
 
 /// Begins the runs that are due by their syncs' schedules. One that is still under way, or waits for somebody, holds back the
-/// next; times that went by meanwhile are made up for by one run.
-pub(crate) async fn begin_due(shard: &Shard) -> Result<(), End> {
+/// next; times that went by meanwhile are made up for by one run. Says when to look again.
+pub(crate) async fn begin_due(shard: &Shard) -> Result<Timestamp, End> {
     let (house, now) = (&shard.house, shard.house.now());
+    let mut look_at = now.plus(LOOK_EVERY);
     let catalog = shard.insist("read the configuration", || house.catalog()).await?;
     for (org, config) in catalog.orgs() {
         for stored in config.syncs.values() {
@@ -128,15 +133,20 @@ pub(crate) async fn begin_due(shard: &Shard) -> Result<(), End> {
             let newest = shard.insist("read the runs of a sync", newest).await?;
             // A schedule that was changed counts from then.
             let since = newest.as_ref().map_or(stored.updated_at, |newest| newest.created_at.max(stored.updated_at));
-            let is_due = schedule.after(since).is_some_and(|due| due <= now);
-            if !is_due || newest.is_some_and(|newest| !newest.state.is_over()) {
-                continue;
+            let Some(due) = schedule.after(since) else { continue };
+            let is_held_back = newest.is_some_and(|newest| !newest.state.is_over());
+            if due > now {
+                look_at = look_at.min(due);
+            } else if is_held_back {
+                look_at = look_at.min(now.plus(HELD_BACK_EVERY));
+            } else {
+                let projects: Vec<Project> = config.projects.values().map(|stored| (*stored.value).clone()).collect();
+                begin(shard, org, sync, &projects, now).await?;
+                look_at = schedule.after(now).map_or(look_at, |next| look_at.min(next));
             }
-            let projects: Vec<Project> = config.projects.values().map(|stored| (*stored.value).clone()).collect();
-            begin(shard, org, sync, &projects, now).await?;
         }
     }
-    Ok(())
+    Ok(look_at)
 }
 
 async fn begin(shard: &Shard, org: OrgId, sync: &StoredSync, projects: &[Project], now: Timestamp) -> Result<(), End> {
