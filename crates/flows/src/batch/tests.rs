@@ -121,6 +121,34 @@ fn a_line_of_ndjson_fails_alone() {
     }
 }
 
+#[test]
+fn a_number_of_more_digits_than_a_double_keeps_is_its_text() {
+    let document = batch(&json!({"project": "coffee-club", "operation": "issue", "format": "ndjson"}));
+    let table = [
+        ("12345678901234567890123", json!("12345678901234567890123")),
+        ("-12345678901234567890123", json!("-12345678901234567890123")),
+        ("[12345678901234567.25,1]", json!(["12345678901234567.25", 1])),
+        ("1e-400", json!("1e-400")),
+        ("18446744073709551615", json!(u64::MAX)),
+        ("-9223372036854775808", json!(i64::MIN)),
+        ("0.30000000000000004", json!(0.300_000_000_000_000_04)),
+        ("1.50000000000000000000", json!(1.5)),
+        ("100000000000000000000000", json!("100000000000000000000000")),
+        ("1E2", json!(100.0)),
+        ("1e23", json!(1e23)),
+        ("\"a \\\" 12345678901234567890123\"", json!("a \" 12345678901234567890123")),
+    ];
+    for (number, expected) in table {
+        let line = format!("{{\"é\":\"1\",\"external_id\":{number}}}");
+        let (read, _) = rows(&document, line.as_bytes(), 100).unwrap();
+        assert_eq!(read[0].value.as_ref().unwrap()["external_id"], expected, "{number}");
+    }
+    for no_number in ["12345678901234567890123.", "012345678901234567890123", "12345678901234567890123e", "1e999", "--1"] {
+        let line = format!("{{\"external_id\":{no_number}}}");
+        assert!(rows(&document, line.as_bytes(), 100).unwrap().0[0].value.is_err(), "{no_number}");
+    }
+}
+
 fn decoded(label: Option<&str>, file: &[u8], piece: usize) -> Result<String, String> {
     let (mut decoder, mut out) = (Decoder::new(label).unwrap(), Vec::new());
     for piece in file.chunks(piece) {
