@@ -8,6 +8,7 @@ mod batch_change;
 mod batch_rows;
 mod batch_sample;
 mod batches;
+mod bodyless;
 pub(crate) mod commands;
 mod config;
 mod connectors;
@@ -148,6 +149,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     let text: Arc<str> = document.to_string().into();
     let openapi = async move || ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response();
     guarded
+        .layer(middleware::from_fn_with_state(bodyless::of(&document), bodyless::guard))
         .layer(middleware::from_fn_with_state(Arc::clone(app), auth::guard))
         .route("/v1/openapi.json", get(openapi))
         .merge(images::public_routes())
