@@ -12,7 +12,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use crate::{
     app::App,
     problem::{FieldError, Problem},
-    strict::Strict,
+    strict::{CHOICES, Strict},
 };
 
 /// Most bytes beyond a limit that are read and thrown away.
@@ -57,18 +57,18 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value = serde_path_to_error::deserialize(Strict(&mut reader)).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
-        // The reader takes what has several of an enum's names, or none, for a fault of the text; and so it does numbers that
-        // are too large.
-        if inner.is_data() || serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
+        let whole = serde_json::from_slice::<IgnoredAny>(bytes);
+        let text = inner.to_string();
+        // The reader takes numbers that are too large for a fault of the text, and faults of the text for ones of a choice.
+        if (inner.is_data() && !text.starts_with(CHOICES)) || whole.is_ok() {
             // The line and column are of no use beside a path.
-            let text = inner.to_string();
             let text = flows::plainly(text.split(" at line ").next().unwrap_or_default());
             Problem::Invalid(vec![FieldError::new(
                 if path == "." { String::new() } else { path.replace("[", ".").replace("]", "") },
                 text,
             )])
         } else {
-            Problem::Malformed(format!("not JSON: {inner}"))
+            Problem::Malformed(format!("not JSON: {}", whole.err().unwrap_or(inner)))
         }
     })?;
     reader.end().map_err(|error| Problem::Malformed(format!("not JSON: {error}")))?;
@@ -171,6 +171,14 @@ mod tests {
         for bad in [r#"{"add":1,"set":2}"#, "{}", r#"{"add":1e400}"#] {
             let fault = parse::<Thing>(format!(r#"{{"list":[],"choice":{bad}}}"#).as_bytes()).unwrap_err();
             assert!(matches!(&fault, Problem::Invalid(errors) if errors[0].path.starts_with("choice")), "{bad}: {fault:?}");
+        }
+        for bad in ["5", "[]", "true", "{}", r#"{"add":1,"set":2}"#] {
+            let fault = parse::<Thing>(format!(r#"{{"list":[],"choice":{bad}}}"#).as_bytes()).unwrap_err();
+            let named = |errors: &[FieldError]| errors[0].message == "expected exactly one of `add`, `set`";
+            assert!(matches!(&fault, Problem::Invalid(errors) if named(errors)), "{bad}: {fault:?}");
+        }
+        for broken in [r#"{"list":[],"choice":"#, r#"{"list":[],"choice":{"add":}}"#] {
+            assert!(matches!(parse::<Thing>(broken.as_bytes()).unwrap_err(), Problem::Malformed(_)), "{broken}");
         }
         for bad in [&b"{"[..], b"", b"\xff", br#"{"list":["\ud800"]}"#, br#"{"list":[]} x"#] {
             let status = parse::<Thing>(bad).unwrap_err().status();

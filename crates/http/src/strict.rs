@@ -1,7 +1,16 @@
 //! Objects are objects: serde's structs can also be read from lists of their values in order, which no document of ours
 //! promises and no client means. This wrapper asks for a map wherever a struct is wanted, at every depth.
 
-use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Visitor};
+
+/// How the reader of JSON begins a fault about something else than a value.
+const NO_VALUE: &str = "expected value";
+/// How a fault about something else than one of an enum's names begins.
+pub(crate) const CHOICES: &str = "expected exactly one of ";
+
+fn choices(names: &[&str]) -> String {
+    format!("{CHOICES}`{}`", names.join("`, `"))
+}
 
 /// A deserializer, visitor, seed or access that reads structs from maps alone.
 pub(crate) struct Strict<T>(pub(crate) T);
@@ -24,6 +33,17 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
         visitor: V,
     ) -> Result<V::Value, D::Error> {
         self.0.deserialize_map(Strict(visitor))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        let read = self.0.deserialize_enum(name, variants, Strict(visitor));
+        // What is neither one name nor an object of one name, the reader of JSON calls no value, and does not say which are.
+        read.map_err(|error| if error.to_string().starts_with(NO_VALUE) { D::Error::custom(choices(variants)) } else { error })
     }
 
     fn is_human_readable(&self) -> bool {
@@ -58,7 +78,6 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
         deserialize_tuple(length: usize);
         deserialize_tuple_struct(name: &'static str, length: usize);
         deserialize_map();
-        deserialize_enum(name: &'static str, variants: &'static [&'static str]);
         deserialize_identifier();
         deserialize_ignored_any();
     }
