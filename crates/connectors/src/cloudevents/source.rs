@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::Method;
 
 use crate::catalog::Greeting;
-use crate::kit::json::{self, Kind, Object, Writer};
+use crate::kit::json::{self, Document, Kind, Writer};
 use crate::kit::{
     Answer, Arrival, Authentic, Decoded, Inbound, Lock, Refused, Track, WriteKey, Wrong, decode_all, decode_one, single, tracking,
 };
@@ -47,10 +47,10 @@ pub(super) fn decode(authentic: &Authentic, arrival: &Arrival<'_>) -> Decoded {
             return Decoded { events: Vec::new(), faults: Vec::new(), switched_off: 0, answer: Answer::ok() };
         }
         let items = single::text_of(&inbound.body).and_then(|text| single::items(text, ""));
-        return decode_all(authentic, arrival, items, |_, text| structured(text, arrival));
+        return decode_all(authentic, arrival, items, |_, event| structured(event, arrival));
     }
     if media.starts_with("application/cloudevents") || !inbound.headers.contains_key("ce-specversion") {
-        return decode_one(authentic, arrival, |text| structured(text, arrival));
+        return decode_one(authentic, arrival, |event| structured(event, arrival));
     }
     binary(authentic, &media, arrival)
 }
@@ -75,9 +75,10 @@ impl<'a> Attributes<'a> {
         let happened = self.get("time").and_then(|time| time.trim().parse().ok());
         let users = ["userId", "user_id", "customer_id", "customerId", "user.id", "customer.id"];
         let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
-        let user = single::user(arrival.settings, &properties, &users).map(owned);
+        let told = Document::of(&properties);
+        let user = single::user(arrival.settings, &told, &users).map(owned);
         let emails: &[(&str, &[&str])] = &[("email", &["email", "user.email", "customer.email"])];
-        let traits = single::traits(&properties, emails).into_iter().map(|(key, value)| (key, owned(value))).collect();
+        let traits = single::traits(&told, emails).into_iter().map(|(key, value)| (key, owned(value))).collect();
         let order = if user.is_some() { None } else { self.get("partitionkey").or_else(|| self.get("subject")).cloned() };
         let mut envelope = Writer::new(256);
         for (key, value) in &self.0 {
@@ -97,8 +98,8 @@ impl<'a> Attributes<'a> {
 }
 
 /// Everything in the body, data and attributes beside one another.
-fn structured<'a>(text: &'a str, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
-    let event: Object<'a> = single::members(text)?;
+fn structured<'a>(event: &Document<'a>, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
+    let event = event.members();
     let attributes = event
         .members()
         .filter(|(key, _)| !matches!(*key, "data" | "data_base64"))

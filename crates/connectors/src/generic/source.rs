@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::kit::json;
+use crate::kit::json::{self, Document};
 use crate::kit::signature::{Hash, TOLERANCE_SECONDS, is_hmac, unbase64, unhex};
 use crate::kit::{
     Arrival, Authentic, Decoded, Inbound, KeyHash, Lock, Refused, Settings, SharedSecret, Track, WriteKey, Wrong, decode_all,
@@ -97,7 +97,7 @@ fn tag(given: &str, settings: &Settings) -> Option<Vec<u8>> {
 /// The events of a request.
 pub(super) fn decode(authentic: &Authentic, arrival: &Arrival<'_>) -> Decoded {
     let items = items(authentic, arrival.settings);
-    decode_all(authentic, arrival, items, |number, text| read(authentic.inbound(), number, text, arrival))
+    decode_all(authentic, arrival, items, |number, event| read(authentic.inbound(), number, event, arrival))
 }
 
 fn items<'a>(authentic: &'a Authentic, settings: &Settings) -> Result<Vec<(String, &'a str)>, Wrong> {
@@ -112,11 +112,16 @@ fn items<'a>(authentic: &'a Authentic, settings: &Settings) -> Result<Vec<(Strin
     }
 }
 
-fn read<'a>(inbound: &'a Inbound, number: usize, text: &'a str, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
+fn read<'a>(
+    inbound: &'a Inbound,
+    number: usize,
+    event: &Document<'a>,
+    arrival: &Arrival<'_>,
+) -> Result<Option<Track<'a>>, Wrong> {
     let set = |name: &str| settings::text(arrival.settings, name);
     let at = |name: &str, usual: &[&str]| match set(name) {
-        Some(path) => single::first(text, &[path]),
-        None => single::first(text, usual),
+        Some(path) => single::first(event, &[path]),
+        None => single::first(event, usual),
     };
     let usual = ["event", "type", "name", "topic", "action"];
     let name = at("event", &usual).or_else(|| set("event_name").map(|name| Cow::Owned(name.to_owned())));
@@ -129,19 +134,19 @@ fn read<'a>(inbound: &'a Inbound, number: usize, text: &'a str, arrival: &Arriva
     })?;
     let times = ["timestamp", "time", "occurred_at", "occurredAt", "created_at", "createdAt"];
     let happened = match set("timestamp") {
-        Some(path) => single::time(text, &[path]),
-        None => single::time(text, &times),
+        Some(path) => single::time(event, &[path]),
+        None => single::time(event, &times),
     };
     let alone = arrival_is_one(inbound);
     let header =
         || ["idempotency-key", "webhook-id", "x-request-id"].iter().find_map(|name| inbound.header(name)).filter(|_| alone);
     let id = match at("id", &["id", "event_id", "eventId", "messageId", "uuid"]) {
         // The same resource in another event is another thing that happened.
-        Some(id) if set("id").is_none() => single::hashed(&[name.as_bytes(), id.as_bytes(), text.as_bytes()]),
+        Some(id) if set("id").is_none() => single::hashed(&[name.as_bytes(), id.as_bytes(), event.text().as_bytes()]),
         Some(id) => id.into_owned(),
         None => match (header(), happened) {
             (Some(id), _) => id.to_owned(),
-            (None, Some(_)) => single::hashed(&[text.as_bytes()]),
+            (None, Some(_)) => single::hashed(&[event.text().as_bytes()]),
             (None, None) => single::fresh(arrival, number),
         },
     };
@@ -153,7 +158,7 @@ fn read<'a>(inbound: &'a Inbound, number: usize, text: &'a str, arrival: &Arriva
         user: at("user", &users),
         traits: email.map(|email| ("email", email)).into_iter().collect(),
         order: None,
-        properties: Cow::Borrowed(text),
+        properties: Cow::Borrowed(event.text()),
         context: Vec::new(),
         happened,
     }))

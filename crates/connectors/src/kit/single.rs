@@ -5,9 +5,10 @@ use std::borrow::Cow;
 
 use aws_lc_rs::digest;
 use domain::{SourceEvent, Timestamp};
+use serde_json::error::Category;
 use uuid::Uuid;
 
-use super::json::{self, Kind, Object, Writer};
+use super::json::{self, Document, Kind, Writer};
 use super::{Answer, Arrival, Authentic, Decoded, Fault, Setting, Settings, Takes, head, settings};
 
 /// Most bytes of a request, inflated.
@@ -141,10 +142,10 @@ impl Wrong {
 pub(crate) fn decode_one<'a>(
     authentic: &'a Authentic,
     arrival: &Arrival<'_>,
-    read: impl Fn(&'a str) -> Result<Option<Track<'a>>, Wrong>,
+    read: impl Fn(&Document<'a>) -> Result<Option<Track<'a>>, Wrong>,
 ) -> Decoded {
     let items = text_of(&authentic.inbound().body).map(|text| vec![(String::new(), text)]);
-    decode_all(authentic, arrival, items, |_, text| read(text))
+    decode_all(authentic, arrival, items, |_, event| read(event))
 }
 
 /// The events of a request that was taken apart already, each with its place; total, like every `decode`.
@@ -152,7 +153,7 @@ pub(crate) fn decode_all<'a>(
     authentic: &'a Authentic,
     arrival: &Arrival<'_>,
     items: Result<Vec<(String, &'a str)>, Wrong>,
-    read: impl Fn(usize, &'a str) -> Result<Option<Track<'a>>, Wrong>,
+    read: impl Fn(usize, &Document<'a>) -> Result<Option<Track<'a>>, Wrong>,
 ) -> Decoded {
     let mut decoded = Decoded { events: Vec::new(), faults: Vec::new(), switched_off: 0, answer: Answer::ok() };
     match items {
@@ -163,7 +164,7 @@ pub(crate) fn decode_all<'a>(
         }
         Ok(items) => {
             for (number, (place, text)) in items.into_iter().enumerate() {
-                match object(text).and_then(|()| read(number, text)) {
+                match document(text).and_then(|event| read(number, &event)) {
                     Ok(Some(track)) => decoded.events.push(track.into_event(arrival.received_at)),
                     Ok(None) => decoded.switched_off += 1,
                     Err(wrong) => {
@@ -197,23 +198,20 @@ pub(crate) fn text_of(body: &[u8]) -> Result<&str, Wrong> {
     Ok(text)
 }
 
-/// Checks that text is a JSON object that can be taken.
-fn object(text: &str) -> Result<(), Wrong> {
+/// Text as a JSON object that can be taken.
+fn document(text: &str) -> Result<Document<'_>, Wrong> {
     if text.len() > MAX_EVENT_BYTES {
         let message = format!("the event has {} bytes, more than {MAX_EVENT_BYTES}: send less with it", text.len());
         return Err(Wrong::new("", message));
     }
     json::scan(text).map_err(|trouble| Wrong::new(&json::path_at(text, trouble.at), trouble.kind.to_string()))?;
-    match serde_json::from_str::<&serde_json::value::RawValue>(text) {
-        Err(error) => {
+    Document::parse(text).map_err(|error| match error.classify() {
+        Category::Data => Wrong::new("", format!("expected an object, found {}", json::kind(text).name())),
+        Category::Syntax | Category::Eof | Category::Io => {
             let path = json::path_at(text, json::offset_of(text, error.line(), error.column()));
-            Err(Wrong::new(&path, format!("not JSON: {error}")))
+            Wrong::new(&path, format!("not JSON: {error}"))
         }
-        Ok(_) if json::kind(text) != Kind::Object => {
-            Err(Wrong::new("", format!("expected an object, found {}", json::kind(text).name())))
-        }
-        Ok(_) => Ok(()),
-    }
+    })
 }
 
 /// A JSON array's items with their places below `place`; [`decode_all`] checks each of them.
@@ -229,11 +227,6 @@ pub(crate) fn items<'a>(array: &'a str, place: &str) -> Result<Vec<(String, &'a 
     }
 }
 
-/// The members of checked JSON text.
-pub(crate) fn members(text: &str) -> Result<Object<'_>, Wrong> {
-    Object::parse(text).map_err(|_| Wrong::new("", format!("expected an object, found {}", json::kind(text).name())))
-}
-
 /// Text that is not blank, trimmed, or a number's digits.
 pub(crate) fn word(value: &str) -> Option<Cow<'_, str>> {
     match json::kind(value) {
@@ -247,23 +240,23 @@ pub(crate) fn word(value: &str) -> Option<Cow<'_, str>> {
 }
 
 /// The first of the paths at which there is a word.
-pub(crate) fn first<'a>(text: &'a str, paths: &[&str]) -> Option<Cow<'a, str>> {
-    paths.iter().find_map(|path| word(json::at(text, path)?))
+pub(crate) fn first<'a>(event: &Document<'a>, paths: &[&str]) -> Option<Cow<'a, str>> {
+    paths.iter().find_map(|path| word(event.at(path)?))
 }
 
 /// The traits that stand at these paths, the first one that is there.
-pub(crate) fn traits<'a>(text: &'a str, known: &[(&'static str, &[&str])]) -> Vec<(&'static str, Cow<'a, str>)> {
-    known.iter().filter_map(|(name, paths)| Some((*name, first(text, paths)?))).collect()
+pub(crate) fn traits<'a>(event: &Document<'a>, known: &[(&'static str, &[&str])]) -> Vec<(&'static str, Cow<'a, str>)> {
+    known.iter().filter_map(|(name, paths)| Some((*name, first(event, paths)?))).collect()
 }
 
 /// The customer's id where the setting `user` says, else where the vendor has it.
-pub(crate) fn user<'a>(settings: &Settings, properties: &'a str, else_at: &[&str]) -> Option<Cow<'a, str>> {
+pub(crate) fn user<'a>(settings: &Settings, properties: &Document<'a>, else_at: &[&str]) -> Option<Cow<'a, str>> {
     settings::text(settings, USER.name).and_then(|path| first(properties, &[path])).or_else(|| first(properties, else_at))
 }
 
 /// A time at the first of the paths where there is one.
-pub(crate) fn time(text: &str, paths: &[&str]) -> Option<Timestamp> {
-    paths.iter().find_map(|path| super::tracking::time::parse(json::at(text, path)?))
+pub(crate) fn time(event: &Document<'_>, paths: &[&str]) -> Option<Timestamp> {
+    paths.iter().find_map(|path| super::tracking::time::parse(event.at(path)?))
 }
 
 /// An id made of the content: the same request again has the same one.

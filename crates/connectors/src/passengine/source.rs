@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::kit::json;
+use crate::kit::json::Document;
 use crate::kit::signature::{Hash, is_hmac, unhex};
 use crate::kit::{Arrival, Authentic, Decoded, Inbound, Lock, Refused, SharedSecret, Track, Wrong, decode_one, single};
 
@@ -18,26 +18,25 @@ pub(super) fn verify(inbound: Inbound, lock: &Lock<'_>) -> Result<Authentic, Ref
 
 /// The event of a request.
 pub(super) fn decode(authentic: &Authentic, arrival: &Arrival<'_>) -> Decoded {
-    decode_one(authentic, arrival, |text| read(text, arrival))
+    decode_one(authentic, arrival, |event| read(event, arrival))
 }
 
 const TRAITS: &[(&str, &[&str])] =
     &[("email", &["client.email", "email"]), ("name", &["client.name"]), ("phone", &["client.phone", "phone"])];
 
-fn read<'a>(text: &'a str, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
-    let name = single::first(text, &["event"]).ok_or_else(|| Wrong::missing("event"))?;
-    let data =
-        json::at(text, "data").filter(|data| data.starts_with('{')).ok_or_else(|| Wrong::new("data", "expected an object"))?;
+fn read<'a>(event: &Document<'a>, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
+    let name = single::first(event, &["event"]).ok_or_else(|| Wrong::missing("event"))?;
+    let data = event.object_at("data").ok_or_else(|| Wrong::new("data", "expected an object"))?;
     let of_client = name.starts_with("client.");
     Ok(Some(Track {
         // There is no id of the event: the same body again is the same event.
-        id: single::first(text, &["id"]).map_or_else(|| single::hashed(&[text.as_bytes()]), Cow::into_owned),
+        id: single::first(event, &["id"]).map_or_else(|| single::hashed(&[event.text().as_bytes()]), Cow::into_owned),
         name,
-        user: single::user(arrival.settings, data, if of_client { &["id"] } else { &["client.id"] }),
-        traits: single::traits(data, TRAITS),
-        order: single::first(data, &["id", "pass.id", "code"]),
-        properties: Cow::Borrowed(data),
+        user: single::user(arrival.settings, &data, if of_client { &["id"] } else { &["client.id"] }),
+        traits: single::traits(&data, TRAITS),
+        order: single::first(&data, &["id", "pass.id", "code"]),
+        properties: Cow::Borrowed(data.text()),
         context: Vec::new(),
-        happened: single::time(text, &["timestamp"]),
+        happened: single::time(event, &["timestamp"]),
     }))
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use domain::Timestamp;
 
-use crate::kit::json;
+use crate::kit::json::Document;
 use crate::kit::signature::{Hash, is_hmac, unbase64, unhex};
 use crate::kit::{Arrival, Authentic, Decoded, Inbound, Lock, Refused, SharedSecret, Track, Wrong, decode_one, single};
 
@@ -24,7 +24,7 @@ pub(super) fn verify(inbound: Inbound, lock: &Lock<'_>) -> Result<Authentic, Ref
 
 /// The event of a request.
 pub(super) fn decode(authentic: &Authentic, arrival: &Arrival<'_>) -> Decoded {
-    decode_one(authentic, arrival, |text| read(text, arrival))
+    decode_one(authentic, arrival, |event| read(event, arrival))
 }
 
 const USERS: &[&str] = &["externalId", "personDetails.externalId"];
@@ -38,28 +38,26 @@ const TRAITS: &[(&str, &[&str])] = &[
 /// Places of the external id in `recordData`, whose names have dots in them.
 const EXTERNAL: [&str; 3] = ["members.member.externalId", "singleUseCoupons.coupon.externalId", "person.externalId"];
 
-fn read<'a>(text: &'a str, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
-    let name = single::first(text, &["event"]).ok_or_else(|| Wrong::missing("event"))?;
-    let pass =
-        json::at(text, "pass").filter(|pass| pass.starts_with('{')).ok_or_else(|| Wrong::new("pass", "expected an object"))?;
-    let record = json::at(pass, "recordData").filter(|record| record.starts_with('{')).unwrap_or("{}");
-    let record = single::members(record)?;
-    let in_record = || EXTERNAL.iter().find_map(|name| single::word(record.given(name)?));
+fn read<'a>(event: &Document<'a>, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
+    let name = single::first(event, &["event"]).ok_or_else(|| Wrong::missing("event"))?;
+    let pass = event.object_at("pass").ok_or_else(|| Wrong::new("pass", "expected an object"))?;
+    let record = pass.object_at("recordData").unwrap_or_default();
+    let in_record = || EXTERNAL.iter().find_map(|name| single::word(record.members().given(name)?));
     Ok(Some(Track {
         // There is no id of the event: the same body again is the same event.
-        id: single::hashed(&[text.as_bytes()]),
-        user: single::user(arrival.settings, pass, USERS).or_else(in_record),
-        traits: single::traits(pass, TRAITS),
-        order: single::first(pass, &["id"]),
-        happened: happened(&name, pass),
+        id: single::hashed(&[event.text().as_bytes()]),
+        user: single::user(arrival.settings, &pass, USERS).or_else(in_record),
+        traits: single::traits(&pass, TRAITS),
+        order: single::first(&pass, &["id"]),
+        happened: happened(&name, &pass),
         name,
-        properties: Cow::Borrowed(pass),
+        properties: Cow::Borrowed(pass.text()),
         context: Vec::new(),
     }))
 }
 
 /// When it happened: the time in the record that goes with the event.
-fn happened(name: &str, pass: &str) -> Option<Timestamp> {
+fn happened(name: &str, pass: &Document<'_>) -> Option<Timestamp> {
     let key = match name {
         "PASS_EVENT_RECORD_CREATED" => "metadata.issueAt",
         "PASS_EVENT_INSTALLED" => "metadata.lastInstalledAt",
@@ -67,8 +65,8 @@ fn happened(name: &str, pass: &str) -> Option<Timestamp> {
         "PASS_EVENT_INVALIDATED" => "metadata.invalidatedAt",
         _ => "metadata.lastUpdatedAt",
     };
-    let moment = json::at(pass, key)?;
-    let number = |name: &str| json::at(moment, name).and_then(|digits| digits.parse::<i64>().ok());
+    let moment = Document::of(pass.at(key)?);
+    let number = |name: &str| moment.at(name).and_then(|digits| digits.parse::<i64>().ok());
     match number("seconds") {
         Some(seconds) if (0..=253_402_300_799).contains(&seconds) => {
             let micros = number("nanos").filter(|nanos| (0..1_000_000_000).contains(nanos)).unwrap_or_default() / 1_000;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::catalog::Greeting;
-use crate::kit::json;
+use crate::kit::json::Document;
 use crate::kit::signature::{Hash, is_hmac, unhex};
 use crate::kit::{Answer, Arrival, Authentic, Decoded, Inbound, Lock, Refused, SharedSecret, Track, Wrong, decode_one, single};
 
@@ -16,10 +16,14 @@ const MAX_TOKEN_CHARS: usize = 256;
 /// `webhook.verify` asks whether somebody is there, before any secret is known: the token is returned as plain text.
 pub(super) fn greet(inbound: &Inbound) -> Option<Greeting> {
     let text = std::str::from_utf8(&inbound.body).ok().filter(|text| text.len() <= MAX_HANDSHAKE_BYTES)?.trim_ascii();
-    if !text.contains("webhook.verify") || single::first(text, &["type"])? != "webhook.verify" {
+    if !text.contains("webhook.verify") {
         return None;
     }
-    let token = single::first(text, &["data.token"])?;
+    let asked = Document::of(text);
+    if single::first(&asked, &["type"])? != "webhook.verify" {
+        return None;
+    }
+    let token = single::first(&asked, &["data.token"])?;
     let plain =
         token.len() <= MAX_TOKEN_CHARS && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.=+/:".contains(&byte));
     plain.then(|| Greeting { answer: Answer { status: 200, text: token.into_owned() }, headers: Vec::new() })
@@ -35,22 +39,21 @@ pub(super) fn verify(inbound: Inbound, lock: &Lock<'_>) -> Result<Authentic, Ref
 
 /// The event of a request.
 pub(super) fn decode(authentic: &Authentic, arrival: &Arrival<'_>) -> Decoded {
-    decode_one(authentic, arrival, |text| read(text, arrival))
+    decode_one(authentic, arrival, |event| read(event, arrival))
 }
 
-fn read<'a>(text: &'a str, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
-    let name = single::first(text, &["type"]).ok_or_else(|| Wrong::missing("type"))?;
-    let data =
-        json::at(text, "data").filter(|data| data.starts_with('{')).ok_or_else(|| Wrong::new("data", "expected an object"))?;
-    let id = single::first(text, &["id"]).map_or_else(|| single::hashed(&[text.as_bytes()]), Cow::into_owned);
+fn read<'a>(event: &Document<'a>, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
+    let name = single::first(event, &["type"]).ok_or_else(|| Wrong::missing("type"))?;
+    let data = event.object_at("data").ok_or_else(|| Wrong::new("data", "expected an object"))?;
+    let id = single::first(event, &["id"]).map_or_else(|| single::hashed(&[event.text().as_bytes()]), Cow::into_owned);
     Ok(Some(Track {
         name,
         id,
-        user: single::user(arrival.settings, data, &[]),
+        user: single::user(arrival.settings, &data, &[]),
         traits: Vec::new(),
-        order: single::first(data, &["pid", "passPid", "serialNumber", "passSerialNumber"]),
-        properties: Cow::Borrowed(data),
+        order: single::first(&data, &["pid", "passPid", "serialNumber", "passSerialNumber"]),
+        properties: Cow::Borrowed(data.text()),
         context: Vec::new(),
-        happened: single::time(text, &["created"]),
+        happened: single::time(event, &["created"]),
     }))
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::kit::json::Document;
 use crate::kit::signature::{Hash, is_hmac, unbase64};
 use crate::kit::{Arrival, Authentic, Decoded, Inbound, Lock, Refused, Track, Wrong, decode_one, settings, single};
 
@@ -26,7 +27,7 @@ pub(super) fn verify(inbound: Inbound, lock: &Lock<'_>) -> Result<Authentic, Ref
 
 /// The event of a request.
 pub(super) fn decode(authentic: &Authentic, arrival: &Arrival<'_>) -> Decoded {
-    decode_one(authentic, arrival, |text| read(authentic.inbound(), text, arrival))
+    decode_one(authentic, arrival, |event| read(authentic.inbound(), event, arrival))
 }
 
 const TRAITS: &[(&str, &[&str])] = &[
@@ -36,7 +37,7 @@ const TRAITS: &[(&str, &[&str])] = &[
     ("phone", &["phone", "customer.phone", "billing_address.phone"]),
 ];
 
-fn read<'a>(inbound: &'a Inbound, text: &'a str, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
+fn read<'a>(inbound: &'a Inbound, event: &Document<'a>, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
     let topic = header(inbound, "topic")
         .ok_or_else(|| Wrong::new("", "the header X-Shopify-Topic is missing: this is no webhook of Shopify's"))?;
     let shop = header(inbound, "shop-domain");
@@ -45,23 +46,23 @@ fn read<'a>(inbound: &'a Inbound, text: &'a str, arrival: &Arrival<'_>) -> Resul
     {
         return Ok(None);
     }
-    let resource = single::first(text, &["id", "admin_graphql_api_id", "customer.id"]);
+    let resource = single::first(event, &["id", "admin_graphql_api_id", "customer.id"]);
     // One event of a shop can touch several resources, and several subscriptions can tell the same one.
     let id = match (header(inbound, "event-id"), header(inbound, "webhook-id")) {
-        (Some(event), _) => single::hashed(&[
+        (Some(id), _) => single::hashed(&[
             shop.unwrap_or_default().as_bytes(),
             topic.as_bytes(),
-            event.as_bytes(),
+            id.as_bytes(),
             resource.as_deref().unwrap_or_default().as_bytes(),
         ]),
         (None, Some(webhook)) => webhook.to_owned(),
         (None, None) => single::hashed(&[topic.as_bytes(), &inbound.body]),
     };
     let of_customer: &[&str] = if topic.starts_with("customers/") { &["customer.id", "id"] } else { &["customer.id"] };
-    let user = single::user(arrival.settings, text, of_customer);
+    let user = single::user(arrival.settings, event, of_customer);
     let happened = header(inbound, "triggered-at")
         .and_then(|at| at.parse().ok())
-        .or_else(|| single::time(text, &["updated_at", "created_at"]));
+        .or_else(|| single::time(event, &["updated_at", "created_at"]));
     let envelope = [
         ("topic", Some(topic)),
         ("shop", shop),
@@ -72,10 +73,10 @@ fn read<'a>(inbound: &'a Inbound, text: &'a str, arrival: &Arrival<'_>) -> Resul
     Ok(Some(Track {
         name: Cow::Borrowed(topic),
         id,
-        traits: single::traits(text, TRAITS),
-        order: user.is_none().then_some(resource).flatten().filter(|_| single::traits(text, &TRAITS[..1]).is_empty()),
+        traits: single::traits(event, TRAITS),
+        order: user.is_none().then_some(resource).flatten().filter(|_| single::traits(event, &TRAITS[..1]).is_empty()),
         user,
-        properties: Cow::Borrowed(text),
+        properties: Cow::Borrowed(event.text()),
         context: vec![("shopify", single::envelope(&envelope.map(|(key, value)| (key, value.map(Cow::Borrowed)))))],
         happened,
     }))

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::kit::json::{self, Kind, Writer};
+use crate::kit::json::{self, Document, Kind, Writer};
 use crate::kit::signature::{Hash, TOLERANCE_SECONDS, is_ed25519, is_hmac, unbase64};
 use crate::kit::{Arrival, Authentic, Decoded, Inbound, Lock, Refused, SharedSecret, Track, Wrong, decode_one, single};
 
@@ -68,31 +68,32 @@ pub(super) fn verify(inbound: Inbound, lock: &Lock<'_>) -> Result<Authentic, Ref
 
 /// The event of a request.
 pub(super) fn decode(authentic: &Authentic, arrival: &Arrival<'_>) -> Decoded {
-    decode_one(authentic, arrival, |text| read(authentic.inbound(), text, arrival))
+    decode_one(authentic, arrival, |event| read(authentic.inbound(), event, arrival))
 }
 
 const USERS: &[&str] = &["userId", "user_id", "customer_id", "customerId", "user.id", "customer.id"];
 const TRAITS: &[(&str, &[&str])] = &[("email", &["email", "user.email", "customer.email"])];
 
-fn read<'a>(inbound: &'a Inbound, text: &'a str, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
-    let name = single::first(text, &["type", "event_type", "eventType", "event"]).ok_or_else(|| Wrong::missing("type"))?;
-    let (properties, inner) = match json::at(text, "data") {
-        Some(data) if json::kind(data) == Kind::Object => (Cow::Borrowed(data), data),
-        Some(data) => {
-            let mut out = Writer::new(data.len() + 16);
-            out.raw("data", data);
-            (Cow::Owned(out.finish()), "{}")
+fn read<'a>(inbound: &'a Inbound, event: &Document<'a>, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
+    let name = single::first(event, &["type", "event_type", "eventType", "event"]).ok_or_else(|| Wrong::missing("type"))?;
+    let data = event.at("data").map(Document::of);
+    let data = data.as_ref().unwrap_or(event);
+    let properties = match json::kind(data.text()) {
+        Kind::Object => Cow::Borrowed(data.text()),
+        _ => {
+            let mut out = Writer::new(data.text().len() + 16);
+            out.raw("data", data.text());
+            Cow::Owned(out.finish())
         }
-        None => (Cow::Borrowed(text), text),
     };
     Ok(Some(Track {
         name,
         id: inbound.header(ID).unwrap_or_default().trim().to_owned(),
-        user: single::user(arrival.settings, inner, USERS),
-        traits: single::traits(inner, TRAITS),
+        user: single::user(arrival.settings, data, USERS),
+        traits: single::traits(data, TRAITS),
         order: None,
         properties,
         context: Vec::new(),
-        happened: single::time(text, &["timestamp"]),
+        happened: single::time(event, &["timestamp"]),
     }))
 }

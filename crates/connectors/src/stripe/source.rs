@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::kit::json::{self, Kind};
+use crate::kit::json::{self, Document};
 use crate::kit::signature::{Hash, is_hmac, unhex};
 use crate::kit::{Arrival, Authentic, Decoded, Inbound, Lock, Refused, SharedSecret, Track, Wrong, decode_one, settings, single};
 
@@ -41,7 +41,7 @@ fn parts(header: &str) -> Option<(&str, Vec<Vec<u8>>)> {
 
 /// The event of a request.
 pub(super) fn decode(authentic: &Authentic, arrival: &Arrival<'_>) -> Decoded {
-    decode_one(authentic, arrival, |text| read(text, arrival))
+    decode_one(authentic, arrival, |event| read(event, arrival))
 }
 
 const TRAITS: &[(&str, &[&str])] = &[
@@ -50,33 +50,33 @@ const TRAITS: &[(&str, &[&str])] = &[
     ("phone", &["customer_details.phone", "customer_phone", "billing_details.phone", "phone"]),
 ];
 
-fn read<'a>(text: &'a str, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
-    let event = single::members(text)?;
-    let kind = event.given("object").and_then(json::text).unwrap_or_default();
+fn read<'a>(event: &Document<'a>, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
+    let kind = event.members().given("object").and_then(json::text).unwrap_or_default();
     let thin = kind == "v2.core.event";
     if kind != "event" && !thin {
         return Err(Wrong::new("object", "expected `event` or `v2.core.event`: this is no event of Stripe's"));
     }
-    let word = |key: &str| event.given(key).and_then(single::word);
+    let word = |key: &str| event.members().given(key).and_then(single::word);
     let name = word("type").ok_or_else(|| Wrong::missing("type"))?;
     let id = word("id").ok_or_else(|| Wrong::missing("id"))?;
-    let live = event.given("livemode");
+    let live = event.members().given("livemode");
     let wanted = settings::text(arrival.settings, "livemode").unwrap_or("any");
     if wanted == "live" && live == Some("false") || wanted == "test" && live == Some("true") {
         return Ok(None);
     }
-    let properties = if thin { thin_properties(text) } else { snapshot(text)? };
-    let is_customer = json::at(&properties, "object").and_then(json::text).is_some_and(|object| object == "customer");
+    let properties = if thin { thin_properties(event) } else { snapshot(event)? };
+    let told = Document::of(&properties);
+    let is_customer = told.at("object").and_then(json::text).is_some_and(|object| object == "customer");
     // A customer's own id, in the event about the customer itself and in those of everything else, expanded or not.
     let customer: &[&str] = if is_customer { &["id"] } else { &["customer", "customer.id", "client_reference_id"] };
     let owned = |found: Option<Cow<'_, str>>| found.map(|text| Cow::Owned(text.into_owned()));
-    let user = owned(single::user(arrival.settings, &properties, customer));
-    let order = owned(single::first(&properties, customer).or_else(|| single::first(&properties, &["id"])));
-    let traits = single::traits(&properties, TRAITS).into_iter().map(|(key, value)| (key, Cow::Owned(value.into_owned())));
+    let user = owned(single::user(arrival.settings, &told, customer));
+    let order = owned(single::first(&told, customer).or_else(|| single::first(&told, &["id"])));
+    let traits = single::traits(&told, TRAITS).into_iter().map(|(key, value)| (key, Cow::Owned(value.into_owned())));
     let mut envelope = vec![
         ("api_version", word("api_version")),
         ("account", word("account")),
-        ("request", single::first(text, &["request.id"])),
+        ("request", single::first(event, &["request.id"])),
     ];
     envelope.push(("livemode", live.map(Cow::Borrowed)));
     Ok(Some(Track {
@@ -85,19 +85,19 @@ fn read<'a>(text: &'a str, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, W
         user,
         traits: traits.collect(),
         order,
-        happened: single::time(text, &["created"]),
+        happened: single::time(event, &["created"]),
         context: vec![("stripe", single::envelope(&envelope))],
         properties,
     }))
 }
 
 /// What a snapshot event is about, with what changed of it.
-fn snapshot(text: &str) -> Result<Cow<'_, str>, Wrong> {
-    let object = json::at(text, "data.object").filter(|value| json::kind(value) == Kind::Object);
+fn snapshot<'a>(event: &Document<'a>) -> Result<Cow<'a, str>, Wrong> {
+    let object = event.object_at("data.object");
     let object = object.ok_or_else(|| Wrong::new("data.object", "expected an object: this is no event of Stripe's"))?;
-    let Some(before) = json::at(text, "data.previous_attributes") else { return Ok(Cow::Borrowed(object)) };
-    let mut out = json::Writer::new(object.len() + before.len() + 32);
-    for (key, value) in single::members(object)?.members() {
+    let Some(before) = event.at("data.previous_attributes") else { return Ok(Cow::Borrowed(object.text())) };
+    let mut out = json::Writer::new(object.text().len() + before.len() + 32);
+    for (key, value) in object.members().members() {
         out.raw(key, value);
     }
     out.raw("previous_attributes", before);
@@ -105,10 +105,10 @@ fn snapshot(text: &str) -> Result<Cow<'_, str>, Wrong> {
 }
 
 /// A thin event carries ids only: what it is about, and little data.
-fn thin_properties(text: &str) -> Cow<'_, str> {
+fn thin_properties(event: &Document<'_>) -> Cow<'static, str> {
     let mut out = json::Writer::new(256);
     for key in ["related_object", "data", "reason"] {
-        if let Some(value) = json::at(text, key) {
+        if let Some(value) = event.at(key) {
             out.raw(key, value);
         }
     }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::kit::json;
+use crate::kit::json::Document;
 use crate::kit::signature::{Hash, is_hmac, unbase64, unhex};
 use crate::kit::{Arrival, Authentic, Decoded, Inbound, Lock, Refused, SharedSecret, Track, Wrong, decode_one, single};
 
@@ -22,27 +22,28 @@ pub(super) fn verify(inbound: Inbound, lock: &Lock<'_>) -> Result<Authentic, Ref
 
 /// The event of a request.
 pub(super) fn decode(authentic: &Authentic, arrival: &Arrival<'_>) -> Decoded {
-    decode_one(authentic, arrival, |text| read(text, arrival))
+    decode_one(authentic, arrival, |event| read(event, arrival))
 }
 
 const USERS: &[&str] =
     &["identifiers.customerId", "identifiers.customer.id", "identifiers.externalId", "customerId", "accountId"];
 const TRAITS: &[(&str, &[&str])] = &[("email", &["identifiers.email", "metadata.email", "email"])];
 
-fn read<'a>(text: &'a str, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
-    let name = single::first(text, &["eventType", "type", "event", "name"]);
+fn read<'a>(event: &Document<'a>, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
+    let name = single::first(event, &["eventType", "type", "event", "name"]);
     let name = name.ok_or_else(|| Wrong::missing("eventType"))?;
-    let data = ["properties", "data", "payload"].iter().find_map(|key| json::at(text, key)).filter(|data| data.starts_with('{'));
-    let data = data.unwrap_or(text);
-    let id = single::first(text, &["id", "eventId", "operationId"]);
+    let data = ["properties", "data", "payload"].iter().find_map(|key| event.at(key));
+    let data = data.and_then(|data| Document::parse(data).ok());
+    let data = data.as_ref().unwrap_or(event);
+    let id = single::first(event, &["id", "eventId", "operationId"]);
     Ok(Some(Track {
         name,
-        id: id.map_or_else(|| single::hashed(&[text.as_bytes()]), Cow::into_owned),
+        id: id.map_or_else(|| single::hashed(&[event.text().as_bytes()]), Cow::into_owned),
         user: single::user(arrival.settings, data, USERS),
         traits: single::traits(data, TRAITS),
         order: single::first(data, &["passId", "id"]),
-        properties: Cow::Borrowed(data),
+        properties: Cow::Borrowed(data.text()),
         context: Vec::new(),
-        happened: single::time(text, &["timestamp", "date", "createdAt"]),
+        happened: single::time(event, &["timestamp", "date", "createdAt"]),
     }))
 }

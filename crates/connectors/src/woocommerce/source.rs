@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::catalog::Greeting;
+use crate::kit::json::Document;
 use crate::kit::signature::{Hash, is_hmac, unbase64};
 use crate::kit::{Answer, Arrival, Authentic, Decoded, Inbound, Lock, Refused, SharedSecret, Track, Wrong, decode_one, single};
 
@@ -42,7 +43,7 @@ fn decoded(secret: &str) -> zeroize::Zeroizing<String> {
 
 /// The event of a request.
 pub(super) fn decode(authentic: &Authentic, arrival: &Arrival<'_>) -> Decoded {
-    decode_one(authentic, arrival, |text| read(authentic.inbound(), text, arrival))
+    decode_one(authentic, arrival, |event| read(authentic.inbound(), event, arrival))
 }
 
 const TRAITS: &[(&str, &[&str])] = &[
@@ -52,19 +53,19 @@ const TRAITS: &[(&str, &[&str])] = &[
     ("phone", &["billing.phone", "phone"]),
 ];
 
-fn read<'a>(inbound: &'a Inbound, text: &'a str, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
+fn read<'a>(inbound: &'a Inbound, event: &Document<'a>, arrival: &Arrival<'_>) -> Result<Option<Track<'a>>, Wrong> {
     let header = |name: &str| inbound.header(name).map(str::trim).filter(|text| !text.is_empty());
     let topic = header("x-wc-webhook-topic")
         .ok_or_else(|| Wrong::new("", "the header X-WC-Webhook-Topic is missing: this is no webhook of WooCommerce's"))?;
     let store = header("x-wc-webhook-source");
-    let resource = single::first(text, &["id"]);
+    let resource = single::first(event, &["id"]);
     let is_customer = topic.starts_with("customer.");
     // A guest's customer id is 0. The delivery id is no use to recognise anything: it is made of the second.
     let customer: &[&str] = if is_customer { &["id"] } else { &["customer_id"] };
-    let user = single::user(arrival.settings, text, customer).filter(|user| user != "0");
+    let user = single::user(arrival.settings, event, customer).filter(|user| user != "0");
     let parts = [store.unwrap_or_default(), topic, resource.as_deref().unwrap_or_default()].map(str::as_bytes);
     let id = single::hashed(&[parts[0], parts[1], parts[2], &inbound.body]);
-    let traits = single::traits(text, TRAITS);
+    let traits = single::traits(event, TRAITS);
     let order = if user.is_none() && traits.is_empty() { resource } else { None };
     let envelope = [
         ("topic", Some(topic)),
@@ -78,8 +79,8 @@ fn read<'a>(inbound: &'a Inbound, text: &'a str, arrival: &Arrival<'_>) -> Resul
         user,
         traits,
         order,
-        properties: Cow::Borrowed(text),
+        properties: Cow::Borrowed(event.text()),
         context: vec![("woocommerce", single::envelope(&envelope.map(|(key, value)| (key, value.map(Cow::Borrowed)))))],
-        happened: single::time(text, &["date_modified_gmt", "date_created_gmt"]),
+        happened: single::time(event, &["date_modified_gmt", "date_created_gmt"]),
     }))
 }

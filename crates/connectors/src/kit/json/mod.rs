@@ -8,7 +8,7 @@ mod writer;
 
 pub use go::to_go_json;
 pub use object::{Kind, Object, kind, push_text, text};
-pub(crate) use path::at;
 pub use path::is_path;
+pub(crate) use path::{Document, at};
 pub use scan::{MAX_DEPTH, Trouble, TroubleKind, offset_of, path_at, scan};
 pub(crate) use writer::Writer;

@@ -46,15 +46,56 @@ pub fn is_path(path: &str) -> bool {
 
 /// The value at a path below valid JSON text; nothing when it is not there or `null`.
 pub(crate) fn at<'a>(text: &'a str, path: &str) -> Option<&'a str> {
+    below(text, &steps(path)?)
+}
+
+fn below<'a>(text: &'a str, steps: &[Step<'_>]) -> Option<&'a str> {
     let mut value = text;
-    for step in steps(path)? {
+    for step in steps {
         value = match (step, kind(value)) {
             (Step::Key(key), Kind::Object) => Object::parse(value).ok()?.given(key)?,
-            (Step::Index(index), Kind::Array) => serde_json::from_str::<Vec<&'a RawValue>>(value).ok()?.get(index)?.get(),
+            (Step::Index(index), Kind::Array) => serde_json::from_str::<Vec<&'a RawValue>>(value).ok()?.get(*index)?.get(),
             _ => return None,
         };
     }
     (value != "null").then_some(value)
+}
+
+/// A JSON object whose members are told apart once, for whoever looks at several paths below it.
+#[derive(Debug, Default)]
+pub(crate) struct Document<'a> {
+    text: &'a str,
+    members: Object<'a>,
+}
+
+impl<'a> Document<'a> {
+    /// Reads the first level of `text`.
+    pub(crate) fn parse(text: &'a str) -> serde_json::Result<Self> {
+        Ok(Self { text, members: Object::parse(text)? })
+    }
+    /// Of valid JSON; what is no object has no members.
+    pub(crate) fn of(text: &'a str) -> Self {
+        Self::parse(text).unwrap_or(Self { text, members: Object::default() })
+    }
+    /// All of it.
+    pub(crate) fn text(&self) -> &'a str {
+        self.text
+    }
+    /// Its first level.
+    pub(crate) fn members(&self) -> &Object<'a> {
+        &self.members
+    }
+    /// The value at a path; nothing when it is not there or `null`.
+    pub(crate) fn at(&self, path: &str) -> Option<&'a str> {
+        match steps(path)?.split_first()? {
+            (Step::Key(key), rest) => below(self.members.given(key)?, rest),
+            (Step::Index(_), _) => None,
+        }
+    }
+    /// The object at a path.
+    pub(crate) fn object_at(&self, path: &str) -> Option<Self> {
+        Self::parse(self.at(path)?).ok()
+    }
 }
 
 #[cfg(test)]
@@ -80,6 +121,7 @@ mod tests {
         ];
         for (path, found) in cases {
             assert_eq!(at(text, path), found, "{path}");
+            assert_eq!(Document::of(text).at(path), found, "{path}");
         }
         assert!(is_path("data.object.metadata.member_id") && !is_path("a.[0]x") && !is_path(&"a.".repeat(200)));
     }
@@ -87,7 +129,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_path_is_answered(path in ".{0,40}") {
-            let _ = at(r#"{"a":[{"b":1}]}"#, &path);
+            let text = r#"{"a":[{"b":1}]}"#;
+            prop_assert_eq!(Document::of(text).at(&path), at(text, &path));
         }
     }
 }
