@@ -323,6 +323,7 @@ impl Store {
         let id = row.id.uuid();
         let body = self
             .unseal(row.org, id, row.data_key.as_deref(), || context(INBOX_CONTEXT, id), &row.body)
+            .and_then(|body| body.map(String::from_utf8).transpose().map_err(|error| StoreError::Internal(error.to_string())))
             .map_err(|error| damaged(error, "inbox", place(row.position)))?;
         Ok(InboxEntry {
             position: row.position,
@@ -333,7 +334,7 @@ impl Store {
             received_at: row.received_at,
             occurred_at: row.occurred_at,
             name: row.name,
-            payload: body.map(|body| String::from_utf8_lossy(&body).into_owned()),
+            payload: body,
             result: row.result,
         })
     }
