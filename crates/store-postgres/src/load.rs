@@ -263,3 +263,56 @@ impl Collected {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use store::{Backend as _, conformance::START};
+    use testkit::postgres::Cluster;
+
+    use super::*;
+    use crate::{Options, Postgres, pool};
+
+    /// Rows of one organization, fifty at a time, their ids in the order of time; nothing counts them for the planner.
+    const GROW: &str = "CREATE FUNCTION grow(first bigint) RETURNS void LANGUAGE sql AS $$
+        INSERT INTO contacts (org, id, version, created_at, updated_at, body)
+            SELECT org, id, 1, 0, 0, '' FROM made(first);
+        INSERT INTO contact_keys (org, hash, contact) SELECT org, gen_random_uuid(), id FROM made(first);
+        INSERT INTO passes (org, id, project, version, content_seq, issued_at, updated_at, subject, shard, state, body)
+            SELECT org, id, org, 1, n, n, n, id, n % 16, 0, '' FROM made(first); $$";
+    const MADE: &str = "CREATE FUNCTION made(first bigint) RETURNS TABLE (n bigint, org uuid, id uuid) LANGUAGE sql AS $$
+        SELECT n, '00000000-0000-0000-0000-000000000001'::uuid, ('00000000-0000-0000-0000-' || lpad(to_hex(n), 12, '0'))::uuid
+            FROM generate_series(first + 1, first + 50) n $$";
+    const ORG: &str = "00000000-0000-0000-0000-000000000001";
+    /// Of an organization by something else first.
+    const OTHERS: [&str; 6] =
+        ["contact_keys_contact", "contacts_wallets", "passes_project", "passes_installed", "passes_state", "passes_updated"];
+
+    #[tokio::test]
+    async fn rows_are_found_by_their_keys_however_young_their_tables_are() {
+        let url = Cluster::shared().await.unwrap().create_database().await.unwrap();
+        let backend = Postgres::open(&url, &Options::default()).await.unwrap();
+        backend.migrate(START).await.unwrap();
+        let pool = pool::make(&url, &Options::default()).unwrap();
+        let (client, other) = (connection(&pool).await.unwrap(), connection(&pool).await.unwrap());
+        client.batch_execute(MADE).await.unwrap();
+        client.batch_execute(GROW).await.unwrap();
+        let statements = [BY_ID, CONTACTS, NAMES, OF_NAME].map(|sql| (sql, format!("kept_{}", sql.len())));
+        for (sql, name) in &statements {
+            client.batch_execute(&format!("PREPARE {name} AS {sql}")).await.unwrap();
+        }
+        // A connection learns how high an index has grown when it uses it, and plans by what it knows.
+        for rows in (0..1_000_i64).step_by(50) {
+            for (sql, name) in &statements {
+                client.batch_execute(&format!("EXECUTE {name}(ARRAY['{ORG}'::uuid], ARRAY['{ORG}'::uuid])")).await.unwrap();
+                client.batch_execute(&format!("PREPARE looked AS {sql}")).await.unwrap();
+                let plan = client.query("EXPLAIN EXECUTE looked(NULL, NULL)", &[]).await.unwrap();
+                let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+                client.batch_execute("DEALLOCATE looked").await.unwrap();
+                let plan = plan.join("\n");
+                assert!(!OTHERS.iter().any(|other| plan.contains(other)), "with {rows} rows:\n{plan}");
+            }
+            other.query("SELECT grow($1)", &[&rows]).await.unwrap();
+        }
+        backend.close().await;
+    }
+}

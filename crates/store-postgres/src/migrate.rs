@@ -33,6 +33,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0018_pages_of_the_owed.sql"),
     include_str!("../migrations/0019_waiting_in_order.sql"),
     include_str!("../migrations/0020_lines.sql"),
+    include_str!("../migrations/0021_paths.sql"),
 ];
 
 /// Where the schema's number is. Its one row is also what two nodes that migrate at once take turns on.

@@ -14,7 +14,7 @@ use crate::{
 /// Those that have a name, behind one of them.
 pub(crate) async fn line(pool: &Pool, org: OrgId, name: Hash, behind: Option<ContactId>, limit: u32) -> Attempt<Vec<ContactId>> {
     const SQL: &str = "SELECT contact FROM contact_keys WHERE org = $1 AND hash = $2 AND place > coalesce( \
-            (SELECT place FROM contact_keys WHERE org = $1 AND contact = $3 AND hash = $2), -1) \
+            (SELECT place FROM contact_keys WHERE org = $1 AND contact = $3 AND hash = $2 AND place >= 0), -1) \
         ORDER BY place LIMIT $4";
     let behind = behind.map(|contact| contact.uuid());
     let rows = query(pool, SQL, &[&org.uuid(), &Uuid::from_bytes(name), &behind, &i64::from(limit)]).await?;

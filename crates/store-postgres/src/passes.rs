@@ -32,7 +32,7 @@ pub(crate) async fn passes(
         };
     }
     const ALL: &str = list!("$4::uuid IS NULL AND $5::uuid IS NULL");
-    const OF_PROJECT: &str = list!("p.project = $4 AND $5::uuid IS NULL");
+    const OF_PROJECT: &str = list!("p.project = $4 AND p.version >= 0 AND $5::uuid IS NULL");
     const OF_CONTACT: &str = list!("p.contact = $5 AND ($4::uuid IS NULL OR p.project = $4)");
     let sql = match (project, contact) {
         (None, None) => ALL,
@@ -55,7 +55,7 @@ pub(crate) async fn find(pool: &Pool, org: OrgId, filter: &PassFilter, limit: u3
     let after = filter.after.map_or(Uuid::nil(), |(_, id)| id.uuid());
     let state = filter.state.map(PassState::number);
     let mut bound: Vec<&(dyn ToSql + Sync)> = vec![&org, &limit, &after];
-    let mut wanted = "org = $1".to_owned();
+    let mut wanted = "org = $1 AND version >= 0".to_owned();
     if let Some(project) = &project {
         bound.push(project);
         wanted.push_str(&format!(" AND project = ${}", bound.len()));
@@ -103,7 +103,7 @@ pub(crate) async fn find_contacts(
     const SQL: &str = concat!(
         "SELECT ",
         contact_columns!(),
-        " FROM contacts c WHERE c.org = $1 AND c.wallets = $2 AND c.id > $3 ORDER BY c.id LIMIT $4"
+        " FROM contacts c WHERE c.org = $1 AND c.wallets = $2 AND c.version >= 0 AND c.id > $3 ORDER BY c.id LIMIT $4"
     );
     let after = after.map_or(Uuid::nil(), ContactId::uuid);
     let rows = query(pool, SQL, &[&org.uuid(), &wallets, &after, &i64::from(limit)]).await?;
@@ -112,7 +112,7 @@ pub(crate) async fn find_contacts(
 
 /// Counts by the index alone, where the table was vacuumed lately.
 pub(crate) async fn count(pool: &Pool, org: OrgId, project: ProjectId, most: u32) -> Attempt<u32> {
-    const SQL: &str = "SELECT count(*) FROM (SELECT 1 FROM passes WHERE org = $1 AND project = $2 LIMIT $3) p";
+    const SQL: &str = "SELECT count(*) FROM (SELECT 1 FROM passes WHERE org = $1 AND project = $2 AND version >= 0 LIMIT $3) p";
     let rows = query(pool, SQL, &[&org.uuid(), &project.uuid(), &i64::from(most)]).await?;
     let counted: i64 = rows.first().map(|row| Columns::of(row).take()).transpose()?.unwrap_or_default();
     Ok(u32::try_from(counted).unwrap_or(most))

@@ -13,10 +13,10 @@ use tokio_postgres::NoTls;
 
 /// As the releases before left it: one row of each name.
 const AS_BEFORE: &str = "DELETE FROM contact_keys WHERE place > 0;
+    DROP INDEX contact_keys_contact;
     ALTER TABLE contact_keys DROP CONSTRAINT contact_keys_pkey;
     ALTER TABLE contact_keys DROP COLUMN place;
     ALTER TABLE contact_keys ADD PRIMARY KEY (org, hash);
-    DROP INDEX contact_keys_contact;
     CREATE INDEX contact_keys_contact ON contact_keys (org, contact);
     DROP TABLE unlined;";
 

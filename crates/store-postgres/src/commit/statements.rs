@@ -16,7 +16,7 @@ const LOCK_PASSES: &str = "SELECT t.org, t.id, p.version, p.project, p.external,
     (SELECT version, project, external, state FROM passes p WHERE p.org = t.org AND p.id = t.id FOR UPDATE) p";
 
 const NAMES_OF: &str = "SELECT t.org, n.hash, t.id FROM unnest($1::uuid[], $2::uuid[]) AS t(org, id) \
-    CROSS JOIN LATERAL (SELECT hash FROM contact_keys n WHERE n.org = t.org AND n.contact = t.id OFFSET 0) n";
+    CROSS JOIN LATERAL (SELECT hash FROM contact_keys n WHERE n.org = t.org AND n.contact = t.id AND n.place >= 0 OFFSET 0) n";
 
 const DESTROY_KEYS: &str = "DELETE FROM data_keys WHERE ctid = ANY (ARRAY( \
     SELECT k.place FROM unnest($1::uuid[], $2::uuid[]) AS t(org, subject) CROSS JOIN LATERAL \
@@ -72,7 +72,8 @@ const WRITE_INSTALLATIONS: &str = "INSERT INTO installations (org, pass, wallet,
 
 const DROP_NAMES: &str = "DELETE FROM contact_keys WHERE ctid = ANY (ARRAY( \
     SELECT n.at FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS t(org, hash, contact) CROSS JOIN LATERAL \
-    (SELECT ctid AS at FROM contact_keys n WHERE n.org = t.org AND n.contact = t.contact AND n.hash = t.hash FOR UPDATE) n))";
+    (SELECT ctid AS at FROM contact_keys n \
+        WHERE n.org = t.org AND n.contact = t.contact AND n.hash = t.hash AND n.place >= 0 FOR UPDATE) n))";
 
 /// `behind` counts those that come into the same line before, out of the same batch. Whoever must be alone in a line finds nobody
 /// there; two that want one place at the same time have one winner.
