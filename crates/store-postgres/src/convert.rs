@@ -44,6 +44,10 @@ impl<'a> Columns<'a> {
     pub(crate) fn seq(&mut self) -> Attempt<u64> {
         Ok(from_seq(self.take()?))
     }
+    /// Which of several questions a row answers: the ordinality of its keys, which counts from 1.
+    pub(crate) fn place(&mut self) -> Attempt<Option<usize>> {
+        Ok(usize::try_from(self.take::<i64>()?).ok().and_then(|place| place.checked_sub(1)))
+    }
     pub(crate) fn shard(&mut self) -> Attempt<u16> {
         let shard: i16 = self.take()?;
         Ok(u16::try_from(shard).unwrap_or_default())

@@ -35,8 +35,7 @@ fn read(row: &Row) -> Attempt<GoogleThingRow> {
     })
 }
 
-fn read_changed(row: &Row) -> Attempt<ChangedPass> {
-    let mut columns = Columns::of(row);
+fn read_changed(columns: &mut Columns<'_>) -> Attempt<ChangedPass> {
     Ok(ChangedPass {
         org: columns.id()?,
         pass: columns.id()?,
@@ -46,16 +45,43 @@ fn read_changed(row: &Row) -> Attempt<ChangedPass> {
     })
 }
 
-pub(crate) async fn changed(pool: &Pool, shard: u16, after: u64, limit: u32) -> Attempt<(u64, Vec<ChangedPass>)> {
-    const SQL: &str = "SELECT p.org, p.id, p.project, p.content_seq,
+/// Changed passes of a shard after a number, so many and those that changed with the last of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Changed {
+    pub(crate) shard: u16,
+    pub(crate) after: u64,
+    pub(crate) limit: u32,
+}
+
+/// The next of several shards, each with how far was looked.
+pub(crate) async fn changed(pool: &Pool, asked: &[Changed]) -> Attempt<Vec<(u64, Vec<ChangedPass>)>> {
+    const SQL: &str = "SELECT t.n, p.org, p.id, p.project, p.content_seq,
             EXISTS (SELECT 1 FROM installations i
                 WHERE i.org = p.org AND i.pass = p.id AND i.wallet = 2 AND i.device = '' AND i.active)
-        FROM (SELECT org, id, project, content_seq FROM passes WHERE shard = $1 AND content_seq > $2
-              ORDER BY content_seq FETCH FIRST $3 ROWS WITH TIES) p
-        ORDER BY p.content_seq";
-    let rows = query(pool, SQL, &[&to_shard(shard), &to_seq(after), &i64::from(limit)]).await?;
-    let passes: Vec<_> = rows.iter().map(read_changed).collect::<Attempt<_>>()?;
-    Ok((passes.last().map_or(after, |last| from_seq(last.content_seq)), passes))
+        FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS t(shard, after, most, n)
+        CROSS JOIN LATERAL (SELECT org, id, project, content_seq FROM passes
+              WHERE shard = t.shard AND content_seq > t.after ORDER BY content_seq FETCH FIRST (t.most) ROWS WITH TIES) p
+        ORDER BY t.n, p.content_seq";
+    let rows = query(
+        pool,
+        SQL,
+        &[
+            &asked.iter().map(|it| to_shard(it.shard)).collect::<Vec<_>>(),
+            &asked.iter().map(|it| to_seq(it.after)).collect::<Vec<_>>(),
+            &asked.iter().map(|it| i64::from(it.limit)).collect::<Vec<_>>(),
+        ],
+    )
+    .await?;
+    let mut found: Vec<(u64, Vec<ChangedPass>)> = asked.iter().map(|it| (it.after, Vec::new())).collect();
+    for row in &rows {
+        let mut columns = Columns::of(row);
+        if let Some((seq, passes)) = columns.place()?.and_then(|place| found.get_mut(place)) {
+            let pass = read_changed(&mut columns)?;
+            *seq = from_seq(pass.content_seq);
+            passes.push(pass);
+        }
+    }
+    Ok(found)
 }
 
 const WANT: &str = "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE shard = $1 AND epoch = $2 FOR KEY SHARE),

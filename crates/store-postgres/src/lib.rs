@@ -53,7 +53,9 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use gather::Gather;
+use google::Changed;
 use log::Next;
+use wallets::Stale;
 
 pub use pool::Options;
 
@@ -64,6 +66,8 @@ const SHARDS: u16 = 16;
 const AT_ONCE: Duration = Duration::ZERO;
 /// Between two writings of what became of deliveries, which nobody waits for.
 const DELIVERY_OUTCOMES: Duration = Duration::from_millis(20);
+/// Between two looks at what wallets do not have yet, which takes them longer to get.
+const WALLETS: Duration = Duration::from_millis(20);
 
 /// A PostgreSQL database that holds Passbridge's state.
 pub struct Postgres {
@@ -76,6 +80,8 @@ pub struct Postgres {
     event_reads: Arc<Gather<Next, Vec<EventRow>>>,
     inbox_outcomes: Arc<Gather<Arc<InboxSettlement>, bool>>,
     delivery_outcomes: Arc<Gather<Arc<DeliverySettlement>, bool>>,
+    stale_devices: Arc<Gather<Stale, (StalePlace, Vec<StaleDevice>)>>,
+    changed_passes: Arc<Gather<Changed, (u64, Vec<ChangedPass>)>>,
     nudger: nudge::Nudger,
 }
 
@@ -109,6 +115,10 @@ impl Postgres {
             delivery_outcomes: Gather::new(DELIVERY_OUTCOMES, |pool, asked| {
                 Box::pin(async move { deliveries::settle(&pool, &asked).await })
             }),
+            stale_devices: Gather::new(WALLETS, |pool, asked| {
+                Box::pin(async move { wallets::stale_devices(&pool, &asked).await })
+            }),
+            changed_passes: Gather::new(WALLETS, |pool, asked| Box::pin(async move { google::changed(&pool, &asked).await })),
             nudger,
         }))
     }
@@ -392,7 +402,7 @@ impl Backend for Postgres {
         Ok(wallets::installations(&self.pool, org, pass, after, limit).await?)
     }
     async fn stale_devices(&self, shard: u16, after: &StalePlace, limit: u32) -> Result<(StalePlace, Vec<StaleDevice>)> {
-        Ok(wallets::stale_devices(&self.pool, shard, after, limit).await?)
+        self.stale_devices.call(&self.pool, Stale { shard, after: after.clone(), limit }).await
     }
     async fn due_pushes(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<StaleDevice>> {
         Ok(wallets::due_pushes(&self.pool, shard, now, limit).await?)
@@ -513,7 +523,7 @@ impl Backend for Postgres {
         Ok(mirrored::forget(&self.pool, org, sync, &passes).await?)
     }
     async fn changed_passes(&self, shard: u16, after: u64, limit: u32) -> Result<(u64, Vec<ChangedPass>)> {
-        Ok(google::changed(&self.pool, shard, after, limit).await?)
+        self.changed_passes.call(&self.pool, Changed { shard, after, limit }).await
     }
     async fn want_google(&self, wants: GoogleWants) -> Result<()> {
         Ok(google::want(&self.pool, &wants).await?)

@@ -139,11 +139,10 @@ async fn look<T>(
     let mut parts: Vec<Part<T>> = asked.iter().map(empty).collect();
     for row in &rows {
         let mut columns = Columns::of(row);
-        let (place, head) = (usize::try_from(columns.take::<i64>()?).unwrap_or_default(), columns.seq()?);
+        let (place, head) = (columns.place()?, columns.seq()?);
         // Where nothing was found only the head is told.
         let seq = row.try_get::<_, Option<i64>>(3)?.map(from_seq);
-        // Several may ask for one shard: which one a row is for is told by its place among them, counted from 1.
-        let Some((next, part)) = place.checked_sub(1).and_then(|place| asked.get(place).zip(parts.get_mut(place))) else {
+        let Some((next, part)) = place.and_then(|place| asked.get(place).zip(parts.get_mut(place))) else {
             continue;
         };
         part.head = head;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use deadpool_postgres::Pool;
 use domain::{OrgId, PassId, Timestamp};
-use store::{InstallationRow, PassRow, PushSettlement, StaleDevice, StalePlace};
-use tokio_postgres::{Row, types::ToSql};
+use store::{InstallationRow, PassRow, PushSettlement, StaleDevice, StaleKey, StalePlace};
+use tokio_postgres::types::ToSql;
 
 use crate::{
     convert::{Columns, from_seq, installation, installation_columns, pass, pass_columns, text, to_seq, to_shard},
@@ -43,11 +43,10 @@ pub(crate) async fn installations(
     rows.iter().filter_map(|row| installation(&mut Columns::of(row)).transpose()).collect()
 }
 
-fn stale(row: &Row) -> Attempt<(i64, Option<StaleDevice>)> {
-    let mut columns = Columns::of(row);
+fn stale(columns: &mut Columns<'_>) -> Attempt<(i64, Option<StaleDevice>)> {
     let content_seq = columns.take()?;
     let project = columns.id()?;
-    let installation = installation(&mut columns)?;
+    let installation = installation(columns)?;
     Ok((content_seq, installation.map(|installation| StaleDevice { installation, content_seq, project })))
 }
 
@@ -63,7 +62,7 @@ pub(crate) async fn devices(pool: &Pool, org: OrgId, after: &str, limit: u32) ->
          ORDER BY i.device, i.pass"
     );
     let rows = query(pool, SQL, &[&org.uuid(), &text(after), &i64::from(limit)]).await?;
-    let rows: Vec<_> = rows.iter().map(stale).collect::<Attempt<_>>()?;
+    let rows: Vec<_> = rows.iter().map(|row| stale(&mut Columns::of(row))).collect::<Attempt<_>>()?;
     Ok(rows.into_iter().filter_map(|(_, device)| device).collect())
 }
 
@@ -93,40 +92,54 @@ pub(crate) async fn device_since(pool: &Pool, org: OrgId, device: &str) -> Attem
         .collect()
 }
 
-/// One round trip: a pass of which nobody is behind is a row without a device, so that the last row says how far was looked.
-pub(crate) async fn stale_devices(
-    pool: &Pool,
-    shard: u16,
-    after: &StalePlace,
-    limit: u32,
-) -> Attempt<(StalePlace, Vec<StaleDevice>)> {
+/// Devices of a shard that are behind their passes, from a place on.
+#[derive(Debug, Clone)]
+pub(crate) struct Stale {
+    pub(crate) shard: u16,
+    pub(crate) after: StalePlace,
+    pub(crate) limit: u32,
+}
+
+/// Those of several shards, each with how far was looked: a pass of which nobody is behind is a row without a device.
+pub(crate) async fn stale_devices(pool: &Pool, asked: &[Stale]) -> Attempt<Vec<(StalePlace, Vec<StaleDevice>)>> {
     const SQL: &str = concat!(
-        "SELECT p.content_seq, p.project, ",
+        "SELECT t.n, p.content_seq, p.project, ",
         installation_columns!(),
-        " FROM (SELECT org, id, project, content_seq FROM passes WHERE shard = $1 AND content_seq > $2 \
-                ORDER BY content_seq FETCH FIRST $3 ROWS WITH TIES) p \
+        " FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::uuid[], $6::uuid[], $7::text[]) \
+                WITH ORDINALITY AS t(shard, after, most, content_seq, org, pass, device, n) \
+         CROSS JOIN LATERAL (SELECT org, id, project, content_seq FROM passes WHERE shard = t.shard AND content_seq > t.after \
+                ORDER BY content_seq FETCH FIRST (t.most) ROWS WITH TIES) p \
          LEFT JOIN LATERAL (SELECT * FROM installations i WHERE i.org = p.org AND i.pass = p.id AND i.wallet = 1 \
-                AND i.device > CASE WHEN (p.content_seq, p.org, p.id) = ($4, $5, $6) THEN $7 ELSE '' END \
-                AND i.active AND i.pushed_seq < p.content_seq ORDER BY i.device LIMIT $3) i ON true \
-         WHERE (p.content_seq, p.org, p.id) >= ($4, $5, $6) \
-         ORDER BY p.content_seq, p.org, p.id, i.device"
+                AND i.device > CASE WHEN (p.content_seq, p.org, p.id) = (t.content_seq, t.org, t.pass) THEN t.device ELSE '' END \
+                AND i.active AND i.pushed_seq < p.content_seq ORDER BY i.device LIMIT t.most) i ON true \
+         WHERE (p.content_seq, p.org, p.id) >= (t.content_seq, t.org, t.pass) \
+         ORDER BY t.n, p.content_seq, p.org, p.id, i.device"
     );
-    let from = after.from();
+    let from: Vec<StaleKey> = asked.iter().map(|it| it.after.from()).collect();
     let bound: [&(dyn ToSql + Sync); 7] = [
-        &to_shard(shard),
-        &to_seq(after.seq),
-        &i64::from(limit),
-        &from.content_seq,
-        &from.org.uuid(),
-        &from.pass.uuid(),
-        &text(&from.device),
+        &asked.iter().map(|it| to_shard(it.shard)).collect::<Vec<_>>(),
+        &asked.iter().map(|it| to_seq(it.after.seq)).collect::<Vec<_>>(),
+        &asked.iter().map(|it| i64::from(it.limit)).collect::<Vec<_>>(),
+        &from.iter().map(|key| key.content_seq).collect::<Vec<_>>(),
+        &from.iter().map(|key| key.org.uuid()).collect::<Vec<_>>(),
+        &from.iter().map(|key| key.pass.uuid()).collect::<Vec<_>>(),
+        &from.iter().map(|key| text(&key.device)).collect::<Vec<_>>(),
     ];
     let rows = query(pool, SQL, &bound).await?;
-    let rows: Vec<_> = rows.iter().map(stale).collect::<Attempt<_>>()?;
-    let seq = rows.last().map_or(after.seq, |(content_seq, _)| from_seq(*content_seq));
-    let mut found: Vec<_> = rows.into_iter().filter_map(|(_, device)| device).collect();
-    found.truncate(limit as usize);
-    Ok((after.next(seq, &found, limit), found))
+    let mut found: Vec<(u64, Vec<StaleDevice>)> = asked.iter().map(|it| (it.after.seq, Vec::new())).collect();
+    for row in &rows {
+        let mut columns = Columns::of(row);
+        if let Some((seq, devices)) = columns.place()?.and_then(|place| found.get_mut(place)) {
+            let (content_seq, device) = stale(&mut columns)?;
+            *seq = from_seq(content_seq);
+            devices.extend(device);
+        }
+    }
+    let places = asked.iter().zip(found).map(|(it, (seq, mut devices))| {
+        devices.truncate(it.limit as usize);
+        (it.after.next(seq, &devices, it.limit), devices)
+    });
+    Ok(places.collect())
 }
 
 pub(crate) async fn due_pushes(pool: &Pool, shard: u16, now: Timestamp, limit: u32) -> Attempt<Vec<StaleDevice>> {
@@ -139,7 +152,7 @@ pub(crate) async fn due_pushes(pool: &Pool, shard: u16, now: Timestamp, limit: u
          ORDER BY i.push_due_at"
     );
     let rows = query(pool, SQL, &[&to_shard(shard), &now.as_micros(), &i64::from(limit)]).await?;
-    rows.iter().filter_map(|row| stale(row).map(|(_, device)| device).transpose()).collect()
+    rows.iter().filter_map(|row| stale(&mut Columns::of(row)).map(|(_, device)| device).transpose()).collect()
 }
 
 /// A push that failed leaves what the device was woken for. Rows are locked in the order of the list and come back as they are
