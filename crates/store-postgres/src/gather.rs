@@ -129,7 +129,7 @@ async fn serve<Q: Clone + Send + Sync + 'static, A: Send + 'static>(mut running:
             }
         }
         if !gather.distance.is_zero() && !gather.is_full() {
-            // That it was full before costs a distance once.
+            // A word that was left from an earlier time lets a statement go early, once.
             tokio::select! {
                 () = gather.full.notified() => {}
                 () = tokio::time::sleep_until(began + gather.distance) => {}

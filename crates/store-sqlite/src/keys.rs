@@ -382,6 +382,7 @@ pub(crate) fn index(db: &Connection) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use rusqlite::OpenFlags;
+    use store::conformance::Dice;
 
     use super::*;
     use crate::schema;
@@ -389,18 +390,6 @@ mod tests {
     /// Different keys; few, so that they come and go.
     const KEYS: u64 = 60;
     const ASIDE: KeysAside = KeysAside { least: 12, most: 12 };
-
-    struct Dice(u64);
-
-    impl Dice {
-        fn below(&mut self, bound: u64) -> u64 {
-            self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            (z ^ (z >> 31)) % bound
-        }
-    }
 
     type Model = BTreeMap<u64, i64>;
 

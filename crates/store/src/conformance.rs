@@ -28,6 +28,7 @@ pub mod upkeep;
 pub mod wallets;
 
 pub use fixtures::START;
+pub use model::Dice;
 
 /// Makes a `#[tokio::test]` of every case. `$fresh` names an `async fn() -> (Arc<dyn Backend>, guard)`.
 #[macro_export]

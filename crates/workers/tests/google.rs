@@ -522,11 +522,7 @@ async fn say(house: &House, pass: &Pass, field: &str, value: domain::FieldValue)
 async fn each_flight_is_a_class_that_follows_the_newest_of_its_passes() {
     let (house, google) = with_flights().await;
     let workers = house.workers().await;
-    let (one, two) = (house.issued("one", Validity::default()).await, house.issued("two", Validity::default()).await);
-    for pass in [&one, &two] {
-        until("the boarding pass", async || boarding(&google, pass).is_some()).await;
-        is_settled(&house, pass).await;
-    }
+    let (one, two) = two_who_fly(&house, &google).await;
     let class_of = |pass: &Pass| boarding(&google, pass).unwrap()["classId"].as_str().unwrap().to_owned();
     let flight = class_of(&one);
     assert!(flight.ends_with("-XX-101-20261224T081500") && class_of(&two) == flight, "{flight}");
@@ -557,11 +553,7 @@ async fn each_flight_is_a_class_that_follows_the_newest_of_its_passes() {
 async fn whoever_said_a_flights_gate_last_is_right_about_it() {
     let (house, google) = with_flights().await;
     let workers = house.workers().await;
-    let (one, two) = (house.issued("one", Validity::default()).await, house.issued("two", Validity::default()).await);
-    for pass in [&one, &two] {
-        until("the boarding pass", async || boarding(&google, pass).is_some()).await;
-        is_settled(&house, pass).await;
-    }
+    let (one, two) = two_who_fly(&house, &google).await;
     let flight = boarding(&google, &one).unwrap()["classId"].as_str().unwrap().to_owned();
     let gate = || google.get("flightClass", &flight).unwrap()["origin"]["gate"].clone();
     let patches = || google.arrivals().iter().filter(|arrival| arrival.path.contains("/flightClass")).count();
@@ -623,6 +615,16 @@ async fn an_erased_passenger_leaves_google_too() {
     workers.drain(Duration::from_secs(5)).await;
 }
 
+/// Two passes of one flight that Google has.
+async fn two_who_fly(house: &House, google: &GoogleServer) -> (Pass, Pass) {
+    let both = (house.issued("one", Validity::default()).await, house.issued("two", Validity::default()).await);
+    for pass in [&both.0, &both.1] {
+        until("the boarding pass", async || boarding(google, pass).is_some()).await;
+        is_settled(house, pass).await;
+    }
+    both
+}
+
 /// Flights whose design announces another gate.
 async fn with_announced_gates() -> (House, GoogleServer) {
     let (house, google) = with_flights().await;
@@ -639,10 +641,8 @@ async fn with_announced_gates() -> (House, GoogleServer) {
 async fn a_new_gate_is_announced_whatever_comes_with_it() {
     let (house, google) = with_announced_gates().await;
     let workers = house.workers().await;
-    let (one, two) = (house.issued("one", Validity::default()).await, house.issued("two", Validity::default()).await);
+    let (one, two) = two_who_fly(&house, &google).await;
     for pass in [&one, &two] {
-        until("the boarding pass", async || boarding(&google, pass).is_some()).await;
-        is_settled(&house, pass).await;
         install(&house, &google, pass).await;
     }
     let shown = |pass: &Pass| -> Vec<Option<String>> {
@@ -687,10 +687,8 @@ async fn a_new_gate_is_announced_whatever_comes_with_it() {
 async fn a_new_gate_is_announced_once_to_all_who_fly_and_three_times_a_day() {
     let (house, google) = with_announced_gates().await;
     let workers = house.workers().await;
-    let (one, two) = (house.issued("one", Validity::default()).await, house.issued("two", Validity::default()).await);
+    let (one, two) = two_who_fly(&house, &google).await;
     for pass in [&one, &two] {
-        until("the boarding pass", async || boarding(&google, pass).is_some()).await;
-        is_settled(&house, pass).await;
         install(&house, &google, pass).await;
     }
     let flight = boarding(&google, &one).unwrap()["classId"].as_str().unwrap().to_owned();

@@ -37,11 +37,13 @@ pub async fn operations_agree_with_a_simple_model_4(backend: &Shared) {
     run(backend, u64::MAX / 3).await;
 }
 
-/// SplitMix64: small, and the same everywhere.
-struct Dice(u64);
+/// SplitMix64 from a seed: small, and the same everywhere.
+#[derive(Debug)]
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
+    /// The next number below a bound.
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
