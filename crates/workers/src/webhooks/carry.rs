@@ -5,24 +5,19 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use connectors::{
     catalog::Carrier,
-    kit::{
-        BrokerAccount, Bucket, Mail, Reply, Request, SMTP_COMMAND, Sasl, Secrets, StoreAccount, StreamAccount, StreamLogin,
-        StreamTls,
-    },
+    kit::{BrokerAccount, Mail, Reply, Request, SMTP_COMMAND, Sasl, Secrets, StreamAccount, StreamLogin, StreamTls},
 };
-use domain::OrgId;
 use http::{HeaderMap, HeaderValue};
 use outbound::{
     http::{Client, Failure, Limits},
     mail::{Attachment, Login, Server, Unsent},
-    object,
     sql::{self, Batch, Comparison, Place, Unwritten},
     stream::{self, Security, kafka, nats},
 };
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{proof, send::ready, targets::Ready, ways::Way};
+use super::{files, proof, send::ready, targets::Ready, ways::Way};
 use crate::shard::House;
 
 /// What came of a request.
@@ -54,7 +49,7 @@ pub(super) async fn send(
             Err(proof::Unsent::Unproven(why)) => Carried { reply: None, error: Some(why), timed_out: false },
         }),
         Carrier::Objects(bucket) => {
-            files(house, client, to.org, bucket(to.target(), &secrets.credentials), request, limits).await
+            files::write(house, client, to.org, bucket(to.target(), &secrets.credentials), request, limits).await
         }
         Carrier::Nats(account) => {
             let account = account(to.target(), &secrets.credentials);
@@ -202,52 +197,13 @@ pub(super) fn written_down(mail: Mail, attachments: Vec<Attachment>) -> outbound
     }
 }
 
-/// Writes the rows of a request as files.
-async fn files(
-    house: &House,
-    client: &Client,
-    org: OrgId,
-    bucket: Bucket,
-    request: &Request,
-    limits: Limits,
-) -> Result<Carried, String> {
-    let batch: object::Batch =
-        serde_json::from_slice(&request.body).map_err(|error| format!("its rows cannot be written: {error}"))?;
-    let account = match bucket.account {
-        StoreAccount::S3 { region, access_key_id, secret_access_key } => {
-            object::Account::S3 { region, access_key_id, secret_access_key }
-        }
-        StoreAccount::Google { key_file } => object::Account::Google { key_file },
-        StoreAccount::Azure { account, key } => object::Account::Azure { account, key },
-        StoreAccount::Folder => {
-            let root = house.settings.webhooks.files_folder.as_ref();
-            let root = root.ok_or("the operator of this server allows no folder any more (files_folder)")?;
-            // No organization sees another's files, whatever it calls its own.
-            let batch = object::Batch { prefix: format!("{org}/{}", batch.prefix), ..batch };
-            return written(object::write_below(root.clone(), &batch).await);
-        }
-    };
-    let place = object::Place { bucket: bucket.name, endpoint: bucket.endpoint, account };
-    written(object::write(client, &place, &batch, limits.deadline).await)
-}
-
-fn written(outcome: Result<(), object::Unwritten>) -> Result<Carried, String> {
-    match outcome {
-        Ok(()) => Ok(answered(200, Bytes::new(), None)),
-        Err(object::Unwritten::Failed(failure)) => Ok(failed(&failure)),
-        Err(object::Unwritten::Refused { status, code }) => {
-            let error = format!("the storage answered {status} {code}").trim_end().to_owned();
-            Ok(answered(status, Bytes::from(json!({ "code": code }).to_string()), Some(error)))
-        }
-        Err(object::Unwritten::Unusable(why)) => Err(format!("the storage cannot be used: {why}")),
-    }
-}
-
-fn failed(failure: &Failure) -> Carried {
+/// Nothing came back.
+pub(super) fn failed(failure: &Failure) -> Carried {
     let timed_out = matches!(failure, Failure::Timeout { .. });
     Carried { reply: None, error: Some(failure.to_string()), timed_out }
 }
 
-fn answered(status: u16, body: Bytes, error: Option<String>) -> Carried {
+/// What came back, as the vendor's connector judges it.
+pub(super) fn answered(status: u16, body: Bytes, error: Option<String>) -> Carried {
     Carried { reply: Some(Reply { status, headers: HeaderMap::new(), body }), error, timed_out: false }
 }
