@@ -205,6 +205,37 @@ impl InboxStatus {
     }
 }
 
+/// How a try at a delivery ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i16)]
+pub enum AttemptOutcome {
+    /// The target took it.
+    Delivered = 1,
+    /// It failed and will be tried again.
+    Retrying = 2,
+    /// It failed for good.
+    Failed = 3,
+    /// It was given up because its log partition had to go, or its target was switched off.
+    Expired = 4,
+}
+
+impl AttemptOutcome {
+    /// Its number in the store.
+    pub const fn number(self) -> i16 {
+        self as i16
+    }
+    /// The outcome of a number.
+    pub const fn from_number(number: i16) -> Option<Self> {
+        match number {
+            1 => Some(Self::Delivered),
+            2 => Some(Self::Retrying),
+            3 => Some(Self::Failed),
+            4 => Some(Self::Expired),
+            _ => None,
+        }
+    }
+}
+
 /// Where a pass stands: a lifecycle without its times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(i16)]

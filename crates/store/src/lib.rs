@@ -46,7 +46,9 @@ pub use google::{
 };
 pub use jobs::{CHUNK_DAYS, Chunk, Job, JobBody};
 pub use keyring::{DataKey, Keyring, MasterKey};
-pub use kinds::{DELETED, InboxStatus, JobKind, JobState, NameKind, PassState, ResourceKind, wallet_number, wallets_number};
+pub use kinds::{
+    AttemptOutcome, DELETED, InboxStatus, JobKind, JobState, NameKind, PassState, ResourceKind, wallet_number, wallets_number,
+};
 pub use logs::{Arrival, DEDUPE_DAYS, EventOutline, InboxEntry, LoggedEvent, Newest, NewestPage, SealedUnder};
 pub use publications::{Progress, Publication};
 pub use rows::*;

@@ -665,19 +665,6 @@ pub struct DeliveryOver {
     pub asked_at: Option<Timestamp>,
 }
 
-/// How a delivery attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttemptOutcome {
-    /// The target took it.
-    Delivered,
-    /// It failed and will be tried again.
-    Retrying,
-    /// It failed for good.
-    Failed,
-    /// It was given up because its log partition had to go, or its target was switched off.
-    Expired,
-}
-
 /// One try at a delivery, append-only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptRow {
@@ -697,7 +684,7 @@ pub struct AttemptRow {
     pub at: Timestamp,
     /// How long it took, in microseconds.
     pub elapsed_micros: i64,
-    /// How it ended: 1 delivered, 2 retrying, 3 failed, 4 expired.
+    /// How it ended, see [`crate::AttemptOutcome`].
     pub outcome: i16,
     /// The HTTP status, when there was one.
     pub status: Option<i16>,

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use axum::{Json, extract::State};
 use domain::{DeliveryId, EventId, EventKind, PassId, TargetId, Timestamp};
 use serde::{Deserialize, Serialize};
-use store::{AttemptFilter, AttemptRow, DeliveryRow};
+use store::{AttemptFilter, AttemptOutcome, AttemptRow, DeliveryRow};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -69,22 +69,24 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
+    /// Of a number in the store; one that is not known here is a failure.
     pub(super) const fn of(number: i16) -> Self {
-        match number {
-            1 => Self::Delivered,
-            2 => Self::Retrying,
-            4 => Self::Expired,
-            _ => Self::Failed,
+        match AttemptOutcome::from_number(number) {
+            Some(AttemptOutcome::Delivered) => Self::Delivered,
+            Some(AttemptOutcome::Retrying) => Self::Retrying,
+            Some(AttemptOutcome::Expired) => Self::Expired,
+            Some(AttemptOutcome::Failed) | None => Self::Failed,
         }
     }
     /// Its number in the store.
     pub(super) const fn number(self) -> i16 {
-        match self {
-            Self::Delivered => 1,
-            Self::Retrying => 2,
-            Self::Failed => 3,
-            Self::Expired => 4,
-        }
+        let outcome = match self {
+            Self::Delivered => AttemptOutcome::Delivered,
+            Self::Retrying => AttemptOutcome::Retrying,
+            Self::Failed => AttemptOutcome::Failed,
+            Self::Expired => AttemptOutcome::Expired,
+        };
+        outcome.number()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::{Actor, Facts, SwitchOff, Target, Timestamp};
 use store::{AttemptFilter, AttemptOutcome, AttemptRow, ConfigChange, StoreError, StoredTarget};
 
-use super::{lane::Lane, send::number, targets::Ready};
+use super::{lane::Lane, targets::Ready};
 use crate::{notes::note, shard::House};
 
 /// Under whose name notices are noted once.
@@ -49,14 +49,14 @@ async fn attempts(house: &House, ready: &Ready, filter: AttemptFilter, limit: u3
 
 async fn took_anything(house: &House, ready: &Ready, since: Timestamp) -> Result<bool, StoreError> {
     let taken =
-        AttemptFilter { outcome: Some(number(AttemptOutcome::Delivered)), since: Some(since), ..AttemptFilter::default() };
+        AttemptFilter { outcome: Some(AttemptOutcome::Delivered.number()), since: Some(since), ..AttemptFilter::default() };
     Ok(!attempts(house, ready, taken, 1).await?.is_empty())
 }
 
 /// Whether so many deliveries were given up one after another.
 async fn too_often(house: &House, ready: &Ready) -> Result<Option<Off>, StoreError> {
     let Some(most) = ready.off_after() else { return Ok(None) };
-    let given_up = AttemptFilter { outcome: Some(number(AttemptOutcome::Failed)), ..AttemptFilter::default() };
+    let given_up = AttemptFilter { outcome: Some(AttemptOutcome::Failed.number()), ..AttemptFilter::default() };
     let given_up = attempts(house, ready, given_up, most).await?;
     let Some(first) = given_up.last().filter(|_| given_up.len() >= most as usize) else { return Ok(None) };
     if took_anything(house, ready, first.at).await? {
@@ -94,18 +94,18 @@ async fn failing_for(house: &House, ready: &Ready, time: Duration) -> Result<Opt
     }
     let before = AttemptFilter { until: Some(start), ..AttemptFilter::default() };
     let before = attempts(house, ready, before, 1).await?;
-    let Some(last) = before.first().filter(|last| last.outcome != number(AttemptOutcome::Delivered)) else { return Ok(None) };
+    let Some(last) = before.first().filter(|last| last.outcome != AttemptOutcome::Delivered.number()) else { return Ok(None) };
     let within = AttemptFilter { since: Some(start), ..AttemptFilter::default() };
     let often = attempts(house, ready, within, SwitchOff::FEWEST).await?.len() >= SwitchOff::FEWEST as usize;
     Ok((often && !took_anything(house, ready, start).await?).then_some(last.at))
 }
 
-/// When a target last took something, else when it was made.
-async fn last_taken(house: &House, ready: &Ready) -> Result<Timestamp, StoreError> {
-    let outcome = Some(number(AttemptOutcome::Delivered));
+/// When a target last took something, from whichever node.
+pub(super) async fn last_taken(house: &House, ready: &Ready) -> Result<Option<Timestamp>, StoreError> {
+    let outcome = Some(AttemptOutcome::Delivered.number());
     let taken = AttemptFilter { target: Some(ready.target().id), outcome, ..AttemptFilter::default() };
     let last = house.store.backend().attempts(ready.org, &taken, 1).await?;
-    Ok(last.first().map_or(ready.target().created_at, |row| row.at))
+    Ok(last.first().map(|row| row.at))
 }
 
 /// Switches a target off, unless somebody did or changed where it points. Whoever asked for it is told first: a notice too many
@@ -130,7 +130,7 @@ pub(super) async fn switch_off(house: &House, ready: &Ready, off: &Off) -> Resul
         changed.target.disabled_reason = Some(reason.clone());
         let since = match changed.target.missed_since {
             Some(since) => since,
-            None => last_taken(house, ready).await?,
+            None => last_taken(house, ready).await?.unwrap_or(ready.target().created_at),
         };
         changed.target.missed_since = Some(off.missed_since.map_or(since, |missed| missed.min(since)));
         if put(house, ready, &changed, stored.revision).await? {

@@ -261,7 +261,7 @@ impl Delivery {
             attempt: self.attempts.saturating_add(1),
             at,
             elapsed_micros: i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX),
-            outcome: number(outcome),
+            outcome: outcome.number(),
             status,
             error,
             next_at,
@@ -351,15 +351,7 @@ pub(super) fn ready(request: &Request) -> Result<http::Request<Bytes>, String> {
     sent.map_err(|error| format!("the address cannot be used: {error}"))
 }
 
-pub(super) const fn number(outcome: AttemptOutcome) -> i16 {
-    match outcome {
-        AttemptOutcome::Delivered => 1,
-        AttemptOutcome::Retrying => 2,
-        AttemptOutcome::Failed => 3,
-        AttemptOutcome::Expired => 4,
-    }
-}
-
+/// As the metrics call it.
 const fn name(outcome: AttemptOutcome) -> &'static str {
     match outcome {
         AttemptOutcome::Delivered => "delivered",

@@ -19,16 +19,17 @@ use domain::{Contact, ContactId, Event, EventKind, OrgId, Target, TargetId, Time
 use http::HeaderMap;
 use outbound::http::{Client, Limits};
 use serde_json::json;
-use store::{AttemptFilter, AttemptOutcome, Hash, StoreError, Stored, StoredTarget};
+use store::{Hash, StoreError, Stored, StoredTarget};
 use tokio::time::Instant;
 
 use super::{
     carry::{self, Carried},
     code,
+    health::last_taken,
     lane::{Lane, Lesson},
     made::{self, Body},
     record,
-    send::{Attempted, Delivery, Then, Tried, number},
+    send::{Attempted, Delivery, Then, Tried},
     targets::Ready,
 };
 use crate::shard::House;
@@ -148,10 +149,7 @@ async fn held_until(
     if deliveries.iter().any(|delivery| delivery.event.kind() == EventKind::WebhookTested) {
         return Ok(None);
     }
-    let outcome = Some(number(AttemptOutcome::Delivered));
-    let taken = AttemptFilter { target: Some(to.target().id), outcome, ..AttemptFilter::default() };
-    let last = house.store.backend().attempts(to.org, &taken, 1).await?;
-    let until = last.first().map(|row| row.at.plus(every(to.target())));
+    let until = last_taken(house, to).await?.map(|last| last.plus(every(to.target())));
     Ok(until.filter(|until| *until > house.now()))
 }
 

@@ -42,11 +42,5 @@ pub(crate) async fn remove(house: &House, pass: &Pass, wallet: Wallet, device: &
 
 /// How each delivery ended last.
 pub(crate) async fn ended(house: &House, target: TargetId, outcome: AttemptOutcome) -> usize {
-    let number = match outcome {
-        AttemptOutcome::Delivered => 1,
-        AttemptOutcome::Retrying => 2,
-        AttemptOutcome::Failed => 3,
-        AttemptOutcome::Expired => 4,
-    };
-    house.attempts(target).await.iter().filter(|attempt| attempt.outcome == number).count()
+    house.attempts(target).await.iter().filter(|attempt| attempt.outcome == outcome.number()).count()
 }
