@@ -170,9 +170,7 @@ impl<'e> Errand<'e> {
 
     async fn request(&self) -> Result<Request, Box<Trial>> {
         let to = &self.delivery.to;
-        let (Some(connector), Some(destination)) = (to.connector(), to.dialect()) else {
-            return Err(Box::new(Trial::later(&"its shape is not known here")));
-        };
+        let (connector, destination) = to.known().map_err(|why| Box::new(Trial::later(&why)))?;
         let secrets = to.secrets.as_ref().map_err(|why| Box::new(Trial::later(why)))?;
         let public_url = &self.house.settings.webhooks.public_url;
         let unsubscribe = self.unsubscribe().map_err(|why| Box::new(Trial::later(&why)))?;

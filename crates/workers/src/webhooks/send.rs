@@ -144,8 +144,9 @@ impl Delivery {
             Ok(usable) => usable,
             Err(why) => return self.conclude(house, at, &Tried::unsent(why)),
         };
-        let Some(dialect) = self.to.dialect() else {
-            return self.conclude(house, at, &Tried::unsent("its shape is not known here".to_owned()));
+        let dialect = match self.to.known() {
+            Ok((_, dialect)) => dialect,
+            Err(why) => return self.conclude(house, at, &Tried::unsent(why)),
         };
         let request = match made::request(house, self, dialect, secrets, &way.client, at).await {
             Ok(Some(mut request)) => {

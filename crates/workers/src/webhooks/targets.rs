@@ -62,10 +62,6 @@ impl Ready {
         let Some(filter) = self.filter.as_ref().filter(|_| !event.kind().is_operational()) else { return true };
         filter.matches(view.get_or_insert_with(|| connectors::native::view(event, public_url)))
     }
-    /// Its connector; nothing when this version of us does not know it.
-    pub(crate) fn connector(&self) -> Option<&'static Descriptor> {
-        self.connector
-    }
     /// What makes it a service of its own, when it is one.
     pub(crate) fn vendor(&self) -> Option<Vendor> {
         self.dialect()?.vendor
@@ -74,6 +70,11 @@ impl Ready {
     /// shape has it.
     pub(crate) fn off_after(&self) -> Option<u32> {
         self.target.switch_off.after_failures.or_else(|| self.dialect()?.profile.disable_after)
+    }
+    /// Its connector, and the shape that it is told in; or that this version of us does not know them.
+    pub(crate) fn known(&self) -> Result<(&'static Descriptor, &'static Destination), String> {
+        let connector = self.connector.ok_or("its shape is not known here")?;
+        Ok((connector, connector.destination.as_ref().ok_or("its shape is not known here")?))
     }
     /// The shape that it is told in; nothing when this version of us does not know it.
     pub(crate) fn dialect(&self) -> Option<&'static Destination> {

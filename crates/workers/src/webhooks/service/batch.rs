@@ -1,48 +1,37 @@
-//! A batch of deliveries to a service with an account: rendered together within its limits, sent, judged, taken apart.
-//!
-//! A service that holds a state of each contact is always told the present one, read here, whatever it was at the event: so a
-//! repetition that comes late never overwrites what is newer. What it took is noted before the deliveries are settled, so that
-//! what is noted was taken for certain.
+//! Events on their way to a service: rendered within its limits, sent, judged, taken apart.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use bytes::Bytes;
 use connectors::{
-    catalog::{Descriptor, Destination, Differences, Holds, Sharing},
+    catalog::{Descriptor, Destination},
     kit::{Outcome, Owed, Reply, Request, Secrets, Sending, Sent, Token, Verdict, retry},
 };
-use domain::{Contact, ContactId, Event, EventKind, OrgId, Target, TargetId, Timestamp};
+use domain::{DeliveryId, Event, OrgId, Target, TargetId, Timestamp};
 use http::HeaderMap;
 use outbound::http::{Client, Limits};
 use serde_json::json;
-use store::{Hash, StoreError, Stored, StoredTarget};
 use tokio::time::Instant;
 
 use super::{
-    carry::{self, Carried},
-    code,
-    health::last_taken,
-    lane::{Lane, Lesson},
-    made::{self, Body},
-    record,
-    send::{Attempted, Delivery, Then, Tried},
-    targets::Ready,
+    super::{
+        carry::{self, Carried},
+        lane::{Lane, Lesson},
+        made::Body,
+        send::{Attempted, Delivery, Then, Tried},
+        targets::Ready,
+    },
+    READ_BODY,
 };
 use crate::shard::House;
 
-/// Bytes of an answer that are read: one line for each of a few hundred records.
-const READ_BODY: usize = 1 << 20;
-
 /// Bytes of an answer that are read where something is looked for: a column or two of a long table.
 const LOOK_BODY: usize = 8 << 20;
-
 /// Why nothing was written where it does not say.
 const UNTOLD: &str = "the receiver does not tell what it has already";
-
 /// What is answered where some of what is to be made is there already.
 const SOME_ARE_THERE: [u16; 3] = [207, 400, 409];
 /// How long outcomes take to be written down, with room to spare.
@@ -52,7 +41,7 @@ const HASTENED: u32 = 1_000;
 
 /// What came of one event.
 #[derive(Clone)]
-enum Came {
+pub(super) enum Came {
     /// There is nothing to tell.
     Nothing,
     /// Something was tried.
@@ -61,291 +50,29 @@ enum Came {
 
 /// What was sent for an event and came back, as far as it concerns that event alone.
 #[derive(Clone)]
-struct Trial {
-    outcome: Outcome,
-    error: Option<String>,
+pub(super) struct Trial {
+    pub(super) outcome: Outcome,
+    pub(super) error: Option<String>,
     reply: Option<Reply>,
     elapsed: Duration,
     /// How many events went with it.
     together: usize,
 }
 
-/// One attempt at each of the deliveries, all to the same target.
-pub(super) async fn send(house: &Arc<House>, lane: &Lane, deliveries: &[Delivery]) -> Vec<Attempted> {
-    let Some(first) = deliveries.first() else { return Vec::new() };
-    let at = house.now();
-    let all = |why: &dyn Fn(&Delivery) -> Attempted| deliveries.iter().map(why).collect();
-    let catalog = house.store.catalog();
-    let org = first.event.org;
-    let stored = catalog.org(org).and_then(|config| config.targets.get(&first.to.target().id.uuid()));
-    let Some(stored) = stored.filter(|stored| stored.value.target.enabled) else {
-        return all(&|delivery| delivery.expire(house, "the target was switched off"));
-    };
-    let to = house.dispatcher.targets.ready(house, org, stored);
-    let unsent = |why: String| all(&|delivery| delivery.conclude(house, at, &Tried::unsent(why.clone())));
-    let (secrets, client) = match to.usable() {
-        Ok((secrets, way)) => (secrets.clone(), &way.client),
-        Err(why) => return unsent(why),
-    };
-    let (Some(connector), Some(destination)) = (to.connector(), to.dialect()) else {
-        return unsent("its shape is not known here".to_owned());
-    };
-    match held_until(house, &to, destination, deliveries).await {
-        Ok(None) => {}
-        Ok(Some(due)) => {
-            return all(&|delivery| Attempted { row: None, then: Then::Again(delivery.row(delivery.attempts, due)) });
-        }
-        Err(error) => return unsent(format!("it could not be asked when the last one was sent: {error}")),
-    }
-    if let Some(call) = destination.vendor.and_then(|vendor| vendor.call) {
-        return code::run(house, lane, &to, secrets.credentials, client, call, deliveries).await;
-    }
-    let present = match present(house, &to, destination, deliveries).await {
-        Ok(present) => present,
-        Err(error) => return unsent(format!("the contacts could not be read: {error}")),
-    };
-    let made = match bodies(house, destination, client, deliveries).await {
-        Ok(made) => made,
-        Err(why) => return unsent(why),
-    };
-    let public_url = house.settings.webhooks.public_url.clone();
-    let (events, random) = (&present.events, house.random());
-    let mut batch =
-        Batch { house, lane, to: &to, connector, destination, client, made, secrets, events, public_url, renewed: false, random };
-    let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.id).collect();
-    let came = batch.run(&ids, present.wanted()).await;
-    if let Err(error) = present.note(house, &to, &came).await {
-        return unsent(format!("what was taken could not be noted: {error}"));
-    }
-    let concluded = deliveries.iter().zip(came).enumerate();
-    concluded.map(|(number, (delivery, came))| batch.conclude(delivery, number, came, at)).collect()
-}
-
-/// The bodies that the target's owner makes, of services that take such.
-async fn bodies(
-    house: &Arc<House>,
-    destination: &Destination,
-    client: &Client,
-    deliveries: &[Delivery],
-) -> Result<Vec<Body>, String> {
-    if destination.vendor.is_none_or(|vendor| vendor.around.is_none()) {
-        return Ok(Vec::new());
-    }
-    let mut bodies = Vec::with_capacity(deliveries.len());
-    for delivery in deliveries {
-        bodies.push(made::body(house, delivery, client).await?);
-    }
-    Ok(bodies)
-}
-
-/// Until when alerts are held back because one was sent a short while ago, by whichever node. A test is not.
-async fn held_until(
-    house: &House,
-    to: &Ready,
-    destination: &Destination,
-    deliveries: &[Delivery],
-) -> Result<Option<Timestamp>, StoreError> {
-    let Some(every) = destination.vendor.and_then(|vendor| vendor.alerts_every) else { return Ok(None) };
-    if deliveries.iter().any(|delivery| delivery.event.kind() == EventKind::WebhookTested) {
-        return Ok(None);
-    }
-    let until = last_taken(house, to).await?.map(|last| last.plus(every(to.target())));
-    Ok(until.filter(|until| *until > house.now()))
-}
-
-/// What a service did with a contact that it was told of beside its events.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Taken {
-    /// It took it.
-    Yes,
-    /// It never will; why.
-    Never(String),
-    /// It did not; why, and when it wants to be asked again.
-    NotNow(String, Option<Duration>),
-}
-
-/// A target as the configuration has it, with its credentials opened.
-pub(crate) fn opened(house: &House, org: OrgId, stored: &Stored<StoredTarget>) -> Arc<Ready> {
-    house.dispatcher.targets.ready(house, org, stored)
-}
-
-/// Tells a service of the contacts in these events, at its pace.
-pub(crate) async fn tell(house: &Arc<House>, to: &Ready, events: &[Event]) -> Vec<Taken> {
-    let not_now = |why: &str| vec![Taken::NotNow(why.to_owned(), None); events.len()];
-    let (secrets, client) = match to.usable() {
-        Ok((secrets, way)) => (secrets.clone(), &way.client),
-        Err(why) => return not_now(&why),
-    };
-    let (Some(connector), Some(destination)) = (to.connector(), to.dialect()) else {
-        return not_now("its shape is not known here");
-    };
-    let lane = house.dispatcher.lane(to.target());
-    lane.gathered.turn(destination.pace).await;
-    let public_url = house.settings.webhooks.public_url.clone();
-    let mut batch = Batch {
-        house,
-        lane: &lane,
-        to,
-        connector,
-        destination,
-        client,
-        made: Vec::new(),
-        secrets,
-        events,
-        public_url,
-        renewed: false,
-        random: 0,
-    };
-    let ids: Vec<_> = events.iter().map(|event| domain::DeliveryId::of(event.id.uuid(), to.target().id.uuid())).collect();
-    let came = batch.run(&ids, (0..events.len()).collect()).await;
-    let taken = |came| {
-        let Came::Tried(trial) = came else { return Taken::Never("there is nothing to tell".to_owned()) };
-        let Trial { outcome, error, .. } = *trial;
-        match outcome {
-            Outcome::Delivered => Taken::Yes,
-            Outcome::Reject { reason, .. } | Outcome::Disable { reason } => Taken::Never(reason),
-            Outcome::Retry { after } => Taken::NotNow(error.unwrap_or_default(), after),
-        }
-    };
-    came.into_iter().map(taken).collect()
-}
-
-/// What a service holds of contacts otherwise than it should: of each the fields, or that there is no record. Why that is not
-/// known, and when it wants to be asked again, where it does not answer.
-pub(crate) async fn held(
-    house: &Arc<House>,
-    to: &Ready,
-    holds: Holds,
-    (contacts, sharing): (&[&Contact], &Sharing),
-) -> Result<Differences, (String, Option<Duration>)> {
-    let at_once = |why: String| (why, None);
-    if contacts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (secrets, way) = to.usable().map_err(at_once)?;
-    let mut secrets = secrets.clone();
-    if let Some(tokens) = &to.tokens {
-        let token = tokens.token(&way.client).await.map_err(|error| at_once(error.to_string()))?;
-        secrets.token = Some(Token::new(token.as_str()));
-    }
-    let (Some(connector), Some(destination)) = (to.connector(), to.dialect()) else {
-        return Err(at_once("its shape is not known here".to_owned()));
-    };
-    let Some(vendor) = destination.vendor else { return Err(at_once("it is no service".to_owned())) };
-    let lane = house.dispatcher.lane(to.target());
-    let limits = Limits { deadline: house.settings.webhooks.deadline, max_body: READ_BODY };
-    let mut all = Vec::with_capacity(contacts.len());
-    let (mut pieces, mut renewed) = (contacts.chunks(holds.most.max(1)).peekable(), false);
-    while let Some(piece) = pieces.peek() {
-        if holds.paced {
-            lane.gathered.turn(destination.pace).await;
-        }
-        let request = (holds.ask)(piece, to.target(), &secrets).map_err(at_once)?;
-        if !connector.may_call(to.target(), &request.url) {
-            return Err(at_once("the address is none that this destination may call".to_owned()));
-        }
-        let carried = carry::send(house, vendor.carrier, to, (&secrets, &way.client), &request, limits).await.map_err(at_once)?;
-        let Some(reply) = carried.reply else { return Err(at_once(carried.error.unwrap_or_default())) };
-        if let (401, false, Some(tokens), Some(refused)) = (reply.status, renewed, &to.tokens, &secrets.token) {
-            let token = tokens.renew(&way.client, refused.expose()).await.map_err(|error| at_once(error.to_string()))?;
-            (secrets.token, renewed) = (Some(Token::new(token.as_str())), true);
-            continue;
-        }
-        let sent = Sent { request: &request, reply: Some(&reply), records: piece.len(), now: house.now() };
-        let differs = (holds.differs)(piece, sharing, to.target(), &reply);
-        all.extend(differs.map_err(|why| (why, pause(&sent, destination)))?);
-        pieces.next();
-    }
-    Ok(all)
-}
-
-/// How long a service that did not answer a question wants to be left alone: as after a write that it would not hear of, for its
-/// limits count both.
-fn pause(sent: &Sent<'_>, destination: &Destination) -> Option<Duration> {
-    let asked = match (destination.judge)(sent) {
-        Verdict::Each(outcomes) => outcomes.into_iter().find_map(|outcome| match outcome {
-            Outcome::Retry { after } => after,
-            _ => None,
-        }),
-        Verdict::Split(_) | Verdict::Renew => None,
-    };
-    asked.or_else(|| sent.asked())
-}
-
-/// The events with their contacts as they are now, where the destination holds a state.
-struct Present {
-    events: Vec<Event>,
-    /// What is told of each event's contact, where it is told of one.
-    states: Vec<Option<(ContactId, Hash)>>,
-    /// Events that there is nothing to tell of.
-    nothing: Vec<bool>,
-}
-
-async fn present(house: &House, to: &Ready, destination: &Destination, deliveries: &[Delivery]) -> Result<Present, StoreError> {
-    let mut events: Vec<Event> = deliveries.iter().map(|delivery| (*delivery.event).clone()).collect();
-    let mut states = vec![None; events.len()];
-    let mut nothing = vec![false; events.len()];
-    let Some(state) = destination.vendor.and_then(|vendor| vendor.state) else { return Ok(Present { events, states, nothing }) };
-    let (org, target) = (to.org, to.target());
-    let told = |event: &Event| {
-        let kind = event.kind();
-        let is_told =
-            matches!(kind, EventKind::ContactCreated | EventKind::ContactUpdated | EventKind::ContactWalletStatusChanged);
-        event.image.contact.as_ref().map(|contact| contact.id).filter(|_| is_told)
-    };
-    let mut ids: Vec<ContactId> = events.iter().filter_map(told).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let mut contacts: HashMap<ContactId, Contact> = house.store.contacts_of(org, &ids).await?;
-    contacts.retain(|_, contact| contact.erased_at.is_none());
-    record::together(house, to, contacts.values_mut()).await?;
-    let synced = house.store.synced(org, target.id, &ids).await?;
-    for (number, event) in events.iter_mut().enumerate() {
-        let Some(id) = told(event) else { continue };
-        let Some(contact) = contacts.get(&id) else {
-            nothing[number] = true;
-            continue;
-        };
-        event.image.contact = Some(contact.clone());
-        if let Ok(state) = state(contact, target) {
-            let hash = record::hash(house, org, target, &state)?;
-            // A change of the contact matters where it changes what is told of it.
-            nothing[number] = event.kind() == EventKind::ContactUpdated && synced.get(&id) == Some(&hash);
-            states[number] = Some((id, hash));
-        }
-    }
-    Ok(Present { events, states, nothing })
-}
-
-impl Present {
-    /// The events that there is something to tell of.
-    fn wanted(&self) -> Vec<usize> {
-        (0..self.events.len()).filter(|number| !self.nothing[*number]).collect()
-    }
-
-    /// Notes what the destination holds now; of what it did not take for certain it is not known.
-    async fn note(&self, house: &House, to: &Ready, came: &[Came]) -> Result<(), StoreError> {
-        let mut told: HashMap<ContactId, Option<Hash>> = HashMap::new();
-        for (state, came) in self.states.iter().zip(came.iter()) {
-            let (Some((contact, hash)), Came::Tried(trial)) = (state, came) else { continue };
-            told.insert(*contact, (trial.outcome == Outcome::Delivered).then_some(*hash));
-        }
-        house.store.note_synced(to.org, to.target().id, told).await
-    }
-}
-
 /// A batch on its way.
-struct Batch<'b> {
+pub(super) struct Batch<'b> {
     house: &'b Arc<House>,
     lane: &'b Lane,
     to: &'b Ready,
     connector: &'static Descriptor,
-    destination: &'static Destination,
+    pub(super) destination: &'static Destination,
     client: &'b Client,
     /// What the target's owner makes of the events; nothing of services that take no such bodies.
-    made: Vec<Body>,
+    pub(super) made: Vec<Body>,
     secrets: Secrets,
     events: &'b [Event],
+    /// The delivery of each event.
+    ids: Vec<DeliveryId>,
     public_url: String,
     /// Whether a new token was got in the course of it.
     renewed: bool,
@@ -353,13 +80,40 @@ struct Batch<'b> {
     random: u64,
 }
 
-impl Batch<'_> {
+impl<'b> Batch<'b> {
+    /// These events for a target, each with its delivery; why they cannot be sent to it.
+    pub(super) fn new(
+        house: &'b Arc<House>,
+        lane: &'b Lane,
+        to: &'b Ready,
+        (events, ids): (&'b [Event], Vec<DeliveryId>),
+    ) -> Result<Self, String> {
+        let (secrets, way) = to.usable()?;
+        let (connector, destination) = to.known()?;
+        let public_url = house.settings.webhooks.public_url.clone();
+        Ok(Self {
+            house,
+            lane,
+            to,
+            connector,
+            destination,
+            client: &way.client,
+            made: Vec::new(),
+            secrets: secrets.clone(),
+            events,
+            ids,
+            public_url,
+            renewed: false,
+            random: house.random(),
+        })
+    }
+
     fn target(&self) -> &Target {
         self.to.target()
     }
 
-    fn render(&self, ids: &[domain::DeliveryId], events: &[usize], at: Timestamp) -> Vec<Sending> {
-        let owed: Vec<Owed<'_>> = events.iter().map(|number| self.owed(ids, *number)).collect();
+    fn render(&self, events: &[usize], at: Timestamp) -> Vec<Sending> {
+        let owed: Vec<Owed<'_>> = events.iter().map(|number| self.owed(*number)).collect();
         let made = events.iter().map(|number| self.made.get(*number));
         if let (Some(around), true) =
             (self.destination.vendor.and_then(|vendor| vendor.around), made.clone().flatten().any(|made| *made != Body::Shapes))
@@ -378,7 +132,7 @@ impl Batch<'_> {
     }
 
     /// Sends the events, in pieces as small as it takes.
-    async fn run(&mut self, ids: &[domain::DeliveryId], wanted: Vec<usize>) -> Vec<Came> {
+    pub(super) async fn run(&mut self, wanted: Vec<usize>) -> Vec<Came> {
         let mut came = vec![Came::Nothing; self.events.len()];
         let ready = match self.log_in().await {
             Ok(()) => self.prepare().await,
@@ -393,7 +147,7 @@ impl Batch<'_> {
         let mut pieces = vec![wanted];
         let mut is_first = true;
         while let Some(piece) = pieces.pop().filter(|piece| !piece.is_empty()) {
-            let sendings = match self.rendered(ids, &piece, &mut is_first).await {
+            let sendings = match self.rendered(&piece, &mut is_first).await {
                 Ok(sendings) => sendings,
                 Err(Told::Again) => {
                     pieces.push(piece);
@@ -483,11 +237,11 @@ impl Batch<'_> {
 
     /// What is to be sent of these events, given what the service holds where that has to be looked at first; what became of
     /// them where it does not tell.
-    async fn rendered(&mut self, ids: &[domain::DeliveryId], piece: &[usize], is_first: &mut bool) -> Result<Vec<Sending>, Told> {
+    async fn rendered(&mut self, piece: &[usize], is_first: &mut bool) -> Result<Vec<Sending>, Told> {
         let at = self.house.now();
         let looks = self.destination.vendor.and_then(|vendor| vendor.looks);
         let asked = looks.and_then(|looks| Some((looks, (looks.ask)(self.target(), &self.secrets)?)));
-        let Some((looks, request)) = asked else { return Ok(self.render(ids, piece, at)) };
+        let Some((looks, request)) = asked else { return Ok(self.render(piece, at)) };
         let all = |trial: Trial| Told::Each(vec![trial; piece.len()]);
         let request = request.map_err(|why| all(Trial::unsent(why)))?;
         if !std::mem::take(is_first) {
@@ -501,12 +255,18 @@ impl Batch<'_> {
                 Told::Each(trials) => Told::Each(trials.into_iter().map(Trial::not_at_fault).collect()),
             });
         };
-        let owed: Vec<Owed<'_>> = piece.iter().map(|number| self.owed(ids, *number)).collect();
+        let owed: Vec<Owed<'_>> = piece.iter().map(|number| self.owed(*number)).collect();
         (looks.render)(&owed, self.target(), &self.secrets, &reply).map_err(|why| all(Trial::unsent(why)))
     }
 
-    fn owed<'s>(&'s self, ids: &[domain::DeliveryId], number: usize) -> Owed<'s> {
-        Owed { event: &self.events[number], delivery: ids[number], public_url: &self.public_url, unsubscribe: None, bodies: None }
+    fn owed(&self, number: usize) -> Owed<'_> {
+        Owed {
+            event: &self.events[number],
+            delivery: self.ids[number],
+            public_url: &self.public_url,
+            unsubscribe: None,
+            bodies: None,
+        }
     }
 
     /// Sends one request, and what it means.
@@ -585,10 +345,9 @@ impl Batch<'_> {
     }
 
     /// The attempt of one delivery. What it shows was rendered for this event alone: others' values are none of its person's.
-    fn conclude(&self, delivery: &Delivery, number: usize, came: Came, at: Timestamp) -> Attempted {
+    pub(super) fn conclude(&self, delivery: &Delivery, number: usize, came: Came, at: Timestamp) -> Attempted {
         let Came::Tried(trial) = came else { return Attempted { row: None, then: Then::Over } };
-        let ids = vec![delivery.id; self.events.len()];
-        let alone = self.render(&ids, &[number], at).into_iter().next().and_then(|sending| sending.request.ok());
+        let alone = self.render(&[number], at).into_iter().next().and_then(|sending| sending.request.ok());
         let request = alone.map(|request| self.without_secrets(request));
         let more = if trial.together > 1 { vec![("together", json!(trial.together))] } else { Vec::new() };
         let Trial { outcome, error, reply, elapsed, .. } = *trial;
