@@ -136,6 +136,25 @@ impl WalletStatus {
 }
 
 impl Contact {
+    /// Somebody of whom nothing is known, first seen at a time.
+    pub fn new(id: ContactId, at: Timestamp) -> Self {
+        Self {
+            id,
+            version: 1,
+            external_id: None,
+            name: None,
+            email: None,
+            phone: None,
+            traits: BTreeMap::new(),
+            gone: Cleared::default(),
+            bounced: BTreeMap::new(),
+            wallets: BTreeMap::new(),
+            erased_at: None,
+            created_at: at,
+            updated_at: at,
+        }
+    }
+
     /// The wallet status over all projects.
     pub fn wallet_status(&self) -> WalletStatus {
         self.wallets.values().fold(WalletStatus::default(), |sum, status| sum.and(*status))

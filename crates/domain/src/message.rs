@@ -188,9 +188,7 @@ impl Contact {
         }
         Ok(address)
     }
-}
 
-impl Contact {
     /// Whether the person did not say that they want no messages this way.
     pub fn wants(&self, channel: Channel) -> bool {
         let says = |name: &str| self.traits.get(name).is_some_and(says_yes);

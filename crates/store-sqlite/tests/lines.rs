@@ -38,21 +38,8 @@ async fn person(store: &Store, org: OrgId, external_id: &str) -> ContactId {
     let id = ContactId::mint(START, &System);
     let touch = store::Touch { contacts: vec![ContactRef::Email(ADDRESS.to_owned())], ..store::Touch::default() };
     let states = store.load(&[(org, touch)], START).await.unwrap();
-    let contact = Contact {
-        id,
-        version: 1,
-        external_id: Some(external_id.to_owned()),
-        name: None,
-        email: Some(ADDRESS.to_owned()),
-        phone: None,
-        traits: Default::default(),
-        gone: Default::default(),
-        bounced: Default::default(),
-        wallets: Default::default(),
-        erased_at: None,
-        created_at: START,
-        updated_at: START,
-    };
+    let contact =
+        Contact { external_id: Some(external_id.to_owned()), email: Some(ADDRESS.to_owned()), ..Contact::new(id, START) };
     write(store, org, contact, states).await;
     id
 }

@@ -792,19 +792,10 @@ fn dedupe(keys: &mut LoadKeys) {
 
 fn erased(row: &ContactRow) -> Contact {
     Contact {
-        id: row.id,
         version: u64::try_from(row.version).unwrap_or(0),
-        external_id: None,
-        name: None,
-        email: None,
-        phone: None,
-        traits: Default::default(),
-        gone: Default::default(),
-        bounced: Default::default(),
-        wallets: Default::default(),
         erased_at: Some(row.updated_at),
-        created_at: row.created_at,
         updated_at: row.updated_at,
+        ..Contact::new(row.id, row.created_at)
     }
 }
 

@@ -39,21 +39,7 @@ pub(super) fn tell(
 ) -> Result<Contact, Reject> {
     check(input)?;
     let Some(mut contact) = find(draft, input, id) else {
-        let mut contact = Contact {
-            id,
-            version: 1,
-            external_id: None,
-            name: None,
-            email: None,
-            phone: None,
-            traits: Default::default(),
-            gone: Default::default(),
-            bounced: Default::default(),
-            wallets: Default::default(),
-            erased_at: None,
-            created_at: draft.now,
-            updated_at: draft.now,
-        };
+        let mut contact = Contact::new(id, draft.now);
         contact.merge(input);
         draft.put_contact(contact.clone());
         draft.contact_event(Facts::ContactCreated, &contact);
@@ -150,19 +136,10 @@ pub(super) fn erase(draft: &mut Draft<'_>, reference: &ContactRef) -> Result<Ans
     let found = draft.view.states.find_contact(draft.view.org, reference).and_then(|id| draft.contact(id)).cloned();
     let held = found.ok_or_else(|| Reject::new(RejectCode::NotFound, "contact", "no such contact"))?;
     let contact = Contact {
-        id: held.id,
         version: held.version + 1,
-        external_id: None,
-        name: None,
-        email: None,
-        phone: None,
-        traits: Default::default(),
-        gone: Default::default(),
-        bounced: Default::default(),
-        wallets: Default::default(),
         erased_at: Some(draft.now),
-        created_at: held.created_at,
         updated_at: draft.now.max(held.updated_at),
+        ..Contact::new(held.id, held.created_at)
     };
     draft.put_contact(contact.clone());
     let org = draft.view.org;
