@@ -35,9 +35,8 @@ pub use batches::{
     AUDITED_BATCH, Batch, BatchFile, BatchPhase, BatchStart, BatchTally, BatchWork, CHUNK_BYTES, Intake, IntakeFrom,
 };
 pub use config::{
-    Catalog, Ending, OrgCatalog, PreviousSigner, Resource, ScanKeys, SealedSecret, Stored, StoredDraft, StoredFlow,
-    StoredFlowVersion, StoredGoogleAccount, StoredInspector, StoredSigner, StoredSigningRequest, StoredTarget,
-    StoredTransformation, StoredVersion, ToldEnding,
+    Catalog, Ending, OrgCatalog, PreviousSigner, Resource, ScanKeys, Stored, StoredDraft, StoredFlow, StoredFlowVersion,
+    StoredGoogleAccount, StoredInspector, StoredSigner, StoredSigningRequest, StoredTransformation, StoredVersion, ToldEnding,
 };
 pub use error::{Result, StoreError};
 pub use google::{
@@ -56,4 +55,5 @@ pub use states::{Changes, Held, NewEvent, NewResult, RESULT_DAYS, States, Stored
 pub use store::{AUDITED_BLOB, Capture, ConfigChange, Store, Wake, blob_row};
 pub use synced::MOST_SHARE;
 pub use syncs::{Incremental, Removal, Removed, RemovedAction, StoredSync, SyncScope};
+pub use targets::{SealedSecret, StoredTarget};
 pub use wishes::Wish;

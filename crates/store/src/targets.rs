@@ -2,13 +2,87 @@
 
 use std::collections::BTreeMap;
 
-use domain::{OrgId, Target, TargetId};
+use domain::{OrgId, Target, TargetId, Timestamp};
+use serde::{Deserialize, Serialize};
 
-use crate::{
-    ConfigWrite, Resource, ResourceRow, SealedSecret, Store, StoreError, Stored, StoredTarget, error::Result, store::to_json,
-};
+use crate::{ConfigWrite, Resource, ResourceRow, Store, StoreError, Stored, error::Result, store::to_json};
+
+/// A target with its credentials sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredTarget {
+    /// The target, without the values of its headers.
+    pub target: Target,
+    /// Its headers: each value sealed by [`crate::Store::seal_for`] under its name, because it may be a credential.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sealed_headers: BTreeMap<String, String>,
+    /// Its other credentials ([`Target::credentials`]), each sealed likewise under its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sealed_credentials: BTreeMap<String, String>,
+    /// Those of its settings that are credentials, each value sealed alike under its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sealed_settings: BTreeMap<String, String>,
+    /// Signing secrets; the first is the present one, others are still valid in a rotation, until they end.
+    pub sealed_secrets: Vec<SealedSecret>,
+}
+
+/// A signing secret of a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "SealedSecretForm", into = "SealedSecretForm")]
+pub struct SealedSecret {
+    /// Its text (`whsec_...`), sealed by [`crate::Store::seal_for`].
+    pub sealed: String,
+    /// When it ends; without one it stays until somebody ends the rotation.
+    pub until: Option<Timestamp>,
+}
+
+impl From<String> for SealedSecret {
+    fn from(sealed: String) -> Self {
+        Self { sealed, until: None }
+    }
+}
+
+/// How it is written: one without an end is its text alone, as it was before there were ends.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum SealedSecretForm {
+    Open(String),
+    Ending { sealed: String, until: Timestamp },
+}
+
+impl From<SealedSecretForm> for SealedSecret {
+    fn from(form: SealedSecretForm) -> Self {
+        match form {
+            SealedSecretForm::Open(sealed) => sealed.into(),
+            SealedSecretForm::Ending { sealed, until } => Self { sealed, until: Some(until) },
+        }
+    }
+}
+
+impl From<SealedSecret> for SealedSecretForm {
+    fn from(SealedSecret { sealed, until }: SealedSecret) -> Self {
+        match until {
+            None => Self::Open(sealed),
+            Some(until) => Self::Ending { sealed, until },
+        }
+    }
+}
 
 impl StoredTarget {
+    /// The earlier signing secrets that are still signed with at a time, newest first.
+    pub fn earlier_secrets(&self, now: Timestamp) -> impl Iterator<Item = &SealedSecret> {
+        self.sealed_secrets.iter().skip(1).filter(move |earlier| earlier.until.is_none_or(|until| now < until))
+    }
+
+    /// Puts a new signing secret first. Those that were in force end at a time, if they would not have ended before; at most
+    /// `most` of them are kept.
+    pub fn rotate_secret(&mut self, sealed: String, until: Timestamp, most: usize, now: Timestamp) {
+        let ends =
+            |earlier: SealedSecret| SealedSecret { until: Some(earlier.until.map_or(until, |own| own.min(until))), ..earlier };
+        let held = std::mem::take(&mut self.sealed_secrets).into_iter().map(ends);
+        let kept = held.filter(|earlier| earlier.until.is_some_and(|until| now < until)).take(most);
+        self.sealed_secrets = std::iter::once(SealedSecret::from(sealed)).chain(kept).collect();
+    }
+
     /// The names of its headers, which alone are shown.
     pub fn header_names(&self) -> impl Iterator<Item = &str> {
         self.sealed_headers.keys().chain(self.target.headers.keys()).map(String::as_str)
