@@ -3,54 +3,26 @@
 
 mod house;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use domain::{
-    Action, Clock as _, Facts, PassId, PassRef, PublicationId, Sighting, SignerId, Template, TemplateId, TemplateStatus,
-    Timestamp, Validity, Variant, Wallet,
+    Action, Clock as _, Facts, PassId, PassRef, PublicationId, Sighting, Template, TemplateId, TemplateStatus, Timestamp,
+    Validity, Variant, Wallet,
 };
-use house::{House, PASS_TYPE, System, loopback, until};
-use outbound::http::Roots;
-use pkpass::development::Validity as CertificateValidity;
+use house::{House, System, apple::PushService, until};
 use simulators::apns::{Answer, ApnsServer, Push};
-use store::{JobState, LoggedEvent, Publication, StoredSigner};
+use store::{JobState, LoggedEvent, Publication};
 use tokio::sync::broadcast::Receiver;
-use workers::ApnsSettings;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Devices that are looked at together, as the worker has it.
 const BATCH: usize = 512;
 
-fn der(pem: &str) -> Vec<u8> {
-    use base64::Engine as _;
-    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    base64::engine::general_purpose::STANDARD.decode(body).unwrap()
-}
-
 /// A house whose passes are signed, and the push service that its phones hang on.
-async fn signed() -> (House, Arc<ApnsServer>) {
+async fn signed() -> (House, ApnsServer) {
     let mut house = House::new().await;
-    let validity = CertificateValidity::days(1_600_000_000, 20_000);
-    let authority = testkit::keys::authority("test", validity).unwrap();
-    let pem = authority.issue_pass_type(PASS_TYPE, "TEAM123456", validity).unwrap();
-    let id = SignerId::mint(Timestamp::from_seconds(1), &System);
-    let signer = StoredSigner {
-        id,
-        pass_type: PASS_TYPE.to_owned(),
-        team: "TEAM123456".to_owned(),
-        certificates: format!("{}{}", pem.certificate, authority.intermediate_pem()),
-        not_after: Timestamp::from_seconds(2_000_000_000),
-        sealed_key: house.store.seal_for::<StoredSigner>(house.org, id.uuid(), pem.key.as_bytes()).unwrap(),
-        previous: None,
-        told: None,
-        created_at: Timestamp::from_seconds(1),
-    };
-    assert!(house.store.put(&house.change(), &signer, 0).await.unwrap());
-    let server = authority.issue_tls_server(&["localhost", "127.0.0.1"], validity).unwrap();
-    let root = rustls_pki_types::CertificateDer::from(authority.root_der().to_vec());
-    let apns = ApnsServer::start(vec![der(&server.certificate).into()], der(&server.key), &root).await.unwrap();
-    house.apns = ApnsSettings { url: apns.url(), roots: Roots::only(&[root]).unwrap(), policy: loopback() };
-    (house, Arc::new(apns))
+    let apns = PushService::start(&mut house).await.apns;
+    (house, apns)
 }
 
 fn token(device: usize) -> String {

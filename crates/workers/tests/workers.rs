@@ -7,16 +7,18 @@ mod house;
 use std::time::Duration;
 
 use domain::{
-    Action, Amount, BalanceChange, Clock as _, EventKind, InstallationState, PassChange, PassRef, Sighting, SignerId, Target,
-    TargetEvents, Timestamp, UninstallReason, Validity, Wallet,
+    Action, Amount, BalanceChange, Clock as _, EventKind, InstallationState, PassChange, PassRef, Sighting, Target, TargetEvents,
+    UninstallReason, Validity, Wallet,
 };
-use house::{House, PASS_TYPE, Sink, System, loopback, quick, until};
-use outbound::http::Roots;
-use pkpass::development::{Authority, Validity as CertificateValidity};
+use house::{
+    House, PASS_TYPE, Sink,
+    apple::{PushService, der},
+    quick, until,
+};
 use serde_json::json;
-use simulators::apns::{Answer, ApnsServer};
+use simulators::apns::Answer;
 use store::{InboxStatus, Reader, StoredSigner, StoredTarget};
-use workers::{ApnsSettings, Settings, WebhookSettings};
+use workers::{Settings, WebhookSettings};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -259,53 +261,10 @@ async fn drain_finishes_what_is_being_sent() {
     workers.drain(PATIENCE).await;
 }
 
-fn apple(house: &House) -> (StoredSigner, Authority) {
-    let validity = CertificateValidity::days(1_600_000_000, 20_000);
-    let authority = testkit::keys::authority("test", validity).unwrap();
-    let pem = authority.issue_pass_type(PASS_TYPE, "TEAM123456", validity).unwrap();
-    let id = SignerId::mint(Timestamp::from_seconds(1), &System);
-    let signer = StoredSigner {
-        id,
-        pass_type: PASS_TYPE.to_owned(),
-        team: "TEAM123456".to_owned(),
-        certificates: format!("{}{}", pem.certificate, authority.intermediate_pem()),
-        not_after: Timestamp::from_seconds(2_000_000_000),
-        sealed_key: house.store.seal_for::<StoredSigner>(house.org, id.uuid(), pem.key.as_bytes()).unwrap(),
-        previous: None,
-        told: None,
-        created_at: Timestamp::from_seconds(1),
-    };
-    (signer, authority)
-}
-
-fn der(pem: &str) -> Vec<u8> {
-    use base64::Engine as _;
-    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    base64::engine::general_purpose::STANDARD.decode(body).unwrap()
-}
-
-/// A push service, and the signer that may push there.
-struct PushService {
-    apns: ApnsServer,
-    authority: Authority,
-    signer: StoredSigner,
-}
-
-async fn push_service(house: &mut House) -> PushService {
-    let (signer, authority) = apple(house);
-    let validity = CertificateValidity::days(1_600_000_000, 20_000);
-    let server = authority.issue_tls_server(&["localhost", "127.0.0.1"], validity).unwrap();
-    let root = rustls_pki_types::CertificateDer::from(authority.root_der().to_vec());
-    let apns = ApnsServer::start(vec![der(&server.certificate).into()], der(&server.key), &root).await.unwrap();
-    house.apns = ApnsSettings { url: apns.url(), roots: Roots::only(&[root]).unwrap(), policy: loopback() };
-    assert!(house.store.put(&house.change(), &signer, 0).await.unwrap());
-    PushService { apns, authority, signer }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changed_passes_wake_their_phones_once_and_dead_tokens_are_buried() {
     let mut house = House::new().await;
-    let apns = push_service(&mut house).await.apns;
+    let apns = PushService::start(&mut house).await.apns;
     let (phone, dead) = ("a1".repeat(32), "b2".repeat(32));
     apns.answer(&dead, Answer::Unregistered { timestamp_ms: 1_900_000_000_000 });
     let (one, two) = (house.issued("one", Validity::default()).await, house.issued("two", Validity::default()).await);
@@ -352,7 +311,7 @@ async fn changed_passes_wake_their_phones_once_and_dead_tokens_are_buried() {
 async fn a_pass_on_many_devices_wakes_each_phone_once() {
     const DEVICES: u64 = 600;
     let mut house = House::new().await;
-    let apns = push_service(&mut house).await.apns;
+    let apns = PushService::start(&mut house).await.apns;
     let pass = house.issued("one", Validity::default()).await;
     let install = |device: u64, token: String| {
         let sighting = Sighting { at: house.clock.now(), ..Sighting::default() };
@@ -384,8 +343,7 @@ async fn a_pass_on_many_devices_wakes_each_phone_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_renewed_certificate_pushes_and_the_one_before_where_it_is_refused() {
     let mut house = House::new().await;
-    let PushService { apns, authority, signer: old } = push_service(&mut house).await;
-    let validity = CertificateValidity::days(1_600_000_000, 20_000);
+    let PushService { apns, authority, signer: old } = PushService::start(&mut house).await;
     let workers = house.workers().await;
     let pass = house.issued("one", Validity::default()).await;
     let sighting = Sighting { at: house.clock.now(), ..Sighting::default() };
@@ -402,7 +360,7 @@ async fn a_renewed_certificate_pushes_and_the_one_before_where_it_is_refused() {
     changed_and_woken(1).await;
     assert_eq!(apns.connections(), 1);
 
-    let pem = authority.issue_pass_type(PASS_TYPE, "TEAM123456", validity).unwrap();
+    let pem = authority.issue_pass_type(PASS_TYPE, "TEAM123456", PushService::validity()).unwrap();
     let previous = store::PreviousSigner {
         certificates: old.certificates.clone(),
         not_after: old.not_after,

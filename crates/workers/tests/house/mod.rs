@@ -1,6 +1,7 @@
 //! A real store, a real engine and real sinks for the workers' tests.
 #![allow(dead_code, unreachable_pub, reason = "every test uses a part of it")]
 
+pub(crate) mod apple;
 pub(crate) mod services;
 
 use std::{
