@@ -88,8 +88,6 @@ pub struct Settings {
     pub poll: Duration,
     /// How often due passes are looked for.
     pub sweep_every: Duration,
-    /// How long inbox, events and attempts are kept.
-    pub keep: Duration,
     /// How nodes show each other that they are alive.
     pub pace: Pace,
 }
@@ -131,7 +129,6 @@ impl Default for Settings {
             webhooks: WebhookSettings::default(),
             poll: Duration::from_millis(500),
             sweep_every: Duration::from_secs(1),
-            keep: Duration::from_secs(90 * 86_400),
             pace: Pace::default(),
         }
     }

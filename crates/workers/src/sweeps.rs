@@ -17,6 +17,8 @@ use crate::{
 const BATCH: u32 = 256;
 /// How often what is kept no longer is removed. The first shard's holder does it for all.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+/// How long inbox, events and attempts are kept.
+const KEEP: Duration = Duration::from_secs(90 * 86_400);
 /// How often a command is tried again whose pass stays due although it was refused.
 const REFUSED_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// Events of which the numbers are checked together.
@@ -129,7 +131,7 @@ pub(crate) async fn lag(house: &House, shards: impl Iterator<Item = u16> + Clone
 async fn maintain(shard: &Shard) {
     let house = &shard.house;
     let now = house.now();
-    let before = now.minus(house.settings.keep);
+    let before = now.minus(KEEP);
     let keep = Retention { inbox_before: before, events_before: before, attempts_before: before };
     if let Err(error) = house.store.backend().maintain(now, keep).await {
         tracing::warn!(%error, "maintenance of the store failed; trying again in a minute");

@@ -29,6 +29,8 @@ use super::{
 
 /// Timeouts in a row after which a target counts as sick.
 const SICK_AFTER: u32 = 5;
+/// Requests of this node at once.
+const IN_FLIGHT: usize = 512;
 /// Part of all places that sick targets get together, as a divisor.
 const SICK_SHARE: usize = 10;
 /// What may wait in memory must be gone after this.
@@ -148,10 +150,10 @@ impl Dispatcher {
         Self {
             lanes: Mutex::default(),
             behind: Mutex::default(),
-            replays: Arc::new(Semaphore::new((settings.in_flight / SICK_SHARE).max(1))),
+            replays: Arc::new(Semaphore::new(IN_FLIGHT / SICK_SHARE)),
             concurrency: settings.concurrency.max(1),
-            everywhere: Arc::new(Semaphore::new(settings.in_flight.max(1))),
-            sick: Arc::new(Semaphore::new((settings.in_flight / SICK_SHARE).max(1))),
+            everywhere: Arc::new(Semaphore::new(IN_FLIGHT)),
+            sick: Arc::new(Semaphore::new(IN_FLIGHT / SICK_SHARE)),
             targets: super::targets::Targets::default(),
         }
     }

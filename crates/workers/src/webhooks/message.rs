@@ -33,7 +33,7 @@ use serde_json::json;
 use store::{StoreError, Wish};
 
 use super::{
-    carry,
+    DEADLINE, carry,
     lane::{Lane, Lesson, Ticket},
     send::{Attempted, Delivery, Then, Tried, ready},
 };
@@ -272,7 +272,7 @@ impl<'e> Errand<'e> {
         let login = to.secrets.as_ref().ok().and_then(|secrets| carry::login(to, secrets));
         let mail = carry::written_down(mail, attachments);
         let started = tokio::time::Instant::now();
-        let result = way.mailer.send(&server, login.as_ref(), &mail, self.house.settings.webhooks.deadline).await;
+        let result = way.mailer.send(&server, login.as_ref(), &mail, DEADLINE).await;
         let elapsed = started.elapsed();
         let trial = match result {
             Ok(said) => {
@@ -295,7 +295,7 @@ impl<'e> Errand<'e> {
             (Err(why), _) => return Trial::later(&why),
             (_, Err(why)) => return Trial::later(why),
         };
-        let limits = Limits { deadline: self.house.settings.webhooks.deadline, max_body: READ_BODY };
+        let limits = Limits { deadline: DEADLINE, max_body: READ_BODY };
         let started = tokio::time::Instant::now();
         let result = way.client.send(sent, limits).await;
         let elapsed = started.elapsed();

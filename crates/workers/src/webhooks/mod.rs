@@ -40,16 +40,14 @@ pub(crate) use ways::Ways;
 
 /// How long a claimed delivery is ours; longer than it may wait and take together.
 const CLAIM: Duration = Duration::from_secs(60);
+/// Time for one request whose target asks for no other, from resolving the name to the last byte of the answer.
+const DEADLINE: Duration = Duration::from_secs(15);
 
 /// How webhooks are sent.
 #[derive(Debug, Clone)]
 pub struct WebhookSettings {
-    /// Time for one request, from resolving the name to the last byte of the answer.
-    pub deadline: Duration,
     /// Requests to one target at once.
     pub concurrency: usize,
-    /// Requests of this node at once.
-    pub in_flight: usize,
     /// After this, what is not settled is kept in the store instead of in memory.
     pub spill_after: Duration,
     /// Our own address without a slash at its end, for links to passes.
@@ -63,9 +61,7 @@ pub struct WebhookSettings {
 impl Default for WebhookSettings {
     fn default() -> Self {
         Self {
-            deadline: Duration::from_secs(15),
             concurrency: 8,
-            in_flight: 512,
             spill_after: Duration::from_millis(100),
             public_url: "http://localhost:8080".to_owned(),
             files_folder: None,

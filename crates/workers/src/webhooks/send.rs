@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use store::{AttemptOutcome, AttemptRow, DeliveryRow, SealedUnder};
 
 use super::{
+    DEADLINE,
     lane::{Lane, Lesson, Ticket},
     made, order,
     proof::Unsent,
@@ -161,10 +162,7 @@ impl Delivery {
             Err(why) => return self.conclude(house, at, &Tried { request: Some(request), ..Tried::unsent(why) }),
         };
         let asked = self.to.target().pace.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
-        let limits = Limits {
-            deadline: asked.or(self.profile().deadline).unwrap_or(house.settings.webhooks.deadline),
-            max_body: READ_BODY,
-        };
+        let limits = Limits { deadline: asked.or(self.profile().deadline).unwrap_or(DEADLINE), max_body: READ_BODY };
         let started = tokio::time::Instant::now();
         let result = self.to.proof.send(&way.client, sent, limits).await;
         let elapsed = started.elapsed();

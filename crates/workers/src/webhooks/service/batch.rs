@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::{
     super::{
+        DEADLINE,
         carry::{self, Carried},
         lane::{Lane, Lesson},
         made::Body,
@@ -228,7 +229,7 @@ impl<'b> Batch<'b> {
             return Err("the address is none that this destination may call".to_owned());
         }
         let Some(vendor) = self.destination.vendor else { return Err("it is no service".to_owned()) };
-        let limits = Limits { deadline: house.settings.webhooks.deadline, max_body: READ_BODY };
+        let limits = Limits { deadline: DEADLINE, max_body: READ_BODY };
         let carried = carry::send(house, vendor.carrier, self.to, (&self.secrets, self.client), &request, limits).await?;
         let status = carried.reply.map(|reply| reply.status).ok_or(carried.error.unwrap_or_default())?;
         self.lane.gathered.turn(self.destination.pace).await;
@@ -283,7 +284,7 @@ impl<'b> Batch<'b> {
         }
         let Some(vendor) = self.destination.vendor else { return (None, all(Trial::unsent("it is no service".to_owned()))) };
         let asked = self.target().pace.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
-        let limits = Limits { deadline: asked.unwrap_or(house.settings.webhooks.deadline), max_body };
+        let limits = Limits { deadline: asked.unwrap_or(DEADLINE), max_body };
         let started = Instant::now();
         let carried = carry::send(house, vendor.carrier, self.to, (&self.secrets, self.client), request, limits).await;
         let elapsed = started.elapsed();

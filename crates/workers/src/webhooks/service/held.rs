@@ -10,7 +10,7 @@ use domain::Contact;
 use outbound::http::Limits;
 
 use super::{
-    super::{carry, targets::Ready},
+    super::{DEADLINE, carry, targets::Ready},
     READ_BODY,
 };
 use crate::shard::House;
@@ -36,7 +36,7 @@ pub(crate) async fn held(
     let (connector, destination) = to.known().map_err(at_once)?;
     let Some(vendor) = destination.vendor else { return Err(at_once("it is no service".to_owned())) };
     let lane = house.dispatcher.lane(to.target());
-    let limits = Limits { deadline: house.settings.webhooks.deadline, max_body: READ_BODY };
+    let limits = Limits { deadline: DEADLINE, max_body: READ_BODY };
     let mut all = Vec::with_capacity(contacts.len());
     let (mut pieces, mut renewed) = (contacts.chunks(holds.most.max(1)).peekable(), false);
     while let Some(piece) = pieces.peek() {
