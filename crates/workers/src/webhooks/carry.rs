@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use connectors::{
     catalog::Carrier,
-    kit::{BrokerAccount, Mail, Reply, Request, SMTP_COMMAND, Sasl, Secrets, StreamAccount, StreamLogin, StreamTls},
+    kit::{Account, BrokerAccount, Mail, Reply, Request, SMTP_COMMAND, Sasl, Secrets, StreamAccount, StreamLogin, StreamTls},
 };
 use http::{HeaderMap, HeaderValue};
 use outbound::{
@@ -63,33 +63,35 @@ pub(super) async fn send(
             let place = cluster(request.url.clone(), account);
             Ok(published(kafka::publish(client, &place, &batch, limits.deadline).await))
         }
-        Carrier::Database(account) => {
-            let account = account(to.target(), &secrets.credentials);
-            let place = Place {
-                url: request.url.clone(),
-                user: account.user,
-                password: account.password,
-                tls: account.tls,
-                authorities: account.authorities,
-            };
-            let rows = serde_json::from_slice(&request.body).map_err(|error| format!("its rows cannot be written: {error}"))?;
-            let came = match rows {
-                Rows::Write(batch) => sql::write(client, &place, &batch, limits.deadline).await.map(|()| Bytes::new()),
-                Rows::Compare(rows) => {
-                    let other = sql::compare(client, &place, &rows, limits.deadline).await;
-                    other.map(|other| Bytes::from(json!(other).to_string()))
-                }
-            };
-            Ok(match came {
-                Ok(body) => answered(200, body, None),
-                Err(Unwritten::Failed(failure)) => failed(&failure),
-                Err(Unwritten::Refused(refused)) => {
-                    let body = json!({ "sqlstate": refused.sqlstate, "message": refused.message }).to_string();
-                    answered(400, Bytes::from(body), Some(refused.safe()))
-                }
-            })
-        }
+        Carrier::Database(account) => rows(client, account(to.target(), &secrets.credentials), request, limits).await,
     }
+}
+
+/// Writes the rows of a request, or compares them with those that are there.
+async fn rows(client: &Client, account: Account, request: &Request, limits: Limits) -> Result<Carried, String> {
+    let place = Place {
+        url: request.url.clone(),
+        user: account.user,
+        password: account.password,
+        tls: account.tls,
+        authorities: account.authorities,
+    };
+    let rows = serde_json::from_slice(&request.body).map_err(|error| format!("its rows cannot be written: {error}"))?;
+    let came = match rows {
+        Rows::Write(batch) => sql::write(client, &place, &batch, limits.deadline).await.map(|()| Bytes::new()),
+        Rows::Compare(rows) => {
+            let other = sql::compare(client, &place, &rows, limits.deadline).await;
+            other.map(|other| Bytes::from(json!(other).to_string()))
+        }
+    };
+    Ok(match came {
+        Ok(body) => answered(200, body, None),
+        Err(Unwritten::Failed(failure)) => failed(&failure),
+        Err(Unwritten::Refused(refused)) => {
+            let body = json!({ "sqlstate": refused.sqlstate, "message": refused.message }).to_string();
+            answered(400, Bytes::from(body), Some(refused.safe()))
+        }
+    })
 }
 
 /// What is done with rows of a database.
