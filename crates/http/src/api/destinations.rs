@@ -141,6 +141,10 @@ struct View {
     input: DestinationInput,
     /// Why we switched it off, when we did.
     disabled_reason: Option<String>,
+    /// Since when it may have missed events, when it was switched off since then: `POST /v1/webhooks/{webhook}/replay` with its id
+    /// sends them.
+    #[schema(value_type = Option<TimeText>)]
+    missed_since: Option<Timestamp>,
     /// The secret that requests are signed with, by Standard Webhooks: shown when it is made, for services that are signed to.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
@@ -181,7 +185,14 @@ impl View {
             without_standard_headers: target.without_standard_headers,
             enabled: target.enabled,
         };
-        Self { id: target.id, input, disabled_reason: target.disabled_reason, secret: None, created_at: target.created_at }
+        Self {
+            id: target.id,
+            input,
+            disabled_reason: target.disabled_reason,
+            missed_since: target.missed_since,
+            secret: None,
+            created_at: target.created_at,
+        }
     }
 }
 
@@ -293,6 +304,7 @@ impl DestinationInput {
             post_only: true,
             without_standard_headers: self.without_standard_headers,
             enabled: self.enabled,
+            missed_since: webhooks::missed_since(app, kept, self.enabled),
             ..Target::new(id, &text::name(self.name, "name")?, &url, created_at)
         };
         webhook_auth::check_headers(&target)?;

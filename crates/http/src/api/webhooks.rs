@@ -438,7 +438,7 @@ pub(super) fn headers(
 }
 
 /// Since when a webhook has missed events: one that is switched off now misses what comes from now on.
-fn missed_since(app: &App, held: Option<&Target>, enabled: bool) -> Option<Timestamp> {
+pub(super) fn missed_since(app: &App, held: Option<&Target>, enabled: bool) -> Option<Timestamp> {
     let held = held?;
     let goes_off = held.enabled && !enabled;
     held.missed_since.or_else(|| goes_off.then(|| app.now()))

@@ -28,7 +28,9 @@ async fn a_destination_is_made_changed_and_removed_and_tells_no_credential() {
     };
     assert_eq!(held().await, "pat-first");
     let mut read = server.get(&path).await.expect(200);
-    read.as_object_mut().unwrap().retain(|name, _| !["id", "created_at", "disabled_reason"].contains(&name.as_str()));
+    read.as_object_mut()
+        .unwrap()
+        .retain(|name, _| !["id", "created_at", "disabled_reason", "missed_since"].contains(&name.as_str()));
     read["name"] = json!("All members");
     assert_eq!(server.call(&server.admin, "PUT", &path, &read).await.expect(200)["name"], "All members");
     assert_eq!(held().await, "pat-first", "null keeps");
@@ -151,7 +153,8 @@ async fn what_does_not_fit_is_refused_with_its_place() {
     let mut made = server.post("/v1/destinations", http(proven)).await.expect(201);
     assert_eq!((&made["auth"], &made["pace"]["per_second"]), (&json!({"type": "bearer", "token": null}), &json!(5)));
     let path = format!("/v1/destinations/{}", made["id"].as_str().unwrap());
-    made.as_object_mut().unwrap().retain(|name, _| !["id", "created_at", "disabled_reason", "secret"].contains(&name.as_str()));
+    let told = ["id", "created_at", "disabled_reason", "missed_since", "secret"];
+    made.as_object_mut().unwrap().retain(|name, _| !told.contains(&name.as_str()));
     made["switch_off"] = json!({"after_failures": 3, "after_hours": null});
     let kept = server.call(&server.admin, "PUT", &path, &made).await.expect(200);
     assert_eq!((&kept["switch_off"], &kept["auth"]["token"]), (&made["switch_off"], &Value::Null));
@@ -180,6 +183,30 @@ async fn a_destination_is_tried_with_the_newest_event_that_it_is_meant_for() {
     let token = catalog["destination"]["settings"].as_array().unwrap().iter().find(|it| it["name"] == "access_token").unwrap();
     assert_eq!(token["secret"], true);
     assert!(Things::destination("x")["settings"]["access_token"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_destination_missed_is_told_whatever_was_changed_meanwhile() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let slack = |name: &str, enabled: bool| {
+        let settings = json!({"webhook_url": "https://hooks.slack.com/services/T0/B0/x"});
+        json!({"name": name, "kind": "slack", "settings": settings, "enabled": enabled})
+    };
+    let made = server.post("/v1/destinations", slack("Team", true)).await.expect(201);
+    let id = made["id"].as_str().unwrap();
+    let path = format!("/v1/destinations/{id}");
+    let put = async |name: &str, enabled: bool| {
+        server.call(&server.admin, "PUT", &path, &slack(name, enabled)).await.expect(200)["missed_since"].clone()
+    };
+    assert_eq!(put("Shop", true).await, Value::Null);
+    let off = put("Shop", false).await;
+    assert!(off.is_string(), "it misses what comes from now on");
+    server.post("/v1/passes", json!({"project": things.id("project"), "external_id": "missed"})).await.expect(201);
+    assert_eq!(put("Both", true).await, off, "no change of it forgets that");
+    let told = server.post(&format!("/v1/webhooks/{id}/replay"), json!({"missed": true})).await.expect(200);
+    assert!(told["owed"].as_u64().unwrap() >= 1, "{told}");
+    assert_eq!(server.get(&path).await.expect(200)["missed_since"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]
