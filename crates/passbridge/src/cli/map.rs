@@ -51,6 +51,7 @@ pub(super) struct Of {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
 enum Action {
     Issue,
     Update,
@@ -60,6 +61,9 @@ enum Action {
     Notify,
     Send,
     Wait,
+    RecordInstall,
+    RecordUninstall,
+    RecordScan,
 }
 
 /// What a map is tried on.

@@ -70,3 +70,27 @@ fn the_commands_of_the_documents_are_understood() {
     }
     assert!(tried > 60, "only {tried} commands were found");
 }
+
+/// What the command line lets one choose is what the API takes.
+#[test]
+fn choices_are_those_of_the_api() {
+    let document = http_server::openapi();
+    for (path, argument, schema) in [
+        (&["flow", "map", "targets"][..], "action", "MappingAction"),
+        (&["flow", "map", "suggest"], "action", "MappingAction"),
+        (&["flow", "map", "test"], "action", "MappingAction"),
+        (&["batch", "run"], "operation", "BatchOperation"),
+        (&["batch", "run"], "format", "BatchFormat"),
+        (&["batch", "run"], "if_exists", "BatchIfExists"),
+        (&["message", "send"], "channel", "MessageChannel"),
+    ] {
+        let mut command = Cli::command();
+        command.build();
+        let found = path.iter().try_fold(&command, |command, name| command.find_subcommand(name)).unwrap();
+        let found = found.get_arguments().find(|it| it.get_id() == argument).unwrap();
+        let choices: BTreeSet<String> = found.get_possible_values().iter().map(|it| it.get_name().to_owned()).collect();
+        let taken = &document["components"]["schemas"][schema]["enum"];
+        let taken: BTreeSet<String> = serde_json::from_value(taken.clone()).unwrap_or_default();
+        assert!(!taken.is_empty() && choices == taken, "{path:?} {argument}: {choices:?}, {schema}: {taken:?}");
+    }
+}
