@@ -37,7 +37,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 #[serde(deny_unknown_fields, default)]
 struct BackfillInput {
     /// Whether everybody is told of anew, as if nothing were known of what the destination holds. Otherwise only whom it was last
-    /// told of differently, or never; and of `postgresql` and `hubspot`, which can be asked, whom they hold differently.
+    /// told of differently, or never; and of a service whose `state_is_read` (`GET /v1/connectors/{connector}`), whom it holds
+    /// differently.
     everything: bool,
 }
 
@@ -100,8 +101,8 @@ struct View {
     /// How many it was told of anew, and took.
     #[schema(minimum = 0)]
     repaired: u64,
-    /// How many of those it held otherwise although it had been told: somebody changed them there. Found where what it holds can be
-    /// read: of `postgresql` (its table `users`), `hubspot`, `salesforce` and `airtable`.
+    /// How many of those it held otherwise although it had been told: somebody changed them there. Found where what it holds is
+    /// read (`state_is_read` of `GET /v1/connectors/{connector}`).
     #[schema(minimum = 0)]
     drifted: u64,
     /// How many it will not take.
@@ -161,10 +162,10 @@ impl View {
 /// Begin a backfill.
 ///
 /// All contacts are walked in the background; what the destination should hold of each is worked out anew and compared with what it
-/// took last, and it is told where that is something else. Of `postgresql` and `hubspot` what they hold is read and compared,
-/// too, so that what somebody changed there is repaired and reported; of the others `everything` does that unseen. Events go
-/// out meanwhile. One of a destination runs at a time: while one is running or paused, another is refused (`under_way`). A
-/// destination's `backfill_every_hours` begins them on its own.
+/// took last, and it is told where that is something else. What a service holds whose `state_is_read` (`GET
+/// /v1/connectors/{connector}`) is compared, too, so that what somebody changed there is repaired and reported; of the others
+/// `everything` does that unseen. Events go out meanwhile. One of a destination runs at a time: while one is running or paused,
+/// another is refused (`under_way`). A destination's `backfill_every_hours` begins them on its own.
 #[utoipa::path(post, path = "/v1/destinations/{destination}/backfill", tag = "Destinations", security(("key" = ["config_write"])),
     params(("destination" = IdText, Path, description = "Its id.")), request_body = BackfillInput,
     responses((status = 202, body = View, description = "Under way.")))]

@@ -96,6 +96,9 @@ struct DestinationView {
     takes_url: bool,
     /// Whether it holds a state of each contact, so that it can be compared and repaired.
     holds_state: bool,
+    /// Whether what it holds is read then, so that what somebody changed there is found. Of others it is known what they were told
+    /// last.
+    state_is_read: bool,
     /// The events that it can be told of.
     #[schema(value_type = Vec<schema::EventType>)]
     events: Vec<EventKind>,
@@ -261,6 +264,7 @@ impl From<&Descriptor> for View {
         let destination = vendor.map(|vendor| DestinationView {
             takes_url: vendor.takes_url,
             holds_state: vendor.state.is_some(),
+            state_is_read: vendor.holds.is_some(),
             events: events(),
             settings: settings(),
         });

@@ -109,8 +109,8 @@ struct DestinationInput {
     #[serde(default)]
     switch_off: SwitchOffInput,
     /// Every how many hours all contacts are compared, of services that hold a state of each; null means when somebody asks for it.
-    /// Whom events overtook, and what was missed while it was switched off, is repaired then. With `postgresql` (its table `users`)
-    /// and `hubspot` what they hold is read and compared; with the others what they were told last.
+    /// Whom events overtook, and what was missed while it was switched off, is repaired then. With services whose `state_is_read`
+    /// (`GET /v1/connectors/{connector}`) what they hold is compared; with the others what they were told last.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 8760)]
     backfill_every_hours: Option<u32>,

@@ -118,7 +118,7 @@ fn these(desk: &Desk, destinations: &[Value], sheet: &Sheet) -> Markup {
             },
         ]
     };
-    let empty = "No destination holds a state of contacts: HubSpot, Salesforce and Airtable do.";
+    let empty = "No destination holds a state of contacts, as customer databases do.";
     table("Destinations", &["Name", "Schedule", "Now"], destinations.iter().map(row).collect(), empty)
 }
 

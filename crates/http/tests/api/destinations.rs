@@ -180,6 +180,8 @@ async fn a_destination_is_tried_with_the_newest_event_that_it_is_meant_for() {
     assert_eq!(listed["data"][0]["id"], owed["delivery"]);
     let catalog = server.get("/v1/connectors/hubspot").await.expect(200);
     assert_eq!((&catalog["webhook"], &catalog["destination"]["holds_state"]), (&Value::Null, &json!(true)));
+    assert_eq!(catalog["destination"]["state_is_read"], true);
+    assert_eq!(server.get("/v1/connectors/segment").await.expect(200)["destination"]["state_is_read"], false);
     let token = catalog["destination"]["settings"].as_array().unwrap().iter().find(|it| it["name"] == "access_token").unwrap();
     assert_eq!(token["secret"], true);
     assert!(Things::destination("x")["settings"]["access_token"].is_string());

@@ -84,8 +84,8 @@ Examples:
     },
     /// Compare what one holds of every contact, or was told of it, with the truth, and repair what differs
     ///
-    /// What `postgresql` and `hubspot` hold is read; of the others it is known what they were told last, and --everything repairs
-    /// what somebody changed there.
+    /// What some hold is read (`state_is_read` of `passbridge connector show`); of the others it is known what they were told last,
+    /// and --everything repairs what somebody changed there.
     ///
     /// That goes on in the background whether or not anybody watches; `passbridge backfill` shows, pauses and cancels it.
     Backfill {
