@@ -47,7 +47,7 @@ pub const SETTINGS: &[Setting] = &[
     webhook::EVENTS,
     webhook::FILTER,
     webhook::EGRESS,
-    webhook::PACE,
+    webhook::PACE_OF_STREAM,
     webhook::SWITCH_OFF,
     URL,
     TOPIC,

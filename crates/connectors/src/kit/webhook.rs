@@ -127,6 +127,13 @@ pub(crate) const PACE: Setting = own(
 );
 /// Where a request has thirty seconds.
 pub(crate) const PACE_OF_30: Setting = Setting { default: "no limit, 8, 30, false", ..PACE };
+/// Of streams, which are sent one batch after another in the order of each pass.
+pub(crate) const PACE_OF_STREAM: Setting = own(
+    "pace",
+    "`per_second`, `timeout_seconds`",
+    "no limit, 15",
+    "Most events in a second, and seconds for one batch. Batches go one after another, and events of a pass always wait for earlier ones.",
+);
 pub(crate) const SWITCH_OFF: Setting = own(
     "switch_off",
     "`after_failures`, `after_hours`",

@@ -102,7 +102,7 @@ struct DestinationInput {
     #[serde(default)]
     #[schema(max_length = 64, examples("office"))]
     egress: Option<String>,
-    /// How fast it is sent to, of `http-call`: other services have a pace of their own.
+    /// How fast it is sent to, of services whose settings name `pace`: others have a pace of their own.
     #[serde(default)]
     pace: PaceInput,
     /// After how much failure we switch it off.
