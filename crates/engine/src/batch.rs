@@ -41,7 +41,7 @@ pub(crate) async fn carry_out(store: &Store, clock: &dyn Clock, commands: &[Comm
 }
 
 /// What commands would be answered if they were carried out now, one after another; nothing is written. After one that takes away
-/// an address that a later one names, the later ones are answered as if those before were not.
+/// an address or external id that a later one names, the later ones are answered as if those before were not.
 ///
 /// # Errors
 /// When the store does not answer.
@@ -69,8 +69,8 @@ struct Decided {
     written: Written,
 }
 
-/// Decides commands one after another, up to the first that asks for somebody by an address whose holder gave it up before in the
-/// same batch; at least one.
+/// Decides commands one after another, up to the first that asks for somebody by an address, or for a pass by an external id, whose
+/// holder gave it up before in the same batch; at least one.
 async fn decide_together(
     store: &Store,
     clock: &dyn Clock,

@@ -151,6 +151,35 @@ async fn an_issue_that_meets_a_void_pass_says_so_and_switches_it_on_where_that_i
     assert_eq!(house.did(Action::Issue(Box::new(longer))).await.lifecycle, Lifecycle::Active);
 }
 
+/// Commands that are submitted together are gathered behind the first; what is found is the same as if each had come alone.
+#[tokio::test]
+async fn an_external_id_that_a_pass_gave_up_is_free_within_a_batch_too() {
+    let house = house().await;
+    let (renamed, erased) = (house.issued("first").await, house.issued("second").await);
+    let change = Box::new(PassChange { external_id: Some("third".to_owned()), ..PassChange::default() });
+    let issue = |external_id: &str| {
+        let mut issue = house.issue(external_id);
+        issue.if_exists = IfExists::Update;
+        house.command(Action::Issue(Box::new(issue)))
+    };
+    let commands = vec![
+        house.command(house.add(renamed.id, "1")),
+        house.command(Action::Update { pass: PassRef::Id(renamed.id), change, expected_version: None }),
+        house.command(Action::EraseContact { contact: ContactRef::External("person-second".to_owned()) }),
+        issue("first"),
+        issue("second"),
+        issue("third"),
+    ];
+    let outcomes = futures_all(&house, commands).await;
+    let found: Vec<_> = outcomes.into_iter().map(|outcome| outcome.unwrap().pass.map(|pass| pass.id)).collect();
+    let [.., first, second, third] = found[..] else { unreachable!() };
+    assert!(![Some(renamed.id), Some(erased.id)].contains(&first) && first.is_some(), "the renamed pass is `third` now");
+    assert!(![Some(renamed.id), Some(erased.id)].contains(&second) && second.is_some(), "nobody finds what was erased");
+    assert_eq!(third, Some(renamed.id));
+    let stored = async |name| house.store.pass_by_external_id(house.org, house.project, name).await.unwrap().map(|pass| pass.id);
+    assert_eq!([stored("first").await, stored("second").await, stored("third").await], [first, second, third]);
+}
+
 #[tokio::test]
 async fn rejections_point_at_the_fault_and_change_nothing() {
     let house = house().await;

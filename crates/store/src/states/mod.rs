@@ -71,6 +71,8 @@ pub struct States {
     /// The store-wide configuration version at the time.
     pub config_version: i64,
     externals: HashMap<(OrgId, ProjectId, String), PassId>,
+    /// External ids that passes gave up meanwhile: free for others once that is written.
+    released: HashSet<(OrgId, ProjectId, String)>,
     /// The first of those who have each name.
     names: HashMap<(OrgId, ContactRef), ContactId>,
     /// Addresses whose first gave them up meanwhile: only the store knows who is next.
@@ -193,8 +195,18 @@ impl States {
 
     /// Takes in a pass that was made or changed, so that later commands of the batch find it by its names.
     pub fn put_pass(&mut self, org: OrgId, pass: Pass) {
-        if let Some(external_id) = &pass.external_id {
-            self.externals.insert((org, pass.project, external_id.clone()), pass.id);
+        let found_by = |pass: &Pass| pass.external_id.clone().filter(|_| !pass.lifecycle.is_deleted());
+        let before = self.passes.get(&(org, pass.id)).and_then(|held| found_by(&held.value));
+        let after = found_by(&pass);
+        if before != after {
+            if let Some(external_id) = before {
+                let named = (org, pass.project, external_id);
+                self.externals.remove(&named);
+                self.released.insert(named);
+            }
+            if let Some(external_id) = after {
+                self.externals.insert((org, pass.project, external_id), pass.id);
+            }
         }
         match self.passes.get_mut(&(org, pass.id)) {
             Some(held) => held.value = pass,
@@ -204,9 +216,16 @@ impl States {
         }
     }
 
-    /// Whether somebody who is asked for cannot be told before what was decided so far is written: whoever was found by their
-    /// address has it no more.
+    /// Whether what is asked for cannot be told before what was decided so far is written: whoever was found by an address, or
+    /// the pass that was found by an external id, has it no more.
     pub fn is_unsettled(&self, org: OrgId, touch: &Touch) -> bool {
+        let is_released = |pass: &PassRef| match pass {
+            PassRef::External { project, external_id } => self.released.contains(&(org, *project, external_id.clone())),
+            _ => false,
+        };
+        if !self.released.is_empty() && touch.passes.iter().any(is_released) {
+            return true;
+        }
         if self.unsettled.is_empty() {
             return false;
         }
