@@ -1,10 +1,10 @@
 //! Calls of one kind that come at the same time are done by one statement.
 //!
 //! One commit wakes the readers of many shards; they ask, and then write down, at the same time. What comes while a
-//! statement runs goes together with the next. Where nobody waits for the outcome, statements of a kind keep a distance from each
-//! other besides, in which more of them meet: without it a quick database runs one for every caller. So who comes after a while
-//! waits for nobody, a crowd costs as little as one, and what a call waits for beside statements is not longer than that distance.
-//! As many as fill a statement do not wait for it.
+//! statement runs goes together with the next. Statements of a kind can keep a distance from each other besides, in which more of
+//! them meet: without it a quick database runs one for every caller. It is kept behind a crowd alone, or always where nobody waits
+//! for the outcome. So who comes after a while waits for nobody, a crowd costs as little as one, and what a call waits for beside
+//! statements is not longer than that distance. As many as fill a statement do not wait for it.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -24,11 +24,19 @@ const MOST: usize = 64;
 /// Does the calls of one statement: an answer for each, in their order.
 pub(crate) type Run<Q, A> = fn(Pool, Arc<[Q]>) -> Pin<Box<dyn Future<Output = Attempt<Vec<A>>> + Send>>;
 
+/// How far statements of a kind are apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// From the begin of a statement to that of the next, unless that one is full.
+    pub(crate) distance: Duration,
+    /// After a statement of fewer calls than these the next one goes at once.
+    pub(crate) crowd: usize,
+}
+
 /// Where calls of one kind meet.
 pub(crate) struct Gather<Q, A> {
     run: Run<Q, A>,
-    /// From the begin of a statement to that of the next, unless that one is full.
-    distance: Duration,
+    pace: Pace,
     meeting: Mutex<Meeting<Q, A>>,
     /// Told when as many wait as fill a statement.
     full: Notify,
@@ -58,13 +66,8 @@ impl<Q, A> Drop for Running<Q, A> {
 }
 
 impl<Q: Clone + Send + Sync + 'static, A: Send + 'static> Gather<Q, A> {
-    pub(crate) fn new(distance: Duration, run: Run<Q, A>) -> Arc<Self> {
-        Arc::new(Self {
-            run,
-            distance,
-            meeting: Mutex::new(Meeting { waiting: Vec::new(), running: false }),
-            full: Notify::new(),
-        })
+    pub(crate) fn new(pace: Pace, run: Run<Q, A>) -> Arc<Self> {
+        Arc::new(Self { run, pace, meeting: Mutex::new(Meeting { waiting: Vec::new(), running: false }), full: Notify::new() })
     }
 
     /// Does one call, together with others that come meanwhile. It is done even when whoever asked goes away.
@@ -108,6 +111,7 @@ async fn serve<Q: Clone + Send + Sync + 'static, A: Send + 'static>(mut running:
             return;
         }
         let (questions, began): (Arc<[Q]>, _) = (questions.into(), Instant::now());
+        let is_crowd = questions.len() >= gather.pace.crowd;
         match (gather.run)(pool.clone(), Arc::clone(&questions)).await {
             Ok(answers) => {
                 for (reply, answer) in replies.into_iter().zip(answers) {
@@ -128,11 +132,11 @@ async fn serve<Q: Clone + Send + Sync + 'static, A: Send + 'static>(mut running:
                 }
             }
         }
-        if !gather.distance.is_zero() && !gather.is_full() {
+        if is_crowd && !gather.is_full() {
             // A word that was left from an earlier time lets a statement go early, once.
             tokio::select! {
                 () = gather.full.notified() => {}
-                () = tokio::time::sleep_until(began + gather.distance) => {}
+                () = tokio::time::sleep_until(began + gather.pace.distance) => {}
             }
         }
     }
@@ -147,7 +151,7 @@ mod tests {
     use super::*;
     use crate::{Options, pool};
 
-    const AN_HOUR: Duration = Duration::from_secs(3_600);
+    const AN_HOUR: Pace = Pace { distance: Duration::from_secs(3_600), crowd: 1 };
 
     fn none() -> Pool {
         pool::make("postgres://nobody@localhost/none", &Options::default()).unwrap()
@@ -167,10 +171,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn those_who_are_no_crowd_wait_for_nobody() {
+        let few = Gather::new(Pace { crowd: 2, ..AN_HOUR }, |_, asked: Arc<[usize]>| Box::pin(async move { Ok(asked.to_vec()) }));
+        for number in 0..3 {
+            assert_eq!(few.call(&none(), number).await.unwrap(), number);
+        }
+    }
+
+    #[tokio::test]
     async fn those_who_come_one_after_another_meet() {
         const DISTANCE: Duration = Duration::from_millis(10);
+        const APART: Pace = Pace { distance: DISTANCE, crowd: 1 };
         static STATEMENTS: AtomicU32 = AtomicU32::new(0);
-        let gather = Gather::new(DISTANCE, |_, asked: Arc<[u64]>| {
+        let gather = Gather::new(APART, |_, asked: Arc<[u64]>| {
             STATEMENTS.fetch_add(1, Ordering::Relaxed);
             Box::pin(async move { Ok(asked.to_vec()) })
         });

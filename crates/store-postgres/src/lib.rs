@@ -52,7 +52,7 @@ use store::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use gather::Gather;
+use gather::{Gather, Pace};
 use google::Changed;
 use log::Next;
 use wallets::Stale;
@@ -62,12 +62,18 @@ pub use pool::Options;
 /// How many shards the logs have.
 const SHARDS: u16 = 16;
 
-/// Of what a webhook waits for: any distance adds up along the way to it.
-const AT_ONCE: Duration = Duration::ZERO;
+/// Of what is asked several times on the way from an event to its pass: any distance would add up.
+const AT_ONCE: Pace = Pace { distance: Duration::ZERO, crowd: 1 };
+/// Between two readings of source events, once along the way.
+const INBOX_READS: Pace = Pace { distance: Duration::from_millis(4), crowd: 3 };
+/// Between two readings of events, once along the way from a pass to its webhook.
+const EVENT_READS: Pace = Pace { distance: Duration::from_millis(10), crowd: 3 };
+/// Between two writings of what became of source events: the next but one batch of a shard waits for them.
+const INBOX_OUTCOMES: Pace = Pace { distance: Duration::from_millis(24), crowd: 3 };
 /// Between two writings of what became of deliveries, which nobody waits for.
-const DELIVERY_OUTCOMES: Duration = Duration::from_millis(20);
+const DELIVERY_OUTCOMES: Pace = Pace { distance: Duration::from_millis(30), crowd: 1 };
 /// Between two looks at what wallets do not have yet, which takes them longer to get.
-const WALLETS: Duration = Duration::from_millis(20);
+const WALLETS: Pace = Pace { distance: Duration::from_millis(20), crowd: 1 };
 
 /// A PostgreSQL database that holds Passbridge's state.
 pub struct Postgres {
@@ -109,9 +115,11 @@ impl Postgres {
             versions: Gather::new(AT_ONCE, |pool, asked| {
                 Box::pin(async move { config::version(&pool).await.map(|version| vec![version; asked.len()]) })
             }),
-            inbox_reads: Gather::new(AT_ONCE, |pool, asked| Box::pin(async move { log::read_inbox(&pool, &asked).await })),
-            event_reads: Gather::new(AT_ONCE, |pool, asked| Box::pin(async move { log::read_events(&pool, &asked).await })),
-            inbox_outcomes: Gather::new(AT_ONCE, |pool, asked| Box::pin(async move { inbox::settle(&pool, &asked).await })),
+            inbox_reads: Gather::new(INBOX_READS, |pool, asked| Box::pin(async move { log::read_inbox(&pool, &asked).await })),
+            event_reads: Gather::new(EVENT_READS, |pool, asked| Box::pin(async move { log::read_events(&pool, &asked).await })),
+            inbox_outcomes: Gather::new(INBOX_OUTCOMES, |pool, asked| {
+                Box::pin(async move { inbox::settle(&pool, &asked).await })
+            }),
             delivery_outcomes: Gather::new(DELIVERY_OUTCOMES, |pool, asked| {
                 Box::pin(async move { deliveries::settle(&pool, &asked).await })
             }),
