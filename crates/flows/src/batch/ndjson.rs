@@ -17,7 +17,8 @@ pub fn line(mut row: Map<String, Value>, empty_cells: EmptyCells, out: &mut Vec<
     out.push(b'\n');
 }
 
-/// The object that a line holds. Numbers of more digits than a double keeps are texts in it, digit by digit.
+/// The object that a line holds. Numbers of more digits than a double keeps are texts in it, digit by digit, unless
+/// only their fraction is that long.
 pub(super) fn object(text: &str) -> Result<Value, String> {
     match serde_json::from_str(&exact(text)) {
         Ok(Value::Object(members)) if members.contains_key(TEXT) => {
@@ -82,6 +83,11 @@ fn is_kept(number: &str) -> bool {
     let is_whole = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     let is_plain = is_whole || !number.contains(['e', 'E']);
     if (is_plain && number.len() <= KEPT_DIGITS) || number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok() {
+        return true;
+    }
+    // A measure, not an id: what a double loses of its last digits is less than any field shows.
+    let whole_digits = number.trim_start_matches('-').find('.');
+    if is_plain && whole_digits.is_some_and(|digits| digits <= KEPT_DIGITS) {
         return true;
     }
     let Ok(read) = serde_json::from_str::<Number>(number) else { return true };

@@ -169,12 +169,14 @@ async fn a_body_is_refused_where_none_is_taken() {
     let rotate = format!("/v1/sources/{}/rotate", things.id("source"));
     let delete = format!("/v1/keys/{}", things.id("key"));
     for (method, path) in [("POST", &rotate), ("DELETE", &delete)] {
-        for body in [r#"{"version": 1}"#, "{", "[]", "\0", "null", &" ".repeat(100)] {
+        for body in [r#"{"version": 1}"#, "{", "[]", "\0", "nul", &" ".repeat(100)] {
             let refused = server.send(method, path, &headers, body.to_owned()).await;
             assert_eq!(refused.problem(400), "malformed", "{body}");
             assert!(refused.text().contains("takes no body"), "{}", refused.text());
         }
     }
-    server.send("POST", &rotate, &headers, "{}").await.expect(200);
+    for nothing in ["", "{}", "null"] {
+        server.send("POST", &rotate, &headers, nothing).await.expect(200);
+    }
     server.send("DELETE", &delete, &headers, " { }\n").await.expect(204);
 }
