@@ -6,7 +6,8 @@ DROP INDEX contact_keys_contact;
 CREATE INDEX contact_keys_contact ON contact_keys (org, contact, hash) WHERE place >= 0;
 
 DROP INDEX contacts_wallets;
-CREATE INDEX contacts_wallets ON contacts (org, wallets, id) WHERE version >= 0;
+-- By a column that stays as it is: what a condition names counts as indexed when a row is changed in its place.
+CREATE INDEX contacts_wallets ON contacts (org, wallets, id) WHERE created_at >= 0;
 
 DROP INDEX passes_project;
 DROP INDEX passes_installed;

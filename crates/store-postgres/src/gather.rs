@@ -132,7 +132,7 @@ async fn serve<Q: Clone + Send + Sync + 'static, A: Send + 'static>(mut running:
                 }
             }
         }
-        if is_crowd && !gather.is_full() {
+        if is_crowd && began.elapsed() < gather.pace.distance && !gather.is_full() {
             // A word that was left from an earlier time lets a statement go early, once.
             tokio::select! {
                 () = gather.full.notified() => {}

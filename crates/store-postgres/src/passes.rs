@@ -103,7 +103,7 @@ pub(crate) async fn find_contacts(
     const SQL: &str = concat!(
         "SELECT ",
         contact_columns!(),
-        " FROM contacts c WHERE c.org = $1 AND c.wallets = $2 AND c.version >= 0 AND c.id > $3 ORDER BY c.id LIMIT $4"
+        " FROM contacts c WHERE c.org = $1 AND c.wallets = $2 AND c.created_at >= 0 AND c.id > $3 ORDER BY c.id LIMIT $4"
     );
     let after = after.map_or(Uuid::nil(), ContactId::uuid);
     let rows = query(pool, SQL, &[&org.uuid(), &wallets, &after, &i64::from(limit)]).await?;
