@@ -45,10 +45,30 @@ pub struct SourceEvent {
     pub dedupe_key: String,
     /// Events of one key are handled in the order of arrival: userId, else anonymousId, e-mail, dedupe key.
     pub order_key: String,
-    /// What it is called, for people: `track membership_signed_up`.
+    /// What it is called, for people: see [`SourceEvent::name_of`].
     pub name: String,
     /// When it happened, by the sender's clock.
     pub occurred_at: Option<Timestamp>,
     /// The event as JSON, as flows see it.
     pub payload: String,
+}
+
+impl SourceEvent {
+    /// Characters of what an event is about that its name has; the others are cut off.
+    pub const MAX_ABOUT_CHARS: usize = 120;
+
+    /// What people call an event: its call, and what that is about where it tells, `track membership_signed_up`.
+    pub fn name_of(call: &str, about: Option<&str>) -> String {
+        let mut name = call.to_owned();
+        if let Some(about) = about.filter(|about| !about.trim().is_empty()) {
+            name.push(' ');
+            name.extend(Self::about(about));
+        }
+        name
+    }
+
+    /// What an event is about, as its name has it: on one line and not for ever.
+    pub fn about(text: &str) -> impl Iterator<Item = char> {
+        text.trim().chars().take(Self::MAX_ABOUT_CHARS).map(|c| if c.is_control() { '\u{fffd}' } else { c })
+    }
 }

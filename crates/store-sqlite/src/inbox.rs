@@ -42,8 +42,7 @@ pub(crate) fn accept(db: &Connection, keys: &Keys, rows: &[InboxInsert]) -> Resu
         insert.execute(params![pos(position), org, id, source, row.order_key, times.0, times.1, row.name, row.body])?;
         data_key.execute(params![org, id, row.data_key])?;
         if let Some(fault) = &row.fault {
-            let status = InboxStatus::Parked.number();
-            let result = InboxResult { status, runs: 0, due_at: None, at: row.received_at, trace: fault.clone() };
+            let result = InboxResult::parked_at_the_door(row.received_at, fault.clone());
             write_result(db, pos(position), row.org, row.id, &result)?;
         }
         accepted.push(Accepted::New(position));

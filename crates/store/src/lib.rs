@@ -25,6 +25,7 @@ mod states;
 mod store;
 mod synced;
 mod syncs;
+mod tail;
 mod targets;
 mod wishes;
 
@@ -55,5 +56,6 @@ pub use states::{Changes, Held, NewEvent, NewResult, RESULT_DAYS, States, Stored
 pub use store::{AUDITED_BLOB, Capture, ConfigChange, Store, Wake, blob_row};
 pub use synced::MOST_SHARE;
 pub use syncs::{Incremental, Removal, Removed, RemovedAction, StoredSync, SyncScope};
+pub use tail::{InboxFollower, InboxPage};
 pub use targets::{SealedSecret, StoredTarget};
 pub use wishes::Wish;

@@ -156,6 +156,17 @@ pub struct Arrival {
     pub fault: Option<String>,
 }
 
+impl Arrival {
+    /// What the inbox has of it once it is written down.
+    fn entry(self, position: Position, id: SourceEventId, order_key: Hash) -> InboxEntry {
+        let Self { org, source, received_at, event, fault } = self;
+        let SourceEvent { occurred_at, name, payload, .. } = event;
+        let result = fault.map(|reason| InboxResult::parked_at_the_door(received_at, reason));
+        let payload = Some(payload);
+        InboxEntry { position, org, id, source, order_key, received_at, occurred_at, name, payload, result }
+    }
+}
+
 /// Flows write no result about events that none of them is for by name: that they were passed says it.
 fn passed_by(row: InboxRow, passed: &[u64]) -> InboxRow {
     let Position { shard, seq } = row.position;
@@ -193,27 +204,38 @@ pub struct NewestPage {
 impl Store {
     /// Takes source events in; answers after they are written down. The ids are those of the first arrival for duplicates.
     pub async fn accept(&self, arrivals: Vec<Arrival>) -> Result<Vec<(SourceEventId, Accepted)>> {
-        self.accept_all(&arrivals).await
+        self.accept_or_return(arrivals).await.map_err(|(error, _)| error)
     }
 
-    /// [`Store::accept`] of what is kept elsewhere, to be given again should it not be taken.
-    pub async fn accept_all<'a>(
+    /// [`Store::accept`] that gives back what it did not take, to be given again.
+    pub async fn accept_or_return(
         &self,
-        arrivals: impl IntoIterator<Item = &'a Arrival>,
-    ) -> Result<Vec<(SourceEventId, Accepted)>> {
-        let rows = arrivals.into_iter().map(|arrival| self.seal_arrival(arrival)).collect::<Result<Vec<_>>>()?;
-        let ids: Vec<SourceEventId> = rows.iter().map(|row| row.id).collect();
-        let accepted = self.backend.accept(rows).await?;
+        arrivals: Vec<Arrival>,
+    ) -> std::result::Result<Vec<(SourceEventId, Accepted)>, (StoreError, Vec<Arrival>)> {
+        let rows = match arrivals.iter().map(|arrival| self.seal_arrival(arrival)).collect::<Result<Vec<_>>>() {
+            Ok(rows) => rows,
+            Err(error) => return Err((error, arrivals)),
+        };
+        let keys: Vec<(SourceEventId, Hash)> = rows.iter().map(|row| (row.id, row.order_key)).collect();
+        let accepted = match self.backend.accept(rows).await {
+            Ok(accepted) => accepted,
+            Err(error) => return Err((error, arrivals)),
+        };
+        for ((arrival, (id, order_key)), accepted) in arrivals.into_iter().zip(&keys).zip(&accepted) {
+            if let Accepted::New(position) = *accepted {
+                self.tails.keep(arrival.entry(position, *id, *order_key));
+            }
+        }
         let new = |accepted: &Accepted| match accepted {
             Accepted::New(position) => Some(position.shard),
             Accepted::Duplicate(_) => None,
         };
         self.tell_inbox(accepted.iter().filter_map(new));
-        let with_id = |(id, accepted)| match accepted {
+        let with_id = |((id, _), accepted)| match accepted {
             Accepted::New(_) => (id, accepted),
             Accepted::Duplicate(first) => (first, accepted),
         };
-        Ok(ids.into_iter().zip(accepted).map(with_id).collect())
+        Ok(keys.into_iter().zip(accepted).map(with_id).collect())
     }
 
     fn seal_arrival(&self, arrival: &Arrival) -> Result<InboxInsert> {

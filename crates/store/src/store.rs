@@ -15,6 +15,7 @@ use crate::{
     backend::Backend,
     error::Result,
     rows::{AuditRow, BlobRow, CaptureRow},
+    tail::Tails,
 };
 
 /// Ticks when something was written, for readers in this process. A wake-up carries no data: whoever is woken asks the
@@ -107,6 +108,7 @@ pub struct Store {
     catalog: RwLock<Arc<Catalog>>,
     refreshing: tokio::sync::Mutex<()>,
     wake: Wake,
+    pub(crate) tails: Tails,
     epoch: u64,
     entropy: Arc<dyn Entropy>,
 }
@@ -134,12 +136,14 @@ impl Store {
         }
         let epoch = backend.log_epoch().await?;
         let wake = Wake::new(backend.shards());
+        let tails = Tails::new(backend.shards());
         let store = Arc::new(Self {
             backend,
             keyring,
             catalog: RwLock::default(),
             refreshing: tokio::sync::Mutex::default(),
             wake,
+            tails,
             epoch,
             entropy,
         });

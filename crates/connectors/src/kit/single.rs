@@ -19,8 +19,6 @@ pub(crate) const MAX_EVENT_BYTES: usize = 1_024 * 1_024;
 pub(crate) const MAX_EVENTS: usize = 10_000;
 /// Longest id that is kept as it is, in bytes; of longer ones a hash is.
 const MAX_ID_BYTES: usize = 200;
-/// Longest name of an event that is kept, in characters.
-const MAX_NAME_CHARS: usize = 120;
 
 /// The setting that says where the user's own id of a customer stands.
 pub(crate) const USER: Setting = Setting {
@@ -107,8 +105,7 @@ impl Track<'_> {
         }
         let email = self.traits.iter().find(|(key, _)| *key == "email").map(|(_, email)| domain::normalise_email(email));
         let order = self.order.or(self.user).map(Cow::into_owned).or(email).unwrap_or_else(|| self.id.clone());
-        let mut name = "track ".to_owned();
-        name.extend(self.name.trim().chars().take(MAX_NAME_CHARS).map(|c| if c.is_control() { '\u{fffd}' } else { c }));
+        let name = SourceEvent::name_of("track", Some(&self.name));
         let occurred_at = self.happened.map(|at| at.min(received));
         SourceEvent { dedupe_key: self.id, order_key: order, name, occurred_at, payload: out.finish() }
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{
-    Amount, Channel, Entropy, FlowId, IfExists, Late, OrgId, Project, ProjectId, SourceEventId, SourceId, Timestamp, VariantId,
-    Via,
+    Amount, Channel, Entropy, FlowId, IfExists, Late, OrgId, Project, ProjectId, SourceEvent, SourceEventId, SourceId, Timestamp,
+    VariantId, Via,
 };
 use script::text::Text;
 use serde::Deserialize;
@@ -189,6 +189,14 @@ impl WhenPlan {
         self.is_type(call) && self.is_named(name_of(label.event.as_deref(), label.name.as_deref(), call))
     }
 
+    /// Whether one whose name in the inbox is this may be for it. Track calls alone tell in it what `event` is.
+    fn may_want_called(&self, name: &str) -> bool {
+        let Some(about) = name.strip_prefix("track ") else { return true };
+        let is_whole = about.chars().count() < SourceEvent::MAX_ABOUT_CHARS;
+        let fits = |wanted: &String| SourceEvent::about(wanted).eq(about.chars()) || self.loose && bare(about) == bare(wanted);
+        !is_whole || self.is_type(Some("track")) && (self.events.is_empty() || self.events.iter().any(fits))
+    }
+
     fn is_type(&self, call: Option<&str>) -> bool {
         self.types.is_empty() || self.types.iter().any(|wanted| Some(wanted.as_str()) == call)
     }
@@ -249,6 +257,12 @@ impl Audience {
         self.transformed || self.when.may_want(label)
     }
 
+    /// [`Audience::may_want`] by the name that the event has in the inbox: what says no is right, and costs nothing.
+    #[must_use]
+    pub fn may_want_called(&self, name: &str) -> bool {
+        self.transformed || self.when.may_want_called(name)
+    }
+
     /// Whether the event may be for the flow: nothing that is known of it says no.
     #[must_use]
     pub fn may_take(&self, event: &Value) -> bool {
@@ -304,6 +318,12 @@ impl Plan {
     #[must_use]
     pub fn may_want(&self, label: &Label<'_>) -> bool {
         self.transformation.is_some() || self.when.may_want(label)
+    }
+
+    /// [`Plan::may_want`] by the name that the event has in the inbox: what says no is right, and costs nothing.
+    #[must_use]
+    pub fn may_want_called(&self, name: &str) -> bool {
+        self.transformation.is_some() || self.when.may_want_called(name)
     }
 
     /// Runs the flow on an event: the same event, occasion and entropy give the same commands.

@@ -1,6 +1,6 @@
 use domain::{
     Action, Amount, BalanceChange, Cause, ContactRef, Entropy, FlowId, IfExists, OrgId, PassRef, Project, ProjectId, Source,
-    SourceEventId, SourceId, Timestamp,
+    SourceEvent, SourceEventId, SourceId, Timestamp,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -433,6 +433,34 @@ proptest! {
             prop_assert_eq!(Label::of(&text).is_none_or(|label| audience.may_want(&label)), may_want);
             prop_assert_eq!(audience.may_take(&event), plan.run(&event, &occasion()).matched());
         }
+    }
+
+    #[test]
+    fn a_name_hides_no_event_from_the_flow_that_it_is_for(
+        event in prop_oneof![Just("Sign Up".to_owned()), "[ \t\u{0}]{0,2}sign_up[ \n]{0,2}", "\\PC{0,8}", "[a-cA-C \u{7}]{0,4}", "a{118,123}[ab]"],
+        wanted in prop_oneof![Just("sign_up".to_owned()), "[a-c \u{7}]{1,4}", "a{118,123}[ab]"],
+        same in any::<bool>(),
+        loose in any::<bool>(),
+        call in prop_oneof![Just("track"), Just("page"), Just("identify")],
+    ) {
+        let wanted = if same && !event.trim().is_empty() { event.clone() } else { wanted };
+        let flow = json!({
+            "slug": "s", "project": "coffee-club", "when": {"event": wanted, "loose": loose},
+            "steps": [{"id": "a", "action": "issue"}],
+        });
+        let Ok(plan) = Flow::from_json(&flow).unwrap().check(FlowId::from_uuid(Uuid::from_u128(3)), &[project()], &[]) else {
+            return Ok(());
+        };
+        let name = SourceEvent::name_of(call, (call == "track").then_some(event.as_str()));
+        let matched = plan.run(&json!({"type": call, "event": event, "userId": "u"}), &occasion()).matched();
+        prop_assert!(plan.may_want_called(&name) || !matched, "{name:?} {wanted:?}");
+    }
+
+    #[test]
+    fn a_name_tells_that_a_flow_is_not_for_it(event in "[a-z]{1,8}") {
+        let plan = plan("slug: s\nproject: coffee-club\nwhen: { event: sign_up, loose: true }\nsteps:\n  - id: a\n    action: issue\n");
+        prop_assert_eq!(plan.may_want_called(&SourceEvent::name_of("track", Some(&event))), event == "signup");
+        prop_assert!(plan.may_want_called("page signup"), "its event may be another than its name");
     }
 
     #[test]

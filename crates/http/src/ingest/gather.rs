@@ -129,23 +129,27 @@ async fn flush(mut flushing: Flushing) {
 /// Writes a batch; one that fails for a reason of its own is written request by request, so that none fails because of its
 /// neighbour.
 async fn write(store: &Store, calls: Vec<Call>) {
-    let alone = calls.len() == 1;
-    match store.accept_all(calls.iter().flat_map(|call| &call.arrivals)).await {
+    let (mut arrivals, mut replies) = (Vec::new(), Vec::with_capacity(calls.len()));
+    for call in calls {
+        replies.push((call.arrivals.len(), call.reply));
+        arrivals.extend(call.arrivals);
+    }
+    match store.accept_or_return(arrivals).await {
         Ok(_) => {
-            for call in calls {
-                let _ = call.reply.send(Ok(()));
+            for (_, reply) in replies {
+                let _ = reply.send(Ok(()));
             }
         }
-        Err(error) if alone || error.is_transient() => {
+        Err((error, _)) if replies.len() == 1 || error.is_transient() => {
             let error = Arc::new(error);
-            for call in calls {
-                let _ = call.reply.send(Err(NotTaken::Store(Arc::clone(&error))));
+            for (_, reply) in replies {
+                let _ = reply.send(Err(NotTaken::Store(Arc::clone(&error))));
             }
         }
-        Err(_) => {
-            for call in calls {
-                let taken = store.accept(call.arrivals).await.map(drop);
-                let _ = call.reply.send(taken.map_err(|error| NotTaken::Store(Arc::new(error))));
+        Err((_, mut arrivals)) => {
+            for (count, reply) in replies {
+                let taken = store.accept(arrivals.drain(..count).collect()).await.map(drop);
+                let _ = reply.send(taken.map_err(|error| NotTaken::Store(Arc::new(error))));
             }
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::{ContactId, FlowId, OrgId, Position, SourceEventId, SourceId, Timestamp};
 
 use super::{Hash, Lease};
+use crate::InboxStatus;
 
 /// A source event to take into the inbox. The adapter gives it its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +149,13 @@ pub struct InboxResult {
     pub at: Timestamp,
     /// The trace as JSON without personal values: flows, steps, outcomes, reasons.
     pub trace: String,
+}
+
+impl InboxResult {
+    /// Of an event that could not be read when it arrived, and why.
+    pub fn parked_at_the_door(at: Timestamp, reason: String) -> Self {
+        Self { status: InboxStatus::Parked.number(), runs: 0, due_at: None, at, trace: reason }
+    }
 }
 
 /// Outcomes of source events, written together with the watermark of the shard they were read from.

@@ -215,7 +215,7 @@ impl Job {
             job.tracks = former.into_iter().flatten().map(|flow| cancelled(flow, "its person was erased")).collect();
             return job;
         };
-        if entry.result.is_none() && plans.nobody_wants(entry.source, payload) {
+        if entry.result.is_none() && plans.nobody_wants(entry.source, &entry.name, payload) {
             job.unwanted = true;
             return job;
         }

@@ -24,7 +24,7 @@ pub(crate) mod workshop;
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{FlowId, OrgId, Timestamp};
-use store::{Hash, InboxEntry, InboxResult, InboxSettlement, InboxStatus, Pulse, Reader, Turns};
+use store::{Hash, InboxEntry, InboxFollower, InboxPage, InboxResult, InboxSettlement, InboxStatus, Pulse, Reader, Turns};
 use tokio::{
     task::{JoinError, JoinSet},
     time::Instant,
@@ -58,6 +58,7 @@ type Key = (OrgId, Hash);
 
 struct FlowReader {
     shard: Shard,
+    inbox: InboxFollower,
     plans: Plans,
     held: Held,
     aside: Aside,
@@ -89,6 +90,7 @@ impl FlowReader {
         let keys = shard.insist("read waiting keys", || backend.waiting_keys(number)).await?;
         let watermark = marks.get(usize::from(number)).copied().unwrap_or(0);
         Ok(Self {
+            inbox: shard.house.store.follow_inbox(number),
             shard,
             plans: Plans::default(),
             held: Held::new(&keys),
@@ -137,22 +139,21 @@ impl FlowReader {
         }
     }
 
-    /// Carries out the next events of the log.
+    /// Carries out the next events of the log; whether there may be more.
     async fn next(&mut self) -> Result<bool, End> {
-        let (shard, after) = (self.shard.clone(), self.watermark);
-        let (store, number) = (&shard.house.store, shard.number());
-        let read = || async move {
-            let entries = store.read_inbox(number, after, BATCH).await?;
-            dense("inbox", number, after, entries.iter().map(|entry| entry.position.seq))?;
-            Ok(entries)
+        let (shard, inbox, after) = (self.shard.clone(), &self.inbox, self.watermark);
+        let read = || async {
+            let page = inbox.next(after, BATCH).await?;
+            dense("inbox", shard.number(), after, page.entries.iter().map(|entry| entry.position.seq))?;
+            Ok(page)
         };
-        let entries = shard.insist("read the inbox", read).await?;
+        let InboxPage { entries, has_more } = self.shard.insist("read the inbox", read).await?;
         let Some(last) = entries.last().map(|entry| entry.position.seq) else { return Ok(false) };
         // Those that could not be read have a result since they arrived.
         let fresh = entries.into_iter().filter(|entry| entry.result.is_none()).collect();
         self.carry_out(fresh, Some(last)).await?;
         self.watermark = last;
-        Ok(true)
+        Ok(has_more || self.shard.pulse().inbox > last)
     }
 
     /// Carries out events that waited: replays, and what a fault of ours held.

@@ -52,8 +52,8 @@ impl Broken {
         self.flow.as_ref().is_none_or(|(sources, audience)| is_heard(sources, source) && audience.may_take(event))
     }
 
-    fn may_want(&self, source: SourceId, label: &Label<'_>) -> bool {
-        self.flow.as_ref().is_none_or(|(sources, audience)| is_heard(sources, source) && audience.may_want(label))
+    fn may_want(&self, source: SourceId, wants: impl Fn(&Audience) -> bool) -> bool {
+        self.flow.as_ref().is_none_or(|(sources, audience)| is_heard(sources, source) && wants(audience))
     }
 }
 
@@ -68,11 +68,18 @@ fn is_heard(sources: &[SourceId], source: SourceId) -> bool {
 }
 
 impl OrgPlans {
-    /// Whether the type or name of an event tells that no flow is for it.
-    pub(crate) fn nobody_wants(&self, source: SourceId, payload: &str) -> bool {
+    /// Whether the name or type of an event tells that no flow is for it.
+    pub(crate) fn nobody_wants(&self, source: SourceId, name: &str, payload: &str) -> bool {
+        if !self.may_want(source, |plan| plan.may_want_called(name), |audience| audience.may_want_called(name)) {
+            return true;
+        }
         let Some(label) = Label::of(payload) else { return false };
-        let wants = |plan: &Plan| plan.listens_to(source) && plan.may_want(&label);
-        !self.plans.iter().any(wants) && !self.broken.iter().any(|broken| broken.may_want(source, &label))
+        !self.may_want(source, |plan| plan.may_want(&label), |audience| audience.may_want(&label))
+    }
+
+    fn may_want(&self, source: SourceId, plan: impl Fn(&Plan) -> bool, audience: impl Fn(&Audience) -> bool) -> bool {
+        self.plans.iter().any(|one| one.listens_to(source) && plan(one))
+            || self.broken.iter().any(|broken| broken.may_want(source, &audience))
     }
 }
 

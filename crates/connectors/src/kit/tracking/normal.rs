@@ -13,7 +13,7 @@ use serde_json::error::Category;
 use uuid::{Builder, Uuid};
 
 use super::time::Times;
-use super::wire::{Call, MAX_EVENT_BYTES, MAX_NAME_CHARS, Words};
+use super::wire::{Call, MAX_EVENT_BYTES, Words};
 use crate::kit::json::{self, Kind, Object, Writer};
 use crate::kit::{Arrival, Entrance, head, single};
 
@@ -321,10 +321,5 @@ fn name_for_people(call: Call, event: &Object<'_>, track: Option<&str>) -> Strin
         Call::Group => event.given("groupId").and_then(json::text),
         _ => None,
     };
-    let mut name = call.name().to_owned();
-    if let Some(own) = own.filter(|own| !own.trim().is_empty()) {
-        name.push(' ');
-        name.extend(own.trim().chars().take(MAX_NAME_CHARS).map(|c| if c.is_control() { '\u{fffd}' } else { c }));
-    }
-    name
+    SourceEvent::name_of(call.name(), own.as_deref())
 }

@@ -10,8 +10,6 @@ pub const MAX_EVENT_BYTES: usize = 32 * 1_024;
 pub const MAX_EVENTS: usize = 10_000;
 /// Most bytes that the events of one request may come to when the batch's context is in each of them.
 pub const MAX_DECODED_BYTES: usize = 4 * MAX_BODY_BYTES;
-/// Longest event name that is kept for people, in characters.
-pub(super) const MAX_NAME_CHARS: usize = 120;
 
 /// A call of the tracking API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
