@@ -7,6 +7,7 @@ use store::{Catalog, Changes, Committed, NewResult, States, Store, StoreError, T
 
 use crate::{
     decide::{self, Decision, View},
+    footprint::Footprint,
     group::{EngineError, Outcome, Verdict},
     touch::{found, touch},
 };
@@ -14,16 +15,34 @@ use crate::{
 /// How often a batch that lost a race is decided again before it is called unavailable.
 const MAX_RACES: usize = 16;
 
-/// Carries a batch out. A batch that the store cannot take is halved, so that no command fails because of its neighbour.
-pub(crate) async fn carry_out(store: &Store, clock: &dyn Clock, commands: &[Command]) -> Vec<Verdict> {
-    let mut verdicts = Vec::with_capacity(commands.len());
+/// What became of a batch.
+pub(crate) struct Carried {
+    pub(crate) verdicts: Vec<Verdict>,
+    /// What it had to do with; nothing where a part of it failed.
+    pub(crate) footprint: Option<Footprint>,
+}
+
+/// Decides a batch before its turn has come to be written; nothing where that fails, or not all of it can be decided together.
+pub(crate) async fn decide_ahead(store: &Store, clock: &dyn Clock, commands: &[Command]) -> Option<Decided> {
+    let decided = decide_together(store, clock, commands, &touches(store, commands)).await.ok()?;
+    (decided.verdicts.len() == commands.len()).then_some(decided)
+}
+
+/// Carries a batch out, as it was decided ahead if it was. A batch that the store cannot take is halved, so that no command
+/// fails because of its neighbour.
+pub(crate) async fn carry_out(store: &Store, clock: &dyn Clock, commands: &[Command], mut ahead: Option<Decided>) -> Carried {
+    let mut carried = Carried { verdicts: Vec::with_capacity(commands.len()), footprint: Some(Footprint::default()) };
     let mut parts = vec![commands];
     while let Some(part) = parts.pop() {
-        match try_batch(store, clock, part).await {
-            Ok(decided) => {
+        match try_batch(store, clock, part, ahead.take()).await {
+            Ok((decided, footprint)) => {
                 let rest = &part[decided.len()..];
                 parts.extend(Some(rest).filter(|rest| !rest.is_empty()));
-                verdicts.extend(decided);
+                carried.verdicts.extend(decided);
+                if let Some(all) = &mut carried.footprint {
+                    all.extend(footprint);
+                }
+                continue;
             }
             Err(error) if part.len() > 1 && !error.is_transient() => {
                 tracing::warn!(%error, commands = part.len(), "a batch failed and is halved");
@@ -33,11 +52,12 @@ pub(crate) async fn carry_out(store: &Store, clock: &dyn Clock, commands: &[Comm
             }
             Err(error) => {
                 let error = Arc::new(error);
-                verdicts.extend(part.iter().map(|_| Err(EngineError::Unavailable(Arc::clone(&error)))));
+                carried.verdicts.extend(part.iter().map(|_| Err(EngineError::Unavailable(Arc::clone(&error)))));
             }
         }
+        carried.footprint = None;
     }
-    verdicts
+    carried
 }
 
 /// What commands would be answered if they were carried out now, one after another; nothing is written. After one that takes away
@@ -62,11 +82,12 @@ fn touches(store: &Store, commands: &[Command]) -> Vec<(OrgId, Touch)> {
 }
 
 /// What was decided and is not written.
-struct Decided {
+pub(crate) struct Decided {
     verdicts: Vec<Verdict>,
     states: States,
     changes: Changes,
     written: Written,
+    pub(crate) footprint: Footprint,
 }
 
 /// Decides commands one after another, up to the first that asks for somebody by an address, or for a pass by an external id, whose
@@ -94,20 +115,29 @@ async fn decide_together(
         }
         verdicts.push(decide_one(store, &catalog, &mut states, &mut changes, &mut written, command, now));
     }
-    Ok(Decided { verdicts, states, changes, written })
+    let footprint = Footprint::of(touches.iter().chain(&more), &states);
+    Ok(Decided { verdicts, states, changes, written, footprint })
 }
 
-/// Verdicts of the first commands, all or as many as could be decided together.
-async fn try_batch(store: &Store, clock: &dyn Clock, commands: &[Command]) -> Result<Vec<Verdict>, StoreError> {
+/// Verdicts of the first commands, all or as many as could be decided together, and what those had to do with.
+async fn try_batch(
+    store: &Store,
+    clock: &dyn Clock,
+    commands: &[Command],
+    mut ahead: Option<Decided>,
+) -> Result<(Vec<Verdict>, Footprint), StoreError> {
     let touches = touches(store, commands);
     for _ in 0..MAX_RACES {
-        let Decided { verdicts, mut states, mut changes, written } = decide_together(store, clock, commands, &touches).await?;
+        let Decided { verdicts, mut states, mut changes, written, footprint } = match ahead.take() {
+            Some(decided) => decided,
+            None => decide_together(store, clock, commands, &touches).await?,
+        };
         if changes.events.is_empty() && changes.results.is_empty() && written.is_empty() {
-            return Ok(verdicts);
+            return Ok((verdicts, footprint));
         }
         written.into_changes(&mut changes);
         match store.commit(&mut states, &changes).await? {
-            Committed::Done(_) => return Ok(verdicts),
+            Committed::Done(_) => return Ok((verdicts, footprint)),
             Committed::Conflict => tracing::debug!(commands = commands.len(), "a race was lost; deciding again"),
         }
     }

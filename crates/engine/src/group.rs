@@ -1,12 +1,19 @@
-//! Group commit: concurrent callers share one load and one commit.
+//! Group commit: concurrent callers share one load and one commit, and a full batch is decided while the one before it is
+//! being written.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use domain::{Answer, Clock, Command, Contact, Pass, Reject};
 use store::{Store, StoreError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::{JoinError, JoinSet},
+};
 
-use crate::batch;
+use crate::{
+    batch::{self, Carried, Decided},
+    footprint::Footprint,
+};
 
 /// Most commands of one commit.
 pub(crate) const MAX_BATCH: usize = 256;
@@ -39,10 +46,14 @@ pub enum EngineError {
 
 pub(crate) type Verdict = Result<Outcome, EngineError>;
 
+/// At most a batch's commands, and who waits for their verdicts.
 struct Call {
     commands: Vec<Command>,
     reply: oneshot::Sender<Vec<Verdict>>,
 }
+
+/// Who waits for so many verdicts.
+type Reply = (usize, oneshot::Sender<Vec<Verdict>>);
 
 /// A handle to the engine; clones share it.
 #[derive(Clone)]
@@ -70,16 +81,20 @@ impl Engine {
     }
 
     /// Carries commands out in order, in one commit where they fit. One that is rejected does not hold the others.
-    pub async fn submit_all(&self, commands: Vec<Command>) -> Vec<Verdict> {
-        let count = commands.len();
-        if count == 0 {
-            return Vec::new();
+    pub async fn submit_all(&self, mut commands: Vec<Command>) -> Vec<Verdict> {
+        let (mut verdicts, mut answers) = (Vec::with_capacity(commands.len()), Vec::new());
+        while !commands.is_empty() {
+            let rest = commands.split_off(commands.len().min(MAX_BATCH));
+            let (count, (reply, answer)) = (commands.len(), oneshot::channel());
+            // One that is not taken drops its sender.
+            let _ = self.calls.send(Call { commands, reply }).await;
+            answers.push((count, answer));
+            commands = rest;
         }
-        let (reply, answer) = oneshot::channel();
-        if self.calls.send(Call { commands, reply }).await.is_err() {
-            return (0..count).map(|_| Err(gone())).collect();
+        for (count, answer) in answers {
+            verdicts.extend(answer.await.unwrap_or_else(|_| (0..count).map(|_| Err(gone())).collect()));
         }
-        answer.await.unwrap_or_else(|_| (0..count).map(|_| Err(gone())).collect())
+        verdicts
     }
 }
 
@@ -88,36 +103,95 @@ fn gone() -> EngineError {
 }
 
 impl Runner {
-    /// Runs until every handle is gone. Idle, it commits at once; it gathers only while a commit runs.
+    /// Runs until every handle is gone. Idle, it commits at once; while a commit runs it gathers, and decides no more than the
+    /// next full batch: what is not full shares the next commit with what comes meanwhile.
     pub async fn run(mut self) {
-        let mut calls = Vec::new();
-        while let Some(first) = self.calls.recv().await {
-            let mut room = MAX_BATCH.saturating_sub(first.commands.len());
-            calls.push(first);
-            while room > 0 {
-                let Ok(next) = self.calls.try_recv() else { break };
-                room = room.saturating_sub(next.commands.len());
-                calls.push(next);
+        let (mut waiting, mut is_open) = (Waiting::default(), true);
+        // At most one.
+        let mut writing: JoinSet<Option<Footprint>> = JoinSet::new();
+        loop {
+            while !waiting.is_full()
+                && let Ok(call) = self.calls.try_recv()
+            {
+                waiting.push(call);
             }
-            self.serve(&mut calls).await;
+            if waiting.is_full() || writing.is_empty() && !waiting.calls.is_empty() {
+                let (commands, replies) = waiting.next_batch();
+                let decided = batch::decide_ahead(&self.store, &*self.clock, &commands).await;
+                let before = writing.join_next().await.map(ended);
+                let holds = |decided: &Decided| match &before {
+                    Some(Some(before)) => before.is_disjoint(&decided.footprint),
+                    Some(None) => false,
+                    None => true,
+                };
+                let (store, clock, ahead) = (Arc::clone(&self.store), Arc::clone(&self.clock), decided.filter(holds));
+                writing.spawn(async move { write(&store, &*clock, &commands, ahead, replies).await });
+                continue;
+            }
+            if !is_open && writing.is_empty() {
+                return;
+            }
+            tokio::select! {
+                Some(written) = writing.join_next() => drop(ended(written)),
+                call = self.calls.recv(), if is_open => match call {
+                    Some(call) => waiting.push(call),
+                    None => is_open = false,
+                },
+            }
         }
     }
+}
 
-    async fn serve(&self, calls: &mut Vec<Call>) {
-        let (mut commands, mut sizes, mut replies) = (Vec::new(), Vec::new(), Vec::new());
-        for call in calls.drain(..) {
-            sizes.push(call.commands.len());
+/// Writes a batch and answers its callers.
+async fn write(
+    store: &Store,
+    clock: &dyn Clock,
+    commands: &[Command],
+    ahead: Option<Decided>,
+    replies: Vec<Reply>,
+) -> Option<Footprint> {
+    let Carried { verdicts, footprint } = batch::carry_out(store, clock, commands, ahead).await;
+    let mut verdicts = verdicts.into_iter();
+    for (count, reply) in replies {
+        // A caller that has gone away needs no answer.
+        let _ = reply.send(verdicts.by_ref().take(count).collect());
+    }
+    footprint
+}
+
+/// A panic of a batch is the loop's own.
+fn ended(written: Result<Option<Footprint>, JoinError>) -> Option<Footprint> {
+    written.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => None,
+    })
+}
+
+/// Calls that no batch has taken.
+#[derive(Default)]
+struct Waiting {
+    calls: VecDeque<Call>,
+    commands: usize,
+}
+
+impl Waiting {
+    fn push(&mut self, call: Call) {
+        self.commands += call.commands.len();
+        self.calls.push_back(call);
+    }
+
+    fn is_full(&self) -> bool {
+        self.commands >= MAX_BATCH
+    }
+
+    /// As many calls as fit into a commit, in their order.
+    fn next_batch(&mut self) -> (Vec<Command>, Vec<Reply>) {
+        let (mut commands, mut replies) = (Vec::new(), Vec::new());
+        while let Some(call) = self.calls.pop_front_if(|call| commands.len() + call.commands.len() <= MAX_BATCH) {
+            self.commands -= call.commands.len();
+            replies.push((call.commands.len(), call.reply));
             commands.extend(call.commands);
-            replies.push(call.reply);
         }
-        let mut verdicts = Vec::with_capacity(commands.len());
-        for chunk in commands.chunks(MAX_BATCH) {
-            verdicts.extend(batch::carry_out(&self.store, &*self.clock, chunk).await);
-        }
-        let mut verdicts = verdicts.into_iter();
-        for (size, reply) in sizes.into_iter().zip(replies) {
-            // A caller that has gone away needs no answer.
-            let _ = reply.send(verdicts.by_ref().take(size).collect());
-        }
+        (commands, replies)
     }
 }

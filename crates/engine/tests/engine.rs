@@ -11,7 +11,7 @@ use domain::{
     IdempotencyKey, IfExists, Lifecycle, MessageEnd, Pass, PassChange, PassId, PassRef, RefusedScan, RejectCode, Timestamp,
     UninstallReason, Void, Wallet,
 };
-use engine::{Engine, EngineError};
+use engine::{Engine, EngineError, Outcome};
 use proptest::prelude::*;
 use store::LoggedEvent;
 
@@ -287,8 +287,11 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let pass = 0u8..4;
-    let step = prop_oneof![
+    prop::collection::vec(step(0..4), 1..60)
+}
+
+fn step(pass: std::ops::Range<u8>) -> impl Strategy<Value = Step> {
+    prop_oneof![
         3 => pass.clone().prop_map(Step::Issue),
         4 => (pass.clone(), any::<i8>()).prop_map(|(pass, amount)| Step::Add(pass, amount)),
         1 => (pass.clone(), any::<bool>()).prop_map(|(pass, gold)| Step::Move(pass, gold)),
@@ -299,8 +302,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (pass.clone(), 0u8..3).prop_map(|(pass, device)| Step::Uninstall(pass, device)),
         1 => pass.clone().prop_map(Step::Delete),
         1 => pass.prop_map(Step::Rename),
-    ];
-    prop::collection::vec(step, 1..60)
+    ]
 }
 
 fn action(house: &House, ids: &[PassId], step: &Step) -> Action {
@@ -353,6 +355,38 @@ fn outline(pass: &Pass) -> (String, BTreeMap<String, Amount>, &'static str, u32,
         pass.version,
         pass.content_version,
     )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
+
+    /// What fills several commits, of which the later are decided while the earlier are written, ends as one command after
+    /// another would: the same answers, events and states.
+    #[test]
+    fn commands_of_several_commits_are_as_if_one_after_another(steps in prop::collection::vec(step(0..200), 600..900)) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let (together, serial) = (house().await, house().await);
+            let ids: Vec<PassId> = (0..200).map(|_| PassId::mint(together.clock.now(), &System)).collect();
+            let commands = |house: &House| steps.iter().map(|step| house.command(action(house, &ids, step))).collect::<Vec<_>>();
+            let answered = together.engine.submit_all(commands(&together)).await;
+            let mut expected = Vec::new();
+            for command in commands(&serial) {
+                expected.push(serial.engine.submit(command).await);
+            }
+            let told = |verdict: &Result<Outcome, EngineError>| match verdict {
+                Ok(outcome) => Ok(outcome.pass.as_deref().map(outline)),
+                Err(EngineError::Rejected(reject)) => Err(reject.code),
+                Err(EngineError::Unavailable(error)) => panic!("{error}"),
+            };
+            assert_eq!(answered.iter().map(told).collect::<Vec<_>>(), expected.iter().map(told).collect::<Vec<_>>());
+            let events = async |house: &House| {
+                let log = house.store.read_events(0, 0, 10_000).await.unwrap();
+                log.into_iter().map(|event| event.whole().unwrap()).map(|event| (event.pass, event.kind())).collect::<Vec<_>>()
+            };
+            assert_eq!(events(&together).await, events(&serial).await);
+        });
+    }
 }
 
 proptest! {
