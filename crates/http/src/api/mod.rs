@@ -60,6 +60,7 @@ mod signing_requests;
 mod source_events;
 mod source_trace;
 mod sources;
+mod sync_runs;
 mod syncs;
 mod template_export;
 mod template_import;
@@ -105,6 +106,7 @@ fn operations() -> OpenApiRouter<Arc<App>> {
         .merge(batch_sample::routes())
         .merge(batch_change::routes())
         .merge(syncs::routes())
+        .merge(sync_runs::routes())
         .merge(template_report::routes())
         .merge(template_import::routes())
         .merge(template_export::routes())
