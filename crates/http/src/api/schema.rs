@@ -293,34 +293,57 @@ pub(crate) struct Actor {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde::de::DeserializeOwned;
     use serde_json::{Value, json};
-    use utoipa::PartialSchema;
 
-    use super::*;
-
-    fn names<T: PartialSchema>() -> Vec<Value> {
-        let schema = serde_json::to_value(T::schema()).unwrap();
-        schema["enum"].as_array().cloned().unwrap_or_default()
+    /// The names that are taken: what is none of them is told what they are.
+    fn taken<T: DeserializeOwned>() -> BTreeSet<String> {
+        let told = serde_json::from_value::<T>(json!("?")).err().unwrap().to_string();
+        told.split('`').skip(3).step_by(2).map(str::to_owned).collect()
     }
 
-    pub(crate) fn reads<D: serde::de::DeserializeOwned, S: PartialSchema>() {
-        let names = names::<S>();
-        assert!(!names.is_empty());
-        for name in names {
-            assert!(serde_json::from_value::<D>(name.clone()).is_ok(), "the domain does not know {name}");
-        }
+    fn documented(document: &Value, schema: &str) -> Vec<String> {
+        serde_json::from_value(document["components"]["schemas"][schema]["enum"].clone()).unwrap()
     }
 
     #[test]
-    fn names_are_the_domains() {
-        reads::<domain::ProjectKind, ProjectKind>();
-        reads::<domain::FieldType, FieldType>();
-        reads::<domain::Scope, Scope>();
-        reads::<domain::UninstallName, UninstallName>();
-        reads::<domain::RefusedScan, RefusedScan>();
-        reads::<domain::ScannerMay, ScannerMay>();
-        let kinds: Vec<Value> = domain::EventKind::all().map(|kind| json!(kind.name())).collect();
-        assert_eq!(names::<EventType>(), kinds);
+    fn names_are_those_that_are_taken() {
+        let document = crate::openapi();
+        for (schema, taken) in [
+            ("ProjectKind", taken::<domain::ProjectKind>()),
+            ("FieldType", taken::<domain::FieldType>()),
+            ("Scope", taken::<domain::Scope>()),
+            ("UninstallName", taken::<domain::UninstallName>()),
+            ("UninstallReason", taken::<domain::UninstallReason>()),
+            ("RefusedScan", taken::<domain::RefusedScan>()),
+            ("ScannerMay", taken::<domain::ScannerMay>()),
+            ("PassStatus", taken::<domain::Status>()),
+            ("Confidence", taken::<domain::Confidence>()),
+            ("IfExists", taken::<domain::IfExists>()),
+            ("MessageChannel", taken::<domain::Channel>()),
+            ("WebhookContent", taken::<domain::Content>()),
+            ("ImageRole", taken::<domain::ImageRole>()),
+            ("FieldPlace", taken::<domain::FieldPlace>()),
+            ("BarcodeFormat", taken::<domain::BarcodeFormat>()),
+            ("DateLength", taken::<domain::DateLength>()),
+            ("Alignment", taken::<domain::Alignment>()),
+            ("TransitMode", taken::<domain::TransitMode>()),
+            ("RichStyle", taken::<domain::RichStyle>()),
+            ("PersonalizationField", taken::<domain::PersonalizationField>()),
+            ("MappingAction", taken::<flows::flow::StepAction>()),
+            ("MappingOver", taken::<flows::targets::Over>()),
+            ("BatchOperation", taken::<flows::batch::Operation>()),
+            ("BatchIfExists", taken::<flows::flow::IfExists>()),
+            ("BatchFormat", taken::<flows::batch::Format>()),
+            ("BatchEmptyCells", taken::<flows::batch::EmptyCells>()),
+        ] {
+            let documented = documented(&document, schema).into_iter().collect::<BTreeSet<_>>();
+            assert!(!taken.is_empty() && documented == taken, "{schema}: {documented:?}, and {taken:?} are taken");
+        }
+        let kinds: Vec<_> = domain::EventKind::all().map(|kind| kind.name().to_owned()).collect();
+        assert_eq!(documented(&document, "EventType"), kinds);
     }
 }

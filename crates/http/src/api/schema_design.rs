@@ -396,20 +396,7 @@ mod tests {
     use serde_json::{Value, json};
     use utoipa::PartialSchema;
 
-    use super::super::schema::tests::reads;
     use super::*;
-
-    #[test]
-    fn names_are_the_domains() {
-        reads::<domain::ImageRole, ImageRole>();
-        reads::<domain::FieldPlace, FieldPlace>();
-        reads::<domain::BarcodeFormat, BarcodeFormat>();
-        reads::<domain::DateLength, DateLength>();
-        reads::<domain::Alignment, Alignment>();
-        reads::<domain::TransitMode, TransitMode>();
-        reads::<domain::RichStyle, RichStyle>();
-        reads::<domain::PersonalizationField, PersonalizationField>();
-    }
 
     #[test]
     fn the_design_has_the_domains_fields() {
