@@ -93,9 +93,9 @@ struct Replayed {
 
 /// Replay what happened.
 ///
-/// Events of some time that the webhook is meant for, as it is now, are sent again: what it missed, or all. They go behind what
-/// happens now and delay none of it. One request looks at 5,000 events and has at most 2,000 sent; come again with
-/// `next_cursor` until it is null.
+/// Events of some time that the webhook is meant for, as it is now, are sent again: what it missed, or all. The id may be a
+/// destination's. They go behind what happens now and delay none of it. One request looks at 5,000 events and has at most 2,000
+/// sent; come again with `next_cursor` until it is null.
 #[utoipa::path(post, path = "/v1/webhooks/{webhook}/replay", tag = "Webhooks", security(("key" = ["config_write"])),
     params(("webhook" = IdText, Path, description = "Its id.")), request_body = ReplayInput,
     responses((status = 200, body = Replayed, description = "What is on its way.")))]

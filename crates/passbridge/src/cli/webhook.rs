@@ -46,7 +46,7 @@ pub(crate) enum Command {
     /// Replays go behind what happens now. Without --from it is what was missed while the webhook was switched off; it is switched
     /// on again.
     Replay {
-        /// Its id
+        /// Its id, or a destination's
         webhook: String,
         /// From this time on (RFC 3339)
         #[arg(long, value_name = "TIME")]
