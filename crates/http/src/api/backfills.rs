@@ -16,6 +16,7 @@ use super::{
     once::Made,
     page::{Page, Paging, page},
     schema::{IdText, TimeText},
+    targets,
 };
 use crate::{
     App, Body, Conflict, PathParam, Problem, QueryParams,
@@ -182,7 +183,7 @@ async fn begin(
     let catalog = config::org(&app, can.org)?;
     let target = &destinations::one(&catalog, id)?.value.target;
     let refused = |detail: &str| Err(Problem::Conflict { code: Conflict::NotAllowed, detail: detail.to_owned() });
-    if destinations::vendor(target).is_none_or(|vendor| vendor.state.is_none()) {
+    if targets::vendor(target).is_none_or(|vendor| vendor.state.is_none()) {
         return refused("it holds no state of contacts that could be compared: it is told of events alone");
     }
     if !target.enabled {

@@ -16,7 +16,7 @@ use super::{
     once::Made,
     page::{Limit, Page},
     schema::{self, IdText, TimeText},
-    webhooks::{self, Owed},
+    targets::{self, Owed},
 };
 use crate::{
     App, Body, PathParam, Problem, QueryParams,
@@ -238,7 +238,7 @@ async fn resend(
     if let Some(made) = once.kept(&app, &can, &body.bytes).await? {
         return Ok(made);
     }
-    let owed = webhooks::owe(&app, can.org, body.value.webhook, body.value.event).await?;
+    let owed = targets::owe(&app, can.org, body.value.webhook, body.value.event).await?;
     once.keep(&app, &can, &body.bytes, owed).await
 }
 

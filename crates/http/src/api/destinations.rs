@@ -29,18 +29,15 @@ use super::{
     once::Made,
     page::{Page, Paging, sorted_page},
     schema::{self, IdText, TimeText},
+    targets::{self, Owed, PaceInput, SwitchOffInput, check_filters, vendor},
     text, transformations,
     webhook_auth::{self, AuthInput, CertificateInput},
     webhook_made, webhook_test,
-    webhooks::{self, Owed, PaceInput, SwitchOffInput},
 };
 use crate::{
     App, Body, Conflict, PathParam, Problem, QueryParams,
     auth::{Caller, Can, scope},
 };
-
-/// Most templates that a destination can be for.
-const MAX_TEMPLATES: usize = 50;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(get, replace, delete)).routes(routes!(test))
@@ -159,10 +156,6 @@ impl View {
         let mut settings: BTreeMap<String, Option<FieldValue>> =
             target.settings.into_iter().map(|(name, value)| (name, Some(value))).collect();
         settings.extend(stored.sealed_settings.keys().map(|name| (name.clone(), None)));
-        let events = match target.events {
-            TargetEvents::All | TargetEvents::Operational => None,
-            TargetEvents::Only(kinds) => Some(kinds),
-        };
         let input = DestinationInput {
             name: target.name,
             kind: target.dialect,
@@ -172,7 +165,7 @@ impl View {
             project: target.project,
             wallet: target.wallet,
             templates: target.templates,
-            events,
+            events: targets::named_kinds(target.events),
             filter: target.filter,
             payload: target.payload,
             auth: target.auth.as_ref().map(AuthInput::of),
@@ -194,11 +187,6 @@ impl View {
             created_at: target.created_at,
         }
     }
-}
-
-/// What makes a target's connector a service.
-pub(crate) fn vendor(target: &Target) -> Option<Vendor> {
-    ::connectors::catalog::find(&target.dialect)?.destination?.vendor
 }
 
 /// A destination by its id.
@@ -255,7 +243,7 @@ impl DestinationInput {
         self.filters(catalog, connector)?;
         self.schedule(&vendor)?;
         let (settings, credentials) = split(connector, self.settings, held)?;
-        let headers = webhooks::headers(self.headers, held.map(|held| &held.target))?;
+        let headers = targets::headers(self.headers, held.map(|held| &held.target))?;
         let takes_headers = connector.settings.iter().any(|setting| setting.name == "headers");
         if !takes_headers && !headers.is_empty() {
             return Err(Problem::field("headers", "this service takes none: its credentials are settings"));
@@ -289,7 +277,7 @@ impl DestinationInput {
             settings,
             wallet: self.wallet,
             templates: self.templates,
-            egress: webhooks::egress(app, caller.org, self.egress)?,
+            egress: targets::egress(app, caller.org, self.egress)?,
             sends: vendor.messenger.map(|messenger| messenger.channel),
             events: self.events.map_or(all, TargetEvents::Only),
             filter: self.filter,
@@ -304,7 +292,7 @@ impl DestinationInput {
             post_only: true,
             without_standard_headers: self.without_standard_headers,
             enabled: self.enabled,
-            missed_since: webhooks::missed_since(app, kept, self.enabled),
+            missed_since: targets::missed_since(app, kept, self.enabled),
             ..Target::new(id, &text::name(self.name, "name")?, &url, created_at)
         };
         webhook_auth::check_headers(&target)?;
@@ -352,29 +340,15 @@ impl DestinationInput {
     }
 
     fn filters(&self, catalog: &OrgCatalog, connector: &Descriptor) -> Result<(), Problem> {
-        if self.project.is_some_and(|project| catalog.project(project).is_none()) {
-            return Err(Problem::field("project", "no such project"));
-        }
-        if self.templates.len() > MAX_TEMPLATES {
-            return Err(Problem::field("templates", format!("at most {MAX_TEMPLATES}")));
-        }
-        if let Some(at) = self.templates.iter().position(|id| catalog.template(*id).is_none()) {
-            return Err(Problem::field(format!("templates.{at}"), "no such template"));
-        }
-        let wants = |kind: EventKind| connector.destination.is_some_and(|destination| (destination.wants)(kind));
-        if let Some(kind) = self.events.iter().flatten().find(|kind| !wants(**kind)) {
-            return Err(Problem::field("events", format!("this service is never told of {}", kind.name())));
-        }
         let is_messenger = connector.destination.and_then(|it| it.vendor?.messenger).is_some();
         let given =
             [("events", self.events.is_some()), ("wallet", self.wallet.is_some()), ("templates", !self.templates.is_empty())];
         if let Some((name, _)) = given.into_iter().find(|(_, is_given)| is_messenger && *is_given) {
             return Err(Problem::field(name, "leave it out: it sends the messages that flows and callers ask for"));
         }
-        if self.events.as_ref().is_some_and(Vec::is_empty) {
-            return Err(Problem::field("events", "name at least one, or leave it out for all"));
-        }
-        Ok(())
+        let wants = |kind: EventKind| connector.destination.is_some_and(|destination| (destination.wants)(kind));
+        let untold = |kind: EventKind| (!wants(kind)).then(|| format!("this service is never told of {}", kind.name()));
+        check_filters(catalog, self.project, &self.templates, self.events.as_deref(), untold)
     }
 }
 
@@ -447,10 +421,10 @@ async fn create(
     config::settled(app, |catalog: Arc<Catalog>| async move {
         let asked = body.value.clone().check(app, can, config::part(&catalog, can.org)?, id, None).await?;
         let signs = vendor(&asked.target).is_some_and(|vendor| vendor.signs);
-        let secrets = vec![webhooks::seal(app, can.org, id, secret)?.into()];
+        let secrets = vec![targets::seal(app, can.org, id, secret)?.into()];
         let stored = sealed(app, can, asked, secrets)?;
         let mut write = app.store.config_write(&config::change(app, can), &stored, 0, false)?;
-        write.unchanged.extend(webhooks::named(&catalog, can.org, &stored.target));
+        write.unchanged.extend(targets::named(&catalog, can.org, &stored.target));
         let view = View { secret: signs.then(|| secret.expose().to_owned()), ..View::of(&stored) };
         once.write_unless_raced(app, can, &body.bytes, write, Shown::new(format!("/v1/destinations/{id}"), view)).await
     })
@@ -508,7 +482,7 @@ async fn replace(
         let asked = body.value.clone().check(app, can, org, id, Some(&held)).await?;
         let changed = sealed(app, can, asked, stored.value.sealed_secrets.clone())?;
         let mut write = app.store.config_write(&config::change(app, can), &changed, stored.revision, false)?;
-        write.unchanged.extend(webhooks::named(&catalog, can.org, &changed.target));
+        write.unchanged.extend(targets::named(&catalog, can.org, &changed.target));
         config::write_unless_raced(app, write, Shown::at(stored.revision + 1, View::of(&changed))).await
     })
     .await
@@ -575,12 +549,12 @@ async fn test(
     let wants = ::connectors::catalog::find(&target.dialect).and_then(|it| it.destination).map(|it| it.wants);
     let wants = |kind| wants.is_some_and(|wants| wants(kind));
     let event = webhook_test::newest_for(&app, can.org, target, wants).await?.ok_or_else(none)?;
-    webhooks::owe(&app, can.org, id, event).await
+    targets::owe(&app, can.org, id, event).await
 }
 
 /// Tells one that is told of the running of things that it is tried.
 async fn test_alert(app: &Arc<App>, caller: &Caller, target: &Target) -> Result<Shown<Owed>, Problem> {
-    webhooks::switched_on(target)?;
+    targets::switched_on(target)?;
     let note = Action::Note { facts: Box::new(Facts::WebhookTested { webhook: target.id }) };
     match app.engine.submit(commands::command(app, caller, None, note)).await?.answer {
         // It finds its way by itself.
@@ -597,7 +571,7 @@ async fn test_message(
     channel: Channel,
     wish: Wish,
 ) -> Result<Shown<Owed>, Problem> {
-    webhooks::switched_on(target)?;
+    targets::switched_on(target)?;
     let to = wish.to.ok_or_else(|| Problem::field("to", "this is required: an address or a number of yours"))?;
     let to = match channel {
         Channel::Email => domain::normalise_email(&to),

@@ -12,9 +12,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     config,
     deliveries::Outcome,
-    destinations,
     page::{After, Limit, Page, sorted_page},
     schema::{IdText, TimeText},
+    targets,
 };
 use crate::{
     App, PathParam, Problem, QueryParams,
@@ -85,7 +85,7 @@ enum Kind {
 
 impl Kind {
     fn of(target: &Target) -> Self {
-        if destinations::vendor(target).is_some() { Self::Destination } else { Self::Webhook }
+        if targets::vendor(target).is_some() { Self::Destination } else { Self::Webhook }
     }
 }
 

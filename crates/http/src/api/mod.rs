@@ -62,6 +62,7 @@ mod source_trace;
 mod sources;
 mod sync_runs;
 mod syncs;
+mod targets;
 mod template_export;
 mod template_import;
 pub(crate) mod template_report;

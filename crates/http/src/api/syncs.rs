@@ -21,7 +21,7 @@ use super::{
     once::Made,
     page::{Page, Paging},
     schema::{IdText, TimeText},
-    text, webhooks,
+    targets, text,
 };
 use crate::{
     App, Body, PathParam, Problem, QueryParams,
@@ -406,7 +406,7 @@ impl SyncInput {
             sealed_password,
             tls: self.database.tls == Tls::Verify,
             authorities: self.database.authorities,
-            egress: webhooks::egress(app, caller.org, self.egress)?,
+            egress: targets::egress(app, caller.org, self.egress)?,
             query,
             incremental: self.incremental.map(IncrementalInput::stored).transpose()?,
             removed,

@@ -20,7 +20,7 @@ use super::{
     cursor::Cursor,
     events::FeedPlace,
     schema::{IdText, TimeText},
-    webhooks::switched_on,
+    targets::switched_on,
 };
 use crate::{
     App, Body, Conflict, PathParam, Problem,

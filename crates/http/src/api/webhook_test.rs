@@ -15,7 +15,7 @@ use super::{
     config::{self, Shown},
     deliveries::AttemptView,
     schema::{self, IdText},
-    webhooks::{owe, switched_on},
+    targets::{owe, switched_on},
 };
 use crate::{
     App, Conflict, PathParam, Problem, QueryParams,

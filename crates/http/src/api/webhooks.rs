@@ -8,22 +8,22 @@ use connectors::{
     kit::{Secret, Secrets, check_settings},
 };
 use domain::{
-    DeliveryId, EventId, EventKind, FieldValue, OrgId, Payload, ProjectId, SwitchOff, Target, TargetEvents, TargetId, TargetPace,
-    TemplateId, Timestamp, UninstallName, Wallet,
+    EventKind, FieldValue, OrgId, Payload, ProjectId, Target, TargetEvents, TargetId, TemplateId, Timestamp, UninstallName,
+    Wallet,
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::{Catalog, DeliveryRow, OrgCatalog, Stored, StoredTarget, StoredTransformation, Unchanged};
+use store::{Catalog, OrgCatalog, Stored, StoredTarget, Unchanged};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     commands::Once,
     config::{self, IfMatch, Shown},
-    destinations,
     once::{MAX_RACES, Made},
     page::{Page, Paging, sorted_page},
     schema::{self, IdText, TimeText},
+    targets::{PaceInput, SwitchOffInput, check_filters, egress, headers, missed_since, named, named_kinds, seal, vendor},
     text,
     webhook_auth::{self, AuthInput, CertificateInput},
     webhook_made,
@@ -32,9 +32,6 @@ use crate::{
     App, Body, Conflict, PathParam, Problem, QueryParams,
     auth::{Caller, Can, scope},
 };
-
-/// Most templates that a webhook can be for.
-const MAX_TEMPLATES: usize = 50;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(get, replace, delete)).routes(routes!(rotate, end_rotation))
@@ -123,96 +120,6 @@ struct WebhookInput {
     enabled: bool,
 }
 
-/// How fast a webhook is sent to, by each node. A webhook that says that it has too much (429, 502, 503), or times out, is sent
-/// fewer requests at once, and one that fails ten times in a row is left alone for a while.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = WebhookPace)]
-pub(super) struct PaceInput {
-    /// Most requests in a second; null means no limit.
-    #[serde(default)]
-    #[schema(minimum = 1, maximum = 10000)]
-    per_second: Option<u32>,
-    /// Most requests at once; null means 8.
-    #[serde(default)]
-    #[schema(minimum = 1, maximum = 64)]
-    concurrency: Option<u16>,
-    /// Seconds for one request, from resolving the name to the last byte of the answer; null means 15.
-    #[serde(default)]
-    #[schema(minimum = 1, maximum = 30)]
-    timeout_seconds: Option<u16>,
-    /// Whether an event of a pass waits until earlier ones of the same pass were taken or given up. Replays do not wait.
-    #[serde(default)]
-    in_order: bool,
-}
-
-impl PaceInput {
-    pub(super) fn check(self) -> Result<TargetPace, Problem> {
-        let Self { per_second, concurrency, timeout_seconds, in_order } = self;
-        let wide = |value: Option<u16>| value.map(u32::from);
-        let limits = [
-            ("per_second", per_second, 10_000),
-            ("concurrency", wide(concurrency), 64),
-            ("timeout_seconds", wide(timeout_seconds), 30),
-        ];
-        for (name, value, most) in limits {
-            if value.is_some_and(|value| !(1..=most).contains(&value)) {
-                return Err(Problem::field(format!("pace.{name}"), format!("expected 1 to {most}, or null")));
-            }
-        }
-        Ok(TargetPace { per_second, concurrency, timeout_seconds, in_order })
-    }
-
-    pub(super) fn of(pace: TargetPace) -> Self {
-        let TargetPace { per_second, concurrency, timeout_seconds, in_order } = pace;
-        Self { per_second, concurrency, timeout_seconds, in_order }
-    }
-}
-
-/// After how much failure a webhook is switched off. Every change of the webhook begins the count anew.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = WebhookSwitchOff)]
-pub(super) struct SwitchOffInput {
-    /// So many deliveries that were given up one after another; null takes the shape's own limit, which answers show: five of
-    /// `passengine`, none of the others.
-    #[serde(default)]
-    #[schema(minimum = 1, maximum = 1000)]
-    after_failures: Option<u32>,
-    /// So many hours in which it took nothing and failed at least five times; null means never.
-    #[serde(default = "five_days")]
-    #[schema(minimum = 1, maximum = 8760, default = 120)]
-    after_hours: Option<u32>,
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "the default of an option")]
-fn five_days() -> Option<u32> {
-    SwitchOff::default().after_hours
-}
-
-impl Default for SwitchOffInput {
-    fn default() -> Self {
-        Self::of(SwitchOff::default())
-    }
-}
-
-impl SwitchOffInput {
-    pub(super) fn of(switch_off: SwitchOff) -> Self {
-        let SwitchOff { after_failures, after_hours } = switch_off;
-        Self { after_failures, after_hours }
-    }
-
-    pub(super) fn check(self) -> Result<SwitchOff, Problem> {
-        let Self { after_failures, after_hours } = self;
-        for (name, value, most) in [("after_failures", after_failures, 1_000), ("after_hours", after_hours, 8_760)] {
-            if value.is_some_and(|value| !(1..=most).contains(&value)) {
-                return Err(Problem::field(format!("switch_off.{name}"), format!("expected 1 to {most}, or null")));
-            }
-        }
-        Ok(SwitchOff { after_failures, after_hours })
-    }
-}
-
 fn passkit() -> String {
     "passkit".to_owned()
 }
@@ -263,10 +170,6 @@ impl View {
     fn of(stored: &StoredTarget, now: Timestamp) -> Self {
         let earlier_secrets_end_at: Vec<_> = stored.earlier_secrets(now).map(|earlier| earlier.until).collect();
         let target = stored.target.clone();
-        let events = match target.events {
-            TargetEvents::All | TargetEvents::Operational => None,
-            TargetEvents::Only(kinds) => Some(kinds),
-        };
         let mut switch_off = SwitchOffInput::of(target.switch_off);
         let of_shape = || connectors::catalog::find(&target.dialect)?.destination?.profile.disable_after;
         switch_off.after_failures = switch_off.after_failures.or_else(of_shape);
@@ -278,7 +181,7 @@ impl View {
             settings: target.settings,
             wallet: target.wallet,
             templates: target.templates,
-            events,
+            events: named_kinds(target.events),
             filter: target.filter,
             payload: target.payload,
             headers: stored.header_names().map(|name| (name.to_owned(), None)).collect(),
@@ -328,27 +231,14 @@ impl WebhookInput {
         held: Option<&Target>,
     ) -> Result<Target, Problem> {
         app.settings.address_policy.check_url(&self.url).map_err(|refusal| Problem::field("url", refusal.to_string()))?;
-        if self.project.is_some_and(|project| catalog.project(project).is_none()) {
-            return Err(Problem::field("project", "no such project"));
-        }
         let destination = self.destination(catalog, held.map(|held| held.id))?;
-        if self.templates.len() > MAX_TEMPLATES {
-            return Err(Problem::field("templates", format!("at most {MAX_TEMPLATES}")));
-        }
-        if let Some(at) = self.templates.iter().position(|id| catalog.template(*id).is_none()) {
-            return Err(Problem::field(format!("templates.{at}"), "no such template"));
-        }
-        if let Some(kind) = self.events.iter().flatten().find(|kind| !(destination.wants)(**kind)) {
-            let why = format!(
-                "webhooks of the dialect {} cannot tell {}: leave it out, or name another dialect",
-                self.dialect,
-                kind.name()
-            );
-            return Err(Problem::field("events", why));
-        }
-        if self.events.as_ref().is_some_and(Vec::is_empty) {
-            return Err(Problem::field("events", "name at least one, or leave it out for all"));
-        }
+        let untold = |kind: EventKind| {
+            let (dialect, kind_name) = (&self.dialect, kind.name());
+            let why =
+                || format!("webhooks of the dialect {dialect} cannot tell {kind_name}: leave it out, or name another dialect");
+            (!(destination.wants)(kind)).then(why)
+        };
+        check_filters(catalog, self.project, &self.templates, self.events.as_deref(), untold)?;
         let target = Target {
             id,
             name: text::name(self.name, "name")?,
@@ -407,51 +297,10 @@ impl WebhookInput {
     }
 }
 
-/// A way out that is asked for, when the operator configured it for this organization. Names that are for others are not told.
-pub(super) fn egress(app: &App, org: OrgId, asked: Option<String>) -> Result<Option<String>, Problem> {
-    let Some(name) = asked else { return Ok(None) };
-    let mine = || app.settings.egresses.iter().filter(|(_, users)| users.has(org)).map(|(name, _)| name.as_str());
-    if mine().any(|it| it == name) {
-        return Ok(Some(name));
-    }
-    let names = mine().collect::<Vec<_>>().join(", ");
-    let names = if names.is_empty() { "none" } else { &names };
-    let why = format!(
-        "this server's configuration has no egress of this name that is for this organization ({org}, which its operator adds to \
-         `organizations` of [egress.NAME]); for it there is {names}"
-    );
-    Err(Problem::field("egress", why))
-}
-
-/// The headers that are asked for, with the stored values of those that are to be kept.
-pub(super) fn headers(
-    asked: BTreeMap<String, Option<String>>,
-    held: Option<&Target>,
-) -> Result<BTreeMap<String, String>, Problem> {
-    let kept = |name: &String| held.and_then(|held| held.headers.get(name)).cloned();
-    let missing = |name: &str| Problem::field(format!("headers.{name}"), "give its value: there is none to keep");
-    let value = |(name, value): (String, Option<String>)| {
-        let value = value.or_else(|| kept(&name)).ok_or_else(|| missing(&name))?;
-        Ok((name, value))
-    };
-    asked.into_iter().map(value).collect()
-}
-
-/// Since when a webhook has missed events: one that is switched off now misses what comes from now on.
-pub(super) fn missed_since(app: &App, held: Option<&Target>, enabled: bool) -> Option<Timestamp> {
-    let held = held?;
-    let goes_off = held.enabled && !enabled;
-    held.missed_since.or_else(|| goes_off.then(|| app.now()))
-}
-
-pub(super) fn seal(app: &App, org: OrgId, id: TargetId, secret: &Secret) -> Result<String, Problem> {
-    Ok(app.store.seal_for::<StoredTarget>(org, id.uuid(), secret.expose().as_bytes())?)
-}
-
 /// A webhook by its id.
 fn one(catalog: &OrgCatalog, id: TargetId) -> Result<&Stored<StoredTarget>, Problem> {
     let found = config::one(&catalog.targets, id.uuid(), "webhook")?;
-    if destinations::vendor(&found.value.target).is_none() { Ok(found) } else { Err(Problem::no_such("webhook")) }
+    if vendor(&found.value.target).is_none() { Ok(found) } else { Err(Problem::no_such("webhook")) }
 }
 
 /// Make a webhook.
@@ -493,11 +342,6 @@ fn counted(catalog: &Catalog, org: OrgId, target: &Target) -> Vec<Unchanged> {
     limited.then(|| catalog.unchanged::<StoredTarget>(org)).into_iter().collect()
 }
 
-/// What a target was found to name.
-pub(super) fn named(catalog: &Catalog, org: OrgId, target: &Target) -> Option<Unchanged> {
-    matches!(target.payload, Some(Payload::Transformation(_))).then(|| catalog.unchanged::<StoredTransformation>(org))
-}
-
 /// List webhooks.
 #[utoipa::path(get, path = "/v1/webhooks", tag = "Webhooks", security(("key" = ["config_read"])),
     params(Paging), responses((status = 200, body = Page<View>, description = "A page.")))]
@@ -507,7 +351,7 @@ async fn list(
     QueryParams(paging): QueryParams<Paging>,
 ) -> Result<Json<Page<View>>, Problem> {
     let catalog = config::org(&app, can.org)?;
-    let webhooks = catalog.targets.iter().filter(|(_, stored)| destinations::vendor(&stored.value.target).is_none());
+    let webhooks = catalog.targets.iter().filter(|(_, stored)| vendor(&stored.value.target).is_none());
     Ok(Json(sorted_page(webhooks, paging.after(), paging.limit, |stored| View::of(&stored.value, app.now()))))
 }
 
@@ -644,49 +488,4 @@ async fn end_rotation(
     stored.sealed_secrets.truncate(1);
     config::put(&app, &config::change(&app, &can), &stored, held.revision).await?;
     Ok(Shown::at(held.revision + 1, View::of(&stored, app.now())))
-}
-
-/// A delivery that was asked for.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = OwedDelivery)]
-pub(crate) struct Owed {
-    /// The delivery: see its attempts with `GET /v1/deliveries/attempts`.
-    #[schema(value_type = IdText)]
-    delivery: DeliveryId,
-    /// The event.
-    #[schema(value_type = IdText)]
-    event: EventId,
-    /// To whom.
-    #[schema(value_type = IdText)]
-    webhook: TargetId,
-}
-
-impl Owed {
-    /// An event that finds its way to a target by itself.
-    pub(crate) fn new(webhook: TargetId, event: EventId) -> Self {
-        Self { delivery: DeliveryId::of(event.uuid(), webhook.uuid()), event, webhook }
-    }
-}
-
-/// Refuses what can only be done with a webhook that is switched on.
-pub(crate) fn switched_on(target: &Target) -> Result<(), Problem> {
-    let off =
-        || Problem::Conflict { code: Conflict::NotAllowed, detail: "the webhook is switched off: switch it on first".to_owned() };
-    target.enabled.then_some(()).ok_or_else(off)
-}
-
-/// Owes an event to a target, whatever became of it before.
-pub(crate) async fn owe(app: &App, org: OrgId, webhook: TargetId, event: EventId) -> Result<Shown<Owed>, Problem> {
-    let catalog = config::org(app, org)?;
-    switched_on(&config::one(&catalog.targets, webhook.uuid(), "webhook")?.value.target)?;
-    let found = app.store.event(org, event).await?.ok_or_else(|| Problem::no_such("event"))?;
-    let position = found.position();
-    if found.whole().is_none() {
-        return Err(Problem::Gone("whom the event was about has been erased since"));
-    }
-    let delivery = DeliveryId::of(event.uuid(), webhook.uuid());
-    let (due_at, asked_at) = (app.now(), Some(app.now()));
-    let row = DeliveryRow { org, id: delivery, target: webhook, event, position, attempts: 0, due_at, behind: false, asked_at };
-    app.store.backend().owe(vec![row]).await?;
-    Ok(Shown::later(Owed { delivery, event, webhook }))
 }
