@@ -230,6 +230,30 @@ impl DestinationInput {
         Ok(())
     }
 
+    /// Whether the service takes what is given beside its settings.
+    fn is_taken(&self, connector: &Descriptor, vendor: &Vendor, pace: TargetPace) -> Result<(), Problem> {
+        let takes = |name: &str| connector.settings.iter().any(|setting| setting.name == name);
+        if !self.headers.is_empty() && !takes("headers") {
+            return Err(Problem::field("headers", "this service takes none: its credentials are settings"));
+        }
+        let alerts = vendor.alerts_every.is_some();
+        let given = [
+            ("auth", self.auth.is_some()),
+            ("certificate", self.certificate.is_some()),
+            ("pace", pace != TargetPace::default()),
+            ("payload", self.payload.is_some()),
+            ("project", alerts && self.project.is_some()),
+            ("wallet", alerts && self.wallet.is_some()),
+            ("templates", alerts && !self.templates.is_empty()),
+            ("filter", alerts && self.filter.is_some()),
+        ];
+        match given.into_iter().find(|(name, is_given)| *is_given && !takes(name)) {
+            Some((name, _)) => Err(Problem::field(name, "this service takes none: see its settings")),
+            None => Ok(()),
+        }
+    }
+
+    /// The destination that is asked for, with its credentials apart; `held` is the one that it replaces.
     async fn check(
         self,
         app: &App,
@@ -242,35 +266,16 @@ impl DestinationInput {
         let url = self.address(app, vendor)?;
         self.filters(catalog, connector)?;
         self.schedule(&vendor)?;
-        let (settings, credentials) = split(connector, self.settings, held)?;
-        let headers = targets::headers(self.headers, held.map(|held| &held.target))?;
-        let takes_headers = connector.settings.iter().any(|setting| setting.name == "headers");
-        if !takes_headers && !headers.is_empty() {
-            return Err(Problem::field("headers", "this service takes none: its credentials are settings"));
-        }
-        header_rules::check(&headers).map_err(|fault| Problem::field("headers", fault.to_string()))?;
         let pace = self.pace.check()?;
-        let alerts = vendor.alerts_every.is_some();
-        let given = [
-            ("auth", self.auth.is_some()),
-            ("certificate", self.certificate.is_some()),
-            ("pace", pace != TargetPace::default()),
-            ("payload", self.payload.is_some()),
-            ("project", alerts && self.project.is_some()),
-            ("wallet", alerts && self.wallet.is_some()),
-            ("templates", alerts && !self.templates.is_empty()),
-            ("filter", alerts && self.filter.is_some()),
-        ];
-        for (name, given) in given {
-            if given && !connector.settings.iter().any(|setting| setting.name == name) {
-                return Err(Problem::field(name, "this service takes none: see its settings"));
-            }
-        }
+        self.is_taken(connector, &vendor, pace)?;
+        let (settings, credentials) = split(connector, self.settings, held)?;
         let kept = held.map(|held| &held.target);
+        let headers = targets::headers(self.headers, kept)?;
+        header_rules::check(&headers).map_err(|fault| Problem::field("headers", fault.to_string()))?;
         let auth = self.auth.map(|auth| auth.check(app, kept.and_then(|kept| kept.auth.as_ref()))).transpose()?;
         let certificate = self.certificate.map(|it| it.check(kept.and_then(|kept| kept.certificate.as_ref()))).transpose()?;
         let all = if vendor.alerts_every.is_some() { TargetEvents::Operational } else { TargetEvents::All };
-        let created_at = held.map_or_else(|| app.now(), |held| held.target.created_at);
+        let created_at = kept.map_or_else(|| app.now(), |kept| kept.created_at);
         let target = Target {
             project: self.project,
             dialect: self.kind,
