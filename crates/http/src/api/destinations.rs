@@ -29,10 +29,10 @@ use super::{
     once::Made,
     page::{Page, Paging, sorted_page},
     schema::{self, IdText, TimeText},
+    target_auth::{self, AuthInput, CertificateInput},
+    target_made,
     targets::{self, Owed, PaceInput, SwitchOffInput, check_filters, vendor},
-    text, transformations,
-    webhook_auth::{self, AuthInput, CertificateInput},
-    webhook_made, webhook_test,
+    text, transformations, webhook_test,
 };
 use crate::{
     App, Body, Conflict, PathParam, Problem, QueryParams,
@@ -87,7 +87,7 @@ struct DestinationInput {
     /// What makes the body, of `http-call`, instead of its setting `body`: a template, a mapping or a transformation of the
     /// event in our own shape, as a webhook's `payload`.
     #[serde(default)]
-    #[schema(value_type = Option<webhook_made::PayloadInput>)]
+    #[schema(value_type = Option<target_made::PayloadInput>)]
     payload: Option<Payload>,
     /// How we prove who we are, of `http-call`: other services have credentials among their settings.
     #[serde(default)]
@@ -300,8 +300,8 @@ impl DestinationInput {
             missed_since: targets::missed_since(app, kept, self.enabled),
             ..Target::new(id, &text::name(self.name, "name")?, &url, created_at)
         };
-        webhook_auth::check_headers(&target)?;
-        webhook_made::check(catalog, &target).await?;
+        target_auth::check_headers(&target)?;
+        target_made::check(catalog, &target).await?;
         let opened: Credentials = credentials.clone().into_iter().collect();
         (vendor.check)(&target, &opened).map_err(wrong)?;
         if let Carrier::Objects(bucket) = vendor.carrier

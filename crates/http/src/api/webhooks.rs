@@ -23,10 +23,10 @@ use super::{
     once::{MAX_RACES, Made},
     page::{Page, Paging, sorted_page},
     schema::{self, IdText, TimeText},
+    target_auth::{self, AuthInput, CertificateInput},
+    target_made,
     targets::{PaceInput, SwitchOffInput, check_filters, egress, headers, missed_since, named, named_kinds, seal, vendor},
     text,
-    webhook_auth::{self, AuthInput, CertificateInput},
-    webhook_made,
 };
 use crate::{
     App, Body, Conflict, PathParam, Problem, QueryParams,
@@ -80,7 +80,7 @@ struct WebhookInput {
     /// What makes the body instead of the shape's own words; of shapes without a signature of their vendor's over the body:
     /// `native`, `flat` and `standard-webhooks`.
     #[serde(default)]
-    #[schema(value_type = Option<webhook_made::PayloadInput>)]
+    #[schema(value_type = Option<target_made::PayloadInput>)]
     payload: Option<Payload>,
     /// Headers to send beside the signature. They may be credentials: they are kept sealed, and answers show their names with
     /// null in place of the value. A null that is given keeps the value that is stored under this name.
@@ -268,8 +268,8 @@ impl WebhookInput {
             missed_since: missed_since(app, held, self.enabled),
             created_at: held.map_or_else(|| app.now(), |held| held.created_at),
         };
-        webhook_auth::check_headers(&target)?;
-        webhook_made::check(catalog, &target).await?;
+        target_auth::check_headers(&target)?;
+        target_made::check(catalog, &target).await?;
         Ok(target)
     }
 }

@@ -1,4 +1,5 @@
-//! How we prove to a webhook's receiver who we are, beside the signature: checked as far as that goes without asking anybody.
+//! How we prove to the receiver of a webhook or a destination who we are, beside the signature: checked as far as that goes without
+//! asking anybody.
 
 use connectors::kit::headers;
 use domain::{ClientCertificate, Hidden, Target, TargetAuth};

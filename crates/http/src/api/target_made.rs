@@ -1,5 +1,5 @@
-//! What people write for their webhooks: the condition under which an event is sent, and what makes its body. Both are checked
-//! and tried on a sample before they are saved.
+//! What people write for their webhooks and destinations: the condition under which an event is sent, and what makes its body. Both
+//! are checked and tried on a sample before they are saved.
 
 use connectors::native;
 use domain::{Payload, Target};
