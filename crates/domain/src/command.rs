@@ -222,6 +222,8 @@ pub enum Action {
     Delete {
         /// Which.
         pass: PassRef,
+        /// Only if the pass still has this version.
+        expected_version: Option<u64>,
     },
     /// A wallet holds the pass now.
     RecordInstall {
@@ -307,6 +309,8 @@ pub enum Action {
     EraseContact {
         /// Who.
         contact: ContactRef,
+        /// Only if the contact still has this version.
+        expected_version: Option<u64>,
     },
     /// Note something about the running of things: see [`crate::EventKind::is_operational`].
     Note {

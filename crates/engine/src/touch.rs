@@ -31,7 +31,7 @@ pub(crate) fn touch(command: &Command, projects: &[ProjectId]) -> Touch {
         | Action::CancelNotices { pass }
         | Action::Send { pass, .. }
         | Action::RecordMessage { pass, .. }
-        | Action::Delete { pass }
+        | Action::Delete { pass, .. }
         | Action::RecordReport { pass, .. }
         | Action::RecordVisit { pass, .. }
         | Action::RecordRedesign { pass, .. }
@@ -50,7 +50,7 @@ pub(crate) fn touch(command: &Command, projects: &[ProjectId]) -> Touch {
             person(&mut touch, Some(input));
         }
         Action::SetWanted { contact, .. } => touch.contacts.push(ContactRef::Id(*contact)),
-        Action::EraseContact { contact } => touch.everything_of.push(contact.clone()),
+        Action::EraseContact { contact, .. } => touch.everything_of.push(contact.clone()),
         Action::Note { .. } => {}
     }
     touch

@@ -165,7 +165,7 @@ async fn an_external_id_that_a_pass_gave_up_is_free_within_a_batch_too() {
     let commands = vec![
         house.command(house.add(renamed.id, "1")),
         house.command(Action::Update { pass: PassRef::Id(renamed.id), change, expected_version: None }),
-        house.command(Action::EraseContact { contact: ContactRef::External("person-second".to_owned()) }),
+        house.command(Action::EraseContact { contact: ContactRef::External("person-second".to_owned()), expected_version: None }),
         issue("first"),
         issue("second"),
         issue("third"),
@@ -196,7 +196,7 @@ async fn rejections_point_at_the_fault_and_change_nothing() {
     let change = Box::new(PassChange { external_id: Some("a".to_owned()), ..PassChange::default() });
     let rename = Action::Update { pass: PassRef::Id(taken.id), change, expected_version: None };
     assert_eq!(house.refused(rename).await, RejectCode::AlreadyExists);
-    house.did(Action::Delete { pass: PassRef::Id(pass.id) }).await;
+    house.did(Action::Delete { pass: PassRef::Id(pass.id), expected_version: None }).await;
     assert_eq!(house.refused(house.add(pass.id, "1")).await, RejectCode::NotAllowed);
     let again = house.issued("a").await;
     assert_ne!(again.id, pass.id, "a deleted pass gives its external id free");
@@ -256,9 +256,11 @@ async fn erasing_a_person_leaves_nothing_to_read() {
     });
     let pass = house.did(Action::Issue(Box::new(issue))).await;
     let gone = house.issued("tombstone").await;
-    house.did(Action::Delete { pass: PassRef::Id(gone.id) }).await;
-    house.outcome(Action::EraseContact { contact: ContactRef::External("p1".to_owned()) }).await;
-    house.outcome(Action::EraseContact { contact: ContactRef::External("person-tombstone".to_owned()) }).await;
+    house.did(Action::Delete { pass: PassRef::Id(gone.id), expected_version: None }).await;
+    house.outcome(Action::EraseContact { contact: ContactRef::External("p1".to_owned()), expected_version: None }).await;
+    house
+        .outcome(Action::EraseContact { contact: ContactRef::External("person-tombstone".to_owned()), expected_version: None })
+        .await;
     let events = house.store.events_of_pass(house.org, pass.id, 0, 100).await.unwrap();
     assert!(matches!(events[0], LoggedEvent::Erased(_)));
     let read = house.store.pass(house.org, pass.id).await.unwrap().unwrap();
@@ -331,7 +333,7 @@ fn action(house: &House, ids: &[PassId], step: &Step) -> Action {
             device: device.to_string(),
             reason: UninstallReason::Unregistered,
         },
-        Step::Delete(pass) => Action::Delete { pass: by_id(pass) },
+        Step::Delete(pass) => Action::Delete { pass: by_id(pass), expected_version: None },
         Step::Rename(pass) => Action::PutContact {
             new_id: ContactId::mint(house.clock.now(), &System),
             input: ContactInput {

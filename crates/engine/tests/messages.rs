@@ -170,7 +170,7 @@ async fn what_a_person_wants_is_theirs_to_say_for_each_way() {
     assert!(says(&house, contact, Channel::Email, true).await);
     assert!(reached(Channel::Email).await);
 
-    house.outcome(Action::EraseContact { contact: by }).await;
+    house.outcome(Action::EraseContact { contact: by, expected_version: None }).await;
     let gone = Action::SetWanted { contact, channel: Channel::Email, wanted: false };
     assert_eq!(house.refused(gone).await, RejectCode::NotFound, "nobody is made anew by it");
 }

@@ -106,7 +106,7 @@ async fn peopled() -> House {
         }
     }
     let erased = ContactRef::External("person-m9".to_owned());
-    house.outcome(domain::Action::EraseContact { contact: erased }).await;
+    house.outcome(domain::Action::EraseContact { contact: erased, expected_version: None }).await;
     house
 }
 
@@ -201,7 +201,9 @@ async fn what_has_a_key_happens_once_also_after_the_move() {
     let added = house.engine.submit(with_key(house.add(pass.id, "7"), "add")).await.unwrap();
     let gone = house.issued("m2").await;
     house.engine.submit(with_key(house.add(gone.id, "7"), "gone")).await.unwrap();
-    house.outcome(domain::Action::EraseContact { contact: ContactRef::External("person-m2".to_owned()) }).await;
+    house
+        .outcome(domain::Action::EraseContact { contact: ContactRef::External("person-m2".to_owned()), expected_version: None })
+        .await;
     let source = domain::SourceId::mint(now, &System);
     let arrival = |text: &str| {
         let text = text.to_owned();

@@ -42,12 +42,12 @@ async fn who_gives_an_address_up_makes_place_within_a_batch_too() {
     let commands = vec![
         house.command(put(&house, Some("d"), None).1),
         house.command(put(&house, None, Some("home")).1),
-        house.command(Action::EraseContact { contact: by("a") }),
+        house.command(Action::EraseContact { contact: by("a"), expected_version: None }),
         house.command(put(&house, None, Some("home")).1),
         house.command(put(&house, Some("b"), Some("away")).1),
         house.command(put(&house, None, Some("home")).1),
-        house.command(Action::EraseContact { contact: email("away") }),
-        house.command(Action::EraseContact { contact: email("home") }),
+        house.command(Action::EraseContact { contact: email("away"), expected_version: None }),
+        house.command(Action::EraseContact { contact: email("home"), expected_version: None }),
         house.command(put(&house, Some("a"), Some("home")).1),
         house.command(put(&house, None, Some("home")).1),
     ];
@@ -120,7 +120,10 @@ async fn the_oldest_claim_is_found_after_any_order_of_changes_and_erasures() {
             if below(4) == 0 {
                 let Some(id) = model.by_external(external_id) else { continue };
                 model.erase(id);
-                commands.push(house.command(Action::EraseContact { contact: ContactRef::External(external_id.to_owned()) }));
+                commands.push(house.command(Action::EraseContact {
+                    contact: ContactRef::External(external_id.to_owned()),
+                    expected_version: None,
+                }));
                 expected.push(id);
                 continue;
             }

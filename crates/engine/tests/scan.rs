@@ -123,7 +123,7 @@ async fn a_pass_for_once_a_day_counts_days_of_its_own_place() {
     assert_eq!(reason(&house, house.scan(id)).await, None);
     let days = async || house.store.pass(house.org, id).await.unwrap().unwrap().earlier_days.len();
     assert_eq!(days().await, 1);
-    house.outcome(Action::EraseContact { contact: ContactRef::Id(contact) }).await;
+    house.outcome(Action::EraseContact { contact: ContactRef::Id(contact), expected_version: None }).await;
     assert_eq!(days().await, 0);
 }
 

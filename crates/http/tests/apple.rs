@@ -140,7 +140,7 @@ async fn a_deleted_pass_is_fetched_blank_and_void() {
     let house = house().await;
     let pass = house.issue().await;
     let auth = token(&house.app, &house, &pass);
-    house.submit(Action::Delete { pass: PassRef::Id(pass.id) }).await;
+    house.submit(Action::Delete { pass: PassRef::Id(pass.id), expected_version: None }).await;
     let path = format!("/apple/v1/passes/{PASS_TYPE}/{}", pass.serial);
     let answer = house.send("GET", &path, &[("authorization", &auth)], "").await;
     assert_eq!(answer.status.as_u16(), 200);

@@ -67,7 +67,11 @@ async fn an_event_reaches_whoever_still_has_its_address() {
         pass_of(&house, card).await.unwrap().contact
     };
     assert_eq!(holder("card-1").await, Some(people[0]));
-    house.engine.submit(house.command(Action::EraseContact { contact: ContactRef::Id(people[0]) })).await.unwrap();
+    house
+        .engine
+        .submit(house.command(Action::EraseContact { contact: ContactRef::Id(people[0]), expected_version: None }))
+        .await
+        .unwrap();
     assert_eq!(holder("card-2").await, Some(people[1]));
     workers.drain(PATIENCE).await;
 }

@@ -124,7 +124,7 @@ async fn google_has_a_pass_as_it_is() {
     has_state(&google, &pass, "INACTIVE").await;
     submit(&house, Action::Activate { pass: PassRef::Id(pass.id) }).await;
     has_state(&google, &pass, "ACTIVE").await;
-    submit(&house, Action::Delete { pass: PassRef::Id(other.id) }).await;
+    submit(&house, Action::Delete { pass: PassRef::Id(other.id), expected_version: None }).await;
     has_state(&google, &other, "INACTIVE").await;
     let blank = object(&google, &other).unwrap();
     assert_eq!(blank["cardNumber"], other.id.to_string(), "the holder's number is gone");
@@ -543,7 +543,7 @@ async fn each_flight_is_a_class_that_follows_the_newest_of_its_passes() {
     say(&house, &two, "departs", "2026-12-25T08:15:00+01:00".into()).await;
     until("the next day's flight", async || class_of(&two).ends_with("-XX-101-20261225T081500")).await;
     assert_eq!((google.count("flightClass"), class_of(&one)), (2, flight.clone()));
-    submit(&house, Action::Delete { pass: PassRef::Id(one.id) }).await;
+    submit(&house, Action::Delete { pass: PassRef::Id(one.id), expected_version: None }).await;
     until("it is void", async || boarding(&google, &one).unwrap()["state"] == "INACTIVE").await;
     assert_eq!(class_of(&one), flight);
     workers.drain(Duration::from_secs(5)).await;
@@ -607,7 +607,7 @@ async fn an_erased_passenger_leaves_google_too() {
     until("the seat", async || boarding(&google, &pass).is_some_and(|object| object.to_string().contains("12C"))).await;
     is_settled(&house, &pass).await;
     let contact = domain::ContactRef::Id(pass.contact.unwrap());
-    house.engine.submit(house.command(Action::EraseContact { contact })).await.unwrap();
+    house.engine.submit(house.command(Action::EraseContact { contact, expected_version: None })).await.unwrap();
     until("it is void", async || boarding(&google, &pass).unwrap()["state"] == "INACTIVE").await;
     let left = boarding(&google, &pass).unwrap().to_string();
     assert!(!left.contains("12C"), "{left}");

@@ -206,7 +206,7 @@ async fn a_mail_goes_by_the_pass_and_its_holder_as_they_are_when_it_is_tried() {
     names_its_flight(&house, &named).await;
     let wish = Action::SetWanted { contact: silent.contact.unwrap(), channel: Channel::Email, wanted: false };
     house.engine.submit(house.command(wish)).await.unwrap();
-    house.engine.submit(house.command(Action::Delete { pass: PassRef::Id(deleted.id) })).await.unwrap();
+    house.engine.submit(house.command(Action::Delete { pass: PassRef::Id(deleted.id), expected_version: None })).await.unwrap();
     let other = ContactInput { external_id: Some("person-5".to_owned()), ..ContactInput::default() };
     let new_contact = Some(ContactId::mint(domain::Clock::now(&*house.clock), &System));
     let change = PassChange { contact: Some(other), new_contact, ..PassChange::default() };

@@ -115,7 +115,7 @@ async fn every_device_is_woken_once() {
 async fn an_updated_event_of_every_pass_is_told_once_when_asked_for() {
     let (house, _apns) = signed().await;
     let (one, gone) = (house.issued("one", Validity::default()).await, house.issued("gone", Validity::default()).await);
-    house.engine.submit(house.command(Action::Delete { pass: PassRef::Id(gone.id) })).await.unwrap();
+    house.engine.submit(house.command(Action::Delete { pass: PassRef::Id(gone.id), expected_version: None })).await.unwrap();
     let workers = house.workers().await;
     let id = publish_with(&house, true).await;
     let done = comes_to(&house, id, JobState::Done).await;

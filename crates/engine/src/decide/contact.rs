@@ -4,7 +4,7 @@ use domain::{
     Answer, Channel, Contact, ContactId, ContactInput, ContactRef, Facts, Lifecycle, PassId, Reject, RejectCode, normalise_email,
 };
 
-use super::{Draft, issue::MAX_EXTERNAL_ID_BYTES, update};
+use super::{Draft, check_version, issue::MAX_EXTERNAL_ID_BYTES, update};
 
 /// Most bytes of a name, an address, a number or an id.
 const MAX_TEXT_BYTES: usize = 512;
@@ -132,9 +132,10 @@ fn check(input: &ContactInput) -> Result<(), Reject> {
     Ok(())
 }
 
-pub(super) fn erase(draft: &mut Draft<'_>, reference: &ContactRef) -> Result<Answer, Reject> {
+pub(super) fn erase(draft: &mut Draft<'_>, reference: &ContactRef, expected_version: Option<u64>) -> Result<Answer, Reject> {
     let found = draft.view.states.find_contact(draft.view.org, reference).and_then(|id| draft.contact(id)).cloned();
     let held = found.ok_or_else(|| Reject::new(RejectCode::NotFound, "contact", "no such contact"))?;
+    check_version("contact", expected_version, held.version)?;
     let contact = Contact {
         version: held.version + 1,
         erased_at: Some(draft.now),

@@ -36,7 +36,7 @@ fn subject<'d>(draft: &Draft<'d>, command: &Command) -> Option<&'d Pass> {
         Action::Update { pass, .. }
         | Action::Activate { pass }
         | Action::Revoke { pass, .. }
-        | Action::Delete { pass }
+        | Action::Delete { pass, .. }
         | Action::Notify { pass, .. }
         | Action::CancelNotices { pass }
         | Action::Send { pass, .. } => pass,

@@ -2,7 +2,7 @@
 
 use domain::{Answer, Facts, Lifecycle, Pass, PassRef, Reject, RejectCode};
 
-use super::Draft;
+use super::{Draft, check_version};
 
 /// Most characters of a message to the holder.
 const MAX_MESSAGE_CHARS: usize = 500;
@@ -39,8 +39,9 @@ pub(super) fn revoke(draft: &mut Draft<'_>, reference: &PassRef, reason: Option<
     Ok(enter(draft, &before, state, Facts::PassRevoked { reason }))
 }
 
-pub(super) fn delete(draft: &mut Draft<'_>, reference: &PassRef) -> Result<Answer, Reject> {
+pub(super) fn delete(draft: &mut Draft<'_>, reference: &PassRef, expected_version: Option<u64>) -> Result<Answer, Reject> {
     let before = draft.pass(reference)?;
+    check_version("pass", expected_version, before.version)?;
     if before.lifecycle.is_deleted() {
         return Ok(Draft::unchanged(&before));
     }

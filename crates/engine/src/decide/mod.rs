@@ -64,7 +64,7 @@ pub fn decide(view: &View<'_>, command: &Command, now: Timestamp) -> Result<Deci
         Action::Update { pass, change, expected_version } => update::update(&mut draft, pass, change, *expected_version)?,
         Action::Activate { pass } => lifecycle::activate(&mut draft, pass)?,
         Action::Revoke { pass, reason } => lifecycle::revoke(&mut draft, pass, reason.as_deref())?,
-        Action::Delete { pass } => lifecycle::delete(&mut draft, pass)?,
+        Action::Delete { pass, expected_version } => lifecycle::delete(&mut draft, pass, *expected_version)?,
         Action::Expire { pass } => lifecycle::expire(&mut draft, pass)?,
         Action::RenewBarcode { pass } => lifecycle::renew_barcode(&mut draft, pass)?,
         Action::Notify { pass, text, at, until } => notices::notify(&mut draft, pass, text, *at, *until)?,
@@ -87,10 +87,19 @@ pub fn decide(view: &View<'_>, command: &Command, now: Timestamp) -> Result<Deci
         Action::RecordRedesign { pass, template } => update::redesigned(&mut draft, pass, *template)?,
         Action::PutContact { new_id, input } => contact::put(&mut draft, *new_id, input)?,
         Action::SetWanted { contact, channel, wanted } => contact::set_wanted(&mut draft, *contact, *channel, *wanted)?,
-        Action::EraseContact { contact } => contact::erase(&mut draft, contact)?,
+        Action::EraseContact { contact, expected_version } => contact::erase(&mut draft, contact, *expected_version)?,
         Action::Note { facts } => note(&mut draft, facts)?,
     };
     Ok(draft.finish(late::noted(answer, late)))
+}
+
+/// Refuses what was decided on another version than there is.
+fn check_version(what: &str, expected: Option<u64>, version: u64) -> Result<(), Reject> {
+    if expected.is_none_or(|expected| expected == version) {
+        return Ok(());
+    }
+    let message = format!("the {what} has version {version} now: read it and decide again");
+    Err(Reject::new(RejectCode::VersionConflict, "version", message))
 }
 
 /// Only what is about no pass and no contact can be noted: everything else happens.

@@ -7,7 +7,7 @@ use domain::{
     ProjectKind, Reactivation, Reject, RejectCode, TemplateId, VariantId,
 };
 
-use super::{Draft, contact, issue, lifecycle};
+use super::{Draft, check_version, contact, issue, lifecycle};
 
 pub(super) fn update(
     draft: &mut Draft<'_>,
@@ -17,10 +17,7 @@ pub(super) fn update(
 ) -> Result<Answer, Reject> {
     let before = draft.pass(reference)?;
     lifecycle::refuse_deleted(&before)?;
-    if expected_version.is_some_and(|version| version != before.version) {
-        let message = format!("the pass has version {} now: read it and decide again", before.version);
-        return Err(Reject::new(RejectCode::VersionConflict, "version", message));
-    }
+    check_version("pass", expected_version, before.version)?;
     let mut pass = before.clone();
     let mut news = News::default();
     let project = draft

@@ -191,7 +191,7 @@ pub(crate) fn describe(action: &Action) -> Value {
             put(&mut out, "location", order.input.location.as_ref());
             put(&mut out, "at", order.input.offline.as_ref().map(|offline| offline.at));
         }
-        Action::Activate { pass } | Action::Delete { pass } => find(&mut out, pass),
+        Action::Activate { pass } | Action::Delete { pass, .. } => find(&mut out, pass),
         _ => {}
     }
     Value::Object(out)

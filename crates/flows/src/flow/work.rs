@@ -155,7 +155,7 @@ impl Work<'_> {
                 Some(Action::Update { pass: pass?, change: Box::new(change), expected_version: None })
             }
             StepAction::Activate => Some(Action::Activate { pass: self.find()? }),
-            StepAction::Delete => Some(Action::Delete { pass: self.find()? }),
+            StepAction::Delete => Some(Action::Delete { pass: self.find()?, expected_version: None }),
             StepAction::Revoke => {
                 let reason = self.read(self.step.reason.as_ref(), expression::text).value();
                 Some(Action::Revoke { pass: self.find()?, reason })

@@ -306,11 +306,7 @@ async fn erase(
     if_match: IfMatch,
     once: Once,
 ) -> Result<Acted<StatusCode>, Problem> {
-    if if_match.0.is_some()
-        && let Some(contact) = app.store.contact(can.org, &ContactRef::Id(id)).await?
-    {
-        if_match.check(i64::try_from(contact.version).unwrap_or_default())?;
-    }
-    let outcome = once.submit(&app, &can, b"", Action::EraseContact { contact: ContactRef::Id(id) }).await?;
+    let action = Action::EraseContact { contact: ContactRef::Id(id), expected_version: if_match.0 };
+    let outcome = once.submit(&app, &can, b"", action).await?;
     Ok(Acted::new(outcome.replayed, StatusCode::NO_CONTENT))
 }

@@ -479,10 +479,7 @@ async fn delete(
     if_match: IfMatch,
     once: Once,
 ) -> Result<Acted<Shown<View>>, Problem> {
-    if if_match.0.is_some() {
-        let pass = app.store.pass(can.org, id).await?.ok_or_else(|| Problem::no_such("pass"))?;
-        if_match.check(i64::try_from(pass.version).unwrap_or_default())?;
-    }
-    let outcome = once.submit(&app, &can, b"", Action::Delete { pass: PassRef::Id(id) }).await?;
+    let action = Action::Delete { pass: PassRef::Id(id), expected_version: if_match.0 };
+    let outcome = once.submit(&app, &can, b"", action).await?;
     acted(&app, &can, &outcome)
 }

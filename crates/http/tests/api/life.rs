@@ -107,6 +107,30 @@ async fn a_pass_lives_and_its_versions_guard_it() {
     assert_eq!(server.get(&format!("{path}/installations")).await.expect(200)["data"], json!([]));
 }
 
+/// A client that never got the answer sends the same request again, with the version that it read before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_at_a_version_answers_alike_when_it_is_asked_again() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let issue = json!({"project": things.id("project"), "contact": {"external_id": "leaves"}});
+    let pass = server.post("/v1/passes", issue).await.expect(201);
+    let bearer = format!("Bearer {}", server.admin);
+    for (kind, id, status) in [("passes", &pass["id"], 200), ("contacts", &pass["contact"], 204)] {
+        let path = format!("/v1/{kind}/{}", id.as_str().unwrap());
+        let tag = server.get(&path).await.header("etag").to_owned();
+        let delete = async |tag: &str, key: &str| {
+            let headers = [("authorization", bearer.as_str()), ("if-match", tag), ("idempotency-key", key)];
+            server.send("DELETE", &path, &headers, "").await
+        };
+        assert_eq!(delete("\"99\"", "stale").await.problem(412), "version_conflict");
+        for replayed in [None, Some("true")] {
+            let reply = delete(&tag, kind).await;
+            let told = reply.headers.get("idempotency-replayed").map(|value| value.to_str().unwrap());
+            assert_eq!((reply.status.as_u16(), told), (status, replayed), "{path}: {}", reply.text());
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_waits_for_its_time_where_anybody_sees_it() {
     let server = Server::start().await;

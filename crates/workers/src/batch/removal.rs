@@ -165,7 +165,7 @@ impl Removing<'_> {
             told: None,
             action: match removal.removed.action {
                 RemovedAction::Revoke => Action::Revoke { pass: of, reason: Some(reason(self.sync)) },
-                RemovedAction::Delete => Action::Delete { pass: of },
+                RemovedAction::Delete => Action::Delete { pass: of, expected_version: None },
             },
         }
     }
