@@ -18,7 +18,7 @@ const line = (event) => {
   time.dataset.relative = "";
   const chip = document.createElement("span");
   chip.className = `chip ${tones.get(event.type) ?? "quiet"}`;
-  chip.textContent = event.type.replaceAll("_", " ");
+  chip.textContent = event.type;
   item.append(time, " ", chip, " ");
   if (event.pass) {
     const link = document.createElement("a");

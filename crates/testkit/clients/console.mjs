@@ -1,6 +1,7 @@
 // console.mjs CHROMIUM < {"url", "key", "walk", "more"}: signs in to the console and walks through it, on a desktop
 // and on a phone; fails unless each page shows what it must, fits its window, and loads without an error or a violation of its
-// content policy. Where CONSOLE_PICTURES names a folder, a picture of each page that it looks at is kept there.
+// content policy, names every field once, and has no id twice. Where CONSOLE_PICTURES names a folder, a picture of each page that it
+// looks at is kept there.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
@@ -32,6 +33,14 @@ async function visit(name, options) {
     await page.waitForLoadState('load');
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     if (wide > 1) throw new Error(`${what} is ${wide} pixels wider than its ${name} window`);
+    const unclear = await page.evaluate(() => {
+      const ids = [...document.querySelectorAll('[id]')].map((it) => it.id);
+      const bare = [...document.querySelectorAll('input:not([type="hidden"]), select, textarea')].filter(
+        (it) => !it.labels.length && !it.ariaLabel && !it.getAttribute('aria-labelledby'),
+      );
+      return [...ids.filter((id, at) => ids.indexOf(id) < at), ...bare.map((it) => it.name)];
+    });
+    if (unclear.length > 0) throw new Error(`${what}, ${name}: ids that stand twice, or fields without a label: ${unclear}`);
     if (pictures) await page.screenshot({ path: `${pictures}/${what}-${name}.png`, fullPage: true });
     if (faults.length > 0) throw new Error(`${what}, ${name}: ${faults.join('; ')}`);
   };

@@ -80,7 +80,7 @@ pub(super) fn attempts(desk: &Desk, found: &Value, names: Option<&dyn Fn(&str) -
         let page = page_of(text(it, "/webhook"), text(it, "/event"));
         let mut cells = vec![
             html! { a href=(page) { (time(desk, &it["at"])) } },
-            html! { a href=(page) { (it["type"].as_str().unwrap_or("event")) } },
+            html! { a.unbroken href=(page) { (it["type"].as_str().unwrap_or("event")) } },
         ];
         cells.extend(names.map(|names| names(text(it, "/webhook"))));
         cells.extend([

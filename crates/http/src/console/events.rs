@@ -12,7 +12,7 @@ use super::{
     ask::{Fault, query, segment},
     form::Sheet,
     frame::Desk,
-    parts::{json, plain, short_id, text, time, toned},
+    parts::{json, plain, short_id, text, time},
 };
 use crate::App;
 
@@ -44,9 +44,9 @@ pub(super) fn source_event_page(id: &str) -> String {
     format!("/console/source-events/{}", segment(id))
 }
 
-/// An event's type as a chip.
+/// An event's type as a chip, spelt as webhooks and filters have it.
 pub(super) fn kind(kind: &str) -> Markup {
-    toned(tone(kind), kind)
+    html! { span class={ "chip " (tone(kind)) } { (kind) } }
 }
 
 fn tone(kind: &str) -> &'static str {

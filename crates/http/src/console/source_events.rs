@@ -109,14 +109,14 @@ fn filters(sheet: &Sheet, sources: &Value) -> Markup {
 
 /// The form that has parked ones handled again.
 fn replay_all(sheet: &Sheet, sources: &Value) -> Markup {
-    let mut spans = Sheet::of(vec![("source".to_owned(), sheet.value("source").to_owned())]);
+    let mut spans = Sheet::of(vec![("of".to_owned(), sheet.value("source").to_owned())]);
     spans.suggest("span", "86400");
     let named = choices(sources);
     let form = html! {
         form method="post" action="/console/source-events/replay" {
             p { "What was applied stays applied once; what was refused is decided anew, with the flows as they are now." }
             (spans.field(&Field::line("span", "Those that were received in").kind(Kind::Choice(&SPANS))))
-            @if named.len() > 1 { (spans.field(&Field::line("source", "Of which source").kind(Kind::Choice(&named)))) }
+            @if named.len() > 1 { (spans.field(&Field::line("of", "Of which source").kind(Kind::Choice(&named)))) }
             button.main type="submit" { "Replay them" }
         }
     };
@@ -126,8 +126,8 @@ fn replay_all(sheet: &Sheet, sources: &Value) -> Markup {
 async fn replay_parked(desk: Desk, Sent(sheet): Sent) -> Result<Response, Fault> {
     let span: u64 = sheet.value("span").parse().map_err(|_| Fault::field("span", "choose one"))?;
     let mut asked = json!({"since": desk.now().minus(Duration::from_secs(span)), "status": "parked"});
-    if !sheet.value("source").is_empty() {
-        asked["source"] = sheet.value("source").into();
+    if !sheet.value("of").is_empty() {
+        asked["source"] = sheet.value("of").into();
     }
     let done = desk.ask.post("/v1/source-events/replay", &asked).await?;
     let notice = match done["replayed"].as_u64().unwrap_or_default() {

@@ -98,7 +98,9 @@ async fn one_and_all_that_are_parked_are_replayed() {
     browser.send(&button, &[]).await.expect(&["it is still being handled by itself"]);
 
     settle(&server, id, InboxStatus::Parked, &trace(things.id("pass"))).await;
-    let list = browser.see("/console/source-events").await;
+    let list = browser.see(&format!("/console/source-events?source={}", things.id("source"))).await;
+    let parked = list.form("/console/source-events/replay");
+    assert!(parked.values.contains(&("of".to_owned(), things.id("source").to_owned())), "{:?}", parked.values);
     browser.submit(&list, "/console/source-events/replay", &[]).await.expect(&["1 source event is being handled again."]);
     assert_eq!(state().await, "waiting");
     browser.submit(&list, "/console/source-events/replay", &[]).await.expect(&["There was nothing parked in that time."]);
