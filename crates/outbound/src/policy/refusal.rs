@@ -117,7 +117,7 @@ impl fmt::Display for Refusal {
             Rule::Port(0) => write!(f, "port 0 cannot be called"),
             Rule::Port(port) => write!(
                 f,
-                "port {port} belongs to another protocol than HTTP; use 443, or add {port} to the server's setting `allow_ports`"
+                "port {port} belongs to another protocol; use 443 for HTTP, or add {port} to the server's setting `allow_ports`"
             ),
             Rule::Address(range) => {
                 write!(f, "{subject} is {}, and only public addresses are called; ", range.words())?;
