@@ -155,12 +155,9 @@ async fn the_live_tail_is_the_apis() {
     let browser = Browser::admin(&server).await;
     let feed = server.get("/v1/events?limit=1").await.expect(200);
     let path = format!("/console/events/stream?for_seconds=2&cursor={}", feed["next_cursor"].as_str().unwrap());
-    let notify = async {
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        let path = format!("/v1/passes/{}/notify", things.id("pass"));
-        server.post(&path, json!({"text": "Hello"})).await.expect(200)
-    };
-    let (told, _) = tokio::join!(browser.once("GET", &path, ""), notify);
+    let notify = format!("/v1/passes/{}/notify", things.id("pass"));
+    server.post(&notify, json!({"text": "Hello"})).await.expect(200);
+    let told = browser.once("GET", &path, "").await;
     assert_eq!((told.status.as_u16(), told.header("content-type")), (200, "text/event-stream"));
     for kind in ["event: pass.scanned", "event: pass.notified"] {
         assert!(told.text().contains(kind), "{kind}: {}", told.text());
