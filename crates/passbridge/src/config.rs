@@ -17,6 +17,8 @@ use ipnet::IpNet;
 use outbound::egress::Egress;
 use serde::{Deserialize, Serialize};
 
+use crate::public_url;
+
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "passbridge.toml";
 
@@ -288,11 +290,7 @@ pub(crate) fn read(flags: &Flags) -> anyhow::Result<Config> {
     if config.tls_certificate.is_some() != config.tls_key.is_some() {
         bail!("tls_certificate and tls_key go together: give both or neither");
     }
-    if let Some(url) = &config.public_url
-        && !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme))
-    {
-        bail!("public_url must start with https:// (or http:// on this machine): {url}");
-    }
+    config.public_url.as_deref().map(public_url::check).transpose()?;
     if !["x-forwarded-for", "forwarded"].contains(&config.forwarded_by.as_str()) {
         bail!("forwarded_by must be `x-forwarded-for` or `forwarded`");
     }

@@ -14,6 +14,7 @@ mod follow;
 mod keys;
 mod listen;
 mod moving;
+mod public_url;
 mod publications;
 mod serve;
 mod system;

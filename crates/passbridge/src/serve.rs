@@ -24,7 +24,7 @@ use workers::Workers;
 
 use crate::{
     config::{self, Config},
-    keys, listen,
+    keys, listen, public_url,
     system::{SystemClock, SystemEntropy, complain, say},
 };
 
@@ -88,9 +88,7 @@ fn ask_public_url(config: &Config, listener: &TcpListener) -> anyhow::Result<Str
         if line.is_empty() {
             return Ok(fallback);
         }
-        if !["http://", "https://"].iter().any(|scheme| line.starts_with(scheme)) {
-            bail!("the public URL must start with https:// (or http:// on this machine): {line}");
-        }
+        public_url::check(line)?;
         return Ok(line.to_owned());
     }
     complain(&format!("no public_url is set: passes will point at {fallback}, which only this machine reaches"));
@@ -106,7 +104,7 @@ pub(crate) async fn start(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let public_url = config.public_url.clone().context("public_url is not set")?.trim_end_matches('/').to_owned();
-    if public_url.starts_with("http://") && !is_local(&public_url) {
+    if public_url.starts_with("http://") && !public_url::is_local(&public_url) {
         complain("public_url is plain http: Apple Wallet only speaks https to a pass's web service");
     }
     let tls = match (&config.tls_certificate, &config.tls_key) {
@@ -273,10 +271,6 @@ fn google(config: &Config, public_url: &str, roots: &Arc<http_server::GoogleRoot
 fn metrics() -> Option<metrics_exporter_prometheus::PrometheusHandle> {
     // A second server in the same process has the first one's recorder.
     PrometheusBuilder::new().install_recorder().ok()
-}
-
-fn is_local(url: &str) -> bool {
-    ["http://localhost", "http://127.0.0.1", "http://[::1]"].iter().any(|start| url.starts_with(start))
 }
 
 /// Warns when the public URL is another than before: passes that are out there keep asking at the old one.
