@@ -1,8 +1,9 @@
 //! What a text that a reader read may stand for.
 //!
 //! A barcode holds whatever a design says: an id, an external id, a person's number, an address of ours, or a signed code.
-//! Each reading that is possible becomes a reference; the engine takes the first that there is. The only look-up made here
-//! is that of a link code, which the directory alone knows.
+//! Each reading that is possible becomes a reference; the engine takes the first that there is. Where several projects know
+//! a text, the one that was made first goes first, so that the same text is the same pass on every node and day. The only
+//! look-up made here is that of a link code, which the directory alone knows.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -42,16 +43,20 @@ pub(crate) async fn read(
     }
     let mut readings = Readings::default();
     readings.named("pass.serial", code, None);
-    readings.named("pass.code", code.rsplit_once("/p/").map_or(code, |(_, code)| code), None);
-    let barcodes = catalog.templates.values().map(|stored| &stored.value).filter(|it| project.is_none_or(|id| id == it.project));
-    for template in barcodes {
+    readings.named("pass.code", link_code(code), None);
+    let templates = catalog.templates.values().map(|stored| &stored.value);
+    let mut templates: Vec<_> = templates.filter(|it| project.is_none_or(|only| only == it.project)).collect();
+    templates.sort_unstable_by_key(|template| (template.project, template.id));
+    for template in templates {
         let read = template.design.barcode.as_ref().and_then(|barcode| barcode.value.read_back(code));
         if let Some((name, value)) = read {
             readings.named(name, value, Some(template.project));
         }
     }
-    let projects = catalog.projects.values().map(|stored| stored.value.id).filter(|id| project.is_none_or(|only| only == *id));
-    for project in projects.take(MAX_PROJECTS) {
+    let projects = catalog.projects.values().map(|stored| stored.value.id);
+    let mut projects: Vec<_> = projects.filter(|id| project.is_none_or(|only| only == *id)).collect();
+    projects.sort_unstable();
+    for project in projects.into_iter().take(MAX_PROJECTS) {
         readings.named("pass.external_id", code, Some(project));
     }
     for serial in &readings.serials {
@@ -66,6 +71,12 @@ pub(crate) async fn read(
         }
     }
     Ok(Reading { passes: readings.passes, proof: Proof::None })
+}
+
+/// The link code in the address of a pass's page, also with what a campaign adds behind it; else the text itself.
+fn link_code(text: &str) -> &str {
+    let page = text.rsplit_once("/p/").map(|(_, code)| code.split(['?', '#']).next().unwrap_or(code));
+    page.unwrap_or(text)
 }
 
 /// The pass that came with a serial number of its own, under any of the organization's pass types.

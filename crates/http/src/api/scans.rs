@@ -61,7 +61,8 @@ struct ScanRequest {
     /// The pass's id, in place of a code.
     #[schema(value_type = Option<IdText>)]
     pass: Option<PassId>,
-    /// Only passes of this project are taken.
+    /// Only passes of this project are taken. Without it a text by which several projects know a pass means that of the project
+    /// which was made first.
     #[schema(value_type = Option<IdText>)]
     project: Option<ProjectId>,
     /// Who scans: at most 256 bytes.
@@ -87,7 +88,7 @@ struct ScanBatch {
     operator: Option<String>,
     /// Where: at most 256 bytes.
     location: Option<String>,
-    /// Only passes of this project are taken.
+    /// Only passes of this project are taken; see `POST /v1/scans`.
     #[schema(value_type = Option<IdText>)]
     project: Option<ProjectId>,
     /// The scans, oldest first: at most 500.

@@ -1,11 +1,11 @@
 //! Scanning over the API: what readers read, batches of readers without a network, taking back, and who may.
 
-use domain::{PassId, Project, Scope};
+use domain::{PassId, Project, ProjectId, Scope};
 use scan_code::{Signer, Ticket};
 use serde_json::{Value, json};
 use store::{ConfigChange, NameKind};
 
-use crate::server::Server;
+use crate::server::{Server, Things};
 
 /// A server whose project books a stamp at each scan, and a pass of it.
 async fn reading_room() -> (Server, String, String) {
@@ -39,6 +39,8 @@ async fn a_reader_reads_what_the_barcode_holds() {
     assert_eq!((&first["booked"], &first["project"]), (&json!({"points": "1"}), &json!("Club")));
     assert_eq!(scan(json!({"code": " card-1\n"})).await["pass"]["uses"], 3, "by its external id");
     assert_eq!(scan(json!({"code": pass})).await["reason"], "used_today", "by its id");
+    let led_by_mail = format!("{}?utm_source=mail", page.as_str().unwrap());
+    assert_eq!(scan(json!({"code": led_by_mail})).await["reason"], "used_today", "by its link, with a campaign's parameters");
     let unknown = scan(json!({"code": "nobody's"})).await;
     assert_eq!((&unknown["reason"], &unknown["pass"]), (&json!("unknown"), &Value::Null));
     let told = server.get(&format!("/v1/events/{}", unknown["id"].as_str().unwrap())).await.expect(200);
@@ -56,6 +58,32 @@ async fn a_reader_reads_what_the_barcode_holds() {
     assert_eq!((again.header("idempotency-replayed"), &again.bytes), ("true", &undone.bytes), "once");
     let refused = format!("/v1/scans/{}/undo", unknown["id"].as_str().unwrap());
     assert_eq!(server.call(&undoer, "POST", &refused, &Value::Null).await.problem(404), "not_found");
+}
+
+/// The maps that the configuration is held in have another order after each start and change.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_several_projects_know_is_the_pass_of_the_first() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let design = Things::design(things.id("sha256"));
+    let mut passes = Vec::new();
+    for number in 0..6 {
+        let mut project = Things::bare_project(&format!("tour-{number}"));
+        let id = server.post("/v1/projects", project.clone()).await.expect(201)["id"].clone();
+        let template = json!({"project": id, "name": "Ticket", "design": design});
+        let template = server.post("/v1/templates", template).await.expect(201)["id"].clone();
+        server.post(&format!("/v1/templates/{}/publish", template.as_str().unwrap()), Value::Null).await.expect(200);
+        project["variants"] = json!([{"id": "base", "name": "Base", "template": template}]);
+        server.call(&server.admin, "PUT", &format!("/v1/projects/{}", id.as_str().unwrap()), &project).await.expect(200);
+        let pass = server.post("/v1/passes", json!({"project": id, "external_id": "seat-7"})).await.expect(201)["id"].clone();
+        passes.push((id.as_str().unwrap().parse::<ProjectId>().unwrap(), pass));
+    }
+    passes.sort_unstable_by_key(|(project, _)| *project);
+    let scan = async || server.post("/v1/scans", json!({"code": "seat-7"})).await.expect(200)["pass"]["id"].clone();
+    assert_eq!(scan().await, passes[0].1);
+    // A change of a project reads the configuration anew.
+    server.post("/v1/projects", Things::bare_project("other")).await.expect(201);
+    assert_eq!(scan().await, passes[0].1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
