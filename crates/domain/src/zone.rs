@@ -1,6 +1,6 @@
 //! Time zones by name, from the IANA database that is built in.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -33,6 +33,13 @@ impl ZoneName {
             u32::try_from(year * 10_000 + month * 100 + day).unwrap_or(0)
         };
         date.map_or(0, number)
+    }
+
+    /// A time as people there read it, to the minute that has begun by then: `15 January 2027, 09:00 (Europe/Berlin)`.
+    pub fn told(&self, at: Timestamp) -> String {
+        let minute = at.plus(Duration::from_micros(59_999_999));
+        let there = jiff::Timestamp::from_microsecond(minute.as_micros()).map(|minute| self.zone.to_datetime(minute));
+        there.map_or_else(|_| at.to_string(), |there| format!("{} ({})", there.strftime("%-d %B %Y, %H:%M"), self.name))
     }
 }
 
@@ -82,6 +89,9 @@ mod tests {
         let summer: Timestamp = "2026-07-01T22:30:00Z".parse().unwrap();
         assert_eq!("Europe/Berlin".parse::<ZoneName>().unwrap().day(summer), 20_260_702, "summer time");
         assert_eq!("Europe/Atlantis".parse::<ZoneName>(), Err(ZoneError));
+        let berlin: ZoneName = "Europe/Berlin".parse().unwrap();
+        assert_eq!(berlin.told(summer), "2 July 2026, 00:30 (Europe/Berlin)");
+        assert_eq!(berlin.told("2026-12-31T22:59:00.5Z".parse().unwrap()), "1 January 2027, 00:00 (Europe/Berlin)");
         assert_eq!("europe/berlin".parse::<ZoneName>().unwrap().as_str(), "Europe/Berlin");
     }
 }

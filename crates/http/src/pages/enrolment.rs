@@ -221,7 +221,7 @@ fn leads_to(code: &LinkCode) -> Response {
 /// The page for who comes at the wrong time, or without a link where one is needed.
 fn closed(app: &App, project: &Project, arrival: &Arrival) -> Option<Response> {
     let text = match project.enrolment_rules.doors(app.now()) {
-        Doors::NotYet(opens) => format!("Come back later: this opens at {opens}."),
+        Doors::NotYet(opens) => format!("Come back later: this opens on {}.", project.time_zone.told(opens)),
         Doors::Closed => "No more cards are given out here.".to_owned(),
         Doors::Open if project.enrolment_rules.links_only && matches!(arrival, Arrival::None) => {
             "Cards are given out by personal links here. Ask whoever told you of this page for yours.".to_owned()

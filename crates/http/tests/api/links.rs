@@ -281,7 +281,7 @@ async fn the_form_keeps_its_rules() {
     let mut club = Club::start(json!({"opens_at": "2027-01-15T08:00:01Z"})).await;
     let page = club.server.send("GET", "/e/club", &[], "").await;
     assert_eq!(page.status.as_u16(), 403);
-    assert!(page.text().contains("opens at 2027-01-15T08:00:01Z"), "{}", page.text());
+    assert!(page.text().contains("opens on 15 January 2027, 08:01 (UTC)"), "{}", page.text());
     club.rule(json!({"closes_at": "2027-01-15T08:00:00Z"})).await;
     assert_eq!(club.server.send("POST", "/e/club", &FORM, "name=A").await.status.as_u16(), 403);
 
