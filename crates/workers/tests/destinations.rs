@@ -930,11 +930,19 @@ async fn a_backfill_begins_when_it_is_asked_for() {
     let workers = house.workers().await;
     house.issued("1", Validity::default()).await;
     let target = destination(&house, "rudderstack", &vendor.url(), json!({}), &[("write_key", TOKEN)]).await;
-    // The last tick that a change of the configuration gave is behind everybody.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let from = tokio::time::Instant::now();
-    backfilled(&house, target, true).await;
-    assert!(from.elapsed() < Duration::from_secs(3), "a worker that is not woken looks every five seconds");
+    // A worker that is not woken looks every five seconds, each time; a machine that stands still meanwhile does so once.
+    let mut woken = false;
+    for _ in 0..3 {
+        // The last tick that a change of the configuration gave is behind everybody.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let from = tokio::time::Instant::now();
+        backfilled(&house, target, true).await;
+        woken |= from.elapsed() < Duration::from_secs(3);
+        if woken {
+            break;
+        }
+    }
+    assert!(woken, "three backfills in a row began late");
     workers.drain(PATIENCE).await;
 }
 
