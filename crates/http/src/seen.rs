@@ -158,7 +158,6 @@ impl Places {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "at most 180 million")]
 fn micros(degrees: f64) -> Option<i64> {
     (degrees.abs() <= 180.0).then(|| (degrees * 1e6).round() as i64)
 }

@@ -213,8 +213,6 @@ pub enum OnError {
 }
 
 impl OnError {
-    // The signature is what serde calls.
-    #[allow(clippy::trivially_copy_pass_by_ref)]
     fn is_stop(&self) -> bool {
         *self == Self::Stop
     }
@@ -286,18 +284,14 @@ fn yes() -> bool {
     true
 }
 
-// The signatures are what serde calls.
-#[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_true(flag: &bool) -> bool {
     *flag
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_apply(late: &Late) -> bool {
     *late == Late::Apply
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_false(flag: &bool) -> bool {
     !*flag
 }

@@ -240,7 +240,6 @@ impl Test {
 
 impl Order {
     // Exact equality is the rule of the language: numbers are compared as they stand in the event.
-    #[allow(clippy::float_cmp)]
     fn holds(self, actual: f64, wanted: f64) -> bool {
         match self {
             Self::Equal => actual == wanted,

@@ -125,7 +125,6 @@ pub(super) struct SwitchOffInput {
     after_hours: Option<u32>,
 }
 
-#[allow(clippy::unnecessary_wraps, reason = "the default of an option")]
 fn five_days() -> Option<u32> {
     SwitchOff::default().after_hours
 }
