@@ -30,8 +30,9 @@ pub(crate) use failure::Progress;
 pub use failure::{ConnectReason, Failure, Phase, TlsReason};
 pub use tls::{BadIdentity, BadRoot, Identity, Roots, system_roots};
 
-/// Idle connections kept per host unless set otherwise.
-pub const IDLE_PER_HOST: usize = 8;
+/// Idle connections kept per host unless set otherwise. Many webhooks go to one host (a hub of automations, a chat): what is
+/// not kept after a burst is opened anew, with its handshake, for the next.
+pub const IDLE_PER_HOST: usize = 128;
 /// How long an idle connection is kept unless set otherwise.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Most header lines of an answer over HTTP/1.1.
