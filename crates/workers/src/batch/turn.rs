@@ -24,7 +24,7 @@ pub(super) const TURN: Duration = Duration::from_secs(1);
 /// Most columns that a check tells nothing takes.
 const MOST_UNUSED: usize = 100;
 /// Rows that are carried out together: several commits, the next decided by the engine while one is being written.
-const GROUP_ROWS: usize = 1_024;
+const GROUP_ROWS: usize = 512;
 /// Bytes of rows from which on a group is full.
 const GROUP_BYTES: usize = 1 << 20;
 /// How often a batch looks whether it has to give way.
