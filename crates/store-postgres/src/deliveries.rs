@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use deadpool_postgres::Pool;
 use domain::{DeliveryId, EventId, OrgId, PassId, Position, TargetId, Timestamp};
-use store::{AttemptFilter, AttemptRow, DeliveryRow, DeliverySettlement, Lease};
+use store::{About, AttemptFilter, AttemptRow, DeliveryRow, DeliverySettlement, Lease};
 use uuid::Uuid;
 
 use crate::{
@@ -227,6 +227,37 @@ pub(crate) async fn list(
     );
     let (due_at, id) = after.map_or((i64::MIN, Uuid::nil()), |(due_at, id)| (due_at.as_micros(), id.uuid()));
     let rows = query(pool, SQL, &[&org.uuid(), &target.map(domain::Id::uuid), &i64::from(limit), &due_at, &id]).await?;
+    rows.iter().filter_map(|row| delivery(&mut Columns::of(row)).transpose()).collect()
+}
+
+/// Found by where the events stand.
+pub(crate) async fn about(
+    pool: &Pool,
+    org: OrgId,
+    about: About,
+    target: Option<TargetId>,
+    after: Option<(Timestamp, DeliveryId)>,
+    limit: u32,
+) -> Attempt<Vec<DeliveryRow>> {
+    macro_rules! list {
+        ($events:literal) => {
+            concat!(
+                "SELECT ",
+                delivery_columns!(),
+                " FROM events e JOIN deliveries d ON d.shard = e.shard AND d.seq = e.seq AND d.org = e.org
+                 WHERE e.org = $1 AND ",
+                $events,
+                " AND ($4::uuid IS NULL OR d.target = $4) AND (d.due_at, d.id) > ($5, $6) ORDER BY d.due_at, d.id LIMIT $7"
+            )
+        };
+    }
+    const OF_EVENT: &str = list!("e.id = $2 AND ($3::uuid IS NULL OR e.pass = $3)");
+    const OF_PASS: &str = list!("$2::uuid IS NULL AND e.pass = $3");
+    let (due_at, id) = after.map_or((i64::MIN, Uuid::nil()), |(due_at, id)| (due_at.as_micros(), id.uuid()));
+    let (event, pass, target) =
+        (about.event.map(domain::Id::uuid), about.pass.map(domain::Id::uuid), target.map(domain::Id::uuid));
+    let sql = if event.is_some() { OF_EVENT } else { OF_PASS };
+    let rows = query(pool, sql, &[&org.uuid(), &event, &pass, &target, &due_at, &id, &i64::from(limit)]).await?;
     rows.iter().filter_map(|row| delivery(&mut Columns::of(row)).transpose()).collect()
 }
 

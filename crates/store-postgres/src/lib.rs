@@ -43,11 +43,11 @@ use domain::{
     BatchId, ContactId, DeliveryId, EventId, OrgId, PassId, Position, ProjectId, SourceEventId, SyncId, TargetId, Timestamp,
 };
 use store::{
-    Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
-    ConfigWrite, ConfigWritten, ContactRow, DedupeRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
-    GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
-    LeaseRow, LoadKeys, LoadedRows, Log, Newest, NodeRow, PassFilter, PassRow, Pulse, PushSettlement, Reader, Repeats,
-    ResourceRow, Result, ResultRow, Retention, StaleDevice, StalePlace, StoreError, Turns, WaitingKey,
+    About, Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows,
+    Committed, ConfigWrite, ConfigWritten, ContactRow, DedupeRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow,
+    GoogleSettlement, GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow,
+    JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, Newest, NodeRow, PassFilter, PassRow, Pulse, PushSettlement, Reader,
+    Repeats, ResourceRow, Result, ResultRow, Retention, StaleDevice, StalePlace, StoreError, Turns, WaitingKey,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -371,6 +371,16 @@ impl Backend for Postgres {
         limit: u32,
     ) -> Result<Vec<DeliveryRow>> {
         Ok(deliveries::list(&self.pool, org, target, after, limit).await?)
+    }
+    async fn deliveries_about(
+        &self,
+        org: OrgId,
+        about: About,
+        target: Option<TargetId>,
+        after: Option<(Timestamp, DeliveryId)>,
+        limit: u32,
+    ) -> Result<Vec<DeliveryRow>> {
+        Ok(deliveries::about(&self.pool, org, about, target, after, limit).await?)
     }
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<Option<DeliveryRow>> {
         Ok(deliveries::one(&self.pool, org, id).await?)

@@ -9,11 +9,11 @@ use domain::{
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use store::{
-    Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
-    ConfigWrite, ConfigWritten, ContactRow, DedupeRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
-    GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
-    LeaseRow, LoadKeys, LoadedRows, Log, Newest, NodeRow, PassFilter, PassRow, Pulse, PushSettlement, Reader, Repeats,
-    ResourceRow, Result, ResultRow, Retention, StaleDevice, StalePlace, StoreError, Turns, WaitingKey,
+    About, Accepted, AttemptFilter, AttemptRow, AuditRow, Backend, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows,
+    Committed, ConfigWrite, ConfigWritten, ContactRow, DedupeRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow,
+    GoogleSettlement, GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow,
+    JobRow, Lease, LeaseRow, LoadKeys, LoadedRows, Log, Newest, NodeRow, PassFilter, PassRow, Pulse, PushSettlement, Reader,
+    Repeats, ResourceRow, Result, ResultRow, Retention, StaleDevice, StalePlace, StoreError, Turns, WaitingKey,
 };
 use uuid::Uuid;
 
@@ -389,6 +389,16 @@ impl Backend for Sqlite {
         limit: u32,
     ) -> Result<Vec<DeliveryRow>> {
         self.read(move |db| deliveries::list(db, org, target, after, limit)).await
+    }
+    async fn deliveries_about(
+        &self,
+        org: OrgId,
+        about: About,
+        target: Option<TargetId>,
+        after: Option<(Timestamp, DeliveryId)>,
+        limit: u32,
+    ) -> Result<Vec<DeliveryRow>> {
+        self.read(move |db| deliveries::about(db, org, about, target, after, limit)).await
     }
     async fn delivery(&self, org: OrgId, id: DeliveryId) -> Result<Option<DeliveryRow>> {
         self.read(move |db| deliveries::one(db, org, id)).await

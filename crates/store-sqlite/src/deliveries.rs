@@ -2,7 +2,7 @@
 
 use domain::{DeliveryId, EventId, OrgId, PassId, Position, TargetId, Timestamp};
 use rusqlite::{Connection, Row, params};
-use store::{AttemptFilter, AttemptPlace, AttemptRow, DeliveryRow, DeliverySettlement, Lease, Reader};
+use store::{About, AttemptFilter, AttemptPlace, AttemptRow, DeliveryRow, DeliverySettlement, Lease, Reader};
 
 use crate::{
     fault::Result,
@@ -187,6 +187,34 @@ pub(crate) fn list(
     rows.sort_by_key(|row| (row.due_at, row.id));
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(rows)
+}
+
+/// What targets are owed about an event, or about a pass: found by where the events stand.
+pub(crate) fn about(
+    db: &Connection,
+    org: OrgId,
+    about: About,
+    target: Option<TargetId>,
+    after: Option<(Timestamp, DeliveryId)>,
+    limit: u32,
+) -> Result<Vec<DeliveryRow>> {
+    macro_rules! list {
+        ($events:literal) => {
+            concat!(
+                "SELECT org, id, target, event, pos, attempts, due_at, behind, asked_at FROM deliveries INDEXED BY deliveries_pos
+                 WHERE pos IN (SELECT e.pos FROM events e WHERE e.org = ?1 AND ",
+                $events,
+                ") AND org = ?1 AND (?4 IS NULL OR target = ?4) AND (due_at, id) > (?5, ?6) ORDER BY due_at, id LIMIT ?7"
+            )
+        };
+    }
+    let mut statement = match about.event {
+        Some(_) => db.prepare_cached(list!("e.id = ?2 AND (?3 IS NULL OR e.pass = ?3)"))?,
+        None => db.prepare_cached(list!("?2 IS NULL AND e.pass = ?3"))?,
+    };
+    let (due_at, id) = after.map_or((i64::MIN, [0; 16]), |(due_at, id)| (due_at.as_micros(), key(id)));
+    let (event, pass, target) = (about.event.map(key), about.pass.map(key), target.map(key));
+    all(statement.query(params![key(org), event, pass, target, due_at, id, limit])?, read)
 }
 
 /// Which of an organization's targets are owed something: one look-up for each.

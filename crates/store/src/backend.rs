@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    Accepted, AttemptFilter, AttemptRow, AuditRow, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
+    About, Accepted, AttemptFilter, AttemptRow, AuditRow, BlobRow, CaptureRow, ChangedPass, ChunkRow, CommitRows, Committed,
     ConfigWrite, ConfigWritten, ContactRow, DedupeRow, DeliveryRow, DeliverySettlement, DirectoryRow, EventRow, GoogleSettlement,
     GoogleThingRow, GoogleWants, Hash, InboxFilter, InboxInsert, InboxRow, InboxSettlement, InstallationRow, JobRow, Lease,
     LeaseRow, LoadKeys, LoadedRows, Newest, NodeRow, PassFilter, PassRow, PushSettlement, Repeats, ResourceRow, ResultRow,
@@ -272,6 +272,15 @@ pub trait Backend: Send + Sync + 'static {
     async fn deliveries(
         &self,
         org: OrgId,
+        target: Option<TargetId>,
+        after: Option<(Timestamp, DeliveryId)>,
+        limit: u32,
+    ) -> Result<Vec<DeliveryRow>>;
+    /// The same of deliveries about an event or the events of a pass; of nothing where `about` names neither.
+    async fn deliveries_about(
+        &self,
+        org: OrgId,
+        about: About,
         target: Option<TargetId>,
         after: Option<(Timestamp, DeliveryId)>,
         limit: u32,

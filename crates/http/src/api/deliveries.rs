@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use axum::{Json, extract::State};
 use domain::{DeliveryId, EventId, EventKind, PassId, TargetId, Timestamp};
 use serde::{Deserialize, Serialize};
-use store::{AttemptFilter, AttemptOutcome, AttemptRow, DeliveryRow};
+use store::{About, AttemptFilter, AttemptOutcome, AttemptRow};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -13,6 +13,7 @@ use super::{
     commands::Once,
     config,
     cursor::{self, Cursor, Place},
+    delivery_view::View,
     once::Made,
     page::{Limit, Page},
     schema::{self, IdText, TimeText},
@@ -25,32 +26,6 @@ use crate::{
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(pending, resend)).routes(routes!(attempts)).routes(routes!(get))
-}
-
-/// One event owed to one webhook, not settled yet.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Delivery)]
-struct View {
-    /// Its id; also the `webhook-id` that the receiver sees.
-    #[schema(value_type = IdText)]
-    id: DeliveryId,
-    /// To whom.
-    #[schema(value_type = IdText)]
-    webhook: TargetId,
-    /// Which event.
-    #[schema(value_type = IdText)]
-    event: EventId,
-    /// Tries so far.
-    attempts: i32,
-    /// When the next try is due.
-    #[schema(value_type = TimeText)]
-    due_at: Timestamp,
-}
-
-impl View {
-    fn of(row: &DeliveryRow) -> Self {
-        Self { id: row.id, webhook: row.target, event: row.event, attempts: row.attempts, due_at: row.due_at }
-    }
 }
 
 /// How a try ended.
@@ -169,6 +144,12 @@ struct Filter {
     /// Only to this webhook.
     #[param(value_type = Option<IdText>)]
     webhook: Option<TargetId>,
+    /// Only of this event.
+    #[param(value_type = Option<IdText>)]
+    event: Option<EventId>,
+    /// Only of events of this pass.
+    #[param(value_type = Option<IdText>)]
+    pass: Option<PassId>,
     /// How many: 1 to 100, 50 unless told.
     #[serde(default)]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
@@ -180,8 +161,8 @@ struct Filter {
 
 /// List what is owed.
 ///
-/// By when it is due. What is delivered leaves the list, and what is tried again moves to its end. Deliveries that succeed at
-/// once are never on it; see their attempts.
+/// By when it is due, with what it waits for. What is delivered leaves the list, and what is tried again moves to its end.
+/// Deliveries that succeed at once are never on it; see their attempts.
 #[utoipa::path(get, path = "/v1/deliveries", tag = "Deliveries", security(("key" = ["passes_read"])),
     params(Filter), responses((status = 200, body = Page<View>, description = "A page.")))]
 async fn pending(
@@ -193,11 +174,16 @@ async fn pending(
         config::one(&config::org(&app, can.org)?.targets, webhook.uuid(), "webhook")?;
     }
     let after = filter.cursor.map(|Cursor(Moment { at, delivery, .. })| (at, delivery));
-    let mut rows = app.store.backend().deliveries(can.org, filter.webhook, after, filter.limit.and_one()).await?;
+    let about = About { event: filter.event, pass: filter.pass };
+    let (backend, most) = (app.store.backend(), filter.limit.and_one());
+    let mut rows = match about {
+        About { event: None, pass: None } => backend.deliveries(can.org, filter.webhook, after, most).await?,
+        about => backend.deliveries_about(can.org, about, filter.webhook, after, most).await?,
+    };
     let more = rows.len() > filter.limit.get() as usize;
     rows.truncate(filter.limit.get() as usize);
     let next_cursor = rows.last().filter(|_| more).map(|row| Moment::text(row.due_at, row.id, 0));
-    Ok(Json(Page { data: rows.iter().map(View::of).collect(), next_cursor }))
+    Ok(Json(Page { data: View::all(&app, can.org, &rows).await?, next_cursor }))
 }
 
 /// Read a delivery that is still owed.
@@ -209,7 +195,8 @@ async fn get(
     PathParam(id): PathParam<DeliveryId>,
 ) -> Result<Json<View>, Problem> {
     let row = app.store.backend().delivery(can.org, id).await?.ok_or_else(|| Problem::no_such("delivery that is still owed"))?;
-    Ok(Json(View::of(&row)))
+    let view = View::all(&app, can.org, &[row]).await?.pop();
+    view.map(Json).ok_or_else(|| Problem::no_such("delivery that is still owed"))
 }
 
 /// What to send once more.

@@ -15,6 +15,7 @@ mod connectors;
 mod contacts;
 pub(crate) mod cursor;
 mod deliveries;
+mod delivery_view;
 mod destinations;
 mod docs;
 mod doctor;

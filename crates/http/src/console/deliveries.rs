@@ -173,26 +173,47 @@ fn filters(sheet: &Sheet, names: &Names) -> Markup {
 
 async fn owed(desk: Desk, Query(pairs): Query<Vec<(String, String)>>) -> Result<Response, Fault> {
     let sheet = Sheet::of(pairs);
-    let (webhook, cursor) = (sheet.value("webhook"), sheet.value("cursor"));
-    let found = desk.ask.get(&query("/v1/deliveries", &[("webhook", webhook), ("cursor", cursor)])).await?;
+    let cursor = sheet.value("cursor");
+    let of = ["webhook", "event", "pass"].map(|name| (name, sheet.value(name)));
+    let wanted: Vec<_> = of.into_iter().chain([("cursor", cursor)]).collect();
+    let found = desk.ask.get(&query("/v1/deliveries", &wanted)).await?;
     let names = Names::read(&desk).await?;
     let row = |it: &Value| {
         let (webhook, event) = (text(it, "/webhook"), text(it, "/event"));
         vec![
             time(&desk, &it["due_at"]),
             names.shown(webhook),
-            short_id(event, &page_of(webhook, event)),
+            html! { (it["type"].as_str().unwrap_or("event")) " " (short_id(event, &page_of(webhook, event))) },
             html! { (it["attempts"].as_i64().unwrap_or(0)) },
+            html! { span.breaks { (waits(it)) } },
         ]
     };
+    let columns = ["Next try", "To", "Event", "Tries so far", "Why it waits"];
+    let [(_, webhook), _, (_, pass)] = of;
     let about = "What waits for its next try. What is taken at once is never here.";
     let body = html! {
         (heading("Owed", Some(about), &html! { a.button href="/console/deliveries" { "All attempts" } }))
         @if !webhook.is_empty() { p { "To " (names.shown(webhook)) ". " a href="/console/deliveries/owed" { "To everybody" } } }
-        (table("Owed", &["Next try", "To", "Event", "Tries so far"], items(&found).map(row).collect(), "Nothing is owed."))
-        (pager_from("/console/deliveries/owed", &[("webhook", webhook)], &found, cursor))
+        @if !pass.is_empty() {
+            p { "About the pass " (linked_id(pass, &format!("/console/passes/{}", segment(pass)))) ". " a href="/console/deliveries/owed" { "About everything" } }
+        }
+        (table("Owed", &columns, items(&found).map(row).collect(), "Nothing is owed."))
+        (pager_from("/console/deliveries/owed", &of, &found, cursor))
     };
     Ok(desk.page("Owed deliveries", &body))
+}
+
+/// Why a delivery that is owed was not made yet.
+pub(super) fn waits(owed: &Value) -> Markup {
+    let why = match text(owed, "/waiting_for") {
+        "next_try" => "it was tried and failed",
+        "receiver" => "what was sent there last failed",
+        "replay" => "it is replayed, one after another, when nothing else is to be sent",
+        "turn" => "an earlier event of its pass is not settled",
+        "pace" => "only so many are sent there in a second",
+        _ => "it is about to be sent",
+    };
+    html! { (why) @if let Some(error) = owed["error"].as_str() { ": " (error) } }
 }
 
 /// What is still owed of a delivery; nothing when it is settled.
@@ -257,7 +278,10 @@ fn said<'s>(
         (None, None) => toned("quiet", "not sent"),
     };
     let mut all = vec![("Stands", stands), ("To", names.shown(webhook))];
-    if let Some(error) = newest.and_then(|newest| newest["error"].as_str()) {
+    all.extend(waiting.map(|waiting| ("Why it waits", waits(waiting))));
+    if let Some(error) =
+        newest.filter(|_| waiting.is_none_or(|it| it["error"].is_null())).and_then(|newest| newest["error"].as_str())
+    {
         all.push(("Why it failed", html! { (error) }));
     }
     all.push((

@@ -235,6 +235,71 @@ async fn how_webhooks_and_destinations_fare_is_told_on_one_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_owed_says_what_it_waits_for() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let (webhook, pass) = (things.id("webhook"), things.id("pass"));
+    let events = server.get(&format!("/v1/passes/{pass}/events")).await.expect(200);
+    let of_pass: Vec<&str> = events["data"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
+    let (earlier, later) = (of_pass[0], of_pass[1]);
+    let owe = async |event: &str| {
+        server.post("/v1/deliveries", json!({"webhook": webhook, "event": event})).await.expect(202)["delivery"].clone()
+    };
+    let list = async |filter: &str| server.get(&format!("/v1/deliveries?{filter}")).await.expect(200)["data"].clone();
+    let (test, about_pass) = (list("").await, format!("pass={pass}"));
+    for owed in list(&about_pass).await.as_array().unwrap() {
+        assert_eq!(owed["pass"], pass, "{owed}");
+    }
+    let first = owe(later).await;
+    let of_later = format!("event={later}");
+    let why = async |filter: &str| {
+        let owed = list(filter).await;
+        let one = owed.as_array().unwrap().iter().find(|it| it["id"] == first).unwrap_or_else(|| panic!("{filter}: {owed}"));
+        (one["waiting_for"].as_str().unwrap().to_owned(), one["error"].clone())
+    };
+    assert_eq!(why(&of_later).await, ("place".to_owned(), Value::Null));
+    let one = server.get(&format!("/v1/deliveries/{}", first.as_str().unwrap())).await.expect(200);
+    assert_eq!((&one["type"], &one["pass"], &one["waiting_for"]), (&events["data"][1]["type"], &json!(pass), &json!("place")));
+    for nothing in
+        [format!("event={earlier}&pass={}", things.id("project")), format!("webhook={}&{about_pass}", things.id("destination"))]
+    {
+        assert_eq!(list(&nothing).await, json!([]), "{nothing}");
+    }
+    let stranger = server.call(&server.stranger, "GET", &format!("/v1/deliveries?{about_pass}"), &Value::Null).await;
+    assert_eq!(stranger.expect(200)["data"], json!([]));
+
+    // The receiver fails: what was never tried says so, in the words of the try that failed.
+    let (detail, broken) = (json!({"request": null, "reply": null}), "the receiver answered 503");
+    server.tried(webhook, earlier, (1, 2, Some(503), Some(broken)), &detail).await;
+    assert_eq!(why(&about_pass).await, ("receiver".to_owned(), json!(broken)));
+    server.forward(std::time::Duration::from_secs(60));
+    server.tried(webhook, earlier, (2, 1, Some(200), None), &detail).await;
+    assert_eq!(why(&about_pass).await.0, "place");
+
+    // It wants so many in a second, and the events of a pass in order.
+    let path = format!("/v1/webhooks/{webhook}");
+    let mut wish = hook(&json!({"pace": {"per_second": 2}}));
+    server.call(&server.admin, "PUT", &path, &wish).await.expect(200);
+    assert_eq!(why(&about_pass).await.0, "pace");
+    wish["pace"] = json!({"in_order": true});
+    server.call(&server.admin, "PUT", &path, &wish).await.expect(200);
+    owe(earlier).await;
+    assert_eq!(why(&about_pass).await.0, "turn");
+
+    // It was tried itself.
+    let backend = server.store.backend();
+    let row = backend.delivery(server.ours, first.as_str().unwrap().parse().unwrap()).await.unwrap().unwrap();
+    backend.owe(vec![store::DeliveryRow { attempts: 1, behind: true, ..row.clone() }]).await.unwrap();
+    server.tried(webhook, later, (1, 2, None, Some("no connection")), &detail).await;
+    assert_eq!(why(&of_later).await, ("next_try".to_owned(), json!("no connection")));
+    server.forward(std::time::Duration::from_secs(60));
+    server.tried(webhook, earlier, (3, 1, Some(200), None), &detail).await;
+    backend.owe(vec![store::DeliveryRow { behind: true, ..row }]).await.unwrap();
+    assert_eq!(why(&of_later).await.0, "replay");
+    assert!(!list("").await.as_array().unwrap().is_empty() && !test.as_array().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_can_be_set_is_told_to_programs() {
     let server = Server::start().await;
     let read = async |slug: &str| server.get(&format!("/v1/connectors/{slug}")).await.expect(200);

@@ -116,6 +116,25 @@ async fn an_event_tells_who_was_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_owed_and_was_never_tried_says_why() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let events = server.get(&format!("/v1/passes/{}/events", things.id("pass"))).await.expect(200);
+    let (tried, untried) = (events["data"][0]["id"].as_str().unwrap(), events["data"][1]["id"].as_str().unwrap());
+    let target = things.id("webhook");
+    let browser = Browser::admin(&server).await;
+    let said = format!("it said {ODD}");
+    server.tried(target, tried, (1, 2, Some(503), Some(&said)), &json!({})).await;
+    server.post("/v1/deliveries", json!({"webhook": target, "event": untried})).await.expect(202);
+    let page = browser.see(&page_of(&things)).await;
+    let why = format!("what was sent there last failed: it said {}", escaped());
+    let owed = format!("/console/deliveries/owed?pass={}", things.id("pass"));
+    page.expect(&[&format!("/console/deliveries/{target}/{untried}"), "Hook", &why, "next try", &owed, "deliver"]);
+    browser.see(&owed).await.expect(&[&why, events["data"][1]["type"].as_str().unwrap(), &page_of(&things)]);
+    browser.see(&format!("/console/deliveries/{target}/{untried}")).await.expect(&["Why it waits", &why, "not tried yet"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_form_changes_what_differs_and_once() {
     let server = Server::start().await;
     let things = server.furnish().await;

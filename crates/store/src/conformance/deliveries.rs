@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use domain::{DeliveryId, Position, Timestamp};
 
 use super::fixtures::{Shared, at, commit, delivery, done, event, id, key_bytes, lease, org, other_org, pass, uuid};
-use crate::{AttemptFilter, AttemptRow, CommitRows, DeliveryRow, DeliverySettlement, EventRow, Lease, PassRow};
+use crate::{About, AttemptFilter, AttemptRow, CommitRows, DeliveryRow, DeliverySettlement, EventRow, Lease, PassRow};
 
 fn settle(lease: Lease) -> DeliverySettlement {
     DeliverySettlement { lease, attempts: vec![], finished: vec![], owed: vec![], watermark: None }
@@ -300,6 +300,37 @@ pub async fn replays_are_counted(backend: &Shared) {
     found.sort_unstable();
     assert_eq!(found, [2, 6, 8].map(id));
     assert!(backend.taken_or_owed(org(), target, &[]).await.unwrap().is_empty());
+}
+
+/// What is owed about an event, or about a pass, is listed, of one organization, to all targets or one.
+pub async fn what_is_owed_about_an_event_or_a_pass_is_listed(backend: &Shared) {
+    let lease = lease(backend, 0, "a").await;
+    let passes = [PassRow { shard: 0, ..pass(10) }, PassRow { shard: 0, ..pass(11) }];
+    let events: Vec<_> = (1..5).map(|n| event(n, &passes[n as usize % 2])).collect();
+    let positions = done(backend, CommitRows { events, ..commit() }).await;
+    let owed = |n: u64, target: u64, due| {
+        let row = delivery(n, positions[n as usize - 1], at(due));
+        DeliveryRow { id: DeliveryId::of(uuid(n), uuid(target)), event: id(n), target: id(target), ..row }
+    };
+    let behind = DeliveryRow { behind: true, ..owed(4, 61, 3) };
+    let rows = vec![owed(1, 60, 5), owed(2, 60, 7), behind.clone(), owed(4, 60, 3), owed(3, 60, 1)];
+    backend.settle_deliveries(DeliverySettlement { owed: rows.clone(), ..settle(lease) }).await.unwrap();
+    let list = async |about: About, target, after, limit| -> Vec<DeliveryRow> {
+        backend.deliveries_about(org(), about, target, after, limit).await.unwrap()
+    };
+    let mut even = vec![behind.clone(), rows[3].clone(), rows[1].clone()];
+    even.sort_by_key(|row| (row.due_at, row.id));
+    let (of_pass, of_event) = (About { event: None, pass: Some(id(10)) }, About { event: Some(id(4)), pass: None });
+    assert_eq!(list(of_pass, None, None, 9).await, even);
+    assert_eq!(list(of_pass, None, None, 2).await, even[..2]);
+    assert_eq!(list(of_pass, None, Some((even[0].due_at, even[0].id)), 9).await, even[1..]);
+    assert_eq!(list(of_pass, Some(id(61)), None, 9).await, std::slice::from_ref(&behind));
+    assert_eq!(list(of_event, None, None, 9).await, even[..2]);
+    assert_eq!(list(of_event, Some(id(61)), None, 9).await, [behind]);
+    assert_eq!(list(About { pass: Some(id(10)), ..of_event }, None, None, 9).await, even[..2]);
+    assert_eq!(list(About { pass: Some(id(11)), ..of_event }, None, None, 9).await, [], "it is not of that pass");
+    assert_eq!(list(About::default(), None, None, 9).await, []);
+    assert_eq!(backend.deliveries_about(other_org(), of_pass, None, None, 9).await.unwrap(), []);
 }
 
 /// What is owed about earlier events of a pass is found, of that pass and target alone.

@@ -97,6 +97,15 @@ pub struct DeliverySettlement {
     pub watermark: Option<u64>,
 }
 
+/// About what deliveries are: an event, or all events of a pass; of both, the event if it is one of the pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct About {
+    /// About this event.
+    pub event: Option<EventId>,
+    /// About events of this pass.
+    pub pass: Option<PassId>,
+}
+
 /// A place in the list of attempts, which is ordered by all of it.
 pub type AttemptPlace = (Timestamp, DeliveryId, i32);
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     act::{self, Action},
     may_see,
-    timeline::{all_deliveries, timeline},
+    timeline::{Told, all_deliveries, owed_line, timeline},
 };
 use crate::console::{
     ask::{Fault, query, segment},
@@ -67,6 +67,7 @@ pub(super) async fn draw(desk: &Desk, known: &Known, cursor: &str, refused: Opti
     let events = [("order", "newest"), ("limit", "50"), ("cursor", cursor)];
     let events = desk.ask.get(&query(&format!("{path}/events"), &events)).await?;
     let attempts = desk.ask.get(&query("/v1/deliveries/attempts", &[("pass", id), ("limit", "100")])).await?;
+    let owed = desk.ask.get(&query("/v1/deliveries", &[("pass", id), ("limit", "100")])).await?;
     let targets = may_see(desk, "/v1/deliveries/health?limit=100").await?;
     let installations = desk.ask.get(&format!("{path}/installations?limit=100")).await?;
     let reach = desk.ask.get(&format!("{path}/reach")).await?;
@@ -91,7 +92,8 @@ pub(super) async fn draw(desk: &Desk, known: &Known, cursor: &str, refused: Opti
         section { h2 { "Installations" } (installed(desk, &installations)) }
         section {
             div.heading { h2 { "What happened" } a href=(all_deliveries(id)) { "All deliveries" } }
-            (timeline(desk, id, &events, &attempts, &targets, cursor))
+            (owed_line(id, &owed))
+            (timeline(desk, id, &events, &Told { attempts: &attempts, owed: &owed, targets: &targets }, cursor))
         }
     };
     let fault = refused.and_then(|(_, sheet)| sheet.fault());

@@ -5,13 +5,24 @@ use serde_json::Value;
 
 use crate::console::{
     ask::{query, segment},
+    deliveries::waits,
     events,
     frame::Desk,
     parts::{items, pager_from, text, time, toned},
 };
 
-/// The events of a page, with the deliveries of each among `attempts`, whose targets are named by `targets`.
-pub(super) fn timeline(desk: &Desk, pass: &str, found: &Value, attempts: &Value, targets: &Value, cursor: &str) -> Markup {
+/// What is known of telling others about a pass.
+pub(super) struct Told<'a> {
+    /// The tries, newest first.
+    pub(super) attempts: &'a Value,
+    /// What is not settled.
+    pub(super) owed: &'a Value,
+    /// Who is told, by name; null for a key that may not read that.
+    pub(super) targets: &'a Value,
+}
+
+/// The events of a page, each with what became of telling others.
+pub(super) fn timeline(desk: &Desk, pass: &str, found: &Value, told: &Told<'_>, cursor: &str) -> Markup {
     html! {
         @if items(found).next().is_none() { p.empty { "Nothing has happened to it yet." } }
         ol.timeline {
@@ -22,7 +33,7 @@ pub(super) fn timeline(desk: &Desk, pass: &str, found: &Value, attempts: &Value,
                         span.soft { "by " (events::cause(event)) }
                     }
                     @if !events::says(event).is_empty() { p { (events::says(event)) } }
-                    (deliveries(event, attempts, targets))
+                    (deliveries(desk, event, told))
                     (events::facts(event))
                 }
             }
@@ -31,23 +42,49 @@ pub(super) fn timeline(desk: &Desk, pass: &str, found: &Value, attempts: &Value,
     }
 }
 
-/// What became of an event at each target: the newest try counts.
-fn deliveries(event: &Value, attempts: &Value, targets: &Value) -> Markup {
+/// How much is owed about the pass, whichever page its events are on.
+pub(super) fn owed_line(pass: &str, owed: &Value) -> Markup {
+    let count = items(owed).count();
+    let more = if owed["next_cursor"].is_null() { "" } else { "more than " };
+    html! {
+        @if count > 0 {
+            p {
+                (toned("busy", "owed")) " " a href=(query("/console/deliveries/owed", &[("pass", pass)])) {
+                    (more) (count) @if count == 1 { " delivery waits" } @else { " deliveries wait" }
+                }
+            }
+        }
+    }
+}
+
+/// What became of an event at each target: what is owed still, else the newest try.
+fn deliveries(desk: &Desk, event: &Value, told: &Told<'_>) -> Markup {
     let id = text(event, "/id");
+    let of = |all| items(all).filter(|it| text(it, "/event") == id);
+    let owed: Vec<&Value> = of(told.owed).collect();
     let mut tries: Vec<&Value> = Vec::new();
-    for attempt in items(attempts).filter(|attempt| text(attempt, "/event") == id) {
-        if !tries.iter().any(|known| known["webhook"] == attempt["webhook"]) {
+    for attempt in of(told.attempts) {
+        if !owed.iter().chain(&tries).any(|known| known["webhook"] == attempt["webhook"]) {
             tries.push(attempt);
         }
     }
+    let to = |it: &Value| {
+        let target = text(it, "/webhook");
+        html! { a href=(format!("/console/deliveries/{}/{}", segment(target), segment(id))) { (name(told.targets, target)) } }
+    };
     html! {
-        @if !tries.is_empty() {
+        @if !owed.is_empty() || !tries.is_empty() {
             ul.told {
-                @for attempt in tries {
-                    @let (target, outcome) = (text(attempt, "/webhook"), text(attempt, "/outcome"));
+                @for it in owed {
                     li {
-                        a href=(format!("/console/deliveries/{}/{}", segment(target), segment(id))) { (name(targets, target)) } " "
-                        (toned(tone(outcome), outcome))
+                        (to(it)) " " (toned("busy", "owed")) " "
+                        span.soft { (waits(it)) "; next try " (time(desk, &it["due_at"])) }
+                    }
+                }
+                @for attempt in tries {
+                    @let outcome = text(attempt, "/outcome");
+                    li {
+                        (to(attempt)) " " (toned(tone(outcome), outcome))
                         @if let Some(error) = attempt["error"].as_str().filter(|_| outcome != "delivered") { " " span.soft { (error) } }
                     }
                 }
