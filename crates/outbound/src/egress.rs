@@ -4,8 +4,8 @@
 //! The operator names them; whoever sends by one sends by it or not at all. The address policy judges the receiver as ever: its
 //! name is resolved here, and the proxy is asked for the address that was judged, never for a name, so that it has nothing to
 //! resolve that we have not seen. TLS goes end to end through the proxy. The proxy itself is the operator's and may stand in any
-//! network; one that is spoken to over TLS proves its name by a certificate that the system's roots vouch for, before it is told a
-//! login or an address.
+//! network; one that is spoken to over TLS proves its name by a certificate that the system's roots vouch for, or those that the
+//! operator names for it, before it is told a login or an address.
 //!
 //! Both are spoken here because a proxy's answer has to be read to its last byte and no further (a mail server speaks first), and
 //! because whoever mends it wants to know what the proxy answered.
@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use zeroize::Zeroizing;
 
-use crate::http::classify;
+use crate::http::{Roots, classify};
 use crate::policy::Host;
 use crate::socket::Socket;
 
@@ -33,13 +33,15 @@ const UNREACHED: [u16; 3] = [502, 503, 504];
 const MAX_SOCKS_LOGIN: usize = 255;
 
 /// A named way out.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Egress {
     name: String,
     way: Way,
+    /// Whom its proxy is believed by, where that is not the system's roots.
+    trusts: Option<Roots>,
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 enum Way {
     From(IpAddr),
     Through(Proxy),
@@ -88,7 +90,7 @@ impl Egress {
         if address.is_unspecified() || address.is_multicast() {
             return Err(BadEgress(format!("{address} is not the address of one machine")));
         }
-        Ok(Self { name: checked(name)?, way: Way::From(address) })
+        Ok(Self { name: checked(name)?, way: Way::From(address), trusts: None })
     }
 
     /// One that sends through a proxy: `http://host:port` for one that takes CONNECT, `https://host:port` for one that does over TLS,
@@ -97,7 +99,20 @@ impl Egress {
     /// # Errors
     /// When the name is none, or the address is not that of such a proxy.
     pub fn through(name: &str, proxy: &str) -> Result<Self, BadEgress> {
-        Ok(Self { name: checked(name)?, way: Way::Through(Proxy::parse(proxy)?) })
+        Ok(Self { name: checked(name)?, way: Way::Through(Proxy::parse(proxy)?), trusts: None })
+    }
+
+    /// The same through a proxy over TLS that proves itself by these roots alone.
+    ///
+    /// # Errors
+    /// When its proxy is not spoken to over TLS, or there is none.
+    pub fn trusting(self, roots: Roots) -> Result<Self, BadEgress> {
+        if self.proxy().is_some_and(|proxy| proxy.https) {
+            return Ok(Self { trusts: Some(roots), ..self });
+        }
+        Err(BadEgress(
+            "there is nobody to prove itself by these roots: they are for a proxy that begins with https://".to_owned(),
+        ))
     }
 
     /// Its name.
@@ -123,6 +138,11 @@ impl Egress {
             Way::From(address) => Some(*address),
             Way::Through(_) => None,
         }
+    }
+
+    /// By what its proxy proves itself, where that is not by the system's roots.
+    pub(crate) const fn trusts(&self) -> Option<&Roots> {
+        self.trusts.as_ref()
     }
 
     /// The proxy that is sent through.
@@ -219,7 +239,7 @@ async fn connect(mut stream: Socket, address: SocketAddr, authorization: Option<
     let proof = Zeroizing::new(proof.unwrap_or_default());
     let request = Zeroizing::new(format!("CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n{}\r\n", proof.as_str()));
     // What one said before it hung up tells more than that it did.
-    let _ = stream.write_all(request.as_bytes()).await;
+    let _ = told(&mut stream, request.as_bytes()).await;
     match status(&mut stream).await {
         Ok(Some(200..=299)) => Asked::Open(stream),
         Ok(Some(407)) => Asked::No("the proxy answered 407: it does not take the login that is configured for it".to_owned()),
@@ -232,13 +252,19 @@ async fn connect(mut stream: Socket, address: SocketAddr, authorization: Option<
     }
 }
 
+/// Says something that is to be answered: TLS may keep what it is given until it is told that this was all.
+async fn told(stream: &mut Socket, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
 /// Asks by SOCKS 5. What it says where it does not open the way; nothing where it is open.
 async fn socks(stream: &mut Socket, address: SocketAddr, login: Option<&Login>) -> io::Result<Option<Asked>> {
     const VERSION: u8 = 5;
     const PASSWORD: u8 = 2;
     let no = |why: &str| Ok(Some(Asked::No(why.to_owned())));
     let methods: &[u8] = if login.is_some() { &[VERSION, 2, 0, PASSWORD] } else { &[VERSION, 1, 0] };
-    stream.write_all(methods).await?;
+    told(stream, methods).await?;
     match ([stream.read_u8().await?, stream.read_u8().await?], login) {
         ([VERSION, 0], _) => {}
         ([VERSION, PASSWORD], Some((user, password))) => {
@@ -247,7 +273,7 @@ async fn socks(stream: &mut Socket, address: SocketAddr, login: Option<&Login>) 
             proof.extend_from_slice(user);
             proof.push(length(password));
             proof.extend_from_slice(password);
-            stream.write_all(&proof).await?;
+            told(stream, &proof).await?;
             if [stream.read_u8().await?, stream.read_u8().await?][1] != 0 {
                 return no("the proxy does not take the login that is configured for it");
             }
@@ -261,7 +287,7 @@ async fn socks(stream: &mut Socket, address: SocketAddr, login: Option<&Login>) 
         IpAddr::V6(ip) => request.extend([4].iter().chain(&ip.octets())),
     }
     request.extend(address.port().to_be_bytes());
-    stream.write_all(&request).await?;
+    told(stream, &request).await?;
     // One that refuses may close right behind its reply.
     match [stream.read_u8().await?, stream.read_u8().await?] {
         [VERSION, 0] => {}

@@ -149,6 +149,29 @@ async fn a_proxy_over_tls_proves_itself_before_it_is_told_anything() {
     assert!(text.contains("it wants a client certificate"), "{text}");
 }
 
+/// An authority of the operator's own, for the proxy alone: the receiver is not believed by it.
+#[tokio::test]
+async fn a_proxy_over_tls_is_believed_by_the_roots_that_are_named_for_it() {
+    let (theirs, ours) = (Authority::new("Proxy").unwrap(), Authority::new("Receiver").unwrap());
+    let (of_proxy, of_receiver) = (Roots::only(&[theirs.root()]).unwrap(), Roots::only(&[ours.root()]).unwrap());
+    let sink = TlsSink::start(&ours.leaf("localhost", Fault::None).unwrap(), None).await.unwrap();
+    let leaf = theirs.leaf("localhost", Fault::None).unwrap();
+    let proxy = Proxy::start_tls(Manner::Connect(None), &leaf, None).await.unwrap();
+    let egress = || Egress::through("office", &proxy.tls_url("")).unwrap();
+    let trusting = |roots: &Roots| egress().trusting(roots.clone()).unwrap();
+    let sent = client(trusting(&of_proxy), &of_receiver).send(post(&sink.url()), AMPLE).await.unwrap();
+    assert_eq!((sent.status.as_u16(), proxy.asked().len()), (200, 1));
+    for (egress, roots) in [(egress(), &of_receiver), (trusting(&of_receiver), &of_receiver)] {
+        let failure = client(egress, roots).send(post(&sink.url()), AMPLE).await.unwrap_err();
+        assert!(failure.to_string().contains("its proxy failed: ") && proxy.asked().len() == 1, "{failure}");
+    }
+    let failure = client(trusting(&of_proxy), &of_proxy).send(post(&sink.url()), AMPLE).await.unwrap_err();
+    assert!(matches!(failure, Failure::Tls { .. }), "{failure}");
+    for plain in [Egress::through("office", &proxy.url("")), Egress::from_address("fixed", IpAddr::from([127, 0, 0, 1]))] {
+        assert!(plain.unwrap().trusting(of_proxy.clone()).unwrap_err().to_string().contains("begins with https://"));
+    }
+}
+
 /// Not ours to the receiver, and not the receiver's: what we show there is not shown to the proxy.
 #[tokio::test]
 async fn a_certificate_for_the_receiver_goes_through_a_proxy_over_tls() {
@@ -266,7 +289,11 @@ async fn a_source_address_that_is_not_ours_or_of_the_other_version_sends_nothing
 async fn mail_goes_through_the_proxy_too() {
     let there = MailServer::start(&MailManner::default()).await.unwrap();
     let proxy = Proxy::start(Manner::Connect(None)).await.unwrap();
-    let mailer = Mailer::like(&client(through(&proxy, ""), &nobody()));
+    let authority = Authority::new("Proxy").unwrap();
+    let leaf = authority.leaf("localhost", Fault::None).unwrap();
+    let encrypted = Proxy::start_tls(Manner::Connect(None), &leaf, None).await.unwrap();
+    let over_tls = Egress::through("office", &encrypted.tls_url("")).unwrap();
+    let over_tls = over_tls.trusting(Roots::only(&[authority.root()]).unwrap()).unwrap();
     let server = Server::parse(&local(), &format!("smtp+plain://localhost:{}", there.port)).unwrap();
     let mail = Mail {
         message_id: "0001@example.com".to_owned(),
@@ -276,6 +303,9 @@ async fn mail_goes_through_the_proxy_too() {
         text: "Hello".to_owned(),
         ..Mail::default()
     };
-    let said = mailer.send(&server, None, &mail, Duration::from_secs(60)).await.unwrap();
-    assert_eq!((said.code, proxy.asked().len()), (250, 1));
+    for (egress, proxy) in [(through(&proxy, ""), &proxy), (over_tls, &encrypted)] {
+        let mailer = Mailer::like(&client(egress, &nobody()));
+        let said = mailer.send(&server, None, &mail, Duration::from_secs(60)).await.unwrap();
+        assert_eq!((said.code, proxy.asked().len()), (250, 1));
+    }
 }

@@ -54,6 +54,22 @@ fn codes(answers: &[Answer]) -> Vec<Option<Reason>> {
     answers.iter().map(code).collect()
 }
 
+/// Each broker is reached by the proxy, and nothing of what is sent at once stays behind in the proxy's TLS.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_go_through_a_proxy_over_tls() {
+    let cluster = KafkaMock::start().await.unwrap();
+    cluster.make("wallets.events").await.unwrap();
+    let (client, proxy) = support::through_tls_proxy().await;
+    let mut messages: Vec<Value> = (0..60).map(|number| message("wallets.events", &format!("pass-{number}"), number)).collect();
+    for large in &mut messages {
+        large["payload"]["text"] = json!("x".repeat(8_192));
+    }
+    let answers = kafka::publish(&client, &at(&cluster.url()), &batch(&messages), DEADLINE).await.unwrap();
+    assert!(codes(&answers).iter().all(Option::is_none), "{answers:?}");
+    assert_eq!(cluster.records("wallets.events").await.unwrap().len(), 60);
+    assert!(!proxy.asked().is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_stand_in_the_partition_of_their_key_in_their_order() {
     let cluster = KafkaMock::start().await.unwrap();

@@ -72,6 +72,21 @@ fn is_kept(outcome: Result<Vec<Answer>, Unsent>) -> bool {
     outcome.unwrap().iter().all(|answer| matches!(answer, Answer::Kept { .. }))
 }
 
+/// A server speaks first, and much is sent at once: nothing of it stays behind in the proxy's TLS.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_go_through_a_proxy_over_tls() {
+    let server = NatsServer::start("").await.unwrap();
+    server.make(events()).await.unwrap();
+    let (client, proxy) = support::through_tls_proxy().await;
+    let mut messages: Vec<Value> =
+        (0..200).map(|number| message("passbridge.p.pass.installed", &format!("id-{number}"))).collect();
+    for large in &mut messages {
+        large["payload"]["text"] = json!("x".repeat(8_192));
+    }
+    assert!(is_kept(nats::publish(&client, &at(&server.url()), &batch(&messages), DEADLINE).await));
+    assert_eq!((server.messages("EVENTS").await.unwrap().len(), proxy.asked().len()), (200, 1));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_are_kept_once_and_in_their_order() {
     let server = NatsServer::start("").await.unwrap();

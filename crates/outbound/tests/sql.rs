@@ -49,6 +49,19 @@ async fn one(url: &str, sql: &str) -> String {
     row.get(0)
 }
 
+/// Nothing of what is sent at once stays behind in the proxy's TLS.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_go_through_a_proxy_over_tls() {
+    let url = Cluster::shared().await.unwrap().create_database().await.unwrap();
+    let (client, proxy) = support::through_tls_proxy().await;
+    let text = "x".repeat(100_000);
+    let row = |id: u32| format!(r#"{{"table": "notes", "values": {{"id": "{id}", "text": "{text}"}}}}"#);
+    let rows = (0..20).map(row).collect::<Vec<_>>().join(", ");
+    sql::write(&client, &place(&url), &batch(&rows), DEADLINE).await.unwrap();
+    let found = one(&url, "SELECT count(*)::text || ' ' || sum(length(text))::text FROM \"ev\"\"ents\".notes").await;
+    assert_eq!((found.as_str(), proxy.asked().len()), ("20 2000000", 1));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_are_written_once_and_states_only_forward() {
     let url = Cluster::shared().await.unwrap().create_database().await.unwrap();

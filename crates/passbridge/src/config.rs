@@ -14,7 +14,7 @@ use figment::{
     providers::{Env, Format as _, Serialized, Toml},
 };
 use ipnet::IpNet;
-use outbound::egress::Egress;
+use outbound::{egress::Egress, http::Roots};
 use serde::{Deserialize, Serialize};
 
 use crate::public_url;
@@ -145,6 +145,8 @@ pub(crate) struct Way {
     /// SOCKS 5, `socks5://host:port`; with a login as `http://user:password@host:port`, both percent-encoded. It is asked for
     /// the receiver's address, resolved and judged here, never for a name; TLS goes through it end to end.
     proxy: Option<String>,
+    /// Root certificates (PEM) that a proxy over TLS is trusted by, instead of the system's.
+    proxy_roots: Option<PathBuf>,
     /// An address of this machine to send from. Receivers need an address of the same version of IP.
     source_address: Option<IpAddr>,
     /// The ids of the organizations that may send by it, or `*` for all of them, also those that come later. Nobody may unless
@@ -165,6 +167,12 @@ impl Way {
     }
 }
 
+/// The certificates of a PEM file as the roots that somebody is trusted by.
+pub(crate) fn roots(file: &Path) -> anyhow::Result<Roots> {
+    let unread = || format!("cannot read {} as PEM certificates", file.display());
+    Roots::only_pem(&std::fs::read_to_string(file).with_context(unread)?).with_context(unread)
+}
+
 impl Config {
     /// The ways out, and who may send by each.
     pub(crate) fn egresses(&self) -> anyhow::Result<Vec<(Egress, Users)>> {
@@ -175,7 +183,13 @@ impl Config {
                 _ => bail!("egress.{name}: give either proxy or source_address"),
             };
             let at = || format!("egress.{name}");
-            Ok((made.with_context(at)?, way.users().with_context(at)?))
+            let mut made = made.with_context(at)?;
+            if let Some(file) = &way.proxy_roots {
+                made = roots(file)
+                    .and_then(|roots| Ok(made.trusting(roots)?))
+                    .with_context(|| format!("egress.{name}: proxy_roots"))?;
+            }
+            Ok((made, way.users().with_context(at)?))
         };
         self.egress.iter().map(egress).collect()
     }
@@ -399,6 +413,7 @@ mod tests {
             ("[egress.a]\nproxy = \"ftp://x:1\"", "does not begin with http://"),
             ("[egress.\"A b\"]\nsource_address = \"127.0.0.2\"", "lower case letters"),
             ("[egress.a]\nsource = \"127.0.0.2\"", "unknown field"),
+            ("[egress.a]\nproxy = \"https://x:1\"\nproxy_roots = \"none.pem\"", "egress.a: proxy_roots: cannot read none.pem"),
             (
                 "[egress.a]\nsource_address = \"127.0.0.2\"\norganizations = [\"Club\"]",
                 "egress.a: organizations: `Club` is no organization's id",

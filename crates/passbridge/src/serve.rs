@@ -17,7 +17,6 @@ use outbound::{
     http::{Client, Roots},
     policy::AddressPolicy,
 };
-use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use store::{Backend, Store};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use workers::Workers;
@@ -248,10 +247,7 @@ fn packages(made: &Arc<OnceLock<Weak<http_server::App>>>) -> workers::Packages {
 
 fn apns_roots(config: &Config) -> anyhow::Result<Roots> {
     let Some(file) = &config.apns_roots else { return Ok(Roots::system_and(&[])?) };
-    let roots = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| format!("apns_roots: cannot read {} as PEM certificates", file.display()))?;
-    Ok(Roots::only(&roots)?)
+    config::roots(file).context("apns_roots")
 }
 
 /// How to reach Google; what its call-backs are proven by goes to whoever listens for them.

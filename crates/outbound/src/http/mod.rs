@@ -147,7 +147,10 @@ impl Client {
     /// When the identity's key does not belong to its certificate, or cannot be read.
     pub fn new(settings: Settings) -> Result<Self, BadIdentity> {
         let tls = Arc::new(tls::configuration(&settings.roots, settings.identity.as_ref(), settings.protocol)?);
-        let exit = |egress| tls::of_another_protocol(&settings.roots).map(|tls| Exit { egress, tls: Arc::new(tls) });
+        let exit = |egress: Arc<Egress>| {
+            let roots = egress.trusts().unwrap_or(&settings.roots);
+            tls::of_another_protocol(roots).map(|tls| Exit { egress, tls: Arc::new(tls) })
+        };
         let exit = settings.egress.clone().map(exit).transpose()?;
         let dialler = Dialler::new(settings.policy.clone(), Arc::clone(&settings.names), exit);
         let connector = Connector::new(dialler.clone(), Arc::clone(&tls));

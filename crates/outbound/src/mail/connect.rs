@@ -134,7 +134,11 @@ async fn start_tls(tcp: &mut Socket, hello: &str) -> Result<(), Broken> {
 }
 
 async fn say(tcp: &mut Socket, line: &str) -> Result<(), Broken> {
-    tcp.write_all(line.as_bytes()).await.map_err(|error| broke_off("EHLO", &error).into())
+    let said = async {
+        tcp.write_all(line.as_bytes()).await?;
+        tcp.flush().await
+    };
+    said.await.map_err(|error: io::Error| broke_off("EHLO", &error).into())
 }
 
 /// Reads one answer, which may have several lines.

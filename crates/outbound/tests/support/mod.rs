@@ -10,15 +10,30 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
+use outbound::egress::Egress;
 use outbound::http::{Client, Limits, Protocol, Roots, Settings};
 use outbound::policy::AddressPolicy;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls_pki_types::CertificateDer;
+use testkit::proxy::{Manner, Proxy};
+use testkit::tls;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 pub const SHORT: Limits = Limits { deadline: Duration::from_millis(600), max_body: 4096 };
 pub const AMPLE: Limits = Limits { deadline: Duration::from_secs(20), max_body: 4096 };
+
+/// A client that goes by a proxy over TLS, and that proxy.
+pub async fn through_tls_proxy() -> (Client, Proxy) {
+    let authority = tls::Authority::new("Proxy").unwrap();
+    let leaf = authority.leaf("localhost", tls::Fault::None).unwrap();
+    let proxy = Proxy::start_tls(Manner::Connect(None), &leaf, None).await.unwrap();
+    let egress = Egress::through("office", &proxy.tls_url("")).unwrap();
+    let egress = egress.trusting(Roots::only(&[authority.root()]).unwrap()).unwrap();
+    let policy = AddressPolicy { allow_loopback: true, ..AddressPolicy::default() };
+    let client = Client::new(Settings::new(policy, Roots::only(&[]).unwrap())).unwrap();
+    (client.with_egress(egress).unwrap(), proxy)
+}
 
 /// A listener that gives each connection to `personality`, and counts them.
 pub struct Sink {
