@@ -105,6 +105,8 @@ impl Follower<'_> {
                 self.take(api, &message).await.map_err(Ended::ForGood)?;
                 if message.id.is_some() {
                     self.last.clone_from(&message.id);
+                }
+                if message.is_event() {
                     self.taken += 1;
                 }
                 if self.args.most.is_some_and(|most| self.taken >= most) {
@@ -140,6 +142,9 @@ impl Follower<'_> {
                 let secret = ready["secret"].as_str().unwrap_or_default();
                 self.say(&json!({"secret": secret}), &format!("signing secret: {secret} (the same every time with this key)"));
             }
+            return Ok(());
+        }
+        if !message.is_event() {
             return Ok(());
         }
         let Some(url) = &self.args.forward else {
@@ -271,6 +276,13 @@ struct Message {
     data: String,
 }
 
+impl Message {
+    /// Whether it tells of something that happened; others tell where the stream begins and what its requests are signed with.
+    fn is_event(&self) -> bool {
+        self.id.is_some() && !self.data.is_empty() && self.event != "ready"
+    }
+}
+
 /// Puts the pieces of a stream together: server-sent events as <https://html.spec.whatwg.org/multipage/server-sent-events.html>
 /// has them.
 #[derive(Debug, Default)]
@@ -298,7 +310,7 @@ impl Lines {
     fn line(&mut self, line: &str, whole: &mut Vec<Message>) {
         if line.is_empty() {
             let message = std::mem::take(&mut self.message);
-            if !message.data.is_empty() {
+            if !message.data.is_empty() || message.id.is_some() {
                 whole.push(message);
             }
             return;
@@ -326,12 +338,13 @@ mod tests {
 
     #[test]
     fn messages_come_in_any_pieces() {
-        let text =
-            ": alive\n\nevent: ready\ndata: {\"a\":1}\n\nid: x\r\nevent: pass.created\r\ndata: one\ndata: two\n\nid: half\n";
+        let text = ": alive\n\nid: start\n\nevent: ready\ndata: {\"a\":1}\n\nid: x\r\nevent: pass.created\r\ndata: one\ndata: two\n\nid: half\n";
         for size in 1..text.len() {
             let mut lines = Lines::default();
             let found: Vec<Message> = text.as_bytes().chunks(size).flat_map(|piece| lines.take(piece).unwrap()).collect();
-            let [ready, event] = found.as_slice() else { panic!("{found:?}") };
+            let [start, ready, event] = found.as_slice() else { panic!("{found:?}") };
+            assert_eq!((start.id.as_deref(), start.data.as_str()), (Some("start"), ""));
+            assert_eq!([start, ready, event].map(Message::is_event), [false, false, true]);
             assert_eq!((ready.event.as_str(), ready.id.as_deref(), ready.data.as_str()), ("ready", None, "{\"a\":1}"));
             assert_eq!((event.event.as_str(), event.id.as_deref(), event.data.as_str()), ("pass.created", Some("x"), "one\ntwo"));
         }

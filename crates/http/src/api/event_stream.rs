@@ -158,9 +158,9 @@ struct Told(String);
 
 /// Follow events live.
 ///
-/// Server-sent events: `event` is the type, `data` the event as in the feed, `id` a cursor of the feed. Come back with the last
-/// id as `Last-Event-ID` and nothing is skipped or told twice. A stream ends after an hour at most, when its key is
-/// revoked and when the server stops.
+/// Server-sent events: `event` is the type, `data` the event as in the feed, `id` a cursor of the feed, which the stream begins with.
+/// Come back with the last id as `Last-Event-ID` and nothing is skipped or told twice. A stream ends after an hour at most, when its key is
+/// revoked or expires and when the server stops.
 #[utoipa::path(get, path = "/v1/events/stream", tag = "Events", security(("key" = ["passes_read"])),
     params(Wish, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last message that was taken.")),
     responses((status = 200, body = Told, content_type = "text/event-stream", description = "The stream.")))]
@@ -196,7 +196,7 @@ async fn tail(
         shape,
         feed,
     };
-    tail.greet();
+    tail.greet().await;
     let told = stream::unfold(tail, |mut tail| async move {
         let message = tail.next().await?;
         Some((Ok::<_, Infallible>(message), tail))
@@ -238,9 +238,7 @@ impl Tail {
             if let Some(message) = self.ready.pop_front() {
                 return Some(message);
             }
-            // Its key may be another organization's, when it is an operator's.
-            let known = self.app.store.catalog().orgs().any(|(_, org)| org.keys.contains_key(&self.key.uuid()));
-            if *self.ending.borrow() || Instant::now() >= self.ends_at || !known {
+            if *self.ending.borrow() || Instant::now() >= self.ends_at || !self.is_allowed() {
                 return None;
             }
             self.ticks.mark_unchanged();
@@ -256,6 +254,13 @@ impl Tail {
                 self.wait().await;
             }
         }
+    }
+
+    /// Whether its key is there and in force. It may be another organization's, when it is an operator's.
+    fn is_allowed(&self) -> bool {
+        let (catalog, now) = (self.app.store.catalog(), self.app.now());
+        let key = catalog.orgs().find_map(|(_, org)| org.keys.get(&self.key.uuid()));
+        key.is_some_and(|key| key.value.expires_at.is_none_or(|end| end > now))
     }
 
     /// Reads the next piece of the feed.
@@ -292,11 +297,13 @@ impl Tail {
             && self.project.is_none_or(|only| project == Some(only))
     }
 
-    /// Tells who asks for requests what they are signed with.
-    fn greet(&mut self) {
+    /// Tells where the stream begins, so that who comes back before anything happened misses nothing; and who asks for requests
+    /// what they are signed with.
+    async fn greet(&mut self) {
+        let place = cursor::of_list(&self.app, self.org, FEED, async { self.feed.text() }).await;
         let secret = self.shape.as_ref().map(|shape| shape.secrets.current.expose().to_owned());
         let greeting = secret.and_then(|secret| Message::default().event("ready").json_data(Ready { secret }).ok());
-        self.ready.extend(greeting);
+        self.ready.push_back(greeting.unwrap_or_default().id(place));
     }
 
     /// Waits until something may have happened.

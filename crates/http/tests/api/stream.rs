@@ -1,8 +1,14 @@
 //! Events live: nothing skipped, nothing told twice.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use crate::server::Server;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::server::{NOW, Server};
 
 /// A message of a stream.
 #[derive(Debug, Default)]
@@ -62,7 +68,7 @@ async fn a_stream_goes_on_where_it_was_and_tells_nothing_twice() {
     tokio::pin!(live);
     let live = loop {
         let issue = async {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
             let external_id = format!("live-{}", issued.len());
             server.post("/v1/passes", json!({"project": things.id("project"), "external_id": external_id})).await.expect(201)
         };
@@ -118,4 +124,51 @@ async fn wrong_wishes_are_refused() {
         assert_eq!(reply.problem(400), "invalid_parameter", "{query}");
         assert!(reply.text().contains(part), "{}", reply.text());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_before_anything_happened_misses_nothing() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let bearer = format!("Bearer {}", server.admin);
+    for (number, shape) in ["", "&dialect=native"].into_iter().enumerate() {
+        let path = format!("/v1/events/stream?for_seconds=1{shape}");
+        let silent = server.send("GET", &path, &[("authorization", &bearer)], "").await.text().to_owned();
+        let place = silent.lines().find_map(|line| line.strip_prefix("id: ")).unwrap_or_else(|| panic!("{shape}: {silent}"));
+        let issue = json!({"project": things.id("project"), "external_id": format!("between-{number}")});
+        server.post("/v1/passes", issue).await.expect(201);
+        let told = stream(&server, &server.admin, shape, place).await;
+        assert!(told.iter().any(|message| message.event == "pass.created" || !message.data["body"].is_null()), "{told:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_its_key() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    let key = server
+        .key_with(server.ours, |key| {
+            key.scopes = vec![domain::Scope::PassesRead];
+            key.expires_at = Some(NOW.plus(Duration::from_secs(3_600)));
+        })
+        .await;
+    let mut tcp = TcpStream::connect(server.address).await.unwrap();
+    let ask = format!("GET /v1/events/stream?for_seconds=20 HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n\r\n");
+    tcp.write_all(ask.as_bytes()).await.unwrap();
+    let mut told = String::new();
+    let mut read = async |until: &str, issue: &str| {
+        server.post("/v1/passes", json!({"project": things.id("project"), "external_id": issue})).await.expect(201);
+        let mut bytes = [0; 4_096];
+        while !told.contains(until) {
+            let count = tcp.read(&mut bytes).await.unwrap();
+            assert!(count > 0, "{told}");
+            told.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+        }
+        std::mem::take(&mut told)
+    };
+    read("text/event-stream", "early").await;
+    assert!(read("\"while-it-holds\"", "while-it-holds").await.contains("pass.created"));
+    server.forward(Duration::from_secs(3_600));
+    let rest = read("0\r\n\r\n", "too-late").await;
+    assert!(!rest.contains("too-late"), "{rest}");
 }
