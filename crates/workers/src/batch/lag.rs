@@ -24,18 +24,21 @@ pub(super) async fn behind(backend: &dyn Backend, now: Timestamp) -> Result<Opti
     }
     // These look at passes, by the number of the event that changed them last; other events are not theirs.
     let heads = backend.heads(Log::Events).await?;
-    for reader in [Reader::WalletSync, Reader::Google] {
-        let Some((shard, mark)) = furthest(&heads, &backend.watermarks(reader).await?) else { continue };
-        let (seq, _) = backend.changed_passes(shard, mark, 1).await?;
-        if seq == mark {
-            continue;
-        }
-        let changed = backend.events_at(&[Position { shard, seq }]).await?;
-        if changed.first().is_some_and(|row| row.recorded_at < late) {
-            return Ok(Some(reader.name()));
-        }
+    let (wallets, google) = (Reader::WalletSync, Reader::Google);
+    // Together, as their looks keep a distance from each other.
+    let behind = tokio::try_join!(has_changed(backend, wallets, &heads, late), has_changed(backend, google, &heads, late))?;
+    Ok([wallets, google].into_iter().zip([behind.0, behind.1]).find_map(|(reader, behind)| behind.then(|| reader.name())))
+}
+
+/// Whether a pass changed by then that a reader has not looked at.
+async fn has_changed(backend: &dyn Backend, reader: Reader, heads: &[u64], by: Timestamp) -> Result<bool> {
+    let Some((shard, mark)) = furthest(heads, &backend.watermarks(reader).await?) else { return Ok(false) };
+    let (seq, _) = backend.changed_passes(shard, mark, 1).await?;
+    if seq == mark {
+        return Ok(false);
     }
-    Ok(None)
+    let changed = backend.events_at(&[Position { shard, seq }]).await?;
+    Ok(changed.first().is_some_and(|row| row.recorded_at < by))
 }
 
 /// The shard in which most is unread, with the reader's mark.
