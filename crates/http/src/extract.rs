@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header, request::Parts};
 use http_body_util::BodyExt;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::de::SliceRead;
 
 use crate::{
     app::App,
@@ -35,26 +36,47 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
-        let (is_json, is_packed) = (is_json(request.headers()), request.headers().contains_key(header::CONTENT_ENCODING));
-        let bytes = read_body(request, app.settings.body_bytes).await?;
-        if bytes.is_empty() {
-            return Ok(Self { value: parse(b"{}")?, bytes });
-        }
-        if !is_json {
-            return Err(Problem::MediaType("application/json"));
-        }
-        let value = parse(&bytes).map_err(|problem| match problem {
-            Problem::Malformed(_) if is_packed => Problem::MediaType("application/json without a Content-Encoding"),
-            problem => problem,
-        })?;
+        let (value, bytes) = read_json(request, app, parse).await?;
         Ok(Self { value, bytes })
     }
 }
 
+/// Reads a JSON body of bounded size; an empty one is read as `{}`.
+pub(crate) async fn read_json<T>(
+    request: Request,
+    app: &App,
+    parse: impl FnOnce(&[u8]) -> Result<T, Problem>,
+) -> Result<(T, Bytes), Problem> {
+    let (is_json, is_packed) = (is_json(request.headers()), request.headers().contains_key(header::CONTENT_ENCODING));
+    let bytes = read_body(request, app.settings.body_bytes).await?;
+    if bytes.is_empty() {
+        return Ok((parse(b"{}")?, bytes));
+    }
+    if !is_json {
+        return Err(Problem::MediaType("application/json"));
+    }
+    let value = parse(&bytes).map_err(|problem| match problem {
+        Problem::Malformed(_) if is_packed => Problem::MediaType("application/json without a Content-Encoding"),
+        problem => problem,
+    })?;
+    Ok((value, bytes))
+}
+
 /// Reads JSON; a fault names its place.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    parse_by(bytes, |reader| serde_path_to_error::deserialize(reader))
+}
+
+/// A reader of JSON that takes objects for objects alone.
+pub(crate) type Reader<'r, 'b> = Strict<&'r mut serde_json::Deserializer<SliceRead<'b>>>;
+
+/// Reads JSON by a way of reading.
+pub(crate) fn parse_by<'b, T>(
+    bytes: &'b [u8],
+    read: impl FnOnce(Reader<'_, 'b>) -> Result<T, serde_path_to_error::Error<serde_json::Error>>,
+) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(Strict(&mut reader)).map_err(|error| {
+    let value = read(Strict(&mut reader)).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
         let whole = serde_json::from_slice::<IgnoredAny>(bytes);

@@ -26,6 +26,7 @@ mod packages;
 mod pages;
 mod password;
 mod problem;
+mod restated;
 mod seen;
 mod senders;
 mod strict;

@@ -8,7 +8,7 @@ use axum::{
 use domain::OrgId;
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use serde::Serialize;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use store::{Catalog, ConfigChange, ConfigWrite, OrgCatalog, Resource, Stored};
 use utoipa::{
     IntoParams,
@@ -66,6 +66,21 @@ where
         app.store.refresh().await?;
     }
     Err(Problem::raced())
+}
+
+/// What a decision by [`settled`] saw first of the thing that it changes, where the change is only meant for that.
+#[derive(Debug)]
+pub(crate) struct FirstSeen<T>(OnceLock<T>);
+
+impl<T: PartialEq + Copy> FirstSeen<T> {
+    pub(crate) const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// Gives up where a later look sees something else.
+    pub(crate) fn still(&self, seen: T) -> Result<(), Problem> {
+        if *self.0.get_or_init(|| seen) == seen { Ok(()) } else { Err(Problem::raced()) }
+    }
 }
 
 /// Writes a change; nothing where it was decided on what is not so any more.

@@ -25,7 +25,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     commands::{self, Once},
-    config::{self, IfMatch, Shown},
+    config::{self, FirstSeen, IfMatch, Shown},
     once::Made,
     page::{Page, Paging, sorted_page},
     schema::{self, IdText, TimeText},
@@ -37,6 +37,7 @@ use super::{
 use crate::{
     App, Body, Conflict, PathParam, Problem, QueryParams,
     auth::{Caller, Can, scope},
+    restated::Restated,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -473,13 +474,16 @@ async fn replace(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<TargetId>,
     if_match: IfMatch,
-    body: Body<DestinationInput>,
+    body: Restated<DestinationInput, View>,
 ) -> Result<Shown<View>, Problem> {
-    let (app, can, body) = (&app, &can, &body);
+    // Who says that it is on, as it was, does not switch it on again.
+    let first = FirstSeen::new();
+    let (app, can, body, first) = (&app, &can, &body, &first);
     config::settled(app, |catalog: Arc<Catalog>| async move {
         let org = config::part(&catalog, can.org)?;
         let stored = one(org, id)?;
         if_match.check(stored.revision)?;
+        first.still(stored.value.target.enabled)?;
         let held = Held {
             target: app.store.open_target(can.org, &stored.value)?,
             credentials: app.store.open_settings(can.org, &stored.value)?,

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     App, Body, Conflict, PathParam, Problem, QueryParams,
     auth::{Can, scope},
+    restated::Restated,
 };
 
 /// How long a comparison is waited for.
@@ -40,9 +41,11 @@ struct GoogleAccountInput {
     /// The issuer id that Google's Pay & Wallet console shows: digits.
     #[schema(pattern = "^[0-9]{1,20}$", examples("3388000000022222222"))]
     issuer: String,
-    /// The key file (JSON) that the Google Cloud console hands out, as text.
-    #[schema(value_type = String)]
-    key_file: Zeroizing<String>,
+    /// The key file (JSON) that the Google Cloud console hands out, as text. A change without it, or with null, keeps the one
+    /// that is stored.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    key_file: Option<Zeroizing<String>>,
     /// Whether it is a development key that Google does not know.
     #[serde(default)]
     development: bool,
@@ -79,19 +82,31 @@ impl View {
 }
 
 impl GoogleAccountInput {
-    fn stored(&self, app: &App, org: domain::OrgId, id: SignerId, created_at: Timestamp) -> Result<StoredGoogleAccount, Problem> {
+    /// The account that is asked for; `held` is the one that it replaces.
+    fn stored(
+        &self,
+        app: &App,
+        org: domain::OrgId,
+        id: SignerId,
+        held: Option<&StoredGoogleAccount>,
+    ) -> Result<StoredGoogleAccount, Problem> {
         if !(1..=20).contains(&self.issuer.len()) || !self.issuer.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(Problem::field("issuer", "expected 1 to 20 digits, as the Pay & Wallet console shows them"));
         }
-        let account = ServiceAccount::from_json(self.key_file.as_bytes());
+        let key_file = match (&self.key_file, held) {
+            (Some(given), _) => given,
+            (None, Some(held)) => return Ok(StoredGoogleAccount { development: self.development, ..held.clone() }),
+            (None, None) => return Err(Problem::field("key_file", "this is required")),
+        };
+        let account = ServiceAccount::from_json(key_file.as_bytes());
         let account = account.map_err(|fault| Problem::field("key_file", fault.to_string()))?;
         Ok(StoredGoogleAccount {
             id,
             issuer: self.issuer.clone(),
             client_email: account.client_email().to_owned(),
-            sealed_key: app.store.seal_for::<StoredGoogleAccount>(org, id.uuid(), self.key_file.as_bytes())?,
+            sealed_key: app.store.seal_for::<StoredGoogleAccount>(org, id.uuid(), key_file.as_bytes())?,
             development: self.development,
-            created_at,
+            created_at: held.map_or_else(|| app.now(), |held| held.created_at),
         })
     }
 }
@@ -110,8 +125,7 @@ async fn create(
     if let Some(made) = once.kept(&app, &can, &body.bytes).await? {
         return Ok(made);
     }
-    let now = app.now();
-    let account = body.value.stored(&app, can.org, SignerId::mint(now, &*app.entropy), now)?;
+    let account = body.value.stored(&app, can.org, SignerId::mint(app.now(), &*app.entropy), None)?;
     let mut change = config::change(&app, &can);
     change.names.push((NameKind::GoogleIssuer, account.issuer.as_bytes().to_vec(), account.id.uuid()));
     let write = app.store.config_write(&change, &account, 0, false)?;
@@ -152,7 +166,7 @@ async fn replace(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<SignerId>,
     if_match: IfMatch,
-    body: Body<GoogleAccountInput>,
+    body: Restated<GoogleAccountInput, View>,
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let held = config::one(&catalog.google_accounts, id.uuid(), "Google account")?;
@@ -160,7 +174,7 @@ async fn replace(
     if body.value.issuer != held.value.issuer {
         return Err(Problem::field("issuer", "cannot change: add another account for another issuer"));
     }
-    let account = body.value.stored(&app, can.org, id, held.value.created_at)?;
+    let account = body.value.stored(&app, can.org, id, Some(&held.value))?;
     config::put(&app, &config::change(&app, &can), &account, held.revision).await?;
     Ok(Shown::at(held.revision + 1, View::of(&account)))
 }

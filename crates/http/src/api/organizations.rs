@@ -21,6 +21,7 @@ use super::{
 use crate::{
     App, Body, PathParam, Problem, QueryParams,
     auth::{Can, scope},
+    restated::Restated,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -119,7 +120,7 @@ async fn rename(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<OrgId>,
     if_match: IfMatch,
-    body: Body<OrganizationInput>,
+    body: Restated<OrganizationInput, View>,
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, id)?;
     let stored = catalog.organization.as_ref().ok_or_else(|| Problem::no_such("organization"))?;

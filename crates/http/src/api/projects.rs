@@ -27,6 +27,7 @@ use crate::{
     App, Body, Conflict, FieldError, PathParam, Problem, QueryParams,
     auth::{Can, scope},
     password,
+    restated::Restated,
 };
 
 /// Most variants of a project.
@@ -491,7 +492,7 @@ async fn replace(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<ProjectId>,
     if_match: IfMatch,
-    body: Body<ProjectInput>,
+    body: Restated<ProjectInput, View>,
 ) -> Result<Shown<View>, Problem> {
     let (app, can, body) = (&app, &can, &body);
     config::settled(app, |catalog: Arc<Catalog>| async move {

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    config::{self, IfMatch},
+    config::{self, FirstSeen, IfMatch},
     redraw, scan_read,
     schema::IdText,
 };
@@ -108,13 +108,16 @@ async fn renew(
     if_match: IfMatch,
     body: Body<Renewal>,
 ) -> Result<Json<View>, Problem> {
-    let (app, can, body) = (&app, &can, &body);
+    // Whoever renews them at the same time has done it for both.
+    let first = FirstSeen::new();
+    let (app, can, body, first) = (&app, &can, &body, &first);
     config::settled(app, |catalog: Arc<Catalog>| async move {
         let org = config::part(&catalog, can.org)?;
         let (numbers, revision) = (org.scan_key_numbers(), org.scan_keys.values().next().map_or(0, |stored| stored.revision));
         let spent =
             || Problem::Conflict { code: Conflict::InUse, detail: "the keys were renewed 255 times, which is all".to_owned() };
         if_match.check(revision)?;
+        first.still(revision)?;
         let current = numbers.end().checked_add(1).ok_or_else(spent)?;
         let oldest = if body.value.retire_older { current } else { *numbers.start() };
         let keys = ScanKeys { id: can.org, current, oldest };

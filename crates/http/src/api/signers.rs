@@ -23,6 +23,7 @@ use super::{
 use crate::{
     App, Body, Conflict, PathParam, Problem, QueryParams,
     auth::{Can, scope},
+    restated::Restated,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -291,7 +292,7 @@ async fn replace(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<SignerId>,
     if_match: IfMatch,
-    body: Body<SignerInput>,
+    body: Restated<SignerInput, View>,
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let held: &Stored<StoredSigner> = config::one(&catalog.signers, id.uuid(), "signer")?;

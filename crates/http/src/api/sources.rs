@@ -26,6 +26,7 @@ use super::{
 use crate::{
     App, Body, Conflict, PathParam, Problem, QueryParams,
     auth::{self, Can, scope},
+    restated::Restated,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -282,7 +283,7 @@ async fn replace(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<SourceId>,
     if_match: IfMatch,
-    body: Body<SourceInput>,
+    body: Restated<SourceInput, View>,
 ) -> Result<Shown<View>, Problem> {
     let (app, can, body) = (&app, &can, &body);
     config::settled(app, |catalog: Arc<Catalog>| async move {

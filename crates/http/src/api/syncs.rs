@@ -26,6 +26,7 @@ use super::{
 use crate::{
     App, Body, PathParam, Problem, QueryParams,
     auth::{Caller, Can, scope},
+    restated::Restated,
 };
 
 /// Longest statement, in bytes.
@@ -472,7 +473,7 @@ async fn replace(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<SyncId>,
     if_match: IfMatch,
-    body: Body<SyncInput>,
+    body: Restated<SyncInput, View>,
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let held = config::one(&catalog.syncs, id.uuid(), "sync")?;

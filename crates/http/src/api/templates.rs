@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use domain::{Design, OrgId, Project, ProjectId, PublicationId, Template, TemplateId, TemplateStatus, Timestamp};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use store::{Catalog, OrgCatalog, Stored, StoredDraft, StoredVersion};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     App, Body, Conflict, FieldError, PathParam, Problem, QueryParams,
     auth::{Caller, Can, scope},
+    restated::Restated,
 };
 
 /// How often publishing is tried again that the progress of the publication before came in between of.
@@ -64,6 +65,10 @@ struct TemplateChange {
     /// The design.
     #[schema(value_type = schema_design::Design)]
     design: Design,
+    /// Null where it is given: `design` says what becomes of the draft.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    draft: Option<IgnoredAny>,
 }
 
 /// A design that renders to Apple and to Google.
@@ -294,12 +299,15 @@ async fn replace(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<TemplateId>,
     if_match: IfMatch,
-    body: Body<TemplateChange>,
+    body: Restated<TemplateChange, View>,
 ) -> Result<Shown<View>, Problem> {
     let catalog = config::org(&app, can.org)?;
     let stored = config::one(&catalog.templates, id.uuid(), "template")?;
     let held = catalog.draft_of(id);
     if_match.check(version(stored, held))?;
+    if body.value.draft.is_some() {
+        return Err(Problem::field("draft", "leave it out, or give null: what `design` says becomes the draft"));
+    }
     let name = text::name(body.value.name, "name")?;
     let design = body.value.design;
     check_size_and_images(&app, &can, &design).await?;

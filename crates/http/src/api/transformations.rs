@@ -25,6 +25,7 @@ use super::{
 use crate::{
     App, Body, Conflict, FieldError, PathParam, Problem, QueryParams,
     auth::{Can, scope},
+    restated::Restated,
 };
 
 /// Most events of one trial.
@@ -270,7 +271,7 @@ async fn replace(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<TransformationId>,
     if_match: IfMatch,
-    body: Body<TransformationInput>,
+    body: Restated<TransformationInput, View>,
 ) -> Result<Shown<View>, Problem> {
     let (app, can, body) = (&app, &can, &body);
     config::settled(app, |catalog: Arc<Catalog>| async move {

@@ -13,13 +13,13 @@ use domain::{
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use store::{Catalog, OrgCatalog, Stored, StoredTarget, Unchanged};
+use store::{Catalog, ConfigWrite, OrgCatalog, SealedSecret, Stored, StoredTarget, Unchanged};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     commands::Once,
-    config::{self, IfMatch, Shown},
+    config::{self, FirstSeen, IfMatch, Shown},
     once::{MAX_RACES, Made},
     page::{Page, Paging, sorted_page},
     schema::{self, IdText, TimeText},
@@ -31,6 +31,7 @@ use super::{
 use crate::{
     App, Body, Conflict, PathParam, Problem, QueryParams,
     auth::{Caller, Can, scope},
+    restated::Restated,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -317,21 +318,31 @@ async fn create(
         return Ok(made);
     }
     let (id, secret) = (TargetId::mint(app.now(), &*app.entropy), Secret::mint(&*app.entropy));
-    let sealed = vec![seal(&app, can.org, id, &secret)?.into()];
+    let sealed = [seal(&app, can.org, id, &secret)?.into()];
     for _ in 0..MAX_RACES {
-        let catalog = app.store.catalog();
-        let org = config::part(&catalog, can.org)?;
-        let target = body.value.clone().check(&app, &can, org, id, None).await?;
-        let stored = app.store.seal_target(can.org, target, sealed.clone())?;
-        let mut write = app.store.config_write(&config::change(&app, &can), &stored, 0, false)?;
-        write.unchanged = counted(&catalog, can.org, &stored.target);
-        write.unchanged.extend(named(&catalog, can.org, &stored.target));
+        let (stored, write) = new(&app, &can, &app.store.catalog(), body.value.clone(), (id, &sealed)).await?;
         let shown = Shown::new(format!("/v1/webhooks/{id}"), created(&stored, &secret, app.now()));
         if let Some(made) = once.write_unless_raced(&app, &can, &body.bytes, write, shown).await? {
             return Ok(made);
         }
     }
     Err(Problem::raced())
+}
+
+/// A new webhook that is asked for, and its write.
+async fn new(
+    app: &App,
+    caller: &Caller,
+    catalog: &Catalog,
+    input: WebhookInput,
+    (id, sealed): (TargetId, &[SealedSecret]),
+) -> Result<(StoredTarget, ConfigWrite), Problem> {
+    let target = input.check(app, caller, config::part(catalog, caller.org)?, id, None).await?;
+    let stored = app.store.seal_target(caller.org, target, sealed.to_vec())?;
+    let mut write = app.store.config_write(&config::change(app, caller), &stored, 0, false)?;
+    write.unchanged = counted(catalog, caller.org, &stored.target);
+    write.unchanged.extend(named(catalog, caller.org, &stored.target));
+    Ok((stored, write))
 }
 
 /// What the place of a webhook was found free in, where there are so many of its shape and no more.
@@ -380,13 +391,16 @@ async fn replace(
     State(app): State<Arc<App>>,
     PathParam(id): PathParam<TargetId>,
     if_match: IfMatch,
-    body: Body<WebhookInput>,
+    body: Restated<WebhookInput, View>,
 ) -> Result<Shown<View>, Problem> {
-    let (app, can, body) = (&app, &can, &body);
+    // Who says that it is on, as it was, does not switch it on again.
+    let first = FirstSeen::new();
+    let (app, can, body, first) = (&app, &can, &body, &first);
     config::settled(app, |catalog: Arc<Catalog>| async move {
         let org = config::part(&catalog, can.org)?;
         let held = one(org, id)?;
         if_match.check(held.revision)?;
+        first.still(held.value.target.enabled)?;
         let former = app.store.open_target(can.org, &held.value)?;
         let target = body.value.clone().check(app, can, org, id, Some(&former)).await?;
         let stored = app.store.seal_target(can.org, target, held.value.sealed_secrets.clone())?;

@@ -17,6 +17,7 @@ mod passengine;
 mod pictures;
 mod races;
 mod redraw;
+mod restated;
 mod scans;
 mod server;
 mod signers;

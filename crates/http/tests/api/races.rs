@@ -2,7 +2,7 @@
 
 use domain::{Project, Source, Template, Variant};
 use serde_json::{Value, json};
-use store::{ConfigChange, ConfigWritten, OrgCatalog, Resource, Stored, StoredFlow};
+use store::{ConfigChange, ConfigWritten, OrgCatalog, Resource, Stored, StoredFlow, StoredTarget};
 use uuid::Uuid;
 
 use crate::server::{NOW, Server, Things};
@@ -124,4 +124,41 @@ async fn what_is_removed_meanwhile_is_not_named() {
     overtake(&server, &*held.value, held.revision, true).await;
     club["variants"][0]["template"] = spare["id"].clone();
     refused("PUT", &project, club, "variants.0.template").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_switched_off_meanwhile_stays_off() {
+    let server = Server::start().await;
+    let things = server.furnish().await;
+    for (path, id) in [("webhooks", things.id("webhook")), ("destinations", things.id("destination"))] {
+        let path = format!("/v1/{path}/{id}");
+        let mut wish = server.get(&path).await.expect(200);
+        wish["name"] = json!("Renamed");
+        let held: Stored<StoredTarget> = catalog(&server).targets[&self::id(&json!(id))].clone();
+        let mut off = (*held.value).clone();
+        (off.target.enabled, off.target.missed_since) = (false, Some(NOW));
+        off.target.disabled_reason = Some("the receiver answered 410".to_owned());
+        overtake(&server, &off, held.revision, false).await;
+        let put = async || server.call(&server.admin, "PUT", &path, &wish).await;
+        assert_eq!(put().await.problem(412), "version_conflict", "{path}");
+        let read = server.get(&path).await.expect(200);
+        assert_eq!((&read["enabled"], &read["name"] == "Renamed"), (&json!(false), false), "{path}");
+        assert_eq!((&read["disabled_reason"], read["missed_since"].is_string()), (&json!("the receiver answered 410"), true));
+        // Whoever asks for it once more has seen it, and what it missed is still known.
+        let on = put().await.expect(200);
+        assert_eq!((&on["enabled"], &on["disabled_reason"], on["missed_since"].is_string()), (&json!(true), &Value::Null, true));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_renewed_by_two_at_once_are_renewed_once() {
+    let server = Server::start().await;
+    let path = "/v1/scans/keys";
+    server.call(&server.admin, "PUT", path, &json!({})).await.expect(200);
+    let held: Stored<store::ScanKeys> = catalog(&server).scan_keys.values().next().unwrap().clone();
+    let renewed = store::ScanKeys { current: held.value.current + 1, ..(*held.value).clone() };
+    overtake(&server, &renewed, held.revision, false).await;
+    assert_eq!(server.call(&server.admin, "PUT", path, &json!({})).await.problem(412), "version_conflict");
+    let keys = server.get(path).await.expect(200)["keys"].clone();
+    assert_eq!(keys.as_array().unwrap().last().unwrap()["number"], renewed.current);
 }
