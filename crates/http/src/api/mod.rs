@@ -75,7 +75,7 @@ mod text;
 mod transformations;
 mod webhook_replay;
 mod webhook_test;
-mod webhooks;
+pub(crate) mod webhooks;
 
 use std::sync::Arc;
 

@@ -13,6 +13,7 @@ use domain::{
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use store::{Catalog, ConfigWrite, OrgCatalog, SealedSecret, Stored, StoredTarget, Unchanged};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -343,6 +344,43 @@ async fn new(
     write.unchanged = counted(catalog, caller.org, &stored.target);
     write.unchanged.extend(named(catalog, caller.org, &stored.target));
     Ok((stored, write))
+}
+
+/// Makes a webhook as clients of another platform ask for one, in its shape: the webhook with the signing secret.
+pub(crate) async fn subscribe(
+    app: &App,
+    caller: &Caller,
+    shape: &str,
+    url: &str,
+    events: Vec<EventKind>,
+) -> Result<(Target, Secret), Problem> {
+    let input: WebhookInput = serde_json::from_value(json!({ "name": url.chars().take(200).collect::<String>(), "url": url,
+        "dialect": shape, "events": events }))
+    .map_err(|error| Problem::Internal(error.to_string()))?;
+    let (id, secret) = (TargetId::mint(app.now(), &*app.entropy), Secret::mint(&*app.entropy));
+    let (sealed, input) = (&[seal(app, caller.org, id, &secret)?.into()], &input);
+    let target = config::settled(app, |catalog: Arc<Catalog>| async move {
+        let (stored, write) = new(app, caller, &catalog, input.clone(), (id, sealed)).await?;
+        config::write_unless_raced(app, write, stored.target).await
+    });
+    Ok((target.await?, secret))
+}
+
+/// The webhooks of a shape.
+pub(crate) fn of_shape(app: &App, org: OrgId, shape: &str) -> Result<Vec<Target>, Problem> {
+    let catalog = config::org(app, org)?;
+    let targets = catalog.targets.values().map(|stored| &stored.value.target);
+    Ok(targets.filter(|target| target.dialect == shape).cloned().collect())
+}
+
+/// Deletes a webhook of a shape.
+pub(crate) async fn unsubscribe(app: &App, caller: &Caller, shape: &str, id: TargetId) -> Result<StatusCode, Problem> {
+    let catalog = config::org(app, caller.org)?;
+    let stored = one(&catalog, id)?;
+    if stored.value.target.dialect != shape {
+        return Err(Problem::no_such("webhook"));
+    }
+    config::remove(app, &config::change(app, caller), stored).await
 }
 
 /// What the place of a webhook was found free in, where there are so many of its shape and no more.

@@ -134,3 +134,68 @@ async fn errors_limits_and_preflights_are_passengines() {
     refused(&reply, 429);
     assert!((1..=6).contains(&reply.header("retry-after").parse::<u64>().unwrap()), "{:?}", reply.headers);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_are_made_listed_and_ended_as_clients_of_hooks_do() {
+    const HOOKS: &str = "/passengine/api/v1/webhooks";
+    let server = Server::start().await;
+    let others =
+        server.post("/v1/webhooks", json!({"name": "Other", "url": "https://hooks.example.com/other"})).await.expect(201);
+    let wish = |event: &str, url: &str| json!({"event": event, "targetUrl": url});
+    let made = server.post(HOOKS, wish("pass.scanned", "https://hooks.example.com/a")).await;
+    assert_eq!((made.status.as_u16(), made.header("cache-control")), (201, "no-store"), "{}", made.text());
+    let made = made.json();
+    let id = made["id"].as_str().unwrap();
+    assert!(made["secret"].as_str().unwrap().starts_with("whsec_"), "{made}");
+    let ours = server.get(&format!("/v1/webhooks/{id}")).await.expect(200);
+    assert_eq!((&ours["dialect"], &ours["url"]), (&json!("passengine"), &made["targetUrl"]));
+    assert_eq!(ours["events"], json!(["pass.scanned", "pass.scan_refused"]), "{ours}");
+    server.forward(std::time::Duration::from_secs(1));
+    let twin = server.post(HOOKS, wish("pass.scanned", "https://hooks.example.com/a")).await.expect(201);
+    assert_ne!(twin["id"], made["id"], "each of a client's has its own");
+    let mut shown = made.clone();
+    shown.as_object_mut().unwrap().remove("secret");
+    assert_eq!(shown["active"], true);
+    let listed = items(&server.get(HOOKS).await);
+    assert_eq!((listed.len(), &listed[0]), (2, &shown), "{listed:?}");
+
+    // Each key has its own ten a minute.
+    let second = server.key(server.ours, &[Scope::ConfigRead, Scope::ConfigWrite]).await;
+    for (wrong, part) in [
+        (wish("pass.used", "https://hooks.example.com/a"), "event: expected one of pass.created"),
+        (wish("pass.scanned", "ftp://hooks.example.com/a"), "targetUrl: "),
+        (wish("pass.scanned", "http://127.0.0.1/a"), "targetUrl: "),
+        (json!({"event": "pass.scanned"}), "targetUrl"),
+        (json!([]), "expected"),
+    ] {
+        let said = refused(&server.call(&second, "POST", HOOKS, &wrong).await, 400);
+        assert!(said.contains(part), "{wrong}: {said}");
+    }
+    let one = format!("{HOOKS}/{id}");
+    let delete = async |key: &str, path: &str| server.call(key, "DELETE", path, &Value::Null).await;
+    refused(&delete(&server.stranger, &one).await, 404);
+    refused(&delete(&server.admin, &format!("{HOOKS}/{}", others["id"].as_str().unwrap())).await, 404);
+    let reader = server.key(server.ours, &[Scope::PassesRead]).await;
+    refused(&delete(&reader, &one).await, 403);
+    refused(&server.call(&reader, "GET", HOOKS, &Value::Null).await, 403);
+    assert_eq!(delete(&server.admin, &one).await.status.as_u16(), 204);
+    refused(&delete(&server.admin, &one).await, 404);
+
+    for number in 1..10 {
+        server
+            .post(
+                "/v1/webhooks",
+                json!({"name": "Full", "url": format!("https://hooks.example.com/{number}"),
+            "dialect": "passengine"}),
+            )
+            .await
+            .expect(201);
+    }
+    let said = refused(&server.call(&second, "POST", HOOKS, &wish("client.created", "https://hooks.example.com/b")).await, 403);
+    assert!(said.contains("at most 10"), "{said}");
+    assert_eq!(
+        items(&server.call(&second, "GET", HOOKS, &Value::Null).await).iter().filter(|it| it["event"].is_null()).count(),
+        9,
+        "told of everything"
+    );
+}

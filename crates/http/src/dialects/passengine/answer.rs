@@ -11,7 +11,7 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
-use crate::{App, Problem, auth};
+use crate::{App, Conflict, FieldError, Problem, auth};
 
 /// Requests a minute and key to webhooks and triggers.
 const PER_MINUTE: u32 = 10;
@@ -30,12 +30,31 @@ impl Refused {
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
-        let said = problem.to_string();
-        let status = problem.into_response().status();
+        let (said, is_quota) = match &problem {
+            // It calls the address of a webhook so.
+            Problem::Invalid(errors) => (said(errors), false),
+            Problem::Conflict { code: Conflict::LimitReached, detail } => (detail.clone(), true),
+            other => (other.to_string(), false),
+        };
+        let status = match problem.into_response().status() {
+            _ if is_quota => StatusCode::FORBIDDEN,
+            StatusCode::UNPROCESSABLE_ENTITY | StatusCode::UNSUPPORTED_MEDIA_TYPE => StatusCode::BAD_REQUEST,
+            status => status,
+        };
         // What is wrong with us is for the log, which has it.
         let said = if status.is_server_error() { "the server cannot answer now".to_owned() } else { said };
         Self(status, said)
     }
+}
+
+/// What does not fit, each with its place as PassEngine calls it.
+fn said(errors: &[FieldError]) -> String {
+    let place = |error: &FieldError| if error.path == "url" { "targetUrl".to_owned() } else { error.path.clone() };
+    let one = |error: &FieldError| match place(error) {
+        path if path.is_empty() => error.message.clone(),
+        path => format!("{path}: {}", error.message),
+    };
+    errors.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 impl IntoResponse for Refused {
@@ -90,7 +109,7 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
 fn allow(headers: &mut HeaderMap) {
     for (name, value) in [
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE, OPTIONS"),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type"),
         (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Link, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"),
         (header::CACHE_CONTROL, "no-store"),

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use store::{Log, LoggedEvent, Newest};
 
-use super::answer::Refused;
+use super::{EVENTS, answer::Refused, kinds};
 use crate::{
     App, Caller, Problem,
     api::cursor::{self, Cursor},
@@ -42,14 +42,6 @@ pub(super) struct Wish {
     limit: Option<String>,
     cursor: Option<String>,
 }
-
-/// What PassEngine calls them, and what they are here.
-const TRIGGERS: [(&str, &[EventKind]); 4] = [
-    ("pass.created", &[EventKind::PassCreated]),
-    ("pass.scanned", &[EventKind::PassScanned, EventKind::PassScanRefused]),
-    ("pass.status_changed", &[EventKind::PassActivated, EventKind::PassExpired, EventKind::PassRevoked]),
-    ("client.created", &[EventKind::ContactCreated]),
-];
 
 /// Lists what happened, newest first.
 pub(super) async fn list(
@@ -109,11 +101,8 @@ fn item(app: &App, logged: &LoggedEvent) -> Option<Value> {
 
 impl Wish {
     fn kinds(&self) -> Result<Vec<EventKind>, Refused> {
-        let all = || TRIGGERS.iter().flat_map(|(_, kinds)| kinds.iter().copied()).collect();
-        let Some(name) = self.event.as_deref().filter(|name| !name.is_empty()) else { return Ok(all()) };
-        let found = TRIGGERS.iter().find(|(known, _)| *known == name);
-        let known = || TRIGGERS.map(|(name, _)| name).join(", ");
-        found.map(|(_, kinds)| kinds.to_vec()).ok_or_else(|| Refused::parameter("event", &format!("expected one of {}", known())))
+        let all = || EVENTS.iter().flat_map(|(_, kinds)| kinds.iter().copied()).collect();
+        self.event.as_deref().filter(|name| !name.is_empty()).map_or_else(|| Ok(all()), kinds)
     }
 
     fn since(&self) -> Result<Option<Timestamp>, Refused> {
