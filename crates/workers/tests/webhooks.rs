@@ -163,6 +163,55 @@ async fn who_asks_is_told_of_a_webhook_that_is_switched_off() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_that_somebody_changes_meanwhile_is_not_switched_off_for_what_failed_before() {
+    const MOMENT: Duration = Duration::from_millis(10);
+    let house = House::new().await;
+    let failing = Sink::start(&[500; 60], 0).await;
+    let id = house
+        .target_with(&failing.url, |target| {
+            target.switch_off.after_failures = Some(1);
+            target.dialect = "passengine".to_owned();
+            target.events = TargetEvents::Only(vec![EventKind::PassCreated]);
+        })
+        .await;
+    let workers = house.workers().await;
+    house.issued("one", Validity::default()).await;
+    let tried = async |number: usize| {
+        until("a try is under way", || async {
+            // To the moment at which it is due and hardly on, else the claim on it ended and it were sent twice.
+            let due = house.attempts(id).await.iter().filter_map(|row| row.next_at).max();
+            let early = due.map_or(0, |due| due.as_micros() - house.clock.now().as_micros());
+            house.clock.forward(u64::try_from(early).ok().filter(|early| *early > 0).map_or(MOMENT, Duration::from_micros));
+            failing.count() == number
+        })
+        .await;
+    };
+    for number in 1..4 {
+        tried(number).await;
+        failing.behaviour.gate.add_permits(1);
+        until("it failed", || async { house.attempts(id).await.len() == number }).await;
+        failing.behaviour.gate.acquire().await.unwrap().forget();
+    }
+    tried(4).await;
+    house.store.refresh().await.unwrap();
+    let held = house.store.catalog().org(house.org).unwrap().targets[&id.uuid()].clone();
+    let mut mended = (*held.value).clone();
+    mended.target.name = "Mended".to_owned();
+    assert!(house.store.put(&house.change(), &mended, held.revision).await.unwrap());
+    failing.behaviour.gate.add_permits(100);
+    until("it is given up", || async { house.attempts(id).await.iter().any(|row| row.outcome == 3) }).await;
+    house.issued("two", Validity::default()).await;
+    until("it is switched off", || async {
+        house.clock.forward(Duration::from_secs(60));
+        !stored(&house, id).await.enabled
+    })
+    .await;
+    let given_up = house.attempts(id).await.iter().filter(|row| row.outcome == 3).count();
+    assert!(given_up >= 2, "only what was given up after the change counts");
+    workers.drain(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webhook_that_takes_nothing_for_long_is_switched_off() {
     let house = House::new().await;
     let (failing, told) = (Sink::start(&[500; 400], 1_000).await, Sink::start(&[], 100).await);

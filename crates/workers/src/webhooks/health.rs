@@ -27,6 +27,8 @@ pub(super) struct Off {
     pub(super) reason: String,
     /// When the earliest event was written down that it misses by it, as far as that is known here.
     pub(super) missed_since: Option<Timestamp>,
+    /// From which change of it on its failures were counted, where they were: another change begins anew.
+    pub(super) counted_from: Option<Timestamp>,
 }
 
 /// Whether it is time to look how long a target has failed.
@@ -65,7 +67,8 @@ async fn too_often(house: &House, ready: &Ready) -> Result<Option<Off>, StoreErr
     let positions: Vec<_> = given_up.iter().map(|row| row.position).collect();
     let events = house.store.backend().events_at(&positions).await?;
     let missed_since = events.iter().map(|row| row.recorded_at).min();
-    Ok(Some(Off { reason: format!("{most} deliveries in a row were given up"), missed_since }))
+    let counted_from = Some(ready.stored.updated_at);
+    Ok(Some(Off { reason: format!("{most} deliveries in a row were given up"), missed_since, counted_from }))
 }
 
 /// Whether it has taken nothing for so long.
@@ -74,7 +77,8 @@ async fn too_long(house: &House, ready: &Ready) -> Result<Option<Off>, StoreErro
     let whole = HOUR * hours;
     let Some(since) = failing_for(house, ready, whole / 2).await? else { return Ok(None) };
     if failing_for(house, ready, whole).await?.is_some() {
-        return Ok(Some(Off { reason: format!("it took nothing for {hours} hours"), missed_since: None }));
+        let counted_from = Some(ready.stored.updated_at);
+        return Ok(Some(Off { reason: format!("it took nothing for {hours} hours"), missed_since: None, counted_from }));
     }
     let target = ready.target();
     let (webhook, name, off_at) = (target.id, target.name.clone(), since.plus(whole));
@@ -108,7 +112,7 @@ pub(super) async fn last_taken(house: &House, ready: &Ready) -> Result<Option<Ti
     Ok(last.first().map(|row| row.at))
 }
 
-/// Switches a target off, unless somebody did or changed where it points. Whoever asked for it is told first: a notice too many
+/// Switches a target off, unless somebody did, changed where it points, or changed anything since its failures were counted. Whoever asked for it is told first: a notice too many
 /// is better than one too few.
 pub(super) async fn switch_off(house: &House, ready: &Ready, off: &Off) -> Result<(), StoreError> {
     let id = ready.target().id;
@@ -117,6 +121,9 @@ pub(super) async fn switch_off(house: &House, ready: &Ready, off: &Off) -> Resul
         let catalog = house.catalog().await?;
         let Some(stored) = catalog.org(ready.org).and_then(|config| config.targets.get(&id.uuid())) else { return Ok(()) };
         if stored.value.target.url != ready.target().url {
+            return Ok(());
+        }
+        if stored.value.target.enabled && off.counted_from.is_some_and(|from| from != stored.updated_at) {
             return Ok(());
         }
         if !stored.value.target.enabled {

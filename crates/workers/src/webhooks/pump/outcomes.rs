@@ -30,7 +30,7 @@ impl Pump {
                 return Some(row);
             }
             Then::Disable(reason) => {
-                let off = Off { reason, missed_since: Some(self.missed_of(&flight.delivery)) };
+                let off = Off { reason, missed_since: Some(self.missed_of(&flight.delivery)), counted_from: None };
                 self.disable.push((Arc::clone(to), off));
             }
             Then::Missed => {
