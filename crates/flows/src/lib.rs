@@ -18,6 +18,7 @@ pub mod fql;
 pub mod mapping;
 pub mod path;
 pub mod payload;
+pub mod strict;
 pub mod targets;
 pub mod transform;
 

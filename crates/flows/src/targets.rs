@@ -11,6 +11,7 @@ use crate::Problem;
 use crate::flow::{Order, PlanStep, Step, StepAction, check_step, command, described, fits};
 use crate::mapping::{Mapping, Rules};
 use crate::problem;
+use crate::strict::Strict;
 
 /// How deep a sample is looked into for values.
 const MAX_DEPTH: usize = 8;
@@ -336,7 +337,7 @@ pub fn test(
     step.insert("id".to_owned(), json!("map"));
     step.insert("action".to_owned(), json!(action));
     let mut problems = Vec::new();
-    let read: Result<Step, _> = serde_path_to_error::deserialize(Value::Object(step));
+    let read: Result<Step, _> = serde_path_to_error::deserialize(Strict(Value::Object(step)));
     let planned = match read {
         Ok(step) => planned(&step, project, &mut problems),
         Err(error) => {

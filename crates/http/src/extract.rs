@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::PathRejection};
 use bytes::{Bytes, BytesMut};
+use flows::strict::Strict;
 use http::{HeaderMap, header, request::Parts};
 use http_body_util::BodyExt;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -13,7 +14,6 @@ use serde_json::de::SliceRead;
 use crate::{
     app::App,
     problem::{FieldError, Problem},
-    strict::{CHOICES, Strict},
 };
 
 /// Most bytes beyond a limit that are read and thrown away.
@@ -79,19 +79,15 @@ pub(crate) fn parse_by<'b, T>(
     let value = read(Strict(&mut reader)).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
-        let whole = serde_json::from_slice::<IgnoredAny>(bytes);
-        let text = inner.to_string();
-        // The reader takes numbers that are too large for a fault of the text, and faults of the text for ones of a choice.
-        if (inner.is_data() && !text.starts_with(CHOICES)) || whole.is_ok() {
-            // The line and column are of no use beside a path.
-            let text = flows::plainly(text.split(" at line ").next().unwrap_or_default());
-            Problem::Invalid(vec![FieldError::new(
-                if path == "." { String::new() } else { path.replace("[", ".").replace("]", "") },
-                text,
-            )])
-        } else {
-            Problem::Malformed(format!("not JSON: {}", whole.err().unwrap_or(inner)))
+        // What is no JSON is told as that whatever else does not fit, and what is JSON is not: the reader takes numbers that are
+        // too large for a fault of the text, and faults of the text for ones of a choice.
+        if let Err(broken) = serde_json::from_slice::<IgnoredAny>(bytes) {
+            return Problem::Malformed(format!("not JSON: {broken}"));
         }
+        // The line and column are of no use beside a path.
+        let text = flows::plainly(inner.to_string().split(" at line ").next().unwrap_or_default());
+        let path = if path == "." { String::new() } else { path.replace("[", ".").replace("]", "") };
+        Problem::Invalid(vec![FieldError::new(path, text)])
     })?;
     reader.end().map_err(|error| Problem::Malformed(format!("not JSON: {error}")))?;
     Ok(value)
@@ -199,9 +195,19 @@ mod tests {
             let named = |errors: &[FieldError]| errors[0].message == "expected exactly one of `add`, `set`";
             assert!(matches!(&fault, Problem::Invalid(errors) if named(errors)), "{bad}: {fault:?}");
         }
-        for broken in [r#"{"list":[],"choice":"#, r#"{"list":[],"choice":{"add":}}"#] {
-            assert!(matches!(parse::<Thing>(broken.as_bytes()).unwrap_err(), Problem::Malformed(_)), "{broken}");
+        for (broken, column) in [
+            (r#"{"list":[],"choice":"#, 20),
+            (r#"{"list":[],"choice":{"add":}}"#, 28),
+            ("[1,", 3),
+            (r#"{"list":5,"#, 10),
+            ("[]]", 3),
+        ] {
+            let fault = parse::<Thing>(broken.as_bytes()).unwrap_err();
+            let place = format!("column {column}");
+            assert!(matches!(&fault, Problem::Malformed(why) if why.ends_with(&place)), "{broken}: {fault:?}");
         }
+        let whole = parse::<Thing>(b"[1]").unwrap_err();
+        assert!(matches!(&whole, Problem::Invalid(errors) if errors[0].message.contains("expected an object")), "{whole:?}");
         for bad in [&b"{"[..], b"", b"\xff", br#"{"list":["\ud800"]}"#, br#"{"list":[]} x"#] {
             let status = parse::<Thing>(bad).unwrap_err().status();
             assert!(status.is_client_error(), "{bad:?}");

@@ -29,7 +29,6 @@ mod problem;
 mod restated;
 mod seen;
 mod senders;
-mod strict;
 
 use std::sync::Arc;
 

@@ -9,6 +9,7 @@ use crate::Problem;
 use crate::flow::{IfExists, Step, StepAction, check_step, from_yaml};
 use crate::mapping::Rules;
 use crate::problem;
+use crate::strict::Strict;
 
 /// A batch as it is written and stored. What it says is checked by [`Batch::check`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -202,5 +203,5 @@ impl Batch {
 }
 
 fn read<T: serde::de::DeserializeOwned>(document: &Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(document).map_err(|error| Problem::unread(&error))
+    serde_path_to_error::deserialize(Strict(document)).map_err(|error| Problem::unread(&error))
 }

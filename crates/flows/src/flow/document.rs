@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::{MAX_DOCUMENT_BYTES, lines};
-use crate::Problem;
+use crate::{Problem, strict::Strict};
 
 /// A flow as it is written and stored. What it says is checked by [`Flow::check`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -317,7 +317,7 @@ impl Flow {
     /// # Errors
     /// The first key that is unknown, missing or of the wrong type, with its place.
     pub fn from_json(document: &Value) -> Result<Self, Problem> {
-        serde_path_to_error::deserialize(document).map_err(|error| Problem::unread(&error))
+        serde_path_to_error::deserialize(Strict(document)).map_err(|error| Problem::unread(&error))
     }
 
     /// Reads a flow from YAML.

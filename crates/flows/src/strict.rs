@@ -1,19 +1,21 @@
 //! Objects are objects: serde's structs can also be read from lists of their values in order, which no document of ours
-//! promises and no client means. This wrapper asks for a map wherever a struct is wanted, at every depth.
+//! promises and no client means. This wrapper asks for a map wherever a struct is wanted, at every depth. Where one of an enum's
+//! names is wanted and something else stands, it says which there are.
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-/// How the reader of JSON begins a fault about something else than a value.
+/// How the reader of a JSON text begins a fault about something else than a value.
 const NO_VALUE: &str = "expected value";
-/// How a fault about something else than one of an enum's names begins.
-pub(crate) const CHOICES: &str = "expected exactly one of ";
+/// How the reader of a JSON value ends a fault about something else than a name, and about several names.
+const NO_NAME: [&str; 2] = ["expected string or map", "expected map with a single key"];
 
 fn choices(names: &[&str]) -> String {
-    format!("{CHOICES}`{}`", names.join("`, `"))
+    format!("expected exactly one of `{}`", names.join("`, `"))
 }
 
 /// A deserializer, visitor, seed or access that reads structs from maps alone.
-pub(crate) struct Strict<T>(pub(crate) T);
+#[derive(Debug)]
+pub struct Strict<T>(pub T);
 
 macro_rules! forward {
     ($($method:ident($($name:ident: $type:ty),*);)*) => {$(
@@ -42,8 +44,12 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
         visitor: V,
     ) -> Result<V::Value, D::Error> {
         let read = self.0.deserialize_enum(name, variants, Strict(visitor));
-        // What is neither one name nor an object of one name, the reader of JSON calls no value, and does not say which are.
-        read.map_err(|error| if error.to_string().starts_with(NO_VALUE) { D::Error::custom(choices(variants)) } else { error })
+        // What is neither one name nor an object of one name, the readers of JSON tell, and do not say which names there are.
+        read.map_err(|error| {
+            let text = error.to_string();
+            let is_no_name = text.starts_with(NO_VALUE) || NO_NAME.iter().any(|fault| text.ends_with(fault));
+            if is_no_name { D::Error::custom(choices(variants)) } else { error }
+        })
     }
 
     fn is_human_readable(&self) -> bool {
@@ -221,6 +227,21 @@ mod tests {
     enum Choice {
         One(Inner),
         Two,
+    }
+
+    #[test]
+    fn what_is_no_name_is_told_which_there_are() {
+        for wrong in ["5", "[]", "true", "{}", r#"{"One": {}, "Two": null}"#] {
+            let value: serde_json::Value = serde_json::from_str(wrong).unwrap();
+            let of_value = Choice::deserialize(Strict(&value)).unwrap_err().to_string();
+            let mut reader = serde_json::Deserializer::from_str(wrong);
+            let of_text = Choice::deserialize(Strict(&mut reader)).unwrap_err().to_string();
+            for told in [of_value, of_text] {
+                assert!(told.starts_with("expected exactly one of `One`, `Two`"), "{wrong}: {told}");
+            }
+        }
+        let inner = Choice::deserialize(Strict(&serde_json::json!({"One": {"a": "x"}}))).unwrap_err().to_string();
+        assert!(inner.contains("expected u8"), "{inner}");
     }
 
     fn read(text: &str) -> Result<Outer, String> {
