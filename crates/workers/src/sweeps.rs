@@ -34,7 +34,7 @@ async fn sweep(shard: &Shard) -> Result<(), End> {
     let mut maintain_at = shard.house.now();
     let mut look_at = Instant::now();
     let mut schedule_at = shard.house.now();
-    let (mut syncs_at, mut syncs_seen) = (schedule_at, 0);
+    let (mut syncs, mut syncs_at, mut syncs_seen) = (batch::Looks::default(), schedule_at, 0);
     loop {
         let mut pause = settings.sweep_every;
         if look_at <= Instant::now() || shard.pulse().pass_due.is_some_and(|due| due <= shard.house.now()) {
@@ -52,7 +52,7 @@ async fn sweep(shard: &Shard) -> Result<(), End> {
         // What a schedule says counts to the minute, and one that was just made is none that was looked at.
         let configured = shard.house.store.catalog().version;
         if shard.house.now() >= syncs_at || configured != syncs_seen {
-            (syncs_at, syncs_seen) = (batch::begin_due(shard).await?, configured);
+            (syncs_at, syncs_seen) = (batch::begin_due(shard, &mut syncs).await?, configured);
         }
         if shard.number() == 0 && shard.house.now() >= maintain_at {
             maintain(shard).await;

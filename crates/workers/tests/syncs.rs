@@ -136,6 +136,29 @@ async fn a_schedule_made_between_two_looks_is_kept_to_the_second() {
     workers.drain(PATIENCE).await;
 }
 
+/// Columns of JSON hold what no other column does: whole numbers of any length, and halves of characters.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn json_in_a_column_keeps_its_digits_and_spoils_one_row_at_most() {
+    let (house, warehouse) = (House::new().await, Warehouse::with(0).await);
+    let made = r#"CREATE TABLE profiles (no int, profile jsonb, raw json);
+         INSERT INTO profiles VALUES (1, '{"card": 12345678901234567890123}', '{"a": 1}'),
+         (2, '{"card": 12345678901234567890124}', E'{"a":\n "\\ud83d"}'), (3, '{"card": 3}', NULL)"#;
+    execute(&warehouse.0, made).await.unwrap();
+    let mut sync = warehouse.sync(&house, "SELECT no, profile, raw FROM profiles", None);
+    let map = json!({"external_id": "$.profile.card", "contact": null});
+    sync.document = json!({"project": "club", "operation": "issue", "map": map, "format": "ndjson"});
+    assert!(house.store.put(&house.change(), &sync, 0).await.unwrap());
+    let workers = house.workers().await;
+    let begun = house.begin(&sync).await.unwrap();
+    until("it is over", || async { house.batch(&begun).await.state.is_over() }).await;
+    let work = house.batch(&begun).await.progress;
+    assert_eq!((work.run.created, work.run.failed, work.fault), (2, 1, None));
+    for (card, is_there) in [("12345678901234567890123", true), ("12345678901234567890124", false), ("3", true)] {
+        assert_eq!(house.pass_of(card).await.is_some(), is_there, "{card}");
+    }
+    workers.drain(PATIENCE).await;
+}
+
 /// A run reads what changed since the last one that came to its end without a failed row.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_changed_is_read_and_what_failed_is_read_again() {

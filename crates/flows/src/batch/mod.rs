@@ -32,7 +32,7 @@ mod tests;
 
 pub use decode::{Decoder, Misread};
 pub use document::{Batch, EmptyCells, Operation};
-pub use ndjson::line;
+pub use ndjson::{line, row, unread};
 pub use plan::{BatchPlan, Ticket};
 pub use report::{Note, Report};
 pub use rows::{Format, Layout, Place, Reader, Row};

@@ -17,6 +17,18 @@ pub fn line(mut row: Map<String, Value>, empty_cells: EmptyCells, out: &mut Vec<
     out.push(b'\n');
 }
 
+/// A row that a database wrote as JSON, with its long numbers digit by digit, as a line's; none where it cannot be read.
+pub fn row(json: &str) -> Option<Map<String, Value>> {
+    serde_json::from_str(&exact(json)).ok()
+}
+
+/// Adds a row that cannot be read as a line: whoever reads that says why.
+pub fn unread(json: &str, out: &mut Vec<u8>) {
+    // In JSON a line ends between two values alone.
+    out.extend(json.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+    out.push(b'\n');
+}
+
 /// The object that a line holds. Numbers of more digits than a double keeps are texts in it, digit by digit, unless
 /// only their fraction is that long.
 pub(super) fn object(text: &str) -> Result<Value, String> {

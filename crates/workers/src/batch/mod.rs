@@ -20,7 +20,7 @@ use std::time::Duration;
 use domain::Timestamp;
 use store::{Batch, BatchPhase, BatchWork, Intake, JobState};
 
-pub(crate) use sync::begin_due;
+pub(crate) use sync::{Looks, begin_due};
 
 use crate::{
     jobs,

@@ -1,17 +1,18 @@
 //! Syncs: their queries are asked, and their runs begun by a schedule.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use domain::{Actor, OrgId, Project, Timestamp};
-use flows::batch::{Batch as Document, EmptyCells, Schedule, line};
+use flows::batch::{Batch as Document, EmptyCells, Schedule, line, row, unread};
 use flows::mapping::Rules;
 use outbound::{
     http::Failure,
     sql::{Column, Place, Query, Reading, Since, Unwritten},
 };
-use serde_json::{Map, Value};
-use store::{BatchWork, StoredSync, SyncScope};
+use serde_json::Value;
+use store::{BatchWork, OrgCatalog, Stored, StoredSync, SyncScope};
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use super::{
     intake::{Ended, PIECE_BYTES, Piece},
@@ -21,7 +22,7 @@ use crate::shard::{End, House, Shard};
 
 /// Rows of a trial.
 const TRIED_ROWS: usize = 10;
-/// How long after it was looked which syncs are due it is looked again, at the latest.
+/// How long after it was looked which syncs are due it is looked again, at the latest: what another node configured is known then.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How often it is looked whether a run is over that holds back the next.
 const HELD_BACK_EVERY: Duration = Duration::from_secs(5);
@@ -74,12 +75,15 @@ pub(super) async fn ask(
             let found = reading.next(if is_trial { TRIED_ROWS } else { usize::MAX }).await?;
             let is_last = found.is_empty() || is_trial;
             for json in found {
-                // The server made it.
-                let row: Map<String, Value> = serde_json::from_str(&json).unwrap_or_default();
-                if let Some(reached) = column.as_ref().and_then(|column| mark_of(row.get(column)?)) {
-                    mark = Some(reached);
+                // The server made it, but for what stands in columns of JSON, which may be half a character.
+                if let Some(row) = row(&json) {
+                    if let Some(reached) = column.as_ref().and_then(|column| mark_of(row.get(column)?)) {
+                        mark = Some(reached);
+                    }
+                    line(row, empty_cells, &mut text);
+                } else {
+                    unread(&json, &mut text);
                 }
-                line(row, empty_cells, &mut text);
                 rows += 1;
             }
             if is_last || text.len() >= PIECE_BYTES {
@@ -115,56 +119,120 @@ fn mark_of(cell: &Value) -> Option<String> {
     }
 }
 
+/// When it is to be looked at which sync of a shard: at its time, or when it changed.
+#[derive(Default)]
+pub(crate) struct Looks(HashMap<(OrgId, Uuid), Look>);
+
+struct Look {
+    /// The configuration version in which the sync was last changed.
+    changed: i64,
+    /// None while it is not to run.
+    at: Option<Timestamp>,
+}
+
+impl Looks {
+    /// Whether a sync that was last changed in a configuration version is to be looked at.
+    fn wants(&self, sync: (OrgId, Uuid), changed: i64, now: Timestamp) -> bool {
+        self.0.get(&sync).is_none_or(|look| look.changed != changed || look.at.is_some_and(|at| at <= now))
+    }
+
+    fn note(&mut self, sync: (OrgId, Uuid), changed: i64, at: Option<Timestamp>) {
+        self.0.insert(sync, Look { changed, at });
+    }
+
+    /// When the next one is to be looked at.
+    fn next(&self) -> Option<Timestamp> {
+        self.0.values().filter_map(|look| look.at).min()
+    }
+}
+
 /// Begins the runs that are due by their syncs' schedules. One that is still under way, or waits for somebody, holds back the
-/// next; times that went by meanwhile are made up for by one run. Says when to look again.
-pub(crate) async fn begin_due(shard: &Shard) -> Result<Timestamp, End> {
+/// next; times that went by meanwhile are made up for by one run. Reads the runs of those alone that are to be looked at.
+/// Says when to look again.
+pub(crate) async fn begin_due(shard: &Shard, looks: &mut Looks) -> Result<Timestamp, End> {
     let (house, now) = (&shard.house, shard.house.now());
-    let mut look_at = now.plus(LOOK_EVERY);
     let catalog = shard.insist("read the configuration", || house.catalog()).await?;
+    looks.0.retain(|(org, sync), _| catalog.org(*org).is_some_and(|config| config.syncs.contains_key(sync)));
     for (org, config) in catalog.orgs() {
         for stored in config.syncs.values() {
-            let sync = &stored.value;
-            let schedule = sync.schedule.clone().and_then(|schedule| serde_json::from_value::<Schedule>(schedule).ok());
-            let Some(schedule) = schedule.filter(|_| sync.enabled) else { continue };
-            if house.store.shard_of(org, sync.id.uuid()) != shard.number() {
-                continue;
-            }
-            let newest = || house.store.newest_job::<BatchWork>(org, sync.id.uuid());
-            let newest = shard.insist("read the runs of a sync", newest).await?;
-            // A schedule that was changed counts from then.
-            let since = newest.as_ref().map_or(stored.updated_at, |newest| newest.created_at.max(stored.updated_at));
-            let Some(due) = schedule.after(since) else { continue };
-            let is_held_back = newest.is_some_and(|newest| !newest.state.is_over());
-            if due > now {
-                look_at = look_at.min(due);
-            } else if is_held_back {
-                look_at = look_at.min(now.plus(HELD_BACK_EVERY));
-            } else {
-                let projects: Vec<Project> = config.projects.values().map(|stored| (*stored.value).clone()).collect();
-                begin(shard, org, sync, &projects, now).await?;
-                look_at = schedule.after(now).map_or(look_at, |next| look_at.min(next));
+            let key = (org, stored.value.id.uuid());
+            if looks.wants(key, stored.changed, now) && house.store.shard_of(org, key.1) == shard.number() {
+                let at = look(shard, org, config, stored, now).await?;
+                looks.note(key, stored.changed, at);
             }
         }
     }
-    Ok(look_at)
+    let latest = now.plus(LOOK_EVERY);
+    Ok(looks.next().map_or(latest, |next| next.min(latest)))
 }
 
-async fn begin(shard: &Shard, org: OrgId, sync: &StoredSync, projects: &[Project], now: Timestamp) -> Result<(), End> {
+/// Begins a sync's run if one is due; says when to look again.
+async fn look(
+    shard: &Shard,
+    org: OrgId,
+    config: &OrgCatalog,
+    stored: &Stored<StoredSync>,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, End> {
+    let (store, sync) = (&shard.house.store, &stored.value);
+    let schedule = sync.schedule.clone().and_then(|schedule| serde_json::from_value::<Schedule>(schedule).ok());
+    let Some(schedule) = schedule.filter(|_| sync.enabled) else { return Ok(None) };
+    let newest = || store.newest_job::<BatchWork>(org, sync.id.uuid());
+    let newest = shard.insist("read the runs of a sync", newest).await?;
+    // A schedule that was changed counts from then.
+    let since = newest.as_ref().map_or(stored.updated_at, |newest| newest.created_at.max(stored.updated_at));
+    let Some(due) = schedule.after(since) else { return Ok(None) };
+    if due > now {
+        return Ok(Some(due));
+    }
+    if newest.is_some_and(|newest| !newest.state.is_over()) {
+        return Ok(Some(now.plus(HELD_BACK_EVERY)));
+    }
+    let projects: Vec<Project> = config.projects.values().map(|stored| (*stored.value).clone()).collect();
+    let begun = begin(shard, org, sync, &projects, now).await?;
+    Ok(if begun { schedule.after(now) } else { Some(now.plus(LOOK_EVERY)) })
+}
+
+/// Begins a run, unless it cannot be or somebody was faster; whether it did.
+async fn begin(shard: &Shard, org: OrgId, sync: &StoredSync, projects: &[Project], now: Timestamp) -> Result<bool, End> {
     let store = &shard.house.store;
     let document = Document::from_json(&sync.document).ok();
     let Some(project) = document.and_then(|document| Some(document.check_by(Rules::Stored, projects, None).ok()?.project()))
     else {
         const WHY: &str = "its project is gone, or does not fit its map any more";
         tracing::warn!(sync = %sync.id, "a sync cannot be run: {WHY}");
-        return notice::cannot_begin(shard, org, sync.id, &sync.name, WHY).await;
+        notice::cannot_begin(shard, org, sync.id, &sync.name, WHY).await?;
+        return Ok(false);
     };
     let begin = || async {
         let (begun, write) = store.begin_sync(org, sync, project, Actor::System, SyncScope::Changed, now)?;
         Ok(store.written(write).await?.then_some(begun.id))
     };
-    // Somebody may have begun one meanwhile.
-    if let Some(batch) = shard.insist("begin a run of a sync", begin).await? {
+    let begun = shard.insist("begin a run of a sync", begin).await?;
+    if let Some(batch) = begun {
         tracing::info!(%batch, sync = %sync.id, "a sync runs by its schedule");
     }
-    Ok(())
+    Ok(begun.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn syncs_are_looked_at_when_they_are_due_or_changed_and_no_others() {
+        let at = |seconds: i64| Timestamp::from_seconds(1_800_000_000 + seconds);
+        let [waiting, later, off] = [1, 2, 3].map(|number| (OrgId::from_uuid(Uuid::nil()), Uuid::from_u128(number)));
+        let mut looks = Looks::default();
+        assert_eq!(looks.next(), None);
+        let wanted = |looks: &Looks, changed, now| [waiting, later, off].map(|sync| looks.wants(sync, changed, now));
+        assert_eq!(wanted(&looks, 7, at(0)), [true, true, true], "none was looked at");
+        looks.note(waiting, 7, Some(at(5)));
+        looks.note(later, 7, Some(at(3_600)));
+        looks.note(off, 7, None);
+        assert_eq!(looks.next(), Some(at(5)));
+        assert_eq!(wanted(&looks, 7, at(4)), [false, false, false]);
+        assert_eq!(wanted(&looks, 7, at(5)), [true, false, false], "one that waits is looked at alone");
+        assert_eq!(wanted(&looks, 8, at(4)), [true, true, true], "each that changed");
+    }
 }
