@@ -213,6 +213,8 @@ pub enum Action {
     RecordMessage {
         /// Which pass it is about.
         pass: PassRef,
+        /// Who held the pass when the message was asked for: the address is theirs.
+        holder: Option<ContactId>,
         /// Which message.
         message: Box<MessageRef>,
         /// What became of it.

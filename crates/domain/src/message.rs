@@ -92,7 +92,7 @@ pub struct MessageRef {
     pub sender: TargetId,
     /// By which way.
     pub channel: Channel,
-    /// To which address or number; none when there was none, or the person was erased.
+    /// To which address or number; none when there was none, or the person was erased or has the pass no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// Whether it was a test.

@@ -112,7 +112,9 @@ async fn an_address_that_refused_a_message_is_not_tried_again_until_it_changes()
     let Answer::Noted { event } = house.outcome(send(&pass, order(Channel::Email))).await.answer else { panic!() };
     let to = Some("anna@example.org".to_owned());
     let message = MessageRef { id: Some(event), sender: post, channel: Channel::Email, to, test: false };
-    let record = |news| Action::RecordMessage { pass: pass.clone(), message: Box::new(message.clone()), news };
+    let by = domain::ContactRef::External("m1".to_owned());
+    let holder = Some(house.store.contact(house.org, &by).await.unwrap().unwrap().id);
+    let record = |news| Action::RecordMessage { pass: pass.clone(), holder, message: Box::new(message.clone()), news };
     assert!(matches!(house.outcome(record(MessageNews::Begun)).await.answer, Answer::Unchanged { .. }));
     let detail = Some("5.1.1 no such user".to_owned());
     let facts = told(&house, record(MessageNews::Failed { reason: MessageFault::Bounced, detail })).await;
@@ -165,7 +167,8 @@ async fn what_a_person_wants_is_theirs_to_say_for_each_way() {
     let to = Some("anna@example.org".to_owned());
     let message = MessageRef { id: None, sender: post, channel: Channel::Email, to, test: false };
     let news = MessageNews::Failed { reason: MessageFault::Unsubscribed, detail: None };
-    house.outcome(Action::RecordMessage { pass: pass.clone(), message: Box::new(message), news }).await;
+    let holder = Some(contact);
+    house.outcome(Action::RecordMessage { pass: pass.clone(), holder, message: Box::new(message), news }).await;
     assert!(!reached(Channel::Email).await);
     assert!(says(&house, contact, Channel::Email, true).await);
     assert!(reached(Channel::Email).await);

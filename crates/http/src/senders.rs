@@ -41,7 +41,7 @@ async fn receive(
     let catalog = app.store.catalog();
     let config = catalog.org(org).ok_or_else(|| Problem::no_such("message"))?;
     let found = app.store.event(org, id).await?.and_then(LoggedEvent::whole).ok_or_else(|| Problem::no_such("message"))?;
-    let (Facts::MessageRequested { message }, Some(pass)) = (found.facts, found.pass) else {
+    let (Facts::MessageRequested { message }, Some(pass), holder) = (found.facts, found.pass, found.contact) else {
         return Err(Problem::no_such("message"));
     };
     let message =
@@ -61,7 +61,7 @@ async fn receive(
         cause: Cause::Schedule,
         key: Some(key),
         told: None,
-        action: Action::RecordMessage { pass: PassRef::Id(pass), message: Box::new(message), news },
+        action: Action::RecordMessage { pass: PassRef::Id(pass), holder, message: Box::new(message), news },
     };
     match app.engine.submit(command).await.map_err(Problem::from) {
         Ok(_) => Ok(StatusCode::NO_CONTENT),

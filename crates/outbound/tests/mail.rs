@@ -169,6 +169,9 @@ async fn hostile_servers_are_given_up() {
         let sent = mailer.send(&server(scheme, port), None, &mail("anna@example.org"), AMPLE).await;
         assert!(sent.is_err(), "{scheme}: {sent:?}");
     }
+    let mute = testkit::mail::mute().await.unwrap();
+    let sent = mailer.send(&server("smtp+plain", mute), None, &mail("anna@example.org"), AMPLE).await;
+    assert!(matches!(sent, Err(Unsent::Unanswered(_))), "{sent:?}");
     let silent = rude(Vec::new()).await;
     for scheme in ["smtp+plain", "smtp", "smtps"] {
         let short = Duration::from_millis(300);

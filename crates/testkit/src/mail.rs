@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    net::{TcpListener, TcpStream},
     process::{Child, ChildStdout, Command},
     sync::watch,
 };
@@ -97,6 +98,36 @@ impl MailServer {
             _ => Err(ClientError::TooLong(format!("{count} mails; there are {}", self.got().len()))),
         }
     }
+}
+
+/// A mail server that takes every mail and hangs up without a word when it has come; where it listens, on this machine. It ends
+/// with the runtime.
+///
+/// # Errors
+/// When there is no port.
+pub async fn mute() -> std::io::Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(hang_up(stream));
+        }
+    });
+    Ok(port)
+}
+
+async fn hang_up(stream: TcpStream) -> std::io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    stream.write_all(b"220 here\r\n").await?;
+    let (mut line, mut is_content) = (String::new(), false);
+    while stream.read_line(&mut line).await? > 0 && !(is_content && line == ".\r\n") {
+        if !is_content {
+            is_content = line.starts_with("DATA");
+            stream.write_all(if is_content { b"354 go\r\n" } else { b"250 yes\r\n" }).await?;
+        }
+        line.clear();
+    }
+    Ok(())
 }
 
 async fn listen(mut lines: Lines<BufReader<ChildStdout>>, got: Arc<Mutex<Vec<Value>>>, tell: watch::Sender<usize>) {

@@ -62,12 +62,35 @@ async fn member(house: &House, id: &str, email: &str, phone: &str) -> Pass {
 
 async fn send(house: &House, pass: &Pass, channel: Channel, text: Option<&str>) -> EventId {
     let text = text.map(str::to_owned);
-    let order = MessageOrder { channel, sender: None, test_to: None, subject: None, text, despite_bounce: false };
+    ask(house, pass, MessageOrder { channel, sender: None, test_to: None, subject: None, text, despite_bounce: false }).await
+}
+
+async fn send_by(house: &House, pass: &Pass, channel: Channel, sender: TargetId) -> EventId {
+    let sender = Some(sender.to_string());
+    ask(house, pass, MessageOrder { channel, sender, test_to: None, subject: None, text: None, despite_bounce: false }).await
+}
+
+async fn ask(house: &House, pass: &Pass, order: MessageOrder) -> EventId {
     let action = Action::Send { pass: PassRef::Id(pass.id), order: Box::new(order) };
     match house.engine.submit(house.command(action)).await.unwrap().answer {
         Answer::Noted { event } => event,
         other => panic!("{other:?}"),
     }
+}
+
+/// What a server leaves that stopped after it had written down that it was about to send.
+async fn begin(house: &House, pass: &Pass, asked: EventId, sender: TargetId, channel: Channel) {
+    let key = format!("{}/begin/0", DeliveryId::of(asked.uuid(), sender.uuid()));
+    let key = IdempotencyKey { principal: "messages".to_owned(), key, fingerprint: [0; 32], keep_image: false };
+    let message = Box::new(MessageRef { id: Some(asked), sender, channel, to: None, test: false });
+    let (pass, holder) = (PassRef::Id(pass.id), pass.contact);
+    let begin = Action::RecordMessage { pass, holder, message, news: MessageNews::Begun };
+    house.engine.submit(domain::Command { key: Some(key), ..house.command(begin) }).await.unwrap();
+}
+
+async fn wants_no(house: &House, channel: Channel, pass: &Pass) {
+    let wish = Action::SetWanted { contact: pass.contact.unwrap(), channel, wanted: false };
+    house.engine.submit(house.command(wish)).await.unwrap();
 }
 
 async fn timeline(house: &House, pass: &Pass) -> Vec<Event> {
@@ -204,8 +227,7 @@ async fn a_mail_goes_by_the_pass_and_its_holder_as_they_are_when_it_is_tried() {
         send(&house, pass, Channel::Email, None).await;
     }
     names_its_flight(&house, &named).await;
-    let wish = Action::SetWanted { contact: silent.contact.unwrap(), channel: Channel::Email, wanted: false };
-    house.engine.submit(house.command(wish)).await.unwrap();
+    wants_no(&house, Channel::Email, &silent).await;
     house.engine.submit(house.command(Action::Delete { pass: PassRef::Id(deleted.id), expected_version: None })).await.unwrap();
     let other = ContactInput { external_id: Some("person-5".to_owned()), ..ContactInput::default() };
     let new_contact = Some(ContactId::mint(domain::Clock::now(&*house.clock), &System));
@@ -222,8 +244,10 @@ async fn a_mail_goes_by_the_pass_and_its_holder_as_they_are_when_it_is_tried() {
     ] {
         until("it is noted that nobody is told", || async { kinds(&house, pass).await == failed }).await;
         let facts = timeline(&house, pass).await.pop().unwrap().facts;
-        let Facts::MessageFailed { reason, detail, .. } = &facts else { panic!("{facts:?}") };
+        let Facts::MessageFailed { reason, detail, message } = &facts else { panic!("{facts:?}") };
         assert_eq!((*reason, detail.as_deref()), (fault, said));
+        let is_theirs = pass.id != given_away.id;
+        assert_eq!(message.to.is_some(), is_theirs, "an address is kept for whoever has the pass, nobody before: {message:?}");
     }
     let sent = [EventKind::MessageRequested, EventKind::MessageSent];
     until("the mail went out", || async { kinds(&house, &named).await == sent }).await;
@@ -242,12 +266,7 @@ async fn an_sms_goes_out_once_and_what_nobody_knows_is_said_and_left() {
     let begun = member(&house, "2", "bert@example.org", "+4930901821").await;
     let stopped = member(&house, "3", "cora@example.org", "+4930901822").await;
     let asked = send(&house, &begun, Channel::Sms, None).await;
-    // A server that stopped after it had written down that it was about to send.
-    let key = format!("{}/begin/0", DeliveryId::of(asked.uuid(), target.uuid()));
-    let key = IdempotencyKey { principal: "messages".to_owned(), key, fingerprint: [0; 32], keep_image: false };
-    let message = MessageRef { id: Some(asked), sender: target, channel: Channel::Sms, to: None, test: false };
-    let begin = Action::RecordMessage { pass: PassRef::Id(begun.id), message: Box::new(message), news: MessageNews::Begun };
-    house.engine.submit(domain::Command { key: Some(key), ..house.command(begin) }).await.unwrap();
+    begin(&house, &begun, asked, target, Channel::Sms).await;
     send(&house, &anna, Channel::Sms, Some("Grüße & mehr:")).await;
     send(&house, &stopped, Channel::Sms, None).await;
     let workers = house.workers().await;
@@ -300,6 +319,99 @@ async fn an_sms_goes_out_once_and_what_nobody_knows_is_said_and_left() {
     workers.drain(PATIENCE).await;
 }
 
+/// A message that may have gone out did not fail, even where it cannot be sent any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_have_gone_out_is_not_known_whatever_came_since() {
+    let house = House::new().await;
+    let there = MailServer::start(&Manner::default()).await.unwrap();
+    let url = format!("smtp+plain://127.0.0.1:{}", there.port);
+    let post = sender(&house, "smtp", &url, Channel::Email, json!({"from": "Club <club@example.com>"}), &[]).await;
+    let dumb = format!("smtp+plain://127.0.0.1:{}", testkit::mail::mute().await.unwrap());
+    let dumb = sender(&house, "smtp", &dumb, Channel::Email, json!({"from": "Club <club@example.com>"}), &[]).await;
+    let vendor = Vendor::start(Service::Twilio).await.unwrap();
+    let phone = twilio(&house, &vendor).await;
+    let [silent, deleted, again, text, mute, gone] = {
+        let mut made = Vec::new();
+        for (id, name) in (0..).zip(["silent", "deleted", "again", "text", "mute", "gone"]) {
+            made.push(member(&house, name, &format!("{name}@example.org"), &format!("+493090182{id}")).await);
+        }
+        <[Pass; 6]>::try_from(made).unwrap()
+    };
+    for (pass, channel, by) in [
+        (&silent, Channel::Email, post),
+        (&deleted, Channel::Email, post),
+        (&again, Channel::Email, post),
+        (&text, Channel::Sms, phone),
+        (&gone, Channel::Sms, phone),
+    ] {
+        let asked = send_by(&house, pass, channel, by).await;
+        begin(&house, pass, asked, by, channel).await;
+    }
+    send_by(&house, &mute, Channel::Email, dumb).await;
+    wants_no(&house, Channel::Email, &silent).await;
+    wants_no(&house, Channel::Sms, &text).await;
+    house.engine.submit(house.command(Action::Delete { pass: PassRef::Id(deleted.id), expected_version: None })).await.unwrap();
+    let unheard = send_by(&house, &gone, Channel::Email, post).await;
+    wants_no(&house, Channel::Email, &gone).await;
+    let workers = house.workers().await;
+
+    let unknown = [EventKind::MessageRequested, EventKind::MessageUnknown];
+    for (pass, why) in [(&silent, "unsubscribed"), (&deleted, "its pass was deleted"), (&text, "unsubscribed")] {
+        until("it is not known", || async { kinds(&house, pass).await == unknown }).await;
+        let facts = timeline(&house, pass).await.pop().unwrap().facts;
+        let Facts::MessageUnknown { detail, .. } = facts else { panic!("{facts:?}") };
+        assert!(detail.ends_with(why), "{detail}");
+    }
+    let sent = [EventKind::MessageRequested, EventKind::MessageSent];
+    until("what the server knows again is sent again", || async { kinds(&house, &again).await == sent }).await;
+    // One of another way, that nobody had begun with, fails as ever.
+    let of_gone = async || {
+        let told = timeline(&house, &gone).await.into_iter();
+        let about = |message: &MessageRef| message.id == Some(unheard);
+        told.filter(|event| matches!(&event.facts, Facts::MessageFailed { message, .. } if about(message))).count()
+    };
+    until("it failed", || async { of_gone().await == 1 }).await;
+
+    // A server took it, and did not say so.
+    until("it was tried", || async { house.attempts(dumb).await.iter().any(|attempt| attempt.next_at.is_some()) }).await;
+    wants_no(&house, Channel::Email, &mute).await;
+    until("it is not known", || async {
+        house.clock.forward(Duration::from_secs(10));
+        kinds(&house, &mute).await == unknown
+    })
+    .await;
+    workers.drain(PATIENCE).await;
+}
+
+/// A try that does not come to sending is one, too, and does not make that before forgotten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_sms_that_may_have_gone_out_is_not_sent_after_a_try_that_could_not_be_made() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Twilio).await.unwrap();
+    let target = twilio(&house, &vendor).await;
+    let pass = member(&house, "1", "anna@example.org", "+4930901820").await;
+    let asked = send(&house, &pass, Channel::Sms, None).await;
+    begin(&house, &pass, asked, target, Channel::Sms).await;
+    // A credential that does not open, and then one that does.
+    let credential = async |of: TargetId| {
+        let stored = house.store.current().await.unwrap().org(house.org).unwrap().targets[&target.uuid()].clone();
+        let mut changed: StoredTarget = (*stored.value).clone();
+        changed.sealed_settings.insert("auth_token".to_owned(), house.store.seal_setting(house.org, of, TOKEN).unwrap());
+        assert!(house.store.put(&house.change(), &changed, stored.revision).await.unwrap());
+    };
+    credential(TargetId::mint(domain::Clock::now(&*house.clock), &System)).await;
+    let workers = house.workers().await;
+    until("it was tried", || async { !house.attempts(target).await.is_empty() }).await;
+    credential(target).await;
+    until("it is not known", || async {
+        house.clock.forward(Duration::from_secs(10));
+        kinds(&house, &pass).await == [EventKind::MessageRequested, EventKind::MessageUnknown]
+    })
+    .await;
+    assert!(vendor.books().messages.is_empty(), "it is not sent again");
+    workers.drain(PATIENCE).await;
+}
+
 /// The sender is deleted before anybody read that it is to send, and while a delivery is owed to it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_whose_sender_is_gone_fails_and_says_so() {
@@ -307,6 +419,9 @@ async fn a_message_whose_sender_is_gone_fails_and_says_so() {
     let vendor = Vendor::start(Service::Twilio).await.unwrap();
     let target = twilio(&house, &vendor).await;
     let unread = member(&house, "1", "anna@example.org", "+4930901820").await;
+    let begun = member(&house, "3", "cora@example.org", "+4930901822").await;
+    let asked = send(&house, &begun, Channel::Sms, None).await;
+    begin(&house, &begun, asked, target, Channel::Sms).await;
     let owed = member(&house, "2", "bert@example.org", "+4930901821").await;
     send(&house, &unread, Channel::Sms, None).await;
     let asked = send(&house, &owed, Channel::Sms, None).await;
@@ -327,6 +442,8 @@ async fn a_message_whose_sender_is_gone_fails_and_says_so() {
         kinds(&house, &owed).await == failed
     })
     .await;
+    let unknown = [EventKind::MessageRequested, EventKind::MessageUnknown];
+    until("it is not known", || async { kinds(&house, &begun).await == unknown }).await;
     for pass in [&unread, &owed] {
         let facts = timeline(&house, pass).await.pop().unwrap().facts;
         let Facts::MessageFailed { reason, detail, message } = facts else { panic!("{facts:?}") };

@@ -99,17 +99,19 @@ fn sender<'d>(draft: &'d Draft<'_>, pass: &Pass, order: &MessageOrder) -> Result
     }
 }
 
-/// The person's address is kept with the event only as long as the person is known.
+/// The person's address is kept with the event only as long as the person is known and the pass theirs: the event is sealed for
+/// whoever has it now.
 pub(super) fn record(
     draft: &mut Draft<'_>,
     reference: &PassRef,
+    asked_of: Option<ContactId>,
     message: &MessageRef,
     news: &MessageNews,
 ) -> Result<Answer, Reject> {
     let pass = draft.pass(reference)?;
-    let contact = holder(draft, &pass).cloned();
+    let is_theirs = |contact: &Contact| contact.erased_at.is_none() && Some(contact.id) == asked_of;
     let mut message = message.clone();
-    if !message.test && contact.as_ref().is_none_or(|contact| contact.erased_at.is_some()) {
+    if !message.test && !holder(draft, &pass).is_some_and(is_theirs) {
         message.to = None;
     }
     let facts = match news.clone() {

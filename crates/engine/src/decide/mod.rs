@@ -70,7 +70,7 @@ pub fn decide(view: &View<'_>, command: &Command, now: Timestamp) -> Result<Deci
         Action::Notify { pass, text, at, until } => notices::notify(&mut draft, pass, text, *at, *until)?,
         Action::CancelNotices { pass } => notices::cancel(&mut draft, pass)?,
         Action::Send { pass, order } => message::send(&mut draft, pass, order)?,
-        Action::RecordMessage { pass, message, news } => message::record(&mut draft, pass, message, news)?,
+        Action::RecordMessage { pass, holder, message, news } => message::record(&mut draft, pass, *holder, message, news)?,
         Action::Scan { passes, order } => scan::scan(&mut draft, passes, order)?,
         Action::UndoScan { pass, scan, by, reason } => undo_scan::undo(&mut draft, pass, scan, by, reason.as_deref())?,
         Action::RecordInstall { pass, wallet, device, push_token, sighting } => {

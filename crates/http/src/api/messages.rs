@@ -177,7 +177,7 @@ async fn bounce(
     let message = MessageRef { id: Some(message), sender, channel, to: Some(asked.to), test };
     let reason = if unsubscribed { MessageFault::Unsubscribed } else { MessageFault::Bounced };
     let news = MessageNews::Failed { reason, detail };
-    let action = Action::RecordMessage { pass: PassRef::Id(pass), message: Box::new(message), news };
+    let action = Action::RecordMessage { pass: PassRef::Id(pass), holder: event.contact, message: Box::new(message), news };
     let outcome = once.submit(&app, &can, &body.bytes, action).await?;
     match outcome.answer {
         Answer::Noted { event } => Ok(Acted::new(outcome.replayed, Shown::done(Noted { event }))),

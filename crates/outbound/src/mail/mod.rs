@@ -72,6 +72,9 @@ pub enum Unsent {
         /// What happened.
         detail: String,
     },
+    /// The mail was handed over, and no answer to it came: nobody knows whether it goes out.
+    #[error("the mail was handed over, and it is not known whether the server took it: {0}")]
+    Unanswered(Box<Unsent>),
     /// The server does not do what was asked for.
     #[error("the mail server cannot be used: {0}")]
     Unfit(String),
@@ -117,17 +120,20 @@ impl Mailer {
             Ok(Err(Broken::Unsent(unsent))) => return Err(unsent),
             Err(elapsed) => return Err(late(elapsed)),
         };
-        let exchange = exchange(&mut connection, &made);
-        match tokio::time::timeout_at(until, exchange).await.map_err(late)? {
-            Ok((said, is_clean)) => {
+        let mut handed = false;
+        let exchange = exchange(&mut connection, &made, &mut handed);
+        let unsent = match tokio::time::timeout_at(until, exchange).await {
+            Ok(Ok((said, is_clean))) => {
                 if is_clean {
                     self.pool.put(server, login, connection);
                 }
-                Ok(said)
+                return Ok(said);
             }
-            Err(Broken::Said(said)) => Ok(said),
-            Err(Broken::Unsent(unsent)) => Err(unsent),
-        }
+            Ok(Err(Broken::Said(said))) => return Ok(said),
+            Ok(Err(Broken::Unsent(unsent))) => unsent,
+            Err(elapsed) => late(elapsed),
+        };
+        Err(if handed { Unsent::Unanswered(Box::new(unsent)) } else { unsent })
     }
 
     async fn connection(&self, server: &Server, login: Option<&Login>, hello: &str) -> Result<AsyncSmtpConnection, Broken> {
@@ -138,8 +144,8 @@ impl Mailer {
     }
 }
 
-/// Hands a mail over; whether the connection can be used again.
-async fn exchange(connection: &mut AsyncSmtpConnection, made: &message::Made) -> Result<(Said, bool), Broken> {
+/// Hands a mail over; whether the connection can be used again. Says when it begins to go over the wire.
+async fn exchange(connection: &mut AsyncSmtpConnection, made: &message::Made, handed: &mut bool) -> Result<(Said, bool), Broken> {
     let mut parameters = Vec::new();
     let from = made.envelope.from().into_iter();
     if from.chain(made.envelope.to()).any(|address| !AsRef::<str>::as_ref(address).is_ascii()) {
@@ -160,6 +166,7 @@ async fn exchange(connection: &mut AsyncSmtpConnection, made: &message::Made) ->
         outcome = connect::heard("DATA", connection.command(Data).await);
     }
     if outcome.is_ok() {
+        *handed = true;
         outcome = connect::heard("DATA", connection.message(&made.bytes).await);
     }
     match outcome {

@@ -2,10 +2,12 @@
 //!
 //! A server that does not know a message again when it comes twice is never asked twice unless it said that it took nothing:
 //! that a message is about to be sent is written down before it is. Whoever finds that written and no outcome (after a crash,
-//! after an answer that did not come) does not know whether it was sent, says so on the pass, and leaves it.
+//! after an answer that did not come) does not know whether it was sent, says so on the pass, and leaves it. One that the server
+//! knows again is sent once more; where that cannot be any more, it is not known either.
 
 use std::{
     borrow::Cow,
+    fmt::Display,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -70,13 +72,16 @@ pub(super) async fn fly(
     attempted
 }
 
-/// Writes down that a message has nobody to send it, unless what came of it is known already.
-pub(super) async fn unsent(house: &House, event: &Event, why: &str) -> Result<(), StoreError> {
+/// Writes down that a message has nobody to send it, unless what came of it is known already. Of so many tries it is known that
+/// they are over.
+pub(super) async fn unsent(house: &House, event: &Event, attempts: i32, why: &str) -> Result<(), StoreError> {
     let Facts::MessageRequested { message } = &event.facts else { return Ok(()) };
     let (sender, channel, test) = (message.sender, message.channel, message.test);
     let message = MessageRef { id: Some(event.id), sender, channel, to: Some(message.to.clone()), test };
-    let key = format!("{}/done", DeliveryId::of(event.id.uuid(), sender.uuid()));
-    match note(house, event, &message, key, failed(MessageFault::Undelivered, why)).await {
+    let id = DeliveryId::of(event.id.uuid(), sender.uuid());
+    let may_have_gone = may_have_gone(house, event, &message, id, Some(attempts)).await?;
+    let news = if may_have_gone { unknown(why) } else { failed(MessageFault::Undelivered, why) };
+    match note(house, event, &message, done(id), news).await {
         Err(EngineError::Unavailable(error)) => Err(StoreError::Unavailable(error.to_string())),
         Err(EngineError::Rejected(reject)) => {
             tracing::warn!(event = %event.id, %reject, "what came of a message cannot be noted on its pass");
@@ -86,15 +91,48 @@ pub(super) async fn unsent(house: &House, event: &Event, why: &str) -> Result<()
     }
 }
 
+/// Under which key what came of it is noted.
+fn done(id: DeliveryId) -> String {
+    format!("{id}/done")
+}
+
+/// Under which key is noted that a try is about to be made, after so many.
+fn begun(id: DeliveryId, attempts: i32) -> String {
+    format!("{id}/begin/{attempts}")
+}
+
+/// Under which key is noted that nobody knows what came of one of its tries.
+fn unsure(id: DeliveryId) -> String {
+    format!("{id}/unsure")
+}
+
 /// Has the engine write something down about a message under a key; whether it was not there before.
 async fn note(house: &House, event: &Event, message: &MessageRef, key: String, news: MessageNews) -> Result<bool, EngineError> {
-    let Some(pass) = event.pass.map(PassRef::Id) else { return Ok(true) };
+    let Some(command) = noting(house, event, message, key, news) else { return Ok(true) };
+    Ok(!house.engine.submit(command).await?.replayed)
+}
+
+fn noting(house: &House, event: &Event, message: &MessageRef, key: String, news: MessageNews) -> Option<Command> {
     let key = IdempotencyKey { principal: MESSAGES.to_owned(), key, fingerprint: [0; 32], keep_image: false };
     let id = CommandId::mint(house.now(), &*house.entropy);
-    let action = Action::RecordMessage { pass, message: Box::new(message.clone()), news };
-    let command =
-        Command { id, org: event.org, actor: Actor::System, cause: Cause::Schedule, key: Some(key), told: None, action };
-    Ok(!house.engine.submit(command).await?.replayed)
+    let (pass, holder) = (PassRef::Id(event.pass?), event.contact);
+    let action = Action::RecordMessage { pass, holder, message: Box::new(message.clone()), news };
+    Some(Command { id, org: event.org, actor: Actor::System, cause: Cause::Schedule, key: Some(key), told: None, action })
+}
+
+/// Whether a message may have gone out although no answer says so: the try after so many was begun and its end is not known, or
+/// that of an earlier one. Writes nothing.
+async fn may_have_gone(
+    house: &House,
+    event: &Event,
+    message: &MessageRef,
+    id: DeliveryId,
+    attempts: Option<i32>,
+) -> Result<bool, StoreError> {
+    let keys = attempts.map(|attempts| begun(id, attempts)).into_iter().chain([unsure(id)]);
+    let asked: Vec<Command> = keys.filter_map(|key| noting(house, event, message, key, MessageNews::Begun)).collect();
+    let verdicts = engine::preview(&house.store, &*house.clock, &asked).await?;
+    Ok(verdicts.into_iter().flatten().any(|verdict| verdict.replayed))
 }
 
 /// What came of a try, with what there is to show of it.
@@ -112,7 +150,7 @@ impl Trial {
     fn of(came: Came) -> Self {
         Self { came, why: None, reply: None, elapsed: Duration::ZERO, timed_out: false, attached: None }
     }
-    fn later(why: &dyn std::fmt::Display) -> Self {
+    fn later(why: &dyn Display) -> Self {
         Self { why: Some(why.to_string()), ..Self::of(Came::Later) }
     }
     fn never(why: &str) -> Self {
@@ -145,27 +183,57 @@ impl<'e> Errand<'e> {
         let stored = catalog.org(self.delivery.event.org).and_then(|config| config.targets.get(&target.id.uuid()));
         if !stored.is_some_and(|stored| stored.value.target.enabled) {
             let why = "its sender was switched off";
-            self.note_for_good(failed(MessageFault::Undelivered, why)).await;
+            let news = self.failed(Some(self.delivery.attempts), why).await;
+            self.note_for_good(news).await;
             return self.delivery.expire(self.house, why);
         }
         let request = match self.request().await {
             Ok(request) => request,
-            Err(trial) => return self.conclude(None, *trial).await,
+            Err(trial) => return self.conclude(None, self.unsent(*trial).await).await,
         };
-        if !(self.messenger.knows_again)(target) {
-            match self.begin().await {
-                Ok(true) => {}
-                Ok(false) => return self.not_known(request).await,
-                Err(why) => return self.conclude(Some(request), Trial::later(&why)).await,
-            }
+        let knows_again = (self.messenger.knows_again)(target);
+        match self.begin(&begun(self.delivery.id, self.delivery.attempts)).await {
+            Ok(true) => {}
+            Ok(false) if knows_again => self.unsure().await,
+            Ok(false) => return self.not_known(request).await,
+            Err(why) => return self.conclude(Some(request), Trial::later(&why)).await,
         }
         let by_mail = matches!(self.delivery.to.vendor().map(|vendor| vendor.carrier), Some(Carrier::Mail));
         let mut trial = if by_mail { self.mail(&request).await } else { self.call(&request).await };
-        if matches!(trial.came, Came::Unknown { .. }) && (self.messenger.knows_again)(target) {
+        if matches!(trial.came, Came::Unknown { .. }) && knows_again {
+            self.unsure().await;
             trial.came = Came::Later;
         }
         self.learn(&trial);
         self.conclude(Some(request), trial).await
+    }
+
+    /// A message that is not sent now, or not at all: whether it went out before may not be known.
+    async fn unsent(&self, trial: Trial) -> Trial {
+        let why = match &trial.came {
+            Came::Never { reason, said } if said.is_empty() => reason.name().to_owned(),
+            Came::Never { said, .. } => said.clone(),
+            _ => trial.why.clone().unwrap_or_default(),
+        };
+        if !self.may_have_gone(Some(self.delivery.attempts)).await {
+            return trial;
+        }
+        if trial.came == Came::Later && (self.messenger.knows_again)(self.delivery.to.target()) {
+            // The next try has another number.
+            self.unsure().await;
+            return trial;
+        }
+        Trial { came: Came::Unknown { said: went(&why) }, why: None, ..trial }
+    }
+
+    /// That it failed without its server's word, unless it went: by the try after so many, if one was to come.
+    async fn failed(&self, attempts: Option<i32>, why: &str) -> MessageNews {
+        if self.may_have_gone(attempts).await { unknown(why) } else { failed(MessageFault::Undelivered, why) }
+    }
+
+    async fn may_have_gone(&self, attempts: Option<i32>) -> bool {
+        let asked = || may_have_gone(self.house, &self.delivery.event, &self.message, self.delivery.id, attempts);
+        self.for_good("it could not be asked whether a message went out", asked).await
     }
 
     async fn request(&self) -> Result<Request, Box<Trial>> {
@@ -227,10 +295,9 @@ impl<'e> Errand<'e> {
         Ok(Some(format!("{}/u/{text}", self.house.settings.webhooks.public_url)))
     }
 
-    /// Notes that it is about to be sent; whether that was not noted before.
-    async fn begin(&self) -> Result<bool, String> {
-        let key = format!("{}/begin/{}", self.delivery.id, self.delivery.attempts);
-        match note(self.house, &self.delivery.event, &self.message, key, MessageNews::Begun).await {
+    /// Notes under a key that it is about to be sent; whether that was not noted before.
+    async fn begin(&self, key: &str) -> Result<bool, String> {
+        match note(self.house, &self.delivery.event, &self.message, key.to_owned(), MessageNews::Begun).await {
             Ok(is_new) => Ok(is_new),
             Err(EngineError::Rejected(reject)) => Err(reject.message),
             Err(EngineError::Unavailable(error)) => Err(error.to_string()),
@@ -284,7 +351,10 @@ impl<'e> Errand<'e> {
                 Trial::of(Came::Never { reason: MessageFault::NoAddress, said: bad.to_string() })
             }
             Err(Unsent::Bad(bad)) => Trial::never(&bad.to_string()),
-            Err(unsent) => Trial { timed_out: is_timeout(&unsent), ..Trial::later(&unsent) },
+            Err(unsent) => {
+                let unknown = matches!(unsent, Unsent::Unanswered(_)).then(|| Came::Unknown { said: unsent.to_string() });
+                Trial { timed_out: is_timeout(&unsent), came: unknown.unwrap_or(Came::Later), ..Trial::later(&unsent) }
+            }
         };
         Trial { elapsed, attached, ..trial }
     }
@@ -333,8 +403,11 @@ impl<'e> Errand<'e> {
         };
         let why = trial.why.clone().unwrap_or_default();
         let attempted = self.attempted(request, trial);
-        let news = news.or_else(|| matches!(attempted.then, Then::GaveUp).then(|| failed(MessageFault::Undelivered, &why)));
         if let Some(news) = news {
+            self.note_for_good(news).await;
+        } else if matches!(attempted.then, Then::GaveUp) {
+            // This try itself came to its end.
+            let news = self.failed(None, &why).await;
             self.note_for_good(news).await;
         }
         attempted
@@ -367,17 +440,36 @@ impl<'e> Errand<'e> {
 
     /// Writes down what came of it, however long that takes: it happened. Whether it was not written down before.
     async fn note_for_good(&self, news: MessageNews) -> bool {
-        let mut pause = Duration::from_millis(100);
-        loop {
-            let key = format!("{}/done", self.delivery.id);
-            match note(self.house, &self.delivery.event, &self.message, key, news.clone()).await {
-                Ok(is_new) => return is_new,
+        self.note_under(&done(self.delivery.id), &news).await
+    }
+
+    /// Writes down, however long that takes, that nobody knows what came of a try.
+    async fn unsure(&self) {
+        self.note_under(&unsure(self.delivery.id), &MessageNews::Begun).await;
+    }
+
+    async fn note_under(&self, key: &str, news: &MessageNews) -> bool {
+        self.for_good("what came of a message could not be noted", || async {
+            match note(self.house, &self.delivery.event, &self.message, key.to_owned(), news.clone()).await {
+                Ok(is_new) => Ok(is_new),
                 Err(EngineError::Rejected(reject)) => {
                     tracing::warn!(delivery = %self.delivery.id, %reject, "what came of a message cannot be noted on its pass");
-                    return true;
+                    Ok(true)
                 }
-                Err(EngineError::Unavailable(error)) => {
-                    tracing::warn!(%error, delivery = %self.delivery.id, "what came of a message could not be noted; trying again");
+                Err(EngineError::Unavailable(error)) => Err(error),
+            }
+        })
+        .await
+    }
+
+    /// Tries again until the store answers.
+    async fn for_good<T, E: Display, F: Future<Output = Result<T, E>>>(&self, what: &str, try_it: impl Fn() -> F) -> T {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            match try_it().await {
+                Ok(done) => return done,
+                Err(error) => {
+                    tracing::warn!(%error, delivery = %self.delivery.id, "{what}; trying again");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -390,6 +482,17 @@ fn failed(reason: MessageFault, said: &str) -> MessageNews {
     MessageNews::Failed { reason, detail: Some(said.to_owned()).filter(|said| !said.is_empty()) }
 }
 
+fn unknown(why: &str) -> MessageNews {
+    MessageNews::Unknown { detail: went(why) }
+}
+
+fn went(why: &str) -> String {
+    format!("it may have gone out before, and is not sent again: {why}")
+}
+
 fn is_timeout(unsent: &Unsent) -> bool {
-    matches!(unsent, Unsent::Failed(Failure::Timeout { .. }))
+    match unsent {
+        Unsent::Unanswered(unsent) => is_timeout(unsent),
+        unsent => matches!(unsent, Unsent::Failed(Failure::Timeout { .. })),
+    }
 }

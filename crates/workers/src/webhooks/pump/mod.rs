@@ -218,7 +218,9 @@ impl Pump {
                 Some(LoggedEvent::Whole(event, under)) => {
                     let event = Arc::new(*event);
                     if !self.has_sender(&catalog, &event) {
-                        shard.insist("note that a message has no sender", || message::unsent(house, &event, NO_SENDER)).await?;
+                        shard
+                            .insist("note that a message has no sender", || message::unsent(house, &event, 0, NO_SENDER))
+                            .await?;
                     }
                     self.begin(&catalog, &event, &Arc::new(under))
                 }
@@ -341,7 +343,11 @@ impl Pump {
                 // The event was erased or its target removed: there is nothing to send, or nobody to send it to.
                 (event, _) => {
                     if let Some((event, ..)) = event {
-                        shard.insist("note that a message has no sender", || message::unsent(house, event, NO_SENDER)).await?;
+                        shard
+                            .insist("note that a message has no sender", || {
+                                message::unsent(house, event, row.attempts, NO_SENDER)
+                            })
+                            .await?;
                     }
                     self.book.over(row.over());
                 }
