@@ -32,12 +32,12 @@ pub(crate) async fn decide_ahead(store: &Store, clock: &dyn Clock, commands: &[C
 /// fails because of its neighbour.
 pub(crate) async fn carry_out(store: &Store, clock: &dyn Clock, commands: &[Command], mut ahead: Option<Decided>) -> Carried {
     let mut carried = Carried { verdicts: Vec::with_capacity(commands.len()), footprint: Some(Footprint::default()) };
-    let mut parts = vec![commands];
-    while let Some(part) = parts.pop() {
+    let mut stride = Stride(commands.len());
+    while carried.verdicts.len() < commands.len() {
+        let part = stride.of(&commands[carried.verdicts.len()..]);
         match try_batch(store, clock, part, ahead.take()).await {
             Ok((decided, footprint)) => {
-                let rest = &part[decided.len()..];
-                parts.extend(Some(rest).filter(|rest| !rest.is_empty()));
+                stride.took(decided.len());
                 carried.verdicts.extend(decided);
                 if let Some(all) = &mut carried.footprint {
                     all.extend(footprint);
@@ -46,11 +46,10 @@ pub(crate) async fn carry_out(store: &Store, clock: &dyn Clock, commands: &[Comm
             }
             Err(error) if part.len() > 1 && !error.is_transient() => {
                 tracing::warn!(%error, commands = part.len(), "a batch failed and is halved");
-                let (first, second) = part.split_at(part.len() / 2);
-                parts.push(second);
-                parts.push(first);
+                stride = Stride(part.len() / 2);
             }
             Err(error) => {
+                stride.took(part.len());
                 let error = Arc::new(error);
                 carried.verdicts.extend(part.iter().map(|_| Err(EngineError::Unavailable(Arc::clone(&error)))));
             }
@@ -58,6 +57,21 @@ pub(crate) async fn carry_out(store: &Store, clock: &dyn Clock, commands: &[Comm
         carried.footprint = None;
     }
     carried
+}
+
+/// How many commands are tried together: fewer after a batch of which not all could be decided or written together, then more
+/// again, so that what is loaded in vain grows no faster than the commands.
+struct Stride(usize);
+
+impl Stride {
+    fn of<'c, T>(&self, rest: &'c [T]) -> &'c [T] {
+        &rest[..self.0.min(rest.len())]
+    }
+
+    /// Of those that were tried so many were done.
+    fn took(&mut self, done: usize) {
+        self.0 = done.max(1).saturating_mul(2);
+    }
 }
 
 /// What commands would be answered if they were carried out now, one after another; nothing is written. After one that takes away
@@ -68,9 +82,12 @@ pub(crate) async fn carry_out(store: &Store, clock: &dyn Clock, commands: &[Comm
 pub async fn preview(store: &Store, clock: &dyn Clock, commands: &[Command]) -> Result<Vec<Verdict>, StoreError> {
     let touches = touches(store, commands);
     let mut verdicts = Vec::with_capacity(commands.len());
+    let mut stride = Stride(commands.len());
     while verdicts.len() < commands.len() {
-        let rest = verdicts.len()..;
-        verdicts.extend(decide_together(store, clock, &commands[rest.clone()], &touches[rest]).await?.verdicts);
+        let (part, touches) = (stride.of(&commands[verdicts.len()..]), stride.of(&touches[verdicts.len()..]));
+        let decided = decide_together(store, clock, part, touches).await?.verdicts;
+        stride.took(decided.len());
+        verdicts.extend(decided);
     }
     Ok(verdicts)
 }
@@ -254,4 +271,32 @@ fn remember(states: &mut States, changes: &mut Changes, org: OrgId, key: &domain
     };
     states.results.insert((org, key.principal.clone(), key.key.clone()), stored);
     changes.results.push(NewResult { org, key: key.clone(), answer: outcome.answer.clone(), pass, contact });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many commands are tried, with those that are tried again, where a batch ends before each multiple of a number.
+    fn tried(commands: &[usize], every: usize) -> usize {
+        let (mut done, mut tried, mut stride) = (0, 0, Stride(commands.len()));
+        while done < commands.len() {
+            let part = stride.of(&commands[done..]);
+            tried += part.len();
+            let took = 1 + part[1..].iter().take_while(|number| *number % every != 0).count();
+            stride.took(took);
+            done += took;
+        }
+        tried
+    }
+
+    #[test]
+    fn commands_that_undo_one_another_are_tried_a_few_times_each() {
+        let commands: Vec<usize> = (0..4_096).collect();
+        for every in [1, 2, 3, 7, 100] {
+            let tried = tried(&commands, every);
+            assert!(tried < 5 * commands.len(), "{every}: {tried}");
+        }
+        assert_eq!(tried(&commands, usize::MAX), commands.len());
+    }
 }
