@@ -152,7 +152,7 @@ async fn try_batch(
         if changes.events.is_empty() && changes.results.is_empty() && written.is_empty() {
             return Ok((verdicts, footprint));
         }
-        written.into_changes(&mut changes);
+        written.into_changes(&states, &mut changes);
         match store.commit(&mut states, &changes).await? {
             Committed::Done(_) => return Ok((verdicts, footprint)),
             Committed::Conflict => tracing::debug!(commands = commands.len(), "a race was lost; deciding again"),
@@ -173,7 +173,10 @@ impl Written {
     fn is_empty(&self) -> bool {
         self.passes.is_empty() && self.contacts.is_empty() && self.installations.is_empty()
     }
-    fn into_changes(self, changes: &mut Changes) {
+    fn into_changes(self, states: &States, changes: &mut Changes) {
+        let issued = |key: &(OrgId, domain::PassId)| states.passes.get(key).filter(|held| held.stored_version.is_none());
+        let into = self.passes.iter().filter_map(|key| Some((key.0, issued(key)?.value.project)));
+        changes.issued_into = into.collect::<HashSet<_>>().into_iter().collect();
         changes.passes.extend(self.passes);
         changes.contacts.extend(self.contacts);
         changes.installations.extend(self.installations);

@@ -18,6 +18,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::{
+    config,
     convert::Columns,
     error::{Attempt, Failed},
     pool::{Transaction, rerun},
@@ -113,6 +114,7 @@ async fn commit_once(pool: &Pool, batch: &Batch<'_>) -> Attempt<Vec<domain::Posi
 
 async fn steps(open: &Transaction, statements: &Statements, batch: &Batch<'_>) -> Attempt<Vec<domain::Position>> {
     let locked = Box::pin(claims::lock_and_claim(open, statements, batch)).await?;
+    Box::pin(config::hold(open, &batch.rows.standing)).await?;
     Box::pin(claims::change_names(open, statements, batch, &locked)).await?;
     Box::pin(append::append_and_commit(open, statements, batch)).await
 }

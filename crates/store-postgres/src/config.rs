@@ -1,8 +1,8 @@
 //! Configuration, names, audit, keys and blobs.
 
 use deadpool_postgres::Pool;
-use domain::OrgId;
-use store::{AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, ResourceRow, StoreError, Unchanged};
+use domain::{OrgId, ProjectId};
+use store::{AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, ResourceKind, ResourceRow, StoreError, Unchanged};
 use uuid::Uuid;
 
 use crate::{
@@ -34,6 +34,7 @@ pub(crate) async fn write(pool: &Pool, write: &ConfigWrite) -> Attempt<ConfigWri
         claim_results(open, write).await?;
         expect_unchanged(open, &write.unchanged).await?;
         write_resources(open, &write.resources, version).await?;
+        expect_no_passes(open, &write.without_passes).await?;
         jobs::write(open, &write.jobs).await?;
         write_names(open, write).await?;
         write_rest(open, write).await?;
@@ -51,6 +52,34 @@ async fn expect_unchanged(open: &Transaction, all: &[Unchanged]) -> Attempt<()> 
     let changed = open.prepare("SELECT 1 FROM resources WHERE changed > $3 AND org = $1 AND kind = $2 LIMIT 1").await?;
     for Unchanged { org, kind, since } in all {
         if !open.query(&changed, &[&org.uuid(), kind, since]).await?.is_empty() {
+            return Err(Failed::Conflict);
+        }
+    }
+    Ok(())
+}
+
+/// Whoever issues the first pass into a project that is removed here holds its row, which was waited for.
+async fn expect_no_passes(open: &Transaction, all: &[(OrgId, ProjectId)]) -> Attempt<()> {
+    let issued = open.prepare("SELECT 1 FROM passes WHERE org = $1 AND project = $2 AND version >= 0 LIMIT 1").await?;
+    for (org, project) in all {
+        if !open.query(&issued, &[&org.uuid(), &project.uuid()]).await?.is_empty() {
+            return Err(Failed::Conflict);
+        }
+    }
+    Ok(())
+}
+
+/// Sees to it that projects are not removed before the transaction ends.
+pub(crate) async fn hold(open: &Transaction, projects: &[(OrgId, ProjectId)]) -> Attempt<()> {
+    const HOLD: &str = "SELECT 1 FROM resources WHERE org = $1 AND kind = $2 AND id = $3 AND NOT deleted FOR SHARE";
+    if projects.is_empty() {
+        return Ok(());
+    }
+    let hold = open.prepare(HOLD).await?;
+    let mut projects = projects.to_vec();
+    projects.sort_unstable();
+    for (org, project) in projects {
+        if open.query(&hold, &[&org.uuid(), &ResourceKind::Project.number(), &project.uuid()]).await?.is_empty() {
             return Err(Failed::Conflict);
         }
     }

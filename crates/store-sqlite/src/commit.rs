@@ -8,7 +8,7 @@ use store::{CommitRows, Committed, ContactWrite, Hash, InstallationRow, PassRow,
 use uuid::Uuid;
 
 use crate::{
-    codes,
+    codes, config,
     fault::Result,
     keys::Keys,
     log, names,
@@ -27,6 +27,11 @@ pub(crate) fn commit(db: &Connection, keys: &Keys, rows: &CommitRows) -> Result<
 
 /// Nothing where somebody else was faster.
 fn write(db: &Connection, keys: &Keys, rows: &CommitRows) -> Result<Option<Vec<Position>>> {
+    for (org, project) in &rows.standing {
+        if !config::stands(db, *org, *project)? {
+            return Ok(None);
+        }
+    }
     destroy_keys(db, &rows.destroyed_keys)?;
     let won = claim_results(db, &rows.results, rows.now)?
         && add_keys(db, &rows.data_keys)?

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use domain::OrgId;
+use domain::{OrgId, ProjectId};
 use parking_lot::Mutex;
 use rusqlite::{Connection, Row, params};
-use store::{AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, NameKind, ResourceRow, StoreError, Unchanged};
+use store::{
+    AuditRow, BlobRow, ConfigWrite, ConfigWritten, DirectoryRow, NameKind, ResourceKind, ResourceRow, StoreError, Unchanged,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -112,6 +114,12 @@ pub(crate) fn write(db: &Connection, write: &ConfigWrite) -> Result<Written<Conf
             return Ok(Written::Undone(ConfigWritten::Conflict));
         }
     }
+    let mut issued = db.prepare_cached("SELECT EXISTS (SELECT 1 FROM passes WHERE org = ?1 AND project = ?2)")?;
+    for (org, project) in &write.without_passes {
+        if issued.query_row(params![key(*org), key(*project)], |row| row.get(0))? {
+            return Ok(Written::Undone(ConfigWritten::Conflict));
+        }
+    }
     for row in &write.resources {
         if !write_resource(db, row, version)? {
             return Ok(Written::Undone(ConfigWritten::Conflict));
@@ -148,6 +156,13 @@ pub(crate) fn write(db: &Connection, write: &ConfigWrite) -> Result<Written<Conf
     }
     db.prepare_cached("UPDATE meta SET value = ?1 WHERE name = 'config_version'")?.execute([version])?;
     Ok(Written::Done(ConfigWritten::Done(version)))
+}
+
+/// Whether a project is there and was not removed.
+pub(crate) fn stands(db: &Connection, org: OrgId, project: ProjectId) -> Result<bool> {
+    let mut found =
+        db.prepare_cached("SELECT EXISTS (SELECT 1 FROM resources WHERE org = ?1 AND kind = ?2 AND id = ?3 AND NOT deleted)")?;
+    Ok(found.query_row(params![key(org), ResourceKind::Project.number(), key(project)], |row| row.get(0))?)
 }
 
 /// False where somebody else was faster.

@@ -1,9 +1,9 @@
 //! The store as the house uses it: [`Backend`] in domain words, sealing on the way down and opening on the way up.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use base64::Engine as _;
-use domain::{Entropy, OrgId, Organization, Timestamp};
+use domain::{Entropy, OrgId, Organization, ProjectId, Timestamp};
 use parking_lot::RwLock;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -111,6 +111,8 @@ pub struct Store {
     pub(crate) tails: Tails,
     epoch: u64,
     entropy: Arc<dyn Entropy>,
+    /// Projects that have a pass, as far as it was seen here: they are never removed.
+    with_passes: RwLock<HashSet<(OrgId, ProjectId)>>,
 }
 
 /// A change of one configured thing.
@@ -146,6 +148,7 @@ impl Store {
             tails,
             epoch,
             entropy,
+            with_passes: RwLock::default(),
         });
         store.refresh().await?;
         store.seal_plain_headers().await?;
@@ -173,6 +176,17 @@ impl Store {
     pub(crate) fn tell_events(&self, shards: impl Iterator<Item = u16>) {
         if self.wake.tick_events(shards) {
             self.backend.nudge();
+        }
+    }
+    /// Those of these projects that may be removed as far as is known here.
+    pub(crate) fn may_be_removed(&self, projects: &[(OrgId, ProjectId)]) -> Vec<(OrgId, ProjectId)> {
+        let known = self.with_passes.read();
+        projects.iter().filter(|project| !known.contains(project)).copied().collect()
+    }
+    /// Passes were issued into these.
+    pub(crate) fn never_removed(&self, projects: Vec<(OrgId, ProjectId)>) {
+        if !projects.is_empty() {
+            self.with_passes.write().extend(projects);
         }
     }
     /// The epoch of the logs: part of every cursor and update tag, so that one from another life is recognised.

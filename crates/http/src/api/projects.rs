@@ -552,6 +552,7 @@ async fn delete(
         change.removed_names.extend(former.iter().map(|name| (NameKind::FormerEnrolment, name.as_slice())));
         let mut write = app.store.config_write(&change, &*stored.value, stored.revision, true)?;
         write.unchanged = vec![catalog.unchanged::<StoredFlow>(can.org)];
+        write.without_passes = vec![(can.org, id)];
         config::write_unless_raced(app, write, StatusCode::NO_CONTENT).await
     })
     .await

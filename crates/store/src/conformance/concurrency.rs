@@ -10,7 +10,7 @@ use super::fixtures::{
 };
 use crate::{
     Accepted, CommitRows, Committed, ConfigWrite, ConfigWritten, InboxInsert, LoadKeys, Log, NameKind, PassRow, PassWrite,
-    StoreError, Unchanged,
+    ResourceKind, ResourceRow, StoreError, Unchanged,
 };
 
 const WRITERS: u64 = 12;
@@ -176,4 +176,47 @@ pub async fn many_come_into_one_line(backend: &Shared) {
     assert_eq!(line[0], id(99), "whoever was there before stays the first");
     let expected: BTreeSet<_> = (99..100 + WRITERS).filter(|n| *n == 99 || !n.is_multiple_of(3)).map(id).collect();
     assert_eq!((line.len(), line.into_iter().collect::<BTreeSet<_>>()), (expected.len(), expected));
+}
+
+/// A project is removed, or passes are issued into it; whoever comes second decides again.
+pub async fn no_pass_is_issued_into_what_is_removed(backend: &Shared) {
+    let project = |n: u64| ResourceRow { kind: ResourceKind::Project.number(), ..super::config::resource(n, None) };
+    let removal = |n: u64| ConfigWrite {
+        resources: vec![ResourceRow { revision: 2, deleted: true, ..project(n) }],
+        without_passes: vec![(org(), id(n))],
+        ..ConfigWrite::default()
+    };
+    let issue = |n: u64, into: u64| {
+        let row = PassRow { project: id(into), ..pass(n) };
+        CommitRows { passes: vec![insert(row)], standing: vec![(org(), id(into))], ..commit() }
+    };
+    let projects: Vec<u64> = (500..540).collect();
+    let made = ConfigWrite { resources: projects.iter().map(|n| project(*n)).collect(), ..ConfigWrite::default() };
+    assert!(matches!(backend.write_config(made).await.unwrap(), ConfigWritten::Done(_)));
+    let mut kept = 0;
+    for n in projects {
+        let (removing, issuing) = (backend.clone(), backend.clone());
+        let (removal, issue) = (removal(n), issue(n + 1_000, n));
+        // Neither is always first.
+        let removing = tokio::spawn(async move { removing.write_config(removal).await.unwrap() });
+        if n % 2 == 0 {
+            tokio::task::yield_now().await;
+        }
+        let issuing = tokio::spawn(async move { issuing.commit(issue).await.unwrap() });
+        let is_removed = matches!(removing.await.unwrap(), ConfigWritten::Done(_));
+        let is_issued = matches!(issuing.await.unwrap(), Committed::Done(_));
+        assert_ne!(is_removed, is_issued, "one of them");
+        kept += usize::from(is_issued);
+    }
+    let found = backend.passes(org(), None, None, None, 100).await.unwrap().len();
+    assert_eq!(found, kept, "whoever was too late wrote nothing");
+    // One after the other, both ways.
+    for n in [600, 601] {
+        let made = ConfigWrite { resources: vec![project(n)], ..ConfigWrite::default() };
+        assert!(matches!(backend.write_config(made).await.unwrap(), ConfigWritten::Done(_)));
+    }
+    assert!(matches!(backend.commit(issue(1_600, 600)).await.unwrap(), Committed::Done(_)));
+    assert_eq!(backend.write_config(removal(600)).await.unwrap(), ConfigWritten::Conflict);
+    assert!(matches!(backend.write_config(removal(601)).await.unwrap(), ConfigWritten::Done(_)));
+    assert_eq!(backend.commit(issue(1_601, 601)).await.unwrap(), Committed::Conflict);
 }

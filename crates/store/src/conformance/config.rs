@@ -197,6 +197,7 @@ pub async fn a_refused_change_writes_nothing(backend: &Shared) {
         jobs: Vec::new(),
         blobs: Vec::new(),
         unchanged: Vec::new(),
+        without_passes: Vec::new(),
     };
     taken(backend, whole(resource(21, None), "key-a"), "the name is taken").await;
     taken(backend, whole(resource(21, Some("gold")), "key-c"), "the slug is taken").await;

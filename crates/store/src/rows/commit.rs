@@ -120,6 +120,8 @@ pub struct CommitRows {
     pub events: Vec<EventRow>,
     /// Results under their idempotency keys.
     pub results: Vec<ResultRow>,
+    /// Projects that were not removed, nor are while this is written: else it is a conflict.
+    pub standing: Vec<(OrgId, ProjectId)>,
 }
 
 /// What became of a batch.

@@ -1,6 +1,6 @@
 //! What is configured, and changes of it.
 
-use domain::{OrgId, Timestamp};
+use domain::{OrgId, ProjectId, Timestamp};
 use uuid::Uuid;
 
 use super::{JobRow, ResultRow};
@@ -89,6 +89,8 @@ pub struct ConfigWrite {
     pub jobs: Vec<JobRow>,
     /// What the change was decided on: where it is not so any more, that is a conflict.
     pub unchanged: Vec<Unchanged>,
+    /// Projects that are removed because they have no pass: where one has, that is a conflict.
+    pub without_passes: Vec<(OrgId, ProjectId)>,
 }
 
 /// All that an organization has of one kind of resource, as it was in a configuration version: none of it was made, changed or
@@ -116,6 +118,7 @@ impl ConfigWrite {
         self.results.extend(other.results);
         self.jobs.extend(other.jobs);
         self.unchanged.extend(other.unchanged);
+        self.without_passes.extend(other.without_passes);
         self.now = self.now.max(other.now);
         self
     }

@@ -19,9 +19,12 @@ use crate::{
 impl Store {
     /// Writes what a batch of commands changed: states, events and results in one transaction.
     pub async fn commit(&self, states: &mut States, changes: &Changes) -> Result<Committed> {
-        let rows = self.seal_changes(states, changes)?;
+        let mut rows = self.seal_changes(states, changes)?;
+        rows.standing = self.may_be_removed(&changes.issued_into);
+        let standing = rows.standing.clone();
         let committed = self.backend.commit(rows).await?;
         if let Committed::Done(positions) = &committed {
+            self.never_removed(standing);
             self.tell_events(positions.iter().map(|position| position.shard));
         }
         Ok(committed)

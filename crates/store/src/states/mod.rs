@@ -111,6 +111,8 @@ pub struct Changes {
     pub results: Vec<NewResult>,
     /// Contacts whose data keys are destroyed, with their passes'.
     pub erased: Vec<(OrgId, ContactId)>,
+    /// Projects that passes were issued into, which must not have been removed meanwhile.
+    pub issued_into: Vec<(OrgId, ProjectId)>,
 }
 
 /// An event to append.
