@@ -85,6 +85,17 @@ async fn the_folder_is_for_its_owner_alone() {
 }
 
 #[tokio::test]
+async fn it_is_decided_of_every_table_whether_it_moves() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path(), &Options::default()).await.close().await;
+    let file = Connection::open(folder.path().join(DATABASE)).unwrap();
+    let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+    let mut tables = file.prepare(tables).unwrap();
+    let tables: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    store::conformance::carried::every_table_has_its_fate(&tables);
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_database_says_so() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(DATABASE), "dear diary, ".repeat(1_000)).unwrap();

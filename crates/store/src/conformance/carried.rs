@@ -5,6 +5,68 @@ use domain::Timestamp;
 use super::fixtures::{Shared, at, day, hash, id, org, other_org, result, source_event};
 use crate::{Accepted, CommitRows, Committed, DedupeRow, InboxInsert, ResultRow};
 
+/// Tables of which an organization's rows go along, or are made anew from what goes along.
+const GO_ALONG: [&str; 19] = [
+    "blobs",
+    "codes",
+    "contact_keys",
+    "contacts",
+    "data_keys",
+    "dedupe",
+    "directory",
+    "events",
+    "externals",
+    "inbox_keys",
+    "installations",
+    "mirrored",
+    "org_keys",
+    "pass_externals",
+    "passes",
+    "record_contacts",
+    "resources",
+    "results",
+    "synced",
+];
+/// Tables of which they are left behind; what is about moving house says so in words (`store::moving`, the README).
+const STAY: [&str; 11] = [
+    "attempts",
+    "audit",
+    "captures",
+    "chunks",
+    "deliveries",
+    "google_things",
+    "inbox",
+    "inbox_results",
+    "jobs",
+    "paces",
+    "repeats",
+];
+/// Tables of an installation that are no organization's.
+const OF_THE_HOUSE: [&str; 12] = [
+    "heads",
+    "key_index",
+    "key_tail",
+    "leases",
+    "log_heads",
+    "meta",
+    "nodes",
+    "probe",
+    "schema_version",
+    "store_state",
+    "unlined",
+    "watermarks",
+];
+
+/// What becomes of each table of an adapter when an organization moves is decided. An adapter's own test calls it with their names.
+pub fn every_table_has_its_fate(tables: &[String]) {
+    assert!(tables.len() > 20, "{tables:?}");
+    for table in tables {
+        let lists = [&GO_ALONG[..], &STAY, &OF_THE_HOUSE];
+        let fates = lists.iter().filter(|list| list.contains(&table.as_str())).count();
+        assert_eq!(fates, 1, "does table {table} go along when an organization moves? Say so here and in the README");
+    }
+}
+
 /// Every row of one organization comes once, in parts, and no other's; a message id that was kept is known.
 pub async fn what_moves_is_walked_whole_and_keys_are_kept(backend: &Shared) {
     let mut results: Vec<ResultRow> = (0..5).map(|n| result(&format!("k{n}"), day(9))).collect();

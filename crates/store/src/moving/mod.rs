@@ -10,9 +10,11 @@
 //!
 //! What has a key happens once, also after the move: idempotency keys come along with their results, and the message ids by which
 //! sources' events are known again. So does what destinations were last told of each contact, which contacts are one record there,
-//! and which passes syncs had rows about, so that the next backfill and the next sync do not begin anew. Left behind on purpose: source events with their
-//! traces, attempts, deliveries, jobs (batches, runs of syncs and how far these came, so that the next run reads all rows once)
-//! and the audit log. They tell of the old installation, and belong with its file to whoever keeps records.
+//! and which passes syncs had rows about, so that the next backfill and the next sync do not begin anew. Left behind on purpose:
+//! source events with their traces and repetitions, attempts, deliveries, jobs with their rows (batches, runs of syncs and how far
+//! these came, so that the next run reads all rows once), what inspectors took, and the audit log. They tell of the old
+//! installation, and belong with its file to whoever keeps records. When the next turn of a flow with a rate is begins anew, and so
+//! does what Google holds: every pass of a project with an issuer is walked once. `conformance::carried` has every table's fate.
 //!
 //! A file of an earlier release is read as long as it can be: what that did not know has the value of whoever never used it. What
 //! cannot be read, or is of a later release, is refused before anything is written.
