@@ -18,7 +18,7 @@ const MAX_RACES: usize = 16;
 /// What became of a batch.
 pub(crate) struct Carried {
     pub(crate) verdicts: Vec<Verdict>,
-    /// What it had to do with; nothing where a part of it failed.
+    /// What it had to do with, where all of it was written as it was decided first.
     pub(crate) footprint: Option<Footprint>,
 }
 
@@ -31,18 +31,15 @@ pub(crate) async fn decide_ahead(store: &Store, clock: &dyn Clock, commands: &[C
 /// Carries a batch out, as it was decided ahead if it was. A batch that the store cannot take is halved, so that no command
 /// fails because of its neighbour.
 pub(crate) async fn carry_out(store: &Store, clock: &dyn Clock, commands: &[Command], mut ahead: Option<Decided>) -> Carried {
-    let mut carried = Carried { verdicts: Vec::with_capacity(commands.len()), footprint: Some(Footprint::default()) };
+    let mut carried = Carried { verdicts: Vec::with_capacity(commands.len()), footprint: None };
     let mut stride = Stride(commands.len());
     while carried.verdicts.len() < commands.len() {
         let part = stride.of(&commands[carried.verdicts.len()..]);
         match try_batch(store, clock, part, ahead.take()).await {
             Ok((decided, footprint)) => {
                 stride.took(decided.len());
+                carried.footprint = footprint.filter(|_| decided.len() == commands.len());
                 carried.verdicts.extend(decided);
-                if let Some(all) = &mut carried.footprint {
-                    all.extend(footprint);
-                }
-                continue;
             }
             Err(error) if part.len() > 1 && !error.is_transient() => {
                 tracing::warn!(%error, commands = part.len(), "a batch failed and is halved");
@@ -54,7 +51,6 @@ pub(crate) async fn carry_out(store: &Store, clock: &dyn Clock, commands: &[Comm
                 carried.verdicts.extend(part.iter().map(|_| Err(EngineError::Unavailable(Arc::clone(&error)))));
             }
         }
-        carried.footprint = None;
     }
     carried
 }
@@ -123,6 +119,8 @@ async fn decide_together(
         states.installations.extend(store.load(&more, now).await?.installations);
     }
     let catalog = store.catalog_at(states.config_version).await?;
+    let mut footprint = Footprint::of(touches.iter().chain(&more));
+    footprint.add(&states);
     let mut changes = Changes { now, ..Changes::default() };
     let mut written = Written::default();
     let mut verdicts = Vec::with_capacity(commands.len());
@@ -132,23 +130,25 @@ async fn decide_together(
         }
         verdicts.push(decide_one(store, &catalog, &mut states, &mut changes, &mut written, command, now));
     }
-    let footprint = Footprint::of(touches.iter().chain(&more), &states);
+    footprint.add(&states);
     Ok(Decided { verdicts, states, changes, written, footprint })
 }
 
-/// Verdicts of the first commands, all or as many as could be decided together, and what those had to do with.
+/// Verdicts of the first commands, all or as many as could be decided together, and what those had to do with where no race was
+/// lost.
 async fn try_batch(
     store: &Store,
     clock: &dyn Clock,
     commands: &[Command],
     mut ahead: Option<Decided>,
-) -> Result<(Vec<Verdict>, Footprint), StoreError> {
+) -> Result<(Vec<Verdict>, Option<Footprint>), StoreError> {
     let touches = touches(store, commands);
-    for _ in 0..MAX_RACES {
+    for races in 0..MAX_RACES {
         let Decided { verdicts, mut states, mut changes, written, footprint } = match ahead.take() {
             Some(decided) => decided,
             None => decide_together(store, clock, commands, &touches).await?,
         };
+        let footprint = Some(footprint).filter(|_| races == 0);
         if changes.events.is_empty() && changes.results.is_empty() && written.is_empty() {
             return Ok((verdicts, footprint));
         }

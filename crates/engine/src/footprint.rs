@@ -25,34 +25,34 @@ enum Mark<'m> {
 }
 
 impl Footprint {
-    /// Of commands that ask for this, and the states with what was decided about them.
-    pub(crate) fn of<'t>(touches: impl IntoIterator<Item = &'t (OrgId, Touch)>, states: &States) -> Self {
+    /// Of commands that ask for this.
+    pub(crate) fn of<'t>(touches: impl IntoIterator<Item = &'t (OrgId, Touch)>) -> Self {
         let mut footprint = Self::default();
         for (org, touch) in touches {
             footprint.touch(*org, touch);
         }
+        footprint
+    }
+
+    /// And of these states: as they were loaded, which have the names that are given up, and as they were decided.
+    pub(crate) fn add(&mut self, states: &States) {
         for ((org, id), held) in &states.passes {
             let pass = &held.value;
-            footprint.mark(*org, &Mark::Pass(*id));
+            self.mark(*org, &Mark::Pass(*id));
             if let Some(external_id) = &pass.external_id {
-                footprint.mark(*org, &Mark::External(pass.project, external_id));
+                self.mark(*org, &Mark::External(pass.project, external_id));
             }
-            pass.contact.into_iter().for_each(|contact| footprint.mark(*org, &Mark::Contact(contact)));
+            pass.contact.into_iter().for_each(|contact| self.mark(*org, &Mark::Contact(contact)));
         }
         for ((org, id), held) in &states.contacts {
-            footprint.mark(*org, &Mark::Contact(*id));
-            held.value.external_id.iter().for_each(|name| footprint.mark(*org, &Mark::ContactExternal(name)));
-            held.value.email.iter().for_each(|email| footprint.email(*org, email));
+            self.mark(*org, &Mark::Contact(*id));
+            held.value.external_id.iter().for_each(|name| self.mark(*org, &Mark::ContactExternal(name)));
+            held.value.email.iter().for_each(|email| self.email(*org, email));
         }
-        footprint
     }
 
     pub(crate) fn is_disjoint(&self, other: &Self) -> bool {
         self.0.is_disjoint(&other.0)
-    }
-
-    pub(crate) fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
     }
 
     fn touch(&mut self, org: OrgId, touch: &Touch) {
@@ -91,7 +91,7 @@ impl Footprint {
 
 #[cfg(test)]
 mod tests {
-    use domain::IdempotencyKey;
+    use domain::{Contact, IdempotencyKey, Timestamp};
     use uuid::Uuid;
 
     use super::*;
@@ -101,7 +101,7 @@ mod tests {
     }
 
     fn of(touch: Touch) -> Footprint {
-        Footprint::of(&[(org(1), touch)], &States::default())
+        Footprint::of(&[(org(1), touch)])
     }
 
     fn passes(passes: &[PassRef]) -> Footprint {
@@ -137,7 +137,24 @@ mod tests {
     #[test]
     fn organizations_have_nothing_in_common() {
         let touch = || Touch { contacts: vec![ContactRef::External("a".to_owned())], ..Touch::default() };
-        let states = States::default();
-        assert!(Footprint::of(&[(org(1), touch())], &states).is_disjoint(&Footprint::of(&[(org(2), touch())], &states)));
+        assert!(Footprint::of(&[(org(1), touch())]).is_disjoint(&Footprint::of(&[(org(2), touch())])));
+    }
+
+    #[test]
+    fn a_name_that_is_given_up_is_not_apart_from_who_asks_for_it() {
+        let id = ContactId::from_uuid(Uuid::from_u128(1));
+        let called = |email: &str| {
+            let contact = Contact { email: Some(email.to_owned()), ..Contact::new(id, Timestamp::from_micros(0)) };
+            let mut states = States::default();
+            states.put_contact(org(1), contact);
+            states
+        };
+        let mut renamed = Footprint::default();
+        renamed.add(&called("before@example.com"));
+        renamed.add(&called("after@example.com"));
+        for email in ["before@example.com", "after@example.com"] {
+            assert!(!renamed.is_disjoint(&people(ContactRef::Email(email.to_owned()))), "{email}");
+        }
+        assert!(renamed.is_disjoint(&people(ContactRef::Email("other@example.com".to_owned()))));
     }
 }
