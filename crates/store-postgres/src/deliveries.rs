@@ -244,10 +244,11 @@ pub(crate) async fn about(
             concat!(
                 "SELECT ",
                 delivery_columns!(),
-                " FROM events e JOIN deliveries d ON d.shard = e.shard AND d.seq = e.seq AND d.org = e.org
-                 WHERE e.org = $1 AND ",
+                " FROM (SELECT e.shard, e.seq FROM events e WHERE e.org = $1 AND ",
                 $events,
-                " AND ($4::uuid IS NULL OR d.target = $4) AND (d.due_at, d.id) > ($5, $6) ORDER BY d.due_at, d.id LIMIT $7"
+                " OFFSET 0) e CROSS JOIN LATERAL (
+                     SELECT * FROM deliveries d WHERE d.shard = e.shard AND d.seq = e.seq AND d.org = $1 OFFSET 0) d
+                 WHERE ($4::uuid IS NULL OR d.target = $4) AND (d.due_at, d.id) > ($5, $6) ORDER BY d.due_at, d.id LIMIT $7"
             )
         };
     }
