@@ -4,7 +4,9 @@
 use std::{collections::BTreeSet, fmt, marker::PhantomData, sync::Arc};
 
 use axum::extract::{FromRequest, Request};
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer as _, MapAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IgnoredAny, IntoDeserializer as _, MapAccess, Visitor,
+};
 use utoipa::{
     PartialSchema,
     openapi::{RefOr, Schema},
@@ -86,7 +88,9 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Without<'_, A> {
             if !self.names.contains(&name) {
                 return seed.deserialize(name.into_deserializer()).map(Some);
             }
-            self.inner.next_value::<IgnoredAny>()?;
+            if self.inner.next_value::<Option<IgnoredAny>>()?.is_some() && name == "secret" {
+                return Err(A::Error::custom("`secret` is made by the server and cannot be given: leave it out"));
+            }
         }
         Ok(None)
     }
@@ -123,6 +127,7 @@ mod tests {
         #[serde(flatten)]
         input: Input,
         made_at: Option<u8>,
+        secret: Option<String>,
     }
 
     fn fault(bytes: &[u8]) -> String {
@@ -132,13 +137,14 @@ mod tests {
     #[test]
     fn what_only_reading_shows_is_passed_over_and_nothing_else() {
         let input = || Input { name: "a".to_owned(), parts: vec![Part { id: 3 }] };
-        let shown = serde_json::to_vec(&View { id: 1, input: input(), made_at: None }).unwrap();
+        let shown = serde_json::to_vec(&View { id: 1, input: input(), made_at: None, secret: None }).unwrap();
         assert_eq!(parse::<Input, View>(&shown).unwrap(), input());
         let other = br#"{"id": {"any": [1]}, "name": "a", "made_at": 1.5, "parts": [{"id": 3}]}"#;
         assert_eq!(parse::<Input, View>(other).unwrap(), input());
         assert!(fault(br#"{"name": "a", "nmae": 1}"#).contains("nmae"));
         assert!(fault(br#"{"name": "a", "parts": [{"id": 3, "made_at": 1}]}"#).contains("parts.0"));
         assert!(fault(br#"{"id": 1}"#).contains("missing field `name`"));
+        assert!(fault(br#"{"name": "a", "secret": "mine"}"#).contains("cannot be given"));
         assert!(fault(br#"["a"]"#).contains("expected an object"));
         for broken in [&b"{\"id\": "[..], b"{\"id\": 1,}", b"{} x"] {
             assert!(parse::<Input, View>(broken).is_err(), "{broken:?}");

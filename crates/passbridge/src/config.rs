@@ -17,8 +17,6 @@ use ipnet::IpNet;
 use outbound::{egress::Egress, http::Roots};
 use serde::{Deserialize, Serialize};
 
-use crate::public_url;
-
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "passbridge.toml";
 
@@ -170,7 +168,7 @@ impl Way {
 /// The certificates of a PEM file as the roots that somebody is trusted by.
 pub(crate) fn roots(file: &Path) -> anyhow::Result<Roots> {
     let unread = || format!("cannot read {} as PEM certificates", file.display());
-    Roots::only_pem(&std::fs::read_to_string(file).with_context(unread)?).with_context(unread)
+    Roots::only_pem(&std::fs::read(file).with_context(unread)?).with_context(unread)
 }
 
 impl Config {
@@ -304,7 +302,6 @@ pub(crate) fn read(flags: &Flags) -> anyhow::Result<Config> {
     if config.tls_certificate.is_some() != config.tls_key.is_some() {
         bail!("tls_certificate and tls_key go together: give both or neither");
     }
-    config.public_url.as_deref().map(public_url::check).transpose()?;
     if !["x-forwarded-for", "forwarded"].contains(&config.forwarded_by.as_str()) {
         bail!("forwarded_by must be `x-forwarded-for` or `forwarded`");
     }

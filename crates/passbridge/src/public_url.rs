@@ -32,7 +32,8 @@ pub(crate) fn is_local(url: &str) -> bool {
 
 fn parsed(url: &str) -> Option<Uri> {
     let uri: Uri = url.parse().ok()?;
-    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+    // In small letters, as everything that asks whether it is HTTPS compares it.
+    let is_web = url.starts_with("http://") || url.starts_with("https://");
     let authority = uri.authority()?;
     let host = authority.as_str().rsplit('@').next()?;
     let names_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
@@ -54,6 +55,7 @@ mod tests {
         for (wrong, part) in [
             ("passes.example.com", "such as"),
             ("ftp://passes.example.com", "such as"),
+            ("HTTPS://passes.example.com", "such as"),
             ("https://", "such as"),
             ("https:///p", "such as"),
             ("https://passes example.com", "such as"),

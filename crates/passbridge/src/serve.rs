@@ -87,7 +87,6 @@ fn ask_public_url(config: &Config, listener: &TcpListener) -> anyhow::Result<Str
         if line.is_empty() {
             return Ok(fallback);
         }
-        public_url::check(line)?;
         return Ok(line.to_owned());
     }
     complain(&format!("no public_url is set: passes will point at {fallback}, which only this machine reaches"));
@@ -103,6 +102,13 @@ pub(crate) async fn start(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let public_url = config.public_url.clone().context("public_url is not set")?.trim_end_matches('/').to_owned();
+    if let Err(why) = public_url::check(&public_url) {
+        // Passes that are out there ask at it.
+        if remembered_public_url(config) != public_url {
+            return Err(why);
+        }
+        complain(&why.to_string());
+    }
     if public_url.starts_with("http://") && !public_url::is_local(&public_url) {
         complain("public_url is plain http: Apple Wallet only speaks https to a pass's web service");
     }
@@ -269,17 +275,23 @@ fn metrics() -> Option<metrics_exporter_prometheus::PrometheusHandle> {
     PrometheusBuilder::new().install_recorder().ok()
 }
 
+/// Where the public URL of the last start is kept, in the data folder.
+const PUBLIC_URL_FILE: &str = "public-url";
+
 /// Warns when the public URL is another than before: passes that are out there keep asking at the old one.
 fn remember_public_url(config: &Config, public_url: &str) -> anyhow::Result<()> {
-    let file = config.data.join("public-url");
-    let before = std::fs::read_to_string(&file).unwrap_or_default();
-    if !before.is_empty() && before.trim() != public_url {
+    let before = remembered_public_url(config);
+    if !before.is_empty() && before != public_url {
         complain(&format!(
-            "public_url was {} before: passes issued under it keep asking there, so keep that address leading here",
-            before.trim()
+            "public_url was {before} before: passes issued under it keep asking there, so keep that address leading here"
         ));
     }
-    write_if_changed(&file, &before, public_url)
+    write_if_changed(&config.data.join(PUBLIC_URL_FILE), &before, public_url)
+}
+
+/// The public URL of the last start; nothing before the first.
+fn remembered_public_url(config: &Config) -> String {
+    std::fs::read_to_string(config.data.join(PUBLIC_URL_FILE)).unwrap_or_default().trim().to_owned()
 }
 
 fn write_if_changed(file: &Path, before: &str, text: &str) -> anyhow::Result<()> {

@@ -115,10 +115,6 @@ impl Receivers<'_> {
             let own = AttemptFilter { target: Some(row.target), event: Some(row.event), ..AttemptFilter::default() };
             return Ok((Waits::NextTry, self.newest(&own).await?.and_then(|attempt| attempt.error)));
         }
-        let failed = |attempt: &&AttemptRow| matches!(Outcome::of(attempt.outcome), Outcome::Retrying | Outcome::Failed);
-        if let Some(last) = self.last(row.target).await?.filter(failed) {
-            return Ok((Waits::Receiver, last.error.clone()));
-        }
         if row.behind {
             return Ok((Waits::Replay, None));
         }
@@ -130,6 +126,10 @@ impl Receivers<'_> {
             if earlier.is_some() {
                 return Ok((Waits::Turn, None));
             }
+        }
+        let failed = |attempt: &&AttemptRow| matches!(Outcome::of(attempt.outcome), Outcome::Retrying);
+        if let Some(last) = self.last(row.target).await?.filter(failed) {
+            return Ok((Waits::Receiver, last.error.clone()));
         }
         let is_paced = target.is_some_and(|target| target.pace.per_second.is_some());
         Ok((if is_paced { Waits::Pace } else { Waits::Place }, None))

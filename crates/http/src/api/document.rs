@@ -34,7 +34,8 @@ kept for 30 days.\n\n\
 Lists are read with `limit` and the `next_cursor` of the page before; a cursor that was changed, or comes from another list, is \
 refused. Versions are `ETag`s; `If-Match` guards a change, of what has one.\n\n\
 A `PUT` takes what the `GET` beside it gives: what only reading shows, such as an id, is passed over. A secret that is shown as \
-null, or not at all, stays as it is stored.\n\n\
+null, or not at all, stays as it is stored. Signers want their certificate and key again, the scan keys nothing but what they \
+take, a flow is sent back as its `document`, and a template with a draft as that draft's `design`.\n\n\
 Every answer says in `RateLimit` what is left of the key's limit.";
 
 /// Ends of paths that may be posted to as often as one likes: they make nothing, or name what they make themselves.

@@ -189,6 +189,7 @@ async fn tail(
         ending: app.streams.0.ending.subscribe(),
         ticks: app.store.wake().events(),
         ends_at: Instant::now() + Duration::from_secs(wish.for_seconds),
+        has_read: false,
         ready: VecDeque::new(),
         app,
         kinds,
@@ -229,6 +230,8 @@ struct Tail {
     ticks: watch::Receiver<u64>,
     ending: watch::Receiver<bool>,
     ends_at: Instant,
+    /// Whether it was looked at what there is: no stream ends before.
+    has_read: bool,
 }
 
 impl Tail {
@@ -238,7 +241,7 @@ impl Tail {
             if let Some(message) = self.ready.pop_front() {
                 return Some(message);
             }
-            if *self.ending.borrow() || Instant::now() >= self.ends_at || !self.is_allowed() {
+            if *self.ending.borrow() || self.has_read && Instant::now() >= self.ends_at || !self.is_allowed() {
                 return None;
             }
             self.ticks.mark_unchanged();
@@ -250,6 +253,7 @@ impl Tail {
                     return None;
                 }
             };
+            self.has_read = true;
             if self.ready.is_empty() && !has_more {
                 self.wait().await;
             }

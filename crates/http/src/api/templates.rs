@@ -306,7 +306,10 @@ async fn replace(
     let held = catalog.draft_of(id);
     if_match.check(version(stored, held))?;
     if body.value.draft.is_some() {
-        return Err(Problem::field("draft", "leave it out, or give null: what `design` says becomes the draft"));
+        return Err(Problem::field(
+            "draft",
+            "leave it out, or give null: what `design` says becomes the draft, so give the draft's own there to keep it",
+        ));
     }
     let name = text::name(body.value.name, "name")?;
     let design = body.value.design;

@@ -60,8 +60,8 @@ impl Roots {
     ///
     /// # Errors
     /// When one of them cannot be read, or there is none.
-    pub fn only_pem(pem: &str) -> Result<Self, BadRoot> {
-        let read = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    pub fn only_pem(pem: impl AsRef<[u8]>) -> Result<Self, BadRoot> {
+        let read = CertificateDer::pem_slice_iter(pem.as_ref()).collect::<Result<Vec<_>, _>>();
         let roots = read.map_err(|error| BadRoot { number: 1, detail: format!("{error:?}") })?;
         if roots.is_empty() {
             return Err(BadRoot { number: 1, detail: "there is no certificate in it".to_owned() });
