@@ -37,7 +37,7 @@ pub enum Service {
     Airtable,
     /// A tracking API: batches of at most 500 KB, calls of at most 32 KB, Basic authentication.
     Tracking,
-    /// Slack's incoming webhooks: one message a second.
+    /// Slack's incoming webhooks: one message a second, with short bursts: four in any three seconds.
     Slack,
     /// Twilio's message resource: a form, Basic authentication, numbers in E.164, either a sender or a service, ten messages a
     /// second; the numbers that are refused have written STOP.
@@ -554,7 +554,7 @@ fn slack(books: &mut Books, asked: &Asked<'_>) -> Answer {
     if asked.path != "/services/T0/B0/fake" {
         return (404, None, json!("no_service"));
     }
-    if !fits(books, 1, Duration::from_secs(1)) {
+    if !fits(books, 4, Duration::from_secs(3)) {
         return (429, Some(1), json!("rate_limited"));
     }
     let number = format!("{:04}", books.messages.len());
