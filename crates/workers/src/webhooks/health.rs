@@ -112,8 +112,8 @@ pub(super) async fn last_taken(house: &House, ready: &Ready) -> Result<Option<Ti
     Ok(last.first().map(|row| row.at))
 }
 
-/// Switches a target off, unless somebody did, changed where it points, or changed anything since its failures were counted. Whoever asked for it is told first: a notice too many
-/// is better than one too few.
+/// Switches a target off, unless somebody did, changed where it points, or changed anything since its failures were counted.
+/// Whoever asked for it is told first: a notice too many is better than one too few.
 pub(super) async fn switch_off(house: &House, ready: &Ready, off: &Off) -> Result<(), StoreError> {
     let id = ready.target().id;
     let reason = &off.reason;
