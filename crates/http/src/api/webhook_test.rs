@@ -122,14 +122,14 @@ async fn test(
     }
 }
 
-/// The newest event that a target is meant for, of those that `wants` names.
+/// The newest event that a target is meant for, of those that `wants` names; of one moment, the last in the log.
 pub(super) async fn newest_for(
     app: &App,
     org: OrgId,
     target: &Target,
     wants: impl Fn(EventKind) -> bool,
 ) -> Result<Option<EventId>, Problem> {
-    let mut newest: Option<(Timestamp, EventId)> = None;
+    let mut newest: Option<(Timestamp, Position, EventId)> = None;
     for (shard, head) in app.store.backend().heads(Log::Events).await?.into_iter().enumerate() {
         let shard = u16::try_from(shard).unwrap_or(u16::MAX);
         let positions: Vec<_> = (head.saturating_sub(LOOK_BACK) + 1..=head).map(|seq| Position { shard, seq }).collect();
@@ -138,7 +138,7 @@ pub(super) async fn newest_for(
             let old = Target { created_at: event.recorded_at, ..target.clone() };
             event.org == org && wants(event.kind()) && old.is_for(event)
         });
-        newest = newest.into_iter().chain(meant.map(|event| (event.recorded_at, event.id))).max();
+        newest = newest.into_iter().chain(meant.map(|event| (event.recorded_at, event.position, event.id))).max();
     }
-    Ok(newest.map(|(_, id)| id))
+    Ok(newest.map(|(_, _, id)| id))
 }

@@ -24,7 +24,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::{Value, json};
-use store::{AttemptRow, ConfigChange, DeliverySettlement, LoggedEvent, MasterKey, NameKind, Store};
+use store::{AttemptRow, ConfigChange, DeliveryOver, DeliverySettlement, LoggedEvent, MasterKey, NameKind, Store};
 
 use crate::database;
 
@@ -220,9 +220,12 @@ impl Server {
         let (target, event): (TargetId, EventId) = (webhook.parse().unwrap(), event.parse().unwrap());
         let Some(LoggedEvent::Whole(whole, under)) = self.store.event(self.ours, event).await.unwrap() else { panic!("{event}") };
         let (subject, detail) = self.store.seal_detail(&whole, &under, detail.to_string().as_bytes()).unwrap();
+        let delivery = DeliveryId::of(event.uuid(), target.uuid());
+        let over = DeliveryOver { org: self.ours, id: delivery, asked_at: Some(self.clock.now()) };
+        let finished = if outcome == 2 { Vec::new() } else { vec![over] };
         let row = AttemptRow {
             org: self.ours,
-            delivery: DeliveryId::of(event.uuid(), target.uuid()),
+            delivery,
             target,
             event,
             position: whole.position,
@@ -241,8 +244,7 @@ impl Server {
         let lease =
             backend.leases().await.unwrap().into_iter().find(|row| row.lease.shard == whole.position.shard).unwrap().lease;
         let lease = backend.seize(lease, "test").await.unwrap().unwrap();
-        let settlement =
-            DeliverySettlement { lease, attempts: vec![row], finished: Vec::new(), owed: Vec::new(), watermark: None };
+        let settlement = DeliverySettlement { lease, attempts: vec![row], finished, owed: Vec::new(), watermark: None };
         backend.settle_deliveries(settlement).await.unwrap();
         backend.give_back(lease).await.unwrap();
     }
