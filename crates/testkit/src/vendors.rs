@@ -37,7 +37,7 @@ pub enum Service {
     Airtable,
     /// A tracking API: batches of at most 500 KB, calls of at most 32 KB, Basic authentication.
     Tracking,
-    /// Slack's incoming webhooks: one message a second, with short bursts: four in any three seconds.
+    /// Slack's incoming webhooks: one message a second.
     Slack,
     /// Twilio's message resource: a form, Basic authentication, numbers in E.164, either a sender or a service, ten messages a
     /// second; the numbers that are refused have written STOP.
@@ -79,6 +79,8 @@ pub struct Books {
     pub most_rows: usize,
     /// The token in force; whoever changes it makes those that were given out worthless.
     pub token: String,
+    /// For how long the next request is on its way before it comes.
+    pub late: Duration,
     /// Calls of the day that are left.
     pub calls_left: Option<usize>,
     recent: Vec<Instant>,
@@ -150,6 +152,8 @@ async fn answer(service: Service, request: Request<Incoming>, books: &Mutex<Book
     let authorization = head.headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (path, method) = (head.uri.path().to_owned(), head.method.as_str().to_owned());
     let query = head.uri.query().unwrap_or_default().to_owned();
+    let late = std::mem::take(&mut books.lock().unwrap_or_else(PoisonError::into_inner).late);
+    tokio::time::sleep(late).await;
     let asked = Asked { method: &method, path: &path, query: &query, authorization, body: &body };
     let (status, after, body) = {
         let mut books = books.lock().unwrap_or_else(PoisonError::into_inner);
@@ -554,7 +558,7 @@ fn slack(books: &mut Books, asked: &Asked<'_>) -> Answer {
     if asked.path != "/services/T0/B0/fake" {
         return (404, None, json!("no_service"));
     }
-    if !fits(books, 4, Duration::from_secs(3)) {
+    if !fits(books, 1, Duration::from_secs(1)) {
         return (429, Some(1), json!("rate_limited"));
     }
     let number = format!("{:04}", books.messages.len());

@@ -260,6 +260,23 @@ async fn a_channel_gets_one_message_for_many_events_and_a_dead_one_is_switched_o
     workers.drain(PATIENCE).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_long_on_its_way_to_a_channel_holds_back_the_next() {
+    let house = House::new().await;
+    let vendor = Vendor::start(Service::Slack).await.unwrap();
+    let address = "https://hooks.slack.com/services/T0/B0/fake";
+    let target = destination(&house, "slack", &vendor.url(), json!({}), &[("webhook_url", address)]).await;
+    vendor.with(|books| books.late = Duration::from_millis(800));
+    let workers = house.workers().await;
+    house.issued("1", Validity::default()).await;
+    until("the first is on its way", || async { vendor.books().late.is_zero() }).await;
+    house.issued("2", Validity::default()).await;
+    until("both and whose they are is told", || async { ended(&house, target, AttemptOutcome::Delivered).await == 4 }).await;
+    let books = vendor.books();
+    assert_eq!((books.messages.len(), books.slowed), (2, 0), "{books:?}");
+    workers.drain(PATIENCE).await;
+}
+
 const CODE: &str = r#"
 import { getSecret } from "neo/secrets";
 const tell = async (installed, passId, identifiers, device, info) => {

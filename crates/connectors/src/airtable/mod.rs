@@ -25,7 +25,12 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         render: destination::render,
         judge: destination::judge,
         profile: retry::Profile::STANDARD,
-        pace: Pace { events: destination::MOST, linger: Duration::from_millis(50), pause: Duration::from_millis(260) },
+        pace: Pace {
+            events: destination::MOST,
+            linger: Duration::from_millis(50),
+            pause: Duration::from_millis(260),
+            rest: Duration::ZERO,
+        },
         vendor: Some(Vendor { state: Some(destination::state), holds: Some(held::HOLDS), ..Vendor::new(destination::check) }),
     }),
 };

@@ -26,7 +26,12 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         render: destination::render,
         judge: destination::judge,
         profile: retry::Profile::STANDARD,
-        pace: Pace { events: destination::MOST, linger: Duration::from_millis(500), pause: Duration::from_millis(1_100) },
+        pace: Pace {
+            events: destination::MOST,
+            linger: Duration::from_millis(500),
+            pause: Duration::from_millis(1_100),
+            rest: Duration::ZERO,
+        },
         vendor: Some(Vendor {
             login: Some(destination::login),
             looks: Some(Looks { ask: upsert::ask, render: upsert::render }),

@@ -26,7 +26,12 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         render: destination::render,
         judge: destination::judge,
         profile: retry::Profile::STANDARD,
-        pace: Pace { events: destination::MOST, linger: Duration::from_millis(50), pause: Duration::from_millis(110) },
+        pace: Pace {
+            events: destination::MOST,
+            linger: Duration::from_millis(50),
+            pause: Duration::from_millis(110),
+            rest: Duration::ZERO,
+        },
         vendor: Some(Vendor {
             state: Some(destination::state),
             makes: Some(properties::MAKES),

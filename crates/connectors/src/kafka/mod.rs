@@ -24,7 +24,12 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         render: destination::render,
         judge: stream::judge,
         profile: retry::Profile::STANDARD,
-        pace: Pace { events: stream::MOST, linger: Duration::from_millis(20), pause: Duration::from_millis(100) },
+        pace: Pace {
+            events: stream::MOST,
+            linger: Duration::from_millis(20),
+            pause: Duration::from_millis(100),
+            rest: Duration::ZERO,
+        },
         vendor: Some(Vendor {
             takes_url: true,
             carrier: Carrier::Kafka(destination::account),

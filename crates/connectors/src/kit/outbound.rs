@@ -87,11 +87,14 @@ pub struct Pace {
     pub linger: Duration,
     /// Least time between the beginnings of two requests of one node.
     pub pause: Duration,
+    /// Least time from an answer to the beginning of the next request of one node, for services that count one request at a time by
+    /// when it comes; then there is never more than one under way. Zero where that does not matter.
+    pub rest: Duration,
 }
 
 impl Pace {
     /// One event a request, at once.
-    pub const SINGLE: Self = Self { events: 1, linger: Duration::ZERO, pause: Duration::ZERO };
+    pub const SINGLE: Self = Self { events: 1, linger: Duration::ZERO, pause: Duration::ZERO, rest: Duration::ZERO };
 }
 
 /// A request that was sent, and what came of it.

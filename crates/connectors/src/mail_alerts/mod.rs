@@ -25,7 +25,12 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         judge: mail::judge,
         profile: retry::Profile::STANDARD,
         // What happened at once comes in one mail, and the last one is in the log before it is asked when that was.
-        pace: Pace { events: destination::MOST, linger: Duration::from_secs(2), pause: Duration::from_secs(5) },
+        pace: Pace {
+            events: destination::MOST,
+            linger: Duration::from_secs(2),
+            pause: Duration::from_secs(5),
+            rest: Duration::ZERO,
+        },
         vendor: Some(Vendor {
             takes_url: true,
             carrier: Carrier::Mail,

@@ -24,7 +24,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         render: destination::render,
         judge: destination::judge,
         profile: retry::Profile::STANDARD,
-        pace: Pace { events: destination::MOST, linger: Duration::from_secs(10), pause: Duration::ZERO },
+        pace: Pace { events: destination::MOST, linger: Duration::from_secs(10), pause: Duration::ZERO, rest: Duration::ZERO },
         vendor: Some(Vendor {
             state: Some(tracking::destination::known),
             carrier: Carrier::Objects(destination::bucket),

@@ -24,7 +24,12 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         render: destination::render,
         judge: destination::judge,
         profile: retry::Profile::STANDARD,
-        pace: Pace { events: destination::MOST, linger: Duration::from_millis(50), pause: Duration::from_millis(250) },
+        pace: Pace {
+            events: destination::MOST,
+            linger: Duration::from_millis(50),
+            pause: Duration::from_millis(250),
+            rest: Duration::ZERO,
+        },
         vendor: Some(Vendor {
             takes_url: true,
             state: Some(tracking::destination::known),

@@ -25,7 +25,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         render: destination::render,
         judge: destination::judge,
         profile: retry::Profile::STANDARD,
-        pace: Pace { events: destination::MOST, linger: Duration::from_millis(50), pause: Duration::ZERO },
+        pace: Pace { events: destination::MOST, linger: Duration::from_millis(50), pause: Duration::ZERO, rest: Duration::ZERO },
         vendor: Some(Vendor {
             login: Some(destination::login),
             state: Some(destination::state),

@@ -40,7 +40,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         render: destination::render,
         judge: vendor::judge,
         profile: retry::Profile::STANDARD,
-        pace: Pace { events: 100, linger: Duration::from_millis(50), pause: Duration::ZERO },
+        pace: Pace { events: 100, linger: Duration::from_millis(50), pause: Duration::ZERO, rest: Duration::ZERO },
         vendor: Some(Vendor { state: Some(outgoing::identified), ..Vendor::new(destination::check) }),
     }),
 };

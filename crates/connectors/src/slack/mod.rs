@@ -24,7 +24,12 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         render: destination::render,
         judge: destination::judge,
         profile: retry::Profile::STANDARD,
-        pace: Pace { events: destination::MOST, linger: Duration::from_millis(80), pause: Duration::from_millis(1_100) },
+        pace: Pace {
+            events: destination::MOST,
+            linger: Duration::from_millis(80),
+            pause: Duration::from_millis(1_100),
+            rest: Duration::from_secs(1),
+        },
         vendor: Some(Vendor::new(destination::check)),
     }),
 };

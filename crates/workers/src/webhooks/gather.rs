@@ -1,5 +1,5 @@
-//! Deliveries to services with an account: those of one target are gathered for a moment and sent together, one request after
-//! another, no faster than the service wants.
+//! Deliveries to services with an account: those of one target are gathered for a moment and sent together, one batch after
+//! another. Those that come while the service wants no request yet go with the next.
 //!
 //! A delivery waits here instead of for a place of its lane; whoever takes it back before it is sent says so by the same flag.
 //! One task per target sends as long as something waits, and ends.
@@ -34,8 +34,6 @@ struct Queue {
     waiting: VecDeque<Waiting>,
     /// Whether a task is sending.
     is_served: bool,
-    /// Before this nothing is sent.
-    next_at: Option<Instant>,
 }
 
 /// A delivery that waits.
@@ -112,24 +110,6 @@ impl Gathered {
         Some(if queue.waiting.len() >= pace.events { first.since } else { first.since + pace.linger })
     }
 
-    /// Waits until the target's pace lets another request begin.
-    pub(super) async fn turn(&self, pace: Pace) {
-        loop {
-            let now = Instant::now();
-            let next = {
-                let mut queue = self.0.lock();
-                match queue.next_at.filter(|next| *next > now) {
-                    Some(next) => next,
-                    None => {
-                        queue.next_at = Some(now + pace.pause);
-                        return;
-                    }
-                }
-            };
-            tokio::time::sleep_until(next).await;
-        }
-    }
-
     /// Takes the next batch, without those that were taken back.
     fn take(&self, pace: Pace) -> Vec<Waiting> {
         let mut queue = self.0.lock();
@@ -165,8 +145,7 @@ async fn serve(house: Arc<House>, lane: Arc<Lane>, pace: Pace) {
     let _end = Unserved(Arc::clone(&lane));
     while let Some(due) = lane.gathered.due(pace) {
         tokio::time::sleep_until(due).await;
-        lane.gathered.turn(pace).await;
-        let place = lane.place(&house.dispatcher, Ticket::Usual).await;
+        let place = lane.next(&house.dispatcher).await;
         let batch = lane.gathered.take(pace);
         if !batch.is_empty() {
             let deliveries: Vec<Delivery> = batch.iter().map(|waiting| waiting.delivery.clone()).collect();

@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     WebhookSettings,
+    turns::Turns,
     window::{Held, Window},
 };
 
@@ -99,6 +100,8 @@ pub(crate) struct Lane {
     /// When to look again how long it has failed.
     look_at: AtomicI64,
     seconds: Mutex<Seconds>,
+    /// When a request may begin, where the target's connector keeps them apart; the same for all lanes to it.
+    pub(super) turns: Arc<Turns>,
     /// What waits to be sent together, where the target takes more than one event a request.
     pub(super) gathered: super::gather::Gathered,
 }
@@ -161,11 +164,12 @@ impl Dispatcher {
     /// The lane of a target; another one once its owner asks for another pace.
     pub(super) fn lane(&self, target: &Target) -> Arc<Lane> {
         let mut lanes = self.lanes.lock();
-        let known = lanes.get(&target.id).filter(|lane| lane.asked == target.pace);
-        if let Some(lane) = known {
+        let known = lanes.get(&target.id);
+        if let Some(lane) = known.filter(|lane| lane.asked == target.pace) {
             return Arc::clone(lane);
         }
-        let lane = Arc::new(Lane { is_database: is_database(target), ..Lane::new(target.pace, self.concurrency) });
+        let turns = known.map(|former| Arc::clone(&former.turns)).unwrap_or_default();
+        let lane = Arc::new(Lane { is_database: is_database(target), turns, ..Lane::new(target.pace, self.concurrency) });
         lanes.insert(target.id, Arc::clone(&lane));
         lane
     }
@@ -180,8 +184,8 @@ impl Dispatcher {
         }
         let few = target.pace.concurrency.map_or(REPLAYS_AT_ONCE, |most| most.min(REPLAYS_AT_ONCE));
         let asked = TargetPace { concurrency: Some(few), ..target.pace };
-        let is_database = before.is_database;
-        let lane = Arc::new(Lane { before: Some(before), is_database, ..Lane::new(asked, self.concurrency) });
+        let (is_database, turns) = (before.is_database, Arc::clone(&before.turns));
+        let lane = Arc::new(Lane { before: Some(before), is_database, turns, ..Lane::new(asked, self.concurrency) });
         lanes.insert(target.id, Arc::clone(&lane));
         lane
     }
@@ -219,6 +223,7 @@ impl Lane {
             not_before: AtomicI64::new(i64::MIN),
             look_at: AtomicI64::new(i64::MIN),
             seconds: Mutex::new(Seconds { next: i64::MIN, booked: i64::MIN }),
+            turns: Arc::default(),
             gathered: super::gather::Gathered::default(),
         }
     }
@@ -359,6 +364,12 @@ impl Lane {
         let everywhere = if self.before.is_some() { &dispatcher.replays } else { &dispatcher.everywhere };
         let everywhere = Arc::clone(everywhere).acquire_owned().await.ok()?;
         Some(Place { _everywhere: everywhere, _lane: lane, _sick: sick })
+    }
+
+    /// Waits for a place for a request that can begin at once, so that nobody waits for its place meanwhile.
+    pub(super) async fn next(&self, dispatcher: &Dispatcher) -> Option<Place> {
+        self.turns.come().await;
+        self.place(dispatcher, Ticket::Usual).await
     }
 
     /// Learns from a request; true when it took something that had failed before, or that had not been tried yet.

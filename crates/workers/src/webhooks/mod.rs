@@ -22,6 +22,7 @@ mod record;
 mod send;
 mod service;
 mod targets;
+mod turns;
 mod ways;
 mod window;
 

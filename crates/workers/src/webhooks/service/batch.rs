@@ -146,9 +146,8 @@ impl<'b> Batch<'b> {
             return came;
         }
         let mut pieces = vec![wanted];
-        let mut is_first = true;
         while let Some(piece) = pieces.pop().filter(|piece| !piece.is_empty()) {
-            let sendings = match self.rendered(&piece, &mut is_first).await {
+            let sendings = match self.rendered(&piece).await {
                 Ok(sendings) => sendings,
                 Err(Told::Again) => {
                     pieces.push(piece);
@@ -173,9 +172,6 @@ impl<'b> Batch<'b> {
                         continue;
                     }
                 };
-                if !std::mem::take(&mut is_first) {
-                    self.lane.gathered.turn(self.destination.pace).await;
-                }
                 match self.exchange(&request, records.len()).await {
                     Told::Each(trials) => {
                         for (record, trial) in records.iter().zip(trials) {
@@ -230,24 +226,22 @@ impl<'b> Batch<'b> {
         }
         let Some(vendor) = self.destination.vendor else { return Err("it is no service".to_owned()) };
         let limits = Limits { deadline: DEADLINE, max_body: READ_BODY };
+        let turn = self.lane.turns.begin(self.destination.pace).await;
         let carried = carry::send(house, vendor.carrier, self.to, (&self.secrets, self.client), &request, limits).await?;
+        drop(turn);
         let status = carried.reply.map(|reply| reply.status).ok_or(carried.error.unwrap_or_default())?;
-        self.lane.gathered.turn(self.destination.pace).await;
         if status == 429 || status >= 500 { Err(format!("the receiver answered {status}")) } else { Ok(status) }
     }
 
     /// What is to be sent of these events, given what the service holds where that has to be looked at first; what became of
     /// them where it does not tell.
-    async fn rendered(&mut self, piece: &[usize], is_first: &mut bool) -> Result<Vec<Sending>, Told> {
+    async fn rendered(&mut self, piece: &[usize]) -> Result<Vec<Sending>, Told> {
         let at = self.house.now();
         let looks = self.destination.vendor.and_then(|vendor| vendor.looks);
         let asked = looks.and_then(|looks| Some((looks, (looks.ask)(self.target(), &self.secrets)?)));
         let Some((looks, request)) = asked else { return Ok(self.render(piece, at)) };
         let all = |trial: Trial| Told::Each(vec![trial; piece.len()]);
         let request = request.map_err(|why| all(Trial::unsent(why)))?;
-        if !std::mem::take(is_first) {
-            self.lane.gathered.turn(self.destination.pace).await;
-        }
         let (reply, told) = self.told_of(&request, piece.len(), LOOK_BODY).await;
         let Some(reply) = reply.filter(|reply| reply.status == 200) else {
             return Err(match told {
@@ -285,9 +279,11 @@ impl<'b> Batch<'b> {
         let Some(vendor) = self.destination.vendor else { return (None, all(Trial::unsent("it is no service".to_owned()))) };
         let asked = self.target().pace.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
         let limits = Limits { deadline: asked.unwrap_or(DEADLINE), max_body };
+        let turn = self.lane.turns.begin(self.destination.pace).await;
         let started = Instant::now();
         let carried = carry::send(house, vendor.carrier, self.to, (&self.secrets, self.client), request, limits).await;
         let elapsed = started.elapsed();
+        drop(turn);
         let Carried { reply, error, timed_out } = match carried {
             Ok(carried) => carried,
             Err(why) => return (None, all(Trial::unsent(why))),

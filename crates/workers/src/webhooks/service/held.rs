@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use connectors::{
     catalog::{Destination, Differences, Holds, Sharing},
-    kit::{Outcome, Sent, Token, Verdict},
+    kit::{Outcome, Pace, Sent, Token, Verdict},
 };
 use domain::Contact;
 use outbound::http::Limits;
@@ -40,14 +40,14 @@ pub(crate) async fn held(
     let mut all = Vec::with_capacity(contacts.len());
     let (mut pieces, mut renewed) = (contacts.chunks(holds.most.max(1)).peekable(), false);
     while let Some(piece) = pieces.peek() {
-        if holds.paced {
-            lane.gathered.turn(destination.pace).await;
-        }
         let request = (holds.ask)(piece, to.target(), &secrets).map_err(at_once)?;
         if !connector.may_call(to.target(), &request.url) {
             return Err(at_once("the address is none that this destination may call".to_owned()));
         }
+        let pace = if holds.paced { destination.pace } else { Pace::SINGLE };
+        let turn = lane.turns.begin(pace).await;
         let carried = carry::send(house, vendor.carrier, to, (&secrets, &way.client), &request, limits).await.map_err(at_once)?;
+        drop(turn);
         let Some(reply) = carried.reply else { return Err(at_once(carried.error.unwrap_or_default())) };
         if let (401, false, Some(tokens), Some(refused)) = (reply.status, renewed, &to.tokens, &secrets.token) {
             let token = tokens.renew(&way.client, refused.expose()).await.map_err(|error| at_once(error.to_string()))?;

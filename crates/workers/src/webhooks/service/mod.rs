@@ -142,7 +142,6 @@ pub(crate) async fn tell(house: &Arc<House>, to: &Ready, events: &[Event]) -> Ve
         Ok(batch) => batch,
         Err(why) => return not_now(&why),
     };
-    lane.gathered.turn(batch.destination.pace).await;
     let came = batch.run((0..events.len()).collect()).await;
     let taken = |came| {
         let Came::Tried(trial) = came else { return Taken::Never("there is nothing to tell".to_owned()) };
