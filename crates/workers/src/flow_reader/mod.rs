@@ -3,8 +3,8 @@
 //! A batch is read, every event is put into the lane of its key, and the first events of all lanes are carried out
 //! together: many customers' events are one commit. Code of users' own, which may run long, runs beside: an event that it is
 //! not done with soon is set aside with the later ones of its key, written down as waiting, and carried out when it is. What
-//! became of a batch is written with the watermark in one transaction, while the next batch is carried out already. After a
-//! crash the batch is read again, and the commands' idempotency keys make that harmless.
+//! became of events is written with the watermark in one transaction, while the next are carried out already, and what becomes
+//! of these in the next transaction. After a crash they are read again, and the commands' idempotency keys make that harmless.
 //!
 //! A flow may put steps off: until a time, or until its turn where it has a rate. Its event is then *delayed*: what was done is
 //! written down with when the rest is due, nobody waits behind it, and when it is due the flow goes on from there. Turns are
@@ -21,9 +21,12 @@ mod plans;
 pub(crate) mod transform;
 pub(crate) mod workshop;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
-use domain::{FlowId, OrgId, Timestamp};
+use domain::{FlowId, OrgId, SourceEventId, Timestamp};
 use store::{Hash, InboxEntry, InboxFollower, InboxPage, InboxResult, InboxSettlement, InboxStatus, Pulse, Reader, Turns};
 use tokio::{
     task::{JoinError, JoinSet},
@@ -39,8 +42,12 @@ use held::Held;
 use job::{Job, Verdict};
 use plans::Plans;
 
-/// Source events that are read and settled together.
+/// Source events that are read together.
 const BATCH: u32 = 256;
+/// Outcomes that are gathered while others are being written, before those are waited for …
+const MOST_GATHERED: usize = 256;
+/// … and source events that may have been passed meanwhile, most of which no flow wants, so that there is nothing to write of them.
+const MOST_UNWRITTEN: u64 = 8_192;
 /// How long an event waits that a fault of ours holds.
 const HOLD: Duration = Duration::from_secs(60);
 /// How long an event waits that is set aside, should this process not come back to it.
@@ -67,8 +74,12 @@ struct FlowReader {
     look_for_due: bool,
     /// When that was last looked for.
     looked_at: Instant,
-    /// The outcomes of the batch before, while they are being written: at most one.
+    /// The outcomes that are being written: at most one settlement.
     settling: JoinSet<Result<(), End>>,
+    /// What is to be written after it.
+    gathered: Option<InboxSettlement>,
+    /// The watermark that is written, or is being written.
+    written: u64,
 }
 
 /// Runs until the shard is stopped or lost.
@@ -99,6 +110,8 @@ impl FlowReader {
             look_for_due: true,
             looked_at: Instant::now(),
             settling: JoinSet::new(),
+            gathered: None,
+            written: watermark,
         })
     }
 
@@ -112,6 +125,7 @@ impl FlowReader {
                 self.settled().await?;
                 return Err(End::Stopped);
             }
+            self.write_on()?;
             ticks.mark_unchanged();
             let is_due = |pulse: &Pulse| pulse.inbox_due.is_some_and(|due| due <= shard.house.now());
             self.look_for_due |= replays.has_changed().unwrap_or(false) || self.looked_at.elapsed() >= LOOK_ANYWAY;
@@ -272,22 +286,52 @@ impl FlowReader {
         Ok(())
     }
 
-    /// Begins to write outcomes, after those of the batch before are written. The next batch is carried out meanwhile: after a
-    /// crash both are read again, and the commands' keys make that harmless.
+    /// Begins to write outcomes, or puts them to what is written after those that are being written; waits for these only where
+    /// much has been put together. The next events are carried out meanwhile: after a crash all are read again, and the commands'
+    /// keys make that harmless.
     async fn settle(&mut self, settlement: InboxSettlement) -> Result<(), End> {
-        self.settled().await?;
-        let shard = self.shard.clone();
-        self.settling.spawn(async move {
-            let backend = shard.house.store.backend();
-            shard.insist("settle source events", || backend.settle_inbox(settlement.clone())).await
-        });
+        match &mut self.gathered {
+            Some(gathered) => join(gathered, settlement),
+            None => self.gathered = Some(settlement),
+        }
+        self.write_on()?;
+        let is_much = |gathered: &InboxSettlement| {
+            let passed = gathered.watermark.map_or(0, |watermark| watermark.saturating_sub(self.written));
+            gathered.results.len() >= MOST_GATHERED || passed >= MOST_UNWRITTEN
+        };
+        if self.gathered.as_ref().is_some_and(is_much)
+            && let Some(settled) = self.settling.join_next().await
+        {
+            written(settled)?;
+            self.write_on()?;
+        }
         Ok(())
     }
 
-    /// Waits until the outcomes are written.
+    /// Begins to write what is gathered, where nothing is being written.
+    fn write_on(&mut self) -> Result<(), End> {
+        while let Some(settled) = self.settling.try_join_next() {
+            written(settled)?;
+        }
+        if self.settling.is_empty()
+            && let Some(settlement) = self.gathered.take()
+        {
+            self.written = settlement.watermark.unwrap_or(self.written);
+            let shard = self.shard.clone();
+            self.settling.spawn(async move {
+                let backend = shard.house.store.backend();
+                shard.insist("settle source events", || backend.settle_inbox(settlement.clone())).await
+            });
+        }
+        Ok(())
+    }
+
+    /// Waits until all outcomes are written.
     async fn settled(&mut self) -> Result<(), End> {
+        self.write_on()?;
         while let Some(settled) = self.settling.join_next().await {
             written(settled)?;
+            self.write_on()?;
         }
         Ok(())
     }
@@ -302,6 +346,19 @@ impl FlowReader {
         result.due_at = Some(due);
         result
     }
+}
+
+/// Puts later outcomes to earlier ones: of one event the later stands.
+fn join(earlier: &mut InboxSettlement, later: InboxSettlement) {
+    if !later.results.is_empty() {
+        let anew: HashSet<SourceEventId> = later.results.iter().map(|(_, event, _)| *event).collect();
+        earlier.results.retain(|(_, event, _)| !anew.contains(event));
+        let owned: HashSet<SourceEventId> = later.owners.iter().map(|(_, event, _)| *event).collect();
+        earlier.owners.retain(|(_, event, _)| !owned.contains(event));
+    }
+    earlier.results.extend(later.results);
+    earlier.owners.extend(later.owners);
+    earlier.watermark = later.watermark.or(earlier.watermark);
 }
 
 /// How the writing of outcomes ended. One that broke off left the shard's state unknown: it is begun afresh.
@@ -328,5 +385,38 @@ fn waiting(entry: &InboxEntry, due: Timestamp, now: Timestamp, why: &str) -> Inb
         due_at: Some(due),
         at: now,
         trace: serde_json::json!({ "reason": why, "flows": [], "run": entry.run() }).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ContactId;
+    use store::Lease;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn settlement(results: &[(u128, InboxStatus)], owners: &[(u128, u128)], watermark: Option<u64>) -> InboxSettlement {
+        let (org, at) = (OrgId::from_uuid(Uuid::nil()), Timestamp::from_micros(0));
+        let event = |number| SourceEventId::from_uuid(Uuid::from_u128(number));
+        let result =
+            |status: InboxStatus| InboxResult { status: status.number(), runs: 0, due_at: None, at, trace: String::new() };
+        let contact = |number| ContactId::from_uuid(Uuid::from_u128(number));
+        InboxSettlement {
+            lease: Lease { shard: 0, epoch: 1 },
+            results: results.iter().map(|(number, status)| (org, event(*number), result(*status))).collect(),
+            owners: owners.iter().map(|(number, owner)| (org, event(*number), contact(*owner))).collect(),
+            watermark,
+        }
+    }
+
+    #[test]
+    fn of_outcomes_that_are_written_together_the_later_stands() {
+        let mut all = settlement(&[(1, InboxStatus::Waiting), (2, InboxStatus::Done)], &[(2, 20), (1, 19)], Some(2));
+        join(&mut all, settlement(&[(3, InboxStatus::Parked), (1, InboxStatus::Done)], &[(1, 10)], None));
+        join(&mut all, settlement(&[], &[], Some(9)));
+        let expected = [(2, InboxStatus::Done), (3, InboxStatus::Parked), (1, InboxStatus::Done)];
+        let expected = settlement(&expected, &[(2, 20), (1, 10)], Some(9));
+        assert_eq!((all.results, all.owners, all.watermark), (expected.results, expected.owners, expected.watermark));
     }
 }
