@@ -23,8 +23,6 @@ use crate::{
 
 /// Contacts that are compared together.
 const BATCH: u32 = 1_000;
-/// How often a shard looks for backfills without being woken.
-const POLL: Duration = Duration::from_secs(5);
 /// How often it is looked which destinations are to be compared by their schedule.
 pub(crate) const SCHEDULE_EVERY: Duration = Duration::from_secs(60);
 /// First pause after a destination did not answer; doubles up to [`LONGEST_PAUSE`].
@@ -40,7 +38,8 @@ const MOST_SAMPLES: usize = 20;
 
 /// Runs until the shard is stopped or lost.
 pub(crate) async fn run(shard: Shard) -> End {
-    jobs::run(shard, POLL, |progress: &BackfillProgress| progress.not_before, step).await
+    let poll = shard.house.settings.backfills_every;
+    jobs::run(shard, poll, |progress: &BackfillProgress| progress.not_before, step).await
 }
 
 /// Begins the backfills that are due by their destinations' schedule: so many hours after the last one was begun. One that is

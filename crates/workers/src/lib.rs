@@ -88,6 +88,8 @@ pub struct Settings {
     pub poll: Duration,
     /// How often due passes are looked for.
     pub sweep_every: Duration,
+    /// How often backfills are looked for without being woken.
+    pub backfills_every: Duration,
     /// How nodes show each other that they are alive.
     pub pace: Pace,
 }
@@ -129,6 +131,7 @@ impl Default for Settings {
             webhooks: WebhookSettings::default(),
             poll: Duration::from_millis(500),
             sweep_every: Duration::from_secs(1),
+            backfills_every: Duration::from_secs(5),
             pace: Pace::default(),
         }
     }
