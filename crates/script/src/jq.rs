@@ -11,6 +11,7 @@
 
 mod dates;
 mod math;
+mod parse;
 mod regex;
 
 use std::{cell::Cell, fmt, sync::Arc};
@@ -139,8 +140,13 @@ impl Meter<'_> {
         if work >= cost {
             return Ok(());
         }
-        self.fault.set(self.fault.get().or(Some(TOO_LONG)));
-        Err(Exn::from(Error::str(TOO_LONG)))
+        Err(self.stop(TOO_LONG))
+    }
+
+    /// Ends the program, by the first limit that it met.
+    fn stop<'e>(&self, fault: &'static str) -> Exn<'e, Val> {
+        self.fault.set(self.fault.get().or(Some(fault)));
+        Exn::from(Error::str(fault))
     }
 
     fn look(&self, value: &Val) -> Option<&'static str> {
@@ -367,7 +373,8 @@ impl Jq {
         let modules = Loader::new(library.into_iter().chain([main]))
             .load(&arena, File { code: MAIN, path: () })
             .map_err(|_| "this jq program cannot be loaded".to_owned())?;
-        let functions = jaq_core::funs().chain(jaq_std::base_funs()).chain(jaq_json::funs()).chain(own_functions());
+        let json = jaq_json::funs().filter(|(name, ..)| *name != parse::NAME).chain([parse::function()]);
+        let functions = jaq_core::funs().chain(jaq_std::base_funs()).chain(json).chain(own_functions());
         let functions = functions.chain(dates::functions()).chain(math::functions()).chain(regex::functions());
         let compiled = Compiler::default().with_funs(functions).compile(modules);
         let filter = compiled.map_err(|faults| {

@@ -65,6 +65,51 @@ fn programs_make_what_jq_makes() {
 }
 
 #[test]
+fn texts_are_read_as_json() {
+    let cases = [
+        ("12345678901234567890123", "tostring", json!("12345678901234567890123")),
+        (" 007 ", "tonumber", json!(7)),
+        ("1 [2] {\"a\":3}", "[fromjson?] | length", json!(null)),
+        ("{\"a\":[1,{\"b\":null}]}", "fromjson", json!({"a": [1, {"b": null}]})),
+        ("true", "toboolean", json!(true)),
+        ("[1,", "try fromjson catch \"no\"", json!("no")),
+        ("x", "[fromjson?]", json!([])),
+    ];
+    for (text, program, expected) in cases {
+        let expected = if expected.is_null() { json!(3) } else { expected };
+        assert_eq!(run(program, &json!(text)), Ok(Some(expected)), "{text} {program}");
+    }
+    let many = format!("[{}0]", "[],{},".repeat(500));
+    assert_eq!(run("fromjson | length", &json!(many)), Ok(Some(json!(1_001))), "many of them side by side are not deep");
+    let deep = |levels: usize| json!(format!("{}1{}", "[".repeat(levels), "]".repeat(levels)));
+    assert_eq!(run("fromjson", &deep(200)), Ok(Some((0..200).fold(json!(1), |inner, _| json!([inner])))));
+    assert!(run("fromjson", &deep(201)).unwrap_err().contains("too deep"));
+}
+
+/// Any sender of an event can write such a text, and the parser beneath recurs for each bracket.
+#[test]
+fn texts_that_nest_without_end_end_no_process() {
+    let many = 1_000_000;
+    let texts = [
+        "[".repeat(many),
+        "{\"a\":".repeat(many / 8),
+        format!("{}{}", "[".repeat(many / 2), "]".repeat(many / 2)),
+        format!("\"\u{1}{}", "[".repeat(many)),
+        "[#]\n".repeat(many / 4),
+        format!("#\"\n{}", "[".repeat(many)),
+        format!("\"\\\"{}\" {}", "]".repeat(many / 4), "[".repeat(many / 4)),
+        format!("b\"{}", "[".repeat(many / 2)),
+    ];
+    for text in texts {
+        let start: String = text.chars().take(12).collect();
+        for program in ["fromjson", "tonumber", "toboolean", "[.[] | fromjson]?", "try fromjson catch error(\"again\")"] {
+            let made = run(program, &json!(text));
+            assert!(made.is_err() || made == Ok(None), "{start} {program}");
+        }
+    }
+}
+
+#[test]
 fn what_never_ends_ends_with_its_error() {
     let cases = [
         "def f: f; f",
