@@ -7,7 +7,7 @@ use engine::Engine;
 use outbound::http::Client;
 use parking_lot::Mutex;
 use store::{Catalog, Lease, Pulse, Store, StoreError};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     Deps, GoogleSettings, Packages, Settings, StartError,
@@ -146,14 +146,16 @@ impl Shard {
         self.house.pulses.borrow().get(usize::from(self.number())).copied().unwrap_or_default()
     }
 
-    /// Waits for a tick, a look at the store that found something for the caller, or the time to look whatever is told.
+    /// Waits for a tick, a look at the store that found something for the caller, the time to look whatever is told, or `until`.
     pub(crate) async fn idle(
         &self,
         ticks: &mut watch::Receiver<u64>,
         pulses: &mut Pulses,
+        until: Option<Instant>,
         wanted: impl Fn(&Pulse) -> bool,
     ) -> Result<(), End> {
-        let anyway = tokio::time::sleep(LOOK_ANYWAY);
+        let anyway = Instant::now() + LOOK_ANYWAY;
+        let anyway = tokio::time::sleep_until(until.map_or(anyway, |until| until.min(anyway)));
         tokio::pin!(anyway);
         loop {
             tokio::select! {

@@ -493,3 +493,26 @@ async fn events_go_through_their_flows_transformation() {
     assert_eq!(of(4).1.matches("\"done\"").count(), 2, "one event became two passes: {}", of(4).1);
     workers.drain(PATIENCE).await;
 }
+
+/// A batch waits while a reader is behind by its mark: one that has looked at everything says so, although nothing more comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_of_passes_write_how_far_they_are_when_nothing_more_comes() {
+    let house = House::new().await;
+    let workers = house.workers().await;
+    let caught_up = async |house: &House| {
+        let backend = house.store.backend();
+        let heads = backend.heads(store::Log::Events).await.unwrap();
+        let (wallets, google) = (backend.watermarks(Reader::WalletSync).await, backend.watermarks(Reader::Google).await);
+        (wallets.unwrap(), google.unwrap()) == (heads.clone(), heads)
+    };
+    for number in 0..4 {
+        let began = tokio::time::Instant::now();
+        // Of two in one second the second one's mark is not written with it.
+        for pass in ["a", "b"] {
+            house.issued(&format!("{pass}-{number}"), Validity::default()).await;
+        }
+        until("the marks are written", || async { caught_up(&house).await }).await;
+        assert!(began.elapsed() < Duration::from_secs(9), "sooner than they look whatever they are told");
+    }
+    workers.drain(PATIENCE).await;
+}

@@ -141,7 +141,7 @@ impl FlowReader {
                 let watermark = self.watermark;
                 let wanted = |pulse: &Pulse| pulse.inbox > watermark || is_due(pulse);
                 tokio::select! {
-                    ended = shard.idle(&mut ticks, &mut pulses, wanted) => match ended {
+                    ended = shard.idle(&mut ticks, &mut pulses, None, wanted) => match ended {
                         // What is being written is waited for above.
                         Ok(()) | Err(End::Stopped) => {}
                         Err(lost) => return Err(lost),

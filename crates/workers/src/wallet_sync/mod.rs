@@ -77,7 +77,10 @@ async fn work(shard: &Shard) -> Result<(), End> {
         }
         after = to;
         if idle {
-            let woken = shard.idle(&mut ticks, &mut pulses, |pulse| pulse.events > seen.max(after.seq) || is_due(pulse)).await;
+            // Else whoever looks how far this is takes it for late.
+            let unwritten = (after.seq > written).then(|| written_at + WRITE_EVERY);
+            let wanted = |pulse: &Pulse| pulse.events > seen.max(after.seq) || is_due(pulse);
+            let woken = shard.idle(&mut ticks, &mut pulses, unwritten, wanted).await;
             match woken.and(shard.pause(GATHER).await) {
                 Ok(()) | Err(End::Stopped) => {}
                 Err(end) => return Err(end),
