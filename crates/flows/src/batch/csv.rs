@@ -90,6 +90,12 @@ pub(super) fn cells(text: &str, delimiter: Option<char>) -> Vec<String> {
 
 /// The delimiter and the columns that the first record names.
 pub(super) fn header(text: &str, delimiter: Option<char>) -> Result<(char, Vec<String>), String> {
+    let start = text.trim_ascii();
+    if ["{\"", "[{"].iter().any(|json| start.starts_with(json)) || matches!(start, "{" | "[" | "[]") {
+        let what =
+            "the first row is JSON, not the names of columns: give `format` (--format ndjson), with an object on each line";
+        return Err(what.to_owned());
+    }
     let delimiter = delimiter.unwrap_or_else(|| likeliest(text));
     let mut columns: Vec<String> = cells(text, Some(delimiter)).iter().map(|name| name.trim().to_owned()).collect();
     // Spreadsheets write delimiters after the last column.

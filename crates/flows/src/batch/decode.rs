@@ -88,6 +88,11 @@ impl Decoder {
         }
         let marked = Encoding::for_bom(start);
         let (encoding, skipped) = marked.unwrap_or((self.encoding, 0));
+        if encoding == UTF_8
+            && let Some(what) = unmarked(start)
+        {
+            return Err(Misread::Other(what));
+        }
         self.encoding = encoding;
         self.bytes = skipped as u64;
         self.whatwg = (encoding != UTF_8).then(|| encoding.new_decoder_without_bom_handling());
@@ -174,6 +179,19 @@ impl Decoder {
                 }
             }
         }
+    }
+}
+
+/// What text is that begins with two letters of ASCII, each with a zero beside it.
+const fn unmarked(start: &[u8]) -> Option<&'static str> {
+    match start {
+        [1..=0x7f, 0, 1..=0x7f, 0, ..] => {
+            Some("UTF-16 without a byte order mark: give `encoding` (--encoding utf-16le), or save it as UTF-8")
+        }
+        [0, 1..=0x7f, 0, 1..=0x7f, ..] => {
+            Some("UTF-16 without a byte order mark: give `encoding` (--encoding utf-16be), or save it as UTF-8")
+        }
+        _ => None,
     }
 }
 

@@ -44,7 +44,9 @@ pub(super) fn object(text: &str) -> Result<Value, String> {
                 "unexpected end of hex escape" => "a lone surrogate, or an escape that is cut short",
                 words => words,
             };
-            Err(format!("is not JSON: {words} at character {}", error.column()))
+            let of_array = matches!(text.trim_ascii(), "[" | "]") || text.trim_ascii_end().ends_with("},");
+            let hint = if of_array { ": lines of an array are no NDJSON, leave out its brackets and commas" } else { "" };
+            Err(format!("is not JSON: {words} at character {}{hint}", error.column()))
         }
     }
 }

@@ -83,6 +83,8 @@ fn what_is_wrong_with_a_file_is_said() {
         ("a,b,a\n1,2,3\n", "two columns are called `a` in the first row: 1 and 3"),
         ("a,,c\n1,2,3\n", "column 2 has no name"),
         (",,\n1,2,3\n", "names no columns"),
+        ("{\"a\":1}\n{\"a\":2}\n", "the first row is JSON, not the names of columns: give `format` (--format ndjson)"),
+        ("[\n {\"a\":1}\n]\n", "the first row is JSON"),
         ("a,b\n1,\"open\n2,3\n", "begins on line 2 opens a quote"),
         (long.as_str(), "is a quote not closed?"),
     ];
@@ -119,6 +121,15 @@ fn a_line_of_ndjson_fails_alone() {
         }
         assert_eq!(read.last().unwrap().line, 9);
     }
+}
+
+#[test]
+fn lines_of_an_array_are_told_to_be_that() {
+    let document = batch(&json!({"project": "p", "operation": "issue", "format": "ndjson"}));
+    let (read, _) = rows(&document, b"[\n {\"a\":1},\n {\"a\":2}\n]\n", 100).unwrap();
+    let told: Vec<bool> =
+        read.iter().map(|row| row.value.as_ref().is_err_and(|why| why.contains("leave out its brackets"))).collect();
+    assert_eq!(told, [true, true, false, true]);
 }
 
 #[test]
@@ -167,6 +178,10 @@ fn files_of_other_encodings_become_utf8() {
         assert_eq!(decoded(Some("windows-1252"), b"Zo\xeb \x80\n", piece).unwrap(), "Zoë €\n");
         assert_eq!(decoded(Some("latin1"), b"Zo\xeb\n", piece).unwrap(), "Zoë\n");
         assert_eq!(decoded(None, &utf16, piece).unwrap(), "Zoë €\n", "a mark decides");
+        let unmarked = decoded(None, &utf16[2..], piece).unwrap_err();
+        assert!(unmarked.contains("UTF-16") && unmarked.contains("--encoding utf-16le"), "{unmarked}");
+        assert_eq!(decoded(Some("utf-16le"), &utf16[2..], piece).unwrap(), "Zoë €\n");
+        assert!(decoded(None, b"\0a\0,\0b", piece).unwrap_err().contains("--encoding utf-16be"));
         let wrong = decoded(None, b"a,b\nx,Zo\xeb\n", piece).unwrap_err();
         assert!(wrong.contains("byte 9 (line 2) is no UTF-8") && wrong.contains("--encoding windows-1252"), "{wrong}");
         assert!(decoded(None, b"a\xe2\x82", piece).unwrap_err().contains("byte 2"), "cut short");
