@@ -39,6 +39,8 @@ async fn every_way_in_is_kept_once() {
         ("PATCH", "/ingest/shop", &headers, array.into_bytes()),
         ("POST", "/rudderstack/v1/batch", &form, gzip(&batch)),
         ("POST", "/rudderstack/v1/track", &headers, track("a").into_bytes()),
+        // As some tools write JSON, with a byte order mark.
+        ("POST", "/rudderstack/v1/track", &headers, format!("\u{feff}{}", track("a")).into_bytes()),
     ] {
         let answer = house.send(method, path, headers, body).await;
         assert_eq!((answer.status.as_u16(), answer.text()), (200, "OK"), "{path}");
@@ -70,7 +72,17 @@ async fn refusals_tell_what_to_change() {
     let refused = house.send("POST", "/rudderstack/v1/track", &packed, brotli.clone()).await;
     assert_eq!(refused.status.as_u16(), 415);
     assert!(refused.text().contains("gzip"), "{}", refused.text());
-    assert_eq!(house.get("/ingest/shop").await.status.as_u16(), 405);
+    for (method, path, allowed) in [
+        ("GET", "/ingest/shop", "POST"),
+        ("OPTIONS", "/ingest/shop", "POST"),
+        ("PUT", "/rudderstack/v1/track", "POST"),
+        ("GET", "/segment/v1/track", "POST"),
+        ("POST", "/rudderstack/sourceConfig/", "GET"),
+    ] {
+        let refused = house.send(method, path, &[("authorization", &good)], "").await;
+        assert_eq!(refused.status.as_u16(), 405, "{method} {path}");
+        assert!(refused.header("allow").contains(allowed), "{method} {path}: {}", refused.header("allow"));
+    }
     assert!(kept(&house).await.is_empty());
     // A webhook's sender would give up for good: it is told that it arrived, and somebody here why it is not read.
     assert_eq!(house.send("POST", "/ingest/shop", &packed, brotli).await.status.as_u16(), 200);

@@ -34,6 +34,8 @@ use crate::{App, Problem, auth, extract::read_body, problem};
 const RETRY_AFTER_SECONDS: u16 = 2;
 /// Most bytes of a reason that is kept with an event that cannot be read.
 const MAX_REASON_BYTES: usize = 1_024;
+/// What a webhook's address takes.
+const WEBHOOK_METHODS: HeaderValue = HeaderValue::from_static("POST, PUT, PATCH, DELETE");
 /// Most segments of a path that are looked at.
 const MAX_SEGMENTS: usize = 16;
 
@@ -82,7 +84,10 @@ async fn data_plane(app: &Arc<App>, kind: &'static str, path: &str, request: Req
             let door = Door { entrance: Entrance::Api, kind: Some(kind), source: None, path: segments(path) };
             take(app, door, request).await
         }
-        _ => Problem::MethodNotAllowed.into_response(),
+        _ => {
+            let allow = HeaderValue::from_static(if is_configuration { "GET, OPTIONS" } else { "POST, OPTIONS" });
+            ([(header::ALLOW, allow)], Problem::MethodNotAllowed).into_response()
+        }
     };
     if let Some(asked) = asked {
         cors::allow(&method, &asked, response.headers_mut());
@@ -164,6 +169,9 @@ impl IntoResponse for Refusal {
         let mut response = (self.status, self.text.into_owned()).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(header::ALLOW, WEBHOOK_METHODS);
         }
         response
     }

@@ -13,6 +13,9 @@ use super::wire::{Call, MAX_BODY_BYTES, MAX_DECODED_BYTES, MAX_EVENTS, Words};
 use crate::kit::json::{self, Object};
 use crate::kit::{Answer, Arrival, Authentic, Decoded, Entrance, Fault, Inbound, WriteKey, head};
 
+/// The byte order mark that some tools write before JSON.
+const MARK: &str = "\u{feff}";
+
 /// The write key that a request carries: the user name of HTTP Basic (a missing colon is forgiven), a Bearer token,
 /// `X-Write-Key`, `?writeKey=`, or as Segment's SDKs do `writeKey` in the body.
 pub fn credential(inbound: &Inbound) -> Option<WriteKey> {
@@ -44,6 +47,7 @@ fn in_body(body: &[u8]) -> Option<WriteKey> {
     if body.len() > MAX_BODY_BYTES {
         return None;
     }
+    let body = body.strip_prefix(MARK.as_bytes()).unwrap_or(body);
     serde_json::from_slice::<Keyed<'_>>(body).ok().and_then(|found| WriteKey::new(&found.key))
 }
 
@@ -155,7 +159,7 @@ fn split(inbound: &Inbound) -> Result<(Shared<'_>, Items<'_>), Problem> {
     Ok((shared, items))
 }
 
-/// The body as text without blanks around it.
+/// The body as text without blanks around it, nor a byte order mark.
 fn text_of(body: &[u8]) -> Result<&str, Problem> {
     if body.len() > MAX_BODY_BYTES {
         let message = format!("the request has {} bytes, more than {MAX_BODY_BYTES}: send fewer events with it", body.len());
@@ -164,10 +168,11 @@ fn text_of(body: &[u8]) -> Result<&str, Problem> {
     let text = std::str::from_utf8(body).map_err(|error| {
         Problem::new(Words::InvalidJson, "", format!("byte {} is not UTF-8: send JSON as UTF-8", error.valid_up_to()))
     })?;
-    if text.trim_ascii().is_empty() {
+    let text = text.strip_prefix(MARK).unwrap_or(text).trim_ascii();
+    if text.is_empty() {
         return Err(Problem::new(Words::NoBody, "", "the body is empty: send JSON"));
     }
-    Ok(text.trim_ascii())
+    Ok(text)
 }
 
 /// Whether an object at the webhook is a batch and no event: it has `batch` and no `type`.
