@@ -302,8 +302,7 @@ macro_rules! attempt_columns {
     };
 }
 
-pub(crate) fn attempt(row: &Row) -> Attempt<AttemptRow> {
-    let mut columns = Columns::of(row);
+pub(crate) fn attempt(columns: &mut Columns<'_>) -> Attempt<AttemptRow> {
     Ok(AttemptRow {
         org: columns.id()?,
         delivery: columns.id()?,

@@ -331,15 +331,62 @@ async fn counted(pool: &Pool, sql: &'static str, org: OrgId, target: TargetId) -
 pub(crate) async fn earlier_owed(
     pool: &Pool,
     org: OrgId,
-    target: TargetId,
-    pass: PassId,
-    before: Position,
-) -> Attempt<Option<Timestamp>> {
-    const SQL: &str = "SELECT min(d.due_at) FROM events e JOIN deliveries d ON d.shard = e.shard AND d.seq = e.seq
-        WHERE e.org = $1 AND e.pass = $3 AND e.shard = $4 AND e.seq < $5 AND d.org = $1 AND d.target = $2 AND NOT d.behind";
-    let place = (to_shard(before.shard), to_seq(before.seq));
-    let rows = query(pool, SQL, &[&org.uuid(), &target.uuid(), &pass.uuid(), &place.0, &place.1]).await?;
-    Ok(rows.first().map(|row| Columns::of(row).maybe_time()).transpose()?.flatten())
+    lines: &[(TargetId, PassId, Position)],
+) -> Attempt<Vec<Option<Timestamp>>> {
+    const SQL: &str = "SELECT (SELECT min(d.due_at) FROM events e JOIN deliveries d ON d.shard = e.shard AND d.seq = e.seq
+            WHERE e.org = $1 AND e.pass = t.pass AND e.shard = t.shard AND e.seq < t.seq
+                AND d.org = $1 AND d.target = t.target AND NOT d.behind)
+        FROM unnest($2::uuid[], $3::uuid[], $4::smallint[], $5::bigint[])
+            WITH ORDINALITY AS t(target, pass, shard, seq, number) ORDER BY t.number";
+    if lines.is_empty() {
+        return Ok(Vec::new());
+    }
+    let targets: Vec<Uuid> = lines.iter().map(|(target, ..)| target.uuid()).collect();
+    let passes: Vec<Uuid> = lines.iter().map(|(_, pass, _)| pass.uuid()).collect();
+    let shards: Vec<i16> = lines.iter().map(|(.., before)| to_shard(before.shard)).collect();
+    let seqs: Vec<i64> = lines.iter().map(|(.., before)| to_seq(before.seq)).collect();
+    let rows = query(pool, SQL, &[&org.uuid(), &targets, &passes, &shards, &seqs]).await?;
+    rows.iter().map(|row| Columns::of(row).maybe_time()).collect()
+}
+
+pub(crate) async fn newest_attempts(
+    pool: &Pool,
+    org: OrgId,
+    of: &[(TargetId, Option<EventId>)],
+) -> Attempt<Vec<Option<AttemptRow>>> {
+    macro_rules! newest {
+        ($which:literal) => {
+            concat!(
+                "(SELECT * FROM attempts a WHERE a.org = $1 AND a.target = t.target AND ",
+                $which,
+                " ORDER BY a.at DESC, a.delivery DESC, a.attempt DESC LIMIT 1)"
+            )
+        };
+    }
+    const SQL: &str = concat!(
+        "SELECT t.number, ",
+        attempt_columns!(),
+        " FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS t(target, event, number) CROSS JOIN LATERAL (",
+        newest!("t.event IS NULL"),
+        " UNION ALL ",
+        newest!("a.event = t.event"),
+        ") a"
+    );
+    let mut newest = vec![None; of.len()];
+    if of.is_empty() {
+        return Ok(newest);
+    }
+    let targets: Vec<Uuid> = of.iter().map(|(target, _)| target.uuid()).collect();
+    let events: Vec<Option<Uuid>> = of.iter().map(|(_, event)| event.map(domain::Id::uuid)).collect();
+    for row in query(pool, SQL, &[&org.uuid(), &targets, &events]).await? {
+        let mut columns = Columns::of(&row);
+        let number = usize::try_from(columns.take::<i64>()?).unwrap_or_default();
+        let found = attempt(&mut columns)?;
+        if let Some(place) = number.checked_sub(1).and_then(|place| newest.get_mut(place)) {
+            *place = Some(found);
+        }
+    }
+    Ok(newest)
 }
 
 pub(crate) async fn taken_or_owed(pool: &Pool, org: OrgId, target: TargetId, events: &[EventId]) -> Attempt<Vec<EventId>> {
@@ -405,5 +452,5 @@ pub(crate) async fn attempts(pool: &Pool, org: OrgId, filter: &AttemptFilter, li
         ],
     )
     .await?;
-    rows.iter().map(attempt).collect()
+    rows.iter().map(|row| attempt(&mut Columns::of(row))).collect()
 }

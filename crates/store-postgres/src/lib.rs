@@ -397,11 +397,14 @@ impl Backend for Postgres {
     async fn behind(&self, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)> {
         Ok(deliveries::behind(&self.pool, org, target).await?)
     }
-    async fn earlier_owed(&self, org: OrgId, target: TargetId, pass: PassId, before: Position) -> Result<Option<Timestamp>> {
-        Ok(deliveries::earlier_owed(&self.pool, org, target, pass, before).await?)
+    async fn earlier_owed(&self, org: OrgId, lines: &[(TargetId, PassId, Position)]) -> Result<Vec<Option<Timestamp>>> {
+        Ok(deliveries::earlier_owed(&self.pool, org, lines).await?)
     }
     async fn taken_or_owed(&self, org: OrgId, target: TargetId, events: &[EventId]) -> Result<Vec<EventId>> {
         Ok(deliveries::taken_or_owed(&self.pool, org, target, events).await?)
+    }
+    async fn newest_attempts(&self, org: OrgId, of: &[(TargetId, Option<EventId>)]) -> Result<Vec<Option<AttemptRow>>> {
+        Ok(deliveries::newest_attempts(&self.pool, org, of).await?)
     }
     async fn attempts(&self, org: OrgId, filter: &AttemptFilter, limit: u32) -> Result<Vec<AttemptRow>> {
         Ok(deliveries::attempts(&self.pool, org, filter, limit).await?)

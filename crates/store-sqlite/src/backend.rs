@@ -415,12 +415,17 @@ impl Backend for Sqlite {
     async fn behind(&self, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)> {
         self.read(move |db| deliveries::behind(db, org, target)).await
     }
-    async fn earlier_owed(&self, org: OrgId, target: TargetId, pass: PassId, before: Position) -> Result<Option<Timestamp>> {
-        self.read(move |db| deliveries::earlier_owed(db, org, target, pass, before)).await
+    async fn earlier_owed(&self, org: OrgId, lines: &[(TargetId, PassId, Position)]) -> Result<Vec<Option<Timestamp>>> {
+        let lines = lines.to_vec();
+        self.read(move |db| deliveries::earlier_owed(db, org, &lines)).await
     }
     async fn taken_or_owed(&self, org: OrgId, target: TargetId, events: &[EventId]) -> Result<Vec<EventId>> {
         let events = events.to_vec();
         self.read(move |db| deliveries::taken_or_owed(db, org, target, &events)).await
+    }
+    async fn newest_attempts(&self, org: OrgId, of: &[(TargetId, Option<EventId>)]) -> Result<Vec<Option<AttemptRow>>> {
+        let of = of.to_vec();
+        self.read(move |db| deliveries::newest_attempts(db, org, &of)).await
     }
     async fn attempts(&self, org: OrgId, filter: &AttemptFilter, limit: u32) -> Result<Vec<AttemptRow>> {
         let filter = filter.clone();

@@ -264,21 +264,23 @@ fn counted(db: &Connection, sql: &str, org: OrgId, target: TargetId) -> Result<(
     Ok(found.map_or((0, None), |(count, at)| (u64::try_from(count).unwrap_or(0), at)))
 }
 
-/// When the first is due of what a target is owed about earlier events of a pass.
+/// When the first is due of what each of some targets is owed about earlier events of a pass.
 pub(crate) fn earlier_owed(
     db: &Connection,
     org: OrgId,
-    target: TargetId,
-    pass: PassId,
-    before: Position,
-) -> Result<Option<Timestamp>> {
+    lines: &[(TargetId, PassId, Position)],
+) -> Result<Vec<Option<Timestamp>>> {
     let mut statement = db.prepare_cached(
         "SELECT min(d.due_at) FROM deliveries d INDEXED BY deliveries_pos
          WHERE d.pos IN (SELECT e.pos FROM events e WHERE e.org = ?1 AND e.pass = ?3 AND e.pos < ?4)
              AND d.org = ?1 AND d.target = ?2 AND d.behind = 0",
     )?;
-    let rows = statement.query(params![key(org), key(target), key(pass), pos(before)])?;
-    Ok(first(rows, |row| Columns::new(row, "deliveries", "due_at").time_option())?.flatten())
+    let mut earliest = Vec::with_capacity(lines.len());
+    for (target, pass, before) in lines {
+        let rows = statement.query(params![key(org), key(*target), key(*pass), pos(*before)])?;
+        earliest.push(first(rows, |row| Columns::new(row, "deliveries", "due_at").time_option())?.flatten());
+    }
+    Ok(earliest)
 }
 
 /// Those of some events that a target has taken or is owed.
@@ -344,6 +346,19 @@ fn read_attempt(row: &Row<'_>) -> Result<AttemptRow> {
         data_key: columns.value()?,
         detail: columns.value()?,
     })
+}
+
+/// The newest attempt at each of some targets, about one event where one is named.
+pub(crate) fn newest_attempts(
+    db: &Connection,
+    org: OrgId,
+    of: &[(TargetId, Option<EventId>)],
+) -> Result<Vec<Option<AttemptRow>>> {
+    let newest = |(target, event): &(TargetId, Option<EventId>)| {
+        let filter = AttemptFilter { target: Some(*target), event: *event, ..AttemptFilter::default() };
+        Ok(attempts(db, org, &filter, 1)?.pop())
+    };
+    of.iter().map(newest).collect()
 }
 
 /// Attempts, newest first.

@@ -297,10 +297,13 @@ pub trait Backend: Send + Sync + 'static {
     async fn owed(&self, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)>;
     /// How many replays a target is still owed, and when the last of them is due.
     async fn behind(&self, org: OrgId, target: TargetId) -> Result<(u64, Option<Timestamp>)>;
-    /// When the first delivery to a target is due that is about an earlier event of a pass and not settled; replays do not count.
-    async fn earlier_owed(&self, org: OrgId, target: TargetId, pass: PassId, before: Position) -> Result<Option<Timestamp>>;
+    /// Of each of some lines, when the first delivery to its target is due that is about an earlier event of its pass than the one
+    /// there and not settled; replays do not count.
+    async fn earlier_owed(&self, org: OrgId, lines: &[(TargetId, PassId, Position)]) -> Result<Vec<Option<Timestamp>>>;
     /// Those of some events that a target has taken, or is owed at present.
     async fn taken_or_owed(&self, org: OrgId, target: TargetId, events: &[EventId]) -> Result<Vec<EventId>>;
+    /// The newest attempt at each of some targets, about one event where one is named, as [`Backend::attempts`] would give it.
+    async fn newest_attempts(&self, org: OrgId, of: &[(TargetId, Option<EventId>)]) -> Result<Vec<Option<AttemptRow>>>;
     /// Attempts, newest first.
     async fn attempts(&self, org: OrgId, filter: &AttemptFilter, limit: u32) -> Result<Vec<AttemptRow>>;
 

@@ -56,7 +56,7 @@ macro_rules! conformance_tests {
             leases: only_one_seizes, beats_and_releases, writes_of_a_lost_lease_are_refused, a_name_is_one_incarnations;
             deliveries: owed_deliveries_are_claimed_when_due, claims_end_and_can_be_taken_back,
                 settling_finishes_and_keeps, touched_deliveries_are_remembered, deliveries_and_attempts_are_listed,
-                attempts_are_searched, replays_are_counted, earlier_events_of_a_pass_are_waited_for, what_is_owed_about_an_event_or_a_pass_is_listed, deliveries_and_attempts_of_one_moment_are_paged,
+                attempts_are_searched, replays_are_counted, earlier_events_of_a_pass_are_waited_for, newest_attempts_are_found, what_is_owed_about_an_event_or_a_pass_is_listed, deliveries_and_attempts_of_one_moment_are_paged,
                 resends_are_owed_again, a_try_does_not_end_what_was_asked_for_meanwhile;
             config: resources_change_under_their_revision, what_was_decided_on_must_not_have_changed, slugs_are_unique_until_deleted, names_are_unique,
                 changes_are_told_with_deletions, keys_and_blobs_are_kept, the_audit_is_paged,

@@ -1,10 +1,10 @@
 //! How a delivery that is owed is shown: to whom, since which event, and what it waits for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use domain::{DeliveryId, EventId, EventKind, OrgId, PassId, Target, TargetId, Timestamp};
 use serde::Serialize;
-use store::{AttemptFilter, AttemptRow, DeliveryRow, EventRow, OrgCatalog};
+use store::{AttemptRow, DeliveryRow, EventRow, OrgCatalog};
 use utoipa::ToSchema;
 
 use super::{
@@ -75,76 +75,77 @@ impl View {
         positions.dedup();
         let events = app.store.backend().events_at(&positions).await?;
         let events: HashMap<EventId, EventRow> = events.into_iter().map(|event| (event.id, event)).collect();
-        let mut receivers = Receivers { app, org, last: HashMap::new() };
-        let mut all = Vec::with_capacity(rows.len());
-        for row in rows {
-            let event = events.get(&row.event);
-            let pass = event.and_then(|event| event.pass);
-            let (waiting_for, error) = receivers.why(&catalog, row, pass).await?;
-            all.push(Self {
+        let pass = |row: &DeliveryRow| events.get(&row.event).and_then(|event| event.pass);
+        let reasons = Reasons::read(app, org, (&catalog, rows), pass).await?;
+        let view = |row: &DeliveryRow| {
+            let (waiting_for, error) = reasons.of(&catalog, row);
+            Self {
                 id: row.id,
                 webhook: row.target,
                 event: row.event,
-                kind: event.and_then(|event| EventKind::from_number(event.kind)),
-                pass,
+                kind: events.get(&row.event).and_then(|event| EventKind::from_number(event.kind)),
+                pass: pass(row),
                 attempts: row.attempts,
                 due_at: row.due_at,
                 waiting_for,
                 error,
-            });
-        }
-        Ok(all)
+            }
+        };
+        Ok(rows.iter().map(view).collect())
     }
 }
 
-/// What receivers did last, each asked for once.
-struct Receivers<'a> {
-    app: &'a App,
-    org: OrgId,
-    last: HashMap<TargetId, Option<AttemptRow>>,
+/// What tells why deliveries wait.
+struct Reasons {
+    /// Those that an earlier one goes before.
+    in_turn: HashSet<DeliveryId>,
+    /// The newest attempts at targets, and of those that were tried their own.
+    newest: HashMap<(TargetId, Option<EventId>), AttemptRow>,
 }
 
-impl Receivers<'_> {
-    async fn why(
-        &mut self,
-        catalog: &OrgCatalog,
-        row: &DeliveryRow,
-        pass: Option<PassId>,
-    ) -> Result<(Waits, Option<String>), Problem> {
+/// Of what the newest attempt tells why a delivery waits: itself, or any to its target.
+fn told_by(row: &DeliveryRow) -> (TargetId, Option<EventId>) {
+    (row.target, (row.attempts > 0).then_some(row.event))
+}
+
+impl Reasons {
+    async fn read(
+        app: &App,
+        org: OrgId,
+        (catalog, rows): (&OrgCatalog, &[DeliveryRow]),
+        pass: impl Fn(&DeliveryRow) -> Option<PassId>,
+    ) -> Result<Self, Problem> {
+        let untried = rows.iter().filter(|row| row.attempts == 0 && !row.behind);
+        let in_order = untried.filter(|row| catalog.targets.get(&row.target.uuid()).is_some_and(|it| in_order(&it.value.target)));
+        let lines = in_order.filter_map(|row| Some((row.id, (row.target, pass(row)?, row.position))));
+        let (ids, lines): (Vec<_>, Vec<_>) = lines.unzip();
+        let earlier = app.store.backend().earlier_owed(org, &lines).await?;
+        let in_turn = ids.into_iter().zip(earlier).filter_map(|(id, due)| due.map(|_| id)).collect();
+        let asked: HashSet<_> = rows.iter().filter(|row| row.attempts > 0 || !row.behind).map(told_by).collect();
+        let asked: Vec<_> = asked.into_iter().collect();
+        let newest = app.store.backend().newest_attempts(org, &asked).await?;
+        let newest = asked.into_iter().zip(newest).filter_map(|(of, found)| Some((of, found?))).collect();
+        Ok(Self { in_turn, newest })
+    }
+
+    fn of(&self, catalog: &OrgCatalog, row: &DeliveryRow) -> (Waits, Option<String>) {
+        let last = self.newest.get(&told_by(row));
+        let error = || last.and_then(|last| last.error.clone());
         if row.attempts > 0 {
-            let own = AttemptFilter { target: Some(row.target), event: Some(row.event), ..AttemptFilter::default() };
-            return Ok((Waits::NextTry, self.newest(&own).await?.and_then(|attempt| attempt.error)));
+            return (Waits::NextTry, error());
         }
         if row.behind {
-            return Ok((Waits::Replay, None));
+            return (Waits::Replay, None);
+        }
+        if self.in_turn.contains(&row.id) {
+            return (Waits::Turn, None);
+        }
+        if last.is_some_and(|last| matches!(Outcome::of(last.outcome), Outcome::Retrying)) {
+            return (Waits::Receiver, error());
         }
         let target = catalog.targets.get(&row.target.uuid()).map(|stored| &stored.value.target);
-        if let (Some(target), Some(pass)) = (target, pass)
-            && in_order(target)
-        {
-            let earlier = self.app.store.backend().earlier_owed(self.org, row.target, pass, row.position).await?;
-            if earlier.is_some() {
-                return Ok((Waits::Turn, None));
-            }
-        }
-        let failed = |attempt: &&AttemptRow| matches!(Outcome::of(attempt.outcome), Outcome::Retrying);
-        if let Some(last) = self.last(row.target).await?.filter(failed) {
-            return Ok((Waits::Receiver, last.error.clone()));
-        }
         let is_paced = target.is_some_and(|target| target.pace.per_second.is_some());
-        Ok((if is_paced { Waits::Pace } else { Waits::Place }, None))
-    }
-
-    async fn last(&mut self, target: TargetId) -> Result<Option<&AttemptRow>, Problem> {
-        if !self.last.contains_key(&target) {
-            let found = self.newest(&AttemptFilter { target: Some(target), ..AttemptFilter::default() }).await?;
-            self.last.insert(target, found);
-        }
-        Ok(self.last.get(&target).and_then(Option::as_ref))
-    }
-
-    async fn newest(&self, filter: &AttemptFilter) -> Result<Option<AttemptRow>, Problem> {
-        Ok(self.app.store.backend().attempts(self.org, filter, 1).await?.into_iter().next())
+        (if is_paced { Waits::Pace } else { Waits::Place }, None)
     }
 }
 

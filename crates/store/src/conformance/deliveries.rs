@@ -340,8 +340,8 @@ pub async fn earlier_events_of_a_pass_are_waited_for(backend: &Shared) {
     let events: Vec<_> = (1..7).map(|n| event(n, &passes[n as usize % 2])).collect();
     let positions = done(backend, CommitRows { events, ..commit() }).await;
     let owed = |n: u64, due| DeliveryRow { target: id(60), ..delivery(n, positions[n as usize - 1], at(due)) };
-    let earlier =
-        async |n: u64, target| backend.earlier_owed(org(), target, id(10 + n % 2), positions[n as usize - 1]).await.unwrap();
+    let line = |n: u64, target| (target, id(10 + n % 2), positions[n as usize - 1]);
+    let earlier = async |n: u64, target| backend.earlier_owed(org(), &[line(n, target)]).await.unwrap()[0];
     assert_eq!(earlier(6, id(60)).await, None);
     let behind = DeliveryRow { behind: true, ..owed(2, 5) };
     backend
@@ -353,4 +353,34 @@ pub async fn earlier_events_of_a_pass_are_waited_for(backend: &Shared) {
     assert_eq!(earlier(4, id(60)).await, None, "replays do not count");
     assert_eq!(earlier(3, id(60)).await, None, "nor does it itself");
     assert_eq!(earlier(6, id(61)).await, None);
+    let lines = [line(5, id(60)), line(6, id(61)), line(6, id(60)), line(5, id(60))];
+    assert_eq!(backend.earlier_owed(org(), &lines).await.unwrap(), [Some(at(90)), None, Some(at(70)), Some(at(90))]);
+    assert_eq!(backend.earlier_owed(other_org(), &lines).await.unwrap(), [None; 4]);
+    assert_eq!(backend.earlier_owed(org(), &[]).await.unwrap(), []);
+}
+
+/// Of each of several targets, or of what is told them about an event, the newest attempt is found.
+pub async fn newest_attempts_are_found(backend: &Shared) {
+    let lease = lease(backend, 0, "a").await;
+    let row =
+        |n: u64, target: u64| DeliveryRow { target: id(target), event: id(n), ..delivery(n * 10 + target, place(n), at(1)) };
+    let (first, second, elsewhere) = (row(1, 60), row(2, 60), row(1, 61));
+    let attempts = vec![
+        attempt(&first, 1, at(10)),
+        attempt(&second, 1, at(11)),
+        attempt(&first, 2, at(12)),
+        attempt(&first, 3, at(12)),
+        attempt(&elsewhere, 1, at(13)),
+    ];
+    backend.settle_deliveries(DeliverySettlement { attempts, ..settle(lease) }).await.unwrap();
+    let asked = [(60, None), (60, Some(2)), (61, Some(2)), (60, Some(1)), (61, None), (62, None)];
+    let asked = asked.map(|(target, event): (u64, Option<u64>)| (id(target), event.map(id)));
+    let newest = async |org| -> Vec<_> {
+        let found = backend.newest_attempts(org, &asked).await.unwrap();
+        found.into_iter().map(|found| found.map(|row| (row.delivery, row.attempt))).collect()
+    };
+    let last = Some((first.id, 3));
+    assert_eq!(newest(org()).await, [last, Some((second.id, 1)), None, last, Some((elsewhere.id, 1)), None]);
+    assert_eq!(newest(other_org()).await, [None; 6]);
+    assert_eq!(backend.newest_attempts(org(), &[]).await.unwrap(), []);
 }

@@ -122,10 +122,11 @@ impl Delivery {
     /// Until when an earlier event of the same pass is to be waited for, where the target wants them in order.
     pub(crate) async fn waits_for(&self, house: &House, lane: &Lane) -> Option<Timestamp> {
         let (target, pass) = order::line(self)?;
-        let earlier = house.store.backend().earlier_owed(self.event.org, target, pass, self.event.position).await;
+        let line = (target, pass, self.event.position);
+        let earlier = house.store.backend().earlier_owed(self.event.org, &[line]).await;
         let pause = order::pause(lane.pace());
         match earlier {
-            Ok(due) => due.map(|due| due.max(house.now()).plus(pause)),
+            Ok(due) => due.into_iter().flatten().next().map(|due| due.max(house.now()).plus(pause)),
             Err(error) => {
                 tracing::warn!(%error, delivery = %self.id, "it could not be asked whose turn it is; trying again");
                 Some(house.now().plus(pause))
