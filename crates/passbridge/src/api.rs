@@ -123,6 +123,23 @@ impl Api {
         if open.status.is_success() { Ok(()) } else { Err(refused(open.status, &refusal)) }
     }
 
+    /// Gets JSON. Of a stream of events nothing is left to answer: `take` gets every piece as it comes, until it wants no more.
+    pub(crate) async fn follow(&self, path: &str, mut take: impl FnMut(&[u8]) -> bool) -> anyhow::Result<Option<Value>> {
+        let mut open = self.open(path, &[]).await?;
+        let kind = open.headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        let streams = open.status.is_success() && kind == Some(true);
+        let mut body = Vec::new();
+        while let Some(piece) = open.next(LIMITS.deadline).await.with_context(|| format!("{path} broke off"))? {
+            if !streams {
+                body.extend_from_slice(&piece);
+                anyhow::ensure!(body.len() <= LIMITS.max_body, "the answer is longer than {} bytes", LIMITS.max_body);
+            } else if !take(&piece) {
+                break;
+            }
+        }
+        if streams { Ok(None) } else { json(open.status, &body).with_context(|| format!("GET {path}")).map(Some) }
+    }
+
     fn request(&self, method: Method, path: &str) -> Builder {
         let url = self.url(path);
         let ours = url.strip_prefix(&self.base).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
@@ -141,13 +158,17 @@ fn is_absolute(path: &str) -> bool {
 
 /// A reply's JSON; a problem becomes an error with its words.
 pub(crate) fn read(reply: &Reply) -> anyhow::Result<Value> {
-    if reply.status.is_success() {
-        if reply.status == StatusCode::NO_CONTENT || reply.body.is_empty() {
+    json(reply.status, &reply.body)
+}
+
+fn json(status: StatusCode, body: &[u8]) -> anyhow::Result<Value> {
+    if status.is_success() {
+        if status == StatusCode::NO_CONTENT || body.is_empty() {
             return Ok(Value::Null);
         }
-        return serde_json::from_slice(&reply.body).context("the answer is no JSON");
+        return serde_json::from_slice(body).context("the answer is no JSON");
     }
-    Err(refused(reply.status, &reply.body))
+    Err(refused(status, body))
 }
 
 /// A problem in its words.

@@ -27,7 +27,7 @@ use crate::{
     conformance, demo, doctor, follow, moving,
     publications::{self, PublicationCommand, TemplateCommand},
     serve,
-    system::say,
+    system::{pour, say},
 };
 
 /// Business events in, Apple and Google Wallet passes out, and every sign of a pass's life back.
@@ -241,7 +241,7 @@ Examples:
     },
     /// Call the API: `passbridge api GET /v1/passes`
     ///
-    /// Prints the answer. A refusal is printed with the path of every value that does not fit, and ends with status 1. What can
+    /// Prints the answer, and a stream of events (`/v1/events/stream`) as they come. A refusal is printed with the path of every value that does not fit, and ends with status 1. What can
     /// be called stands in the server's /docs.
     Api {
         #[command(flatten)]
@@ -376,7 +376,13 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Sync { server, command } => sync::run(&server, command).await,
         Command::Api { server, method, path, body } => {
             let body = body.map(|body| json_argument(&body)).transpose()?;
-            server.show(method, &path, body.as_ref()).await
+            if method != Method::GET || body.is_some() {
+                return server.show(method, &path, body.as_ref()).await;
+            }
+            if let Some(answer) = server.api()?.follow(&path, pour).await? {
+                server.print(&answer)?;
+            }
+            Ok(ExitCode::SUCCESS)
         }
     }
 }

@@ -69,6 +69,12 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
+/// Prints bytes as they are on standard output; whether somebody reads it still.
+pub(crate) fn pour(bytes: &[u8]) -> bool {
+    let mut out = std::io::stdout();
+    out.write_all(bytes).and_then(|()| out.flush()).is_ok()
+}
+
 /// Prints a line about what went wrong on standard error.
 pub(crate) fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "passbridge: {line}");

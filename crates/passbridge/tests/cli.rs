@@ -7,12 +7,15 @@ mod designs;
 mod readme;
 mod support;
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use serde_json::{Value, json};
 use support::{Club, Database, text};
 use testkit::{clients, server::program};
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+};
 
 const WITHIN: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "correct horse";
@@ -71,6 +74,30 @@ impl Desk {
             Err(error) => error,
         }
     }
+}
+
+#[tokio::test]
+async fn a_stream_is_printed_as_it_comes() {
+    let club = Club::open(Database::Sqlite).await;
+    let mut command = program(env!("CARGO_BIN_EXE_passbridge"));
+    command.args(["api", "GET", "/v1/events/stream?types=pass.created"]).stdout(Stdio::piped()).kill_on_drop(true);
+    command.env("PASSBRIDGE_URL", club.server.url("")).env("PASSBRIDGE_KEY", club.server.admin_key());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut says = async |wanted: &str| {
+        let line = async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if line.contains(wanted) {
+                    return;
+                }
+            }
+            panic!("it ended before it said {wanted}");
+        };
+        tokio::time::timeout(WITHIN, line).await.unwrap();
+    };
+    says("id:").await;
+    support::post(&club.server, "/v1/passes", &json!({"project": club.project, "external_id": "one"})).await;
+    says("pass.created").await;
 }
 
 #[tokio::test]
