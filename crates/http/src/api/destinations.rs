@@ -269,6 +269,11 @@ impl DestinationInput {
         self.schedule(&vendor)?;
         let pace = self.pace.check()?;
         self.is_taken(connector, &vendor, pace)?;
+        let held_at_once = held.and_then(|held| held.target.pace.concurrency);
+        let goes_together = connector.destination.is_some_and(|destination| destination.pace.events > 1);
+        if goes_together && pace.concurrency.is_some_and(|asked| Some(asked) != held_at_once) {
+            return Err(Problem::field("pace.concurrency", "batches go to this service one after another: leave it out"));
+        }
         let (settings, credentials) = split(connector, self.settings, held)?;
         let kept = held.map(|held| &held.target);
         let headers = targets::headers(self.headers, kept)?;

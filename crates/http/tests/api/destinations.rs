@@ -65,6 +65,10 @@ async fn streams_are_checked_when_they_are_made() {
     };
     let nats = |settings: Value| at("nats", "nats://nats.example.com", settings);
     let kafka = |settings: Value| at("kafka", "kafka://kafka.example.com", settings);
+    let at_once = |mut body: Value| {
+        body["pace"] = json!({"concurrency": 2});
+        body
+    };
     for (wrong, at, says) in [
         (input("nats", json!({})), "url", "required"),
         (at("nats", "nats://10.0.0.1", json!({})), "url", "allow_networks"),
@@ -79,6 +83,8 @@ async fn streams_are_checked_when_they_are_made() {
         (nats(json!({"inbox": "a b"})), "settings.inbox", "dots between"),
         (at("kafka", "nats://kafka.example.com", json!({})), "url", "kafka://host:9092"),
         (at("kafka", "kafka://192.168.0.1", json!({})), "url", "allow_networks"),
+        (at_once(kafka(json!({}))), "pace.concurrency", "one after another"),
+        (at_once(nats(json!({}))), "pace.concurrency", "one after another"),
         (kafka(json!({"password": "hush"})), "settings.user", "beside `password`"),
         (kafka(json!({"topic": "wallets {{ event }}"})), "settings.topic", "is none"),
         (kafka(json!({"mechanism": "plain", "user": "u", "password": "p", "tls": "off"})), "settings.mechanism", "SCRAM"),
