@@ -173,8 +173,7 @@ impl View {
         let earlier_secrets_end_at: Vec<_> = stored.earlier_secrets(now).map(|earlier| earlier.until).collect();
         let target = stored.target.clone();
         let mut switch_off = SwitchOffInput::of(target.switch_off);
-        let of_shape = || connectors::catalog::find(&target.dialect)?.destination?.profile.disable_after;
-        switch_off.after_failures = switch_off.after_failures.or_else(of_shape);
+        switch_off.after_failures = switch_off.after_failures.or_else(|| limit_of(&target.dialect));
         let input = WebhookInput {
             name: target.name,
             url: target.url,
@@ -222,6 +221,11 @@ fn created(stored: &StoredTarget, secret: &Secret, now: Timestamp) -> Created {
     Created { webhook, secret: secret.expose().to_owned() }
 }
 
+/// After how many failures in a row webhooks of a shape are switched off, where nothing else is asked for.
+fn limit_of(shape: &str) -> Option<u32> {
+    connectors::catalog::find(shape)?.destination?.profile.disable_after
+}
+
 impl WebhookInput {
     /// The target that is asked for, with its headers; `held` is the one that it replaces.
     async fn check(
@@ -241,6 +245,10 @@ impl WebhookInput {
             (!(destination.wants)(kind)).then(why)
         };
         check_filters(catalog, self.project, &self.templates, self.events.as_deref(), untold)?;
+        let mut switch_off = self.switch_off.check()?;
+        // What was shown of the shape that it had is no wish, and goes with that shape.
+        let shown = held.filter(|held| held.switch_off.after_failures.is_none()).and_then(|held| limit_of(&held.dialect));
+        switch_off.after_failures = switch_off.after_failures.filter(|asked| Some(*asked) != shown);
         let target = Target {
             id,
             name: text::name(self.name, "name")?,
@@ -263,7 +271,7 @@ impl WebhookInput {
             auth: self.auth.map(|auth| auth.check(app, held.and_then(|held| held.auth.as_ref()))).transpose()?,
             certificate: self.certificate.map(|it| it.check(held.and_then(|held| held.certificate.as_ref()))).transpose()?,
             pace: self.pace.check()?,
-            switch_off: self.switch_off.check()?,
+            switch_off,
             backfill_every_hours: None,
             backfill_everything: false,
             disabled_reason: None,

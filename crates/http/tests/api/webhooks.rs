@@ -184,7 +184,17 @@ async fn a_limit_that_a_shape_brings_is_shown() {
         let made = server.post("/v1/webhooks", wish).await;
         let one = made.header("location").to_owned();
         assert_eq!(made.expect(201)["switch_off"], json!({"after_failures": shown, "after_hours": 120}), "{dialect}");
-        assert_eq!(server.get(&one).await.expect(200)["switch_off"]["after_failures"], shown, "{dialect}");
+        let mut read = server.get(&one).await.expect(200);
+        assert_eq!(read["switch_off"]["after_failures"], shown, "{dialect}");
+        let back = if asked.is_null() { json!(5) } else { asked.clone() };
+        for (other, then) in [("flat", &asked), ("passengine", &back)] {
+            read["dialect"] = json!(other);
+            read = server.call(&server.admin, "PUT", &one, &read).await.expect(200);
+            assert_eq!(
+                &read["switch_off"]["after_failures"], then,
+                "{dialect}, then {other}: what its shape brought is left behind"
+            );
+        }
     }
 }
 
