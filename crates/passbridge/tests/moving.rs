@@ -112,6 +112,24 @@ async fn seen(server: &Server, pass: &str) -> Value {
     json!({"pass": shown, "events": kinds})
 }
 
+/// A killed server leaves its node's name behind, but no lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_sqlite_whose_server_was_killed_moves_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let setup = || Setup { data: Some(at("data").into()), ..Setup::default() };
+    let mut club = Club::set_up(setup()).await;
+    let admin_key = club.server.admin_key().to_owned();
+    let (file, transfer, data) = (at("move"), at("transfer.key"), at("data"));
+    let export = ["export", "--out", &file, "--key-file", &transfer];
+    let locked = run(None, Path::new(&data), &export).await.unwrap_err();
+    assert!(locked.contains("is running on the data folder"), "{locked}");
+    club.server.kill9().await.unwrap();
+    let again = || Setup { admin_key: Some(admin_key.clone()), ..setup() };
+    let taken = taken_out(None, Path::new(&data), &export, again).await;
+    assert_eq!(taken["organizations"], json!(1));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_phone_goes_on_after_each_move() {
     let authority = Authority::create("Club", validity()).unwrap();
