@@ -68,7 +68,7 @@ impl Names {
     /// A name that leads to what it names.
     fn shown(&self, id: &str) -> Markup {
         match self.of(id) {
-            Some(it) => html! { a href=(Room::of(text(it, "/kind")).page_of(id)) { (text(it, "/name")) } },
+            Some(it) => html! { a.whom href=(Room::of(text(it, "/kind")).page_of(id)) { (text(it, "/name")) } },
             None => html! { code { (id) } },
         }
     }
