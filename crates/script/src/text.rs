@@ -16,6 +16,10 @@ use crate::js;
 
 /// Instructions that one rendering may take.
 const FUEL: u64 = 20_000;
+/// The longest source, in bytes, that is read on the stack of whoever asks.
+const SHORT: usize = 256;
+/// The stack that reading takes, as much as the parser can want for so long a source. What is not touched costs nothing.
+const READING_STACK: usize = 256 * 1024 * 1024;
 const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const NAME: &str = "text";
 const TAGS: [&str; 6] = ["if", "elif", "else", "endif", "for", "endfor"];
@@ -100,7 +104,7 @@ impl Text {
             .map_err(minijinja::Error::from)
         });
         add_filters(&mut environment);
-        environment.add_template_owned(NAME, text.to_owned()).map_err(|error| explain(&error))?;
+        read(&mut environment, text)?;
         let compiled = Self { environment, size };
         // Names of filters are looked up when they are used, so it is tried with nothing.
         let unknown = [ErrorKind::UnknownFilter, ErrorKind::UnknownTest, ErrorKind::UnknownFunction];
@@ -130,6 +134,20 @@ impl fmt::Debug for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Text").field("size", &self.size).finish_non_exhaustive()
     }
+}
+
+/// Takes a source in. The parser, and what comes behind it, recurs for each sign before a value and each link of a chain, and does
+/// not bound that.
+fn read(environment: &mut Environment<'static>, text: &str) -> Result<(), String> {
+    let mut taken_in = || environment.add_template_owned(NAME, text.to_owned()).map_err(|error| explain(&error));
+    if text.len() <= SHORT {
+        return taken_in();
+    }
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().name("text-reader".to_owned()).stack_size(READING_STACK);
+        let reading = reader.spawn_scoped(scope, taken_in).map_err(|error| error.to_string())?;
+        reading.join().unwrap_or_else(|_| Err("this text cannot be read".to_owned()))
+    })
 }
 
 fn add_filters(environment: &mut Environment<'static>) {
@@ -307,6 +325,21 @@ mod tests {
             "traits": {"name": "Ada"}, "properties": {"points": 1234.5, "whole": 10.0, "gift": true, "none": null, "tags": ["a", "b"]},
         });
         Text::compile(text, Size::MESSAGE)?.render(&event)
+    }
+
+    /// A parser that recurs for each of them would end the process.
+    #[test]
+    fn expressions_of_any_length_are_read() {
+        for (link, last) in [("-", "1"), ("not ", "1"), ("1-", "1"), ("1 or ", "1"), ("1 if 0 else ", "1"), ("1 in ", "1")] {
+            let expression = link.repeat((Size::REQUEST.source - 10) / link.len());
+            let _ = Text::compile(&format!("{{{{ {expression}{last} }}}}"), Size::REQUEST);
+        }
+        for link in ["|upper", ".b", "[1]", " is defined", "(1)", " == 1"] {
+            let chain = link.repeat((Size::REQUEST.source - 10) / link.len());
+            let _ = Text::compile(&format!("{{{{ a{chain} }}}}"), Size::REQUEST);
+        }
+        let signs = "-".repeat(1_000);
+        assert_eq!(Text::compile(&format!("{{{{ {signs}1 }}}}"), Size::MESSAGE).unwrap().render(&json!({})).unwrap(), "1");
     }
 
     #[test]
