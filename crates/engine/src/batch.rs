@@ -165,6 +165,8 @@ async fn try_batch(
 #[derive(Default)]
 struct Written {
     passes: HashSet<(OrgId, domain::PassId)>,
+    /// Contacts that passes came to be of.
+    holders: HashSet<(OrgId, domain::ContactId)>,
     contacts: HashSet<(OrgId, domain::ContactId)>,
     installations: HashSet<(OrgId, domain::PassId, domain::Wallet, String)>,
 }
@@ -178,9 +180,11 @@ impl Written {
         let into = self.passes.iter().filter_map(|key| Some((key.0, issued(key)?.value.project)));
         changes.issued_into = into.collect::<HashSet<_>>().into_iter().collect();
         changes.passes.extend(self.passes);
+        changes.holders.extend(self.holders);
         changes.contacts.extend(self.contacts);
         changes.installations.extend(self.installations);
         changes.passes.sort_unstable();
+        changes.holders.sort_unstable();
         changes.contacts.sort_unstable();
         changes.installations.sort_unstable();
     }
@@ -242,6 +246,8 @@ fn apply(states: &mut States, changes: &mut Changes, written: &mut Written, org:
     }
     for pass in decision.passes {
         written.passes.insert((org, pass.id));
+        let before = states.passes.get(&(org, pass.id)).and_then(|held| held.value.contact);
+        written.holders.extend(pass.contact.filter(|contact| before != Some(*contact)).map(|contact| (org, contact)));
         states.put_pass(org, pass);
     }
     for installation in decision.installations {

@@ -162,3 +162,29 @@ async fn same_lines(house: &House, store: &Store, model: &Model) {
         assert_eq!(contacts.iter().map(|contact| contact.id).collect::<Vec<_>>(), *line, "{address}");
     }
 }
+
+/// Another node knows nothing of what this one decides: either the pass is issued and erased with its holder, or it is decided anew
+/// and has another holder of that name. Each can be read afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_gets_a_pass_while_they_are_erased_elsewhere() {
+    let house = house::house().await;
+    let (other, runner) = engine::Engine::new(Arc::clone(&house.store), Arc::clone(&house.clock) as Arc<dyn domain::Clock>);
+    tokio::spawn(runner.run());
+    for round in 0..60 {
+        let name = format!("r{round}");
+        house.issued(&name).await;
+        let contact = ContactRef::External(format!("person-{name}"));
+        let holder = house.store.contact(house.org, &contact).await.unwrap().unwrap().id;
+        let mut issue = house.issue(&format!("{name}-b"));
+        issue.contact = Some(ContactInput { external_id: Some(format!("person-{name}")), ..ContactInput::default() });
+        let pass = issue.id;
+        let issue = house.command(Action::Issue(Box::new(issue)));
+        let erase = house.command(Action::EraseContact { contact, expected_version: None });
+        let (issued, erased) = tokio::join!(other.submit(issue), house.engine.submit(erase));
+        erased.unwrap();
+        issued.unwrap();
+        let pass = house.store.pass(house.org, pass).await.unwrap().unwrap();
+        let is_revoked = matches!(pass.lifecycle, domain::Lifecycle::Revoked { .. });
+        assert_eq!(pass.contact == Some(holder), is_revoked, "round {round}");
+    }
+}

@@ -241,8 +241,8 @@ Examples:
     },
     /// Call the API: `passbridge api GET /v1/passes`
     ///
-    /// Prints the answer, and a stream of events (`/v1/events/stream`) as they come. A refusal is printed with the path of every value that does not fit, and ends with status 1. What can
-    /// be called stands in the server's /docs.
+    /// Prints the answer, and a stream of events (`/v1/events/stream`) as they come. A refusal is printed with the path of every
+    /// value that does not fit, and ends with status 1. What can be called stands in the server's /docs.
     Api {
         #[command(flatten)]
         server: Server,

@@ -1,5 +1,9 @@
 //! What a batch of commands touches, in one round trip: the statements for the kinds of keys that there are go out
 //! together. Every pass comes with its contact beside it.
+//!
+//! Each statement sees what is committed when it begins, so another node's commit may fall between two of them. What was found
+//! keeps to its version and what was not found to its unique key until the commit, a contact keeps to its version where a pass comes
+//! to be theirs, and none is erased who has passes that were not found: each is a conflict else.
 
 use std::collections::HashMap;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::{OrgId, Position, ProjectId, Timestamp};
+use domain::{ContactId, OrgId, Position, ProjectId, Timestamp};
 use rusqlite::{Connection, params};
 use store::{CommitRows, Committed, ContactWrite, Hash, InstallationRow, PassRow, PassState, PassWrite, ResultRow, StoreError};
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use crate::{
     fault::Result,
     keys::Keys,
     log, names,
-    row::{Columns, first, key},
+    row::{Columns, all, first, key},
     writer::Written,
 };
 
@@ -32,6 +32,14 @@ fn write(db: &Connection, keys: &Keys, rows: &CommitRows) -> Result<Option<Vec<P
             return Ok(None);
         }
     }
+    for (org, contact, version) in &rows.holders {
+        if contact_version(db, *org, *contact)? != Some(*version) {
+            return Ok(None);
+        }
+    }
+    if has_others(db, &rows.destroyed_keys)? {
+        return Ok(None);
+    }
     destroy_keys(db, &rows.destroyed_keys)?;
     let won = claim_results(db, &rows.results, rows.now)?
         && add_keys(db, &rows.data_keys)?
@@ -50,6 +58,25 @@ fn write(db: &Connection, keys: &Keys, rows: &CommitRows) -> Result<Option<Vec<P
         }
     }
     Ok(Some(positions))
+}
+
+fn contact_version(db: &Connection, org: OrgId, contact: ContactId) -> Result<Option<i64>> {
+    let mut statement = db.prepare_cached("SELECT version FROM contacts WHERE org = ?1 AND id = ?2")?;
+    first(statement.query([key(org), key(contact)])?, |row| Columns::new(row, "contacts", "version").value())
+}
+
+/// Whether contacts whose keys are to be destroyed have passes whose keys are not.
+fn has_others(db: &Connection, subjects: &[(OrgId, Uuid)]) -> Result<bool> {
+    let mut statement = db.prepare_cached("SELECT id FROM passes WHERE org = ?1 AND contact = ?2")?;
+    let known: BTreeSet<&(OrgId, Uuid)> = subjects.iter().collect();
+    for (org, subject) in subjects {
+        let passes =
+            all(statement.query(params![key(*org), subject.as_bytes()])?, |row| Columns::new(row, "passes", "id").uuid())?;
+        if passes.into_iter().any(|pass| !known.contains(&(*org, pass))) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn destroy_keys(db: &Connection, subjects: &[(OrgId, Uuid)]) -> Result<()> {

@@ -75,7 +75,8 @@ macro_rules! conformance_tests {
                 old_inbox_rows_go_once_read, old_events_go_once_nobody_needs_them, forgotten_keys_may_be_used_again,
                 old_attempts_go;
             concurrency: logs_stay_dense_under_concurrent_writers, no_update_is_lost, one_of_many_wins_a_name, no_more_are_made_than_were_counted,
-                many_come_into_one_line, no_pass_is_issued_into_what_is_removed;
+                many_come_into_one_line, no_pass_is_issued_into_what_is_removed,
+                no_pass_comes_to_be_of_who_is_erased;
             model: operations_agree_with_a_simple_model_1, operations_agree_with_a_simple_model_2,
                 operations_agree_with_a_simple_model_3, operations_agree_with_a_simple_model_4;
         );

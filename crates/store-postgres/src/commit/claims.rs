@@ -29,7 +29,8 @@ async fn count(open: &Transaction, statement: &Statement, length: usize, params:
 /// All that does not hang on an answer, sent at once: begin, locks, keys, contacts, codes, results, installations.
 pub(super) async fn lock_and_claim(open: &Transaction, statements: &Statements, batch: &Batch<'_>) -> Attempt<Locked> {
     let (new, old): (Vec<&ContactWrite>, Vec<_>) = batch.contacts.iter().partition(|write| write.expected.is_none());
-    let all_contacts = ids(batch.contacts.iter().map(|write| (write.row.org, write.row.id.uuid())));
+    let versions = contact_versions(batch)?;
+    let all_contacts = ids(versions.keys().map(|(org, id)| (*org, id.uuid())));
     let old_contacts = ids(old.iter().map(|write| (write.row.org, write.row.id.uuid())));
     let passes = ids(batch.passes.iter().map(|write| (write.row.org, write.row.id.uuid())));
     let destroyed = ids(batch.destroyed.iter().copied());
@@ -40,9 +41,10 @@ pub(super) async fn lock_and_claim(open: &Transaction, statements: &Statements, 
     let answers = tokio::join!(
         biased;
         open.begin(),
-        async { rows(open, &statements.lock_contacts, batch.contacts.len(), &[&all_contacts.0, &all_contacts.1]).await },
+        async { rows(open, &statements.lock_contacts, versions.len(), &[&all_contacts.0, &all_contacts.1]).await },
         async { rows(open, &statements.lock_passes, batch.passes.len(), &[&passes.0, &passes.1]).await },
         async { rows(open, &statements.names_of, old.len(), &[&old_contacts.0, &old_contacts.1]).await },
+        async { rows(open, &statements.others, batch.destroyed.len(), &[&destroyed.0, &destroyed.1]).await },
         async { count(open, &statements.destroy_keys, batch.destroyed.len(), &[&destroyed.0, &destroyed.1]).await },
         async { count(open, &statements.destroy_owned, batch.destroyed.len(), &[&destroyed.0, &destroyed.1]).await },
         async { count(open, &statements.destroy_inspected, batch.destroyed.len(), &[&destroyed.0]).await },
@@ -54,12 +56,29 @@ pub(super) async fn lock_and_claim(open: &Transaction, statements: &Statements, 
         write_installations(open, &statements.write_installations, batch),
     );
     // In the order in which they were sent: the first error is the cause of those that follow it.
-    let (begun, contacts, passes, names, destroyed, owned, inspected, added, inserted, replaced, coded, claimed, installed) =
-        answers;
+    let (
+        begun,
+        contacts,
+        passes,
+        names,
+        others,
+        destroyed,
+        owned,
+        inspected,
+        added,
+        inserted,
+        replaced,
+        coded,
+        claimed,
+        installed,
+    ) = answers;
     begun?;
-    check_contacts(batch, &contacts?)?;
+    check_contacts(&versions, &contacts?)?;
     let locked = Locked::of(&passes?, &names?)?;
     check_passes(batch, &locked)?;
+    if !others?.is_empty() {
+        return Err(Failed::Conflict);
+    }
     destroyed?;
     owned?;
     inspected?;
@@ -80,14 +99,26 @@ fn ids(pairs: impl Iterator<Item = (OrgId, Uuid)>) -> (Vec<Uuid>, Vec<Uuid>) {
     pairs.map(|(org, id)| (org.uuid(), id)).unzip()
 }
 
-fn check_contacts(batch: &Batch<'_>, found: &[Row]) -> Attempt<()> {
+/// The versions that contacts must have, in the order of their keys; none of those that are new.
+fn contact_versions(batch: &Batch<'_>) -> Attempt<BTreeMap<(OrgId, ContactId), Option<i64>>> {
+    let written = batch.contacts.iter().map(|write| ((write.row.org, write.row.id), write.expected));
+    let mut versions: BTreeMap<_, _> = written.collect();
+    for (org, id, version) in &batch.rows.holders {
+        if *versions.entry((*org, *id)).or_insert(Some(*version)) != Some(*version) {
+            return Err(Failed::Conflict);
+        }
+    }
+    Ok(versions)
+}
+
+fn check_contacts(expected: &BTreeMap<(OrgId, ContactId), Option<i64>>, found: &[Row]) -> Attempt<()> {
     let mut versions: HashMap<(OrgId, ContactId), i64> = HashMap::with_capacity(found.len());
     for row in found {
         let mut columns = Columns::of(row);
         versions.insert((columns.id()?, columns.id()?), columns.take()?);
     }
-    let kept = |write: &&ContactWrite| versions.get(&(write.row.org, write.row.id)).copied() == write.expected;
-    if batch.contacts.iter().all(kept) { Ok(()) } else { Err(Failed::Conflict) }
+    let is_kept = |(key, version): (&(OrgId, ContactId), &Option<i64>)| versions.get(key) == version.as_ref();
+    if expected.iter().all(is_kept) { Ok(()) } else { Err(Failed::Conflict) }
 }
 
 fn check_passes(batch: &Batch<'_>, locked: &Locked) -> Attempt<()> {

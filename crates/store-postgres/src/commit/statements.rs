@@ -18,6 +18,11 @@ const LOCK_PASSES: &str = "SELECT t.org, t.id, p.version, p.project, p.external,
 const NAMES_OF: &str = "SELECT t.org, n.hash, t.id FROM unnest($1::uuid[], $2::uuid[]) AS t(org, id) \
     CROSS JOIN LATERAL (SELECT hash FROM contact_keys n WHERE n.org = t.org AND n.contact = t.id AND n.place >= 0 OFFSET 0) n";
 
+/// Passes of contacts whose keys are destroyed that are not among what is destroyed themselves. Sent after the contacts were
+/// locked: it must see what was committed while that waited.
+const OTHERS: &str = "SELECT 1 FROM unnest($1::uuid[], $2::uuid[]) AS t(org, subject) CROSS JOIN LATERAL \
+    (SELECT 1 FROM passes p WHERE p.org = t.org AND p.contact = t.subject AND p.id <> ALL ($2) LIMIT 1) p LIMIT 1";
+
 const DESTROY_KEYS: &str = "DELETE FROM data_keys WHERE ctid = ANY (ARRAY( \
     SELECT k.place FROM unnest($1::uuid[], $2::uuid[]) AS t(org, subject) CROSS JOIN LATERAL \
     (SELECT ctid AS place FROM data_keys k WHERE k.org = t.org AND k.subject = t.subject FOR UPDATE) k))";
@@ -143,6 +148,7 @@ pub(super) struct Statements {
     pub(super) lock_contacts: Statement,
     pub(super) lock_passes: Statement,
     pub(super) names_of: Statement,
+    pub(super) others: Statement,
     pub(super) destroy_keys: Statement,
     pub(super) destroy_owned: Statement,
     pub(super) destroy_inspected: Statement,
@@ -167,6 +173,7 @@ impl Statements {
             lock_contacts: open.prepare(LOCK_CONTACTS).await?,
             lock_passes: open.prepare(LOCK_PASSES).await?,
             names_of: open.prepare(NAMES_OF).await?,
+            others: open.prepare(OTHERS).await?,
             destroy_keys: open.prepare(DESTROY_KEYS).await?,
             destroy_owned: open.prepare(DESTROY_OWNED).await?,
             destroy_inspected: open.prepare(DESTROY_INSPECTED).await?,

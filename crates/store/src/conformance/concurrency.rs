@@ -6,7 +6,7 @@ use domain::Position;
 use tokio::task::JoinSet;
 
 use super::fixtures::{
-    Shared, commit, contact, day, done, event, hash, id, insert, insert_contact, org, pass, result, source_event, update,
+    Shared, commit, contact, day, done, event, hash, id, insert, insert_contact, org, pass, result, source_event, update, uuid,
 };
 use crate::{
     Accepted, CommitRows, Committed, ConfigWrite, ConfigWritten, InboxInsert, LoadKeys, Log, NameKind, PassRow, PassWrite,
@@ -219,4 +219,51 @@ pub async fn no_pass_is_issued_into_what_is_removed(backend: &Shared) {
     assert_eq!(backend.write_config(removal(600)).await.unwrap(), ConfigWritten::Conflict);
     assert!(matches!(backend.write_config(removal(601)).await.unwrap(), ConfigWritten::Done(_)));
     assert_eq!(backend.commit(issue(1_601, 601)).await.unwrap(), Committed::Conflict);
+}
+
+/// A contact is erased, or a pass comes to be theirs; whoever comes second decides again, and an erasure takes all passes with it.
+pub async fn no_pass_comes_to_be_of_who_is_erased(backend: &Shared) {
+    let named = |n: u64| CommitRows {
+        contacts: vec![insert_contact(contact(n), &[])],
+        data_keys: vec![(org(), uuid(n), vec![1])],
+        ..commit()
+    };
+    let theirs = |n: u64, of: u64| PassRow { contact: Some(id(of)), subject: uuid(of), ..pass(n) };
+    let issue =
+        |n: u64, of: u64| CommitRows { passes: vec![insert(theirs(n, of))], holders: vec![(org(), id(of), 1)], ..commit() };
+    let erasure = |of: u64, passes: &[u64]| {
+        let row = crate::ContactRow { version: 2, body: Vec::new(), ..contact(of) };
+        let subjects = passes.iter().map(|n| uuid(*n));
+        let destroyed = std::iter::once(uuid(of)).chain(subjects);
+        CommitRows {
+            contacts: vec![crate::ContactWrite { expected: Some(1), ..insert_contact(row, &[]) }],
+            passes: passes.iter().map(|n| update(&theirs(*n, of))).collect(),
+            destroyed_keys: destroyed.map(|subject| (org(), subject)).collect(),
+            ..commit()
+        }
+    };
+    for n in 700..740 {
+        done(backend, named(n)).await;
+        let (erasing, issuing) = (backend.clone(), backend.clone());
+        let (erasure, issue) = (erasure(n, &[]), issue(n + 1_000, n));
+        // Neither is always first.
+        let erasing = tokio::spawn(async move { erasing.commit(erasure).await.unwrap() });
+        if n % 2 == 0 {
+            tokio::task::yield_now().await;
+        }
+        let issuing = tokio::spawn(async move { issuing.commit(issue).await.unwrap() });
+        let is_erased = matches!(erasing.await.unwrap(), Committed::Done(_));
+        let is_issued = matches!(issuing.await.unwrap(), Committed::Done(_));
+        assert_ne!(is_erased, is_issued, "one of them");
+    }
+    // One after the other, both ways.
+    for n in [800, 801] {
+        done(backend, named(n)).await;
+    }
+    done(backend, issue(1_800, 800)).await;
+    assert_eq!(backend.commit(erasure(800, &[])).await.unwrap(), Committed::Conflict);
+    done(backend, erasure(800, &[1_800])).await;
+    done(backend, erasure(801, &[])).await;
+    assert_eq!(backend.commit(issue(1_801, 801)).await.unwrap(), Committed::Conflict);
+    assert_eq!(backend.passes(org(), None, None, None, 100).await.unwrap().iter().filter(|row| row.id == id(1_801)).count(), 0);
 }

@@ -106,7 +106,14 @@ impl Model {
     }
 
     fn try_commit(&mut self, rows: &CommitRows) -> Option<Vec<Position>> {
-        for (_, subject) in &rows.destroyed_keys {
+        let destroyed: BTreeSet<_> = rows.destroyed_keys.iter().map(|(_, subject)| *subject).collect();
+        let is_left = |row: &PassRow| {
+            row.contact.is_some_and(|contact| destroyed.contains(&contact.uuid())) && !destroyed.contains(&row.id.uuid())
+        };
+        if self.passes.values().any(is_left) {
+            return None;
+        }
+        for subject in &destroyed {
             self.data_keys.remove(subject);
             let owners = &self.owners;
             self.data_keys.retain(|key, _| owners.get(key) != Some(subject));
@@ -286,7 +293,12 @@ impl Run<'_> {
         }
         rows.data_keys.dedup_by_key(|key| key.1);
         if self.dice.often(10) {
-            rows.destroyed_keys.push((org(), uuid(self.dice.thing() + 20)));
+            let contact = self.dice.thing() + 20;
+            rows.destroyed_keys.push((org(), uuid(contact)));
+            // Seldom one is forgotten.
+            let passes: Vec<_> = self.model.passes.values().filter(|row| row.contact == Some(id(contact))).collect();
+            let kept = self.dice.often(80);
+            rows.destroyed_keys.extend(passes.iter().skip(usize::from(!kept)).map(|row| (org(), row.id.uuid())));
         }
         if self.dice.often(40) {
             let key = self.dice.below(30).to_string();

@@ -114,7 +114,8 @@ pub struct CommitRows {
     /// New data keys: organization, subject, wrapped key. One that is there already is a conflict.
     pub data_keys: Vec<(OrgId, Uuid, Vec<u8>)>,
     /// Subjects whose data keys are destroyed, with those of the source events that they own; before new ones are added. Requests
-    /// that inspectors of their organizations took go with them: what stands in those, and of whom, nobody knows.
+    /// that inspectors of their organizations took go with them: what stands in those, and of whom, nobody knows. A pass of such a
+    /// contact that is not among them is a conflict: it came to be theirs meanwhile.
     pub destroyed_keys: Vec<(OrgId, Uuid)>,
     /// Events, appended to their shard's log in this order.
     pub events: Vec<EventRow>,
@@ -122,6 +123,9 @@ pub struct CommitRows {
     pub results: Vec<ResultRow>,
     /// Projects that were not removed, nor are while this is written: else it is a conflict.
     pub standing: Vec<(OrgId, ProjectId)>,
+    /// Contacts that passes come to be of and that are not written themselves, with their versions, which they keep while this is
+    /// written: else it is a conflict.
+    pub holders: Vec<(OrgId, ContactId, i64)>,
 }
 
 /// What became of a batch.

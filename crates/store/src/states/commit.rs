@@ -47,6 +47,11 @@ impl Store {
             .zip(&changes.events)
             .filter_map(|(index, new)| Some(((new.event.org, new.event.pass.filter(|_| new.content)?), index)))
             .collect();
+        // Those that are written keep to their versions by that.
+        let unwritten = |key: &&(OrgId, ContactId)| changes.contacts.binary_search(key).is_err();
+        let version = |key: &(OrgId, ContactId)| states.contacts.get(key).and_then(|held| held.stored_version);
+        let holders = changes.holders.iter().filter(unwritten);
+        rows.holders.extend(holders.filter_map(|key| Some((key.0, key.1, stored(version(key)?)))));
         for (org, id) in &changes.passes {
             self.seal_pass(states, *org, *id, content.get(&(*org, *id)).copied(), &mut rows)?;
         }

@@ -113,6 +113,8 @@ pub struct Changes {
     pub erased: Vec<(OrgId, ContactId)>,
     /// Projects that passes were issued into, which must not have been removed meanwhile.
     pub issued_into: Vec<(OrgId, ProjectId)>,
+    /// Contacts that passes came to be of, which must not have changed meanwhile.
+    pub holders: Vec<(OrgId, ContactId)>,
 }
 
 /// An event to append.
