@@ -153,7 +153,7 @@ async fn try_batch(
             return Ok((verdicts, footprint));
         }
         written.into_changes(&states, &mut changes);
-        match store.commit(&mut states, &changes).await? {
+        match store.commit(&mut states, &mut changes).await? {
             Committed::Done(_) => return Ok((verdicts, footprint)),
             Committed::Conflict => tracing::debug!(commands = commands.len(), "a race was lost; deciding again"),
         }

@@ -1,5 +1,5 @@
 //! Who is found by an e-mail address that several people have, whatever becomes of them and in whichever batches.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod house;
 
@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use domain::{Action, Clock as _, ContactId, ContactInput, ContactRef};
 use house::{House, System, futures_all};
-use store::{Backend as _, MasterKey, Store};
+use store::{Backend as _, FollowedEvent, LoggedEvent, MasterKey, Store};
 
 /// Rounds of the random walk, of a few commands each.
 const ROUNDS: usize = 120;
@@ -187,4 +187,39 @@ async fn nobody_gets_a_pass_while_they_are_erased_elsewhere() {
         let is_revoked = matches!(pass.lifecycle, domain::Lifecycle::Revoked { .. });
         assert_eq!(pass.contact == Some(holder), is_revoked, "round {round}");
     }
+}
+
+/// Whoever follows the events of a shard gets from memory what they would read, and nothing of who is erased.
+#[tokio::test]
+async fn events_that_are_followed_are_as_the_store_has_them() {
+    let house = house::house().await;
+    let mut issue = house.issue("followed");
+    issue.contact = Some(ContactInput { external_id: Some("follower".to_owned()), ..ContactInput::default() });
+    let pass = house.did(Action::Issue(Box::new(issue))).await;
+    let shard = pass.shard;
+    let follower = house.store.follow_events(shard);
+    let before = house.store.read_events(shard, 0, 100).await.unwrap().len() as u64;
+
+    house.did(house.add(pass.id, "5")).await;
+    house.did(house.install(pass.id, "phone")).await;
+    let page = follower.next(before, 100).await.unwrap();
+    assert!(page.entries.len() > 1 && page.entries.iter().all(|event| matches!(event, FollowedEvent::Kept(_))), "{page:?}");
+    let stored = house.store.read_events(shard, before, 100).await.unwrap();
+    assert_eq!(page.entries.len(), stored.len());
+    for (followed, stored) in page.entries.iter().zip(stored) {
+        let (event, under) = house.store.open_followed(followed).unwrap().unwrap();
+        let LoggedEvent::Whole(read, read_under) = stored else { panic!("nobody was erased") };
+        assert_eq!(*event, *read);
+        let sealed = |under| house.store.seal_detail(&event, under, b"detail").unwrap();
+        let ((subject, detail), (as_read, other)) = (sealed(&under), sealed(&read_under));
+        assert_eq!((subject, detail.len()), (as_read, other.len()), "what is sealed about it goes with its subject");
+    }
+
+    let after = before + page.entries.len() as u64;
+    house.did(house.add(pass.id, "5")).await;
+    let contact = ContactRef::External("follower".to_owned());
+    house.outcome(Action::EraseContact { contact, expected_version: None }).await;
+    let page = follower.next(after, 100).await.unwrap();
+    assert!(page.entries.len() > 1 && page.entries.iter().all(|event| matches!(event, FollowedEvent::Stored(_))), "{page:?}");
+    assert!(house.store.open_followed(&page.entries[0]).unwrap().is_none(), "it is about somebody who was erased");
 }

@@ -29,9 +29,9 @@ const AS_BEFORE: &str =
     PRAGMA user_version = 18;";
 
 async fn write(store: &Store, org: OrgId, contact: Contact, mut states: States) {
-    let changes = Changes { now: START, contacts: vec![(org, contact.id)], ..Changes::default() };
+    let mut changes = Changes { now: START, contacts: vec![(org, contact.id)], ..Changes::default() };
     states.put_contact(org, contact);
-    assert!(matches!(store.commit(&mut states, &changes).await.unwrap(), Committed::Done(_)));
+    assert!(matches!(store.commit(&mut states, &mut changes).await.unwrap(), Committed::Done(_)));
 }
 
 async fn person(store: &Store, org: OrgId, external_id: &str) -> ContactId {

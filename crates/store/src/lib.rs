@@ -56,6 +56,6 @@ pub use states::{Changes, Held, NewEvent, NewResult, RESULT_DAYS, States, Stored
 pub use store::{AUDITED_BLOB, Capture, ConfigChange, Store, Wake, blob_row};
 pub use synced::MOST_SHARE;
 pub use syncs::{Incremental, Removal, Removed, RemovedAction, StoredSync, SyncScope};
-pub use tail::{InboxFollower, InboxPage};
+pub use tail::{EventFollower, FollowedEvent, InboxFollower, KeptEvent, Page};
 pub use targets::{SealedSecret, StoredTarget};
 pub use wishes::Wish;

@@ -25,7 +25,7 @@ use crate::{
 pub const DEDUPE_DAYS: u64 = 30;
 const INBOX_CONTEXT: &[u8] = b"source event";
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct EventBody<'e> {
     actor: Cow<'e, Actor>,
     cause: Cow<'e, Cause>,
@@ -57,9 +57,17 @@ pub enum LoggedEvent {
 #[derive(Debug, Clone)]
 pub struct SealedUnder {
     subject: Uuid,
+    /// The key, wrapped; none where nothing is sealed, or where it was open from the start.
     data_key: Option<Vec<u8>>,
     /// The key once it was opened: much is sealed about an event that is owed to many.
     opened: OnceLock<Arc<DataKey>>,
+}
+
+impl SealedUnder {
+    /// By the key of an event that was written down just now; none where it is not sealed.
+    pub(crate) fn known(subject: Uuid, key: Option<Arc<DataKey>>) -> Self {
+        Self { subject, data_key: None, opened: key.map(OnceLock::from).unwrap_or_default() }
+    }
 }
 
 /// What is left of an event after erasure.
@@ -223,7 +231,7 @@ impl Store {
         };
         for ((arrival, (id, order_key)), accepted) in arrivals.into_iter().zip(&keys).zip(&accepted) {
             if let Accepted::New(position) = *accepted {
-                self.tails.keep(arrival.entry(position, *id, *order_key));
+                self.inbox_tails.keep(arrival.entry(position, *id, *order_key));
             }
         }
         let new = |accepted: &Accepted| match accepted {
@@ -454,10 +462,10 @@ impl Store {
     /// subject erases this too. The subject and the sealed bytes are what an [`crate::AttemptRow`] keeps.
     pub fn seal_detail(&self, event: &Event, under: &SealedUnder, detail: &[u8]) -> Result<(Uuid, Vec<u8>)> {
         let detail = packed(detail);
-        let Some(wrapped) = &under.data_key else { return Ok((under.subject, detail)) };
-        let key = match under.opened.get() {
-            Some(key) => key,
-            None => {
+        let key = match (under.opened.get(), &under.data_key) {
+            (Some(key), _) => key,
+            (None, None) => return Ok((under.subject, detail)),
+            (None, Some(wrapped)) => {
                 let key = self.keyring.open_data_key(event.org, under.subject, wrapped)?;
                 under.opened.get_or_init(|| Arc::new(key))
             }

@@ -11,11 +11,12 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    Catalog, ConfigWrite, ConfigWritten, DirectoryRow, Keyring, MasterKey, NameKind, Resource, ResourceRow, StoreError,
+    Catalog, ConfigWrite, ConfigWritten, DirectoryRow, InboxEntry, Keyring, MasterKey, NameKind, Resource, ResourceRow,
+    StoreError,
     backend::Backend,
     error::Result,
     rows::{AuditRow, BlobRow, CaptureRow},
-    tail::Tails,
+    tail::{KeptEvent, Tails},
 };
 
 /// Ticks when something was written, for readers in this process. A wake-up carries no data: whoever is woken asks the
@@ -108,7 +109,8 @@ pub struct Store {
     catalog: RwLock<Arc<Catalog>>,
     refreshing: tokio::sync::Mutex<()>,
     wake: Wake,
-    pub(crate) tails: Tails,
+    pub(crate) inbox_tails: Tails<InboxEntry>,
+    pub(crate) event_tails: Tails<KeptEvent>,
     epoch: u64,
     entropy: Arc<dyn Entropy>,
     /// Projects that have a pass, as far as it was seen here: they are never removed.
@@ -138,14 +140,15 @@ impl Store {
         }
         let epoch = backend.log_epoch().await?;
         let wake = Wake::new(backend.shards());
-        let tails = Tails::new(backend.shards());
+        let (inbox_tails, event_tails) = (Tails::new(backend.shards()), Tails::new(backend.shards()));
         let store = Arc::new(Self {
             backend,
             keyring,
             catalog: RwLock::default(),
             refreshing: tokio::sync::Mutex::default(),
             wake,
-            tails,
+            inbox_tails,
+            event_tails,
             epoch,
             entropy,
             with_passes: RwLock::default(),

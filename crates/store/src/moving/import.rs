@@ -183,7 +183,7 @@ impl Store {
             states.put_contact(org, contact);
             states.stand(org, id, places.as_ref().map(|places| places.get(&id).copied().unwrap_or(0)));
         }
-        self.write_frame(&mut states, &changes).await
+        self.write_frame(&mut states, changes).await
     }
 
     async fn import_passes(&self, org: OrgId, passes: Vec<MovedPass>, now: Timestamp) -> Moved<()> {
@@ -219,7 +219,7 @@ impl Store {
                 |(number, moved): (usize, MovedEvent)| NewEvent { event: moved.into_event(org, shard), content: number == last };
             changes.events.extend(events.into_iter().enumerate().map(event));
         }
-        self.write_frame(&mut states, &changes).await?;
+        self.write_frame(&mut states, changes).await?;
         for (pass, device) in behind {
             self.backend.owe_push(org, pass, &device, now).await?;
         }
@@ -239,15 +239,15 @@ impl Store {
             let shard = self.shard_of(org, moved.contact.map_or(moved.id.uuid(), |contact| contact.uuid()));
             changes.events.push(NewEvent { event: moved.into_event(org, shard), content: false });
         }
-        self.write_frame(&mut states, &changes).await
+        self.write_frame(&mut states, changes).await
     }
 
-    async fn write_frame(&self, states: &mut States, changes: &Changes) -> Moved<()> {
+    async fn write_frame(&self, states: &mut States, mut changes: Changes) -> Moved<()> {
         if changes.passes.is_empty() && changes.contacts.is_empty() && changes.events.is_empty() {
             return Ok(());
         }
         for _ in 0..RACES {
-            if let Committed::Done(_) = self.commit(states, changes).await? {
+            if let Committed::Done(_) = self.commit(states, &mut changes).await? {
                 return Ok(());
             }
         }

@@ -1,30 +1,49 @@
 //! States become rows: what a batch of commands changed, sealed and written in one transaction.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use domain::{ContactId, Event, Installation, InstallationState, OrgId, PassId, Timestamp};
 use uuid::Uuid;
 
 use super::{
     CONTACT_CONTEXT, Changes, EVENT_CONTEXT, NewResult, PASS_CONTEXT, RESULT_CONTEXT, RESULT_DAYS, ResultBody, States, context,
+    parse,
 };
 use crate::{
-    Committed, DataKey, Store,
+    Committed, DataKey, SealedUnder, Store,
     error::Result,
     kinds::{PassState, reason_number, wallet_number, wallets_number},
+    logs::EventBody,
     rows::{CommitRows, ContactRow, ContactWrite, EventRow, InstallationRow, PassRow, PassWrite, ResultRow},
     store::to_json,
+    tail::KeptEvent,
 };
 
 impl Store {
-    /// Writes what a batch of commands changed: states, events and results in one transaction.
-    pub async fn commit(&self, states: &mut States, changes: &Changes) -> Result<Committed> {
+    /// Writes what a batch of commands changed: states, events and results in one transaction. Once it is done the events are gone
+    /// from `changes`, to whoever follows them.
+    pub async fn commit(&self, states: &mut States, changes: &mut Changes) -> Result<Committed> {
         let mut rows = self.seal_changes(states, changes)?;
         rows.standing = self.may_be_removed(&changes.issued_into);
         let standing = rows.standing.clone();
+        // Those of who is erased by the same commit are not kept.
+        let is_erasure = !rows.destroyed_keys.is_empty();
+        let sealed: Vec<(Uuid, usize)> = rows.events.iter().map(|row| (row.subject, row.body.len())).collect();
         let committed = self.backend.commit(rows).await?;
         if let Committed::Done(positions) = &committed {
             self.never_removed(standing);
+            if is_erasure {
+                self.event_tails.clear();
+            } else {
+                for ((new, position), (subject, bytes)) in changes.events.drain(..).zip(positions).zip(sealed) {
+                    let under = SealedUnder::known(subject, states.data_keys.get(&(new.event.org, subject)).cloned());
+                    let event = Arc::new(Event { position: *position, ..new.event });
+                    self.event_tails.keep(KeptEvent { event, under: Arc::new(under), bytes });
+                }
+            }
             self.tell_events(positions.iter().map(|position| position.shard));
         }
         Ok(committed)
@@ -152,7 +171,12 @@ impl Store {
             (None, Some(contact)) if event.image.contact.as_ref().is_some_and(|it| it.erased_at.is_none()) => contact.uuid(),
             _ => Uuid::nil(),
         };
-        let json = to_json(&crate::logs::EventBody::of(event))?;
+        let json = to_json(&EventBody::of(event))?;
+        debug_assert_eq!(
+            parse::<EventBody<'_>>(json.as_bytes(), "events", event.id.uuid()).ok(),
+            Some(EventBody::of(event)),
+            "who reads it back must find what is kept"
+        );
         let body = self.seal_under(
             &mut states.data_keys,
             event.org,
@@ -211,7 +235,7 @@ impl Store {
     /// Seals under the subject's data key, which is made if it has none yet; nil means that nothing in it is personal.
     fn seal_under(
         &self,
-        known: &mut HashMap<(OrgId, Uuid), DataKey>,
+        known: &mut HashMap<(OrgId, Uuid), Arc<DataKey>>,
         org: OrgId,
         subject: Uuid,
         context: &[u8],
@@ -226,7 +250,7 @@ impl Store {
             Entry::Vacant(vacant) => {
                 let (key, wrapped) = self.keyring.mint_data_key(org, subject)?;
                 minted.push((org, subject, wrapped));
-                vacant.insert(key)
+                vacant.insert(Arc::new(key))
             }
         };
         self.keyring.seal(key, context, value)

@@ -1,6 +1,6 @@
 //! Rows become states: loaded for a batch of commands, and opened.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use domain::{
     Answer, Contact, ContactRef, Installation, InstallationState, OrgId, Pass, PassId, PassRef, Timestamp, Wallet,
@@ -94,12 +94,12 @@ impl Store {
     fn open_rows(&self, rows: LoadedRows, names: &HashMap<(OrgId, Hash), ContactRef>, states: &mut States) -> Result<()> {
         for row in rows.contacts {
             let (key, contact) = self.open_contact(&row)?;
-            states.data_keys.extend(key.map(|key| ((row.org, row.id.uuid()), key)));
+            states.data_keys.extend(key.map(|key| ((row.org, row.id.uuid()), Arc::new(key))));
             states.contacts.insert((row.org, row.id), Held { stored_version: Some(contact.version), value: contact });
         }
         for row in rows.passes {
             let (key, pass) = self.open_pass(&row)?;
-            states.data_keys.extend(key.map(|key| ((row.org, row.subject), key)));
+            states.data_keys.extend(key.map(|key| ((row.org, row.subject), Arc::new(key))));
             if let Some(external_id) = pass.external_id.clone().filter(|_| !pass.lifecycle.is_deleted()) {
                 states.externals.insert((row.org, pass.project, external_id), pass.id);
             }

@@ -4,7 +4,10 @@ mod commit;
 mod load;
 mod read;
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use domain::{
     Answer, Contact, ContactId, ContactRef, Event, IdempotencyKey, Installation, OrgId, Pass, PassId, PassRef, ProjectId,
@@ -80,7 +83,7 @@ pub struct States {
     /// Contacts that came to have their address.
     joined: HashMap<(OrgId, ContactId), Joined>,
     turns: usize,
-    data_keys: HashMap<(OrgId, Uuid), DataKey>,
+    data_keys: HashMap<(OrgId, Uuid), Arc<DataKey>>,
 }
 
 /// How a contact came to have its address.
@@ -156,7 +159,7 @@ pub(crate) struct ResultBody {
 impl States {
     /// The data key of a subject that was loaded.
     pub(crate) fn data_key(&self, org: OrgId, subject: Uuid) -> Option<&DataKey> {
-        self.data_keys.get(&(org, subject))
+        self.data_keys.get(&(org, subject)).map(Arc::as_ref)
     }
 
     /// The pass that a reference means now.

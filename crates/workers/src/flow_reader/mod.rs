@@ -27,7 +27,7 @@ use std::{
 };
 
 use domain::{FlowId, OrgId, SourceEventId, Timestamp};
-use store::{Hash, InboxEntry, InboxFollower, InboxPage, InboxResult, InboxSettlement, InboxStatus, Pulse, Reader, Turns};
+use store::{Hash, InboxEntry, InboxFollower, InboxResult, InboxSettlement, InboxStatus, Page, Pulse, Reader, Turns};
 use tokio::{
     task::{JoinError, JoinSet},
     time::Instant,
@@ -161,7 +161,7 @@ impl FlowReader {
             dense("inbox", shard.number(), after, page.entries.iter().map(|entry| entry.position.seq))?;
             Ok(page)
         };
-        let InboxPage { entries, has_more } = self.shard.insist("read the inbox", read).await?;
+        let Page { entries, has_more } = self.shard.insist("read the inbox", read).await?;
         let Some(last) = entries.last().map(|entry| entry.position.seq) else { return Ok(false) };
         // Those that could not be read have a result since they arrived.
         let fresh = entries.into_iter().filter(|entry| entry.result.is_none()).collect();

@@ -19,7 +19,7 @@ use google_wallet::{ServiceAccount, rest::token_request_for};
 use outbound::token::{Login, TokenSource};
 use parking_lot::Mutex;
 use serde_json::Value;
-use store::{Catalog, EventRow, Store, Stored, StoredTarget};
+use store::{Catalog, FollowedEvent, Store, Stored, StoredTarget};
 
 use super::{proof::Proof, ways::Way};
 use crate::shard::House;
@@ -176,12 +176,13 @@ pub(crate) fn owed<'c>(catalog: &'c Catalog, event: &'c Event) -> impl Iterator<
 
 /// Whether somebody may be owed an event, by its row alone: most events are owed to nobody and need not be opened for that. Of a
 /// message it has to be noted where there is nobody to send it, and what kind a newer version wrote is found out by opening it.
-pub(crate) fn may_be_owed(catalog: &Catalog, row: &EventRow) -> bool {
-    let Some(kind) = EventKind::from_number(row.kind).filter(|kind| *kind != EventKind::MessageRequested) else { return true };
-    catalog.org(row.org).is_some_and(|config| {
+pub(crate) fn may_be_owed(catalog: &Catalog, event: &FollowedEvent) -> bool {
+    let Some(kind) = event.kind().filter(|kind| *kind != EventKind::MessageRequested) else { return true };
+    catalog.org(event.org()).is_some_and(|config| {
         config.targets.values().any(|stored| {
             let target = &stored.value.target;
-            target.may_want(kind, row.project, row.recorded_at) && dialect(target).is_some_and(|dialect| (dialect.wants)(kind))
+            target.may_want(kind, event.project(), event.recorded_at())
+                && dialect(target).is_some_and(|dialect| (dialect.wants)(kind))
         })
     })
 }

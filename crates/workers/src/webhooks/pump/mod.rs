@@ -13,7 +13,7 @@ use std::{
 
 use connectors::kit::Bodies;
 use domain::{DeliveryId, Event, Facts, TargetId, Timestamp};
-use store::{Catalog, DeliveryOver, DeliveryRow, EventRow, LoggedEvent, Reader, SealedUnder, StoreError};
+use store::{Catalog, DeliveryOver, DeliveryRow, EventFollower, FollowedEvent, LoggedEvent, Reader, SealedUnder, StoreError};
 use tokio::{
     task::{AbortHandle, Id, JoinError, JoinSet},
     time::Instant,
@@ -61,6 +61,7 @@ struct Flight {
 
 struct Pump {
     shard: Shard,
+    events: Arc<EventFollower>,
     book: Book,
     flights: HashMap<DeliveryId, Flight>,
     tasks: JoinSet<Attempted>,
@@ -104,6 +105,7 @@ impl Pump {
         let poll_at = Instant::now();
         Ok(Self {
             shard: shard.clone(),
+            events: Arc::new(shard.house.store.follow_events(shard.number())),
             book: Book::new(watermark),
             flights: HashMap::new(),
             tasks: JoinSet::new(),
@@ -199,33 +201,36 @@ impl Pump {
         let house = &shard.house;
         let (store, number) = (&house.store, shard.number());
         // The configuration is read after the events: whoever was added before one of them is known.
+        let follower = &*self.events;
         let read = || async move {
-            let rows = store.backend().read_events(number, after, BATCH).await?;
-            dense("events", number, after, rows.iter().map(|row| row.position.seq))?;
+            let page = follower.next(after, BATCH).await?;
+            dense("events", number, after, page.entries.iter().map(|event| event.position().seq))?;
             let catalog = house.catalog().await?;
-            let open = |row: &EventRow| targets::may_be_owed(&catalog, row).then(|| store.open_event(row)).transpose();
-            let events = rows.iter().map(|row| Ok((row.position.seq, open(row)?))).collect::<Result<Vec<_>, StoreError>>()?;
-            Ok((catalog, events))
+            let open = |event: &FollowedEvent| -> Result<_, StoreError> {
+                if targets::may_be_owed(&catalog, event) { store.open_followed(event) } else { Ok(None) }
+            };
+            let opened = page.entries.iter().map(|event| Ok((event.position().seq, open(event)?)));
+            let events = opened.collect::<Result<Vec<_>, StoreError>>()?;
+            Ok((catalog, events, page.has_more))
         };
-        let (catalog, events) = shard.insist("read events", read).await?;
-        self.more = events.len() >= BATCH as usize;
+        let (catalog, events, has_more) = shard.insist("read events", read).await?;
+        self.more = has_more;
         if events.is_empty() {
             self.touched = HashSet::new();
             return Ok(false);
         }
         for (seq, logged) in events {
             let begun = match logged {
-                Some(LoggedEvent::Whole(event, under)) => {
-                    let event = Arc::new(*event);
+                Some((event, under)) => {
                     if !self.has_sender(&catalog, &event) {
                         shard
                             .insist("note that a message has no sender", || message::unsent(house, &event, 0, NO_SENDER))
                             .await?;
                     }
-                    self.begin(&catalog, &event, &Arc::new(under))
+                    self.begin(&catalog, &event, &under)
                 }
                 // It is owed to nobody, or whom it was about is not told any more.
-                None | Some(LoggedEvent::Erased(_)) => 0,
+                None => 0,
             };
             self.book.opened(seq, begun);
         }
