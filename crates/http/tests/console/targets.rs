@@ -141,6 +141,14 @@ async fn a_destination_s_form_is_its_connector_s_settings() {
         }
     }
 
+    for (kind, absent) in [("kafka", true), ("nats", true), ("http-call", false)] {
+        let page = browser.see(&format!("/console/destinations/new?kind={kind}")).await;
+        page.expect(&["name=\"pace.per_second\"", "name=\"pace.timeout_seconds\"", "empty means 15."]);
+        for part in ["pace.concurrency", "pace.in_order"] {
+            assert_ne!(page.has(&format!("name=\"{part}\"")), absent, "{kind}: {part}");
+        }
+    }
+
     let page = browser.see("/console/destinations/new?kind=hubspot").await;
     page.expect(&["type=\"password\"", "Kept sealed, and not shown again."]);
     let typed = [("name", "CRM"), ("settings.access_token", "pat-hush"), ("settings.key", "email")];

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Room,
-    form::{FORGET, settings, takes},
+    form::{FORGET, parts, settings, takes},
 };
 use crate::console::{
     ask::{Fault, query},
@@ -314,19 +314,28 @@ impl Form<'_> {
         let sheet = self.sheet;
         let number =
             |name: &str, says: &str, hint: &str| sheet.field(&Field::line(name, says).kind(Kind::Line("number")).hint(hint));
+        let parts = parts(self.room, self.connector, "pace");
+        let of_pace = |name: &str, says: &str, takes: &str| {
+            let part = parts.iter().find(|(part, _)| part == name);
+            let field = part.map(|(_, empty)| number(&format!("pace.{name}"), says, &format!("{takes}; empty means {empty}.")));
+            field.unwrap_or_default()
+        };
         let any = ["pace", "switch_off", "egress", "backfill_every_hours"].iter().any(|it| self.takes(it));
         html! {
             @if any {
                 fieldset {
                     legend { "Pace and failure" }
                     @if self.takes("pace") {
+                        p.hint { (self.about("pace")) }
                         div.side-by-side {
-                            (number("pace.per_second", "Requests in a second", "1 to 10000; empty means no limit."))
-                            (number("pace.concurrency", "Requests at once", "1 to 64; empty means 8."))
-                            (number("pace.timeout_seconds", "Seconds for one", "1 to 30; empty means 15, or what the shape has."))
+                            (of_pace("per_second", "In a second", "1 to 10000"))
+                            (of_pace("concurrency", "Requests at once", "1 to 64"))
+                            (of_pace("timeout_seconds", "Seconds for one", "1 to 30"))
                         }
-                        (sheet.field(&Field::line("pace.in_order", "In order").kind(Kind::Tick)
-                            .hint("An event of a pass waits until earlier ones of the same pass were taken or given up.")))
+                        @if parts.iter().any(|(part, _)| part == "in_order") {
+                            (sheet.field(&Field::line("pace.in_order", "In order").kind(Kind::Tick)
+                                .hint("An event of a pass waits until earlier ones of the same pass were taken or given up.")))
+                        }
                     }
                     @if self.takes("switch_off") {
                         div.side-by-side {

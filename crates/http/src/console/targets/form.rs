@@ -23,6 +23,13 @@ pub(super) fn takes(room: Room, connector: &Value, member: &str) -> bool {
     settings(room, connector).any(|it| it["in_settings"] == false && text(it, "/name") == member)
 }
 
+/// The parts that a member has, each with what holds when it is left empty: its setting names them one after another.
+pub(super) fn parts(room: Room, connector: &Value, member: &str) -> Vec<(String, String)> {
+    let Some(setting) = settings(room, connector).find(|it| text(it, "/name") == member) else { return Vec::new() };
+    let each = |at: &str| text(setting, at).split(", ").map(|it| it.trim_matches('`').to_owned()).collect::<Vec<_>>();
+    each("/value").into_iter().zip(each("/default")).collect()
+}
+
 /// What was answered, as it is taken again.
 pub(in crate::console) fn body_of(held: &Value) -> Map<String, Value> {
     let mut body = held.as_object().cloned().unwrap_or_default();
@@ -122,12 +129,7 @@ pub(super) fn read(room: Room, sheet: &Sheet, connector: &Value, held: Option<&V
             "uninstall_name" if sheet.value(name).is_empty() => continue,
             "uninstall_name" => sheet.value(name).into(),
             "backfill_every_hours" => whole(sheet, name)?,
-            "pace" => json!({
-                "per_second": whole(sheet, "pace.per_second")?,
-                "concurrency": whole(sheet, "pace.concurrency")?,
-                "timeout_seconds": whole(sheet, "pace.timeout_seconds")?,
-                "in_order": sheet.ticked("pace.in_order"),
-            }),
+            "pace" => pace(sheet, &parts(room, connector, name))?,
             "switch_off" => json!({
                 "after_failures": whole(sheet, "switch_off.after_failures")?,
                 "after_hours": whole(sheet, "switch_off.after_hours")?,
@@ -157,6 +159,15 @@ pub(in crate::console) fn whole(sheet: &Sheet, name: &str) -> Result<Value, Faul
     }
     let number: Result<Number, _> = typed.parse::<i64>().map(Number::from);
     number.map(Value::Number).map_err(|_| Fault::field(name, "expected a whole number"))
+}
+
+fn pace(sheet: &Sheet, parts: &[(String, String)]) -> Result<Value, Fault> {
+    let part = |(name, _): &(String, String)| {
+        let at = format!("pace.{name}");
+        let value = if name == "in_order" { sheet.ticked(&at).into() } else { whole(sheet, &at)? };
+        Ok((name.clone(), value))
+    };
+    Ok(Value::Object(parts.iter().map(part).collect::<Result<_, Fault>>()?))
 }
 
 /// Lines of names and values; a value that is left out is null, which keeps the one that is held.
@@ -248,9 +259,11 @@ mod tests {
     fn connector() -> Value {
         let own = |name: &str| json!({"name": name, "in_settings": false, "type": "member"});
         let set = |name: &str, kind: &str| json!({"name": name, "in_settings": true, "type": kind});
+        let pace = json!({"name": "pace", "in_settings": false, "type": "member", "default": "no limit, 8, 15, false",
+            "value": "`per_second`, `concurrency`, `timeout_seconds`, `in_order`"});
         json!({"slug": "shape", "webhook": {"settings": [
             own("project"), own("templates"), own("events"), own("filter"), own("payload"), own("headers"), own("auth"),
-            own("pace"), own("switch_off"), set("token", "secret"), set("most", "whole"), set("deep", "flag"), set("secret", "secrets"),
+            pace, own("switch_off"), set("token", "secret"), set("most", "whole"), set("deep", "flag"), set("secret", "secrets"),
         ]}})
     }
 
