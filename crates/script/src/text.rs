@@ -1,7 +1,7 @@
 //! Texts with placeholders in Jinja's syntax: `Hi {{ traits.name }}, {{ properties.points | number }} points more`.
 //!
 //! Expressions, `if`, `for` and a hand-picked set of filters; nothing that keeps state between steps (`set`, macros,
-//! blocks), so that a text cannot grow beyond what it says. Rendering burns fuel and the result has a limit. The language is
+//! blocks). Rendering burns fuel, and the result and every value on the way to it have a limit ([`growth`]). The language is
 //! described at <https://jinja.palletsprojects.com/en/stable/templates/>.
 //!
 //! Filters beside Jinja's own: `number` and `number(2)` (digits in groups of three), `url` (fit for a part of an address).
@@ -13,6 +13,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use crate::js;
+
+mod growth;
 
 /// Instructions that one rendering may take.
 const FUEL: u64 = 20_000;
@@ -95,6 +97,7 @@ impl Text {
         let html = escape == Escape::Html;
         environment.set_auto_escape_callback(move |_| if html { AutoEscape::Html } else { AutoEscape::None });
         environment.set_formatter(move |out, _, value| {
+            growth::bounded(value)?;
             let text = plain(value);
             match escape {
                 Escape::Html if !value.is_safe() => write!(out, "{}", HtmlEscape(&text)),
@@ -104,6 +107,7 @@ impl Text {
             .map_err(minijinja::Error::from)
         });
         add_filters(&mut environment);
+        growth::add_guards(&mut environment);
         read(&mut environment, text)?;
         let compiled = Self { environment, size };
         // Names of filters are looked up when they are used, so it is tried with nothing.
@@ -139,7 +143,7 @@ impl fmt::Debug for Text {
 /// Takes a source in. The parser, and what comes behind it, recurs for each sign before a value and each link of a chain, and does
 /// not bound that.
 fn read(environment: &mut Environment<'static>, text: &str) -> Result<(), String> {
-    let mut taken_in = || environment.add_template_owned(NAME, text.to_owned()).map_err(|error| explain(&error));
+    let mut taken_in = || environment.add_template_owned(NAME, growth::guarded(text)).map_err(|error| explain(&error));
     if text.len() <= SHORT {
         return taken_in();
     }
@@ -150,12 +154,13 @@ fn read(environment: &mut Environment<'static>, text: &str) -> Result<(), String
     })
 }
 
+/// Those with a `_` before their name are called by a guard that has it.
 fn add_filters(environment: &mut Environment<'static>) {
-    environment.add_filter("upper", filters::upper);
-    environment.add_filter("lower", filters::lower);
-    environment.add_filter("title", filters::title);
-    environment.add_filter("capitalize", filters::capitalize);
-    environment.add_filter("trim", filters::trim);
+    environment.add_filter("_upper", filters::upper);
+    environment.add_filter("_lower", filters::lower);
+    environment.add_filter("_title", filters::title);
+    environment.add_filter("_capitalize", filters::capitalize);
+    environment.add_filter("_trim", filters::trim);
     environment.add_filter("default", filters::default);
     environment.add_filter("round", filters::round);
     environment.add_filter("abs", filters::abs);
@@ -164,10 +169,10 @@ fn add_filters(environment: &mut Environment<'static>) {
     environment.add_filter("length", filters::length);
     environment.add_filter("first", filters::first);
     environment.add_filter("last", filters::last);
-    environment.add_filter("join", filters::join);
+    environment.add_filter("_join", filters::join);
     environment.add_filter("number", number);
-    environment.add_filter("tojson", filters::tojson);
-    environment.add_filter("url", |text: &Jinja| Jinja::from_safe_string(percent_encoded(&plain(text))));
+    environment.add_filter("_tojson", filters::tojson);
+    environment.add_filter("_url", |text: &Jinja| Jinja::from_safe_string(percent_encoded(&plain(text))));
     environment.add_test("defined", minijinja::tests::is_defined);
     environment.add_test("undefined", minijinja::tests::is_undefined);
     environment.add_test("none", minijinja::tests::is_none);
