@@ -207,10 +207,10 @@ fn meter(cv: Cv<'_, Kind>) -> ValXs<'_, Val> {
 fn times(mut cv: Cv<'_, Kind>) -> ValXs<'_, Val> {
     let (right, left) = (cv.0.pop_var(), cv.0.pop_var());
     let bytes = |value: &Val| if let Val::BStr(bytes) | Val::TStr(bytes) = value { Some(bytes.len()) } else { None };
+    // What is no whole number repeats nothing: that is an error of the multiplication.
     let count = |value: &Val| match value {
         Val::Num(Num::Int(count)) => Some(usize::try_from(*count).unwrap_or(0)),
-        Val::Num(Num::Float(count)) => Some(*count as usize),
-        Val::Num(_) => Some(usize::MAX),
+        Val::Num(Num::BigInt(count)) => Some(if **count < 0.into() { 0 } else { usize::MAX }),
         _ => None,
     };
     let texts = bytes(&left).zip(count(&right)).or_else(|| bytes(&right).zip(count(&left)));

@@ -180,6 +180,20 @@ fn what_grows_ends_with_its_error() {
     assert!(padded.is_err(), "{padded:?}");
 }
 
+/// It was taken for a value that is too large.
+#[test]
+fn a_text_is_repeated_a_whole_number_of_times() {
+    for program in ["\"ab\" * 0.5", "0.5 * \"ab\"", "\"ab\" * 1e300", ".n * \"ab\"", ".s *= 0.5"] {
+        let said = run(program, &json!({"n": 2_000_000.5, "s": "ab"})).unwrap_err();
+        assert!(said.contains("cannot calculate"), "{program}: {said}");
+    }
+    for program in ["\"ab\" * 0", "\"ab\" * -3", "\"ab\" * -99999999999999999999999"] {
+        assert_eq!(run(program, &json!(0)), Ok(Some(Value::Null)), "{program}");
+    }
+    let said = run("\"ab\" * 99999999999999999999999", &json!(0)).unwrap_err();
+    assert!(said.contains("1 MiB"), "{said}");
+}
+
 #[test]
 fn nothing_reaches_outside_and_mistakes_are_said() {
     let cases = [
