@@ -88,6 +88,16 @@ pub(super) fn cells(text: &str, delimiter: Option<char>) -> Vec<String> {
     }
 }
 
+/// The delimiter that a first line `sep=;` names, as Excel reads and others write it for Excel: no row.
+pub(super) fn named_delimiter(text: &str) -> Option<char> {
+    let line = text.trim_matches('"');
+    let (word, rest) = line.split_at_checked("sep=".len())?;
+    // Excel adds its own delimiters when it saves such a line as a row.
+    let named = rest.chars().next().filter(char::is_ascii)?;
+    let is_named = word.eq_ignore_ascii_case("sep=") && rest[1..].trim_end_matches([',', ';', '\t', ' ', '"']).is_empty();
+    (is_named && !named.is_alphanumeric() && named != '"').then_some(named)
+}
+
 /// The delimiter and the columns that the first record names.
 pub(super) fn header(text: &str, delimiter: Option<char>) -> Result<(char, Vec<String>), String> {
     let start = text.trim_ascii();

@@ -141,14 +141,18 @@ impl Reader {
     }
 
     fn next_csv(&mut self, last: bool) -> Result<Option<Row>, String> {
-        if self.layout.columns.is_empty() {
-            let Some((text, _)) = self.record(last)? else {
+        while self.layout.columns.is_empty() {
+            let Some((text, line)) = self.record(last)? else {
                 return if last {
                     Err("the file is empty: expected a first row with the names of the columns".to_owned())
                 } else {
                     Ok(None)
                 };
             };
+            if let Some(delimiter) = csv::named_delimiter(&text).filter(|_| line == 1) {
+                self.layout.delimiter = self.layout.delimiter.or(Some(delimiter));
+                continue;
+            }
             let (delimiter, columns) = csv::header(&text, self.layout.delimiter)?;
             self.layout.delimiter = Some(delimiter);
             self.layout.columns = columns;

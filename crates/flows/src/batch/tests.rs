@@ -74,6 +74,33 @@ fn the_delimiter_is_found_out() {
     }
 }
 
+/// What Excel reads as the name of the delimiter is no row, and the rows keep their lines.
+#[test]
+fn a_first_line_names_the_delimiter() {
+    let issue = batch(&json!({"project": "p", "operation": "issue"}));
+    let files = [
+        ("sep=;\r\na,x;b\r\n1;\"2\n3\"\r\n", ';'),
+        ("SEP=|\na,x|b\n1|\"2\n3\"\n", '|'),
+        ("\"sep=^\"\na,x^b\n1^\"2\n3\"\n", '^'),
+        ("sep=\t\na,x\tb\n1\t\"2\n3\"\n", '\t'),
+        ("sep=;,,\na,x;b\n1;\"2\n3\"\n", ';'),
+    ];
+    for (file, delimiter) in files {
+        for piece in [1, 100] {
+            let (read, layout) = rows(&issue, file.as_bytes(), piece).unwrap();
+            assert_eq!(layout.delimiter, Some(delimiter), "{file}");
+            assert_eq!(layout.columns, ["a,x", "b"], "{file}");
+            assert_eq!(read[0].value, Ok(json!({"a,x": "1", "b": "2\n3"})), "{file}");
+            assert_eq!((read[0].number, read[0].line), (1, 3), "{file}");
+        }
+    }
+    let given = batch(&json!({"project": "p", "operation": "issue", "delimiter": ","}));
+    assert_eq!(rows(&given, b"sep=;\na,b\n1,2\n", 100).unwrap().1.columns, ["a", "b"], "what was asked for counts");
+    assert_eq!(rows(&issue, b"sep=x,b\n1,2\n", 100).unwrap().1.columns, ["sep=x", "b"], "a column of that name");
+    assert_eq!(rows(&issue, b"a\nsep=;\n", 100).unwrap().0.len(), 1, "only the first line");
+    assert!(rows(&issue, b"sep=;\n", 100).unwrap_err().contains("empty"));
+}
+
 #[test]
 fn what_is_wrong_with_a_file_is_said() {
     let long = format!("a,b\n\"{}\n", "x,y\n".repeat(MAX_ROW_BYTES / 4 + 1));
