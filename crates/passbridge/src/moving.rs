@@ -28,6 +28,9 @@ pub(crate) struct ExportArgs {
     /// Where to write it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Write over the file if there is one already
+    #[arg(long)]
+    force: bool,
     /// Where the transfer key stands: 64 hexadecimal digits; a new one is written there if there is none
     #[arg(long, value_name = "FILE")]
     key_file: PathBuf,
@@ -87,9 +90,21 @@ fn shown(tally: &Tally, more: serde_json::Value) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// An export that is written over may be the only one.
+fn refuse_what_is_there(args: &ExportArgs) -> anyhow::Result<()> {
+    if args.out.is_dir() {
+        bail!("{} is a folder: name a file", args.out.display());
+    }
+    if !args.force && args.out.exists() {
+        bail!("{} is there already: choose another name, or say --force to write over it", args.out.display());
+    }
+    Ok(())
+}
+
 /// Writes the file; one that could not be finished is not left behind.
 pub(crate) async fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let config = config::read(&args.flags)?;
+    refuse_what_is_there(args)?;
     let (backend, store) = open(&config, args.anyway).await?;
     if !args.key_file.exists() {
         let key = MasterKey::mint(&SystemEntropy);
@@ -122,6 +137,7 @@ pub(crate) async fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         }
     };
     file.sync_all()?;
+    refuse_what_is_there(args)?;
     fs::rename(&part, &args.out).with_context(|| format!("cannot write {}", args.out.display()))?;
     shown(&tally, json!({"file": args.out, "sha256": sha256}))?;
     Ok(ExitCode::SUCCESS)

@@ -128,6 +128,18 @@ async fn an_sqlite_whose_server_was_killed_moves_as_it_is() {
     let again = || Setup { admin_key: Some(admin_key.clone()), ..setup() };
     let taken = taken_out(None, Path::new(&data), &export, again).await;
     assert_eq!(taken["organizations"], json!(1));
+
+    // What was written is not written over unless that is asked for.
+    let before = std::fs::read(&file).unwrap();
+    let refused = run(None, Path::new(&data), &export).await.unwrap_err();
+    assert!(refused.contains("is there already") && refused.contains("--force"), "{refused}");
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+    let forced = run(None, Path::new(&data), &[&export[..], &["--force"]].concat()).await.unwrap();
+    assert_eq!(forced["organizations"], json!(1));
+    assert_ne!(std::fs::read(&file).unwrap(), before);
+    let mut folder = export;
+    folder[2] = &data;
+    assert!(run(None, Path::new(&data), &folder).await.unwrap_err().contains("is a folder"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
