@@ -47,7 +47,7 @@ where
 }
 
 /// Writes how far a job is, with the chunks that it leaves behind, and answers with the job as it is now. Somebody who halted
-/// it meanwhile is not overruled, and what was done is still written down; one who ended it is left alone.
+/// or cancelled it meanwhile is not overruled, and what was done is still written down; one that ended otherwise is left alone.
 pub(crate) async fn save<B>(shard: &Shard, mut job: Job<B>, chunks: &[Chunk]) -> Result<Job<B>, End>
 where
     B: JobBody + Clone + Send + Sync,
@@ -59,11 +59,13 @@ where
         }
         let held = shard.insist("read a job", || store.job::<B>(job.org, job.id)).await?;
         let Some(held) = held else { return Ok(Job { state: JobState::Cancelled, ..job }) };
-        if held.state.is_over() {
+        let is_cancelled = held.state == JobState::Cancelled;
+        // That it could not go on is no news of one that was not to go on.
+        if held.state.is_over() && (!is_cancelled || job.state == JobState::Failed) {
             return Ok(held);
         }
         let halted = held.state != JobState::Running && !job.state.is_over();
-        let state = if halted { held.state } else { job.state };
+        let state = if halted || is_cancelled { held.state } else { job.state };
         job = Job { state, progress: job.progress, ..held };
     }
 }

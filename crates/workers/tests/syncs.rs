@@ -11,8 +11,8 @@ use house::{House, System, quick, until};
 use outbound::egress::Egress;
 use serde_json::{Value, json};
 use store::{
-    Batch, BatchFile, BatchPhase, BatchStart, BatchWork, Chunk, Incremental, JobState, Log, Removed, RemovedAction, StoredSync,
-    SyncScope,
+    Batch, BatchFile, BatchPhase, BatchStart, BatchWork, CHUNK_BYTES, Chunk, Incremental, JobState, Log, Removed, RemovedAction,
+    StoredSync, SyncScope,
 };
 use testkit::{
     postgres::{Cluster, execute},
@@ -319,6 +319,44 @@ async fn one_run_is_under_way_and_cancelling_it_ends_the_query() {
     until("the server has nothing of it any more", || async { asked("true").await == 0.0 }).await;
     assert!(house.begin(&sync).await.is_some(), "another may be begun");
     workers.drain(PATIENCE).await;
+}
+
+/// What was carried out up to then is counted, and no row beyond it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_cancelled_in_a_turn_counts_what_the_turn_did() {
+    const ROWS: u64 = 20_000;
+    let house = House::new().await;
+    let document = json!({"project": "club", "operation": "issue", "map": {"contact": null}, "format": "csv"});
+    let work = BatchWork::new(document, house.project, Actor::System, BatchStart::Always);
+    let (batch, write) = house.store.new_batch(&house.change(), work).unwrap();
+    assert!(house.store.written(write).await.unwrap());
+    let lines = std::iter::once("external_id".to_owned()).chain((1..=ROWS).map(|number| number.to_string()));
+    let rows = lines.collect::<Vec<_>>().join("\n");
+    let file = BatchFile { bundle: BatchId::mint(house.now(), &System).uuid(), bytes: rows.len() as u64 };
+    for (number, bytes) in (0..).zip(rows.as_bytes().chunks(CHUNK_BYTES)) {
+        let chunk = Chunk { bundle: file.bundle, number, bytes: bytes.to_vec() };
+        house.store.put_chunk(house.org, &chunk, house.now()).await.unwrap();
+    }
+    let mut begun = Batch { state: JobState::Running, ..batch.clone() };
+    (begun.progress.file, begun.progress.phase) = (Some(file), BatchPhase::Check);
+    assert!(house.store.save_job(None, &begun, &[], house.now()).await.unwrap());
+
+    let workers = house.workers().await;
+    until("it issues passes", || async { house.pass_of("1").await.is_some() }).await;
+    loop {
+        let cancelled = Batch { state: JobState::Cancelled, ..house.batch(&batch).await };
+        if house.store.save_job(None, &cancelled, &[], house.now()).await.unwrap() {
+            break;
+        }
+    }
+    until("the numbers are those of the passes", || async {
+        let rows = house.batch(&batch).await.progress.run.rows;
+        rows > 0 && house.pass_of(&rows.to_string()).await.is_some() && house.pass_of(&(rows + 1).to_string()).await.is_none()
+    })
+    .await;
+    workers.drain(PATIENCE).await;
+    let run = house.batch(&batch).await;
+    assert_eq!((run.state, run.progress.run.created), (JobState::Cancelled, run.progress.run.rows));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
