@@ -9,7 +9,7 @@ use domain::{
     Action, Clock as _, Facts, PassId, PassRef, PublicationId, Sighting, Template, TemplateId, TemplateStatus, Timestamp,
     Validity, Variant, Wallet,
 };
-use house::{House, System, apple::PushService, until};
+use house::{House, System, apple::PushService, quick, until};
 use simulators::apns::{Answer, ApnsServer, Push};
 use store::{JobState, LoggedEvent, Publication};
 use tokio::sync::broadcast::Receiver;
@@ -207,11 +207,9 @@ async fn a_crash_wakes_at_most_one_batch_twice() {
     let mut pushes = apns.pushes();
     let id = publish(&house).await;
     for some in [100, BATCH + 100] {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let workers = tokio::task::block_in_place(|| runtime.block_on(house.workers()));
+        let node = house.doomed("one", quick()).await;
         until("some were woken", || async { apns.accepted() >= some as u64 }).await;
-        runtime.shutdown_background();
-        drop(workers);
+        node.vanish();
     }
     let workers = house.workers().await;
     let done = comes_to(&house, id, JobState::Done).await;
