@@ -17,10 +17,15 @@ pub(crate) async fn version(pool: &Pool) -> Attempt<i64> {
     Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
 }
 
-pub(crate) async fn since(pool: &Pool, version: i64) -> Attempt<Vec<ResourceRow>> {
-    const SQL: &str =
-        concat!("SELECT ", resource_columns!(), " FROM resources WHERE changed > $1 ORDER BY changed, created_at, org, kind, id");
-    query(pool, SQL, &[&version]).await?.iter().map(resource).collect()
+pub(crate) async fn since(pool: &Pool, version: i64, most: u32) -> Attempt<Vec<ResourceRow>> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        resource_columns!(),
+        " FROM resources WHERE changed > $1 AND changed <= ( \
+            SELECT max(changed) FROM (SELECT changed FROM resources WHERE changed > $1 ORDER BY changed LIMIT $2) next) \
+         ORDER BY changed, created_at, org, kind, id"
+    );
+    query(pool, SQL, &[&version, &i64::from(most)]).await?.iter().map(resource).collect()
 }
 
 /// The version's row is bumped first: whoever changes configuration waits there, so versions become visible in order.

@@ -166,8 +166,8 @@ impl Backend for Postgres {
     async fn config_version(&self) -> Result<i64> {
         self.versions.call(&self.pool, ()).await
     }
-    async fn config_since(&self, version: i64) -> Result<Vec<ResourceRow>> {
-        Ok(config::since(&self.pool, version).await?)
+    async fn config_since(&self, version: i64, most: u32) -> Result<Vec<ResourceRow>> {
+        Ok(config::since(&self.pool, version, most).await?)
     }
     async fn write_config(&self, write: ConfigWrite) -> Result<ConfigWritten> {
         Ok(config::write(&self.pool, &write).await?)

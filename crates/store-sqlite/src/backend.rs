@@ -169,8 +169,8 @@ impl Backend for Sqlite {
         self.config.learn(change, version);
         Ok(version)
     }
-    async fn config_since(&self, version: i64) -> Result<Vec<ResourceRow>> {
-        self.read(move |db| config::since(db, version)).await
+    async fn config_since(&self, version: i64, most: u32) -> Result<Vec<ResourceRow>> {
+        self.read(move |db| config::since(db, version, most)).await
     }
     async fn write_config(&self, write: ConfigWrite) -> Result<ConfigWritten> {
         // Kept until the call was answered, after its COMMIT.

@@ -77,13 +77,15 @@ pub(crate) fn meta(db: &Connection, name: &str) -> Result<i64> {
     Ok(db.prepare_cached("SELECT value FROM meta WHERE name = ?1")?.query_row([name], |row| row.get(0))?)
 }
 
-/// Resources changed after a version.
-pub(crate) fn since(db: &Connection, version: i64) -> Result<Vec<ResourceRow>> {
+/// Resources changed after a version, of whole versions.
+pub(crate) fn since(db: &Connection, version: i64, most: u32) -> Result<Vec<ResourceRow>> {
     let mut statement = db.prepare_cached(
         "SELECT org, kind, id, slug, body, revision, changed, deleted, created_at, updated_at
-         FROM resources WHERE changed > ?1 ORDER BY changed, rowid",
+         FROM resources WHERE changed > ?1 AND changed <= (
+            SELECT max(changed) FROM (SELECT changed FROM resources WHERE changed > ?1 ORDER BY changed LIMIT ?2))
+         ORDER BY changed, rowid",
     )?;
-    all(statement.query([version])?, |row| {
+    all(statement.query((version, most))?, |row| {
         let names = "org, kind, id, slug, body, revision, changed, deleted, created_at, updated_at";
         let mut columns = Columns::new(row, "resources", names);
         Ok(ResourceRow {

@@ -112,8 +112,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The configuration version.
     async fn config_version(&self) -> Result<i64>;
-    /// All resources changed after a configuration version, deleted ones included, oldest change first.
-    async fn config_since(&self, version: i64) -> Result<Vec<ResourceRow>>;
+    /// Resources changed after a configuration version, deleted ones included, oldest change first: the next `most` of them, and the
+    /// others of the last one's version. None means that there are no more.
+    async fn config_since(&self, version: i64, most: u32) -> Result<Vec<ResourceRow>>;
     /// Writes a configuration change. A slug or name that exists already is [`crate::StoreError::Taken`].
     async fn write_config(&self, write: ConfigWrite) -> Result<ConfigWritten>;
     /// All organizations' wrapped keys.

@@ -19,6 +19,9 @@ use crate::{
     tail::{KeptEvent, Tails},
 };
 
+/// Most resources that are read at once, so that a large configuration is not in memory twice, as rows and as what they say.
+const CONFIG_PAGE: u32 = 256;
+
 /// Ticks when something was written, for readers in this process. A wake-up carries no data: whoever is woken asks the
 /// store what there is, and asks by itself now and then in case a tick was missed.
 #[derive(Debug)]
@@ -245,18 +248,28 @@ impl Store {
     /// Reads what changed in the configuration since it was last read.
     pub async fn refresh(&self) -> Result<()> {
         let _one_at_a_time = self.refreshing.lock().await;
-        let known = self.catalog();
-        let rows = self.backend.config_since(known.version).await?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        if rows.iter().any(|row| !self.keyring.knows(row.org)) {
-            for (org, wrapped) in self.backend.org_keys().await? {
-                self.keyring.open_org(org, &wrapped)?;
+        let known = self.catalog().version;
+        let mut next = None;
+        loop {
+            let version = next.as_ref().map_or(known, |next: &Catalog| next.version);
+            let rows = self.backend.config_since(version, CONFIG_PAGE).await?;
+            if rows.is_empty() {
+                break;
+            }
+            if rows.iter().any(|row| !self.keyring.knows(row.org)) {
+                for (org, wrapped) in self.backend.org_keys().await? {
+                    self.keyring.open_org(org, &wrapped)?;
+                }
+            }
+            next.get_or_insert_with(|| Catalog::clone(&self.catalog())).apply(&rows)?;
+            if rows.len() < CONFIG_PAGE as usize {
+                break;
             }
         }
-        *self.catalog.write() = Arc::new(known.after(&rows)?);
-        self.wake.tick_config();
+        if let Some(next) = next {
+            *self.catalog.write() = Arc::new(next);
+            self.wake.tick_config();
+        }
         Ok(())
     }
 

@@ -185,14 +185,13 @@ impl Catalog {
         self.orgs.iter().map(|(id, org)| (*id, org))
     }
 
-    /// The snapshot after some changes.
-    pub(crate) fn after(&self, rows: &[ResourceRow]) -> Result<Self> {
-        let mut next = self.clone();
+    /// Makes it the snapshot after some changes.
+    pub(crate) fn apply(&mut self, rows: &[ResourceRow]) -> Result<()> {
         for row in rows {
-            let org = next.orgs.entry(row.org).or_default();
+            let org = self.orgs.entry(row.org).or_default();
             Arc::make_mut(org).apply(row)?;
-            next.version = next.version.max(row.changed);
+            self.version = self.version.max(row.changed);
         }
-        Ok(next)
+        Ok(())
     }
 }

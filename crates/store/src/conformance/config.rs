@@ -71,7 +71,7 @@ pub async fn resources_change_under_their_revision(backend: &Shared) {
     let absent = ResourceRow { revision: 2, ..resource(11, None) };
     assert_eq!(backend.write_config(writes(vec![absent])).await.unwrap(), ConfigWritten::Conflict, "there is none");
     assert_eq!(backend.config_version().await.unwrap(), second);
-    assert_eq!(backend.config_since(0).await.unwrap(), [ResourceRow { changed: second, ..next }]);
+    assert_eq!(backend.config_since(0, u32::MAX).await.unwrap(), [ResourceRow { changed: second, ..next }]);
 }
 
 /// A change that was decided on what there was of a kind is none where that has changed since, by whatever was done to any of it.
@@ -138,12 +138,19 @@ pub async fn changes_are_told_with_deletions(backend: &Shared) {
     let gone = ResourceRow { revision: 2, deleted: true, ..resource(10, None) };
     let third = written(backend, writes(vec![gone])).await;
     let since = async |version| -> Vec<_> {
-        let rows = backend.config_since(version).await.unwrap();
+        let rows = backend.config_since(version, u32::MAX).await.unwrap();
         rows.into_iter().map(|row| (row.id, row.changed, row.deleted)).collect()
     };
     assert_eq!(since(0).await, [(uuid(11), first, false), (uuid(12), second, false), (uuid(10), third, true)]);
     assert_eq!(since(first).await, [(uuid(12), second, false), (uuid(10), third, true)]);
     assert!(since(third).await.is_empty());
+    let both = written(backend, writes(vec![resource(13, None), resource(14, None)])).await;
+    let page = async |version, most| -> Vec<_> {
+        backend.config_since(version, most).await.unwrap().into_iter().map(|row| (row.id, row.changed)).collect()
+    };
+    assert_eq!(page(0, 1).await, [(uuid(11), first)]);
+    assert_eq!(page(0, 2).await, [(uuid(11), first), (uuid(12), second)]);
+    assert_eq!(page(third, 1).await, [(uuid(13), both), (uuid(14), both)], "a version is whole");
 }
 
 /// Keys of organizations are all there; a file is stored once under its hash.
@@ -204,7 +211,7 @@ pub async fn a_refused_change_writes_nothing(backend: &Shared) {
     let conflict = backend.write_config(whole(resource(10, None), "key-c")).await.unwrap();
     assert_eq!(conflict, ConfigWritten::Conflict);
     assert_eq!(backend.config_version().await.unwrap(), before);
-    assert_eq!(backend.config_since(0).await.unwrap().len(), 1);
+    assert_eq!(backend.config_since(0, u32::MAX).await.unwrap().len(), 1);
     assert_eq!(backend.look_up(1, b"key-b").await.unwrap(), None);
     assert!(backend.audit(org(), None, 9).await.unwrap().is_empty());
     assert!(backend.org_keys().await.unwrap().is_empty());
@@ -235,7 +242,7 @@ pub async fn answers_are_kept_with_their_change(backend: &Shared) {
     written(backend, once(1, at(1))).await;
     assert_eq!(kept(backend, at(2)).await, [result(1)]);
     assert_eq!(backend.write_config(once(2, at(2))).await.unwrap(), ConfigWritten::Conflict);
-    assert_eq!(backend.config_since(0).await.unwrap().len(), 1, "nothing of the second change");
+    assert_eq!(backend.config_since(0, u32::MAX).await.unwrap().len(), 1, "nothing of the second change");
     written(backend, once(3, at(100))).await;
     assert_eq!(kept(backend, at(99)).await, [result(3)], "the expired one gave way");
 }

@@ -113,7 +113,7 @@ impl Store {
         self.export_passes(org, writer, tally).await?;
         self.export_loose_events(org, writer, tally).await?;
         self.export_carried(org, now, writer, tally).await?;
-        let rows = self.backend.config_since(0).await?;
+        let rows = self.backend.config_since(0, u32::MAX).await?;
         let rows = rows.into_iter().filter(|row| row.org == org && !row.deleted);
         let resources = rows.map(|row| {
             let ResourceRow { kind, id, slug, body, created_at, updated_at, .. } = row;
