@@ -63,7 +63,14 @@ pub(crate) async fn run(server: &Server, args: &Args) -> anyhow::Result<ExitCode
         };
         match ended {
             Ok(true) => return Ok(ExitCode::SUCCESS),
-            Ok(false) => pause = FIRST_PAUSE,
+            Ok(false) => {
+                pause = FIRST_PAUSE;
+                // A server that is about to stop ends every stream at once: asking on and on would use up the key's limit.
+                if follower.taken == before {
+                    complain(&format!("the server ended the stream; trying again in {} ms", pause.as_millis()));
+                    tokio::time::sleep(pause).await;
+                }
+            }
             Err(Ended::ForGood(error)) => return Err(error),
             Err(Ended::Broken(error)) => {
                 if follower.taken > before {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use support::{Club, Database, text};
 use testkit::{clients, server::program};
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::Command,
 };
 
@@ -725,4 +725,27 @@ async fn help_says_what_to_do() {
             assert!(said.contains(word), "{arguments:?} says nothing of {word}:\n{said}");
         }
     }
+}
+
+/// A server that is about to stop ends a stream as soon as it begins.
+#[tokio::test]
+async fn listening_waits_a_moment_before_it_asks_a_server_again_that_told_nothing() {
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", server.local_addr().unwrap());
+    let told = tokio::spawn(async move {
+        for stream in ["id: start\n\n", "id: start\n\n", "id: one\nevent: pass.created\ndata: {\"pass\": \"p\"}\n\n"] {
+            let (mut socket, _) = server.accept().await.unwrap();
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+            let mut asked = BufReader::new(&mut socket).lines();
+            while asked.next_line().await.unwrap().is_some_and(|line| !line.is_empty()) {}
+            socket.write_all(format!("{head}{stream}").as_bytes()).await.unwrap();
+        }
+    });
+    let mut command = program(env!("CARGO_BIN_EXE_passbridge"));
+    command.args(["listen", "--most", "1", "--server", &url, "--key", "pbk_any"]);
+    let output = command.output().await.unwrap();
+    told.await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.matches("the server ended the stream; trying again in 500 ms").count(), 2, "{said}");
 }
