@@ -329,7 +329,9 @@ fn tell(
     // Bodies that another target of the shape made are those that this one would have made, whatever is set for either.
     let bodies: Vec<Bodies> = events.iter().map(|_| Bodies::default()).collect();
     let shared: Vec<Owed<'_>> = owed.iter().zip(&bodies).map(|(owed, bodies)| Owed { bodies: Some(bodies), ..*owed }).collect();
-    let mut other = Target { settings: BTreeMap::new(), post_only: !target.post_only, ..target.clone() };
+    let mut other = target.clone();
+    other.settings = BTreeMap::new();
+    other.post_only = !target.post_only;
     other.uninstall_name = match target.uninstall_name {
         UninstallName::Uninstalled => UninstallName::RecordUpdated,
         UninstallName::RecordUpdated => UninstallName::Uninstalled,

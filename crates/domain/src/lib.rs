@@ -49,7 +49,7 @@ pub use project::{FieldDef, FieldType, Project, ProjectKind, Variant, VariantId}
 pub use scan::{Booking, Extension, OfflineScan, Proof, RefusedScan, ScanInput, ScanOrder, ScanRecord, ScanRules, ScannerMay};
 pub use source::{Source, SourceEvent};
 pub use target::{
-    ClientCertificate, Content, Hidden, Payload, SwitchOff, Target, TargetAuth, TargetEvents, TargetPace, UninstallName,
+    ClientCertificate, Content, Hidden, Payload, SwitchOff, Target, TargetAuth, TargetEvents, TargetPace, Terms, UninstallName,
 };
 pub use template::{
     Alignment, Barcode, BarcodeFormat, Colors, DateFormat, DateLength, Design, DesignField, DesignProblem, Fault, FieldPlace,

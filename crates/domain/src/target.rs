@@ -1,6 +1,10 @@
 //! Targets: endpoints that are owed events.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,11 +18,21 @@ pub struct Target {
     pub id: TargetId,
     /// Name shown to people.
     pub name: String,
+    /// Where to send.
+    pub url: String,
+    /// When it was made; events before that are not owed.
+    pub created_at: Timestamp,
+    /// What else it was given. Many have it in common, and hold it once together.
+    #[serde(flatten)]
+    pub terms: Arc<Terms>,
+}
+
+/// What of a target is not its own alone: what it is owed, and how that is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
     /// Only events of this project; none means all of the organization.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectId>,
-    /// Where to send.
-    pub url: String,
     /// In which shape: the slug of its connector in the catalog.
     #[serde(default = "first_dialect")]
     pub dialect: String,
@@ -84,8 +98,21 @@ pub struct Target {
     /// Since when it may have missed events that were never replayed: when it took the last one before it was switched off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missed_since: Option<Timestamp>,
-    /// When it was made; events before that are not owed.
-    pub created_at: Timestamp,
+}
+
+impl Deref for Target {
+    type Target = Terms;
+
+    fn deref(&self) -> &Terms {
+        &self.terms
+    }
+}
+
+/// What is changed is its own from then on.
+impl DerefMut for Target {
+    fn deref_mut(&mut self) -> &mut Terms {
+        Arc::make_mut(&mut self.terms)
+    }
 }
 
 /// The shape of targets that were made before there were others.
@@ -233,14 +260,11 @@ impl Content {
     }
 }
 
-impl Target {
-    /// A target of all events in PassKit's shape, with nothing more asked of it.
-    pub fn new(id: TargetId, name: &str, url: &str, created_at: Timestamp) -> Self {
+/// All events in PassKit's shape, with nothing more asked for.
+impl Default for Terms {
+    fn default() -> Self {
         Self {
-            id,
-            name: name.to_owned(),
             project: None,
-            url: url.to_owned(),
             dialect: first_dialect(),
             settings: BTreeMap::new(),
             wallet: None,
@@ -263,19 +287,26 @@ impl Target {
             backfill_everything: false,
             disabled_reason: None,
             missed_since: None,
-            created_at,
         }
+    }
+}
+
+impl Target {
+    /// A target of all events in PassKit's shape, with nothing more asked of it.
+    pub fn new(id: TargetId, name: &str, url: &str, created_at: Timestamp) -> Self {
+        Self { id, name: name.to_owned(), url: url.to_owned(), created_at, terms: Arc::default() }
     }
 
     /// Its credentials by their names, but for its headers. The store keeps them sealed beside the target and leaves them empty.
     pub fn credentials(&mut self) -> impl Iterator<Item = (&'static str, &mut Hidden)> {
-        let of_auth = self.auth.as_mut().map(|auth| match auth {
+        let terms = Arc::make_mut(&mut self.terms);
+        let of_auth = terms.auth.as_mut().map(|auth| match auth {
             TargetAuth::Basic { password, .. } => ("auth.password", password),
             TargetAuth::Bearer { token } => ("auth.token", token),
             TargetAuth::Oauth2 { client_secret, .. } => ("auth.client_secret", client_secret),
         });
         let of_certificate =
-            self.certificate.as_mut().map(|certificate| ("certificate.private_key", &mut certificate.private_key));
+            terms.certificate.as_mut().map(|certificate| ("certificate.private_key", &mut certificate.private_key));
         of_auth.into_iter().chain(of_certificate)
     }
 

@@ -16,7 +16,8 @@ fn order(channel: Channel) -> MessageOrder {
 
 async fn sender(house: &House, name: &str, channel: Channel, change: impl FnOnce(&mut Target)) -> TargetId {
     let id = TargetId::mint(house.clock.now(), &house::System);
-    let mut target = Target { sends: Some(channel), ..Target::new(id, name, "smtp://mail.example.com", house.clock.now()) };
+    let mut target = Target::new(id, name, "smtp://mail.example.com", house.clock.now());
+    target.sends = Some(channel);
     change(&mut target);
     let stored = house.store.seal_target(house.org, target, Vec::new()).unwrap();
     let change = ConfigChange {

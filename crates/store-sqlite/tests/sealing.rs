@@ -19,8 +19,9 @@ impl Entropy for System {
 
 fn target() -> Target {
     let id = TargetId::mint(START, &System);
-    let headers = BTreeMap::from([("Authorization".to_owned(), TOKEN.to_owned())]);
-    Target { headers, ..Target::new(id, "Hook", "https://hooks.example.com/", START) }
+    let mut target = Target::new(id, "Hook", "https://hooks.example.com/", START);
+    target.headers = BTreeMap::from([("Authorization".to_owned(), TOKEN.to_owned())]);
+    target
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use ::connectors::{
 use axum::{Json, extract::State};
 use domain::{
     Action, Answer, Channel, EventKind, Facts, FieldValue, MessageOrder, OrgId, PassId, PassRef, Payload, ProjectId, Target,
-    TargetEvents, TargetId, TargetPace, TemplateId, Timestamp, Wallet,
+    TargetEvents, TargetId, TargetPace, TemplateId, Terms, Timestamp, Wallet,
 };
 use http::StatusCode;
 use outbound::{
@@ -153,40 +153,34 @@ struct View {
 
 impl View {
     fn of(stored: &StoredTarget) -> Self {
-        let target = stored.target.clone();
+        let Target { id, name, url, created_at, terms } = stored.target.clone();
+        let terms = Arc::unwrap_or_clone(terms);
         let mut settings: BTreeMap<String, Option<FieldValue>> =
-            target.settings.into_iter().map(|(name, value)| (name, Some(value))).collect();
+            terms.settings.into_iter().map(|(name, value)| (name, Some(value))).collect();
         settings.extend(stored.sealed_settings.keys().map(|name| (name.clone(), None)));
         let input = DestinationInput {
-            name: target.name,
-            kind: target.dialect,
-            url: Some(target.url).filter(|url| !url.is_empty()),
+            name,
+            kind: terms.dialect,
+            url: Some(url).filter(|url| !url.is_empty()),
             settings,
             headers: stored.header_names().map(|name| (name.to_owned(), None)).collect(),
-            project: target.project,
-            wallet: target.wallet,
-            templates: target.templates,
-            events: targets::named_kinds(target.events),
-            filter: target.filter,
-            payload: target.payload,
-            auth: target.auth.as_ref().map(AuthInput::of),
-            certificate: target.certificate.as_ref().map(CertificateInput::of),
-            egress: target.egress,
-            pace: PaceInput::of(target.pace),
-            switch_off: SwitchOffInput::of(target.switch_off),
-            backfill_every_hours: target.backfill_every_hours,
-            backfill_everything: target.backfill_everything,
-            without_standard_headers: target.without_standard_headers,
-            enabled: target.enabled,
+            project: terms.project,
+            wallet: terms.wallet,
+            templates: terms.templates,
+            events: targets::named_kinds(terms.events),
+            filter: terms.filter,
+            payload: terms.payload,
+            auth: terms.auth.as_ref().map(AuthInput::of),
+            certificate: terms.certificate.as_ref().map(CertificateInput::of),
+            egress: terms.egress,
+            pace: PaceInput::of(terms.pace),
+            switch_off: SwitchOffInput::of(terms.switch_off),
+            backfill_every_hours: terms.backfill_every_hours,
+            backfill_everything: terms.backfill_everything,
+            without_standard_headers: terms.without_standard_headers,
+            enabled: terms.enabled,
         };
-        Self {
-            id: target.id,
-            input,
-            disabled_reason: target.disabled_reason,
-            missed_since: target.missed_since,
-            secret: None,
-            created_at: target.created_at,
-        }
+        Self { id, input, disabled_reason: terms.disabled_reason, missed_since: terms.missed_since, secret: None, created_at }
     }
 }
 
@@ -282,7 +276,7 @@ impl DestinationInput {
         let certificate = self.certificate.map(|it| it.check(kept.and_then(|kept| kept.certificate.as_ref()))).transpose()?;
         let all = if vendor.alerts_every.is_some() { TargetEvents::Operational } else { TargetEvents::All };
         let created_at = kept.map_or_else(|| app.now(), |kept| kept.created_at);
-        let target = Target {
+        let terms = Terms {
             project: self.project,
             dialect: self.kind,
             settings,
@@ -304,8 +298,9 @@ impl DestinationInput {
             without_standard_headers: self.without_standard_headers,
             enabled: self.enabled,
             missed_since: targets::missed_since(app, kept, self.enabled),
-            ..Target::new(id, &text::name(self.name, "name")?, &url, created_at)
+            ..Terms::default()
         };
+        let target = Target { terms: Arc::new(terms), ..Target::new(id, &text::name(self.name, "name")?, &url, created_at) };
         target_auth::check_headers(&target)?;
         target_made::check(catalog, &target).await?;
         let opened: Credentials = credentials.clone().into_iter().collect();
@@ -607,7 +602,8 @@ async fn test_message(
 
 /// The pass that was issued last, among those that the sender is for.
 async fn newest_pass(app: &App, org: OrgId, target: &Target) -> Result<PassId, Problem> {
-    let any = Target { project: target.project, ..Target::new(target.id, "", "", target.created_at) };
+    let mut any = Target::new(target.id, "", "", target.created_at);
+    any.project = target.project;
     let event = webhook_test::newest_for(app, org, &any, |kind| kind == EventKind::PassCreated).await?;
     let event = match event {
         Some(event) => app.store.event(org, event).await?,

@@ -23,7 +23,7 @@ use connectors::{
     catalog::Destination,
     kit::{Owed, Secret, Secrets},
 };
-use domain::{DeliveryId, Event, EventKind, KeyId, OrgId, ProjectId, Target, TargetEvents, TargetId};
+use domain::{DeliveryId, Event, EventKind, KeyId, OrgId, ProjectId, Target, TargetId};
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, header};
 use parking_lot::Mutex;
@@ -86,7 +86,7 @@ impl Default for Streams {
 }
 
 impl Streams {
-    /// Ends all streams and refuses new ones: the server is about to stop.
+    /// Ends all streams, and new ones as soon as they begin: the server is about to stop. A refusal would have browsers give up.
     pub fn end(&self) {
         self.0.ending.send_replace(true);
     }
@@ -352,8 +352,8 @@ impl Shape {
         let bytes = [half("listen 1")?, half("listen 2")?].concat();
         let secret = format!("whsec_{}", STANDARD.encode(bytes)).parse::<Secret>();
         let secret = secret.map_err(|error| Problem::Internal(error.to_string()))?;
-        let new = Target::new(TargetId::from_uuid(key.uuid()), "listen", "http://localhost/", app.now());
-        let target = Target { dialect: dialect.to_owned(), events: TargetEvents::All, ..new };
+        let mut target = Target::new(TargetId::from_uuid(key.uuid()), "listen", "http://localhost/", app.now());
+        dialect.clone_into(&mut target.dialect);
         Ok(Self { destination, target, secrets: Secrets::one(secret) })
     }
 

@@ -276,7 +276,8 @@ impl Walk {
 
     fn is_for(&self, app: &App, event: &Event) -> bool {
         let wants = connectors::catalog::find(&self.target.dialect).and_then(|it| it.destination).map(|it| it.wants);
-        let old = Target { created_at: event.recorded_at, enabled: true, ..self.target.clone() };
+        let mut old = Target { created_at: event.recorded_at, ..self.target.clone() };
+        old.enabled = true;
         let passes = |filter: &Compiled| filter.matches(&connectors::native::view(event, &app.settings.public_url));
         !event.kind().is_operational()
             && wants.is_some_and(|wants| wants(event.kind()))

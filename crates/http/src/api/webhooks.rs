@@ -8,8 +8,8 @@ use connectors::{
     kit::{Secret, Secrets, check_settings},
 };
 use domain::{
-    EventKind, FieldValue, OrgId, Payload, ProjectId, Target, TargetEvents, TargetId, TemplateId, Timestamp, UninstallName,
-    Wallet,
+    EventKind, FieldValue, OrgId, Payload, ProjectId, Target, TargetEvents, TargetId, TemplateId, Terms, Timestamp,
+    UninstallName, Wallet,
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -171,40 +171,41 @@ struct Created {
 impl View {
     fn of(stored: &StoredTarget, now: Timestamp) -> Self {
         let earlier_secrets_end_at: Vec<_> = stored.earlier_secrets(now).map(|earlier| earlier.until).collect();
-        let target = stored.target.clone();
-        let mut switch_off = SwitchOffInput::of(target.switch_off);
-        switch_off.after_failures = switch_off.after_failures.or_else(|| limit_of(&target.dialect));
+        let Target { id, name, url, created_at, terms } = stored.target.clone();
+        let terms = Arc::unwrap_or_clone(terms);
+        let mut switch_off = SwitchOffInput::of(terms.switch_off);
+        switch_off.after_failures = switch_off.after_failures.or_else(|| limit_of(&terms.dialect));
         let input = WebhookInput {
-            name: target.name,
-            url: target.url,
-            project: target.project,
-            dialect: target.dialect,
-            settings: target.settings,
-            wallet: target.wallet,
-            templates: target.templates,
-            events: named_kinds(target.events),
-            filter: target.filter,
-            payload: target.payload,
+            name,
+            url,
+            project: terms.project,
+            dialect: terms.dialect,
+            settings: terms.settings,
+            wallet: terms.wallet,
+            templates: terms.templates,
+            events: named_kinds(terms.events),
+            filter: terms.filter,
+            payload: terms.payload,
             headers: stored.header_names().map(|name| (name.to_owned(), None)).collect(),
-            post_only: target.post_only,
-            uninstall_name: target.uninstall_name,
-            without_standard_headers: target.without_standard_headers,
-            auth: target.auth.as_ref().map(AuthInput::of),
-            certificate: target.certificate.as_ref().map(CertificateInput::of),
-            egress: target.egress,
-            pace: PaceInput::of(target.pace),
+            post_only: terms.post_only,
+            uninstall_name: terms.uninstall_name,
+            without_standard_headers: terms.without_standard_headers,
+            auth: terms.auth.as_ref().map(AuthInput::of),
+            certificate: terms.certificate.as_ref().map(CertificateInput::of),
+            egress: terms.egress,
+            pace: PaceInput::of(terms.pace),
             switch_off,
-            enabled: target.enabled,
+            enabled: terms.enabled,
         };
         Self {
-            id: target.id,
+            id,
             input,
-            disabled_reason: target.disabled_reason,
-            missed_since: target.missed_since,
+            disabled_reason: terms.disabled_reason,
+            missed_since: terms.missed_since,
             secrets: 1 + earlier_secrets_end_at.len(),
             earlier_secrets_end_at,
             public_key: None,
-            created_at: target.created_at,
+            created_at,
         }
     }
 }
@@ -249,11 +250,8 @@ impl WebhookInput {
         // What was shown of the shape that it had is no wish, and goes with that shape.
         let shown = held.filter(|held| held.switch_off.after_failures.is_none()).and_then(|held| limit_of(&held.dialect));
         switch_off.after_failures = switch_off.after_failures.filter(|asked| Some(*asked) != shown);
-        let target = Target {
-            id,
-            name: text::name(self.name, "name")?,
+        let terms = Terms {
             project: self.project,
-            url: self.url,
             dialect: self.dialect,
             settings: self.settings,
             wallet: self.wallet,
@@ -276,7 +274,13 @@ impl WebhookInput {
             backfill_everything: false,
             disabled_reason: None,
             missed_since: missed_since(app, held, self.enabled),
+        };
+        let target = Target {
+            id,
+            name: text::name(self.name, "name")?,
+            url: self.url,
             created_at: held.map_or_else(|| app.now(), |held| held.created_at),
+            terms: Arc::new(terms),
         };
         target_auth::check_headers(&target)?;
         target_made::check(catalog, &target).await?;

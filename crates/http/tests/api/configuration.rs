@@ -434,7 +434,7 @@ async fn headers_of_a_webhook_are_kept_and_not_told() {
     let held = async || {
         let catalog = server.store.catalog();
         let stored = catalog.org(server.ours).unwrap().targets.values().next().unwrap();
-        serde_json::to_value(server.store.open_target(server.ours, &stored.value).unwrap().headers).unwrap()
+        serde_json::to_value(&server.store.open_target(server.ours, &stored.value).unwrap().headers).unwrap()
     };
     assert_eq!(held().await, json!({"X-Token": "first-value", "X-Tenant": "second-value"}));
     let mut read = server.get(&path).await.expect(200);

@@ -62,7 +62,7 @@ async fn credentials_are_kept_and_not_told() {
         let catalog = server.store.catalog();
         let stored = catalog.org(server.ours).unwrap().targets.values().next().unwrap();
         assert!(!serde_json::to_string(&stored.value.target).unwrap().contains("hush"), "sealed");
-        serde_json::to_value(server.store.open_target(server.ours, &stored.value).unwrap().auth).unwrap()
+        serde_json::to_value(&server.store.open_target(server.ours, &stored.value).unwrap().auth).unwrap()
     };
     assert_eq!(held().await["client_secret"], "hush-1");
     let kept = json!({"type": "oauth2", "token_url": "https://id.example.com/token", "client_id": "you"});

@@ -2,10 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
-use domain::{ApiKey, OrgId, Organization, Project, ProjectId, Source, Template, TemplateId};
+use domain::{ApiKey, OrgId, Organization, Project, ProjectId, Source, Template, TemplateId, Terms};
 use uuid::Uuid;
 
 use super::{
@@ -57,6 +57,8 @@ pub struct OrgCatalog {
     pub inspectors: HashMap<Uuid, Stored<StoredInspector>>,
     /// Which scan keys are in force; at most one.
     pub scan_keys: HashMap<Uuid, Stored<ScanKeys>>,
+    /// The last terms of a target in each project and shape, for those after it that have the same.
+    terms: HashMap<(Option<ProjectId>, String), Weak<Terms>>,
 }
 
 impl OrgCatalog {
@@ -127,7 +129,10 @@ impl OrgCatalog {
             Some(ResourceKind::GoogleAccount) => put(&mut self.google_accounts, row)?,
             Some(ResourceKind::Source) => put(&mut self.sources, row)?,
             Some(ResourceKind::Flow) => put(&mut self.flows, row)?,
-            Some(ResourceKind::Target) => put(&mut self.targets, row)?,
+            Some(ResourceKind::Target) => {
+                put(&mut self.targets, row)?;
+                self.tighten(row.id);
+            }
             Some(ResourceKind::Transformation) => put(&mut self.transformations, row)?,
             Some(ResourceKind::Sync) => put(&mut self.syncs, row)?,
             Some(ResourceKind::Draft) => put(&mut self.drafts, row)?,
@@ -139,6 +144,19 @@ impl OrgCatalog {
             None => return Err(inconsistent(row, "kind", format!("{} is no kind of resource", row.kind))),
         }
         Ok(())
+    }
+
+    /// Lets a target that was just put take no more memory than it needs, and hold its terms together with the one before of its
+    /// project and shape: there may be thousands, of which most have nothing but an address of their own.
+    fn tighten(&mut self, id: Uuid) {
+        let Some(stored) = self.targets.get_mut(&id).and_then(|stored| Arc::get_mut(&mut stored.value)) else { return };
+        stored.sealed_secrets.shrink_to_fit();
+        let terms = &mut stored.target.terms;
+        let last = self.terms.entry((terms.project, terms.dialect.clone())).or_default();
+        match last.upgrade().filter(|held| held == terms) {
+            Some(held) => *terms = held,
+            None => *last = Arc::downgrade(terms),
+        }
     }
 }
 
@@ -193,5 +211,59 @@ impl Catalog {
             self.version = self.version.max(row.changed);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Target, TargetId, Timestamp};
+
+    use super::*;
+
+    fn row(id: u128, url: &str, change: impl FnOnce(&mut Target)) -> ResourceRow {
+        let at = Timestamp::from_seconds(0);
+        let mut target = Target::new(TargetId::from_uuid(Uuid::from_u128(id)), "Hook", url, at);
+        change(&mut target);
+        let stored = StoredTarget {
+            target,
+            sealed_headers: BTreeMap::new(),
+            sealed_credentials: BTreeMap::new(),
+            sealed_settings: BTreeMap::new(),
+            sealed_secrets: Vec::new(),
+        };
+        ResourceRow {
+            org: OrgId::from_uuid(Uuid::from_u128(1)),
+            kind: ResourceKind::Target.number(),
+            id: Uuid::from_u128(id),
+            slug: None,
+            body: serde_json::to_string(&stored).unwrap(),
+            revision: 1,
+            changed: 1,
+            deleted: false,
+            created_at: at,
+            updated_at: at,
+        }
+    }
+
+    #[test]
+    fn targets_hold_the_same_terms_once() {
+        let filtered = |target: &mut Target| target.filter = Some("type = \"pass.created\"".to_owned());
+        let rows = [
+            row(1, "https://one.example.com", |_| ()),
+            row(2, "https://two.example.com", |_| ()),
+            row(3, "https://three.example.com", filtered),
+            row(4, "https://four.example.com", filtered),
+        ];
+        let mut catalog = Catalog::default();
+        catalog.apply(&rows[..1]).unwrap();
+        let before = catalog.clone();
+        catalog.apply(&rows[1..]).unwrap();
+        let org = Arc::clone(catalog.org(rows[0].org).unwrap());
+        let terms = |id: u128| &org.targets[&Uuid::from_u128(id)].value.target.terms;
+        assert!(Arc::ptr_eq(terms(1), terms(2)) && Arc::ptr_eq(terms(3), terms(4)) && terms(1) != terms(3));
+        assert_eq!(before.org(rows[0].org).unwrap().targets.len(), 1);
+        let mut own = StoredTarget::clone(&org.targets[&Uuid::from_u128(1)].value).target;
+        own.enabled = false;
+        assert!(terms(2).enabled && own.url == "https://one.example.com", "what is changed is its own");
     }
 }

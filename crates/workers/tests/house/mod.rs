@@ -378,9 +378,9 @@ impl House {
     pub(crate) async fn target_with(&self, url: &str, change: impl FnOnce(&mut Target)) -> TargetId {
         let id = TargetId::mint(self.clock.now(), &System);
         let secret = connectors::kit::Secret::mint(&System);
-        let headers = BTreeMap::from([("x-tenant".to_owned(), "bean".to_owned())]);
-        let new = Target::new(id, "Sink", url, Timestamp::from_seconds(0));
-        let mut target = Target { headers, post_only: true, ..new };
+        let mut target = Target::new(id, "Sink", url, Timestamp::from_seconds(0));
+        target.headers = BTreeMap::from([("x-tenant".to_owned(), "bean".to_owned())]);
+        target.post_only = true;
         change(&mut target);
         let sealed = self.store.seal_for::<StoredTarget>(self.org, id.uuid(), secret.expose().as_bytes()).unwrap();
         assert!(
