@@ -22,13 +22,22 @@
     return async (main) => {
         if (typeof main !== "function") throw new Error("export default (context) => { context.register(…) }");
         const points = new Map();
+        const named = (functions) => {
+            const names = new Set();
+            for (let it = functions; it !== null && it !== Object.prototype; it = Object.getPrototypeOf(it)) {
+                for (const name of Object.getOwnPropertyNames(it)) {
+                    if (name !== "constructor" && typeof functions[name] === "function") names.add(name);
+                }
+            }
+            return [...names];
+        };
         const register = (point, functions) => {
             if (functions === null || typeof functions !== "object") throw new Error(`${text(point)}: give an object of functions`);
             points.set(text(point), functions);
         };
         await main({ register });
         return {
-            points: [...points].map(([point, functions]) => ({ point, functions: Object.keys(functions) })),
+            points: [...points].map(([point, functions]) => ({ point, functions: named(functions) })),
             call: async (point, name, names, values) => {
                 const functions = points.get(point);
                 const called = functions?.[name];

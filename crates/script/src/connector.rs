@@ -92,7 +92,10 @@ impl Connector {
             let found = settle(ctx, &meter, &promise)?.as_bool().unwrap_or(false);
             // What it began and did not wait for.
             while !meter.is_over() && ctx.execute_pending_job() {}
-            if meter.is_over() { Err(sandbox::too_long(&meter)) } else { Ok(found) }
+            if meter.is_over() {
+                return Err(sandbox::too_long(&meter));
+            }
+            meter.take_unheard().map_or(Ok(found), Err)
         });
         Called { result, log: meter.take_log() }
     }

@@ -104,10 +104,9 @@ impl Fault {
                 let stack = exception.stack().unwrap_or_default();
                 Self::of_exception(&name, &message).at(&stack)
             }
-            CaughtError::Value(value) if value.is_null() || value.is_undefined() => {
-                // What the engine throws when there is no memory left for an exception.
-                Self::new(FaultKind::Memory, "out of memory")
-            }
+            // What the engine throws when there is no memory left for an exception.
+            CaughtError::Value(value) if value.is_null() => Self::new(FaultKind::Memory, "out of memory"),
+            CaughtError::Value(value) if value.is_undefined() => Self::new(FaultKind::Thrown, "threw undefined"),
             CaughtError::Value(value) => {
                 let shown = ctx.json_stringify(value).ok().flatten().and_then(|text| text.to_string().ok());
                 Self::new(FaultKind::Thrown, format!("threw {}", shown.unwrap_or_else(|| "a value".to_owned())))

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::fault::Fault;
 use crate::{Host, Limits, LogLine, Request};
 
 /// What a sandbox keeps while code runs.
@@ -22,6 +23,8 @@ pub(crate) struct Meter {
     pub(crate) log_left_out: Cell<usize>,
     /// Which event of the batch the code runs on, for the log.
     pub(crate) event: Cell<Option<usize>>,
+    /// How many promises were rejected that nothing waits for, and why the first was.
+    unheard: RefCell<(usize, Option<Fault>)>,
 }
 
 impl Meter {
@@ -36,7 +39,29 @@ impl Meter {
             log: RefCell::default(),
             log_left_out: Cell::default(),
             event: Cell::default(),
+            unheard: RefCell::default(),
         }
+    }
+
+    /// A promise was rejected that nothing waits for yet; `why` is made when it is the only one.
+    pub(crate) fn rejected(&self, why: impl FnOnce() -> Fault) {
+        let mut unheard = self.unheard.borrow_mut();
+        if unheard.0 == 0 {
+            unheard.1 = Some(why());
+        }
+        unheard.0 += 1;
+    }
+
+    /// Something waits for a rejected promise after all.
+    pub(crate) fn heard(&self) {
+        let mut unheard = self.unheard.borrow_mut();
+        unheard.0 = unheard.0.saturating_sub(1);
+    }
+
+    /// Why a promise was rejected that nothing waited for, if one was.
+    pub(crate) fn take_unheard(&self) -> Option<Fault> {
+        let (count, why) = self.unheard.take();
+        why.filter(|_| count > 0)
     }
 
     /// The time limit counts from now.

@@ -82,6 +82,14 @@ pub(crate) fn within<T>(
     runtime.set_max_stack_size(meter.limits.stack);
     let watched = Rc::clone(meter);
     runtime.set_interrupt_handler(Some(Box::new(move || watched.is_over())));
+    let told = Rc::clone(meter);
+    runtime.set_host_promise_rejection_tracker(Some(Box::new(move |ctx, _, why, is_heard| {
+        if is_heard {
+            told.heard();
+        } else {
+            told.rejected(|| Fault::caught(&ctx, ctx.throw(why)));
+        }
+    })));
     runtime.set_loader(Shelf(Arc::clone(libraries)), Shelf(Arc::clone(libraries)));
     let context = Context::full(&runtime).map_err(no_memory)?;
     context.with(|ctx| {

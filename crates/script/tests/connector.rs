@@ -115,6 +115,47 @@ fn what_fails_says_where() {
     assert_eq!(run("import y from 'fs'; export default () => {}").result.unwrap_err().kind, FaultKind::Import);
     assert_eq!(run("export default (c) => {").result.unwrap_err().kind, FaultKind::Syntax);
     assert_eq!(run("export default (c) => {}").result, Ok(false), "nothing is registered");
+    for thrown in ["throw undefined", "return new Promise((_, reject) => reject())"] {
+        let fault = run_body(thrown).result.unwrap_err();
+        assert_eq!((fault.kind, fault.message.as_str()), (FaultKind::Thrown, "threw undefined"), "{thrown}");
+    }
+}
+
+fn run_body(body: &str) -> script::Called {
+    run(&format!("export default (c) => c.register('{POINT}', {{ async OnPassInstalled(a, b) {{ {body} }} }})"))
+}
+
+#[test]
+fn a_promise_that_nobody_waits_for_fails_the_call_all_the_same() {
+    for body in [
+        "(async () => { throw new Error('late') })()",
+        "Promise.reject(new Error('late'))",
+        "fetch('https://partner.example.com').then((answer) => { if (!answer.ok) throw new Error('late') })",
+        "Promise.reject(1).catch(() => {}); Promise.reject(new Error('late'))",
+    ] {
+        let fault = run_body(body).result.unwrap_err();
+        assert!(fault.message.contains("late"), "{body}: {fault}");
+    }
+    for body in [
+        "const later = Promise.reject(new Error('late')); await null; try { await later } catch {}",
+        "Promise.reject(new Error('late')).catch(() => {})",
+        "await Promise.allSettled([Promise.reject(1), (async () => { throw 2 })()])",
+        "try { await Promise.all([Promise.reject(1), Promise.reject(2)]) } catch {}",
+    ] {
+        assert_eq!(run_body(body).result, Ok(true), "{body}");
+    }
+}
+
+#[test]
+fn what_is_registered_are_the_functions() {
+    let check = |functions: &str| {
+        let code =
+            format!("class Updater {{ OnPassInstalled() {{}} }}; export default (c) => c.register('{POINT}', {functions})");
+        Connector::new(&code).check(outside(200), &Limits::default()).unwrap().remove(0).functions
+    };
+    assert_eq!(check("{ OnPassInstalled: 5, other() {} }"), ["other"]);
+    assert_eq!(check("new Updater()"), ["OnPassInstalled"]);
+    assert!(check("{}").is_empty());
 }
 
 #[test]

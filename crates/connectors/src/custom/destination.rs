@@ -4,12 +4,9 @@
 use domain::{Event, EventKind, Facts, Target, Timestamp};
 use serde_json::{Map, Value};
 
-use super::settings::CODE;
+use super::settings::{CODE, INSTALLED, PASS_UPDATER, UNINSTALLED};
 use crate::catalog::Call;
 use crate::kit::{Credentials, Owed, Secrets, Sending, SettingProblem, told, vendor};
-
-/// What is called when a wallet takes or drops a pass.
-const PASS_UPDATER: &str = "runtime.wallet.passUpdater";
 
 pub(super) const fn wants(kind: EventKind) -> bool {
     matches!(kind, EventKind::PassInstalled | EventKind::PassUninstalled)
@@ -27,8 +24,8 @@ pub(super) fn render(_: &[Owed<'_>], _: &Target, _: &Secrets, _: Timestamp) -> V
 pub(super) fn call(owed: &Owed<'_>, _: &Target) -> Option<Call> {
     let event = owed.event;
     let (function, wallet) = match &event.facts {
-        Facts::PassInstalled { wallet, .. } => ("OnPassInstalled", wallet),
-        Facts::PassUninstalled { wallet, .. } => ("OnPassUninstalled", wallet),
+        Facts::PassInstalled { wallet, .. } => (INSTALLED, wallet),
+        Facts::PassUninstalled { wallet, .. } => (UNINSTALLED, wallet),
         _ => return None,
     };
     let pass = event.image.pass.as_ref()?;

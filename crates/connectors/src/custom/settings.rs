@@ -13,6 +13,12 @@ pub const CODE: Setting = Setting {
     default: "required",
     about: "A module whose default export is given a `context` and registers functions.",
 };
+/// Where a program registers what is called when a wallet takes or drops a pass, and the functions.
+pub const PASS_UPDATER: &str = "runtime.wallet.passUpdater";
+/// See [`PASS_UPDATER`].
+pub const INSTALLED: &str = "OnPassInstalled";
+/// See [`PASS_UPDATER`].
+pub const UNINSTALLED: &str = "OnPassUninstalled";
 /// The settings that hold its secrets.
 pub const SECRET: Setting = Setting {
     name: "secret",

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use ::connectors::{
     catalog::{CONNECTORS, Carrier, Descriptor, Vendor},
-    custom::settings::CODE,
+    custom::settings::{CODE, INSTALLED, PASS_UPDATER, UNINSTALLED},
     kit::{Credentials, Secret, SettingProblem, StoreAccount, check_settings, find_setting, headers as header_rules},
 };
 use axum::{Json, extract::State};
@@ -391,12 +391,17 @@ async fn code(target: &Target) -> Result<(), Problem> {
     let checked =
         transformations::blocking(move || connector.check(transformations::indoors(), &script::Limits::default())).await?;
     let registered = checked.map_err(|fault| Problem::field(path.clone(), fault.to_string()))?;
-    if registered.iter().any(|it| it.point == "runtime.wallet.passUpdater") {
+    let listed = |names: Vec<&str>| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    let Some(updater) = registered.iter().find(|it| it.point == PASS_UPDATER) else {
+        let known = listed(registered.iter().map(|it| it.point.as_str()).collect());
+        return Err(Problem::field(path, format!("it registers {known}: only {PASS_UPDATER} is called")));
+    };
+    if updater.functions.iter().any(|name| name == INSTALLED || name == UNINSTALLED) {
         return Ok(());
     }
-    let known: Vec<_> = registered.iter().map(|it| it.point.as_str()).collect();
-    let known = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
-    Err(Problem::field(path, format!("it registers {known}: only runtime.wallet.passUpdater is called")))
+    let known = listed(updater.functions.iter().map(String::as_str).collect());
+    let why = format!("it registers {known} at {PASS_UPDATER}: only the functions {INSTALLED} and {UNINSTALLED} are called");
+    Err(Problem::field(path, why))
 }
 
 /// The row that is kept.

@@ -56,6 +56,23 @@ async fn refused(server: &Server, wrong: &Value, at: &str, says: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn code_has_to_register_what_is_called() {
+    let server = Server::start().await;
+    for (functions, says) in [
+        ("{}", "registers nothing at runtime.wallet.passUpdater"),
+        ("{OnPassInstalled: 5}", "registers nothing at"),
+        ("{OnPassInstaled() {}}", "OnPassInstaled at runtime.wallet.passUpdater: only the functions"),
+    ] {
+        let code = format!("export default (c) => c.register('runtime.wallet.passUpdater', {functions})");
+        let refused = server.post("/v1/destinations", input("custom", json!({"code": code}))).await.expect(422);
+        assert_eq!(refused["errors"][0]["path"], "settings.code");
+        assert!(refused["errors"][0]["message"].as_str().unwrap().contains(says), "{refused}");
+    }
+    let code = "export default (c) => c.register('runtime.wallet.passUpdater', {OnPassUninstalled() {}})";
+    server.post("/v1/destinations", input("custom", json!({"code": code}))).await.expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn streams_are_checked_when_they_are_made() {
     let server = Server::start().await;
     let at = |kind: &str, url: &str, settings: Value| {
