@@ -75,8 +75,8 @@ pub struct Books {
     pub properties: Vec<String>,
     /// Rows, in their order.
     pub rows: Vec<Vec<Value>>,
-    /// How many rows there may be; 0 means any number.
-    pub most_rows: usize,
+    /// How many rows there may be; none means any number.
+    pub most_rows: Option<usize>,
     /// The token in force; whoever changes it makes those that were given out worthless.
     pub token: String,
     /// For how long the next request is on its way before it comes.
@@ -661,7 +661,7 @@ fn sheets(books: &mut Books, asked: &Asked<'_>) -> Answer {
     if rows.is_empty() || asked.body.len() > 2_000_000 || !rows.iter().flatten().all(is_cell) {
         return error(400, "INVALID_ARGUMENT", "Invalid values");
     }
-    if books.most_rows > 0 && books.rows.len() + rows.len() > books.most_rows {
+    if books.most_rows.is_some_and(|most| books.rows.len() + rows.len() > most) {
         let message = "This action would increase the number of cells in the workbook above the limit of 10000000 cells.";
         return error(400, "INVALID_ARGUMENT", message);
     }
