@@ -72,6 +72,9 @@ pub(crate) struct Options {
     /// Port of the sink that deliveries are expected at
     #[arg(long)]
     sink: Option<u16>,
+    /// Port of endpoints that do not answer as they should, on a thread of their own: what they stream holds up no other
+    #[arg(long, requires = "sink")]
+    hostile: Option<u16>,
     /// Deliveries that each event causes, to `/in/0`, `/in/1` … of the sink
     #[arg(long, default_value_t = 1)]
     endpoints: u32,
@@ -137,6 +140,9 @@ pub(crate) async fn run(options: Options) -> Result<Outcome> {
     let (accepted, received) = (Accepted::default(), Received::default());
     if let Some(port) = options.sink {
         tokio::spawn(sink::serve(TcpListener::bind(("127.0.0.1", port)).await?, Arc::clone(&received)));
+    }
+    if let Some(port) = options.hostile {
+        sink::serve_apart(port)?;
     }
     let (send, due) = mpsc::channel(MAX_WAITING);
     let start = Instant::now();

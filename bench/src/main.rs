@@ -207,7 +207,7 @@ fn run(arguments: &RunArguments) -> Result<()> {
     part(Part::Passes, "Signed passes, one core", &|| passes::run(size, folder, arguments.peers.as_deref()))?;
     part(Part::Intake, "Durable intake over HTTP, closed loop, 64 connections", &|| intake::run(size, server, folder))?;
     part(Part::Flows, "Mappings and code, one core", &|| flows::run(size, folder, arguments.peers.as_deref()))?;
-    part(Part::Delivery, "Delivery, SQLite", &|| delivery::run(size, server, folder))?;
+    part(Part::Delivery, "Delivery", &|| delivery::run(size, server, folder))?;
     part(Part::Steady, "Webhooks at a steady rate", &|| webhooks::run_steady(size, server, folder))?;
     part(Part::Webhooks, "Webhooks to many", &|| webhooks::run(size, server, folder))?;
     part(Part::Wallets, "Phones, SQLite", &|| wallets::run(size, server, folder))?;

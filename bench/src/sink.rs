@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
@@ -56,6 +57,19 @@ pub(crate) async fn serve(listener: TcpListener, received: Received) {
         let service = service_fn(move |request| answer(request, Arc::clone(&received)));
         tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
+}
+
+/// Takes connections on a thread of its own until the process ends, and notes nothing.
+pub(crate) fn serve_apart(port: u16) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port))?;
+    listener.set_nonblocking(true)?;
+    let listener = {
+        let _entered = runtime.enter();
+        TcpListener::from_std(listener)?
+    };
+    std::thread::spawn(move || runtime.block_on(serve(listener, Received::default())));
+    Ok(())
 }
 
 async fn answer(request: Request<Incoming>, received: Received) -> hyper::Result<Response<BoxBody<Bytes, Infallible>>> {

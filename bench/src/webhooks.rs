@@ -12,16 +12,20 @@ use crate::database::Postgres;
 use crate::load::Outcome;
 use crate::server::{Installation, Server, Setting, free_port};
 use crate::sink::{ENDLESS, PROMPT, SILENT, SLOW};
-use crate::stats::Line;
+use crate::stats::{Line, median};
 
 /// Events of a request.
 const BATCH: u64 = 10;
+/// Events a second at which waits, statements and the log have their aims.
+const AIMED_RATE: u64 = 1_000;
 /// Events that are sent to see the most.
 const MOST: u64 = 30_000;
 /// Endpoints of the wide case.
 const ENDPOINTS: u32 = 100;
 /// Of these, in the hostile case: some never answer, some late, one without end.
 const HOSTILE: [(&str, u32); 3] = [(SILENT, 5), (SLOW, 5), (ENDLESS, 1)];
+/// Runs with hostile endpoints, and without them, in turns. A p99 is what the worst of some dozens of events make of it.
+const ROUNDS: u32 = 5;
 /// Webhooks of projects in which nothing happens.
 const FEW: u32 = 10;
 /// How long a server that has nothing to do is looked at.
@@ -50,6 +54,8 @@ struct House<'a> {
     server: Server,
     setting: Setting,
     sink: u16,
+    /// Where endpoints are that do not answer as they should.
+    hostile: u16,
     database: Option<&'a Process>,
     next: u64,
 }
@@ -58,12 +64,13 @@ impl<'a> House<'a> {
     fn open(installation: &Installation, database: Option<&'a Process>) -> Result<Self> {
         let server = installation.start(None)?;
         let setting = server.set_up()?;
-        Ok(Self { server, setting, sink: free_port()?, database, next: 0 })
+        Ok(Self { server, setting, sink: free_port()?, hostile: free_port()?, database, next: 0 })
     }
 
     fn webhooks(&self, path: &str, count: u32) -> Result<()> {
+        let port = if path == PROMPT { self.sink } else { self.hostile };
         for number in 0..count {
-            self.server.webhook(&self.setting.project, self.sink, &format!("{path}{number}"))?;
+            self.server.webhook(&self.setting.project, port, &format!("{path}{number}"))?;
         }
         Ok(())
     }
@@ -91,6 +98,7 @@ impl<'a> House<'a> {
         arguments.extend_from_slice(much);
         if endpoints > 0 {
             arguments.push(("--sink", self.sink.to_string()));
+            arguments.push(("--hostile", self.hostile.to_string()));
             arguments.push(("--endpoints", endpoints.to_string()));
         }
         let outcome = self.server.load(&self.setting, &arguments)?;
@@ -121,6 +129,7 @@ fn steady(size: Size, installation: &Installation, name: &str, postgres: Option<
     house.server.stop()?;
     let (bare, all) = (bare_cpu / without.events as f64 * 1000.0, cpu / with.events as f64 * 1000.0);
     let aims = if postgres.is_some() { [0.25, 0.5] } else { [0.15, 0.35] };
+    let aimed = |line: Line, most: f64| if rate == AIMED_RATE { line.at_most(most) } else { line };
     let mut lines = vec![
         Line::new(
             format!("{name}, {rate} events/s for {seconds} s, {} bytes a webhook: CPU, event to pass", with.delivered_bytes),
@@ -131,7 +140,7 @@ fn steady(size: Size, installation: &Installation, name: &str, postgres: Option<
         Line::new(format!("{name}: … the webhook's part (aim {}, at the worst {})", aims[0], aims[1]), all - bare, "s/1,000")
             .at_most(aims[0]),
         Line::new(format!("{name}: accepted → webhook, p50"), with.delivery_p50_ms, "ms"),
-        Line::new(format!("{name}: accepted → webhook, p99"), with.delivery_p99_ms, "ms").at_most(100.0),
+        aimed(Line::new(format!("{name}: accepted → webhook, p99"), with.delivery_p99_ms, "ms"), 100.0),
         Line::new(format!("{name}: the last webhook after the last event"), with.delivered_seconds - with.seconds, "s"),
         Line::new(
             format!("{name}: the most, {MOST} events as fast as they are accepted, from event to webhook"),
@@ -147,13 +156,15 @@ fn steady(size: Size, installation: &Installation, name: &str, postgres: Option<
         let wal = each(start.wal, end.wal, with.events) - each(before.wal, between.wal, without.events);
         lines.extend([
             Line::new(format!("{name}: SQL statements, event to logged attempt, all"), all, "/event"),
-            Line::new(
-                format!("{name}: … of the readers of the event log, theirs that write attempts included"),
-                of_readers,
-                "/event",
-            )
-            .at_most(0.25),
-            Line::new(format!("{name}: write-ahead log, the webhook's part"), wal / 1024.0, "KiB/event").at_most(2.4),
+            aimed(
+                Line::new(
+                    format!("{name}: … of the readers of the event log, theirs that write attempts included"),
+                    of_readers,
+                    "/event",
+                ),
+                0.25,
+            ),
+            aimed(Line::new(format!("{name}: write-ahead log, the webhook's part"), wal / 1024.0, "KiB/event"), 2.4),
         ]);
     }
     Ok(lines)
@@ -184,10 +195,9 @@ fn wide(size: Size, installation: &Installation) -> Result<Vec<Line>> {
 fn hostile(size: Size, binary: &Path, folder: &Path) -> Result<Vec<Line>> {
     let (rate, seconds) = ((size.webhook_rate / u64::from(ENDPOINTS) / 2).max(1), size.webhook_seconds.max(15.0));
     let bad: u32 = HOSTILE.iter().map(|(_, count)| count).sum();
-    let mut found = Vec::new();
-    for is_hostile in [false, true] {
+    let round = |number: u32, is_hostile: bool| -> Result<(f64, f64)> {
         let name = if is_hostile { "webhooks-hostile" } else { "webhooks-friendly" };
-        let mut house = House::open(&Installation::sqlite(binary, folder, name)?, None)?;
+        let mut house = House::open(&Installation::sqlite(binary, folder, &format!("{name}-{number}"))?, None)?;
         let good = if is_hostile { ENDPOINTS - bad } else { ENDPOINTS };
         house.webhooks(PROMPT, good)?;
         if is_hostile {
@@ -196,13 +206,25 @@ fn hostile(size: Size, binary: &Path, folder: &Path) -> Result<Vec<Line>> {
             }
         }
         let (outcome, _) = house.events(rate, seconds, 1, good)?;
-        found.push((outcome.delivery_p99_ms, house.server.process.peak_bytes()? as f64 / 1e6));
-        drop(house);
+        Ok((outcome.delivery_p99_ms, house.server.process.peak_bytes()? as f64 / 1e6))
+    };
+    let mut found = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
+    for number in 0..ROUNDS {
+        for (is_hostile, (times, peaks)) in [false, true].into_iter().zip(&mut found) {
+            let (p99, peak) = round(number, is_hostile)?;
+            times.push(p99);
+            peaks.push(peak);
+        }
     }
-    let (p99, memory) = (found[1].0 / found[0].0, found[1].1 - found[0].1);
+    let [friendly, hostile] = found.map(|(times, peaks)| (median(&times), median(&peaks)));
+    let (p99, memory) = (hostile.0 / friendly.0, hostile.1 - friendly.1);
     Ok(vec![
-        Line::new(format!("{ENDPOINTS} endpoints that answer: accepted → webhook, p99"), found[0].0, "ms"),
-        Line::new("… 5 of them silent, 5 answering after 10 s, 1 with a gigabyte: p99 of the others", found[1].0, "ms"),
+        Line::new(
+            format!("{ENDPOINTS} endpoints that answer: accepted → webhook, p99, median of {ROUNDS} runs"),
+            friendly.0,
+            "ms",
+        ),
+        Line::new("… 5 of them silent, 5 answering after 10 s, 1 with a gigabyte: p99 of the others", hostile.0, "ms"),
         Line::new("… to that without them", p99, "times").at_most(1.1),
         Line::new("… more memory at the peak", memory, "MB").at_most(50.0),
     ])
