@@ -223,8 +223,13 @@ pub(crate) async fn waiting_keys(pool: &Pool, shard: u16) -> Attempt<Vec<Waiting
 
 pub(crate) async fn hasten(pool: &Pool, lease: Lease, now: Timestamp) -> Attempt<()> {
     const SQL: &str = "WITH fence AS MATERIALIZED (SELECT shard FROM leases WHERE shard = $1 AND epoch = $2 FOR KEY SHARE),
-        hastened AS (UPDATE inbox_results SET due_at = $3
-            WHERE shard = (SELECT shard FROM fence) AND status = 4 AND due_at > $3)
+        due AS MATERIALIZED (SELECT r.org, r.id, least($3, min(r.due_at) OVER (
+                PARTITION BY i.org, i.order_key ORDER BY i.seq ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)) AS due_at
+            FROM (SELECT org, id, due_at FROM inbox_results
+                WHERE shard = (SELECT shard FROM fence) AND status = 4 AND due_at IS NOT NULL) r
+            CROSS JOIN LATERAL (SELECT i.org, i.order_key, i.seq FROM inbox i WHERE i.org = r.org AND i.id = r.id OFFSET 0) i),
+        hastened AS (UPDATE inbox_results r SET due_at = d.due_at FROM due d
+            WHERE r.shard = (SELECT shard FROM fence) AND r.status = 4 AND r.org = d.org AND r.id = d.id AND r.due_at > d.due_at)
         SELECT count(*) FROM fence";
     let answer = query(pool, SQL, &[&to_shard(lease.shard), &lease.epoch, &now.as_micros()]).await?;
     held(&answer, lease)

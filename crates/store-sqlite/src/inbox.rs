@@ -199,12 +199,16 @@ pub(crate) fn waiting_keys(db: &Connection, shard: u16) -> Result<Vec<WaitingKey
     })
 }
 
-/// Makes all waiting rows of a shard due now.
+/// Makes all waiting rows of a shard due now, and none later than one behind it of its key.
 pub(crate) fn hasten(db: &Connection, lease: Lease, now: Timestamp) -> Result<Written<()>> {
     leases::check(db, lease)?;
     let mut statement = db.prepare_cached(
-        "UPDATE inbox_results INDEXED BY inbox_results_waiting SET due_at = ?1
-         WHERE status = 4 AND due_at > ?1 AND pos > ?2 AND pos <= ?3",
+        "UPDATE inbox_results AS w SET due_at = t.due_at FROM (
+             SELECT r.pos, min(?1, min(r.due_at) OVER (
+                        PARTITION BY i.org, i.order_key ORDER BY r.pos ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)) AS due_at
+             FROM inbox_results r INDEXED BY inbox_results_waiting CROSS JOIN inbox i ON i.pos = r.pos
+             WHERE r.status = 4 AND r.due_at IS NOT NULL AND r.pos > ?2 AND r.pos <= ?3) AS t
+         WHERE w.pos = t.pos AND w.due_at > t.due_at",
     )?;
     statement.execute(params![now.as_micros(), place(lease.shard, 0), end(lease.shard)])?;
     Ok(Written::Done(()))

@@ -142,8 +142,9 @@ pub trait Backend: Send + Sync + 'static {
     async fn due_inbox(&self, shard: u16, now: Timestamp, limit: u32) -> Result<Vec<InboxRow>>;
     /// Order keys of a shard that have an event waiting, each once; later events of theirs must wait too.
     async fn waiting_keys(&self, shard: u16) -> Result<Vec<WaitingKey>>;
-    /// Makes all source events of a shard that wait due now: called when its lease was taken, since whoever set them aside does not
-    /// come back to them.
+    /// Makes all source events of a shard that wait due now, and none later than one behind it of its order key, so that
+    /// [`Self::due_inbox`] never gives that one first: called when its lease was taken, since whoever set them aside does not come back to
+    /// them.
     async fn hasten_inbox(&self, lease: Lease, now: Timestamp) -> Result<()>;
     /// Takes the next turns of a flow: when the first of them is. They are never given to anybody else.
     async fn take_turns(&self, turns: Turns) -> Result<Timestamp>;

@@ -163,9 +163,10 @@ pub async fn waiting_events_hold_their_key(backend: &Shared) {
     assert_eq!(backend.waiting_keys(0).await.unwrap(), [key(1, 1, 300, 300)], "the first may be due last");
 }
 
-/// Who takes a shard makes what waits there due, and nothing else.
+/// Who takes a shard makes what waits there due, and nothing else; none later than one behind it of its key, so that nobody who asks
+/// for few gets that one first.
 pub async fn waiting_events_are_hastened(backend: &Shared) {
-    backend.accept((10..15).map(|n| source_event(n, 0)).collect()).await.unwrap();
+    backend.accept((10..18).map(|n| source_event(n, 0)).collect()).await.unwrap();
     let lease = lease(backend, 0, "a").await;
     let mut write = settlement(lease);
     write.results = vec![
@@ -174,14 +175,18 @@ pub async fn waiting_events_are_hastened(backend: &Shared) {
         (org(), id(12), outcome(InboxStatus::Delayed, Some(at(100)))),
         (org(), id(13), outcome(InboxStatus::Waiting, Some(at(90)))),
         (org(), id(14), outcome(InboxStatus::Parked, None)),
+        // Behind the first and the fourth, of the same key.
+        (org(), id(16), outcome(InboxStatus::Waiting, Some(at(30)))),
+        (org(), id(17), outcome(InboxStatus::Waiting, Some(at(80)))),
     ];
     backend.settle_inbox(write).await.unwrap();
     backend.hasten_inbox(lease, at(50)).await.unwrap();
     let due: Vec<_> = backend.due_inbox(0, at(50), 9).await.unwrap().into_iter().map(|row| row.id).collect();
-    assert_eq!(due, [11, 10, 13].map(id), "those that became due together in the order of arrival");
+    assert_eq!(due, [11, 10, 13, 16, 17].map(id), "those that became due together in the order of arrival");
     let results: Vec<_> = backend.read_inbox(0, 0, 9).await.unwrap().into_iter().filter_map(|row| row.result).collect();
     let times: Vec<_> = results.iter().map(|result| result.due_at).collect();
-    assert_eq!(times, [Some(at(50)), Some(at(20)), Some(at(100)), Some(at(50)), None]);
+    let expected = [Some(30), Some(20), Some(100), Some(30), None, Some(30), Some(50)];
+    assert_eq!(times, expected.map(|seconds| seconds.map(at)));
 }
 
 /// What waits and is due at the same time comes back in the order of arrival, however few are asked for.
