@@ -254,6 +254,10 @@ impl Tail {
                 }
             };
             self.has_read = true;
+            // What was read while its key ended is not for it.
+            if !self.is_allowed() {
+                return None;
+            }
             if self.ready.is_empty() && !has_more {
                 self.wait().await;
             }
